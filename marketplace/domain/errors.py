@@ -1,0 +1,260 @@
+"""The error tree. Catch broadly at the root, narrowly at a leaf.
+
+MarketplaceError
+├── DomainError                    the request is wrong and will stay wrong
+│   ├── InvalidField(field, rule)
+│   ├── Refused(refusal, detail)
+│   ├── InvalidTransition(kind, id, from_state, to_state)
+│   ├── InsufficientBalance(account, required, available)
+│   ├── NotFound(kind, id)
+│   ├── MissingBlob(field, sha256)
+│   ├── HashMismatch(what, expected, actual)
+│   ├── Unauthorized(rule)
+│   ├── Forbidden(rule)
+│   └── IdempotencyMismatch(key)
+├── ChainError                     talking to the chain failed
+│   ├── ChainUnavailable           retryable
+│   ├── WrongChain(expected, actual)
+│   ├── TransactionReverted(error_name, arguments)
+│   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
+├── StoreError
+│   ├── Conflict(kind, id)         retryable
+│   └── StoreUnavailable(store)    retryable
+├── GatewayError                   the gateway answered with a problem, or not at all
+│   ├── GatewayUnavailable         retryable
+│   └── GatewayProblem(status, reason, detail, field)
+├── ConfigError(problems)
+├── ToolMissing(tool, remedy)
+├── DeadlinePassed(what, waited_seconds)
+└── JobFailed(job_id, reason)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from marketplace.domain.refusals import Refusal
+
+
+class MarketplaceError(Exception):
+    """Anything that goes wrong in this package and has a name."""
+
+    retryable: ClassVar[bool] = False
+
+    @property
+    def reason(self) -> str:
+        """The stable code of this error on the wire: its class name, unless a subclass knows better."""
+        return type(self).__name__
+
+
+class DomainError(MarketplaceError):
+    """The request is wrong and will stay wrong however often it is sent."""
+
+
+class InvalidField(DomainError):
+    """A field breaks a rule. Mend the field and send again."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+class Refused(DomainError):
+    """The contract would refuse, or has refused, with one of the protocol's refusal codes."""
+
+    def __init__(self, refusal: Refusal, field: str = "", detail: str = "") -> None:
+        super().__init__(f"{refusal.name}: {refusal.sentence}" + (f" ({detail})" if detail else ""))
+        self.refusal = refusal
+        self.field = field
+        self.detail = detail
+
+    @property
+    def reason(self) -> str:
+        return self.refusal.name
+
+
+class InvalidTransition(DomainError):
+    """The thing is in a state from which it cannot go there."""
+
+    def __init__(self, kind: str, identifier: str, from_state: str, to_state: str) -> None:
+        super().__init__(f"{kind} {identifier} cannot go from {from_state} to {to_state}")
+        self.kind, self.identifier, self.from_state, self.to_state = kind, identifier, from_state, to_state
+
+
+class InsufficientBalance(DomainError):
+    """The free balance does not cover the amount. Deposit, or wait until a lock is released."""
+
+    def __init__(self, account: str, required: int, available: int) -> None:
+        super().__init__(f"account {account} needs {required} token units and has {available} free")
+        self.account, self.required, self.available = account, required, available
+
+
+class NotFound(DomainError):
+    """There is no such thing here."""
+
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"there is no {kind} {identifier}")
+        self.kind, self.identifier = kind, identifier
+
+
+class MissingBlob(DomainError):
+    """A file that the request names by hash has not been uploaded. Upload it first."""
+
+    def __init__(self, field: str, sha256: str) -> None:
+        super().__init__(f"{field}: blob {sha256} has not been uploaded")
+        self.field, self.sha256 = field, sha256
+        self.rule = "must be uploaded before it is named"
+
+
+class HashMismatch(DomainError):
+    """Content does not hash to its name. Somebody changed it on the way."""
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(f"{what} should hash to {expected} and hashes to {actual}")
+        self.what, self.expected, self.actual = what, expected, actual
+
+
+class Unauthorized(DomainError):
+    """The request carries no valid proof of who sends it."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class Forbidden(DomainError):
+    """The sender is known and may not do this."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class IdempotencyMismatch(DomainError):
+    """The same Idempotency-Key came before with another body. Use a new key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key} was used before with another request")
+        self.key = key
+
+
+class ChainError(MarketplaceError):
+    """Talking to the chain failed."""
+
+
+class ChainUnavailable(ChainError):
+    """No node answers. Try again."""
+
+    retryable = True
+
+
+class WrongChain(ChainError):
+    """The node serves another chain, or another contract, than the address book says."""
+
+    def __init__(self, expected: str, actual: str) -> None:
+        super().__init__(f"expected {expected}, found {actual}")
+        self.expected, self.actual = expected, actual
+
+
+class TransactionReverted(ChainError):
+    """The contract said no. ``error_name`` is the custom error's name in the contract."""
+
+    def __init__(self, error_name: str, arguments: dict[str, object] | None = None) -> None:
+        self.error_name = error_name
+        self.arguments = arguments or {}
+        listed = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        super().__init__(f"{error_name}({listed})")
+
+    @property
+    def reason(self) -> str:
+        return self.error_name
+
+
+class TransactionNotMined(ChainError):
+    """The transaction was sent and is not in a block yet. It may still be."""
+
+    retryable = True
+
+    def __init__(self, tx_hash: str, waited_seconds: int) -> None:
+        super().__init__(f"transaction {tx_hash} is not mined after {waited_seconds} s")
+        self.tx_hash, self.waited_seconds = tx_hash, waited_seconds
+
+
+class StoreError(MarketplaceError):
+    """Reading or writing a store failed."""
+
+
+class Conflict(StoreError):
+    """Somebody else changed it first. Load it again."""
+
+    retryable = True
+
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"{kind} {identifier} was changed by somebody else")
+        self.kind, self.identifier = kind, identifier
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer. Try again."""
+
+    retryable = True
+
+    def __init__(self, store: str) -> None:
+        super().__init__(f"the {store} does not answer")
+        self.store = store
+
+
+class GatewayError(MarketplaceError):
+    """The gateway did not do what it was asked."""
+
+
+class GatewayUnavailable(GatewayError):
+    """The gateway does not answer. Try again, or go to the chain without it."""
+
+    retryable = True
+
+
+class GatewayProblem(GatewayError):
+    """The gateway answered with an RFC 9457 problem."""
+
+    def __init__(self, status: int, reason: str, detail: str, field: str = "") -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.status, self.code, self.detail, self.field = status, reason, detail, field
+
+    @property
+    def reason(self) -> str:
+        return self.code
+
+
+class ConfigError(MarketplaceError):
+    """Settings are missing or wrong; all of them are listed at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class ToolMissing(MarketplaceError):
+    """A program that is needed is not on this machine."""
+
+    def __init__(self, tool: str, remedy: str) -> None:
+        super().__init__(f"{tool} is missing: {remedy}")
+        self.tool, self.remedy = tool, remedy
+
+
+class DeadlinePassed(MarketplaceError):
+    """Something did not happen in the time it was given."""
+
+    def __init__(self, what: str, waited_seconds: int) -> None:
+        super().__init__(f"{what} did not happen within {waited_seconds} s")
+        self.what, self.waited_seconds = what, waited_seconds
+
+
+class JobFailed(MarketplaceError):
+    """The job ended without the result that was asked for."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        super().__init__(f"job {job_id}: {why}")
+        self.job_id, self.why = job_id, why

@@ -1,0 +1,1 @@
+"""The scheduler of Compute Bourse: a pure engine and the service that posts its plans."""
