@@ -1,0 +1,104 @@
+"""The book: orders waiting to be served, and everything a scheduler may look at to serve them, as of one block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, Offer, SignedOrder
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import JobSpec, Machine
+from marketplace.domain.units import TokenUnits, UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class BookOrder:
+    """An order on the book, with the spec that its hash stands for."""
+
+    signed: SignedOrder
+    spec: JobSpec
+    accepted_at: UnixTime
+    """Block time at which the gateway took it."""
+
+    @property
+    def id(self) -> Bytes32:
+        return self.signed.id
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The contract refused this pair, as of this block."""
+
+    offer: OfferId
+    reason: Refusal
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """The projection at one block. Rows are those of the chain (``ledger``); the rest is what providers and clients told us."""
+
+    block: BlockRef
+    orders: tuple[BookOrder, ...]
+    offers: tuple[Offer, ...]
+    accounts: Mapping[Address, TokenUnits]
+    leases: Mapping[Bytes32, LeaseRecord]
+    """Live leases, and the records of the orders on the book."""
+    machines: Mapping[Sha256, Machine]
+    heartbeats: Mapping[Address, UnixTime]
+    """Block time of each provider's last sign of life."""
+    refused: Mapping[Bytes32, tuple[Refused, ...]] = field(default_factory=dict)
+
+
+class RejectionReason(StrEnum):
+    """Why an order was not placed in a round: the contract's reasons by their own names, and the scheduler's own."""
+
+    ORDER_EXPIRED = "OrderExpired"
+    ORDER_LIVE = "OrderLive"
+    ORDER_CLOSED = "OrderClosed"
+    OPENER_NOT_ALLOWED = "OpenerNotAllowed"
+    TIP_WITHOUT_OPENER = "TipWithoutOpener"
+    BAD_AMOUNTS = "BadAmounts"
+    TOO_SOON = "TooSoon"
+    CLASS_NOT_ACCEPTED = "ClassNotAccepted"
+    WRONG_OFFER = "WrongOffer"
+    OFFER_NOT_ALIVE = "OfferNotAlive"
+    WRONG_ARBITER = "WrongArbiter"
+    NOT_ENOUGH_GPUS = "NotEnoughGpus"
+    PRICE_OUT_OF_BOUNDS = "PriceOutOfBounds"
+    BOND_TOO_SMALL = "BondTooSmall"
+    MIN_SECONDS_TOO_SMALL = "MinSecondsTooSmall"
+    TERM_LEASE_NOT_BY_PROVIDER = "TermLeaseNotByProvider"
+    CLIENT_BALANCE_TOO_LOW = "ClientBalanceTooLow"
+    PROVIDER_BALANCE_TOO_LOW = "ProviderBalanceTooLow"
+    NO_OFFERS = "NoOffers"
+    PROVIDER_SILENT = "ProviderSilent"
+    PROVIDER_EXCLUDED = "ProviderExcluded"
+    WRONG_REGION = "WrongRegion"
+    MACHINE_UNKNOWN = "MachineUnknown"
+    NOT_ENOUGH_VRAM = "NotEnoughVram"
+    NOT_ENOUGH_CPUS = "NotEnoughCpus"
+    NOT_ENOUGH_MEMORY = "NotEnoughMemory"
+    NOT_ENOUGH_DISK = "NotEnoughDisk"
+    RECENTLY_REFUSED = "RecentlyRefused"
+    OUTBID = "Outbid"
+    RELIABILITY_UNKNOWN = "ReliabilityUnknown"
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> RejectionReason:
+        """The reason of the same name."""
+        return cls(refusal.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an order stands where it stands after a round: typed reasons with the number of offers, and the nearest miss in words."""
+
+    order: Bytes32
+    block: BlockRef
+    placed_on: OfferId | None
+    reasons: Mapping[RejectionReason, int]
+    nearest_miss: str = ""

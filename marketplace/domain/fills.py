@@ -1,0 +1,105 @@
+"""Whether a fill holds (P-20), decided as the contract decides it, but without a chain.
+
+The gateway asks before it takes an order, the engine before it places one. The contract asks again, and only its answer moves money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marketplace.domain.errors import InvalidField, Refused
+from marketplace.domain.ids import ZERO_ADDRESS, Address
+from marketplace.domain.models import Fill, Lease, LeaseStatus, MarketTerms, Offer, Order
+from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.units import BPS_WHOLE, TokenUnits, UnixTime
+
+_WIDTHS = {
+    "classes": 256, "offer": 40, "gpus": 16, "max_seconds": 32, "min_seconds": 32, "max_price": 80, "min_bond_bps": 16,
+    "starts_at": 40, "expires_at": 40, "tip": 96, "salt": 256,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FillFacts:
+    """What the contract knows at the moment of opening."""
+
+    now: UnixTime
+    opener: Address
+    lease: Lease
+    offer: Offer | None
+    client_free: TokenUnits
+    provider_free: TokenUnits
+
+
+def check_widths(order: Order) -> None:
+    """Raise InvalidField for the first integer that does not fit its field of the ABI."""
+    for name, bits in _WIDTHS.items():
+        value = getattr(order, name)
+        if not 0 <= value < 1 << bits:
+            raise InvalidField(name, f"must be an integer from 0 to 2^{bits} - 1")
+
+
+def refusal_of_order(order: Order, lease: Lease, now: UnixTime, opener: Address) -> Refusal | None:
+    """The reason, if any, for which no offer at all could serve this order now."""
+    checks = (
+        (order.gpus < 1 or order.max_seconds < 1 or order.min_seconds > order.max_seconds, Refusal.BadAmounts),
+        (lease.status.is_live, Refusal.OrderLive),
+        (lease.status is LeaseStatus.CLOSED or lease.no_reopen, Refusal.OrderClosed),
+        (now >= order.expires_at, Refusal.OrderExpired),
+        (order.opener not in (ZERO_ADDRESS, opener) and opener != order.client, Refusal.OpenerNotAllowed),
+        (order.tip > 0 and order.opener == ZERO_ADDRESS, Refusal.TipWithoutOpener),
+        (order.arbiter == ZERO_ADDRESS, Refusal.WrongArbiter),
+        (order.min_bond_bps > BPS_WHOLE, Refusal.BondTooSmall),
+        (lease.opened_at != 0 and now <= lease.opened_at, Refusal.TooSoon),
+    )
+    return next((refusal for broken, refusal in checks if broken), None)
+
+
+def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime) -> Refusal | None:
+    """The reason, if any, for which this offer cannot serve this order now, whatever the price and the balances."""
+    if offer is None or not offer.is_alive(now):
+        return Refusal.OfferNotAlive
+    checks = (
+        (order.offer not in (0, offer.id), Refusal.WrongOffer),
+        (not order.accepts(offer.gpu_class), Refusal.ClassNotAccepted),
+        (order.arbiter in (ZERO_ADDRESS, offer.provider) or order.arbiter != offer.arbiter, Refusal.WrongArbiter),
+        (offer.bond_bps < order.min_bond_bps, Refusal.BondTooSmall),
+        (order.min_seconds < offer.min_seconds, Refusal.MinSecondsTooSmall),
+        (offer.price > order.max_price, Refusal.PriceOutOfBounds),
+        (offer.free < order.gpus, Refusal.NotEnoughGpus),
+        (order.starts_at > now, Refusal.TermLeaseNotByProvider),
+    )
+    return next((refusal for broken, refusal in checks if broken), None)
+
+
+def refusal_of_fill(fill: Fill, facts: FillFacts, terms: MarketTerms) -> Refusal | None:
+    """The contract's answer to this fill, its signature aside (that needs keccak: ``chain.signing``)."""
+    order, offer = fill.signed.order, facts.offer
+    refusal = refusal_of_order(order, facts.lease, facts.now, facts.opener) or refusal_of_offer(order, offer, facts.now)
+    if refusal or offer is None:
+        return refusal
+    if not offer.price <= fill.price <= order.max_price:
+        return Refusal.PriceOutOfBounds
+    locked = lock_of(order, fill.price)
+    tip = 0 if facts.lease.tip_paid else order.tip
+    if facts.client_free < locked + tip:
+        return Refusal.ClientBalanceTooLow
+    same = order.client == offer.provider
+    available = facts.client_free - locked - tip if same else facts.provider_free
+    return Refusal.ProviderBalanceTooLow if available < bond_of(locked, offer.bond_bps, terms.bond_floor) else None
+
+
+_FIELDS = {
+    Refusal.BadSignature: "signature", Refusal.OrderExpired: "expiresAt", Refusal.OpenerNotAllowed: "opener",
+    Refusal.TipWithoutOpener: "opener", Refusal.BadAmounts: "gpus, maxSeconds, minSeconds", Refusal.ClassNotAccepted: "classes",
+    Refusal.WrongOffer: "offer", Refusal.OfferNotAlive: "offer", Refusal.WrongArbiter: "arbiter", Refusal.NotEnoughGpus: "gpus",
+    Refusal.PriceOutOfBounds: "maxPrice", Refusal.BondTooSmall: "minBondBps", Refusal.MinSecondsTooSmall: "minSeconds",
+    Refusal.TermLeaseNotByProvider: "startsAt", Refusal.ClientBalanceTooLow: "client",
+    Refusal.OrderLive: "salt", Refusal.OrderClosed: "salt", Refusal.TooSoon: "salt",
+}  # fmt: skip
+
+
+def refused(refusal: Refusal, detail: str = "") -> Refused:
+    """The typed error for a refusal, naming the field of the order that it is about."""
+    return Refused(refusal, _FIELDS.get(refusal, ""), detail)

@@ -1,0 +1,236 @@
+"""The whole state of a market as a fold over its events (I-12), and nothing else.
+
+The indexer keeps its projection with it, the tests hold it against the contract. ``apply`` is pure: state and event in, new rows out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from marketplace.domain import events as e
+from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.models import NO_LEASE, Lease, LeaseStatus, Offer, Order
+from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
+from marketplace.domain.units import GpuCount, Seconds, TokenUnits, UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """A lease's word, with the order it serves and what the exit of it moved."""
+
+    id: Bytes32
+    order: Order | None
+    """None where an order was cancelled before anybody saw it opened."""
+    lease: Lease
+    payee: Address
+    provider: Address
+    opened_in_block: int
+    paid: TokenUnits = TokenUnits(0)
+    refund: TokenUnits = TokenUnits(0)
+    compensation: TokenUnits = TokenUnits(0)
+    exit: str = ""
+    """The name of the event that closed it, e.g. ``LeaseSettled``."""
+    result: Bytes32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of the state: what one event reads, or what it changes."""
+
+    accounts: Mapping[Address, TokenUnits] = field(default_factory=dict)
+    offers: Mapping[OfferId, Offer] = field(default_factory=dict)
+    leases: Mapping[Bytes32, LeaseRecord] = field(default_factory=dict)
+
+    def over(self, older: Rows) -> Rows:
+        """These rows laid over ``older`` ones."""
+        return Rows(
+            {**older.accounts, **self.accounts}, {**older.offers, **self.offers}, {**older.leases, **self.leases}
+        )
+
+
+def replay(events: Iterable[e.Event], bond_floor: TokenUnits) -> Rows:
+    """The state after all these events, from nothing."""
+    state = Rows()
+    for event in events:
+        state = apply(state, event, bond_floor).over(state)
+    return state
+
+
+def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
+    """The rows that ``event`` changes. Events that move nothing (refusals, batches, budgets) change no row."""
+    at = event.ref.block.timestamp
+    match event:
+        case e.Deposited():
+            return _credited(state, {event.account: event.amount})
+        case e.Withdrawn():
+            return _credited(state, {event.account: -event.amount})
+        case e.OfferListed():
+            return Rows(offers={event.offer.id: event.offer})
+        case e.OfferRepriced():
+            offer = replace(state.offers[event.offer], price=event.price, expires_at=event.expires_at)
+            return Rows(offers={offer.id: offer})
+        case e.LeaseOpened():
+            return _opened(state, event, bond_floor)
+        case e.OrderCancelled():
+            return _cancelled(state, event)
+        case e.LeaseClaimed():
+            return _claimed(state, event, at)
+        case e.LeaseDisputed():
+            return _disputed(state, event, at)
+        case e.LeaseAssigned():
+            record = state.leases[event.lease]
+            lease = replace(record.lease, assigned=True)
+            return Rows(leases={record.id: replace(record, payee=event.payee, lease=lease)})
+        case e.LeaseSettled():
+            return _settled(state, event)
+        case e.LeaseDeclined():
+            return _declined(state, event, bond_floor)
+        case e.LeaseFinalized() | e.LeaseTerminated() | e.LeaseExpired() | e.LeaseRuled() | e.LeaseLapsed():
+            return _left(state, event)
+        case _:
+            return Rows()
+
+
+def _credited(state: Rows, amounts: Mapping[Address, int]) -> Rows:
+    return Rows(accounts={who: TokenUnits(state.accounts.get(who, 0) + amount) for who, amount in amounts.items()})
+
+
+def _sums(*moves: tuple[Address, int]) -> dict[Address, int]:
+    """Moves added up per account: two roles may be one address (P-07)."""
+    total: dict[Address, int] = {}
+    for who, amount in moves:
+        total[who] = total.get(who, 0) + amount
+    return total
+
+
+def _opened(state: Rows, event: e.LeaseOpened, bond_floor: TokenUnits) -> Rows:
+    offer, order, at = state.offers[event.offer], event.order, event.ref.block.timestamp
+    before = state.leases.get(event.lease)
+    locked = lock_of(order, event.price)
+    tip = 0 if before and before.lease.tip_paid else order.tip
+    bond = bond_of(locked, offer.bond_bps, bond_floor)
+    lease = replace(NO_LEASE, status=LeaseStatus.OPEN, tip_paid=True, offer=offer.id, price=event.price, opened_at=at)
+    record = LeaseRecord(event.lease, order, lease, offer.provider, offer.provider, event.ref.block.number)
+    moved = _credited(state, _sums((order.client, -locked - tip), (offer.provider, -bond), (event.opener, tip)))
+    return replace(moved, offers=_freed(state, offer.id, -order.gpus), leases={record.id: record})
+
+
+def _freed(state: Rows, offer: OfferId, gpus: int) -> dict[OfferId, Offer]:
+    row = state.offers[offer]
+    return {offer: replace(row, free=GpuCount(row.free + gpus))}
+
+
+def _cancelled(state: Rows, event: e.OrderCancelled) -> Rows:
+    record = state.leases.get(event.lease)
+    if record is None:
+        closed = replace(NO_LEASE, status=LeaseStatus.CLOSED)
+        nobody = event.by
+        return Rows(leases={event.lease: LeaseRecord(event.lease, None, closed, nobody, nobody, 0, exit="OrderCancelled")})
+    if record.lease.status is LeaseStatus.NONE:
+        lease = replace(record.lease, status=LeaseStatus.CLOSED)
+        return Rows(leases={record.id: replace(record, lease=lease, exit="OrderCancelled")})
+    return Rows(leases={record.id: replace(record, lease=replace(record.lease, no_reopen=True))})
+
+
+def _claimed(state: Rows, event: e.LeaseClaimed, at: UnixTime) -> Rows:
+    record = state.leases[event.lease]
+    lease = replace(record.lease, status=LeaseStatus.CLAIMED, claimed_seconds=event.used_seconds, changed_at=at)
+    return Rows(
+        offers=_freed(state, lease.offer, _order(record).gpus),
+        leases={record.id: replace(record, lease=lease, result=event.result)},
+    )
+
+
+def _disputed(state: Rows, event: e.LeaseDisputed, at: UnixTime) -> Rows:
+    record = state.leases[event.lease]
+    order, was_open = _order(record), record.lease.status is LeaseStatus.OPEN
+    lease = replace(
+        record.lease, status=LeaseStatus.DISPUTED, claimed_seconds=event.claimed_seconds, changed_at=at,
+        by_acceptor=event.by != order.client,
+    )  # fmt: skip
+    moved = _credited(state, {event.by: -event.stake})
+    freed = _freed(state, lease.offer, order.gpus) if was_open else {}
+    return replace(moved, offers=freed, leases={record.id: replace(record, lease=lease)})
+
+
+def _settled(state: Rows, event: e.LeaseSettled) -> Rows:
+    record = state.leases[event.lease]
+    paid_lease = replace(record.lease, paid_seconds=event.used_seconds)
+    if not event.last:
+        moved = _credited(state, {record.payee: event.paid})
+        paid = TokenUnits(record.paid + event.paid)
+        return replace(moved, leases={record.id: replace(record, lease=paid_lease, paid=paid)})
+    return _close(state, replace(record, lease=paid_lease, result=event.result), event, event.paid, event.refund,
+                  (record.provider, event.bond), (_disputer(record), event.stake))  # fmt: skip
+
+
+def _declined(state: Rows, event: e.LeaseDeclined, bond_floor: TokenUnits) -> Rows:
+    record = state.leases[event.lease]
+    order, status = _order(record), LeaseStatus(event.status)
+    moved = _credited(state, _sums((order.client, event.refund), (record.provider, event.bond)))
+    if status is LeaseStatus.NONE:
+        lease = replace(NO_LEASE, tip_paid=record.lease.tip_paid, opened_at=record.lease.opened_at)
+    else:
+        lease = replace(record.lease, status=status)
+    row = replace(record, lease=lease, refund=event.refund, exit="LeaseDeclined")
+    return replace(moved, offers=_freed(state, record.lease.offer, order.gpus), leases={record.id: row})
+
+
+def _left(
+    state: Rows, event: e.LeaseFinalized | e.LeaseTerminated | e.LeaseExpired | e.LeaseRuled | e.LeaseLapsed
+) -> Rows:
+    record = state.leases[event.lease]
+    others: tuple[tuple[Address, int], ...] = ()
+    match event:
+        case e.LeaseExpired():
+            compensated = replace(record, compensation=event.compensation)
+            return _close(state, compensated, event, 0, event.refund + event.compensation, (record.provider, event.bond))
+        case e.LeaseRuled():
+            others = ((record.provider, event.to_provider), (_disputer(record), event.to_disputer),
+                      (_order(record).arbiter, event.to_arbiter))  # fmt: skip
+        case e.LeaseLapsed():
+            others = ((record.provider, event.bond), (_disputer(record), event.stake))
+        case _:
+            others = ((record.provider, event.bond),)
+    lease = replace(record.lease, paid_seconds=event.paid_seconds)
+    return _close(state, replace(record, lease=lease), event, event.paid, event.refund, *others)
+
+
+def _close(
+    state: Rows, record: LeaseRecord, event: e.Event, paid: int, to_client: int, *others: tuple[Address, int]
+) -> Rows:
+    """Pay everyone, free the GPUs if the lease still held them, and remember how it ended."""
+    order, held = _order(record), state.leases[record.id].lease.status is LeaseStatus.OPEN
+    moved = _credited(state, _sums((record.payee, paid), (order.client, to_client), *others))
+    compensation = record.compensation
+    row = replace(
+        record, lease=replace(record.lease, status=LeaseStatus.CLOSED), paid=TokenUnits(record.paid + paid),
+        refund=TokenUnits(to_client - compensation), exit=type(event).__name__,
+    )  # fmt: skip
+    return replace(
+        moved, offers=_freed(state, record.lease.offer, order.gpus) if held else {}, leases={record.id: row}
+    )
+
+
+def _order(record: LeaseRecord) -> Order:
+    """The order of a lease that was opened. Only cancelled, never opened orders have none, and nothing else happens to those."""
+    assert record.order is not None
+    return record.order
+
+
+def _disputer(record: LeaseRecord) -> Address:
+    order = _order(record)
+    return order.acceptor if record.lease.by_acceptor else order.client
+
+
+def locked_in(record: LeaseRecord, offer: Offer, bond_floor: TokenUnits) -> TokenUnits:
+    """What the market holds for one live lease: the unpaid rest of T, B, and B again of a disputer (I-1, I-2)."""
+    if not record.lease.status.is_live:
+        return TokenUnits(0)
+    order = _order(record)
+    locked = lock_of(order, record.lease.price)
+    bond = bond_of(locked, offer.bond_bps, bond_floor)
+    paid = earned_rounded_down(record.lease.price, order.gpus, Seconds(record.lease.paid_seconds))
+    stakes = 2 if record.lease.status is LeaseStatus.DISPUTED else 1
+    return TokenUnits(locked - paid + stakes * bond)

@@ -1,0 +1,325 @@
+"""The documents that travel beside the chain: job specs, machine descriptions, results. Read strictly, written canonically.
+
+Only their sha256 is on the chain. Unknown keys are refused, so that nobody is misled by a field that nothing obeys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
+
+SPEC_VERSION = 1
+MAX_SPEC_BYTES = 64 * 1024
+JOB_IN = "/job/in"
+JOB_OUT = "/job/out"
+HOST_IMAGE = "host"
+
+_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+_REGION = re.compile(r"^[a-z0-9-]{1,32}$")
+_IMAGE = re.compile(r"^[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A bundle that unpacks below ``path`` before the job starts."""
+
+    path: str
+    sha256: Sha256
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the job needs of one machine. ``gpus`` must equal the order's."""
+
+    gpus: int = 1
+    vram_mib: int = 0
+    cpus: int = 1
+    memory_mib: int = 1024
+    disk_mib: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """Where the job may run."""
+
+    regions: tuple[str, ...] = ()
+    min_reliability_bps: int = 0
+    providers: tuple[Address, ...] = ()
+    exclude_providers: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """Version 1 of the job spec (architecture: The job spec)."""
+
+    command: tuple[str, ...]
+    image: str = HOST_IMAGE
+    env: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[str, ...] = (JOB_OUT,)
+    resources: Resources = Resources()
+    constraints: Constraints = Constraints()
+    network: Literal["none", "egress"] = "none"
+    checkpoint: str | None = None
+
+    def canonical(self) -> bytes:
+        """The document in its full form. A client may leave defaults out: then its own bytes are the spec, not these."""
+        document = asdict(self) | {"version": SPEC_VERSION}
+        if self.checkpoint is None:
+            del document["checkpoint"]
+        return canonical_json(document)
+
+    @property
+    def sha256(self) -> Sha256:
+        return sha256_of(self.canonical())
+
+    def excluding(self, provider: Address) -> JobSpec:
+        """The same job, never to run on this provider (again)."""
+        kept = tuple(sorted({*self.constraints.exclude_providers, provider}))
+        return replace(self, constraints=replace(self.constraints, exclude_providers=kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine description. ``measured`` is False when the provider declared it and nobody looked."""
+
+    region: str
+    gpu_model: str
+    vram_mib: int
+    gpu_count: int
+    cpus: int
+    memory_mib: int
+    disk_mib: int
+    measured: bool = False
+
+    def canonical(self) -> bytes:
+        gpu = {"model": self.gpu_model, "vram_mib": self.vram_mib, "count": self.gpu_count}
+        rest = {name: getattr(self, name) for name in ("region", "cpus", "memory_mib", "disk_mib", "measured")}
+        return canonical_json({"version": SPEC_VERSION, "gpu": gpu} | rest)
+
+    @property
+    def sha256(self) -> Sha256:
+        return sha256_of(self.canonical())
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A declared output, bundled: the path in the job, the bundle's hash and size."""
+
+    path: str
+    sha256: Sha256
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job. Its sha256 is the ``result`` of the receipt."""
+
+    exit_code: int
+    outputs: tuple[OutputFile, ...]
+    logs_sha256: Sha256
+
+    def canonical(self) -> bytes:
+        return canonical_json(asdict(self))
+
+    @property
+    def sha256(self) -> Sha256:
+        return sha256_of(self.canonical())
+
+
+class Reader:
+    """Takes fields out of a JSON object, checks each, and at the end refuses what nobody took."""
+
+    def __init__(self, value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            raise InvalidField(path, "must be an object")
+        self._left = dict(value)
+        self._path = path
+
+    def where(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+    def take(self, name: str, kind: type, default: Any = ...) -> Any:
+        """The field's value; ``default`` where it is absent, InvalidField where it is missing or of another type."""
+        value = self._left.pop(name, default)
+        if value is ...:
+            raise InvalidField(self.where(name), "is missing")
+        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise InvalidField(self.where(name), f"must be {_NOUNS[kind]}")
+        return value
+
+    def number(self, name: str, low: int, high: int, default: Any = ...) -> int:
+        value: int = self.take(name, int, default)
+        if not low <= value <= high:
+            raise InvalidField(self.where(name), f"must be from {low} to {high}")
+        return value
+
+    def texts(self, name: str, default: Any = ..., *, limit: int = 256) -> tuple[str, ...]:
+        values = self.take(name, list, default)
+        if len(values) > limit or not all(isinstance(value, str) and "\0" not in value for value in values):
+            raise InvalidField(self.where(name), f"must be a list of at most {limit} strings without NUL")
+        return tuple(values)
+
+    def end(self) -> None:
+        if self._left:
+            raise InvalidField(self.where(next(iter(self._left))), "is not a known field")
+
+
+_NOUNS = {int: "an integer", str: "a string", list: "a list", dict: "an object", bool: "true or false"}
+
+
+def read_spec(content: bytes) -> JobSpec:
+    """Read a job spec; raise InvalidField that names the field and the rule."""
+    if len(content) > MAX_SPEC_BYTES:
+        raise InvalidField("spec", f"must be at most {MAX_SPEC_BYTES} bytes")
+    document = parse_json(content, field="spec")
+    reader = Reader(document, "spec")
+    reader.number("version", SPEC_VERSION, SPEC_VERSION)
+    spec = JobSpec(
+        command=_command(reader),
+        image=_image(reader),
+        env=_env(reader),
+        inputs=tuple(_input(item, f"spec.inputs[{n}]") for n, item in enumerate(reader.take("inputs", list, []))),
+        outputs=tuple(_job_path(path, "spec.outputs") for path in reader.texts("outputs", [JOB_OUT], limit=16)),
+        resources=_resources(reader.take("resources", dict, {})),
+        constraints=_constraints(reader.take("constraints", dict, {})),
+        network=_network(reader),
+        checkpoint=_checkpoint(reader),
+    )
+    reader.end()
+    if canonical_json(document) != content:
+        raise InvalidField("spec", "must be canonical JSON (RFC 8785)")
+    return spec
+
+
+def read_machine(content: bytes) -> Machine:
+    """Read a machine description; raise InvalidField that names the field and the rule."""
+    reader = Reader(parse_json(content, field="machine"), "machine")
+    reader.number("version", SPEC_VERSION, SPEC_VERSION)
+    gpu = Reader(reader.take("gpu", dict), "machine.gpu")
+    region = reader.take("region", str)
+    if not _REGION.fullmatch(region):
+        raise InvalidField("machine.region", "must be 1 to 32 of a-z, 0-9 and -")
+    machine = Machine(
+        region=region,
+        gpu_model=gpu.take("model", str),
+        vram_mib=gpu.number("vram_mib", 1, 2**24),
+        gpu_count=gpu.number("count", 1, 2**16 - 1),
+        cpus=reader.number("cpus", 1, 2**16),
+        memory_mib=reader.number("memory_mib", 1, 2**32),
+        disk_mib=reader.number("disk_mib", 1, 2**32),
+        measured=reader.take("measured", bool),
+    )
+    gpu.end()
+    reader.end()
+    return machine
+
+
+def read_result(content: bytes) -> Result:
+    """Read a result document; raise InvalidField that names the field and the rule."""
+    reader = Reader(parse_json(content, field="result"), "result")
+    outputs = tuple(_output(item, f"result.outputs[{n}]") for n, item in enumerate(reader.take("outputs", list)))
+    logs = sha256(reader.take("logs_sha256", str), field="result.logs_sha256")
+    result = Result(reader.number("exit_code", 0, 255), outputs, logs)
+    reader.end()
+    return result
+
+
+def _command(reader: Reader) -> tuple[str, ...]:
+    command = reader.texts("command", limit=1024)
+    if not command or not command[0]:
+        raise InvalidField("spec.command", "must name a program")
+    return command
+
+
+def _image(reader: Reader) -> str:
+    image: str = reader.take("image", str)
+    if image != HOST_IMAGE and not _IMAGE.fullmatch(image):
+        raise InvalidField("spec.image", 'must be "host" or registry/name@sha256:digest')
+    return image
+
+
+def _env(reader: Reader) -> dict[str, str]:
+    env = reader.take("env", dict, {})
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name) or not isinstance(value, str) or "\0" in value:
+            raise InvalidField(f"spec.env.{name}", "must be a plain name with a string without NUL")
+    return dict(env)
+
+
+def _job_path(value: str, path: str) -> str:
+    """An absolute path below /job, in its simplest form: no ``..``, no doubled or trailing slash, no control characters."""
+    is_plain = value.startswith("/job/") and str(PurePosixPath(value)) == value and ".." not in PurePosixPath(value).parts
+    if not is_plain or any(ord(letter) < 32 for letter in value):
+        raise InvalidField(path, "must be a plain absolute path below /job, without ..")
+    return value
+
+
+def _input(value: Any, path: str) -> Input:
+    reader = Reader(value, path)
+    where = _job_path(reader.take("path", str), f"{path}.path")
+    if where != JOB_IN and not where.startswith(JOB_IN + "/"):
+        raise InvalidField(f"{path}.path", f"must be {JOB_IN} or below")
+    found = Input(where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40))
+    reader.end()
+    return found
+
+
+def _output(value: Any, path: str) -> OutputFile:
+    reader = Reader(value, path)
+    where = _job_path(reader.take("path", str), f"{path}.path")
+    found = OutputFile(where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40))
+    reader.end()
+    return found
+
+
+def _resources(value: Any) -> Resources:
+    reader = Reader(value, "spec.resources")
+    found = Resources(
+        gpus=reader.number("gpus", 1, 2**16 - 1, 1),
+        vram_mib=reader.number("vram_mib", 0, 2**24, 0),
+        cpus=reader.number("cpus", 1, 2**16, 1),
+        memory_mib=reader.number("memory_mib", 16, 2**32, 1024),
+        disk_mib=reader.number("disk_mib", 1, 2**32, 1024),
+    )
+    reader.end()
+    return found
+
+
+def _constraints(value: Any) -> Constraints:
+    reader = Reader(value, "spec.constraints")
+    regions = reader.texts("regions", [], limit=64)
+    if not all(_REGION.fullmatch(region) for region in regions):
+        raise InvalidField("spec.constraints.regions", "must be names of 1 to 32 of a-z, 0-9 and -")
+    found = Constraints(
+        regions=regions,
+        min_reliability_bps=reader.number("min_reliability_bps", 0, 10_000, 0),
+        providers=_addresses(reader, "providers"),
+        exclude_providers=_addresses(reader, "exclude_providers"),
+    )
+    reader.end()
+    return found
+
+
+def _addresses(reader: Reader, name: str) -> tuple[Address, ...]:
+    return tuple(address(value, field=f"spec.constraints.{name}") for value in reader.texts(name, []))
+
+
+def _network(reader: Reader) -> Literal["none", "egress"]:
+    network = reader.take("network", str, "none")
+    if network not in ("none", "egress"):
+        raise InvalidField("spec.network", 'must be "none" or "egress"')
+    return "none" if network == "none" else "egress"
+
+
+def _checkpoint(reader: Reader) -> str | None:
+    checkpoint = reader.take("checkpoint", str, None)
+    return None if checkpoint is None else _job_path(checkpoint, "spec.checkpoint")

@@ -1,0 +1,135 @@
+"""The life of a job (the client's view) and of a serving (the provider's view), as tables that code and docs share.
+
+A *job* is one piece of work over all its orders and retries; a *serving* is one opening of one lease. Neither is an on-chain word.
+``docs/states.md`` draws both, and a test compares the drawing with these tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from marketplace.domain.errors import InvalidTransition
+from marketplace.domain.ids import Address, Bytes32, Sha256
+from marketplace.domain.units import UnixTime
+
+
+class JobState(StrEnum):
+    """Where a job stands, as its client sees it."""
+
+    SUBMITTED = "submitted"
+    """Its order is on the book."""
+    RUNNING = "running"
+    """Its lease is open: the meter runs."""
+    SUCCEEDED = "succeeded"
+    """Exit code 0, outputs verified, receipt signed."""
+    FAILED = "failed"
+    """It ran and exited with another code; verified and paid for all the same."""
+    UNPLACED = "unplaced"
+    """Its order expired before anybody served it."""
+    LOST = "lost"
+    """Its providers fell silent and no retry is left."""
+    CANCELLED = "cancelled"
+    """The client called it off."""
+
+
+JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.SUBMITTED: frozenset({JobState.RUNNING, JobState.UNPLACED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(
+        {JobState.SUBMITTED, JobState.SUCCEEDED, JobState.FAILED, JobState.LOST, JobState.CANCELLED}
+    ),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.UNPLACED: frozenset(),
+    JobState.LOST: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+JOB_TERMINAL = frozenset(state for state, onward in JOB_TRANSITIONS.items() if not onward)
+
+
+class JobReason(StrEnum):
+    """Why a job changed its state."""
+
+    ORDER_ACCEPTED = "order_accepted"
+    LEASE_OPENED = "lease_opened"
+    LEASE_DECLINED = "lease_declined"
+    PROVIDER_SILENT = "provider_silent"
+    LEASE_EXPIRED = "lease_expired"
+    RESULT_VERIFIED = "result_verified"
+    RESULT_REJECTED = "result_rejected"
+    ORDER_EXPIRED = "order_expired"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    CLIENT_CANCELLED = "client_cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One transition of a job, kept for ever."""
+
+    state: JobState
+    at: UnixTime
+    reason: JobReason
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of work, its orders in the order of the attempts, and its history."""
+
+    id: Bytes32
+    """The id of its first order."""
+    name: str
+    state: JobState
+    orders: tuple[Bytes32, ...]
+    spec: Sha256
+    history: tuple[JobEvent, ...]
+    excluded: tuple[Address, ...] = ()
+    """Providers that failed it."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.state in JOB_TERMINAL
+
+    @property
+    def order(self) -> Bytes32:
+        """The order that is being tried now."""
+        return self.orders[-1]
+
+
+def advance(job: Job, to: JobState, *, at: UnixTime, reason: JobReason, note: str = "") -> Job:
+    """The job one transition later; the only way to change its state. Raises InvalidTransition."""
+    if to not in JOB_TRANSITIONS[job.state]:
+        raise InvalidTransition("job", job.id, job.state, to)
+    return replace(job, state=to, history=(*job.history, JobEvent(to, at, reason, note)))
+
+
+class ServingState(StrEnum):
+    """Where a serving stands, as its provider sees it."""
+
+    SEEN = "seen"
+    """The lease opened on one of our offers; spec and inputs are being fetched and checked."""
+    RUNNING = "running"
+    """The executor has it."""
+    EXITED = "exited"
+    """It ended; outputs are being bundled and uploaded, the receipt signed."""
+    RECEIPTED = "receipted"
+    """Our receipt is with the client's side; its signature is awaited."""
+    SETTLING = "settling"
+    """Both signatures are there; the settlement is on its way to the chain."""
+    CLAIMED = "claimed"
+    """The client stayed silent; our claim stands in its challenge window."""
+    CLOSED = "closed"
+    """The chain says that the serving is over, whichever way."""
+
+
+SERVING_TRANSITIONS: Mapping[ServingState, frozenset[ServingState]] = {
+    ServingState.SEEN: frozenset({ServingState.RUNNING, ServingState.EXITED, ServingState.CLOSED}),
+    ServingState.RUNNING: frozenset({ServingState.EXITED, ServingState.CLOSED}),
+    ServingState.EXITED: frozenset({ServingState.RECEIPTED, ServingState.CLAIMED, ServingState.CLOSED}),
+    ServingState.RECEIPTED: frozenset({ServingState.SETTLING, ServingState.CLAIMED, ServingState.CLOSED}),
+    ServingState.SETTLING: frozenset({ServingState.CLAIMED, ServingState.CLOSED}),
+    ServingState.CLAIMED: frozenset({ServingState.SETTLING, ServingState.CLOSED}),
+    ServingState.CLOSED: frozenset(),
+}

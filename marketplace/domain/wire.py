@@ -1,0 +1,154 @@
+"""The forms that the nouns take on the wire and in files: integers of the ABI as decimal strings, bytes as 0x-hex.
+
+One pair of functions per noun, used by the gateway, the SDK, the agent, the journal and the board alike.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.fills import check_widths
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Offer, Order, Receipt
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
+
+_DECIMAL = re.compile(r"^(0|[1-9][0-9]{0,77})$")
+_HEX = re.compile(r"^0x([0-9a-f]{2})*$")
+MAX_SIGNATURE_BYTES = 4096
+"""Longer ones exist (EIP-1271 wallets); nobody needs more."""
+
+
+def camel(name: str) -> str:
+    """``max_seconds`` as the ABI spells it: ``maxSeconds``."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+ORDER_FIELDS = {camel(item.name): item.name for item in fields(Order)}
+_ORDER_TEXT = {"client": address, "opener": address, "acceptor": address, "arbiter": address, "spec": bytes32}
+
+
+def order_to_wire(order: Order) -> dict[str, str]:
+    """The order with the ABI's field names, integers as decimal strings."""
+    return {wire: str(getattr(order, name)) for wire, name in ORDER_FIELDS.items()}
+
+
+def order_from_wire(value: Any, path: str = "order") -> Order:
+    """Read an order; raise InvalidField for unknown, missing, malformed or too wide fields."""
+    if not isinstance(value, dict):
+        raise InvalidField(path, "must be an object")
+    unknown = sorted(set(value) - set(ORDER_FIELDS))
+    if unknown:
+        raise InvalidField(f"{path}.{unknown[0]}", "is not a field of an order")
+    read: dict[str, Any] = {}
+    for wire, name in ORDER_FIELDS.items():
+        where = f"{path}.{wire}"
+        if wire not in value:
+            raise InvalidField(where, "is missing")
+        reader = _ORDER_TEXT.get(name)
+        read[name] = reader(value[wire], field=where) if reader else integer_from_wire(value[wire], where)
+    order = Order(**read)
+    try:
+        check_widths(order)
+    except InvalidField as exc:
+        raise InvalidField(f"{path}.{camel(exc.field)}", exc.rule) from None
+    return order
+
+
+def integer_from_wire(value: Any, path: str) -> int:
+    """A non-negative integer as a decimal string without sign, leading zeros or spaces; at most 78 digits."""
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise InvalidField(path, "must be a non-negative integer as a decimal string")
+    return int(value)
+
+
+def signature_from_wire(value: Any, path: str = "signature") -> str:
+    """0x-hex of any length up to 4096 bytes; whether it is good is the contract's question."""
+    if not isinstance(value, str) or not _HEX.fullmatch(value.lower()) or len(value) > 2 + 2 * MAX_SIGNATURE_BYTES:
+        raise InvalidField(path, "must be 0x-hex")
+    return value.lower()
+
+
+def receipt_to_wire(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "lease": receipt.lease, "offer": str(receipt.offer), "openedAt": str(receipt.opened_at),
+        "usedSeconds": str(receipt.used_seconds), "result": receipt.result, "last": receipt.last,
+    }  # fmt: skip
+
+
+def receipt_from_wire(value: Any, path: str = "receipt") -> Receipt:
+    """Read a receipt; raise InvalidField that names the field."""
+    if not isinstance(value, dict) or set(value) != {"lease", "offer", "openedAt", "usedSeconds", "result", "last"}:
+        raise InvalidField(path, "must have exactly lease, offer, openedAt, usedSeconds, result, last")
+    if not isinstance(value["last"], bool):
+        raise InvalidField(f"{path}.last", "must be true or false")
+    numbers = {name: integer_from_wire(value[name], f"{path}.{name}") for name in ("offer", "openedAt", "usedSeconds")}
+    for name, bits in (("offer", 40), ("openedAt", 40), ("usedSeconds", 32)):
+        if numbers[name] >> bits:
+            raise InvalidField(f"{path}.{name}", f"must be below 2^{bits}")
+    return Receipt(
+        lease=bytes32(value["lease"], field=f"{path}.lease"), offer=OfferId(numbers["offer"]),
+        opened_at=UnixTime(numbers["openedAt"]), used_seconds=Seconds(numbers["usedSeconds"]),
+        result=bytes32(value["result"], field=f"{path}.result"), last=value["last"],
+    )  # fmt: skip
+
+
+def block_to_wire(block: BlockRef) -> dict[str, Any]:
+    return {"number": block.number, "hash": block.hash, "timestamp": block.timestamp, "time": iso_from_time(block.timestamp)}
+
+
+def block_from_wire(value: dict[str, Any]) -> BlockRef:
+    return BlockRef(value["number"], Bytes32(value["hash"]), UnixTime(value["timestamp"]))
+
+
+def offer_to_wire(offer: Offer) -> dict[str, Any]:
+    return {
+        "id": offer.id, "provider": offer.provider, "class": offer.gpu_class, "gpus": offer.gpus, "free": offer.free,
+        "bondBps": offer.bond_bps, "expiresAt": offer.expires_at, "arbiter": offer.arbiter, "price": str(offer.price),
+        "minSeconds": offer.min_seconds, "spec": offer.spec,
+    }  # fmt: skip
+
+
+def offer_from_wire(value: dict[str, Any]) -> Offer:
+    """Read what ``offer_to_wire`` wrote; not for strangers' input."""
+    return Offer(
+        id=OfferId(value["id"]), provider=Address(value["provider"]), gpu_class=ClassNumber(value["class"]),
+        gpus=GpuCount(value["gpus"]), free=GpuCount(value["free"]), bond_bps=Bps(value["bondBps"]),
+        expires_at=UnixTime(value["expiresAt"]), arbiter=Address(value["arbiter"]), price=PricePerGpuHour(int(value["price"])),
+        min_seconds=Seconds(value["minSeconds"]), spec=Bytes32(value["spec"]),
+    )  # fmt: skip
+
+
+def lease_to_wire(record: LeaseRecord) -> dict[str, Any]:
+    lease = record.lease
+    return {
+        "id": record.id, "status": lease.status.name.capitalize(), "offer": lease.offer, "provider": record.provider,
+        "payee": record.payee, "price": str(lease.price), "openedAt": lease.opened_at, "paidSeconds": lease.paid_seconds,
+        "claimedSeconds": lease.claimed_seconds, "changedAt": lease.changed_at, "tipPaid": lease.tip_paid,
+        "noReopen": lease.no_reopen, "assigned": lease.assigned, "byAcceptor": lease.by_acceptor, "exit": record.exit,
+        "paid": str(record.paid), "refund": str(record.refund), "compensation": str(record.compensation),
+        "openedInBlock": record.opened_in_block, "result": record.result,
+        "order": order_to_wire(record.order) if record.order else None,
+    }  # fmt: skip
+
+
+def lease_from_wire(value: dict[str, Any]) -> LeaseRecord:
+    """Read what ``lease_to_wire`` wrote; not for strangers' input."""
+    lease = Lease(
+        status=LeaseStatus[value["status"].upper()], tip_paid=value["tipPaid"], no_reopen=value["noReopen"],
+        assigned=value["assigned"], by_acceptor=value["byAcceptor"], offer=OfferId(value["offer"]),
+        price=PricePerGpuHour(int(value["price"])), opened_at=UnixTime(value["openedAt"]),
+        paid_seconds=Seconds(value["paidSeconds"]), claimed_seconds=Seconds(value["claimedSeconds"]),
+        changed_at=UnixTime(value["changedAt"]),
+    )  # fmt: skip
+    return LeaseRecord(
+        id=Bytes32(value["id"]), order=order_from_wire(value["order"]) if value["order"] else None, lease=lease,
+        payee=Address(value["payee"]), provider=Address(value["provider"]), opened_in_block=value["openedInBlock"],
+        paid=TokenUnits(int(value["paid"])), refund=TokenUnits(int(value["refund"])),
+        compensation=TokenUnits(int(value["compensation"])), exit=value["exit"],
+        result=Bytes32(value["result"]) if value["result"] else None,
+    )  # fmt: skip
