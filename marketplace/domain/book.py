@@ -29,7 +29,7 @@ class BookOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedFill:
     """The contract refused this pair, as of this block."""
 
     offer: OfferId
@@ -50,7 +50,7 @@ class BookView:
     machines: Mapping[Sha256, Machine]
     heartbeats: Mapping[Address, UnixTime]
     """Block time of each provider's last sign of life."""
-    refused: Mapping[Bytes32, tuple[Refused, ...]] = field(default_factory=dict)
+    refused: Mapping[Bytes32, tuple[RefusedFill, ...]] = field(default_factory=dict)
 
 
 class RejectionReason(StrEnum):
