@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice The states of an order and of the lease that serves it. Only facts are stored: no status here becomes untrue because time passes (P-11).
+enum Status {
+    // Never opened, or declined before anything was paid: it may be opened.
+    None,
+    // A provider serves it. The client's money and the provider's bond are locked, the GPUs are taken.
+    Open,
+    // The provider has said what it is owed; the client may object until the challenge window ends. The GPUs are free again.
+    Claimed,
+    // The client objects; the arbiter rules, or the ruling window ends.
+    Disputed,
+    // Paid out or cancelled, for good.
+    Closed
+}
+
+/// @notice A client's request, signed off-chain (EIP-712). Its digest is its id.
+/// @dev Field order and widths are part of the signed type and of the ABI.
+struct Order {
+    // Whose balance pays.
+    address client;
+    // Bit i set: GPU class i is acceptable.
+    uint256 classes;
+    // 0, or the only offer that may serve it.
+    uint40 offer;
+    // GPUs needed together on one offer, at least 1.
+    uint16 gpus;
+    // The longest time the client pays for, at least 1.
+    uint32 maxSeconds;
+    // Take-or-pay: what terminating costs at least; at most `maxSeconds`.
+    uint32 minSeconds;
+    // The highest price, in token base units per GPU-hour.
+    uint80 maxPrice;
+    // The smallest bond share accepted, in basis points.
+    uint16 minBondBps;
+    // 0, or when metering starts (a term lease).
+    uint40 startsAt;
+    // The first second at which it may no longer be opened; 0 is simply expired.
+    uint40 expiresAt;
+    // Token base units to the opener, at the first opening only.
+    uint96 tip;
+    // 0, or the only address, beside the client, that may open it. A tip needs one.
+    address opener;
+    // 0, or a second address that may act for the client's side.
+    address acceptor;
+    // Must equal the offer's arbiter.
+    address arbiter;
+    // sha256 of the job spec's canonical JSON (RFC 8785).
+    bytes32 spec;
+    // Makes two otherwise equal orders different.
+    uint256 salt;
+}
+
+/// @notice A provider's standing listing of GPUs of one class at one price. Only `free`, `price` and `expiresAt` ever change.
+struct Offer {
+    // One word: what a fill has to read and write.
+    address provider;
+    uint8 class;
+    uint16 gpus;
+    uint16 free;
+    uint16 bondBps;
+    uint40 expiresAt;
+    // One word: what a fill has to read. `minSeconds` is the least an order must guarantee, against open-and-terminate griefing.
+    address arbiter;
+    uint80 price;
+    uint16 minSeconds;
+    // sha256 of the machine description's canonical JSON.
+    bytes32 spec;
+}
+
+/// @notice What the one storage word of an order says. Everything else is derived from the order.
+struct Lease {
+    Status status;
+    // The tip was charged at an earlier opening, or at this one.
+    bool tipPaid;
+    // Cancelled while open: a decline closes it instead of letting it be opened again.
+    bool noReopen;
+    // The right to the income was moved to another payee.
+    bool assigned;
+    // The acceptor, not the client, staked the dispute.
+    bool byAcceptor;
+    uint40 offer;
+    // Token base units per GPU-hour.
+    uint80 price;
+    uint32 openedAt;
+    uint32 paidSeconds;
+    uint32 claimedSeconds;
+    // When it was claimed or disputed.
+    uint32 changedAt;
+}
+
+/// @notice What both sides sign about a lease (EIP-712). `openedAt` binds it to one serving of the order.
+struct Receipt {
+    bytes32 lease;
+    uint40 offer;
+    uint40 openedAt;
+    // Cumulative.
+    uint32 usedSeconds;
+    // sha256 of the job's result record.
+    bytes32 result;
+    // False: it only pays the provider, and needs only the client's side. True: it closes the lease, and needs both.
+    bool last;
+}
+
+/// @notice A proposal: this order, on this offer, at this price.
+struct Fill {
+    Order order;
+    uint40 offer;
+    uint80 price;
+    // The client's; may be empty where msg.sender is the client.
+    bytes signature;
+}
+
+/// @notice A receipt to settle. The market rebuilds lease, offer and openedAt from its own word.
+struct Settlement {
+    Order order;
+    uint32 usedSeconds;
+    bytes32 result;
+    bool last;
+    // The client's or the acceptor's; may be empty where msg.sender is one of them.
+    bytes clientSignature;
+    // The provider's; may be empty where msg.sender is the provider, and is not looked at unless `last`.
+    bytes providerSignature;
+}
+
+/// @notice Why an item of a batch was refused; where several reasons hold, any of them. 1 to 20 refuse a fill, 32 to 37 a settlement or a finalization.
+library Refusal {
+    uint8 internal constant None = 0;
+    uint8 internal constant BadSignature = 1;
+    uint8 internal constant OverBudget = 2;
+    uint8 internal constant OrderLive = 3;
+    uint8 internal constant OrderClosed = 4;
+    uint8 internal constant OrderExpired = 5;
+    uint8 internal constant OpenerNotAllowed = 6;
+    uint8 internal constant TipWithoutOpener = 7;
+    uint8 internal constant BadAmounts = 8;
+    uint8 internal constant ClassNotAccepted = 9;
+    uint8 internal constant WrongOffer = 10;
+    uint8 internal constant OfferNotAlive = 11;
+    uint8 internal constant WrongArbiter = 12;
+    uint8 internal constant NotEnoughGpus = 13;
+    uint8 internal constant PriceOutOfBounds = 14;
+    uint8 internal constant BondTooSmall = 15;
+    uint8 internal constant MinSecondsTooSmall = 16;
+    uint8 internal constant TermLeaseNotByProvider = 17;
+    uint8 internal constant ClientBalanceTooLow = 18;
+    uint8 internal constant ProviderBalanceTooLow = 19;
+    uint8 internal constant TooSoon = 20;
+    uint8 internal constant NotLive = 32;
+    uint8 internal constant SecondsOutOfBounds = 33;
+    uint8 internal constant BadClientSignature = 34;
+    uint8 internal constant BadProviderSignature = 35;
+    uint8 internal constant NotClaimed = 36;
+    uint8 internal constant WindowOpen = 37;
+}
+
+/// @title Compute market
+/// @notice Escrow in which GPU-hours trade: providers list offers, clients sign orders, anyone posts fills and receipts, and every lock has an
+/// exit that somebody other than the silent side can take. Rules are numbered as in the specification.
+/// @dev Words: p = paidSeconds, q = claimedSeconds, E(s) = floor(price * gpus * s / 3600), T = ceil(price * gpus * maxSeconds / 3600),
+/// B = max(floor(T * bondBps / 10000), BOND_FLOOR); start = max(openedAt, startsAt); elapsed = min(maxSeconds, max(0, now - start));
+/// deadline = start + maxSeconds + CLAIM_GRACE. All intervals are half-open.
+///
+/// Needed of the token for safety: balances move only by its own transfers (no rebasing), and no transfer moves more than it was asked to. A fee on the
+/// way in is borne by the depositor, a fee on the way out by whoever withdraws. Needed for liveness: it lets the market pay out.
+/// Warning: a token that pauses or blacklists the market itself freezes every withdrawal; it cannot make the market pay anybody twice.
+/// Warning: tokens that are sent to the market without `deposit` belong to nobody.
+interface IComputeMarket {
+    // ------------------------------------------------------------------------------------------------------------------------------------ events
+
+    /// @notice A batch of fills was posted. `round` is the hash of the published round that they came from, or 0; `opened` counts those that held.
+    event BatchOpened(bytes32 indexed round, address indexed opener, uint256 opened);
+
+    /// @notice An order is being served. It carries the whole order, because every later verb needs it and nobody should need anything but the chain.
+    event LeaseOpened(
+        bytes32 indexed lease, uint40 indexed offer, address indexed client, address opener, uint80 price, Order order
+    );
+
+    /// @notice A fill was refused; nothing changed. `reason` is one of `Refusal`.
+    /// Warning: anyone can have a stranger's order refused. Act only on refusals that your own transactions caused.
+    event FillRefused(bytes32 indexed order, uint40 indexed offer, address indexed opener, uint8 reason);
+
+    /// @notice A settlement or a finalization was refused; nothing changed. `reason` is one of `Refusal`. The warning of `FillRefused` holds here too.
+    event SettlementRefused(bytes32 indexed lease, address indexed sender, uint8 reason);
+
+    /// @notice An opening was charged to a delegate's budget.
+    event BudgetSpent(address indexed account, address indexed delegate, bytes32 indexed order, uint128 left);
+
+    /// @notice `amount` arrived and was credited.
+    event Deposited(address indexed account, address indexed from, uint256 amount);
+
+    /// @notice `amount` left the free balance of `account`.
+    event Withdrawn(address indexed account, address indexed to, uint256 amount);
+
+    /// @notice `account` lets `delegate` sign orders for at most `budget` until `until`.
+    event Authorized(address indexed account, address indexed delegate, uint128 budget, uint40 until);
+
+    /// @notice A provider listed an offer.
+    event OfferListed(uint40 indexed offer, address indexed provider, Offer value);
+
+    /// @notice An offer's price and expiry changed, for later leases only.
+    event OfferRepriced(uint40 indexed offer, uint80 price, uint40 expiresAt);
+
+    /// @notice The order will never be opened (again). A lease that is open goes on.
+    event OrderCancelled(bytes32 indexed lease, address indexed by);
+
+    /// @notice A receipt was settled. `refund` went to the client, `bond` to the provider, `stake` to the disputer; all 0 unless `last`.
+    event LeaseSettled(
+        bytes32 indexed lease,
+        uint32 usedSeconds,
+        bytes32 result,
+        bool last,
+        uint256 paid,
+        uint256 refund,
+        uint256 bond,
+        uint256 stake
+    );
+
+    /// @notice The provider said what it is owed; the challenge window starts.
+    event LeaseClaimed(bytes32 indexed lease, uint32 usedSeconds, bytes32 result);
+
+    /// @notice A claim was paid; `paidSeconds` is all that was ever paid for.
+    event LeaseFinalized(bytes32 indexed lease, uint32 paidSeconds, uint256 paid, uint256 refund, uint256 bond);
+
+    /// @notice The client's side ended the lease early; `paidSeconds` is all that was ever paid for.
+    event LeaseTerminated(
+        bytes32 indexed lease, address indexed by, uint32 paidSeconds, uint256 paid, uint256 refund, uint256 bond
+    );
+
+    /// @notice The provider could not serve it. `status` is None when the order may be opened again, else Closed.
+    event LeaseDeclined(bytes32 indexed lease, Status status, uint256 refund, uint256 bond);
+
+    /// @notice The provider stayed silent. The client got `refund` and, out of the bond, `compensation`; the provider the rest of it, `bond`.
+    event LeaseExpired(bytes32 indexed lease, uint256 refund, uint256 compensation, uint256 bond);
+
+    /// @notice The client's side objected and staked as much as the bond.
+    event LeaseDisputed(bytes32 indexed lease, address indexed by, uint32 claimedSeconds, uint256 stake);
+
+    /// @notice The arbiter ruled.
+    event LeaseRuled(
+        bytes32 indexed lease,
+        bool providerAtFault,
+        uint32 paidSeconds,
+        uint256 paid,
+        uint256 refund,
+        uint256 toProvider,
+        uint256 toDisputer,
+        uint256 toArbiter
+    );
+
+    /// @notice The arbiter stayed silent: stakes went back, the disputed seconds were split.
+    event LeaseLapsed(
+        bytes32 indexed lease, uint32 paidSeconds, uint256 paid, uint256 refund, uint256 bond, uint256 stake
+    );
+
+    /// @notice The right to the lease's future income moved.
+    event LeaseAssigned(bytes32 indexed lease, address indexed from, address indexed payee);
+
+    // ------------------------------------------------------------------------------------------------------------------------------------ errors
+
+    /// @notice Nobody could ever withdraw what would be credited to address 0.
+    error ZeroAccount();
+
+    /// @notice The account's free balance is smaller than what it wants to withdraw.
+    error BalanceTooLow(address account, uint256 attempted, uint256 available);
+
+    /// @notice An offer must list at least one GPU.
+    error NoGpus();
+
+    /// @notice A bond share is at most 10000 basis points.
+    error BondBpsTooHigh(uint16 attempted, uint16 allowed);
+
+    /// @notice The arbiter of an offer must be somebody, and somebody else than its provider.
+    error WrongArbiter(address arbiter);
+
+    /// @notice Only the offer's provider may do this; 0 means that there is no such offer.
+    error NotProvider(address caller, address provider);
+
+    /// @notice Only the order's client or its acceptor may do this.
+    error NotClientSide(address caller, address client, address acceptor);
+
+    /// @notice The lease is not open: never opened, declined, claimed, disputed or closed.
+    error NotOpen(bytes32 lease, Status status);
+
+    /// @notice The order can no longer be cancelled: its lease is claimed or disputed, or it is closed already.
+    error NotCancellable(bytes32 lease, Status status);
+
+    /// @notice The claimed seconds are outside of what was paid at least and has elapsed at most.
+    error SecondsOutOfBounds(uint256 attempted, uint256 least, uint256 most);
+
+    /// @notice The interval of this verb begins at `from`.
+    error TooEarly(uint256 attempted, uint256 from);
+
+    /// @notice The interval of this verb ended at `end`, which is its first second outside.
+    error TooLate(uint256 attempted, uint256 end);
+
+    /// @notice A term lease cannot be declined.
+    error TermLease(bytes32 lease, uint40 startsAt);
+
+    /// @notice What was already paid comes back out of the bond, which is too small for that.
+    error PaidBeyondBond(uint256 paid, uint256 bond);
+
+    /// @notice This market does not support the verb.
+    error NotYetSupported();
+
+    // ---------------------------------------------------------------------------------------------------------------------------------- accounts
+
+    /// @notice Takes `amount` from the caller and credits what arrived to `account` (P-01). Anyone may do so for anyone.
+    function deposit(address account, uint256 amount) external;
+
+    /// @notice Deposits with an EIP-2612 permit. Not supported: reverts.
+    function depositWithPermit(address owner, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+
+    /// @notice Deposits with an EIP-3009 authorization. Not supported: reverts.
+    function depositWithAuthorization(
+        address owner,
+        uint256 amount,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external;
+
+    /// @notice Pays `amount` of the caller's free balance to `to` (P-06).
+    function withdraw(address to, uint256 amount) external;
+
+    /// @notice Lets a delegate sign orders up to a budget. Not supported: reverts.
+    function authorize(address delegate, uint128 budget, uint40 until) external;
+
+    // ------------------------------------------------------------------------------------------------------------------------------------ offers
+
+    /// @notice Lists GPUs of one class on one machine. The caller is the provider, all GPUs are free.
+    /// @param price token base units per GPU-hour
+    /// @param minSeconds the least that an order must guarantee
+    /// @param expiresAt the first second at which no lease may be opened on it; 0 is simply expired
+    /// @param arbiter who rules on disputes; neither 0 nor the provider itself
+    /// @param spec sha256 of the machine description's canonical JSON
+    /// @return offer its id; ids count from 1
+    function list(
+        uint8 class,
+        uint16 gpus,
+        uint16 bondBps,
+        uint80 price,
+        uint16 minSeconds,
+        uint40 expiresAt,
+        address arbiter,
+        bytes32 spec
+    ) external returns (uint40 offer);
+
+    /// @notice Changes an offer's price and expiry. Running leases keep their price; an expiry in the past takes the offer off the market.
+    function reprice(uint40 offer, uint80 price, uint40 expiresAt) external;
+
+    // ------------------------------------------------------------------------------------------------------------------------------------ orders
+
+    /// @notice Opens the leases whose fills hold (P-20). A fill that does not is refused with its reason in an event, and changes nothing (I-9).
+    /// @dev The client itself may always open its own order without a signature. Refused beyond P-20: a lease whose deadline would not fit
+    /// into the 32 bits of its times (BadAmounts), term leases (TermLeaseNotByProvider), signatures of contracts and delegates (BadSignature).
+    /// @param round hash of the published round that the fills came from, or 0
+    function open(Fill[] calldata fills, bytes32 round) external;
+
+    /// @notice Makes sure that the order is never opened (again). Client or acceptor; in None or Open.
+    function cancel(Order calldata order) external;
+
+    // ------------------------------------------------------------------------------------------------------------------------------------ leases
+
+    /// @notice Settles receipts; anyone, in Open, Claimed or Disputed. paidSeconds <= usedSeconds <= max(elapsed, minSeconds), and a progress
+    /// receipt pays for strictly more than before. An item that does not hold is refused in an event, and changes nothing (I-9).
+    function settle(Settlement[] calldata settlements) external;
+
+    /// @notice The provider says what it is owed. Open, start + minSeconds <= now < deadline, paidSeconds <= usedSeconds <= elapsed.
+    /// Frees the GPUs and starts the challenge window.
+    function claim(Order calldata order, uint32 usedSeconds, bytes32 result) external;
+
+    /// @notice Pays claims that nobody objected to; anyone, from changedAt + CHALLENGE_WINDOW. An item that does not hold is refused in an event.
+    function finalize(Order[] calldata orders) external;
+
+    /// @notice Ends a lease early. Client or acceptor; Open, before deadline. Pays max(elapsed, minSeconds, paidSeconds).
+    function terminate(Order calldata order) external;
+
+    /// @notice The provider hands the order back without penalty. Open, before openedAt + START_GRACE, no term lease, E(paidSeconds) <= B.
+    /// What was already paid comes back out of the bond. If nothing was paid the order may be opened again, in a later second than before.
+    function decline(Order calldata order) external;
+
+    /// @notice Makes the client whole, and compensates it out of the bond; anyone. Open, from deadline.
+    function expire(Order calldata order) external;
+
+    /// @notice Objects to a lease. Not supported: reverts.
+    function dispute(Order calldata order) external;
+
+    /// @notice Rules on a dispute. Not supported: reverts.
+    function rule(Order calldata order, uint32 usedSeconds, bool providerAtFault) external;
+
+    /// @notice Ends a dispute on which nobody ruled. Not supported: reverts.
+    function lapse(Order calldata order) external;
+
+    /// @notice Moves the right to a lease's future income. Not supported: reverts.
+    function assign(Order calldata order, address payee) external;
+
+    // ------------------------------------------------------------------------------------------------------------------------------------- views
+
+    /// @notice The order's EIP-712 digest: its id and that of the lease that serves it.
+    function orderId(Order calldata order) external view returns (bytes32);
+
+    /// @notice The receipt's EIP-712 digest.
+    function receiptId(Receipt calldata receipt) external view returns (bytes32);
+
+    /// @notice The order's status.
+    function statusOf(Order calldata order) external view returns (Status);
+
+    /// @notice What the market stores of an order; all zero if it never touched it.
+    function leaseOf(bytes32 id) external view returns (Lease memory);
+
+    /// @notice The offer; all zero if there is none.
+    function offerOf(uint40 offer) external view returns (Offer memory);
+
+    /// @notice The account's free balance: what it could withdraw now.
+    function balanceOf(address account) external view returns (uint256);
+
+    /// @notice What a delegate may still spend, and until when.
+    function budgetOf(address account, address delegate) external view returns (uint128 left, uint40 until);
+
+    /// @notice Who gets the lease's income; 0 unless it is live.
+    function payeeOf(bytes32 id) external view returns (address);
+
+    /// @notice Cumulative token units paid, and GPU-seconds paid for, of a class. Both wrap around.
+    /// Warning: informational. Self-trading moves it for the price of gas: settle nothing on it alone.
+    function volumeOf(uint8 class) external view returns (uint128 paid, uint128 gpuSeconds);
+
+    /// @notice The one settlement token.
+    function token() external view returns (address);
+
+    /// @notice Seconds after the opening in which a provider may decline.
+    function START_GRACE() external view returns (uint256);
+
+    /// @notice Seconds after the last metered one in which a provider may still claim.
+    function CLAIM_GRACE() external view returns (uint256);
+
+    /// @notice Seconds after a claim in which the client's side may object.
+    function CHALLENGE_WINDOW() external view returns (uint256);
+
+    /// @notice Seconds after a dispute in which the arbiter may rule.
+    function RULING_WINDOW() external view returns (uint256);
+
+    /// @notice The smallest bond of any lease, in token base units.
+    function BOND_FLOOR() external view returns (uint256);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Lease, Status} from "../interfaces/IComputeMarket.sol";
+
+/// @notice A lease in one storage word. All functions on it are pure: they take a word and return a word or a part of it, so that storing one
+/// is the only effect, and a visible line.
+/// @dev From the lowest bit: status 3, tipPaid 1, noReopen 1, assigned 1, byAcceptor 1, offer 40, price 80, openedAt 32, paidSeconds 32,
+/// claimedSeconds 32, changedAt 32; the highest bit is unused.
+type LeaseWord is uint256;
+
+using Leases for LeaseWord global;
+
+/// @title Leases
+/// @notice Reads and makes lease words.
+library Leases {
+    uint256 private constant STATUS_MASK = 7;
+    uint256 private constant TIP_PAID = 1 << 3;
+    uint256 private constant NO_REOPEN = 1 << 4;
+    uint256 private constant ASSIGNED = 1 << 5;
+    uint256 private constant BY_ACCEPTOR = 1 << 6;
+    uint256 private constant OFFER = 7;
+    uint256 private constant PRICE = 47;
+    uint256 private constant OPENED_AT = 127;
+    uint256 private constant PAID_SECONDS = 159;
+    uint256 private constant CLAIMED_SECONDS = 191;
+    uint256 private constant CHANGED_AT = 223;
+    uint256 private constant SECONDS_MASK = type(uint32).max;
+
+    // Reading
+
+    function status(LeaseWord word) internal pure returns (Status) {
+        return Status(LeaseWord.unwrap(word) & STATUS_MASK);
+    }
+
+    function isLive(LeaseWord word) internal pure returns (bool) {
+        Status current = status(word);
+        return current != Status.None && current != Status.Closed;
+    }
+
+    function tipPaid(LeaseWord word) internal pure returns (bool) {
+        return LeaseWord.unwrap(word) & TIP_PAID != 0;
+    }
+
+    function noReopen(LeaseWord word) internal pure returns (bool) {
+        return LeaseWord.unwrap(word) & NO_REOPEN != 0;
+    }
+
+    function offer(LeaseWord word) internal pure returns (uint40) {
+        return uint40(LeaseWord.unwrap(word) >> OFFER);
+    }
+
+    function price(LeaseWord word) internal pure returns (uint80) {
+        return uint80(LeaseWord.unwrap(word) >> PRICE);
+    }
+
+    function openedAt(LeaseWord word) internal pure returns (uint32) {
+        return uint32(LeaseWord.unwrap(word) >> OPENED_AT);
+    }
+
+    function paidSeconds(LeaseWord word) internal pure returns (uint32) {
+        return uint32(LeaseWord.unwrap(word) >> PAID_SECONDS);
+    }
+
+    function claimedSeconds(LeaseWord word) internal pure returns (uint32) {
+        return uint32(LeaseWord.unwrap(word) >> CLAIMED_SECONDS);
+    }
+
+    function changedAt(LeaseWord word) internal pure returns (uint32) {
+        return uint32(LeaseWord.unwrap(word) >> CHANGED_AT);
+    }
+
+    function unpacked(LeaseWord word) internal pure returns (Lease memory) {
+        return Lease({
+            status: status(word),
+            tipPaid: tipPaid(word),
+            noReopen: noReopen(word),
+            assigned: LeaseWord.unwrap(word) & ASSIGNED != 0,
+            byAcceptor: LeaseWord.unwrap(word) & BY_ACCEPTOR != 0,
+            offer: offer(word),
+            price: price(word),
+            openedAt: openedAt(word),
+            paidSeconds: paidSeconds(word),
+            claimedSeconds: claimedSeconds(word),
+            changedAt: changedAt(word)
+        });
+    }
+
+    // Making
+
+    /// @notice A new serving. Nothing of an earlier one remains: its tip was paid, and so is this one's.
+    function opened(uint40 offerId, uint80 pricePerGpuHour, uint32 time) internal pure returns (LeaseWord) {
+        return LeaseWord.wrap(
+            uint256(Status.Open) | TIP_PAID | uint256(offerId) << OFFER | uint256(pricePerGpuHour) << PRICE
+                | uint256(time) << OPENED_AT
+        );
+    }
+
+    function withNoReopen(LeaseWord word) internal pure returns (LeaseWord) {
+        return LeaseWord.wrap(LeaseWord.unwrap(word) | NO_REOPEN);
+    }
+
+    function withPaidSeconds(LeaseWord word, uint32 total) internal pure returns (LeaseWord) {
+        return LeaseWord.wrap(LeaseWord.unwrap(word) & ~(SECONDS_MASK << PAID_SECONDS) | uint256(total) << PAID_SECONDS);
+    }
+
+    /// @notice Of an open word, whose claimedSeconds and changedAt are still 0.
+    function claimed(LeaseWord word, uint32 total, uint32 time) internal pure returns (LeaseWord) {
+        return _withStatus(
+            LeaseWord.wrap(LeaseWord.unwrap(word) | uint256(total) << CLAIMED_SECONDS | uint256(time) << CHANGED_AT),
+            Status.Claimed
+        );
+    }
+
+    /// @notice The word keeps what it says, so that anybody can still see how the lease ended.
+    function closed(LeaseWord word, uint32 totalPaid) internal pure returns (LeaseWord) {
+        return _withStatus(withPaidSeconds(word, totalPaid), Status.Closed);
+    }
+
+    /// @notice Never opened, as it were; but the tip stays paid (P-24), and openedAt tells the next serving from this one.
+    function declined(LeaseWord word) internal pure returns (LeaseWord) {
+        return LeaseWord.wrap(LeaseWord.unwrap(word) & (TIP_PAID | SECONDS_MASK << OPENED_AT));
+    }
+
+    function _withStatus(LeaseWord word, Status next) private pure returns (LeaseWord) {
+        return LeaseWord.wrap(LeaseWord.unwrap(word) & ~STATUS_MASK | uint256(next));
+    }
+}

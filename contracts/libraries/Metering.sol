@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Metering
+/// @notice The only arithmetic on money. Prices are token base units per GPU-hour, time is whole seconds, shares are basis points.
+/// @dev Nothing can overflow: a price of 80 bits times GPUs of 16 bits times seconds of 32 bits is at most 128 bits, and a bond share is at most
+/// 10000. The parameters are that narrow so that no caller can break this.
+library Metering {
+    uint256 internal constant SECONDS_PER_HOUR = 3600;
+    uint16 internal constant ALL_BPS = 10_000;
+
+    /// @notice E(s) of P-03: what `usedSeconds` earn. Rounded down: dust stays with the client.
+    function earnedRoundedDown(uint80 price, uint16 gpus, uint32 usedSeconds) internal pure returns (uint256) {
+        unchecked {
+            return uint256(price) * gpus * usedSeconds / SECONDS_PER_HOUR;
+        }
+    }
+
+    /// @notice T of P-03: what is locked for `maxSeconds`. Rounded up: never less than what they can earn.
+    function totalRoundedUp(uint80 price, uint16 gpus, uint32 maxSeconds) internal pure returns (uint256) {
+        unchecked {
+            return (uint256(price) * gpus * maxSeconds + SECONDS_PER_HOUR - 1) / SECONDS_PER_HOUR;
+        }
+    }
+
+    /// @notice B of P-04: the provider's money at stake. Rounded down, but never below the floor.
+    function bondRoundedDown(uint256 total, uint16 bondBps, uint256 floor) internal pure returns (uint256) {
+        uint256 share = total * bondBps / ALL_BPS;
+        return share > floor ? share : floor;
+    }
+}

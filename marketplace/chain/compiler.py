@@ -1,0 +1,111 @@
+"""Compile the contracts, and keep what the rest of the project knows of them: ABI and bytecode.
+
+The compiler is pinned. A native `solc` on PATH is used only if it is exactly that version; else the npm package behind `scripts/solc` is.
+Both give the same bytecode, and so does forge, which reads the same settings from `foundry.toml`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import solcx
+
+SOLC_VERSION = "0.8.37"
+EVM_VERSION = "cancun"
+OPTIMIZER_RUNS = 1_000_000
+VIA_IR = True
+CONTRACTS = ("ComputeMarket", "GpuCatalogue", "TestDollar")
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+ABI_FOLDER = Path(__file__).resolve().parent / "abi"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One compiled contract, as its file under `abi/` says it."""
+
+    contract_name: str
+    compiler: str
+    abi: list[dict[str, Any]]
+    bytecode: str
+    deployed_bytecode: str
+
+    def to_json(self) -> str:
+        """Write it so that equal contracts give equal files, line by line."""
+        fields = {
+            "contractName": self.contract_name,
+            "compiler": self.compiler,
+            "abi": self.abi,
+            "bytecode": self.bytecode,
+            "deployedBytecode": self.deployed_bytecode,
+        }
+        return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+
+def solc_path(root: Path = PROJECT_ROOT) -> Path:
+    """Find the pinned compiler: native if it is exactly that version, else the npm one."""
+    native = shutil.which("solc")
+    if native is not None and _is_pinned(native):
+        return Path(native)
+    return root / "scripts" / "solc"
+
+
+def compile_contracts(root: Path = PROJECT_ROOT) -> tuple[Artifact, ...]:
+    """Compile the contracts of the project at `root`, in the order of `CONTRACTS`."""
+    output = solcx.compile_standard(
+        _standard_input(root), solc_binary=solc_path(root), base_path=root
+    )
+    return tuple(_artifact(name, output) for name in CONTRACTS)
+
+
+def write_artifacts(artifacts: tuple[Artifact, ...], folder: Path = ABI_FOLDER) -> tuple[Path, ...]:
+    """Write one file per contract and return where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for artifact in artifacts:
+        path = folder / f"{artifact.contract_name}.json"
+        path.write_text(artifact.to_json(), encoding="utf-8")
+        written.append(path)
+    return tuple(written)
+
+
+def _standard_input(root: Path) -> dict[str, Any]:
+    # The names of the sources, and so the imports, are relative to the root: the bytecode does not depend on where the project lies.
+    return {
+        "language": "Solidity",
+        "sources": {
+            f"contracts/{name}.sol": {"content": (root / "contracts" / f"{name}.sol").read_text(encoding="utf-8")}
+            for name in CONTRACTS
+        },
+        "settings": {
+            "remappings": ["@openzeppelin/=node_modules/@openzeppelin/"],
+            "optimizer": {"enabled": True, "runs": OPTIMIZER_RUNS},
+            "viaIR": VIA_IR,
+            "evmVersion": EVM_VERSION,
+            # Without the hash of the sources in it, the bytecode changes only when the code does.
+            "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
+            "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+        },
+    }
+
+
+def _artifact(name: str, output: Mapping[str, Any]) -> Artifact:
+    compiled = output["contracts"][f"contracts/{name}.sol"][name]
+    return Artifact(
+        contract_name=name,
+        compiler=SOLC_VERSION,
+        abi=compiled["abi"],
+        bytecode="0x" + compiled["evm"]["bytecode"]["object"],
+        deployed_bytecode="0x" + compiled["evm"]["deployedBytecode"]["object"],
+    )
+
+
+def _is_pinned(binary: str) -> bool:
+    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    return f"Version: {SOLC_VERSION}+" in answer.stdout
