@@ -1,0 +1,31 @@
+# Five words: setup, demo, test, check, clean. Each sets up first what it needs, below this folder, without root.
+.PHONY: help setup demo test check clean
+
+PYTEST ?= .venv/bin/pytest
+FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
+export FOUNDRY_DISABLE_NIGHTLY_WARNING = 1
+
+help:  ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+
+setup:  ## make .venv, node_modules and the job runtime (quick when nothing changed)
+	@scripts/setup
+
+demo: setup  ## run a whole market on this machine and real jobs on it; KEEP=1 leaves it running
+	@.venv/bin/python scripts/demo.py $(if $(KEEP),--keep)
+
+test: setup  ## run every test: the contracts', then Python's
+	@echo "test: contracts (forge)"
+	@$(FORGE) test
+	@echo "test: Python (pytest)"
+	@$(PYTEST)
+
+check: setup  ## formatting, lint, types, import rules
+	@echo "check: ruff"; .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
+	@echo "check: mypy"; .venv/bin/mypy
+	@echo "check: import rules"; .venv/bin/lint-imports --no-cache
+	@echo "check: forge fmt"; $(FORGE) fmt --check
+
+clean:  ## remove everything that setup, tests and demo made
+	rm -rf .venv .runtime node_modules out cache .devnet .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
