@@ -1,0 +1,305 @@
+"""The gateway's HTTP surface as typed methods; the SDK and the provider agent speak to it through this class only.
+
+Connection failures raise GatewayUnavailable (after bounded retries where the request may be sent twice), problems raise
+GatewayProblem(status, reason, detail, field). What is fetched by hash is hashed before it is handed on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from httpx_sse import EventSource
+
+from marketplace.chain.signing import Key, SigningDomain
+from marketplace.client import reading
+from marketplace.client.answers import (
+    AccountAnswer,
+    ExplanationAnswer,
+    LeaseAnswer,
+    LogChunk,
+    MarketDescription,
+    OfferAnswer,
+    OrderAnswer,
+    Outputs,
+    Quote,
+    SignedReceipt,
+)
+from marketplace.client.http import (
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    BlockTime,
+    GatewayHttp,
+    RequestSigner,
+    Retries,
+    Timeout,
+    Waiter,
+    accepted,
+    content_sha256,
+    idempotency_key,
+    json_body,
+    json_of,
+    problem_number,
+)
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
+from marketplace.domain.models import GpuClass, Receipt, SignedOrder
+from marketplace.domain.spec import Result
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+from marketplace.domain.wire import order_to_wire, receipt_to_wire
+
+MAX_BLOB_BYTES = 1 << 30
+_CHUNK = 1 << 16
+
+
+class GatewayApi:
+    """One gateway, spoken to by one account.
+
+    GatewayApi("http://127.0.0.1:8000")                   reads only
+    GatewayApi(url, key=key)                               writes too, in this account's name
+    GatewayApi(url, key=key, domain=market.domain, block_time=lambda: chain.head().timestamp)
+                                                           trusts the chain, not the gateway, for what it signs
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: Key | None = None,
+        domain: SigningDomain | None = None,
+        block_time: BlockTime | None = None,
+        timeout: Timeout = DEFAULT_TIMEOUT,
+        retries: Retries = DEFAULT_RETRIES,
+        waiter: Waiter | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = GatewayHttp(
+            base_url, key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
+        )
+        self._domain = domain
+        self._signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time)
+
+    @property
+    def base_url(self) -> str:
+        return self._http.base_url
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # -- the market ---------------------------------------------------------------------------------------------------
+
+    def market(self) -> MarketDescription:
+        """Which market this gateway serves, its constants, its scheduler's address, and the block it knows."""
+        return reading.market(self._get("/v1/market"))
+
+    def ready(self) -> bool:
+        """Whether the gateway answers and says that everything behind it does. Never retried."""
+        try:
+            return self._http.send("GET", "/ready", once=True).is_success
+        except GatewayUnavailable:
+            return False
+
+    def classes(self) -> tuple[GpuClass, ...]:
+        """The GPU classes that can be traded."""
+        return tuple(reading.gpu_class(item) for item in reading.items(self._get("/v1/classes"), "classes"))
+
+    def offers(self, gpu_class: int | None = None, *, provider: Address | None = None) -> tuple[OfferAnswer, ...]:
+        """The offers on the market, of one class or one provider where asked; all pages."""
+        query = {"class": gpu_class, "provider": provider}
+        return tuple(reading.offer(item) for item in self._pages("/v1/offers", query, "offers"))
+
+    def quotes(
+        self,
+        gpu: str,
+        *,
+        gpus: int = 1,
+        max_seconds: Seconds,
+        max_price: PricePerGpuHour | None = None,
+        spec: Sha256 | None = None,
+    ) -> tuple[Quote, ...]:
+        """What the job would cost on each offer, cheapest first, and why the others cannot serve it."""
+        asked: dict[str, Any] = {"gpu": gpu, "gpus": gpus, "maxSeconds": int(max_seconds)}
+        if max_price is not None:
+            asked["maxPrice"] = str(max_price)
+        if spec is not None:
+            asked["spec"] = spec
+        answer = json_of(self._http.send("POST", "/v1/quotes", content=json_body(asked), headers=_JSON))
+        return reading.quotes(answer)
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def post_order(self, signed: SignedOrder) -> Bytes32:
+        """Put a signed order on the book; its id. May be repeated: the signature is the authority, the id names it."""
+        body = json_body({"order": order_to_wire(signed.order), "signature": signed.signature})
+        headers = {**_JSON, "Idempotency-Key": signed.id}
+        answer = json_of(self._http.send("POST", "/v1/orders", content=body, headers=headers))
+        return Bytes32(answer["id"])
+
+    def order(self, order: Bytes32) -> OrderAnswer:
+        """The order as the gateway keeps it; GatewayProblem 404 where it does not."""
+        return reading.order(self._get(f"/v1/orders/{order}"))
+
+    def withdraw_order(self, order: Bytes32) -> None:
+        """Take our order off the book. Who has its signature can still open it: cancel on the chain for good."""
+        self._write("DELETE", f"/v1/orders/{order}")
+
+    def explanation(self, order: Bytes32) -> ExplanationAnswer | None:
+        """What the last round said about the order; None before the first, or when Redis forgot."""
+        return reading.explanation(self._get(f"/v1/orders/{order}"), order)
+
+    # -- leases -------------------------------------------------------------------------------------------------------
+
+    def lease(self, lease: Bytes32) -> LeaseAnswer:
+        """The projection's row, with the provider's last sign of life; GatewayProblem 404 before it was opened."""
+        return reading.lease(self._get(f"/v1/leases/{lease}"))
+
+    def append_log(self, lease: Bytes32, offset: int, chunk: bytes) -> int:
+        """Append to a job's log at ``offset`` (bytes); the length that the gateway has now. Go on from there.
+
+        The same chunk twice, or a chunk after a gap, changes nothing: the answer says where the gateway stands.
+        """
+        response = self._write_raw("POST", f"/v1/leases/{lease}/logs?offset={offset}", chunk, _BINARY)
+        if response.status_code == 409:
+            length = problem_number(response, "length", "expected", "offset")
+            if length is not None:
+                return length
+        return int(json_of(response)["length"])
+
+    def log(self, lease: Bytes32, offset: int = 0) -> bytes:
+        """What there is of the log from ``offset`` on."""
+        return accepted(self._http.send("GET", f"/v1/leases/{lease}/logs?follow=false&offset={offset}")).content
+
+    def follow_log(self, lease: Bytes32, offset: int = 0) -> Iterator[LogChunk]:
+        """The log from ``offset`` on, as it grows, until it ends. Raise GatewayUnavailable when the line breaks.
+
+        Ask again from the last chunk's ``next_offset`` then.
+        """
+        with self._http.stream(f"/v1/leases/{lease}/logs?offset={offset}") as response:
+            for event in EventSource(response).iter_sse():
+                if event.event == "end":
+                    return
+                if event.event == "log":
+                    yield reading.log_chunk(event.data)
+
+    def post_receipt(
+        self, lease: Bytes32, receipt: Receipt, role: str, signature: str, result: Result | None = None
+    ) -> None:
+        """Hand a signed receipt to the other side; the provider adds the result document that it names."""
+        body: dict[str, Any] = {"receipt": receipt_to_wire(receipt), "role": role, "signature": signature}
+        if result is not None:
+            body["resultDocument"] = reading.result_document(result)
+        accepted(self._write_raw("POST", f"/v1/leases/{lease}/receipts", json_body(body), _JSON))
+
+    def receipts(self, lease: Bytes32) -> tuple[SignedReceipt, ...]:
+        """All receipts of the lease, of all its servings, oldest first. Nothing about them has been checked."""
+        found = reading.items(self._get(f"/v1/leases/{lease}/receipts"), "receipts")
+        return tuple(reading.receipt(item) for item in found)
+
+    def outputs(self, lease: Bytes32) -> Outputs:
+        """The provider's result document; GatewayProblem 404 before there is one."""
+        return reading.outputs(self._get(f"/v1/leases/{lease}/outputs"))
+
+    # -- accounts and signs of life -----------------------------------------------------------------------------------
+
+    def heartbeat(self) -> UnixTime:
+        """Tell the gateway that we are alive; the block time that it noted."""
+        return reading.instant(json_of(self._write_raw("POST", "/v1/heartbeats", b"{}", _JSON))["at"])
+
+    def account(self, address: Address) -> AccountAnswer:
+        """The account's free balance in the projection."""
+        return reading.account(self._get(f"/v1/accounts/{address}"), address)
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def has_blob(self, name: Sha256) -> bool:
+        """Whether the gateway has the blob."""
+        response = self._http.send("HEAD", f"/v1/blobs/{name}")
+        return response.status_code != 404 and bool(accepted(response))
+
+    def put_blob(self, content: bytes | Path) -> Sha256:
+        """Upload bytes or a file, unless the gateway has them; their name."""
+        name = Sha256(content_sha256(content))
+        if not self.has_blob(name):
+            accepted(self._write_raw("PUT", f"/v1/blobs/{name}", content, _BINARY))
+        return name
+
+    def fetch_blob(self, name: Sha256, *, limit_bytes: int = MAX_BLOB_BYTES) -> bytes:
+        """The blob, at most ``limit_bytes`` of it; raise HashMismatch when it is not what its name says."""
+        content = b"".join(self._blob(name, limit_bytes))
+        if sha256_of(content) != name:
+            raise HashMismatch("blob", name, sha256_of(content))
+        return content
+
+    def fetch_blob_into(self, name: Sha256, into: Path, *, limit_bytes: int = MAX_BLOB_BYTES) -> Path:
+        """The blob as a file that appears under its name only when its hash is right."""
+        partial = into.with_name(into.name + ".partial")
+        with partial.open("wb") as stream:
+            for piece in self._blob(name, limit_bytes):
+                stream.write(piece)
+        actual = content_sha256(partial)
+        if actual != name:
+            partial.unlink()
+            raise HashMismatch("blob", name, actual)
+        os.replace(partial, into)
+        return into
+
+    def _blob(self, name: Sha256, limit_bytes: int) -> Iterator[bytes]:
+        """Raw bytes: compression is transport, and an answer that unpacks beyond the limit is refused on the way."""
+        seen = 0
+        with self._http.stream(f"/v1/blobs/{name}") as response:
+            for piece in response.iter_bytes(_CHUNK):
+                seen += len(piece)
+                if seen > limit_bytes:
+                    raise InvalidField("blob", f"{name} is larger than {limit_bytes} bytes")
+                yield piece
+
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    def _get(self, path: str) -> Any:
+        return json_of(self._http.send("GET", path))
+
+    def _pages(self, path: str, query: dict[str, Any], name: str) -> Iterator[Any]:
+        """The items of all pages of a list."""
+        after: str | None = None
+        while True:
+            asked = {key: value for key, value in {**query, "after": after}.items() if value is not None}
+            answer = self._get(path + (f"?{urlencode(asked)}" if asked else ""))
+            yield from reading.items(answer, name)
+            after = answer.get("next") if isinstance(answer, dict) else None
+            if not after:
+                return
+
+    def _write(self, method: str, path: str) -> None:
+        accepted(self._write_raw(method, path, b"", {}))
+
+    def _write_raw(self, method: str, path: str, content: bytes | Path, headers: dict[str, str]) -> httpx.Response:
+        """A signed write. A stale block time (401) is asked for again, once."""
+        digest = content_sha256(content)
+        idempotent = {**headers, "Idempotency-Key": idempotency_key()}
+        signed = self._signer.headers(method, path, digest)
+        response = self._http.send(method, path, content=content, headers={**idempotent, **signed})
+        if response.status_code != 401:
+            return response
+        self._signer.refresh()
+        signed = self._signer.headers(method, path, digest)
+        return self._http.send(method, path, content=content, headers={**idempotent, **signed})
+
+    def _signing_domain(self) -> SigningDomain:
+        if self._domain is None:
+            terms = self.market().terms
+            self._domain = SigningDomain(terms.chain_id, terms.market)
+        return self._domain
+
+    def _gateway_time(self) -> UnixTime:
+        return self.market().block.timestamp
+
+
+_JSON = {"Content-Type": "application/json"}
+_BINARY = {"Content-Type": "application/octet-stream"}
+
+__all__ = ["GatewayApi", "GatewayProblem", "GatewayUnavailable", "Retries", "Timeout"]

@@ -1,0 +1,187 @@
+"""Reads the gateway's JSON into ``answers``. What lacks a thing it must have is a GatewayProblem, never a KeyError."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+from marketplace.client.answers import (
+    AccountAnswer,
+    ExplanationAnswer,
+    LeaseAnswer,
+    LogChunk,
+    MarketDescription,
+    OfferAnswer,
+    OrderAnswer,
+    Outputs,
+    Quote,
+    SignedReceipt,
+)
+from marketplace.domain.canonical import canonical_json
+from marketplace.domain.errors import DomainError, GatewayProblem
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, address
+from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
+from marketplace.domain.spec import Machine, Result, read_machine, read_result
+from marketplace.domain.units import Seconds, TokenUnits, UnixTime
+from marketplace.domain.wire import (
+    block_from_wire,
+    lease_from_wire,
+    offer_from_wire,
+    order_from_wire,
+    receipt_from_wire,
+    signature_from_wire,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _strict(read: Callable[P, T]) -> Callable[P, T]:
+    """Turn whatever a malformed answer breaks into one typed error."""
+
+    @functools.wraps(read)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError, DomainError) as exc:
+            raise GatewayProblem(200, "BadAnswer", f"the gateway's {read.__name__} cannot be read ({exc!r})") from exc
+
+    return wrapped
+
+
+def items(answer: Any, name: str) -> list[Any]:
+    """The list in an answer: a cursor page, an object with the list under its name, or the bare list."""
+    found = answer.get(name, answer.get("items")) if isinstance(answer, dict) else answer
+    if not isinstance(found, list):
+        raise GatewayProblem(200, "BadAnswer", f"the gateway's answer has no list of {name}")
+    return found
+
+
+def instant(value: Any) -> UnixTime:
+    """Block time, as an integer or as ISO-8601."""
+    if isinstance(value, int):
+        return UnixTime(value)
+    return UnixTime(int(datetime.fromisoformat(str(value)).timestamp()))
+
+
+def _instant_or_none(value: Any) -> UnixTime | None:
+    return None if value is None else instant(value)
+
+
+@_strict
+def market(answer: Any) -> MarketDescription:
+    token = answer["token"]
+    terms = MarketTerms(
+        chain_id=int(answer["chainId"]), market=address(answer["market"]), token=address(token["address"]),
+        token_symbol=str(token["symbol"]), token_decimals=int(token["decimals"]),
+        deployed_at_block=int(answer["deployedAtBlock"]),
+        start_grace=_seconds(answer, "startGrace"), claim_grace=_seconds(answer, "claimGrace"),
+        challenge_window=_seconds(answer, "challengeWindow"), ruling_window=_seconds(answer, "rulingWindow"),
+        bond_floor=TokenUnits(int(answer["bondFloor"])),
+    )  # fmt: skip
+    catalogue, opener, arbiter = (address(answer[name]) for name in ("catalogue", "opener", "arbiter"))
+    return MarketDescription(terms, catalogue, opener, arbiter, _block(answer["block"]))
+
+
+def _seconds(answer: Any, name: str) -> Seconds:
+    return Seconds(int(answer[name]))
+
+
+def _block(value: Any) -> BlockRef:
+    return block_from_wire(value)
+
+
+@_strict
+def gpu_class(value: Any) -> GpuClass:
+    vram_mib = value.get("vram_mib", value.get("vramMib"))
+    return GpuClass(ClassNumber(int(value["class"])), str(value["name"]), int(vram_mib))
+
+
+@_strict
+def offer(value: Any) -> OfferAnswer:
+    return OfferAnswer(
+        offer_from_wire(value), str(value.get("className") or value["class"]), _machine(value.get("machine")),
+        _instant_or_none(value.get("lastHeartbeat")),
+    )  # fmt: skip
+
+
+def _machine(value: Any) -> Machine | None:
+    return None if value is None else read_machine(canonical_json(value))
+
+
+@_strict
+def quotes(answer: Any) -> tuple[Quote, ...]:
+    return tuple(_quote(item) for item in items(answer, "quotes"))
+
+
+def _quote(value: Any) -> Quote:
+    told = value.get("offer", value)
+    return Quote(
+        offer=offer_from_wire(told), class_name=str(value.get("className") or told.get("className") or told["class"]),
+        locked=_units_or_none(value.get("locked")), bond=_units_or_none(value.get("bond")),
+        reason=str(value.get("reason") or ""), detail=str(value.get("detail") or ""),
+    )  # fmt: skip
+
+
+def _units_or_none(value: Any) -> TokenUnits | None:
+    return None if value is None else TokenUnits(int(value))
+
+
+@_strict
+def order(answer: Any) -> OrderAnswer:
+    withdrawn = answer.get("withdrawnAt") is not None
+    return OrderAnswer(Bytes32(answer["id"]), order_from_wire(answer["order"]), str(answer.get("state", "")), withdrawn)
+
+
+@_strict
+def explanation(answer: Any, order_id: Bytes32) -> ExplanationAnswer | None:
+    told = answer.get("explanation")
+    if told is None:
+        return None
+    reasons = {str(name): int(count) for name, count in dict(told.get("reasons") or {}).items()}
+    placed = told.get("placedOn", told.get("placed_on"))
+    miss = str(told.get("nearestMiss", told.get("nearest_miss")) or "")
+    return ExplanationAnswer(order_id, placed, reasons, miss, told)
+
+
+@_strict
+def lease(answer: Any) -> LeaseAnswer:
+    return LeaseAnswer(
+        lease_from_wire(answer), _block(answer["block"]), _instant_or_none(answer.get("lastHeartbeat")),
+        _instant_or_none(answer.get("deadline")),
+    )  # fmt: skip
+
+
+@_strict
+def receipt(value: Any) -> SignedReceipt:
+    signed = signature_from_wire(value["signature"])
+    return SignedReceipt(str(value["role"]), receipt_from_wire(value["receipt"]), signed)
+
+
+@_strict
+def outputs(answer: Any) -> Outputs:
+    told = answer.get("result", answer.get("resultDocument", answer))
+    content = canonical_json({name: told[name] for name in ("exit_code", "outputs", "logs_sha256")})
+    return Outputs(content, read_result(content))
+
+
+@_strict
+def log_chunk(event: str) -> LogChunk:
+    told = json.loads(event)
+    offset, text = int(told["offset"]), str(told["text"])
+    return LogChunk(offset, text, int(told.get("next", offset + len(text.encode()))))
+
+
+@_strict
+def account(answer: Any, who: Address) -> AccountAnswer:
+    free = answer.get("free", answer.get("balance"))
+    block = answer.get("block")
+    return AccountAnswer(who, TokenUnits(int(free)), None if block is None else _block(block))
+
+
+def result_document(result: Result) -> Any:
+    """The result as the JSON object whose canonical form its hash names."""
+    return json.loads(result.canonical())
