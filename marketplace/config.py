@@ -1,0 +1,98 @@
+"""The only reader of the environment. ``Settings`` is built once and handed on in parts, never whole.
+
+Every variable has a default that fits `bourse devnet up`: where a variable is absent, the running development network's
+``state.json`` answers; where there is none either, a plain error lists everything that is missing at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from marketplace.domain.errors import ConfigError
+
+DEVNET_FOLDER = ".devnet"
+DEFAULT_CONFIRMATIONS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is. Empty strings and None mean: not set."""
+
+    rpc_urls: tuple[str, ...]
+    address_book: Path | None
+    redis_url: str
+    journal_url: str
+    blobs_url: str
+    gateway_url: str
+    keystore: Path | None
+    keystore_password_file: Path | None
+    confirmations: int
+    home: Path
+
+    def require(self, *names: str) -> None:
+        """Raise one ConfigError that lists every one of these settings that is not set."""
+        missing = [name for name in names if not getattr(self, name)]
+        if missing:
+            raise ConfigError(
+                [f"BOURSE_{name.upper()} is not set, and no development network is running here" for name in missing]
+            )
+
+    def with_key(self, keystore: Path | None, password_file: Path | None) -> Settings:
+        """The same settings with the key of a command line's options, where given."""
+        return replace(
+            self,
+            keystore=keystore or self.keystore,
+            keystore_password_file=password_file or self.keystore_password_file,
+        )
+
+
+def from_env(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """Read the ``BOURSE_*`` variables, then the development network of ``folder`` (default: here or above)."""
+    given = {name: value for name, value in (os.environ if environment is None else environment).items() if value}
+    devnet = devnet_state(folder or Path.cwd())
+    problems: list[str] = []
+
+    def text(name: str, default: str = "") -> str:
+        return given.get(f"BOURSE_{name}") or str(devnet.get(name.lower()) or default)
+
+    def path(name: str) -> Path | None:
+        return Path(text(name)).expanduser() if text(name) else None
+
+    confirmations = text("CONFIRMATIONS", str(DEFAULT_CONFIRMATIONS))
+    if not confirmations.isdecimal() or int(confirmations) < 1:
+        problems.append(f"BOURSE_CONFIRMATIONS must be a whole number from 1, not {confirmations!r}")
+    rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
+    problems += [f"BOURSE_RPC_URLS: {url} is not http(s)" for url in rpc_urls if not url.startswith(("http://", "https://"))]
+    gateway_url = text("GATEWAY_URL").rstrip("/")
+    if gateway_url and not gateway_url.startswith(("http://", "https://")):
+        problems.append(f"BOURSE_GATEWAY_URL: {gateway_url} is not http(s)")
+    if problems:
+        raise ConfigError(problems)
+    home = path("HOME") or Path.home() / ".bourse"
+    return Settings(
+        rpc_urls=rpc_urls,
+        address_book=path("ADDRESS_BOOK"),
+        redis_url=text("REDIS_URL"),
+        journal_url=text("JOURNAL_URL", f"sqlite:///{home}/operator.sqlite"),
+        blobs_url=text("BLOBS_URL", str(home / "blobs")),
+        gateway_url=gateway_url,
+        keystore=path("KEYSTORE"),
+        keystore_password_file=path("KEYSTORE_PASSWORD_FILE"),
+        confirmations=int(confirmations),
+        home=home,
+    )
+
+
+def devnet_state(folder: Path) -> dict[str, Any]:
+    """The settings that a development network in this folder, or the nearest one above, has written down for its users."""
+    for place in (folder, *folder.parents):
+        state = place / DEVNET_FOLDER / "state.json"
+        if state.is_file():
+            settings: dict[str, Any] = json.loads(state.read_text()).get("settings", {})
+            return settings
+    return {}
