@@ -56,6 +56,8 @@ class BookView:
 class RejectionReason(StrEnum):
     """Why an order was not placed in a round: the contract's reasons by their own names, and the scheduler's own."""
 
+    BAD_SIGNATURE = "BadSignature"
+    OVER_BUDGET = "OverBudget"
     ORDER_EXPIRED = "OrderExpired"
     ORDER_LIVE = "OrderLive"
     ORDER_CLOSED = "OrderClosed"
@@ -86,6 +88,10 @@ class RejectionReason(StrEnum):
     RECENTLY_REFUSED = "RecentlyRefused"
     OUTBID = "Outbid"
     RELIABILITY_UNKNOWN = "ReliabilityUnknown"
+    DECLINED_BEFORE = "DeclinedBefore"
+    """Its provider has declined this very order."""
+    ROUND_FULL = "RoundFull"
+    """It could be served; the batch was full. The next round goes on."""
 
     @classmethod
     def of(cls, refusal: Refusal) -> RejectionReason:
