@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import NewType
 
 from marketplace.domain.errors import InvalidField
@@ -32,6 +32,8 @@ GpuSeconds = NewType("GpuSeconds", int)
 
 BPS_WHOLE = 10_000
 SECONDS_PER_HOUR = 3_600
+MAX_DIGITS = 100
+"""Enough for every uint256 with its decimals: Decimal's default of 28 digits would round."""
 
 _DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 
@@ -39,10 +41,11 @@ _DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 def units_from_text(text: str, decimals: int, *, field: str = "amount") -> TokenUnits:
     """Read a human amount such as ``2.50`` exactly; refuse what has more decimals than the token."""
     try:
-        scaled = Decimal(text).scaleb(decimals)
+        with localcontext(prec=MAX_DIGITS):
+            scaled = Decimal(text).scaleb(decimals)
     except InvalidOperation:
         raise InvalidField(field, f"{text!r} is not a decimal number") from None
-    if not scaled.is_finite() or scaled < 0:
+    if not scaled.is_finite() or scaled < 0 or len(text) > MAX_DIGITS:
         raise InvalidField(field, f"{text!r} is not a non-negative amount")
     if scaled != scaled.to_integral_value():
         raise InvalidField(field, f"{text!r} has more than {decimals} decimals")

@@ -1,0 +1,42 @@
+"""What all tests share: a kind (its folder), and for unit tests a wall around the network."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parent
+KINDS = ("unit", "integration", "acceptance", "architecture", "solidity")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's kind is its folder, so that nobody can forget to say it."""
+    for item in items:
+        kind = item.path.relative_to(TESTS).parts[0]
+        if kind not in KINDS:
+            raise pytest.UsageError(f"{item.path}: tests live in one of {', '.join(KINDS)}")
+        item.add_marker(kind)
+
+
+@pytest.fixture(autouse=True)
+def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit test that connects to anything is not one."""
+    if request.node.get_closest_marker("unit") is None:
+        return
+
+    def refuse(_: socket.socket, address: Any) -> None:
+        raise AssertionError(f"a unit test connects to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the BOURSE_ variables of who runs it."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("BOURSE_")]:
+        monkeypatch.delenv(name)

@@ -1,0 +1,110 @@
+"""Whether a fill holds (P-20), as the domain decides it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from marketplace.domain.fills import FillFacts, refusal_of_fill
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
+from marketplace.domain.models import NO_LEASE, Fill, LeaseStatus, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+
+CLIENT, PROVIDER, OPENER, ARBITER = (Address("0x" + digit * 40) for digit in "1234")
+TERMS = MarketTerms(31337, Address("0x" + "5" * 40), Address("0x" + "6" * 40), "TUSD", 6, 1, Seconds(5), Seconds(15), Seconds(15),
+                    Seconds(30), TokenUnits(100_000))  # fmt: skip
+ORDER = Order(CLIENT, 0b10, OfferId(0), GpuCount(2), Seconds(3600), Seconds(60), PricePerGpuHour(400_000), Bps(1000), UnixTime(0),
+              UnixTime(1000), TokenUnits(5), OPENER, ZERO_ADDRESS, ARBITER, Bytes32("0x" + "7" * 64), 1)  # fmt: skip
+OFFER = Offer(OfferId(1), PROVIDER, ClassNumber(1), GpuCount(4), GpuCount(2), Bps(2000), UnixTime(2000), ARBITER,
+              PricePerGpuHour(300_000), Seconds(60), Bytes32("0x" + "8" * 64))  # fmt: skip
+PRICE = PricePerGpuHour(350_000)
+LOCK, BOND = 700_000, 140_000
+FACTS = FillFacts(UnixTime(999), OPENER, NO_LEASE, OFFER, TokenUnits(LOCK + 5), TokenUnits(BOND))
+
+
+def refusal(order: Order = ORDER, facts: FillFacts = FACTS, price: int = PRICE) -> Refusal | None:
+    fill = Fill(SignedOrder(Bytes32("0x" + "9" * 64), order, "0x"), OfferId(1), PricePerGpuHour(price))
+    return refusal_of_fill(fill, facts, TERMS)
+
+
+def test_a_fill_within_every_limit_holds() -> None:
+    """Expiry, balances, bond and GPUs are each exactly enough (P-20)."""
+    assert refusal() is None
+
+
+BROKEN_ORDERS: list[tuple[dict[str, Any], Refusal]] = [
+    ({"gpus": 0}, Refusal.BadAmounts),
+    ({"max_seconds": 0, "min_seconds": 0}, Refusal.BadAmounts),
+    ({"min_seconds": 3601}, Refusal.BadAmounts),
+    ({"expires_at": 999}, Refusal.OrderExpired),
+    ({"opener": ARBITER}, Refusal.OpenerNotAllowed),
+    ({"opener": ZERO_ADDRESS}, Refusal.TipWithoutOpener),
+    ({"classes": 0b01}, Refusal.ClassNotAccepted),
+    ({"offer": 2}, Refusal.WrongOffer),
+    ({"arbiter": CLIENT}, Refusal.WrongArbiter),
+    ({"arbiter": ZERO_ADDRESS}, Refusal.WrongArbiter),
+    ({"gpus": 3}, Refusal.NotEnoughGpus),
+    ({"max_price": 349_999}, Refusal.PriceOutOfBounds),
+    ({"min_bond_bps": 2001}, Refusal.BondTooSmall),
+    ({"min_seconds": 59}, Refusal.MinSecondsTooSmall),
+    ({"starts_at": 1000}, Refusal.TermLeaseNotByProvider),
+    ({"tip": 6}, Refusal.ClientBalanceTooLow),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), BROKEN_ORDERS, ids=lambda case: getattr(case, "name", ""))
+def test_an_order_that_breaks_one_rule_is_refused_for_it(change: dict[str, Any], expected: Refusal) -> None:
+    """One violation, that very reason (P-20)."""
+    assert refusal(replace(ORDER, **change)) is expected
+
+
+BROKEN_FACTS: list[tuple[dict[str, Any], Refusal]] = [
+    ({"now": UnixTime(1000)}, Refusal.OrderExpired),
+    ({"opener": ARBITER}, Refusal.OpenerNotAllowed),
+    ({"offer": None}, Refusal.OfferNotAlive),
+    ({"offer": replace(OFFER, expires_at=UnixTime(999))}, Refusal.OfferNotAlive),
+    ({"offer": replace(OFFER, free=GpuCount(1))}, Refusal.NotEnoughGpus),
+    ({"offer": replace(OFFER, price=PricePerGpuHour(350_001))}, Refusal.PriceOutOfBounds),
+    ({"lease": replace(NO_LEASE, status=LeaseStatus.OPEN)}, Refusal.OrderLive),
+    ({"lease": replace(NO_LEASE, status=LeaseStatus.CLOSED)}, Refusal.OrderClosed),
+    ({"lease": replace(NO_LEASE, opened_at=UnixTime(999))}, Refusal.TooSoon),
+    ({"client_free": TokenUnits(LOCK + 4)}, Refusal.ClientBalanceTooLow),
+    ({"provider_free": TokenUnits(BOND - 1)}, Refusal.ProviderBalanceTooLow),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), BROKEN_FACTS, ids=lambda case: getattr(case, "name", ""))
+def test_a_market_that_does_not_allow_the_fill_refuses_it(change: dict[str, Any], expected: Refusal) -> None:
+    """One fact too few, that very reason (P-20)."""
+    assert refusal(facts=replace(FACTS, **change)) is expected
+
+
+@pytest.mark.parametrize("price", [299_999, 400_001])
+def test_a_price_outside_ask_and_limit_is_refused(price: int) -> None:
+    """The price lies between the offer's ask and the order's maxPrice (I-4)."""
+    rich = replace(FACTS, client_free=TokenUnits(10**12), provider_free=TokenUnits(10**12))
+
+    assert refusal(facts=rich, price=price) is Refusal.PriceOutOfBounds
+
+
+def test_the_tip_is_due_at_the_first_opening_only() -> None:
+    """An order that was opened before needs the lock only (P-24)."""
+    reopened = replace(FACTS, lease=replace(NO_LEASE, tip_paid=True, opened_at=UnixTime(900)), client_free=TokenUnits(LOCK))
+
+    assert refusal(facts=reopened) is None
+
+
+def test_one_address_in_both_roles_needs_both_amounts() -> None:
+    """A provider that rents from itself pays the bond out of what the lock left over (P-07)."""
+    own = replace(FACTS, offer=replace(OFFER, provider=CLIENT), client_free=TokenUnits(LOCK + 5 + BOND - 1))
+
+    assert refusal(facts=own) is Refusal.ProviderBalanceTooLow
+    assert refusal(facts=replace(own, client_free=TokenUnits(LOCK + 5 + BOND))) is None
+
+
+def test_the_client_may_open_its_own_order_past_a_named_opener() -> None:
+    """The way around a censoring scheduler."""
+    assert refusal(facts=replace(FACTS, opener=CLIENT)) is None

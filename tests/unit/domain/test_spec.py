@@ -1,0 +1,90 @@
+"""The job spec: read strictly, written canonically."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from marketplace.domain.canonical import canonical_json
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address, Sha256
+from marketplace.domain.spec import Input, JobSpec, Machine, Result, read_machine, read_result, read_spec
+
+HASH = Sha256("ab" * 32)
+SPEC = JobSpec(command=("python", "train.py"), env={"SEED": "1"}, inputs=(Input("/job/in", HASH, 10),))
+
+
+def changed(**fields: Any) -> bytes:
+    return canonical_json(json.loads(SPEC.canonical()) | fields)
+
+
+def test_a_spec_survives_the_way_to_bytes_and_back() -> None:
+    """Reading what was written gives the same spec and the same hash."""
+    assert read_spec(SPEC.canonical()) == SPEC
+
+
+def test_a_client_may_leave_defaults_out() -> None:
+    """The shortest spec is the command, the image and the version."""
+    short = canonical_json({"version": 1, "image": "host", "command": ["true"]})
+
+    assert read_spec(short) == JobSpec(command=("true",))
+
+
+BAD = [
+    ("version", 2), ("version", True), ("command", []), ("command", [""]), ("command", ["a\0b"]), ("command", "ls"),
+    ("image", "ubuntu:latest"), ("image", "--privileged"), ("env", {"A=B": "x"}), ("env", {"A": 1}), ("env", {"A": "\0"}),
+    ("outputs", ["/etc"]), ("outputs", ["/job/../etc"]), ("outputs", ["/job/out/"]), ("outputs", ["job/out"]), ("outputs", ["/job/o\nut"]),
+    ("inputs", [{"path": "/job/in/../../etc", "sha256": HASH, "bytes": 1}]), ("inputs", [{"path": "/job/out", "sha256": HASH, "bytes": 1}]),
+    ("inputs", [{"path": "/job/in", "sha256": "zz", "bytes": 1}]), ("inputs", [{"path": "/job/in", "sha256": HASH, "bytes": -1}]),
+    ("inputs", [{"path": "/job/in", "sha256": HASH}]), ("resources", {"gpus": 0}), ("resources", {"gpus": 2**16}), ("resources", {"tpus": 1}),
+    ("resources", {"cpus": 10**9}), ("constraints", {"regions": ["EU!"]}), ("constraints", {"providers": ["0x12"]}),
+    ("constraints", {"min_reliability_bps": 10_001}), ("network", "host"), ("checkpoint", "/tmp"), ("surprise", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=[f"{name}-{n}" for n, (name, _) in enumerate(BAD)])
+def test_a_spec_that_breaks_a_rule_names_the_field(name: str, value: Any) -> None:
+    """Every broken rule is an InvalidField below the field that breaks it."""
+    with pytest.raises(InvalidField) as caught:
+        read_spec(changed(**{name: value}))
+
+    assert caught.value.field.startswith(f"spec.{name}")
+
+
+def test_a_spec_that_is_not_canonical_is_refused() -> None:
+    """Two byte forms of one document would be two hashes."""
+    with pytest.raises(InvalidField, match="canonical"):
+        read_spec(json.dumps(json.loads(SPEC.canonical()), indent=1).encode())
+
+
+def test_excluding_a_provider_makes_another_spec() -> None:
+    """A retry elsewhere is a new spec, and excluding twice changes nothing more."""
+    provider = Address("0x" + "1" * 40)
+    once = SPEC.excluding(provider)
+
+    assert once.sha256 != SPEC.sha256
+    assert once == once.excluding(provider)
+
+
+def test_a_machine_that_nobody_measured_says_so() -> None:
+    """``measured`` is part of the hashed description."""
+    declared = Machine("eu", "RTX4090", 24_576, 2, 8, 65_536, 100_000)
+
+    assert read_machine(declared.canonical()) == declared
+    assert b'"measured":false' in declared.canonical()
+
+
+def test_a_result_survives_the_way_to_bytes_and_back() -> None:
+    """The document behind a receipt's result hash can be read again."""
+    result = Result(3, (), HASH)
+
+    assert read_result(result.canonical()) == result
+
+
+@pytest.mark.parametrize("exit_code", [-1, 256, True])
+def test_a_result_has_the_exit_code_of_a_program(exit_code: Any) -> None:
+    """Exit codes are integers from 0 to 255."""
+    with pytest.raises(InvalidField):
+        read_result(canonical_json({"exit_code": exit_code, "outputs": [], "logs_sha256": HASH}))
