@@ -1,0 +1,137 @@
+"""Request bodies, read with a limit that counts bytes and not promises, and JSON read as strictly as canonical JSON is written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+import anyio.from_thread
+from fastapi import Depends, Request
+
+from marketplace.domain.canonical import MAX_DEPTH, parse_json
+from marketplace.domain.errors import InvalidField
+from marketplace.gateway.problems import HttpRefusal
+
+MAX_BODY_BYTES = 1 << 20
+MAX_LOG_CHUNK_BYTES = 1 << 18
+READ_TIMEOUT_SECONDS = 30
+"""Between two pieces of a body; a client that drips holds nothing for longer."""
+
+
+async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+    """The body piece by piece; a 413 problem as soon as it is, or says it is, longer than ``limit_bytes``."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise HttpRefusal(415, "UnsupportedMediaType", "Content-Encoding", "must be identity: bodies are hashed as they are sent")
+    if _promised(request) > limit_bytes:
+        raise _too_large(limit_bytes)
+    seen, stream = 0, request.stream()
+    while True:
+        piece = await _next_piece(stream)
+        if piece is None:
+            return
+        seen += len(piece)
+        if seen > limit_bytes:
+            raise _too_large(limit_bytes)
+        yield piece
+
+
+async def _next_piece(stream: AsyncIterator[bytes]) -> bytes | None:
+    try:
+        with anyio.fail_after(READ_TIMEOUT_SECONDS):
+            return await anext(stream, None)
+    except TimeoutError:
+        raise HttpRefusal(408, "BodyTooSlow", "body", f"must not pause for {READ_TIMEOUT_SECONDS} s") from None
+
+
+def _promised(request: Request) -> int:
+    """What Content-Length says; the server has refused what is not a number."""
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
+
+
+def _too_large(limit_bytes: int) -> HttpRefusal:
+    return HttpRefusal(413, "BodyTooLarge", "body", f"must be at most {limit_bytes} bytes", limitBytes=limit_bytes)
+
+
+async def raw_body(request: Request) -> bytes:
+    """The whole body of a small request."""
+    return b"".join([piece async for piece in pieces(request, MAX_BODY_BYTES)])
+
+
+async def log_chunk(request: Request) -> bytes:
+    """The whole body of an appended piece of log."""
+    return b"".join([piece async for piece in pieces(request, MAX_LOG_CHUNK_BYTES)])
+
+
+RawBody = Annotated[bytes, Depends(raw_body)]
+LogChunk = Annotated[bytes, Depends(log_chunk)]
+
+
+def json_object(request: Request, body: RawBody) -> dict[str, Any]:
+    """The body as a JSON object: UTF-8, no duplicate keys, no floats, NaN or lone surrogates, bounded depth."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HttpRefusal(415, "UnsupportedMediaType", "Content-Type", "must be application/json")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidField("body", "must be UTF-8") from None
+    document = parse_json(text)
+    if not isinstance(document, dict):
+        raise InvalidField("body", "must be a JSON object")
+    _check_plain(document, "body", MAX_DEPTH)
+    return document
+
+
+JsonObject = Annotated[dict[str, Any], Depends(json_object)]
+
+
+def _check_plain(value: Any, path: str, depth: int) -> None:
+    """Refuse what no document of ours holds and what would break on its way to a store: deep nesting, surrogates, NUL."""
+    if depth < 0:
+        raise InvalidField(path, f"is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            _check_plain(item, f"{path}[{n}]", depth - 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(name, path)
+            _check_plain(item, f"{path}.{name}", depth - 1)
+
+
+def _check_text(text: str, path: str) -> None:
+    if "\0" in text:
+        raise InvalidField(path, "must not hold NUL")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InvalidField(path, "must not hold lone surrogates")
+
+
+def only_fields(document: dict[str, Any], *, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
+    """Raise InvalidField for a field that is missing, or that nothing would obey."""
+    for name in required:
+        if name not in document:
+            raise InvalidField(name, "is missing")
+    for name in document:
+        if name not in required and name not in optional:
+            raise InvalidField(name, "is not a known field")
+
+
+class UploadStream:
+    """A request's body as the blocking file that a store reads from a worker thread; never more than one piece in memory."""
+
+    def __init__(self, request: Request, limit_bytes: int) -> None:
+        self._pieces = pieces(request, limit_bytes)
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes, all of the next piece for -1, and ``b""`` at the end. Call it from a worker thread of the event loop."""
+        if not self._rest:
+            self._rest = anyio.from_thread.run(self._next) or b""
+        taken, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return taken
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._pieces, None)
