@@ -1,0 +1,74 @@
+"""Who may write over HTTP before sessions exist: every writing request is signed as a message that people can read.
+
+The message (EIP-191) names method, path, the body's hash, block time, chain and market, so it is good for one request
+to one market for a short while. It may be replayed within that window; every write of the gateway is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from marketplace.chain.signing import Key, SigningDomain, recover_text
+from marketplace.domain.errors import Unauthorized
+from marketplace.domain.ids import Address, Sha256, sha256_of
+from marketplace.domain.units import UnixTime
+
+ACCOUNT_HEADER: Final = "Bourse-Account"
+TIME_HEADER: Final = "Bourse-Time"
+SIGNATURE_HEADER: Final = "Bourse-Signature"
+WINDOW_SECONDS: Final = 120
+"""How far the block time in a request may lie from the gateway's, either way."""
+
+
+def request_text(
+    method: str, path_with_query: str, body: bytes | Sha256, block_time: UnixTime, domain: SigningDomain
+) -> str:
+    """The message that is signed. ``body`` is the content, or its sha256 where the content is streamed."""
+    body_sha256 = sha256_of(body) if isinstance(body, bytes) else body
+    return (
+        "Compute Bourse request\n"
+        "\n"
+        f"{method.upper()} {path_with_query}\n"
+        f"Body sha256: {body_sha256}\n"
+        f"Block time: {block_time}\n"
+        f"Chain id: {domain.chain_id}\n"
+        f"Market: {domain.market}"
+    )
+
+
+def sign_request(
+    key: Key, method: str, path_with_query: str, body: bytes | Sha256, block_time: UnixTime, domain: SigningDomain
+) -> dict[str, str]:
+    """The three headers that authenticate one request."""
+    text = request_text(method, path_with_query, body, block_time, domain)
+    return {ACCOUNT_HEADER: key.address, TIME_HEADER: str(block_time), SIGNATURE_HEADER: key.sign_text(text)}
+
+
+def verify_request(
+    headers: Mapping[str, str],
+    method: str,
+    path_with_query: str,
+    body_sha256: Sha256,
+    now: UnixTime,
+    domain: SigningDomain,
+    window_seconds: int = WINDOW_SECONDS,
+) -> Address:
+    """Who sent the request; ``now`` is block time. Raises Unauthorized, naming the header at fault."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    account, at, signature = (_header(lowered, name) for name in (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER))
+    if not (at.isascii() and at.isdecimal() and len(at) <= 12):
+        raise Unauthorized(f"{TIME_HEADER} must be a block time in seconds")
+    if abs(int(at) - now) > window_seconds:
+        raise Unauthorized(f"{TIME_HEADER} is {at}; it must be within {window_seconds} s of the block time {now}")
+    signer = recover_text(request_text(method, path_with_query, body_sha256, UnixTime(int(at)), domain), signature)
+    if signer is None or signer != account.lower():
+        raise Unauthorized(f"{SIGNATURE_HEADER} is not {ACCOUNT_HEADER}'s signature of this request")
+    return signer
+
+
+def _header(lowered: Mapping[str, str], name: str) -> str:
+    value = lowered.get(name.lower(), "")
+    if not value:
+        raise Unauthorized(f"the header {name} is missing")
+    return value

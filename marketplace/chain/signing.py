@@ -1,0 +1,161 @@
+"""Keys, EIP-712 digests of orders and receipts, and who signed them.
+
+Digests are made by hand, because they are on every hot path and the types never change; tests hold them against the
+contract's own ``orderId`` and ``receiptId`` and against eth-account's general encoder. A signature here is 65 bytes,
+r ‖ s ‖ v with v 27 or 28 and a low s, written as 0x-hex, and nothing else (P-25).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_typing import Hash32
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
+
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import Order, Receipt, SignedOrder
+
+_DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+_ORDER_TYPE = (
+    b"Order(address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,"
+    b"uint80 maxPrice,uint16 minBondBps,uint40 startsAt,uint40 expiresAt,uint96 tip,address opener,address acceptor,"
+    b"address arbiter,bytes32 spec,uint256 salt)"
+)
+_RECEIPT_TYPE = b"Receipt(bytes32 lease,uint40 offer,uint40 openedAt,uint32 usedSeconds,bytes32 result,bool last)"
+
+_DOMAIN_HEAD = keccak(_DOMAIN_TYPE) + keccak(b"ComputeMarket") + keccak(b"1")
+_ORDER_HEAD = keccak(_ORDER_TYPE)
+_RECEIPT_HEAD = keccak(_RECEIPT_TYPE)
+_order_values = attrgetter(*(item.name for item in fields(Order)))
+_receipt_values = attrgetter(*(item.name for item in fields(Receipt)))
+
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+SIGNATURE_BYTES = 65
+
+
+@dataclass(frozen=True, slots=True)
+class SigningDomain:
+    """What a signature is bound to: one market on one chain (EIP-712 domain ``ComputeMarket``, version ``1``)."""
+
+    chain_id: int
+    market: Address
+
+
+def order_id(order: Order, domain: SigningDomain) -> Bytes32:
+    """The order's EIP-712 digest, which is its id and the id of its lease."""
+    return Bytes32("0x" + _digest(_ORDER_HEAD, _order_values(order), domain).hex())
+
+
+def receipt_id(receipt: Receipt, domain: SigningDomain) -> Bytes32:
+    """The receipt's EIP-712 digest, which both sides sign."""
+    return Bytes32("0x" + _digest(_RECEIPT_HEAD, _receipt_values(receipt), domain).hex())
+
+
+def recover(digest: Bytes32, signature: str) -> Address | None:
+    """Who signed ``digest``, decided as the contract does: None unless 65 bytes with a low s name somebody."""
+    return _signer_of(bytes.fromhex(digest[2:]), signature)
+
+
+def recover_text(text: str, signature: str) -> Address | None:
+    """Who signed ``text`` as a personal message (EIP-191); None as in ``recover``."""
+    return _signer_of(_text_digest(text), signature)
+
+
+def checksum(address: Address) -> str:
+    """The address with its EIP-55 checksum, for people's eyes."""
+    return str(to_checksum_address(address))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A transaction ready to broadcast: its bytes, and the hash by which the chain will know it."""
+
+    tx_hash: Bytes32
+    raw: str
+    """0x-hex of the signed, typed envelope."""
+    nonce: int
+
+
+class Key:
+    """A private key that signs and never shows itself: ``repr`` is the address."""
+
+    __slots__ = ("_account", "address")
+
+    def __init__(self, private_key: bytes | str) -> None:
+        account: LocalAccount = Account.from_key(private_key)
+        self._account = account
+        self.address = Address(str(account.address).lower())
+
+    def __repr__(self) -> str:
+        return f"Key({self.address})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a key does not leave its process")
+
+    def sign_order(self, order: Order, domain: SigningDomain) -> SignedOrder:
+        """The order, binding. Whether the key is the client's is not looked at: a delegate may sign too."""
+        identifier = order_id(order, domain)
+        return SignedOrder(identifier, order, self._sign(bytes.fromhex(identifier[2:])))
+
+    def sign_receipt(self, receipt: Receipt, domain: SigningDomain) -> str:
+        return self._sign(_digest(_RECEIPT_HEAD, _receipt_values(receipt), domain))
+
+    def sign_text(self, text: str) -> str:
+        """Sign a message that people can read (EIP-191 ``personal_sign``)."""
+        return self._sign(_text_digest(text))
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> SignedTransaction:
+        """Sign an EIP-1559 transaction, given in eth-account's field names."""
+        signed = self._account.sign_transaction(transaction)
+        return SignedTransaction(
+            Bytes32("0x" + bytes(signed.hash).hex()), "0x" + bytes(signed.raw_transaction).hex(), transaction["nonce"]
+        )
+
+    def _sign(self, digest: bytes) -> str:
+        return "0x" + bytes(self._account.unsafe_sign_hash(Hash32(digest)).signature).hex()
+
+
+@lru_cache(maxsize=64)
+def _separator(domain: SigningDomain) -> bytes:
+    return keccak(_DOMAIN_HEAD + _word(domain.chain_id) + _word(domain.market))
+
+
+def _digest(head: bytes, values: tuple[int | str, ...], domain: SigningDomain) -> bytes:
+    return keccak(b"\x19\x01" + _separator(domain) + keccak(head + b"".join(map(_word, values))))
+
+
+def _word(value: int | str) -> bytes:
+    """One field as 32 bytes. Addresses and words of 32 bytes are hex strings here, and both are padded on the left."""
+    if isinstance(value, str):
+        return bytes.fromhex(value[2:]).rjust(32, b"\0")
+    return value.to_bytes(32, "big")
+
+
+def _text_digest(text: str) -> bytes:
+    content = text.encode()
+    return keccak(b"\x19Ethereum Signed Message:\n" + str(len(content)).encode() + content)
+
+
+def _signer_of(digest: bytes, signature: str) -> Address | None:
+    try:
+        content = bytes.fromhex(signature.removeprefix("0x"))
+    except ValueError:
+        return None
+    if len(content) != SIGNATURE_BYTES or content[64] not in (27, 28):
+        return None
+    if int.from_bytes(content[32:64], "big") > _CURVE_ORDER // 2:
+        return None
+    try:
+        signer = Signature(content[:64] + bytes([content[64] - 27])).recover_public_key_from_msg_hash(digest)
+    except (BadSignature, ValidationError):
+        return None
+    return Address(signer.to_address())
