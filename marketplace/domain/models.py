@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import Bps, GpuCount, GpuSeconds, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +173,11 @@ class GpuClass:
     number: ClassNumber
     name: str
     vram_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """All that was ever paid for GPUs of one class (``volumeOf``); between two blocks, a weighted price (I-11)."""
+
+    paid: TokenUnits
+    gpu_seconds: GpuSeconds
