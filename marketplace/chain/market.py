@@ -1,0 +1,96 @@
+"""The market's views, typed: domain objects in and out, each as of one block."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.contracts import contract_abi
+from marketplace.chain.signing import SigningDomain
+from marketplace.chain.token import Token
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus, MarketTerms, Offer, Order, Receipt, Volume
+from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits
+
+_ABI = contract_abi("ComputeMarket")
+
+
+class Market:
+    """One ``ComputeMarket``. Reads take ``at``, the block to read at, or None for the newest.
+
+    ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow).
+    """
+
+    def __init__(self, chain: Chain, address: Address, *, deployed_at_block: int = 0) -> None:
+        self.chain = chain
+        self.address = address
+        self._deployed_at_block = deployed_at_block
+
+    @cached_property
+    def domain(self) -> SigningDomain:
+        """What signatures for this market are bound to."""
+        return SigningDomain(self.chain.chain_id, self.address)
+
+    def terms(self) -> MarketTerms:
+        """The immutables; read once."""
+        return self._terms
+
+    @cached_property
+    def _terms(self) -> MarketTerms:
+        token = Token(self.chain, Address(self._read("token")))
+        return MarketTerms(
+            chain_id=self.chain.chain_id,
+            market=self.address,
+            token=token.address,
+            token_symbol=token.symbol,
+            token_decimals=token.decimals,
+            deployed_at_block=self._deployed_at_block,
+            start_grace=Seconds(self._read("START_GRACE")),
+            claim_grace=Seconds(self._read("CLAIM_GRACE")),
+            challenge_window=Seconds(self._read("CHALLENGE_WINDOW")),
+            ruling_window=Seconds(self._read("RULING_WINDOW")),
+            bond_floor=TokenUnits(self._read("BOND_FLOOR")),
+        )
+
+    def order_id(self, order: Order) -> Bytes32:
+        """The id that the contract itself gives the order."""
+        return Bytes32(self._read("orderId", order))
+
+    def receipt_id(self, receipt: Receipt) -> Bytes32:
+        """The digest that the contract itself gives the receipt."""
+        return Bytes32(self._read("receiptId", receipt))
+
+    def lease_of(self, identifier: Bytes32, at: BlockRef | None = None) -> Lease:
+        """The lease's word; ``NO_LEASE`` where the order was never opened."""
+        status, *rest = self._read("leaseOf", identifier, at=at)
+        return Lease(LeaseStatus(status), *rest)
+
+    def status_of(self, order: Order, at: BlockRef | None = None) -> LeaseStatus:
+        return LeaseStatus(self._read("statusOf", order, at=at))
+
+    def offer_of(self, identifier: OfferId, at: BlockRef | None = None) -> Offer | None:
+        """The offer, or None where none has that number."""
+        offer = Offer(identifier, *self._read("offerOf", identifier, at=at))
+        return None if offer.provider == ZERO_ADDRESS else offer
+
+    def balance_of(self, account: Address, at: BlockRef | None = None) -> TokenUnits:
+        """The account's free balance: locks are not in it."""
+        return TokenUnits(self._read("balanceOf", account, at=at))
+
+    def payee_of(self, identifier: Bytes32, at: BlockRef | None = None) -> Address | None:
+        """Who receives the lease's income; None unless it is live."""
+        payee = Address(self._read("payeeOf", identifier, at=at))
+        return None if payee == ZERO_ADDRESS else payee
+
+    def volume_of(self, gpu_class: ClassNumber, at: BlockRef | None = None) -> Volume:
+        """All that was ever paid for GPUs of the class."""
+        paid, gpu_seconds = self._read_all("volumeOf", gpu_class, at=at)
+        return Volume(TokenUnits(paid), GpuSeconds(gpu_seconds))
+
+    def _read(self, view: str, *arguments: Any, at: BlockRef | None = None) -> Any:
+        (answer,) = self._read_all(view, *arguments, at=at)
+        return answer
+
+    def _read_all(self, view: str, *arguments: Any, at: BlockRef | None = None) -> tuple[Any, ...]:
+        return _ABI.answer(view, self.chain.call(self.address, _ABI.call(view, *arguments), at))
