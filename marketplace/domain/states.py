@@ -53,6 +53,7 @@ class JobReason(StrEnum):
     """Why a job changed its state."""
 
     ORDER_ACCEPTED = "order_accepted"
+    ORDER_REFUSED = "order_refused"
     LEASE_OPENED = "lease_opened"
     LEASE_DECLINED = "lease_declined"
     PROVIDER_SILENT = "provider_silent"
