@@ -1,0 +1,164 @@
+"""One database, opened the way a journal needs it: durable at commit, short transactions, many processes on one file.
+
+SQLite runs in WAL with ``synchronous=FULL``: when a write returns, it survives a kill and a power cut. Writers take the
+lock at once (BEGIN IMMEDIATE), so that no transaction reads first and then finds that it may not write.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from marketplace.domain.errors import ConfigError, Conflict, InvalidTransition, StoreUnavailable
+from marketplace.domain.units import UnixTime
+from marketplace.store.journal.rows import JournalEvent
+from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, MOVES_BY_KIND, ORDER_CHANGES
+
+BUSY_SECONDS = 30
+"""How long a writer waits for the other processes' transactions; each of them is a few milliseconds."""
+
+SET_UP_LOCK = 0x426F7572
+"""Any constant: the key of PostgreSQL's advisory lock around the creation of tables."""
+
+
+class Database:
+    """Transactions on one journal. Threads may share it; processes open their own."""
+
+    def __init__(self, url: str, tables: Sequence[Table]) -> None:
+        """Open the database, creating it and what is missing of ``tables``. Raises StoreUnavailable, ConfigError."""
+        self._engine = _engine(url)
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._writer = self._engine.execution_options(is_writer=True)
+        # SQLite has one writer at a time and no queue for it: the threads of a process queue here, which is cheaper.
+        self._turn = threading.Lock()
+        self._set_up(tables)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view. Raises StoreUnavailable."""
+        with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """All or nothing; durable when the block ends. Raises StoreUnavailable; Conflict where another one came first."""
+        with _translated(), self._turn, self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _set_up(self, tables: Sequence[Table]) -> None:
+        with _translated(), self._one_at_a_time():
+            if self._is_sqlite:
+                with self._engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            with self._writer.begin() as connection:
+                if self._engine.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SET_UP_LOCK})
+                METADATA.create_all(connection, tables=list(tables))
+                _seed(connection)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """A new file turns to WAL under an exclusive lock for which SQLite does not wait: processes queue on a file."""
+        path = self._engine.url.database
+        if not self._is_sqlite or not path or path == ":memory:":
+            yield
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(f"{path}.setup").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, pool_pre_ping=not parsed.drivername.startswith("sqlite"))
+    except (SQLAlchemyError, ImportError) as exc:
+        raise ConfigError([f"the journal's URL cannot be used: {exc}"]) from exc
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver would begin transactions by its own rules; ``_begin_sqlite`` does
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_writer = connection.get_execution_options().get("is_writer", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as exc:
+        raise Conflict("journal", str(exc.orig)) from exc
+    except (OSError, SQLAlchemyError) as exc:
+        raise StoreUnavailable("journal") from exc
+
+
+def _seed(connection: Connection) -> None:
+    if connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == ORDER_CHANGES)).first() is None:
+        connection.execute(insert(COUNTERS).values(name=ORDER_CHANGES, value=0))
+    known = {tuple(row) for row in connection.execute(select(MOVES.c.kind, MOVES.c.from_state, MOVES.c.to_state))}
+    allowed = [
+        {"kind": kind, "from_state": start, "to_state": end}
+        for kind, moves in MOVES_BY_KIND.items()
+        for start, ends in moves.items()
+        for end in sorted(ends)
+    ]
+    missing = [move for move in allowed if tuple(move.values()) not in known]
+    if missing:
+        connection.execute(insert(MOVES), missing)
+
+
+def next_number(connection: Connection, name: str) -> int:
+    """The next number of the sequence ``name``, in commit order; for use inside ``write`` only."""
+    connection.execute(update(COUNTERS).where(COUNTERS.c.name == name).values(value=COUNTERS.c.value + 1))
+    return int(connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one())
+
+
+def record_move(
+    connection: Connection,
+    kind: str,
+    subject: str,
+    from_state: str,
+    to_state: str,
+    *,
+    at: UnixTime | None = None,
+    note: str = "",
+) -> None:
+    """Write the event of a transition. Raises InvalidTransition where the database knows no such move."""
+    try:
+        connection.execute(
+            insert(EVENTS).values(
+                kind=kind, subject=subject, from_state=from_state, to_state=to_state, at=at, note=note
+            )
+        )  # fmt: skip
+    except IntegrityError as exc:
+        raise InvalidTransition(kind, subject, from_state or "nothing", to_state) from exc
+
+
+def history_of(connection: Connection, kind: str, subject: str) -> list[JournalEvent]:
+    """All transitions of one thing, oldest first."""
+    rows = connection.execute(
+        select(EVENTS).where(EVENTS.c.kind == kind, EVENTS.c.subject == subject).order_by(EVENTS.c.sequence)
+    )
+    return [JournalEvent(row.sequence, row.subject, row.from_state, row.to_state, row.at, row.note) for row in rows]

@@ -1,0 +1,185 @@
+"""The operator's journal, shared by gateway, indexer and scheduler.
+
+What is in here was accepted: it is durable before anybody is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from marketplace.domain.errors import IdempotencyMismatch, NotFound
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.units import UnixTime
+from marketplace.domain.wire import order_from_wire, order_to_wire
+from marketplace.store.journal.engine import Database, history_of, next_number, record_move
+from marketplace.store.journal.outbox import OutboxTable
+from marketplace.store.journal.receipts import ReceiptTable
+from marketplace.store.journal.rows import (
+    JournalEvent,
+    JournalOrder,
+    JournalReceipt,
+    JournalRound,
+    RememberedAnswer,
+    Role,
+)
+from marketplace.store.journal.schema import ANSWERS, OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
+
+PAGE = 500
+
+
+class OperatorJournal:
+    """Opened by URL: ``sqlite:///path`` or ``postgresql+driver://…``. Threads may share one, processes may not."""
+
+    def __init__(self, url: str) -> None:
+        """Open, creating what is missing. Raises StoreUnavailable, ConfigError."""
+        self._database = Database(url, OPERATOR_TABLES)
+        self.outbox = OutboxTable(self._database)
+        """Satisfies ``chain.transactions.Outbox``."""
+        self._receipts = ReceiptTable(self._database)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # Orders
+
+    def add_order(self, signed: SignedOrder, spec: bytes, accepted_at: UnixTime) -> bool:
+        """Keep an accepted order and its spec; durable when this returns.
+
+        False where the id is known: nothing changes, and an order that was withdrawn stays withdrawn (its client signs
+        another, with another salt)."""
+        with self._database.write() as connection:
+            if _order_row(connection, signed.id) is not None:
+                return False
+            number = next_number(connection, ORDER_CHANGES)
+            connection.execute(
+                insert(ORDERS).values(
+                    id=signed.id, sequence=number, changed=number, client=signed.order.client, order=order_to_wire(signed.order),
+                    signature=signed.signature, spec=spec, accepted_at=accepted_at,
+                )
+            )  # fmt: skip
+            record_move(connection, "order", signed.id, "", "accepted", at=accepted_at)
+        return True
+
+    def order(self, order_id: Bytes32) -> JournalOrder | None:
+        """The order, withdrawn or not; None where it was never accepted."""
+        with self._database.read() as connection:
+            row = _order_row(connection, order_id)
+        return _order(row) if row else None
+
+    def orders_of(self, client: Address, after: int | None = None, limit: int = 50) -> list[JournalOrder]:
+        """A client's orders, newest first. ``after``: the ``sequence`` of the last one on the page before."""
+        query = select(ORDERS).where(ORDERS.c.client == client).order_by(ORDERS.c.sequence.desc()).limit(limit)
+        return self._orders(query if after is None else query.where(ORDERS.c.sequence < after))
+
+    def all_orders(self) -> Iterator[JournalOrder]:
+        """Every order, by acceptance. Reads in pages, so that no transaction stays open between two of them."""
+        last = 0
+        while page := self._orders(
+            select(ORDERS).where(ORDERS.c.sequence > last).order_by(ORDERS.c.sequence).limit(PAGE)
+        ):
+            yield from page
+            last = page[-1].sequence
+
+    def orders_since(self, changed: int, limit: int = PAGE) -> list[JournalOrder]:
+        """Orders accepted or withdrawn after the change numbered ``changed`` (0: all), oldest change first.
+
+        Whoever remembers the ``changed`` of the last row that it saw misses nothing: numbers are given in commit order.
+        """
+        return self._orders(select(ORDERS).where(ORDERS.c.changed > changed).order_by(ORDERS.c.changed).limit(limit))
+
+    def withdraw_order(self, order_id: Bytes32, at: UnixTime) -> bool:
+        """Take an order off the book for good; False where that was done before. Raises NotFound.
+
+        The signature stays valid on the chain: only ``cancel`` ends it there."""
+        with self._database.write() as connection:
+            row = _order_row(connection, order_id, for_update=True)
+            if row is None:
+                raise NotFound("order", order_id)
+            if row.withdrawn_at is not None:
+                return False
+            record_move(connection, "order", order_id, "accepted", "withdrawn", at=at)
+            number = next_number(connection, ORDER_CHANGES)
+            connection.execute(update(ORDERS).where(ORDERS.c.id == order_id).values(withdrawn_at=at, changed=number))
+        return True
+
+    def history_of_order(self, order_id: Bytes32) -> list[JournalEvent]:
+        with self._database.read() as connection:
+            return history_of(connection, "order", order_id)
+
+    def _orders(self, query: Select[Any]) -> list[JournalOrder]:
+        with self._database.read() as connection:
+            return [_order(row) for row in connection.execute(query)]
+
+    # Idempotency
+
+    def remember(self, key: str, account: Address, fingerprint: str, status: int, body: bytes, at: UnixTime) -> bool:
+        """Keep what a request was answered, for its repetition; False where that was kept before (the first stays).
+
+        ``fingerprint`` is sha256 hex over what makes the request itself. Raises IdempotencyMismatch where the key came
+        before with another one."""
+        with self._database.write() as connection:
+            known = _answer_row(connection, key, account)
+            if known is None:
+                connection.execute(
+                    insert(ANSWERS).values(
+                        account=account, key=key, fingerprint=fingerprint, status=status, body=body, at=at
+                    )
+                )
+            elif known.fingerprint != fingerprint:
+                raise IdempotencyMismatch(key)
+        return known is None
+
+    def recall(self, key: str, account: Address) -> RememberedAnswer | None:
+        """The answer given to this account's request with this key; the caller compares the fingerprint."""
+        with self._database.read() as connection:
+            row = _answer_row(connection, key, account)
+        return RememberedAnswer(row.fingerprint, row.status, row.body) if row else None
+
+    def forget_answers_before(self, at: UnixTime) -> int:
+        """Drop answers older than ``at``; how many."""
+        with self._database.write() as connection:
+            return int(connection.execute(delete(ANSWERS).where(ANSWERS.c.at < at)).rowcount)
+
+    # Receipts
+
+    def add_receipt(self, receipt: Receipt, role: Role, signature: str, at: UnixTime) -> bool:
+        """Keep one side's signature under a receipt, durably; False where that side signed it before."""
+        return self._receipts.add(receipt, role, signature, at)
+
+    def receipts(self, lease: Bytes32, opened_at: UnixTime | None = None) -> list[JournalReceipt]:
+        """The receipts of a lease, or of one serving of it, oldest first."""
+        return self._receipts.of(lease, opened_at)
+
+    # Rounds
+
+    def add_round(self, round_hash: Bytes32, content: bytes, block_number: int) -> bool:
+        """Keep a round by the hash under which it is posted; False where it is there."""
+        with self._database.write() as connection:
+            if connection.execute(select(ROUNDS.c.hash).where(ROUNDS.c.hash == round_hash)).first() is not None:
+                return False
+            connection.execute(insert(ROUNDS).values(hash=round_hash, content=content, block_number=block_number))
+        return True
+
+    def round(self, round_hash: Bytes32) -> JournalRound | None:
+        with self._database.read() as connection:
+            row = connection.execute(select(ROUNDS).where(ROUNDS.c.hash == round_hash)).first()
+        return JournalRound(Bytes32(row.hash), row.content, row.block_number) if row else None
+
+
+def _order_row(connection: Connection, order_id: Bytes32, *, for_update: bool = False) -> Row[Any] | None:
+    query = select(ORDERS).where(ORDERS.c.id == order_id)
+    return connection.execute(query.with_for_update() if for_update else query).first()
+
+
+def _answer_row(connection: Connection, key: str, account: Address) -> Row[Any] | None:
+    return connection.execute(select(ANSWERS).where(ANSWERS.c.key == key, ANSWERS.c.account == account)).first()
+
+
+def _order(row: Row[Any]) -> JournalOrder:
+    withdrawn_at = None if row.withdrawn_at is None else UnixTime(row.withdrawn_at)
+    signed = SignedOrder(Bytes32(row.id), order_from_wire(row._mapping["order"]), row.signature)
+    return JournalOrder(row.sequence, row.changed, signed, row.spec, UnixTime(row.accepted_at), withdrawn_at)

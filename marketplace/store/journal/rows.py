@@ -1,0 +1,143 @@
+"""What the journals hand out: frozen rows in the domain's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+
+Role = Literal["provider", "client"]
+"""Which side of a lease signed."""
+
+ServingKey = tuple[Bytes32, UnixTime]
+"""A lease and the block time of its opening: one serving. A declined order may be served again, as the same lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOrder:
+    """An accepted order, as its client signed it."""
+
+    sequence: int
+    """Its place among all accepted orders; never changes. The cursor of ``orders_of``."""
+    changed: int
+    """The place of its last change (acceptance or withdrawal) among all changes. The cursor of ``orders_since``."""
+    signed: SignedOrder
+    spec: bytes
+    accepted_at: UnixTime
+    withdrawn_at: UnixTime | None
+
+    @property
+    def id(self) -> Bytes32:
+        return self.signed.id
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedAnswer:
+    """What a request with an Idempotency-Key was answered."""
+
+    fingerprint: str
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JournalReceipt:
+    """One side's signature under one receipt."""
+
+    role: Role
+    receipt: Receipt
+    signature: str
+    at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRound:
+    """A published round: the canonical bytes that hash to its name."""
+
+    hash: Bytes32
+    content: bytes
+    block_number: int
+
+
+class SendingState(StrEnum):
+    """Where an outgoing transaction stands."""
+
+    UNMINED = "unmined"
+    """Written down; it may or may not have reached a node."""
+    MINED = "mined"
+    DROPPED = "dropped"
+    """It will not be sent again: its nonce was used by another, or it was given up before broadcast."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A signed transaction, written down before it is broadcast."""
+
+    account: Address
+    nonce: int
+    verb: str
+    raw: str
+    """0x-hex of the signed transaction, ready to be broadcast again."""
+    tx_hash: Bytes32
+    state: SendingState
+    block_number: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """One opening of one lease, as its provider serves it. Facts are filled in as they become known."""
+
+    lease: Bytes32
+    opened_at: UnixTime
+    offer: OfferId
+    price: PricePerGpuHour
+    order: Order
+    opened_in_block: int
+    state: ServingState = ServingState.SEEN
+    folder: str = ""
+    """Where its inputs, outputs and log are on this machine."""
+    pid: int | None = None
+    """The executor's process, for re-adoption after a restart."""
+    exit_code: int | None = None
+    used_seconds: Seconds | None = None
+    """What we meter, in block time (``usedSeconds`` of the receipt); cumulative."""
+    result: Bytes32 | None = None
+    """sha256 of the result document, as the receipt carries it."""
+    provider_signature: str = ""
+    client_signature: str = ""
+    note: str = ""
+    """Why it stands where it stands, in words."""
+    updated_at: UnixTime
+    """Block time of the last change of state."""
+
+    @property
+    def key(self) -> ServingKey:
+        return (self.lease, self.opened_at)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """One transition of one thing, kept for ever."""
+
+    sequence: int
+    subject: str
+    from_state: str
+    """Empty for the first."""
+    to_state: str
+    at: UnixTime | None
+    """Block time, where the writer knew it."""
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An offer that this agent made, and the machine description that it listed."""
+
+    offer: OfferId
+    machine: Sha256

@@ -1,0 +1,191 @@
+"""The tables of the journals, and which changes of state they allow.
+
+Every transition writes one row into ``events`` in the transaction that makes it. ``events`` refers to ``moves``, so
+that the database itself refuses what ``domain.states`` does not allow: the guard stands where the facts are.
+Wire forms (all decimal strings) are kept as JSON, money never as an SQL number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+
+from marketplace.domain.states import SERVING_TRANSITIONS
+
+METADATA = MetaData()
+
+ORDER_CHANGES = "order_changes"
+"""The sequence that numbers acceptances and withdrawals of orders."""
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the column is exactly INTEGER PRIMARY KEY."""
+
+COUNTERS = Table(
+    "counters",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Sequences in commit order: the row's lock is held until the transaction ends, so that a reader that has seen number n
+has seen all below n. A database's own sequences do not promise that."""
+
+MOVES = Table(
+    "moves",
+    METADATA,
+    Column("kind", String(16), primary_key=True),
+    Column("from_state", String(16), primary_key=True),
+    Column("to_state", String(16), primary_key=True),
+)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(96), nullable=False),
+    Column("from_state", String(16), nullable=False),
+    Column("to_state", String(16), nullable=False),
+    Column("at", BigInteger),
+    Column("note", Text, nullable=False),
+    Column("recorded_at", DateTime, nullable=False, server_default=func.current_timestamp()),
+    ForeignKeyConstraint(("kind", "from_state", "to_state"), ("moves.kind", "moves.from_state", "moves.to_state")),
+    Index("events_by_subject", "kind", "subject", "sequence"),
+)
+"""``at`` is block time, which decides; ``recorded_at`` is the wall clock, for people only."""
+
+ORDERS = Table(
+    "orders",
+    METADATA,
+    Column("id", String(66), primary_key=True),
+    Column("sequence", BigInteger, nullable=False, unique=True),
+    Column("changed", BigInteger, nullable=False, unique=True),
+    Column("client", String(42), nullable=False),
+    Column("order", JSON, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("withdrawn_at", BigInteger),
+    Index("orders_by_client", "client", "sequence"),
+)
+
+ANSWERS = Table(
+    "answers",
+    METADATA,
+    Column("account", String(42), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+RECEIPTS = Table(
+    "receipts",
+    METADATA,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("lease", String(66), nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("receipt", JSON, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    CheckConstraint("role IN ('provider', 'client')", name="role_is_a_side"),
+    UniqueConstraint("fingerprint", "role", name="one_signature_per_side"),
+    Index("receipts_by_lease", "lease", "sequence"),
+)
+
+ROUNDS = Table(
+    "rounds",
+    METADATA,
+    Column("hash", String(66), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+)
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("tx_hash", String(66), primary_key=True),
+    Column("account", String(42), nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("verb", String(32), nullable=False),
+    Column("raw", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("block_number", BigInteger),
+    Column("why", Text, nullable=False),
+    CheckConstraint("(state = 'mined') = (block_number IS NOT NULL)", name="mined_in_a_block"),
+    Index("outbox_by_nonce", "account", "nonce"),
+)
+
+SERVINGS = Table(
+    "servings",
+    METADATA,
+    Column("lease", String(66), primary_key=True),
+    Column("opened_at", BigInteger, primary_key=True),
+    Column("offer", BigInteger, nullable=False),
+    Column("price", String(32), nullable=False),
+    Column("order", JSON, nullable=False),
+    Column("opened_in_block", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("folder", Text, nullable=False),
+    Column("pid", Integer),
+    Column("exit_code", Integer),
+    Column("used_seconds", BigInteger),
+    Column("result", String(66)),
+    Column("provider_signature", Text, nullable=False),
+    Column("client_signature", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+LISTINGS = Table(
+    "listings",
+    METADATA,
+    Column("offer", BigInteger, primary_key=True, autoincrement=False),
+    Column("machine", String(64), nullable=False),
+)
+
+CURSORS = Table(
+    "cursors",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String(66), nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+)
+
+SHARED_TABLES = (COUNTERS, MOVES, EVENTS, OUTBOX, RECEIPTS)
+OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS)
+AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS)
+
+ORDER_MOVES: Mapping[str, frozenset[str]] = {
+    "": frozenset({"accepted"}),
+    "accepted": frozenset({"withdrawn"}),
+}
+SENDING_MOVES: Mapping[str, frozenset[str]] = {
+    "": frozenset({"unmined"}),
+    "unmined": frozenset({"mined", "dropped"}),
+    "dropped": frozenset({"mined"}),  # given up too early: the chain knows better
+}
+SERVING_MOVES: Mapping[str, frozenset[str]] = {"": frozenset({"seen"})} | {
+    str(state): frozenset(map(str, onward)) for state, onward in SERVING_TRANSITIONS.items()
+}
+MOVES_BY_KIND = {"order": ORDER_MOVES, "transaction": SENDING_MOVES, "serving": SERVING_MOVES}
