@@ -33,6 +33,10 @@ class Settings:
     keystore_password_file: Path | None
     confirmations: int
     home: Path
+    opener: str
+    """The scheduler's address, which the gateway tells clients to name as opener."""
+    arbiter: str
+    """The arbiter that the gateway tells clients to name."""
 
     def require(self, *names: str) -> None:
         """Raise one ConfigError that lists every one of these settings that is not set."""
@@ -85,6 +89,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         keystore_password_file=path("KEYSTORE_PASSWORD_FILE"),
         confirmations=int(confirmations),
         home=home,
+        opener=text("OPENER"),
+        arbiter=text("ARBITER"),
     )
 
 
