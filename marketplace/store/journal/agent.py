@@ -86,7 +86,7 @@ class AgentJournal:
         return onward
 
     def note(self, serving: Serving, **facts: Any) -> Serving:
-        """The serving with facts added, in the same state. Raises Conflict where the state is not the one seen, NotFound."""
+        """The serving with facts added, in the same state. Raises NotFound, Conflict (it is in another)."""
         noted = replace(serving, **facts)
         if noted.state is not serving.state:
             raise TypeError("state changes by advance() only")
@@ -171,9 +171,10 @@ def _columns(serving: Serving) -> dict[str, Any]:
 
 def _serving(row: Row[Any]) -> Serving:
     return Serving(
-        lease=Bytes32(row.lease), opened_at=UnixTime(row.opened_at), offer=OfferId(row.offer), price=PricePerGpuHour(int(row.price)),
-        order=order_from_wire(row._mapping["order"]), opened_in_block=row.opened_in_block, state=ServingState(row.state),
-        folder=row.folder, pid=row.pid, exit_code=row.exit_code,
+        lease=Bytes32(row.lease), opened_at=UnixTime(row.opened_at), offer=OfferId(row.offer),
+        price=PricePerGpuHour(int(row.price)), order=order_from_wire(row._mapping["order"]),
+        opened_in_block=row.opened_in_block, state=ServingState(row.state), folder=row.folder, pid=row.pid,
+        exit_code=row.exit_code,
         used_seconds=None if row.used_seconds is None else Seconds(row.used_seconds),
         result=None if row.result is None else Bytes32(row.result), provider_signature=row.provider_signature,
         client_signature=row.client_signature, note=row.note, updated_at=UnixTime(row.updated_at),

@@ -49,7 +49,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """All or nothing; durable when the block ends. Raises StoreUnavailable; Conflict where another one came first."""
+        """All or nothing; durable when the block ends. Raises StoreUnavailable, Conflict (another one came first)."""
         with _translated(), self._turn, self._writer.begin() as connection:
             yield connection
 

@@ -57,8 +57,8 @@ class OperatorJournal:
             number = next_number(connection, ORDER_CHANGES)
             connection.execute(
                 insert(ORDERS).values(
-                    id=signed.id, sequence=number, changed=number, client=signed.order.client, order=order_to_wire(signed.order),
-                    signature=signed.signature, spec=spec, accepted_at=accepted_at,
+                    id=signed.id, sequence=number, changed=number, client=signed.order.client,
+                    order=order_to_wire(signed.order), signature=signed.signature, spec=spec, accepted_at=accepted_at,
                 )
             )  # fmt: skip
             record_move(connection, "order", signed.id, "", "accepted", at=accepted_at)

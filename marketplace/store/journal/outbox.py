@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from marketplace.domain.errors import InvalidTransition, NotFound
+from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.store.journal.engine import Database, record_move
 from marketplace.store.journal.rows import OutboxRow, SendingState
@@ -29,7 +29,8 @@ class OutboxTable:
                 return
             connection.execute(
                 insert(OUTBOX).values(
-                    account=account, nonce=nonce, verb=verb, raw=raw, tx_hash=tx_hash, state=SendingState.UNMINED, why=""
+                    account=account, nonce=nonce, verb=verb, raw=raw, tx_hash=tx_hash,
+                    state=SendingState.UNMINED, why="",
                 )
             )  # fmt: skip
             record_move(connection, "transaction", tx_hash, "", SendingState.UNMINED, note=f"{verb}, nonce {nonce}")
@@ -79,8 +80,6 @@ class OutboxTable:
     def _move(
         self, connection: Connection, row: OutboxRow, to: SendingState, block_number: int | None, why: str
     ) -> None:
-        if row.state is to:
-            raise InvalidTransition("transaction", row.tx_hash, row.state, to)
         record_move(connection, "transaction", row.tx_hash, row.state, to, note=why)
         connection.execute(
             update(OUTBOX).where(OUTBOX.c.tx_hash == row.tx_hash).values(state=to, block_number=block_number, why=why)

@@ -184,6 +184,7 @@ SENDING_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"unmined"}),
     "unmined": frozenset({"mined", "dropped"}),
     "dropped": frozenset({"mined"}),  # given up too early: the chain knows better
+    "mined": frozenset({"mined"}),  # in another block, after a reorganisation
 }
 SERVING_MOVES: Mapping[str, frozenset[str]] = {"": frozenset({"seen"})} | {
     str(state): frozenset(map(str, onward)) for state, onward in SERVING_TRANSITIONS.items()
