@@ -15,6 +15,7 @@ MarketplaceError
 ├── ChainError                     talking to the chain failed
 │   ├── ChainUnavailable           retryable
 │   ├── WrongChain(expected, actual)
+│   ├── NodeRefused(method, code, message)
 │   ├── TransactionReverted(error_name, arguments)
 │   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
 ├── StoreError
@@ -156,6 +157,14 @@ class WrongChain(ChainError):
     def __init__(self, expected: str, actual: str) -> None:
         super().__init__(f"expected {expected}, found {actual}")
         self.expected, self.actual = expected, actual
+
+
+class NodeRefused(ChainError):
+    """The node understands the request and refuses it: no funds for gas, say. Its own words follow."""
+
+    def __init__(self, method: str, code: int, message: str) -> None:
+        super().__init__(f"{method}: {message} ({code})")
+        self.method, self.code, self.message = method, code, message
 
 
 class TransactionReverted(ChainError):
