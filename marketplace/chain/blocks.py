@@ -1,4 +1,4 @@
-"""The node, and the blocks that it tells of. One block, one truth: a decision takes one ``BlockRef`` and reads at it."""
+"""The node, and the blocks it tells of. One block, one truth: a decision takes one ``BlockRef`` and reads at it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from marketplace.chain.reverts import reverted
-from marketplace.domain.errors import ChainError, ChainUnavailable, ConfigError, WrongChain
+from marketplace.domain.errors import ChainError, ChainUnavailable, ConfigError, NodeRefused, WrongChain
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
@@ -25,14 +25,6 @@ PENDING: Final = "pending"
 _POLL_SECONDS = 0.2
 _REVERTED_CODE = 3
 """JSON-RPC code of a call that reverted."""
-
-
-class RpcRefused(ChainError):
-    """The node understood the request and refuses it, e.g. a transaction whose nonce is taken."""
-
-    def __init__(self, method: str, code: int, message: str) -> None:
-        super().__init__(f"{method}: {message} ({code})")
-        self.method, self.code, self.message = method, code, message
 
 
 class Chain:
@@ -101,7 +93,7 @@ class Chain:
         return str(self.rpc("eth_getCode", address, LATEST))
 
     def rpc(self, method: str, *parameters: Any) -> Any:
-        """One JSON-RPC request. Raises ChainUnavailable, TransactionReverted (decoded) or RpcRefused."""
+        """One JSON-RPC request. Raises ChainUnavailable, TransactionReverted (decoded) or NodeRefused."""
         try:
             response = self._provider.make_request(RPCEndpoint(method), list(parameters))
         except (RequestException, ValueError) as exc:
@@ -133,4 +125,4 @@ def _refusal(method: str, error: Any) -> ChainError:
         return reverted(content)
     if error.get("code") == _REVERTED_CODE or message.startswith("execution reverted"):
         return reverted("0x")
-    return RpcRefused(method, int(error.get("code", 0)), message)
+    return NodeRefused(method, int(error.get("code", 0)), message)
