@@ -7,6 +7,7 @@ GatewayProblem(status, reason, detail, field). What is fetched by hash is hashed
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -223,7 +224,7 @@ class GatewayApi:
 
     def put_blob(self, content: bytes | Path) -> Sha256:
         """Upload bytes or a file, unless the gateway has them; their name."""
-        name = Sha256(content_sha256(content))
+        name = content_sha256(content)
         if not self.has_blob(name):
             accepted(self._write_raw("PUT", f"/v1/blobs/{name}", content, _BINARY))
         return name
@@ -237,15 +238,18 @@ class GatewayApi:
 
     def fetch_blob_into(self, name: Sha256, into: Path, *, limit_bytes: int = MAX_BLOB_BYTES) -> Path:
         """The blob as a file that appears under its name only when its hash is right."""
-        partial = into.with_name(into.name + ".partial")
-        with partial.open("wb") as stream:
-            for piece in self._blob(name, limit_bytes):
-                stream.write(piece)
-        actual = content_sha256(partial)
-        if actual != name:
-            partial.unlink()
-            raise HashMismatch("blob", name, actual)
-        os.replace(partial, into)
+        with tempfile.NamedTemporaryFile(dir=into.parent, prefix=".partial-", delete=False) as stream:
+            partial = Path(stream.name)
+            try:
+                for piece in self._blob(name, limit_bytes):
+                    stream.write(piece)
+                stream.flush()
+                actual = content_sha256(partial)
+                if actual != name:
+                    raise HashMismatch("blob", name, actual)
+                os.replace(partial, into)
+            finally:
+                partial.unlink(missing_ok=True)
         return into
 
     def _blob(self, name: Sha256, limit_bytes: int) -> Iterator[bytes]:

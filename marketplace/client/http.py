@@ -23,7 +23,7 @@ import httpx
 from marketplace.chain.requests import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.domain.errors import ConfigError, GatewayProblem, GatewayUnavailable
-from marketplace.domain.ids import sha256_of
+from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.units import UnixTime
 
 Waiter = Callable[[float], object]
@@ -187,7 +187,7 @@ class RequestSigner:
         self._key, self._domain, self._block_time = key, domain, block_time
         self._kept: UnixTime | None = None
 
-    def headers(self, method: str, path: str, body_sha256: str) -> dict[str, str]:
+    def headers(self, method: str, path: str, body_sha256: Sha256) -> dict[str, str]:
         """Headers for this very request; raise ConfigError without a key."""
         if self._key is None:
             raise ConfigError(["this needs a key: set BOURSE_KEYSTORE and BOURSE_KEYSTORE_PASSWORD_FILE"])
@@ -209,7 +209,7 @@ def json_body(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def content_sha256(content: bytes | Path) -> str:
+def content_sha256(content: bytes | Path) -> Sha256:
     """The sha256 of bytes or of a file, read in pieces."""
     if isinstance(content, bytes):
         return sha256_of(content)
@@ -217,4 +217,4 @@ def content_sha256(content: bytes | Path) -> str:
     with content.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()
+    return Sha256(digest.hexdigest())

@@ -1,0 +1,111 @@
+"""When a client signs a receipt, and when never. A signature here is money: it can be settled by anyone who holds it.
+
+A provider's last receipt is signed only if
+- it is of this lease, this offer and this very serving (``openedAt`` as the chain has it),
+- it carries the signature of the offer's provider, as the chain has it,
+- ``paidSeconds <= usedSeconds <= elapsed`` at the block in which we look: never more seconds than block time allows,
+- the result document hashes to its ``result``, and names no outputs but those that were asked for,
+- every blob that the document names is here, with the hash and the size that it names.
+Until all of this holds nothing is signed; what fails is said in words, and looked at again in the next block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from marketplace.chain.signing import SigningDomain, receipt_id, recover
+from marketplace.client.answers import SignedReceipt
+from marketplace.client.api import GatewayApi
+from marketplace.domain.errors import HashMismatch, InvalidField
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
+from marketplace.domain.pricing import elapsed_of
+from marketplace.domain.spec import JobSpec, Result, read_result
+
+MAX_OUTPUT_BYTES = 1 << 30
+MAX_LOG_BYTES = 64 << 20
+MAX_RESULT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenServing:
+    """What the chain says at one block about the serving that a receipt must be of."""
+
+    id: Bytes32
+    order: Order
+    lease: Lease
+    provider: Address
+    block: BlockRef
+
+
+def check_receipt(signed: SignedReceipt, serving: OpenServing, domain: SigningDomain) -> None:
+    """Raise InvalidField for the first rule that the receipt breaks."""
+    receipt, lease = signed.receipt, serving.lease
+    _check_serving(receipt, serving)
+    if not receipt.last:
+        raise InvalidField("receipt.last", "must be true: progress receipts are not signed here")
+    elapsed = elapsed_of(serving.order, lease, serving.block.timestamp)
+    if lease.status is LeaseStatus.CLAIMED:
+        elapsed = min(elapsed, lease.claimed_seconds)
+    if not lease.paid_seconds <= receipt.used_seconds <= elapsed:
+        allowed = f"{lease.paid_seconds} to {elapsed} at block {serving.block.number}"
+        rule = f"is {receipt.used_seconds}; the meter allows {allowed}"
+        raise InvalidField("receipt.usedSeconds", rule)
+    if recover(receipt_id(receipt, domain), signed.signature) != serving.provider:
+        raise InvalidField("receipt.signature", f"is not the provider's ({serving.provider})")
+
+
+def _check_serving(receipt: Receipt, serving: OpenServing) -> None:
+    lease = serving.lease
+    if lease.status not in (LeaseStatus.OPEN, LeaseStatus.CLAIMED):
+        raise InvalidField("receipt.lease", f"is {lease.status.name.lower()}: nothing is signed for it any more")
+    expected = (("lease", serving.id), ("offer", lease.offer), ("opened_at", lease.opened_at))
+    for name, value in expected:
+        if getattr(receipt, name) != value:
+            raise InvalidField(
+                f"receipt.{name}", f"is {getattr(receipt, name)}, of another serving; the chain has {value}"
+            )
+
+
+def check_result(content: bytes, result: Bytes32, spec: JobSpec) -> Result:
+    """The result document, if it is the one that ``result`` names and speaks of this spec's outputs."""
+    actual = sha256_of(content)
+    if actual != sha256_in(result):
+        raise HashMismatch("the result document", sha256_in(result), actual)
+    document = read_result(content)
+    paths = [output.path for output in document.outputs]
+    if len(set(paths)) != len(paths) or not set(paths) <= set(spec.outputs):
+        raise InvalidField("result.outputs", f"must be among {', '.join(spec.outputs)}, each once")
+    return document
+
+
+class ResultFolder:
+    """Verified results on this machine, by hash. What is in it was hashed when it came."""
+
+    def __init__(self, folder: Path, api: GatewayApi) -> None:
+        self._folder, self._api = folder, api
+
+    def fetch(self, result: Result) -> None:
+        """Have every blob of the result here, verified; raise HashMismatch, InvalidField or a GatewayError."""
+        for output in result.outputs:
+            self._fetch(output.sha256, output.bytes)
+        self._fetch(result.logs_sha256, None)
+
+    def path(self, name: Sha256) -> Path:
+        """Where the blob is, once it was fetched."""
+        return self._folder / name
+
+    def has(self, name: Sha256) -> bool:
+        return self.path(name).is_file()
+
+    def _fetch(self, name: Sha256, size: int | None) -> None:
+        if size is not None and size > MAX_OUTPUT_BYTES:
+            raise InvalidField("result.outputs", f"{name} has {size} bytes; at most {MAX_OUTPUT_BYTES} are fetched")
+        if not self.has(name):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            limit = MAX_LOG_BYTES if size is None else max(1, size)
+            self._api.fetch_blob_into(name, self.path(name), limit_bytes=limit)
+        actual = self.path(name).stat().st_size
+        if size is not None and actual != size:
+            raise InvalidField("result.outputs", f"{name} has {actual} bytes, not {size}")

@@ -1,0 +1,359 @@
+"""The client's own journal: orders are written down before they leave this machine, signatures before they are handed out.
+
+SQLite in WAL mode, one file per account and market; nothing here is authority over money, but without it a client that
+restarts would not know what it has promised. Changes of a job are compare-and-set on its version: two processes that
+watch the same jobs cannot both retry one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marketplace.domain.errors import Conflict, NotFound
+from marketplace.domain.ids import Address, Bytes32, Sha256
+from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.states import Job, JobEvent, JobReason, JobState
+from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, spec TEXT NOT NULL, history TEXT NOT NULL,
+  excluded TEXT NOT NULL, terms TEXT NOT NULL, version INTEGER NOT NULL, number INTEGER NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE IF NOT EXISTS orders (
+  id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id), attempt INTEGER NOT NULL, document TEXT NOT NULL,
+  signature TEXT NOT NULL, spec BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0,
+  note TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX IF NOT EXISTS orders_of_job ON orders (job, attempt);
+CREATE TABLE IF NOT EXISTS moves (
+  block_hash TEXT NOT NULL, log_index INTEGER NOT NULL, number INTEGER NOT NULL, lease TEXT NOT NULL,
+  name TEXT NOT NULL, at INTEGER NOT NULL, amounts TEXT NOT NULL, PRIMARY KEY (block_hash, log_index)
+) STRICT;
+CREATE INDEX IF NOT EXISTS moves_of_lease ON moves (lease, number, log_index);
+CREATE TABLE IF NOT EXISTS receipts (
+  lease TEXT NOT NULL, opened_at INTEGER NOT NULL, document TEXT NOT NULL, signature TEXT NOT NULL,
+  result BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (lease, opened_at)
+) STRICT;
+CREATE TABLE IF NOT EXISTS cursor (only INTEGER PRIMARY KEY CHECK (only = 1), next_block INTEGER NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTerms:
+    """What the client asked for beside the order itself; retries are signed by it."""
+
+    retries: int
+    expires_in_seconds: Seconds
+    silent_after_seconds: Seconds
+    """Block time without a sign of life after which the provider is given up; 0: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptJob:
+    """A job as the book holds it, with the version that a change must name."""
+
+    job: Job
+    terms: JobTerms
+    version: int
+    number: int
+    """Counts this book's jobs from 1: a short name for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOrder:
+    """An order of a job, with the spec that its hash stands for."""
+
+    signed: SignedOrder
+    job: Bytes32
+    attempt: int
+    spec: bytes
+    signed_at: UnixTime
+    is_posted: bool
+    note: str
+    """Why it stands still, in plain words; empty when it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An event of the chain about one of our leases, with the amounts that it moved."""
+
+    block_hash: Bytes32
+    log_index: int
+    number: int
+    """Of the block."""
+    lease: Bytes32
+    name: str
+    """The event's name in the contract, e.g. ``LeaseSettled``."""
+    at: UnixTime
+    amounts: dict[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReceipt:
+    """A last receipt that we signed, and the result document that it names."""
+
+    receipt: Receipt
+    signature: str
+    result: bytes
+    signed_at: UnixTime
+    is_posted: bool
+
+
+class Jobbook:
+    """The journal in one file. Safe for several threads and several processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db.row_factory = sqlite3.Row
+        # FULL: an order must not be on the wire and, after a power cut, not in the book.
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def add_job(self, job: Job, terms: JobTerms, signed: SignedOrder, spec: bytes, at: UnixTime) -> KeptJob:
+        """Write a new job and its first order down; raise Conflict when the job is there already."""
+        with self._transaction():
+            number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
+            try:
+                self._db.execute(
+                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                    (
+                        job.id,
+                        job.name,
+                        job.state,
+                        job.spec,
+                        _history(job),
+                        json.dumps(job.excluded),
+                        _terms(terms),
+                        number,
+                    ),
+                )
+            except sqlite3.IntegrityError:
+                raise Conflict("job", job.id) from None
+            self._add_order(job.id, 1, signed, spec, at)
+        return KeptJob(job, terms, 1, number)
+
+    def change_job(self, kept: KeptJob, job: Job, order: tuple[SignedOrder, bytes, UnixTime] | None = None) -> KeptJob:
+        """Replace a job by what it became, with the order of a retry if any; raise Conflict after a lost race."""
+        with self._transaction():
+            changed = self._db.execute(
+                "UPDATE jobs SET state = ?, spec = ?, history = ?, excluded = ?, version = version + 1"
+                " WHERE id = ? AND version = ?",
+                (job.state, job.spec, _history(job), json.dumps(job.excluded), job.id, kept.version),
+            )
+            if changed.rowcount != 1:
+                raise Conflict("job", job.id)
+            if order is not None:
+                self._add_order(job.id, len(job.orders), *order)
+        return KeptJob(job, kept.terms, kept.version + 1, kept.number)
+
+    def job(self, identifier: Bytes32) -> KeptJob:
+        """The job with this id; raise NotFound."""
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (identifier,)).fetchone()
+        if row is None:
+            raise NotFound("job", identifier)
+        return self._kept_job(row)
+
+    def jobs(self) -> list[KeptJob]:
+        """All jobs, oldest first."""
+        with self._lock:
+            return [self._kept_job(row) for row in self._db.execute("SELECT * FROM jobs ORDER BY number").fetchall()]
+
+    def job_named(self, text: str) -> KeptJob:
+        """The job that people mean by its number, its id or one of its orders, or their beginning; raise NotFound."""
+        wanted = text.strip().lower()
+        if wanted.isdecimal():
+            found = [kept for kept in self.jobs() if kept.number == int(wanted)]
+        else:
+            digits = wanted.removeprefix("0x")
+            starts = [kept for kept in self.jobs() if any(order[2:].startswith(digits) for order in kept.job.orders)]
+            found = starts if len(digits) >= 4 else []
+        if len(found) != 1:
+            raise NotFound("job" if not found else f"single job (there are {len(found)})", text)
+        return found[0]
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def orders(self, job: Bytes32) -> list[KeptOrder]:
+        """The orders of a job, in the order of the attempts."""
+        with self._lock:
+            rows = self._db.execute("SELECT * FROM orders WHERE job = ? ORDER BY attempt", (job,)).fetchall()
+        return [_kept_order(row) for row in rows]
+
+    def order(self, identifier: Bytes32) -> KeptOrder:
+        """One order; raise NotFound."""
+        with self._lock:
+            row = self._db.execute("SELECT * FROM orders WHERE id = ?", (identifier,)).fetchone()
+        if row is None:
+            raise NotFound("order", identifier)
+        return _kept_order(row)
+
+    def mark_posted(self, order: Bytes32) -> None:
+        """The gateway has the order."""
+        self._write("UPDATE orders SET is_posted = 1, note = '' WHERE id = ?", (order,))
+
+    def note(self, order: Bytes32, text: str) -> None:
+        """Say why the order stands still."""
+        self._write("UPDATE orders SET note = ? WHERE id = ? AND note <> ?", (text, order, text))
+
+    # -- receipts -----------------------------------------------------------------------------------------------------
+
+    def add_receipt(self, receipt: Receipt, signature: str, result: bytes, at: UnixTime) -> None:
+        """Write our signature down before it is handed out. One per serving: another receipt for it raises Conflict.
+
+        The signature is empty where the chain settled without ours; the receipt then says what it settled.
+        """
+        document = json.dumps(receipt_to_wire(receipt), sort_keys=True)
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+                (receipt.lease, receipt.opened_at, document, signature, result, at),
+            )
+            kept = self.receipt(receipt.lease, receipt.opened_at)
+            if kept is None or kept.receipt != receipt:
+                raise Conflict("receipt", receipt.lease)
+
+    def receipt(self, lease: Bytes32, opened_at: UnixTime) -> KeptReceipt | None:
+        """What we signed for this serving."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT * FROM receipts WHERE lease = ? AND opened_at = ?", (lease, opened_at)
+            ).fetchone()
+        return None if row is None else _kept_receipt(row)
+
+    def last_receipt(self, lease: Bytes32) -> KeptReceipt | None:
+        """What we signed for the lease's latest serving that we signed for."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT * FROM receipts WHERE lease = ? ORDER BY opened_at DESC LIMIT 1", (lease,)
+            ).fetchone()
+        return None if row is None else _kept_receipt(row)
+
+    def mark_receipt_posted(self, lease: Bytes32, opened_at: UnixTime) -> None:
+        """The gateway has our signature."""
+        self._write("UPDATE receipts SET is_posted = 1 WHERE lease = ? AND opened_at = ?", (lease, opened_at))
+
+    # -- what the chain did -------------------------------------------------------------------------------------------
+
+    def next_block(self) -> int | None:
+        """The first block whose events have not been read; None before the first order."""
+        with self._lock:
+            row = self._db.execute("SELECT next_block FROM cursor").fetchone()
+        return None if row is None else int(row[0])
+
+    def start_at(self, block: int) -> None:
+        """Begin to read events at this block, unless that was decided before."""
+        self._write("INSERT INTO cursor VALUES (1, ?) ON CONFLICT DO NOTHING", (block,))
+
+    def add_moves(self, moves: Iterable[Move], next_block: int) -> None:
+        """Keep the events about our own leases and go on behind them; the same events twice change nothing."""
+        with self._transaction():
+            for move in moves:
+                self._db.execute(
+                    "INSERT INTO moves VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (
+                        move.block_hash,
+                        move.log_index,
+                        move.number,
+                        move.lease,
+                        move.name,
+                        move.at,
+                        json.dumps(move.amounts),
+                    ),
+                )
+            self._db.execute("UPDATE cursor SET next_block = max(next_block, ?)", (next_block,))
+
+    def moves(self, lease: Bytes32) -> list[Move]:
+        """What the chain did about this lease, in its order."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT * FROM moves WHERE lease = ? ORDER BY number, log_index", (lease,)
+            ).fetchall()
+        return [_move(row) for row in rows]
+
+    def knows_order(self, identifier: Bytes32) -> bool:
+        with self._lock:
+            return self._db.execute("SELECT 1 FROM orders WHERE id = ?", (identifier,)).fetchone() is not None
+
+    # -- sqlite -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._transaction():
+            self._db.execute(statement, values)
+
+    def _one(self, statement: str) -> Any:
+        return self._db.execute(statement).fetchone()
+
+    def _add_order(self, job: Bytes32, attempt: int, signed: SignedOrder, spec: bytes, at: UnixTime) -> None:
+        document = json.dumps(order_to_wire(signed.order), sort_keys=True)
+        self._db.execute(
+            "INSERT INTO orders (id, job, attempt, document, signature, spec, signed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (signed.id, job, attempt, document, signed.signature, spec, at),
+        )
+
+    def _kept_job(self, row: sqlite3.Row) -> KeptJob:
+        with self._lock:
+            orders = self._db.execute("SELECT id FROM orders WHERE job = ? ORDER BY attempt", (row["id"],)).fetchall()
+        history = tuple(
+            JobEvent(JobState(s), UnixTime(at), JobReason(r), note) for s, at, r, note in json.loads(row["history"])
+        )
+        job = Job(
+            id=Bytes32(row["id"]), name=row["name"], state=JobState(row["state"]), spec=Sha256(row["spec"]),
+            history=history, orders=tuple(Bytes32(found["id"]) for found in orders),
+            excluded=tuple(Address(who) for who in json.loads(row["excluded"])),
+        )  # fmt: skip
+        return KeptJob(job, JobTerms(*json.loads(row["terms"])), row["version"], row["number"])
+
+
+def _history(job: Job) -> str:
+    return json.dumps([(event.state, event.at, event.reason, event.note) for event in job.history])
+
+
+def _terms(terms: JobTerms) -> str:
+    return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds))
+
+
+def _kept_order(row: sqlite3.Row) -> KeptOrder:
+    order = order_from_wire(json.loads(row["document"]))
+    return KeptOrder(
+        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"],
+        UnixTime(row["signed_at"]), bool(row["is_posted"]), row["note"],
+    )  # fmt: skip
+
+
+def _kept_receipt(row: sqlite3.Row) -> KeptReceipt:
+    receipt = receipt_from_wire(json.loads(row["document"]))
+    return KeptReceipt(receipt, row["signature"], row["result"], UnixTime(row["signed_at"]), bool(row["is_posted"]))
+
+
+def _move(row: sqlite3.Row) -> Move:
+    return Move(
+        Bytes32(row["block_hash"]), row["log_index"], row["number"], Bytes32(row["lease"]), row["name"],
+        UnixTime(row["at"]), json.loads(row["amounts"]),
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""What a client asks for, and the spec and the order that say it. Pure, but for reading the files to be sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from marketplace.client.answers import MarketDescription
+from marketplace.client.jobbook import JobTerms
+from marketplace.domain.bundles import bundle_paths
+from marketplace.domain.classes import class_named, classes_mask
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of, sha256_of
+from marketplace.domain.models import Order
+from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT, Constraints, Input, JobSpec, Resources, read_spec
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+
+ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
+NO_BOND, NO_TIP, ANY_OFFER = Bps(0), TokenUnits(0), OfferId(0)
+
+MAX_INPUT_BYTES = 256 << 20
+"""Inputs are bundled in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """One piece of work, and what its client would pay for it.
+
+    JobRequest(command=("python", "train.py"), gpus_of=("RTX4090",), max_price=market.price("0.40"),
+               max_time=Seconds(600), inputs=Path("data"))
+    replace(request, name="lr-0.1", command=(…))           the same with other settings
+    """
+
+    command: tuple[str, ...]
+    gpus_of: tuple[str, ...]
+    """Names of the GPU classes that would do; see ``bourse offers``."""
+    max_price: PricePerGpuHour
+    max_time: Seconds
+    """The longest time that is paid for, from the opening of the lease."""
+    name: str = ""
+    gpus: GpuCount = ONE_GPU
+    inputs: Path | None = None
+    """A folder whose content unpacks in /job/in."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Further files and folders by their names below /job/in."""
+    outputs: tuple[str, ...] = (JOB_OUT,)
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: str = HOST_IMAGE
+    network: Literal["none", "egress"] = "none"
+    regions: tuple[str, ...] = ()
+    exclude_providers: tuple[Address, ...] = ()
+    vram_mib: int = 0
+    cpus: int = 1
+    memory_mib: int = 1024
+    disk_mib: int = 1024
+    min_time: Seconds = NO_TIME
+    """Take-or-pay: what ``cancel`` costs at least once it runs; some offers ask for it."""
+    min_bond_bps: Bps = NO_BOND
+    tip: TokenUnits = NO_TIP
+    expires_in: Seconds = TEN_MINUTES
+    """How long the order may wait on the book."""
+    retries: int = 1
+    """How often it is ordered again elsewhere when its provider falls silent."""
+    silent_after: Seconds | None = None
+    """Seconds without a sign of life after which a provider is given up; None: three times the market's start grace."""
+    offer: OfferId = ANY_OFFER
+    """Pin one offer; 0: any that fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request made ready: the spec, its bytes, and the bundle of its inputs; b"" where there are none."""
+
+    spec: JobSpec
+    spec_bytes: bytes
+    inputs: bytes
+
+
+def prepare(request: JobRequest) -> Prepared:
+    """Bundle the inputs and write the spec; raise InvalidField for what the spec's rules do not allow."""
+    inputs = bundle_inputs(request)
+    listed = (Input(JOB_IN, sha256_of(inputs), len(inputs)),) if inputs else ()
+    spec = JobSpec(
+        command=request.command,
+        image=request.image,
+        env=dict(request.env),
+        inputs=listed,
+        outputs=request.outputs,
+        resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
+        constraints=Constraints(regions=request.regions, exclude_providers=request.exclude_providers),
+        network=request.network,
+    )
+    content = spec.canonical()
+    return Prepared(read_spec(content), content, inputs)
+
+
+def bundle_inputs(request: JobRequest) -> bytes:
+    """The inputs as one bundle; raise InvalidField for links, devices, and names that come twice."""
+    named = dict(request.files)
+    if request.inputs is not None:
+        if not request.inputs.is_dir():
+            raise InvalidField("input", f"{request.inputs} is not a folder")
+        for child in request.inputs.iterdir():
+            if child.name in named and not child.samefile(named[child.name]):
+                raise InvalidField("input", f"{child.name} is both in {request.inputs} and named in the command")
+            named[child.name] = child
+    return bundle_paths(named.items(), limit_bytes=MAX_INPUT_BYTES) if named else b""
+
+
+def files_named(command: tuple[str, ...], folder: Path) -> dict[str, Path]:
+    """The words of a command line that name regular files below ``folder``: they are sent along with the job.
+
+    Absolute paths and paths that lead out of the folder are left alone: they speak of the provider's machine.
+    """
+    found: dict[str, Path] = {}
+    for word in command:
+        path = PurePosixPath(word)
+        if word and not path.is_absolute() and ".." not in path.parts and (folder / path).is_file():
+            found[str(path)] = folder / path
+    return found
+
+
+def order_for(
+    request: JobRequest,
+    spec: Sha256,
+    *,
+    client: Address,
+    market: MarketDescription,
+    now: UnixTime,
+    salt: int | None = None,
+) -> Order:
+    """The order that says ``request``; ``now`` is block time, the salt random unless given."""
+    if request.tip and market.opener == ZERO_ADDRESS:
+        raise InvalidField("tip", "needs a named opener, and this market names none")
+    return Order(
+        client=client,
+        classes=classes_mask(class_named(name).number for name in request.gpus_of),
+        offer=request.offer,
+        gpus=request.gpus,
+        max_seconds=request.max_time,
+        min_seconds=request.min_time,
+        max_price=request.max_price,
+        min_bond_bps=request.min_bond_bps,
+        starts_at=UnixTime(0),
+        expires_at=UnixTime(now + request.expires_in),
+        tip=request.tip,
+        opener=market.opener,
+        acceptor=ZERO_ADDRESS,
+        arbiter=market.arbiter,
+        spec=bytes32_of(spec),
+        salt=secrets.randbits(256) if salt is None else salt,
+    )
+
+
+def order_again(order: Order, spec: Sha256, *, now: UnixTime, expires_in: Seconds) -> Order:
+    """A fresh order for the same work under another spec: new salt, so that it is another lease."""
+    expires_at = UnixTime(now + expires_in)
+    return replace(order, spec=bytes32_of(spec), expires_at=expires_at, salt=secrets.randbits(256))
+
+
+def terms_of(request: JobRequest, start_grace: Seconds) -> JobTerms:
+    """What retries are signed by."""
+    silent_after = request.silent_after if request.silent_after is not None else Seconds(3 * start_grace)
+    return JobTerms(request.retries, request.expires_in, silent_after)

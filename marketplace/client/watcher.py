@@ -1,0 +1,304 @@
+"""Moves all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
+
+``step`` may run any number of times, in several processes at once: what it does is journalled first, compare-and-set,
+posted again when it is not sure to have arrived, and idempotent at the other end.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import structlog
+
+from marketplace.chain.events import EventFollower
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.signing import Key
+from marketplace.client.api import GatewayApi
+from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, Move
+from marketplace.client.money import is_over, servings_of
+from marketplace.client.request import order_again
+from marketplace.client.steps import (
+    Become,
+    Decision,
+    LookForReceipt,
+    OrderAgain,
+    ReadOutcome,
+    Sight,
+    again_or_lost,
+    decide,
+)
+from marketplace.domain.errors import (
+    Conflict,
+    DomainError,
+    GatewayError,
+    GatewayProblem,
+    GatewayUnavailable,
+)
+from marketplace.domain.events import Event, FillRefused
+from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
+from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import Result, read_result, read_spec
+from marketplace.domain.states import Job, JobReason, JobState, advance
+from marketplace.domain.units import Seconds, UnixTime
+
+_log = structlog.get_logger()
+
+WAITS_FOR_MONEY = frozenset({Refusal.ClientBalanceTooLow.name, "InsufficientBalance"})
+"""Refusals of a retry that pass by themselves: the silent provider's lease still locks the money."""
+
+_LOG_FIELDS = frozenset({"ref", "lease", "order"})
+
+
+class Watcher:
+    """Everything that one account's jobs need to move on."""
+
+    def __init__(
+        self,
+        key: Key,
+        market: ChainMarket,
+        api: GatewayApi,
+        book: Jobbook,
+        results: ResultFolder,
+        *,
+        confirmations: int = 1,
+    ) -> None:
+        self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
+        self._follower = EventFollower(market.chain, market.address, confirmations=confirmations)
+        self._lock = threading.Lock()
+
+    def step(self) -> BlockRef:
+        """Move every job as far as it goes at this block. Raise ChainUnavailable; a silent gateway only delays."""
+        with self._lock:
+            head = self._market.chain.head()
+            self._read_events()
+            for kept in self._book.jobs():
+                if not kept.job.is_terminal:
+                    self._advance(kept, head)
+            return head
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read_events(self) -> None:
+        """Keep what the chain did about our own leases, up to the newest confirmed block."""
+        while (start := self._book.next_block()) is not None:
+            page = self._follower.read(start)
+            if page.upto is None:
+                return
+            moves = [move for event in page.events if (move := move_of(event)) and self._book.knows_order(move.lease)]
+            self._book.add_moves(moves, page.upto.number + 1)
+
+    def sight_of(self, order: KeptOrder, block: BlockRef) -> Sight:
+        """What the chain and the gateway say about an order at this block."""
+        identifier = order.signed.id
+        lease, moves = self._market.lease_of(identifier, block), tuple(self._book.moves(identifier))
+        number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
+        offer = self._market.offer_of(OfferId(number), block) if number else None
+        heartbeat = self._heartbeat_of(identifier) if lease.status.is_live else None
+        return Sight(block, lease, offer.provider if offer else None, heartbeat, moves)
+
+    def _heartbeat_of(self, lease: Bytes32) -> UnixTime | None:
+        """The provider's last sign of life; None where the gateway does not know, or does not answer."""
+        try:
+            return self._api.lease(lease).last_heartbeat
+        except GatewayError:
+            return None
+
+    # -- acting -------------------------------------------------------------------------------------------------------
+
+    def _advance(self, kept: KeptJob, head: BlockRef) -> None:
+        """Decide and act until nothing changes any more at this block. A lost race leaves the job to who won it."""
+        try:
+            while not kept.job.is_terminal:
+                order = self._book.order(kept.job.order)
+                if not order.is_posted:
+                    kept = self._post(kept, order, head)
+                sight = self.sight_of(order, head)
+                after = self._act(kept, order, sight, decide(kept.job, order, kept.terms, sight))
+                if after.version == kept.version:
+                    return
+                kept = after
+        except Conflict:
+            _log.info("job.changed_elsewhere", job=kept.job.id)
+
+    def _act(self, kept: KeptJob, order: KeptOrder, sight: Sight, decision: Decision) -> KeptJob:
+        match decision:
+            case Become():
+                return self._become(kept, decision, sight.block)
+            case LookForReceipt():
+                return self._look_for_receipt(kept, order, sight)
+            case ReadOutcome():
+                return self._read_outcome(kept, order, sight, decision)
+            case OrderAgain():
+                return self._order_again(kept, order, decision, sight.block)
+            case _:
+                return kept
+
+    def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
+        note = change.note
+        if change.to is JobState.UNPLACED and not note:
+            note = self._nearest_miss(kept.job.order)
+        job = advance(kept.job, change.to, at=block.timestamp, reason=change.reason, note=note)
+        _log.info("job.advanced", job=job.id, state=job.state, reason=change.reason, note=note)
+        return self._book.change_job(kept, job)
+
+    def _nearest_miss(self, order: Bytes32) -> str:
+        """What the scheduler said last about an order that nobody served."""
+        try:
+            told = self._api.explanation(order)
+        except GatewayError:
+            return ""
+        if told is None:
+            return ""
+        reasons = ", ".join(f"{name} ×{count}" for name, count in told.reasons.items())
+        return told.nearest_miss or reasons
+
+    def _post(self, kept: KeptJob, order: KeptOrder, head: BlockRef) -> KeptJob:
+        """Bring an order that is in the book to the gateway."""
+        try:
+            self.post(order)
+        except GatewayUnavailable as exc:
+            self._book.note(order.signed.id, str(exc))
+        except GatewayProblem as exc:
+            self._book.note(order.signed.id, str(exc))
+            if not (order.attempt > 1 and exc.reason in WAITS_FOR_MONEY):
+                return self._become(kept, Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, str(exc)), head)
+        return kept
+
+    def post(self, order: KeptOrder) -> None:
+        """Upload the spec and put the order on the book; raise what the gateway says."""
+        self._api.put_blob(order.spec)
+        self._api.post_order(order.signed)
+        self._book.mark_posted(order.signed.id)
+
+    def _order_again(self, kept: KeptJob, order: KeptOrder, decision: OrderAgain, block: BlockRef) -> KeptJob:
+        """Sign a fresh order for the same work, without the provider that failed it; journalled before it is posted."""
+        spec = read_spec(order.spec)
+        fresh = spec.excluding(decision.provider) if decision.provider else spec
+        content = fresh.canonical()
+        signed = self._key.sign_order(
+            order_again(
+                order.signed.order, fresh.sha256, now=block.timestamp, expires_in=kept.terms.expires_in_seconds
+            ),
+            self._market.domain,
+        )
+        job = advance(kept.job, JobState.SUBMITTED, at=block.timestamp, reason=decision.reason, note=decision.note)
+        excluded = (*job.excluded, decision.provider) if decision.provider else job.excluded
+        job = replace(job, orders=(*job.orders, signed.id), excluded=excluded, spec=fresh.sha256)
+        _log.info("job.ordered_again", job=job.id, order=signed.id, reason=decision.reason)
+        return self._book.change_job(kept, job, (signed, content, block.timestamp))
+
+    # -- receipts -----------------------------------------------------------------------------------------------------
+
+    def _look_for_receipt(self, kept: KeptJob, order: KeptOrder, sight: Sight) -> KeptJob:
+        """Countersign the provider's last receipt of this serving, if there is one and all of it holds."""
+        own = self._book.receipt(order.signed.id, sight.lease.opened_at)
+        if own is None:
+            try:
+                if not self._countersign(order, sight):
+                    return kept
+            except (DomainError, GatewayError) as exc:
+                self._book.note(order.signed.id, f"nothing is signed: {exc}")
+                return kept
+            own = self._book.receipt(order.signed.id, sight.lease.opened_at)
+            assert own is not None
+        if not own.is_posted and not self._hand_out(order, own.receipt, own.signature):
+            return kept
+        return self._become(kept, _verified(read_result(own.result), own.receipt.used_seconds), sight.block)
+
+    def _countersign(self, order: KeptOrder, sight: Sight) -> bool:
+        """Sign and journal; False while there is no receipt. Raise what is wrong with the newest one there is."""
+        identifier, lease = order.signed.id, sight.lease
+        offered = [
+            signed
+            for signed in self._api.receipts(identifier)
+            if signed.role == "provider" and signed.receipt.opened_at == lease.opened_at and signed.receipt.last
+        ]
+        if not offered or sight.provider is None:
+            return False
+        signed = offered[-1]
+        check_receipt(
+            signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), self._market.domain
+        )
+        content = self._api.outputs(identifier).content
+        self._results.fetch(check_result(content, signed.receipt.result, read_spec(order.spec)))
+        signature = self._key.sign_receipt(signed.receipt, self._market.domain)
+        self._book.add_receipt(signed.receipt, signature, content, sight.block.timestamp)
+        self._book.note(identifier, "")
+        return True
+
+    def _hand_out(self, order: KeptOrder, receipt: Receipt, signature: str) -> bool:
+        """Post our signature; False, with a note, when that has to be tried again."""
+        try:
+            self._api.post_receipt(order.signed.id, receipt, "client", signature)
+        except GatewayError as exc:
+            self._book.note(order.signed.id, f"our receipt could not be posted yet: {exc}")
+            return False
+        self._book.mark_receipt_posted(order.signed.id, receipt.opened_at)
+        return True
+
+    def _read_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> KeptJob:
+        """Verify what was settled without our signature; what does not verify is a failure of the provider's."""
+        own = self._book.last_receipt(order.signed.id)
+        if own is not None and own.receipt.result == outcome.result:
+            return self._become(kept, _verified(read_result(own.result), outcome.used_seconds), sight.block)
+        try:
+            content = self._api.outputs(order.signed.id).content
+            result = check_result(content, outcome.result, read_spec(order.spec))
+            self._results.fetch(result)
+        except GatewayUnavailable as exc:
+            self._book.note(order.signed.id, str(exc))
+            return kept
+        except (DomainError, GatewayProblem) as exc:
+            lost = again_or_lost(kept.job, kept.terms, sight.provider, JobReason.RESULT_REJECTED, str(exc))
+            return self._act(kept, order, sight, lost)
+        serving = servings_of(sight.moves)[-1]
+        receipt = Receipt(
+            order.signed.id,
+            OfferId(serving.offer),
+            serving.opened_at,
+            outcome.used_seconds,
+            bytes32_of(result.sha256),
+            True,
+        )
+        self._book.add_receipt(receipt, "", content, sight.block.timestamp)
+        return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
+
+    # -- money --------------------------------------------------------------------------------------------------------
+
+    def is_settled(self, job: Job, block: BlockRef) -> bool:
+        """Whether the job is over and the chain has nothing of it locked any more."""
+        return job.is_terminal and all(
+            is_over(self._book.order(order).signed.order, self._book.moves(order), block.timestamp)
+            for order in job.orders
+        )
+
+
+def _verified(result: Result, used_seconds: Seconds) -> Become:
+    state = JobState.SUCCEEDED if result.exit_code == 0 else JobState.FAILED
+    return Become(state, JobReason.RESULT_VERIFIED, f"exit code {result.exit_code} after {used_seconds} s")
+
+
+def move_of(event: Event) -> Move | None:
+    """The event as the jobbook keeps it; None for events that are about no lease or order."""
+    lease = event.order if isinstance(event, FillRefused) else getattr(event, "lease", None)
+    if lease is None:
+        return None
+    amounts = {name: _plain(value) for name, value in _fields(event).items() if name not in _LOG_FIELDS}
+    block = event.ref.block
+    return Move(block.hash, event.ref.log_index, block.number, lease, type(event).__name__, block.timestamp, amounts)
+
+
+def _fields(event: Event) -> dict[str, object]:
+    return {name: getattr(event, name) for name in type(event).__dataclass_fields__}
+
+
+def _plain(value: object) -> int | str:
+    if isinstance(value, Refusal):
+        return value.name
+    return value if isinstance(value, int) else str(value)
+
+
+__all__ = ["Watcher", "move_of"]
