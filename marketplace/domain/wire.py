@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from enum import Enum
 from typing import Any
 
+from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.events import Event
 from marketplace.domain.fills import check_widths
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
 from marketplace.domain.ledger import LeaseRecord
@@ -151,4 +154,46 @@ def lease_from_wire(value: dict[str, Any]) -> LeaseRecord:
         paid=TokenUnits(int(value["paid"])), refund=TokenUnits(int(value["refund"])),
         compensation=TokenUnits(int(value["compensation"])), exit=value["exit"],
         result=Bytes32(value["result"]) if value["result"] else None,
+    )  # fmt: skip
+
+
+_MONEY = frozenset({"TokenUnits", "PricePerGpuHour"})
+
+
+def event_to_wire(event: Event) -> dict[str, Any]:
+    """What the market said, with where: the ABI's names, money as decimal strings."""
+    ref = event.ref
+    told = {camel(item.name): _told(getattr(event, item.name), str(item.type)) for item in fields(event)[1:]}
+    return {
+        "name": type(event).__name__, "fields": told, "block": block_to_wire(ref.block), "tx": ref.tx_hash,
+        "logIndex": ref.log_index,
+    }  # fmt: skip
+
+
+def _told(value: Any, kind: str) -> Any:
+    match value:
+        case Order():
+            return order_to_wire(value)
+        case Offer():
+            return offer_to_wire(value)
+        case Enum():
+            return value.name
+        case _:
+            return str(value) if kind in _MONEY else value
+
+
+def explanation_to_wire(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "order": explanation.order, "block": block_to_wire(explanation.block), "placedOn": explanation.placed_on,
+        "reasons": {reason.value: count for reason, count in explanation.reasons.items()},
+        "nearestMiss": explanation.nearest_miss,
+    }  # fmt: skip
+
+
+def explanation_from_wire(value: dict[str, Any]) -> Explanation:
+    """Read what ``explanation_to_wire`` wrote; not for strangers' input."""
+    return Explanation(
+        order=Bytes32(value["order"]), block=block_from_wire(value["block"]), placed_on=value["placedOn"],
+        reasons={RejectionReason(reason): count for reason, count in value["reasons"].items()},
+        nearest_miss=value["nearestMiss"],
     )  # fmt: skip
