@@ -195,12 +195,12 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
         _balances[order.client] -= total + tip;
         _balances[offer.provider] -= bond;
-        _balances[msg.sender] += tip;
+        if (tip != 0) _balances[msg.sender] += tip;
         offer.free -= order.gpus;
         // The time fits: the deadline, which is later, does (_refusalOfOrder).
         _leases[id] = Leases.opened(fill.offer, fill.price, uint32(block.timestamp));
 
-        emit LeaseOpened(id, fill.offer, order.client, msg.sender, fill.price, order);
+        order.logOpened(id, fill.offer, msg.sender, fill.price);
     }
 
     /// What the order alone, and what became of it so far, have against opening it.
@@ -279,9 +279,9 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         Offer storage offer = _offers[lease.offer()];
         _requireOpen(id, lease);
         _requireProvider(offer);
-        _requireFrom(_startOf(order, lease) + order.minSeconds);
-        _requireBefore(_deadlineOf(order, lease));
-        uint256 elapsed = _elapsedOf(order, lease);
+        _requireFrom(lease.startOf(order) + order.minSeconds);
+        _requireBefore(lease.endOf(order) + CLAIM_GRACE);
+        uint256 elapsed = lease.elapsedOf(order);
         if (usedSeconds < lease.paidSeconds() || usedSeconds > elapsed) {
             revert SecondsOutOfBounds({attempted: usedSeconds, least: lease.paidSeconds(), most: elapsed});
         }
@@ -309,10 +309,10 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         (bytes32 id, LeaseWord lease) = _leaseOf(order);
         _requireOpen(id, lease);
         _requireClientSide(order);
-        _requireBefore(_deadlineOf(order, lease));
+        _requireBefore(lease.endOf(order) + CLAIM_GRACE);
 
         // 32 bits: elapsed and minSeconds are at most maxSeconds.
-        uint32 usedSeconds = uint32(Math.max(_mostSecondsOf(order, lease), lease.paidSeconds()));
+        uint32 usedSeconds = uint32(Math.max(lease.mostSecondsOf(order), lease.paidSeconds()));
         (uint256 paid, uint256 refund, uint256 bond) = _close(id, order, lease, usedSeconds, 0);
 
         emit LeaseTerminated(id, msg.sender, usedSeconds, paid, refund, bond);
@@ -346,7 +346,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     function expire(Order calldata order) external nonReentrant {
         (bytes32 id, LeaseWord lease) = _leaseOf(order);
         _requireOpen(id, lease);
-        _requireFrom(_deadlineOf(order, lease));
+        _requireFrom(lease.endOf(order) + CLAIM_GRACE);
 
         (uint256 total, uint256 locked) = _locksOf(order, lease, _offers[lease.offer()]);
         uint256 compensation = Math.min(locked, total);
@@ -370,7 +370,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         if (settlement.last) {
             (paid, refund, bond) = _close(id, order, lease, settlement.usedSeconds, 0);
         } else {
-            paid = _pay(order, lease, offer, settlement.usedSeconds);
+            paid = _pay(order, lease, offer.provider, offer.class, settlement.usedSeconds);
             _leases[id] = lease.withPaidSeconds(settlement.usedSeconds);
         }
 
@@ -391,7 +391,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         uint256 least = lease.paidSeconds();
         if (!settlement.last) ++least;
         if (settlement.usedSeconds < least) return Refusal.SecondsOutOfBounds;
-        if (settlement.usedSeconds > _mostSecondsOf(settlement.order, lease)) return Refusal.SecondsOutOfBounds;
+        if (settlement.usedSeconds > lease.mostSecondsOf(settlement.order)) return Refusal.SecondsOutOfBounds;
         return Refusal.None;
     }
 
@@ -440,38 +440,43 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------------------- verbs without support
 
+    // Virtual, although nobody overrides them: the compiler would have them pure, and the ABI would say so.
+
     /// @inheritdoc IComputeMarket
-    function depositWithPermit(address, uint256, uint256, uint8, bytes32, bytes32) external {
+    function depositWithPermit(address, uint256, uint256, uint8, bytes32, bytes32) external virtual {
         revert NotYetSupported();
     }
 
     /// @inheritdoc IComputeMarket
-    function depositWithAuthorization(address, uint256, uint256, uint256, bytes32, uint8, bytes32, bytes32) external {
+    function depositWithAuthorization(address, uint256, uint256, uint256, bytes32, uint8, bytes32, bytes32)
+        external
+        virtual
+    {
         revert NotYetSupported();
     }
 
     /// @inheritdoc IComputeMarket
-    function authorize(address, uint128, uint40) external {
+    function authorize(address, uint128, uint40) external virtual {
         revert NotYetSupported();
     }
 
     /// @inheritdoc IComputeMarket
-    function dispute(Order calldata) external {
+    function dispute(Order calldata) external virtual {
         revert NotYetSupported();
     }
 
     /// @inheritdoc IComputeMarket
-    function rule(Order calldata, uint32, bool) external {
+    function rule(Order calldata, uint32, bool) external virtual {
         revert NotYetSupported();
     }
 
     /// @inheritdoc IComputeMarket
-    function lapse(Order calldata) external {
+    function lapse(Order calldata) external virtual {
         revert NotYetSupported();
     }
 
     /// @inheritdoc IComputeMarket
-    function assign(Order calldata, address) external {
+    function assign(Order calldata, address) external virtual {
         revert NotYetSupported();
     }
 
@@ -535,20 +540,21 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         returns (uint256 paid, uint256 refund, uint256 bond)
     {
         Offer storage offer = _offers[lease.offer()];
+        address provider = offer.provider;
         (uint256 total, uint256 locked) = _locksOf(order, lease, offer);
         refund = total - Metering.earnedRoundedDown(lease.price(), order.gpus, usedSeconds);
         bond = locked - forfeit;
 
+        paid = _pay(order, lease, provider, offer.class, usedSeconds);
         _leases[id] = lease.closed(usedSeconds);
         // In any other state the GPUs were freed when it was entered.
         if (lease.status() == Status.Open) offer.free += order.gpus;
-        paid = _pay(order, lease, offer, usedSeconds);
         _balances[order.client] += refund + forfeit;
-        _balances[offer.provider] += bond;
+        _balances[provider] += bond;
     }
 
     /// Pays the seconds from paidSeconds to `usedSeconds`. Storing the latter is the caller's.
-    function _pay(Order calldata order, LeaseWord lease, Offer storage offer, uint32 usedSeconds)
+    function _pay(Order calldata order, LeaseWord lease, address payee, uint8 class, uint32 usedSeconds)
         private
         returns (uint256 paid)
     {
@@ -557,8 +563,8 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         paid = Metering.earnedRoundedDown(lease.price(), order.gpus, usedSeconds)
             - Metering.earnedRoundedDown(lease.price(), order.gpus, paidSeconds);
 
-        _balances[offer.provider] += paid;
-        Volume storage volume = _volumes[offer.class];
+        _balances[payee] += paid;
+        Volume storage volume = _volumes[class];
         // Wraps on purpose: no sum of what was paid may ever stop a payment.
         unchecked {
             volume.paid += uint128(paid);
@@ -574,25 +580,6 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     {
         total = Metering.totalRoundedUp(lease.price(), order.gpus, order.maxSeconds);
         bond = Metering.bondRoundedDown(total, offer.bondBps, BOND_FLOOR);
-    }
-
-    // -------------------------------------------------------------------------------------------------------------------------------------- time
-
-    function _startOf(Order calldata order, LeaseWord lease) private pure returns (uint256) {
-        return Math.max(lease.openedAt(), order.startsAt);
-    }
-
-    function _elapsedOf(Order calldata order, LeaseWord lease) private view returns (uint256) {
-        return Math.min(order.maxSeconds, Math.saturatingSub(block.timestamp, _startOf(order, lease)));
-    }
-
-    /// The most that both sides may agree on. No need to cut it at maxSeconds: neither elapsed nor minSeconds exceeds that.
-    function _mostSecondsOf(Order calldata order, LeaseWord lease) private view returns (uint256) {
-        return Math.max(_elapsedOf(order, lease), order.minSeconds);
-    }
-
-    function _deadlineOf(Order calldata order, LeaseWord lease) private view returns (uint256) {
-        return _startOf(order, lease) + order.maxSeconds + CLAIM_GRACE;
     }
 
     // --------------------------------------------------------------------------------------------------------------------------- identity, guards

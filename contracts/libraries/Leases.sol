@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lease, Status} from "../interfaces/IComputeMarket.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-/// @notice A lease in one storage word. All functions on it are pure: they take a word and return a word or a part of it, so that storing one
+import {Lease, Order, Status} from "../interfaces/IComputeMarket.sol";
+
+/// @notice A lease in one storage word. No function on it has an effect: they take a word and return a word or a part of it, so that storing one
 /// is the only effect, and a visible line.
 /// @dev From the lowest bit: status 3, tipPaid 1, noReopen 1, assigned 1, byAcceptor 1, offer 40, price 80, openedAt 32, paidSeconds 32,
 /// claimedSeconds 32, changedAt 32; the highest bit is unused.
@@ -84,6 +86,28 @@ library Leases {
             claimedSeconds: claimedSeconds(word),
             changedAt: changedAt(word)
         });
+    }
+
+    // Measuring
+
+    /// @notice When metering starts.
+    function startOf(LeaseWord word, Order calldata order) internal pure returns (uint256) {
+        return Math.max(openedAt(word), order.startsAt);
+    }
+
+    /// @notice The first second that is not metered any more.
+    function endOf(LeaseWord word, Order calldata order) internal pure returns (uint256) {
+        return startOf(word, order) + order.maxSeconds;
+    }
+
+    /// @notice How many seconds have been metered by now.
+    function elapsedOf(LeaseWord word, Order calldata order) internal view returns (uint256) {
+        return Math.min(order.maxSeconds, Math.saturatingSub(block.timestamp, startOf(word, order)));
+    }
+
+    /// @notice The most that both sides may agree on. No need to cut it at maxSeconds: neither elapsed nor minSeconds exceeds that.
+    function mostSecondsOf(LeaseWord word, Order calldata order) internal view returns (uint256) {
+        return Math.max(elapsedOf(word, order), order.minSeconds);
     }
 
     // Making
