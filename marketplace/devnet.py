@@ -15,31 +15,35 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
-import structlog
 
-from marketplace.chain import devnet as local_chain
+from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
-from marketplace.chain.deployment import AddressBook, write_address_book
+from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
+from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, start_anvil
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
+from marketplace.chain.transactions import Sender
+from marketplace.client.api import GatewayApi
 from marketplace.daemon import Stop
-from marketplace.domain.errors import ConfigError, DeadlinePassed, NotFound
+from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
+from marketplace.domain.units import TokenUnits
 from marketplace.domain.wake import NextWake
-from marketplace.store.redis_server import redis_binary
+from marketplace.store.redis_server import start_redis
+from marketplace.supervisor import STOP_GRACE_SECONDS, Supervisor, held_names, start_process, write_atomically
 
 ROLES = ("deployer", "client", "scheduler", "provider-1", "provider-2", "provider-3", "arbiter")
 """Who gets which of anvil's ten accounts, in this order."""
 
-START_DOLLARS = 10_000
-STOP_GRACE_SECONDS = 10.0
-RESTART_FIRST_SECONDS = 0.5
-RESTART_LIMIT_SECONDS = 8.0
+START_UNITS = TokenUnits(10_000_000_000)
+"""10,000 TestDollars for everyone who trades."""
+KEYSTORE_WORK_FACTOR = 2**10
+"""Development keys are public: nothing is gained by making their keystores slow to open."""
 READY_WITHIN_SECONDS = 90
 
 INVENTORIES: Mapping[str, str] = {
@@ -97,83 +101,6 @@ days = 30
 """What the three providers declare. Nothing of it is measured; ``bourse offers`` says so."""
 
 
-@dataclass(slots=True)
-class Child:
-    """One supervised process."""
-
-    name: str
-    command: tuple[str, ...]
-    settings: Mapping[str, str]
-    log: Path
-    is_vital: bool = False
-    """A process whose end is the end of the network: the chain keeps its state in memory."""
-    running: subprocess.Popen[bytes] | None = None
-    restarts: int = 0
-    waits: float = RESTART_FIRST_SECONDS
-    due: float = 0.0
-
-
-@dataclass(slots=True)
-class Supervisor:
-    """Starts children, starts them again when they die, and stops them in reverse order."""
-
-    folder: Path
-    children: list[Child] = field(default_factory=list)
-
-    def add(self, name: str, command: Sequence[str], settings: Mapping[str, str], *, is_vital: bool = False) -> Child:
-        """Start one more child now."""
-        child = Child(name, tuple(command), dict(settings), self.folder / "logs" / f"{name}.log", is_vital)
-        self.children.append(child)
-        self._start(child)
-        return child
-
-    def step(self, elapsed: float) -> list[Child]:
-        """Start again who has died and waited long enough; returns those. A name in ``held`` stays down."""
-        held = held_names(self.folder)
-        started = []
-        for child in self.children:
-            if child.running and child.running.poll() is None:
-                continue
-            if child.running is not None:
-                structlog.get_logger().warning("devnet.child_ended", name=child.name, status=child.running.returncode)
-                if child.is_vital:
-                    raise ConfigError([f"{child.name} has ended, and the network with it; see {child.log}"])
-                child.running, child.due = None, child.waits
-                child.waits = min(RESTART_LIMIT_SECONDS, child.waits * 2)
-            child.due -= elapsed
-            if child.due <= 0 and child.name not in held:
-                child.restarts += 1
-                self._start(child)
-                started.append(child)
-        return started
-
-    def stop(self) -> None:
-        """SIGTERM to all in reverse order of starting, SIGKILL to who has not ended in time."""
-        for child in reversed(self.children):
-            if child.running and child.running.poll() is None:
-                child.running.terminate()
-        for child in reversed(self.children):
-            if child.running:
-                try:
-                    child.running.wait(STOP_GRACE_SECONDS)
-                except subprocess.TimeoutExpired:
-                    child.running.kill()
-                    child.running.wait()
-
-    def _start(self, child: Child) -> None:
-        child.log.parent.mkdir(parents=True, exist_ok=True)
-        with child.log.open("ab") as log:
-            child.running = subprocess.Popen(
-                child.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=_plain_environment() | dict(child.settings),
-                start_new_session=True,
-                preexec_fn=local_chain.die_with_parent,
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
     """A role of the development network and the files with its key."""
@@ -182,12 +109,6 @@ class Account:
     key: Key
     keystore: Path
     password_file: Path
-
-
-def held_names(folder: Path) -> set[str]:
-    """Processes that are meant to stay down: one name per line in ``held``."""
-    file = folder / "held"
-    return set(file.read_text().split()) if file.is_file() else set()
 
 
 def clear(folder: Path) -> None:
@@ -205,7 +126,7 @@ def hold(folder: Path, name: str) -> int:
     processes = read_state(folder)["processes"]
     if name not in processes:
         raise NotFound("devnet process", name)
-    _write_atomically(folder / "held", "\n".join(sorted(held_names(folder) | {name})) + "\n")
+    write_atomically(folder / "held", "\n".join(sorted(held_names(folder) | {name})) + "\n")
     pid: int = processes[name]["pid"]
     os.kill(pid, signal.SIGKILL)
     return pid
@@ -213,7 +134,7 @@ def hold(folder: Path, name: str) -> int:
 
 def release(folder: Path, name: str) -> None:
     """Let a held process be started again."""
-    _write_atomically(folder / "held", "\n".join(sorted(held_names(folder) - {name})) + "\n")
+    write_atomically(folder / "held", "\n".join(sorted(held_names(folder) - {name})) + "\n")
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -297,21 +218,25 @@ class Devnet:
         clear(self.folder)
         chain_port, redis_port, gateway_port = free_ports(3)
         self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys")}
-        rpc_url = f"http://127.0.0.1:{chain_port}"
-        self.supervisor.add("anvil", local_chain.anvil_command(chain_port), {}, is_vital=True)
-        book = self._deploy(local_chain.wait_for_chain(rpc_url))
-        write_address_book(self.folder / "address-book.json", book)
-        self._settings = self._shared_settings(rpc_url, redis_port, gateway_port)
-        (self.folder / "redis").mkdir(exist_ok=True)
-        self.supervisor.add("redis", self._redis_command(redis_port), {})
+        # Mines at once while contracts are deployed; a block every second afterwards: metering is by block time.
+        self.supervisor.add(
+            "anvil", lambda: start_anvil(chain_port, self.folder / "logs", block_time=None).process, is_vital=True
+        )
+        chain = Chain([f"http://127.0.0.1:{chain_port}"])
+        book = self._deploy(chain)
+        book.write(self.folder / "address-book.json")
+        chain.rpc("evm_setAutomine", False)
+        chain.rpc("evm_setIntervalMining", 1)
+        self._settings = self._shared_settings(chain_port, redis_port, gateway_port)
+        self.supervisor.add("redis", lambda: start_redis(self.folder / "redis", redis_port).process)
         self._add("indexer", "scheduler", "indexer")
         self._add("gateway", "scheduler", "gateway", "--port", str(gateway_port))
         self._add("scheduler", "scheduler", "scheduler")
         for name, inventory in INVENTORIES.items():
-            home = self.folder / name
-            home.mkdir(exist_ok=True)
-            (home / "inventory.toml").write_text(inventory.format(arbiter=self._accounts["arbiter"].key.address))
-            self._add(name, name, "provider", "up", "--inventory", str(home / "inventory.toml"))
+            file = self.folder / name / "inventory.toml"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(inventory.format(arbiter=self._accounts["arbiter"].key.address))
+            self._add(name, name, "provider", "up", "--inventory", str(file))
         self._write_state(ready=False)
 
     def step(self) -> NextWake:
@@ -333,24 +258,26 @@ class Devnet:
             "BOURSE_KEYSTORE_PASSWORD_FILE": str(account.password_file),
             "BOURSE_HOME": str(home),
         }
-        self.supervisor.add(name, [*_bourse(), *arguments], settings)
+        log = self.folder / "logs" / f"{name}.log"
+        self.supervisor.add(name, lambda: start_process([*_bourse(), *arguments], settings, log))
 
     def _deploy(self, chain: Chain) -> AddressBook:
-        """Contracts, TestDollars for everyone who trades, and then a block every second."""
-        keys = {role: account.key for role, account in self._accounts.items()}
-        deployment = local_chain.deploy(chain, keys["deployer"], local_chain.LOCAL_CONSTANTS)
-        traders = [keys[role] for role in ROLES if role.startswith(("client", "provider"))]
-        local_chain.endow(chain, deployment, keys["deployer"], traders, START_DOLLARS)
-        local_chain.mine_every_second(chain)
-        return deployment
+        """The contracts, and TestDollars for who trades: a client's in its wallet, a provider's in its account, for its bonds."""
+        deployer = self._accounts["deployer"].key
+        book = deploy(chain, deployer, LOCAL_CONSTANTS)
+        bank = Sender(chain, deployer)
+        for account in self._accounts.values():
+            if account.role.startswith(("client", "provider")):
+                bank.send(verbs.mint(book.token, account.key.address, START_UNITS))
+            if account.role.startswith("provider"):
+                owner = Sender(chain, account.key)
+                owner.send(verbs.approve(book.token, book.market, START_UNITS))
+                owner.send(verbs.deposit(book.market, account.key.address, START_UNITS))
+        return book
 
-    def _redis_command(self, port: int) -> tuple[str, ...]:
-        return (str(redis_binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.folder / "redis"),
-                "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")  # fmt: skip
-
-    def _shared_settings(self, rpc_url: str, redis_port: int, gateway_port: int) -> dict[str, str]:
+    def _shared_settings(self, chain_port: int, redis_port: int, gateway_port: int) -> dict[str, str]:
         return {
-            "BOURSE_RPC_URLS": rpc_url,
+            "BOURSE_RPC_URLS": f"http://127.0.0.1:{chain_port}",
             "BOURSE_ADDRESS_BOOK": str(self.folder / "address-book.json"),
             "BOURSE_REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
             "BOURSE_JOURNAL_URL": f"sqlite:///{self.folder}/operator.sqlite",
@@ -363,7 +290,14 @@ class Devnet:
 
     def _is_ready(self) -> bool:
         """Whether the gateway says so, and every provider has listed its offers."""
-        return local_chain.is_market_open(self._settings["BOURSE_GATEWAY_URL"], offers=4)
+        promised = sum(inventory.count("[[offer]]") for inventory in INVENTORIES.values())
+        api = GatewayApi(self._settings["BOURSE_GATEWAY_URL"])
+        try:
+            return api.ready() and sum(offer.last_heartbeat is not None for offer in api.offers()) >= promised
+        except GatewayError:
+            return False
+        finally:
+            api.close()
 
     def _write_state(self, *, ready: bool) -> None:
         client = self._accounts["client"]
@@ -387,7 +321,7 @@ class Devnet:
                 for child in self.supervisor.children
             },
         }  # fmt: skip
-        _write_atomically(self.folder / "state.json", json.dumps(state, indent=2) + "\n")
+        write_atomically(self.folder / "state.json", json.dumps(state, indent=2) + "\n")
 
 
 def free_ports(count: int) -> list[int]:
@@ -403,24 +337,12 @@ def _make_accounts(folder: Path) -> list[Account]:
     """Keystore files for the development keys, each with a password file, all 0600."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for role, private_key in zip(ROLES, local_chain.ANVIL_KEYS, strict=False):
+    for role, private_key in zip(ROLES, ANVIL_PRIVATE_KEYS, strict=False):
         keystore, password_file = folder / f"{role}.json", folder / f"{role}.password"
-        key = create_key(keystore, password_file, private_key=private_key, is_for_local_chain=True)
+        key = create_key(keystore, password_file, private_key=private_key, work_factor=KEYSTORE_WORK_FACTOR)
         made.append(Account(role, key, keystore, password_file))
     return made
 
 
 def _bourse() -> list[str]:
     return [sys.executable, "-m", "marketplace.cli.main"]
-
-
-def _plain_environment() -> dict[str, str]:
-    """What a child needs of our environment: no settings and no secrets of the user's shell."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "OPENBLAS_CORETYPE")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    aside = file.with_name(file.name + ".new")
-    aside.write_text(text)
-    aside.replace(file)

@@ -22,7 +22,7 @@ from marketplace.domain.errors import ChainUnavailable, DeadlinePassed, ToolMiss
 from marketplace.domain.models import BlockRef
 
 __all__ = [
-    "ANVIL_KEYS", "LOCAL_CHAIN_ID", "LOCAL_CONSTANTS", "AddressBook", "AnvilHandle", "MarketConstants", "anvil_binary",
+    "ANVIL_KEYS", "ANVIL_PRIVATE_KEYS", "LOCAL_CHAIN_ID", "LOCAL_CONSTANTS", "AddressBook", "AnvilHandle", "MarketConstants", "anvil_binary",
     "deploy", "increase_time", "mine", "start_anvil",
 ]  # fmt: skip
 
@@ -39,13 +39,16 @@ _START_SECONDS = 20
 _STOP_SECONDS = 5
 
 
-def _anvil_keys() -> tuple[Key, ...]:
+def _anvil_private_keys() -> tuple[bytes, ...]:
     Account.enable_unaudited_hdwallet_features()
     paths = (f"m/44'/60'/0'/0/{number}" for number in range(_ACCOUNTS))
-    return tuple(Key(bytes(Account.from_mnemonic(_LOCAL_ONLY_MNEMONIC, account_path=path).key)) for path in paths)
+    return tuple(bytes(Account.from_mnemonic(_LOCAL_ONLY_MNEMONIC, account_path=path).key) for path in paths)
 
 
-ANVIL_KEYS: Final = _anvil_keys()
+ANVIL_PRIVATE_KEYS: Final = _anvil_private_keys()
+"""The private keys that anvil funds, and that everybody knows. LOCAL CHAIN ONLY."""
+
+ANVIL_KEYS: Final = tuple(Key(private_key) for private_key in ANVIL_PRIVATE_KEYS)
 """The accounts that anvil funds. LOCAL CHAIN ONLY."""
 
 
