@@ -101,7 +101,7 @@ def write_bundle(root: Path, stream: BinaryIO, *, limit_bytes: int, limit_entrie
 
 
 def _entries(path: Path, parts: tuple[str, ...]) -> Iterator[_Entry]:
-    """Yield ``path`` (unless it is the bundle's root) and all below it, by an explicit stack, so depth costs nothing."""
+    """Yield ``path`` (unless it is the bundle's root) and all below it, by an explicit stack: depth costs nothing."""
     waiting = [(path, parts)]
     while waiting:
         here, name = waiting.pop()

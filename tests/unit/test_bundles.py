@@ -59,11 +59,11 @@ def member(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.T
     return header, content
 
 
-def crafted(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMAT) -> bytes:
+def crafted(*members: tuple[tarfile.TarInfo, bytes], archive_format: int = tarfile.GNU_FORMAT) -> bytes:
     """An archive with well-formed headers and whatever content, ended as a bundle is."""
     blocks = []
     for header, content in members:
-        blocks += [header.tobuf(format, "utf-8", "surrogateescape"), content, bytes(-len(content) % 512)]
+        blocks += [header.tobuf(archive_format, "utf-8", "surrogateescape"), content, bytes(-len(content) % 512)]
     return b"".join(blocks) + bytes(1024)
 
 
@@ -227,7 +227,7 @@ MALICIOUS: dict[str, bytes] = {
     "contiguous file": crafted(member("evil", type=b"7")),
     "GNU sparse file": crafted(member("evil", type=b"S")),
     "pax header": crafted(member("evil", b"20 path=../evil____\n", type=b"x")),
-    "pax format": crafted(member("evil"), format=tarfile.PAX_FORMAT),
+    "pax format": crafted(member("evil"), archive_format=tarfile.PAX_FORMAT),
     "long name of a long name": crafted(member("././@LongLink", b"a" * 120, type=b"L"), member("a" * 120)),
     "long name and nothing after it": crafted(member("././@LongLink", b"a" * 120, type=b"L")),
     "long name of a gigabyte": crafted(member("././@LongLink", type=b"L", size=1 << 30), member("evil")),

@@ -1,0 +1,87 @@
+"""Turns itself into bubblewrap, from the inside of the limits it is to have.
+
+Run as a program of its own (``python -I -S launch.py PARENT FD``), because what it sets (groups, limits, user, mounts)
+it sets for itself: the agent must not have it, and a forked copy of a program with threads must not do so much. Nothing
+of the package is imported; it has the standard library, a plan in JSON on FD, and an empty environment.
+
+As root it first makes the lease's folders, the runtime and bubblewrap itself reachable for the job's user: in a mount
+namespace of its own it lays them out below /tmp, whatever the permissions of the folders above them, and then becomes
+that user for good. Otherwise it stays who it is, and paths are used as they are.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+STAGE = "/tmp"  # covered by an empty file system of our own before anything is put there
+
+_SET_PARENT_DEATH_SIGNAL = 1
+_NEW_MOUNTS = 0x00020000
+_PRIVATE = 1 << 18 | 1 << 14
+_BIND = 1 << 12 | 1 << 14
+_NO_DEVICES_NO_SETUID = 4 | 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(parent: int, plan: dict[str, Any]) -> None:
+    """Follow the plan; returns never, or with an exception that ends up in the job's log."""
+    for entrance in plan["entrances"]:
+        with open(entrance, "w") as file:
+            file.write("0\n")
+    die_with(parent)
+    for name, value in plan["rlimits"].items():
+        number = getattr(resource, name)
+        _, hard = resource.getrlimit(number)
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (bound, bound))
+    os.nice(plan["nice"])
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000\n")  # if the machine runs out of memory, let it be a job that goes, not the agent
+    if plan["user"] is not None:
+        stage(plan["stage"])
+        os.setgroups([])
+        os.setresgid(plan["user"], plan["user"], plan["user"])
+        os.setresuid(plan["user"], plan["user"], plan["user"])
+        die_with(parent)  # the kernel forgets the promise when the user changes
+    os.umask(0o022)
+    os.chdir("/")
+    os.execve(plan["program"], plan["arguments"], {})
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill us when the agent's thread that started us ends; and end now if it already has."""
+    called("prctl", _SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the agent is gone")
+
+
+def stage(sources: dict[str, str]) -> None:
+    """Lay out the sources below STAGE, seen by nobody but us and our children."""
+    called("unshare", _NEW_MOUNTS)
+    called("mount", None, b"/", None, _PRIVATE, None)
+    # Opened before STAGE is covered, because a source may lie below it.
+    handles = {name: os.open(source, os.O_PATH) for name, source in sources.items()}
+    called("mount", b"tmpfs", STAGE.encode(), b"tmpfs", _NO_DEVICES_NO_SETUID, b"mode=0755,size=64k")
+    for name, handle in handles.items():
+        place = f"{STAGE}/{name}"
+        os.mkdir(place, 0o755)
+        called("mount", f"/proc/self/fd/{handle}".encode(), place.encode(), None, _BIND, None)
+        os.close(handle)
+
+
+def called(name: str, *arguments: Any) -> None:
+    """Call the C library; raise what went wrong."""
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+if __name__ == "__main__":
+    with open(int(sys.argv[2]), "rb") as opened:
+        read = json.load(opened)
+    main(int(sys.argv[1]), read)

@@ -1,0 +1,125 @@
+"""What a sandbox is and uses, read from /proc: for limits the kernel does not keep, and to find what is left of a job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+_MARK: Final = "bourse-job:"
+_TEMPORARY: Final = ("tmp", "dev/shm")
+
+
+def mark(lease: str) -> str:
+    """Name under which a lease's sandbox runs (its argv[0]), so that another agent's life can recognise it."""
+    return _MARK + lease
+
+
+def sandbox_of(pid: int, lease: str) -> int | None:
+    """Open a handle of the process if it is this lease's sandbox; None if it is gone, or somebody else by now.
+
+    The order makes it safe against reused pids: the handle is of one process for ever, and is opened before the look.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] == mark(lease).encode():
+            return handle
+    os.close(handle)
+    return None
+
+
+def sandboxes_of(lease: str) -> list[int]:
+    """Open handles of all processes on this machine that are this lease's sandbox."""
+    numbers = (int(name) for name in os.listdir("/proc") if name.isdecimal())
+    return [handle for handle in (sandbox_of(pid, lease) for pid in numbers) if handle is not None]
+
+
+def await_end(handles: list[int], timeout_seconds: float) -> None:
+    """Wait until the processes have ended, at most this long for each, and close the handles."""
+    for handle in handles:
+        ended = select.poll()
+        ended.register(handle, select.POLLIN)
+        ended.poll(timeout_seconds * 1000)
+        os.close(handle)
+
+
+def kill(handle: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Signal the process, unless it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
+
+
+def processes_in(first: int) -> list[int]:
+    """List the processes of the sandbox whose first process this is (as seen from outside)."""
+    try:
+        return [first, *(child.pid for child in psutil.Process(first).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def terminate_command(first: int) -> bool:
+    """Send SIGTERM to the job's own main process; False if there is none. Inside the sandbox it is number 2."""
+    for pid in processes_in(first):
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(pid)
+            is_command = _inner_number(Path(f"/proc/{pid}/status").read_text()) == "2"
+            if is_command:
+                kill(handle, signal.SIGTERM)
+            os.close(handle)
+            if is_command:
+                return True
+    return False
+
+
+def _inner_number(status: str) -> str:
+    """The process's number in the innermost namespace, out of /proc/PID/status."""
+    return next((line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:")), "")
+
+
+def memory_bytes(first: int) -> int:
+    """Add up the memory of all processes of a sandbox, shared pages once, and what it keeps in its temporary folders.
+
+    Shared pages may be files in those folders, so of the two sums only the larger counts: a job is not ended for what
+    it has once. One that has both may use up to the folders' size more than its limit; a memory cgroup counts exactly.
+    """
+    private = shared = 0
+    for pid in processes_in(first):
+        anonymous, shmem = _proportional(pid)
+        private, shared = private + anonymous, shared + shmem
+    return private + max(shared, _in_temporary_folders(first))
+
+
+def _proportional(pid: int) -> tuple[int, int]:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0, 0  # it has ended
+    found = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines[1:]}
+    return found.get("Pss_Anon", 0), found.get("Pss_Shmem", 0)
+
+
+def _in_temporary_folders(first: int) -> int:
+    total = 0
+    for name in _TEMPORARY:
+        with contextlib.suppress(OSError):
+            status = os.statvfs(f"/proc/{first}/root/{name}")
+            total += (status.f_blocks - status.f_bfree) * status.f_frsize
+    return total
+
+
+def threads_of(user: int) -> int:
+    """Count the threads that run as this user on the whole machine: what RLIMIT_NPROC counts."""
+    total = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == user:
+                total += process.num_threads()
+    return total
