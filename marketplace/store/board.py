@@ -1,0 +1,226 @@
+"""The board: what everybody looks at and nobody depends on. All of it can be made again, so Redis may vanish at any moment.
+
+The *projection* (accounts, offers, leases, book) is written by the indexer only (``board.projection``) and read here, always as
+of one block. The rest, heartbeats, live logs, explanations, events and hints, is told by whoever knows it, and is not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from marketplace.domain.book import BookOrder, BookView, Explanation, RefusedFill
+from marketplace.domain.errors import InvalidField, StoreUnavailable
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, LeaseStatus, Offer
+from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
+from marketplace.store import board_keys as keys
+from marketplace.store.board_connection import RedisConnection
+from marketplace.store.board_projection import ProjectionTable, head_in
+from marketplace.store.board_rows import book_order_in, lease_in, machine_in, offer_in, refused_in, text_of
+
+EVENTS_PER_READ = 500
+TOLD_KEPT = 1_000
+"""About how many of what was published on a topic of ours stay readable."""
+
+LOG_KEPT_SECONDS = 7 * 24 * 3600
+EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
+
+_EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
+
+
+@dataclass(frozen=True, slots=True)
+class BoardEvent:
+    """An entry of an event stream."""
+
+    id: str
+    """Grows along the stream; of the chain's events it is ``block-position``, the same before and after a rebuild."""
+    payload: dict[str, Any]
+
+
+class Board:
+    """One Redis. Threads may share it. Every method raises StoreUnavailable when Redis does not answer."""
+
+    def __init__(self, url: str) -> None:
+        """``redis://host:port/0`` or ``unix:///path?db=0``; connects when first used, and again after a loss."""
+        self._redis = RedisConnection(url)
+        self.projection = ProjectionTable(self._redis)
+        """The writing side; the indexer's alone."""
+        self._heard: dict[str, str] = defaultdict(lambda: "0-0")
+
+    def ping(self) -> None:
+        self._redis.call("PING")
+
+    def close(self) -> None:
+        self._redis.close()
+
+    # The projection
+
+    def view(self) -> BookView | None:
+        """Everything a round looks at, in one atomic read, as of one block; None while there is no whole projection."""
+        hashes = (keys.BOOK, keys.OFFERS, keys.ACCOUNTS, keys.REOPENABLE, keys.MACHINES, keys.HEARTBEATS, keys.REFUSED)
+        head, book, offers, accounts, records, machines, beats, refused = self._redis.together(
+            [("HGETALL", key) for key in (keys.HEAD, *hashes)]
+        )
+        standing = head_in(head) if head else None
+        if standing is None or standing.cursor is None or not standing.is_ready:
+            return None
+        orders = tuple(sorted(map(book_order_in, book.values()), key=lambda entry: (entry.accepted_at, entry.id)))
+        return BookView(
+            block=standing.cursor,
+            orders=orders,
+            offers=_offers(offers.values()),
+            accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
+            leases=_leases(records.values(), {entry.id for entry in orders}),
+            machines={Sha256(name.decode()): machine_in(text) for name, text in machines.items()},
+            heartbeats=_beats(beats),
+            refused=_refusals(refused),
+        )
+
+    def cursor(self) -> BlockRef | None:
+        """The block that the projection is of; None while there is no whole one."""
+        head = self.projection.head()
+        return head.cursor if head and head.is_ready else None
+
+    def lease(self, lease: Bytes32) -> LeaseRecord | None:
+        """The lease's record, live or over; None where the order was never opened. StoreUnavailable also while rebuilding."""
+        text = self._row("HGET", keys.LEASES, lease)
+        return lease_in(text) if text else None
+
+    def offer(self, offer: OfferId) -> Offer | None:
+        """The offer, expired or not. StoreUnavailable also while rebuilding."""
+        text = self._row("HGET", keys.OFFERS, str(offer))
+        return offer_in(text) if text else None
+
+    def offers(self) -> tuple[Offer, ...]:
+        """All offers, by number. StoreUnavailable also while rebuilding."""
+        return _offers(self._row("HVALS", keys.OFFERS))
+
+    def account(self, account: Address) -> TokenUnits:
+        """The free balance, 0 where the market does not know the account. StoreUnavailable also while rebuilding."""
+        return TokenUnits(int(self._row("HGET", keys.ACCOUNTS, account) or 0))
+
+    def book_orders(self) -> tuple[BookOrder, ...]:
+        """The orders that wait, by acceptance. StoreUnavailable also while rebuilding."""
+        found = map(book_order_in, self._row("HVALS", keys.BOOK))
+        return tuple(sorted(found, key=lambda entry: (entry.accepted_at, entry.id)))
+
+    def _row(self, *words: Any) -> Any:
+        """A read of a whole projection: half of one would tell an account that it has nothing."""
+        ready, found = self._redis.together([("HGET", keys.HEAD, "ready"), words])
+        if ready != b"1":
+            raise StoreUnavailable("projection")
+        return found
+
+    # Heartbeats
+
+    def beat(self, provider: Address, at: UnixTime) -> None:
+        """The provider was alive at this block time."""
+        self._redis.call("HSET", keys.HEARTBEATS, provider, at)
+
+    def heartbeats(self) -> dict[Address, UnixTime]:
+        """Block time of each provider's last sign of life."""
+        return _beats(self._redis.call("HGETALL", keys.HEARTBEATS))
+
+    # Live logs
+
+    def append_log(self, lease: Bytes32, opened_at: UnixTime, offset: int, chunk: bytes) -> int:
+        """Append to the log of one serving where it ends; the length it has then.
+
+        Where ``offset`` is not its end nothing is appended: the answer says where to go on. Another serving of the same
+        lease begins its log anew.
+        """
+        names = (keys.log(lease), keys.log_serving(lease), keys.log_hint(lease))
+        return int(self._redis.run("append_log", names, (opened_at, offset, chunk, LOG_KEPT_SECONDS)))
+
+    def read_log(self, lease: Bytes32, offset: int, wait_ms: int = 0) -> bytes:
+        """What the log of the lease's last serving has from ``offset`` on, waiting up to ``wait_ms`` while that is nothing."""
+        read = ("GETRANGE", keys.log(lease), offset, -1)
+        hint = keys.log_hint(lease)
+        found, heard = self._redis.together([read, ("XREVRANGE", hint, "+", "-", "COUNT", 1)])
+        if not found and wait_ms > 0:
+            # From the hint that was there when we read: an append in between is not missed.
+            self._redis.wait_stream({hint: heard[0][0].decode() if heard else "0-0"}, wait_ms, 1)
+            found = self._redis.call(*read)
+        return bytes(found)
+
+    # Explanations
+
+    def explain(self, explanations: Iterable[Explanation]) -> None:
+        """Put up how each order fared in the last round; an order's earlier explanation gives way."""
+        rows = [(keys.explanation(item.order), text_of(explanation_to_wire(item))) for item in explanations]
+        if rows:
+            self._redis.together([("SET", key, text, "EX", EXPLANATION_KEPT_SECONDS) for key, text in rows])
+
+    def explanation(self, order: Bytes32) -> Explanation | None:
+        """How the order fared in the last round that looked at it."""
+        text = self._redis.call("GET", keys.explanation(order))
+        return explanation_from_wire(json.loads(text)) if text else None
+
+    # Events
+
+    def publish(self, topic: str, payload: dict[str, Any]) -> str:
+        """Tell the readers of a topic; the entry's id. The topic ``chain`` is the projection's."""
+        words = ("XADD", keys.events(topic), "MAXLEN", "~", TOLD_KEPT, "*", "event", text_of(payload))
+        entry: bytes = self._redis.call(*words)
+        return entry.decode()
+
+    def read_events(self, after_id: str, wait_ms: int = 0, *, topic: str = keys.CHAIN_TOPIC) -> list[BoardEvent]:
+        """Entries beyond ``after_id`` (``0``: from the oldest kept), waiting up to ``wait_ms`` for one. Raises InvalidField."""
+        if not _EVENT_ID.fullmatch(after_id):
+            raise InvalidField("Last-Event-ID", "must be the id of an event")
+        found = self._redis.wait_stream({keys.events(topic): after_id}, wait_ms, EVENTS_PER_READ)
+        return [BoardEvent(entry, json.loads(words[b"event"])) for _, entry, words in found]
+
+    def last_event_id(self, *, topic: str = keys.CHAIN_TOPIC) -> str:
+        """Where a reader begins who wants new events only."""
+        last = self._redis.call("XREVRANGE", keys.events(topic), "+", "-", "COUNT", 1)
+        return str(last[0][0].decode()) if last else "0"
+
+    # Hints
+
+    def nudge(self, name: str) -> None:
+        """Wake whoever waits for this: ``orders`` (the journal changed), ``chain`` (the projection did)."""
+        self._redis.call("XADD", keys.hint(name), "MAXLEN", 1, "*", "", "")
+
+    def wait_nudge(self, *names: str, timeout_seconds: float) -> bool:
+        """Wait for a nudge by any of these names; False when none came in time.
+
+        A nudge since this board's last wait counts, so that none is lost while a step runs; all waiters are woken. Without
+        Redis it returns at once: a hint is a convenience, and the step that follows says what is wrong.
+        """
+        streams = {keys.hint(name): self._heard[name] for name in names}
+        try:
+            found = self._redis.wait_stream(streams, max(1, int(timeout_seconds * 1000)), 1)
+        except StoreUnavailable:
+            return False
+        for stream, entry, _ in found:
+            self._heard[stream.removeprefix(keys.hint(""))] = entry
+        return bool(found)
+
+
+def _offers(texts: Iterable[bytes]) -> tuple[Offer, ...]:
+    return tuple(sorted(map(offer_in, texts), key=lambda offer: offer.id))
+
+
+def _leases(texts: Iterable[bytes], on_book: set[Bytes32]) -> dict[Bytes32, LeaseRecord]:
+    records = map(lease_in, texts)
+    return {item.id: item for item in records if item.lease.status is not LeaseStatus.NONE or item.id in on_book}
+
+
+def _beats(words: dict[bytes, bytes]) -> dict[Address, UnixTime]:
+    return {Address(provider.decode()): UnixTime(int(at)) for provider, at in words.items()}
+
+
+def _refusals(words: dict[bytes, bytes]) -> dict[Bytes32, tuple[RefusedFill, ...]]:
+    found: dict[Bytes32, tuple[RefusedFill, ...]] = {}
+    for field in sorted(words):
+        order, fill = refused_in(field, words[field])
+        found[order] = (*found.get(order, ()), fill)
+    return found

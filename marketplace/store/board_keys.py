@@ -1,0 +1,64 @@
+"""The names of everything on the board, in one place.
+
+The braces make a Redis Cluster keep all of it on one node: what is written together must live together.
+"""
+
+from __future__ import annotations
+
+from marketplace.domain.ids import Bytes32
+
+ROOT = "{bourse}"
+
+
+def _projection(name: str) -> str:
+    return f"{ROOT}:projection:{name}"
+
+
+HEAD = _projection("head")
+"""Hash: whose projection this is, at which block, and the fence. It is gone exactly when the projection is gone."""
+
+ACCOUNTS = _projection("accounts")
+OFFERS = _projection("offers")
+LEASES = _projection("leases")
+REOPENABLE = _projection("reopenable")
+"""The leases that are live or may be opened again: what a round looks at, out of a history that only grows."""
+BOOK = _projection("book")
+BOOK_EXPIRY = _projection("book-expiry")
+"""Sorted set: the orders on the book by ``expires_at``."""
+MACHINES = _projection("machines")
+REFUSED = _projection("refused")
+REFUSED_AT = _projection("refused-at")
+"""Sorted set: refused pairs by block number."""
+
+PROJECTION_HASHES = (ACCOUNTS, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REFUSED)
+PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT)
+
+HEARTBEATS = f"{ROOT}:heartbeats"
+
+CHAIN_TOPIC = "chain"
+"""The topic of the market's own events."""
+
+
+def events(topic: str) -> str:
+    return f"{ROOT}:events:{topic}"
+
+
+def hint(name: str) -> str:
+    return f"{ROOT}:hint:{name}"
+
+
+def log(lease: Bytes32) -> str:
+    return f"{ROOT}:log:{lease}"
+
+
+def log_serving(lease: Bytes32) -> str:
+    """Which serving of the lease the log is of."""
+    return f"{ROOT}:log-serving:{lease}"
+
+
+def log_hint(lease: Bytes32) -> str:
+    return f"{ROOT}:log-hint:{lease}"
+
+
+def explanation(order: Bytes32) -> str:
+    return f"{ROOT}:explanation:{order}"

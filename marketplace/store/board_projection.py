@@ -1,0 +1,218 @@
+"""The projection's writing side, for the indexer alone: rows of the chain and the book, always as of one block.
+
+Every step is one script and carries a fence: it is written only if the projection is still the one that was read before.
+Two indexers at once therefore cannot mix their steps, and a wiped or rolled back Redis is noticed by whoever writes next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from marketplace.domain.book import BookOrder, RefusedFill
+from marketplace.domain.errors import Conflict
+from marketplace.domain.events import Event
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ledger import LeaseRecord, Rows
+from marketplace.domain.models import BlockRef, LeaseStatus, Offer
+from marketplace.domain.spec import Machine
+from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.wire import event_to_wire
+from marketplace.store import board_keys as keys
+from marketplace.store.board_connection import RedisConnection
+from marketplace.store.board_rows import (
+    block_in,
+    block_text,
+    book_order_text,
+    lease_in,
+    lease_text,
+    machine_text,
+    offer_in,
+    offer_text,
+    refused_field,
+    refused_text,
+    text_of,
+)
+
+EVENTS_KEPT = 10_000
+"""About how many events of the chain a reader of the stream may be behind before it has to read the chain itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the projection stands."""
+
+    market: str
+    """Whose projection it is: chain, contract, block of deployment."""
+    cursor: BlockRef | None
+    """The block that all rows are of; None before the first."""
+    changed: int
+    """The last change of the journal's orders that is in the book (``JournalOrder.changed``)."""
+    is_ready: bool
+    """False while it is being rebuilt."""
+    fence: str
+    """Names this very state; a write must show it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Everything that one step changes."""
+
+    cursor: BlockRef
+    changed: int
+    is_ready: bool
+    rows: Rows = field(default_factory=Rows)
+    booked: Mapping[Bytes32, BookOrder] = field(default_factory=dict)
+    unbooked: frozenset[Bytes32] = frozenset()
+    machines: Mapping[Sha256, Machine] = field(default_factory=dict)
+    refused: Mapping[Bytes32, tuple[RefusedFill, ...]] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    """To tell the readers of the stream."""
+    expired_before: UnixTime
+    """Orders on the book that expired before this leave it."""
+    refused_before: int
+    """Refusals of blocks before this are forgotten."""
+
+
+class ProjectionTable:
+    """Read, begin and write the projection. All methods raise StoreUnavailable."""
+
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
+
+    def head(self) -> Head | None:
+        """Where the projection stands; None where there is none: never made, or wiped."""
+        words = self._redis.call("HGETALL", keys.HEAD)
+        return head_in(words) if words else None
+
+    def begin(self, market: str, seen: Head | None) -> Head:
+        """Clear the projection and begin another, which nobody may read yet. Raises Conflict where it is not ``seen`` any more."""
+        fence = secrets.token_hex(8)
+        every_key = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), *keys.PROJECTION[1:])
+        if not self._redis.run("begin", every_key, (seen.fence if seen else "", fence, market)):
+            raise Conflict("projection", market)
+        return Head(market, None, 0, False, fence)
+
+    def write(self, step: Step, seen: Head) -> Head:
+        """Write a step, whole or not at all; where the projection stands then. Raises Conflict where it is not ``seen`` any more."""
+        fence = secrets.token_hex(8)
+        first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), keys.BOOK, keys.BOOK_EXPIRY, keys.REFUSED, keys.REFUSED_AT)
+        every_key = (*first, *(key for key in keys.PROJECTION if key not in first))
+        if not self._redis.run("write", every_key, (seen.fence, text_of(_document(step, fence)))):
+            raise Conflict("projection", seen.market)
+        return Head(seen.market, step.cursor, step.changed, step.is_ready, fence)
+
+    def account(self, account: Address) -> TokenUnits | None:
+        """The row as it stands, also while rebuilding; so below."""
+        text = self._redis.call("HGET", keys.ACCOUNTS, account)
+        return None if text is None else TokenUnits(int(text))
+
+    def offer(self, offer: OfferId) -> Offer | None:
+        text = self._redis.call("HGET", keys.OFFERS, str(offer))
+        return offer_in(text) if text else None
+
+    def lease(self, lease: Bytes32) -> LeaseRecord | None:
+        text = self._redis.call("HGET", keys.LEASES, lease)
+        return lease_in(text) if text else None
+
+    def all_rows(self) -> Rows:
+        """Every row of the chain's state at once; for reconciling, not for rounds."""
+        accounts, offers, leases = self._redis.together(
+            [("HGETALL", keys.ACCOUNTS), ("HVALS", keys.OFFERS), ("HVALS", keys.LEASES)]
+        )
+        return Rows(
+            accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
+            offers={offer.id: offer for offer in map(offer_in, offers)},
+            leases={record.id: record for record in map(lease_in, leases)},
+        )
+
+    def machines_missing(self) -> frozenset[Sha256]:
+        """Machine descriptions that offers name and the projection does not have."""
+        offers, machines = self._redis.together([("HVALS", keys.OFFERS), ("HKEYS", keys.MACHINES)])
+        named = {Sha256(offer_in(text).spec[2:]) for text in offers}
+        return frozenset(named - {Sha256(name.decode()) for name in machines})
+
+    def digest(self) -> str:
+        """sha256 over the whole projection: equal for equal contents, however they came about."""
+        hashes = keys.PROJECTION_HASHES
+        head, *tables = self._redis.together(
+            [("HMGET", keys.HEAD, "market", "cursor", "changed"), *(("HGETALL", key) for key in hashes)]
+        )
+        digest = hashlib.sha256(b"\n".join(word or b"" for word in head))
+        for key, table in zip(hashes, tables, strict=True):
+            digest.update(key.encode())
+            for name in sorted(table):
+                digest.update(b"\n" + name + b"\0" + table[name])
+        return digest.hexdigest()
+
+
+def head_in(words: Mapping[bytes, bytes]) -> Head:
+    cursor = words.get(b"cursor")
+    return Head(
+        market=words[b"market"].decode(), cursor=block_in(cursor) if cursor else None, changed=int(words[b"changed"]),
+        is_ready=words[b"ready"] == b"1", fence=words[b"fence"].decode(),
+    )  # fmt: skip
+
+
+def _document(step: Step, fence: str) -> dict[str, Any]:
+    """The step in the form that ``write.lua`` reads."""
+    return {
+        "head": {
+            "fence": fence, "cursor": block_text(step.cursor), "changed": str(step.changed), "ready": str(int(step.is_ready)),
+        },
+        "put": [*_rows(step.rows), *_book(step), *_refused(step)],
+        "drop": [*_dropped(step)],
+        "rank": [*_ranks(step)],
+        "expired_before": str(step.expired_before),
+        "refused_before": str(step.refused_before),
+        "events": [
+            (f"{event.ref.block.number}-{event.ref.log_index + 1}", text_of(event_to_wire(event))) for event in step.events
+        ],
+        "events_kept": EVENTS_KEPT,
+    }  # fmt: skip
+
+
+_Row = tuple[str, str, str]
+
+
+def _rows(rows: Rows) -> Iterator[_Row]:
+    for account, units in rows.accounts.items():
+        yield keys.ACCOUNTS, account, str(units)
+    for offer in rows.offers.values():
+        yield keys.OFFERS, str(offer.id), offer_text(offer)
+    for record in rows.leases.values():
+        yield keys.LEASES, record.id, lease_text(record)
+        if record.lease.status is not LeaseStatus.CLOSED:
+            yield keys.REOPENABLE, record.id, lease_text(record)
+
+
+def _book(step: Step) -> Iterator[_Row]:
+    for entry in step.booked.values():
+        yield keys.BOOK, entry.id, book_order_text(entry)
+    for name, machine in step.machines.items():
+        yield keys.MACHINES, name, machine_text(machine)
+
+
+def _refused(step: Step) -> Iterator[_Row]:
+    for order, fills in step.refused.items():
+        for fill in fills:
+            yield keys.REFUSED, refused_field(order, fill.offer), refused_text(fill)
+
+
+def _dropped(step: Step) -> Iterator[tuple[str, str]]:
+    for order in sorted(step.unbooked):
+        yield keys.BOOK, order
+    for record in step.rows.leases.values():
+        if record.lease.status is LeaseStatus.CLOSED:
+            yield keys.REOPENABLE, record.id
+
+
+def _ranks(step: Step) -> Iterator[tuple[str, str, str]]:
+    for entry in step.booked.values():
+        yield keys.BOOK_EXPIRY, entry.id, str(entry.signed.order.expires_at)
+    for order, fills in step.refused.items():
+        for fill in fills:
+            yield keys.REFUSED_AT, refused_field(order, fill.offer), str(fill.block_number)

@@ -1,0 +1,100 @@
+"""How rows stand on the board: compact JSON in the wire forms, equal rows as equal text, so that digests can be compared."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from marketplace.domain.book import BookOrder, RefusedFill
+from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, Offer, SignedOrder
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import Machine, read_machine, read_spec
+from marketplace.domain.units import UnixTime
+from marketplace.domain.wire import (
+    block_from_wire,
+    block_to_wire,
+    lease_from_wire,
+    lease_to_wire,
+    offer_from_wire,
+    offer_to_wire,
+    order_from_wire,
+    order_to_wire,
+)
+
+_ROWS_KEPT_READ = 50_000
+"""Rows are values and change seldom; reading each of them again for every round would be most of a round's work."""
+
+
+def text_of(value: Any) -> str:
+    """JSON, the same text for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def block_text(block: BlockRef) -> str:
+    return text_of(block_to_wire(block))
+
+
+def block_in(text: bytes) -> BlockRef:
+    return block_from_wire(json.loads(text))
+
+
+def offer_text(offer: Offer) -> str:
+    return text_of(offer_to_wire(offer))
+
+
+@lru_cache(_ROWS_KEPT_READ)
+def offer_in(text: bytes) -> Offer:
+    return offer_from_wire(json.loads(text))
+
+
+def lease_text(record: LeaseRecord) -> str:
+    return text_of(lease_to_wire(record))
+
+
+@lru_cache(_ROWS_KEPT_READ)
+def lease_in(text: bytes) -> LeaseRecord:
+    return lease_from_wire(json.loads(text))
+
+
+def book_order_text(entry: BookOrder) -> str:
+    signed = entry.signed
+    return text_of(
+        {
+            "id": signed.id, "order": order_to_wire(signed.order), "signature": signed.signature,
+            "spec": entry.spec.canonical().decode(), "acceptedAt": entry.accepted_at,
+        }
+    )  # fmt: skip
+
+
+@lru_cache(_ROWS_KEPT_READ)
+def book_order_in(text: bytes) -> BookOrder:
+    row = json.loads(text)
+    signed = SignedOrder(Bytes32(row["id"]), order_from_wire(row["order"]), row["signature"])
+    return BookOrder(signed, read_spec(row["spec"].encode()), UnixTime(row["acceptedAt"]))
+
+
+def machine_text(machine: Machine) -> str:
+    return machine.canonical().decode()
+
+
+@lru_cache(_ROWS_KEPT_READ)
+def machine_in(text: bytes) -> Machine:
+    return read_machine(text)
+
+
+def refused_field(order: Bytes32, offer: OfferId) -> str:
+    """One row per pair: the last refusal counts."""
+    return f"{order}:{offer}"
+
+
+def refused_text(fill: RefusedFill) -> str:
+    return text_of({"reason": fill.reason.name, "block": fill.block_number})
+
+
+def refused_in(field: bytes, text: bytes) -> tuple[Bytes32, RefusedFill]:
+    order, _, offer = field.decode().partition(":")
+    row = json.loads(text)
+    return Bytes32(order), RefusedFill(OfferId(int(offer)), Refusal[row["reason"]], row["block"])
