@@ -1,1 +1,29 @@
-"""The SDK: what a client of the market uses. Public names are listed in ``__all__``."""
+"""The SDK: what a client of the market uses. ``__all__`` can be read aloud."""
+
+from marketplace.client.api import GatewayApi, Retries, Timeout
+from marketplace.client.executor import JobExecutor
+from marketplace.client.job import Job
+from marketplace.client.market import JobChange, Market
+from marketplace.client.money import Sums
+from marketplace.client.request import JobRequest
+from marketplace.client.story import Attempt, Balance, JobResult, Progress, Story
+from marketplace.domain.states import JobReason, JobState
+
+__all__ = [
+    "Attempt",
+    "Balance",
+    "GatewayApi",
+    "Job",
+    "JobChange",
+    "JobExecutor",
+    "JobReason",
+    "JobRequest",
+    "JobResult",
+    "JobState",
+    "Market",
+    "Progress",
+    "Retries",
+    "Story",
+    "Sums",
+    "Timeout",
+]

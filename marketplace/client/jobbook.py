@@ -1,4 +1,4 @@
-"""The client's own journal: orders are written down before they leave this machine, signatures before they are handed out.
+"""The client's own journal: orders are written down before they leave, signatures before they are handed out.
 
 SQLite in WAL mode, one file per account and market; nothing here is authority over money, but without it a client that
 restarts would not know what it has promised. Changes of a job are compare-and-set on its version: two processes that

@@ -17,7 +17,7 @@ from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, Move
-from marketplace.client.money import is_over, servings_of
+from marketplace.client.money import servings_of
 from marketplace.client.request import order_again
 from marketplace.client.steps import (
     Become,
@@ -41,7 +41,7 @@ from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Result, read_result, read_spec
-from marketplace.domain.states import Job, JobReason, JobState, advance
+from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds, UnixTime
 
 _log = structlog.get_logger()
@@ -164,8 +164,12 @@ class Watcher:
         except GatewayProblem as exc:
             self._book.note(order.signed.id, str(exc))
             if not (order.attempt > 1 and exc.reason in WAITS_FOR_MONEY):
-                return self._become(kept, Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, str(exc)), head)
+                return self.refuse(kept, exc, head)
         return kept
+
+    def refuse(self, kept: KeptJob, problem: GatewayProblem, block: BlockRef) -> KeptJob:
+        """The gateway will not take the order: the job is over before it began."""
+        return self._become(kept, Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, str(problem)), block)
 
     def post(self, order: KeptOrder) -> None:
         """Upload the spec and put the order on the book; raise what the gateway says."""
@@ -265,15 +269,6 @@ class Watcher:
         )
         self._book.add_receipt(receipt, "", content, sight.block.timestamp)
         return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
-
-    # -- money --------------------------------------------------------------------------------------------------------
-
-    def is_settled(self, job: Job, block: BlockRef) -> bool:
-        """Whether the job is over and the chain has nothing of it locked any more."""
-        return job.is_terminal and all(
-            is_over(self._book.order(order).signed.order, self._book.moves(order), block.timestamp)
-            for order in job.orders
-        )
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

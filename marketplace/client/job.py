@@ -1,0 +1,256 @@
+"""The handle of one job. It holds no state of its own: everything is read from the jobbook, the chain and the gateway."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from marketplace.client.api import GatewayApi
+from marketplace.client.countersign import MAX_OUTPUT_BYTES
+from marketplace.client.jobbook import KeptJob, KeptOrder
+from marketplace.client.money import Sums, exit_of, is_over, servings_of, sums_of
+from marketplace.client.story import Attempt, JobResult, Progress, Story
+from marketplace.domain.bundles import unpack_bundle
+from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.models import BlockRef
+from marketplace.domain.pricing import earned_rounded_down
+from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
+from marketplace.domain.states import JobEvent, JobState
+from marketplace.domain.units import Seconds
+
+if TYPE_CHECKING:
+    from marketplace.client.market import Market
+
+OnProgress = Callable[[Progress], None]
+
+
+class Job:
+    """A piece of work over all its orders and retries.
+
+    job.wait()          until it is over; countersigns on the way
+    job.result()        its exit code, seconds, cost and outputs, verified
+    job.download(into)  its outputs as files
+    """
+
+    def __init__(self, market: Market, identifier: Bytes32) -> None:
+        self._market = market
+        self.id = identifier
+
+    def __repr__(self) -> str:
+        return f"Job({self.id[:10]}…, {self.state.value})"
+
+    @property
+    def kept(self) -> KeptJob:
+        """The job as the jobbook has it now."""
+        return self._market.book.job(self.id)
+
+    @property
+    def name(self) -> str:
+        return self.kept.job.name
+
+    @property
+    def number(self) -> int:
+        """Its short name: jobs of this jobbook are counted from 1."""
+        return self.kept.number
+
+    @property
+    def state(self) -> JobState:
+        return self.kept.job.state
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.kept.job.is_terminal
+
+    @property
+    def history(self) -> tuple[JobEvent, ...]:
+        return self.kept.job.history
+
+    @property
+    def orders(self) -> tuple[Bytes32, ...]:
+        """The ids of its orders, which are the ids of their leases."""
+        return self.kept.job.orders
+
+    @property
+    def spec(self) -> JobSpec:
+        """The spec of the present order."""
+        return read_spec(self._order().spec)
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None, on_progress: OnProgress | None = None) -> JobState:
+        """Move the job along until it is over; its last state. Raise DeadlinePassed after ``timeout`` seconds."""
+        for block in self._market.steps(timeout):
+            if on_progress is not None:
+                on_progress(self.progress(block))
+            if self.is_terminal:
+                return self.state
+        raise DeadlinePassed(f"the end of job {self.id}", int(timeout or 0))
+
+    def wait_settled(self, timeout: float | None = None) -> Sums:
+        """Wait until the job is over and all of its money has moved; what moved. Raise DeadlinePassed."""
+        for block in self._market.steps(timeout):
+            if self.is_settled(block):
+                return self.sums()
+        raise DeadlinePassed(f"the settlement of job {self.id}", int(timeout or 0))
+
+    def is_settled(self, block: BlockRef) -> bool:
+        """Whether the job is over and nothing of it is locked any more, going by the events read so far."""
+        return self.is_terminal and all(
+            is_over(order.signed.order, self._market.book.moves(order.signed.id), block.timestamp)
+            for order in self._market.book.orders(self.id)
+        )
+
+    def progress(self, block: BlockRef) -> Progress:
+        """Where it stands at this block."""
+        order = self._order()
+        servings = servings_of(self._market.book.moves(order.signed.id))
+        is_running = bool(servings) and not servings[-1].exit and self.state is JobState.RUNNING
+        elapsed = block.timestamp - servings[-1].opened_at if is_running else 0
+        limit = order.signed.order.max_seconds
+        return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, order.note)
+
+    # -- what it says -------------------------------------------------------------------------------------------------
+
+    def logs(self, follow: bool = False) -> Iterator[str]:
+        """The job's output so far; with ``follow`` as it grows, until the job is over. A retry's log follows the first.
+
+        Read with every block and not from the gateway's event stream, because the job has to be moved along meanwhile.
+        """
+        if not follow:
+            yield self._whole_log()
+            return
+        reader = _LogReader(self._market.api)
+        for _ in self._market.steps(None):
+            is_over = self.is_terminal
+            if text := reader.read(self._order().signed.id):
+                yield text
+            if is_over:
+                return
+
+    def _whole_log(self) -> str:
+        """The verified log where there is one, otherwise what the gateway has of the running one."""
+        found = self._document()
+        if found is not None and self._market.results.has(found.logs_sha256):
+            return self._market.results.path(found.logs_sha256).read_text(errors="replace")
+        return _LogReader(self._market.api).read(self._order().signed.id)
+
+    # -- what came of it ----------------------------------------------------------------------------------------------
+
+    def result(self) -> JobResult:
+        """The verified result; raise JobFailed with the reason while there is none."""
+        found, receipt = self._document(), self._market.book.last_receipt(self._order().signed.id)
+        if found is None or receipt is None:
+            raise JobFailed(self.id, f"has no result: it is {self.state.value}{self._why()}")
+        order, serving = self._order(), self._market.book.moves(self._order().signed.id)
+        price = next(s.price for s in reversed(servings_of(serving)) if s.opened_at == receipt.receipt.opened_at)
+        used = receipt.receipt.used_seconds
+        return JobResult(
+            exit_code=found.exit_code,
+            used_seconds=used,
+            price=price,
+            cost=earned_rounded_down(price, order.signed.order.gpus, used),
+            provider=self._market.provider_of(receipt.receipt.offer),
+            lease=order.signed.id,
+            result=found.sha256,
+            outputs=found.outputs,
+            logs=found.logs_sha256,
+            is_countersigned=bool(receipt.signature),
+        )
+
+    def download(self, into: Path) -> tuple[Path, ...]:
+        """Unpack the outputs below ``into`` and return the files. Never overwrites: InvalidField names what is in the way."""
+        found = self._document()
+        if found is None:
+            raise JobFailed(self.id, f"has no outputs: it is {self.state.value}{self._why()}")
+        self._market.results.fetch(found)
+        files: list[Path] = []
+        for output in found.outputs:
+            folder = into / _folder_of(output, found.outputs)
+            with self._market.results.path(output.sha256).open("rb") as bundle:
+                names = unpack_bundle(bundle, folder, limit_bytes=MAX_OUTPUT_BYTES)
+            files += [folder / name for name in names if (folder / name).is_file()]
+        return tuple(files)
+
+    def sums(self) -> Sums:
+        """What was paid, refunded and compensated over all its orders."""
+        total = Sums()
+        for attempt in self.attempts():
+            total = total.plus(attempt.sums)
+        return total
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Its orders, oldest first."""
+        return tuple(self._attempt(order) for order in self._market.book.orders(self.id))
+
+    def explain(self) -> Story:
+        """The whole story: history, attempts, reasons, money."""
+        kept, block = self.kept, self._market.chain.head()
+        explanation = None
+        if kept.job.state in (JobState.SUBMITTED, JobState.UNPLACED):
+            try:
+                explanation = self._market.api.explanation(kept.job.order)
+            except GatewayError:
+                explanation = None  # the rest of the story is known without the gateway
+        return Story(
+            job=self.id, number=kept.number, name=kept.job.name, command=self.spec.command, state=kept.job.state,
+            history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),
+            explanation=explanation, result=self.result() if self._document() else None,
+        )  # fmt: skip
+
+    def cancel(self) -> JobState:
+        """Call it off: before it runs at no cost, afterwards for the time it ran. Returns when the chain has it."""
+        self._market.cancel(self._order())
+        return self.wait()
+
+    def _attempt(self, order: KeptOrder) -> Attempt:
+        moves = self._market.book.moves(order.signed.id)
+        servings, closing = servings_of(moves), exit_of(moves)
+        return Attempt(
+            order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
+            provider=self._market.provider_of(servings[-1].offer) if servings else None,
+            exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves), note=order.note,
+        )  # fmt: skip
+
+    def _order(self) -> KeptOrder:
+        return self._market.book.order(self.kept.job.order)
+
+    def _document(self) -> Result | None:
+        receipt = self._market.book.last_receipt(self._order().signed.id)
+        return read_result(receipt.result) if receipt else None
+
+    def _why(self) -> str:
+        last = self.history[-1]
+        return f" ({last.reason.value.replace('_', ' ')}{': ' + last.note if last.note else ''})"
+
+
+def _folder_of(output: OutputFile, all_of_them: tuple[OutputFile, ...]) -> PurePosixPath:
+    """Where an output unpacks: a single one in the folder itself, several by their paths below /job."""
+    return PurePosixPath() if len(all_of_them) == 1 else PurePosixPath(output.path).relative_to("/job")
+
+
+class _LogReader:
+    """Reads the logs of a job's leases, each piece once, cut between letters."""
+
+    def __init__(self, api: GatewayApi) -> None:
+        self._api = api
+        self._lease: Bytes32 | None = None
+        self._offset = 0
+        self._decoder = _new_decoder()
+
+    def read(self, lease: Bytes32) -> str:
+        """What came since the last time; nothing while the gateway has no log, or does not answer."""
+        if lease != self._lease:
+            self._lease, self._offset, self._decoder = lease, 0, _new_decoder()
+        try:
+            content = self._api.log(lease, self._offset)
+        except GatewayError:
+            return ""
+        self._offset += len(content)
+        return self._decoder.decode(content)
+
+
+def _new_decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")(errors="replace")

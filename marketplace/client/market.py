@@ -1,0 +1,335 @@
+"""The SDK's front door: one account on one market, through one gateway and its own view of the chain."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from marketplace.chain import verbs
+from marketplace.chain.blocks import Chain
+from marketplace.chain.deployment import AddressBook
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.signing import Key
+from marketplace.chain.token import Token
+from marketplace.chain.transactions import Mined, Sender
+from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
+from marketplace.client.api import GatewayApi
+from marketplace.client.countersign import ResultFolder
+from marketplace.client.job import Job
+from marketplace.client.jobbook import Jobbook, KeptOrder
+from marketplace.client.money import sums_of
+from marketplace.client.request import JobRequest, order_for, prepare, terms_of
+from marketplace.client.story import Balance
+from marketplace.client.watcher import Watcher
+from marketplace.domain.errors import (
+    ChainUnavailable,
+    ConfigError,
+    DeadlinePassed,
+    GatewayError,
+    GatewayProblem,
+    GatewayUnavailable,
+    InsufficientBalance,
+    InvalidTransition,
+    TransactionReverted,
+    WrongChain,
+)
+from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
+from marketplace.domain.pricing import can_expire
+from marketplace.domain.states import Job as JobRecord
+from marketplace.domain.states import JobEvent, JobReason, JobState
+from marketplace.domain.units import PricePerGpuHour, TokenUnits, units_from_text
+
+LOCAL_CHAINS = frozenset({31337, 1337})
+"""Chain ids of development chains, where test dollars may be minted."""
+
+_STEP_SECONDS = 1.0
+_CHAIN_PATIENCE_SECONDS = 60.0
+_CANCEL_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """A job went on to another state."""
+
+    job: Job
+    event: JobEvent
+
+
+class Market:
+    """Everything that a client does on a market.
+
+    market = Market.connect("http://127.0.0.1:8000", ["http://127.0.0.1:8545"], key, home=Path.home() / ".bourse")
+    market.deposit(market.amount("20"))
+    job = market.submit(JobRequest(command=("python", "train.py"), …))
+    job.wait(); job.download(Path("out"))
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        chain_market: ChainMarket,
+        api: GatewayApi,
+        description: MarketDescription,
+        book: Jobbook,
+        results: Path,
+        *,
+        confirmations: int = 1,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.account: Address = key.address
+        self.api, self.book, self.description = api, book, description
+        self.chain = chain_market.chain
+        self.stop = stop or threading.Event()
+        """Set it, and every wait ends soon."""
+        self.results = ResultFolder(results, api)
+        self._key, self._market = key, chain_market
+        self._sender = Sender(self.chain, key)
+        self._watcher = Watcher(key, chain_market, api, book, self.results, confirmations=confirmations)
+        self._providers: dict[int, Address] = {}
+
+    @classmethod
+    def connect(
+        cls,
+        gateway_url: str,
+        rpc_urls: Sequence[str],
+        key: Key,
+        home: Path,
+        *,
+        address_book: AddressBook | None = None,
+        confirmations: int = 1,
+        stop: threading.Event | None = None,
+    ) -> Market:
+        """Open the market that the address book names, or else the one that the gateway names.
+
+        The chain is believed, not the gateway: WrongChain is raised where what it says of the market differs from what
+        the chain says. Without an address book the gateway chooses the contract; give one wherever that matters.
+        """
+        chain = Chain(rpc_urls)
+        open_api = GatewayApi(gateway_url)
+        description = open_api.market()
+        open_api.close()
+        market = ChainMarket(
+            chain,
+            address_book.market if address_book else description.terms.market,
+            deployed_at_block=description.terms.deployed_at_block,
+        )
+        _check(description.terms, market.terms(), address_book)
+        api = GatewayApi(gateway_url, key=key, domain=market.domain, block_time=lambda: chain.head().timestamp)
+        folder = _folder(home, market, key.address)
+        book = Jobbook(folder / "jobs.sqlite")
+        return cls(key, market, api, description, book, folder / "results", confirmations=confirmations, stop=stop)
+
+    def close(self) -> None:
+        """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
+        self.api.close()
+        self.book.close()
+
+    @property
+    def terms(self) -> MarketTerms:
+        """The market's immutables, from the chain."""
+        return self._market.terms()
+
+    # -- money --------------------------------------------------------------------------------------------------------
+
+    def amount(self, text: str, *, field: str = "amount") -> TokenUnits:
+        """``"20.50"`` in the token's base units."""
+        return units_from_text(text, self.terms.token_decimals, field=field)
+
+    def price(self, text: str, *, field: str = "max_price") -> PricePerGpuHour:
+        """``"0.40"`` per GPU-hour in the token's base units."""
+        return PricePerGpuHour(self.amount(text, field=field))
+
+    def balance(self) -> Balance:
+        """What this account has, all at one block."""
+        block = self.chain.head()
+        locked = sum(
+            sums_of(order.signed.order, self.book.moves(order.signed.id)).locked
+            for kept in self.book.jobs()
+            for order in self.book.orders(kept.job.id)
+        )
+        wallet = self._token.balance_of(self.account, block)
+        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet)
+
+    def deposit(self, amount: TokenUnits) -> Mined:
+        """Move tokens from the wallet into the market, after approving exactly as many where that is needed."""
+        wallet = self._token.balance_of(self.account)
+        if wallet < amount:
+            raise InsufficientBalance(self.account, amount, wallet)
+        if self._token.allowance(self.account, self._market.address) < amount:
+            self._sender.send(verbs.approve(self._token.address, self._market.address, amount))
+        return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
+
+    def withdraw(self, amount: TokenUnits) -> Mined:
+        """Move tokens from the free balance back into the wallet."""
+        free = self._market.balance_of(self.account)
+        if free < amount:
+            raise InsufficientBalance(self.account, amount, free)
+        return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
+
+    def mint_test_dollars(self, amount: TokenUnits) -> Mined:
+        """Make test dollars in the wallet; local chains only."""
+        if self.chain.chain_id not in LOCAL_CHAINS:
+            raise ConfigError([f"chain {self.chain.chain_id} is not a local one: its dollars cannot be made here"])
+        return self._sender.send(verbs.mint(self._token.address, self.account, amount))
+
+    @property
+    def _token(self) -> Token:
+        return Token(self.chain, self.terms.token)
+
+    # -- the market ---------------------------------------------------------------------------------------------------
+
+    def offers(self) -> tuple[OfferAnswer, ...]:
+        """The offers on the market."""
+        return self.api.offers()
+
+    def quote(self, request: JobRequest) -> tuple[Quote, ...]:
+        """What the request would cost on each offer of its classes, and why the others cannot serve it."""
+        return tuple(
+            quote
+            for gpu in request.gpus_of
+            for quote in self.api.quotes(
+                gpu, gpus=request.gpus, max_seconds=request.max_time, max_price=request.max_price
+            )
+        )
+
+    def provider_of(self, offer: int) -> Address | None:
+        """Who listed the offer; it never changes."""
+        if offer not in self._providers:
+            found = self._market.offer_of(OfferId(offer))
+            if found is None:
+                return None
+            self._providers[offer] = found.provider
+        return self._providers[offer]
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def submit(self, request: JobRequest) -> Job:
+        """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
+
+        When the gateway falls silent between the upload and the answer, the order is posted again while waiting.
+        """
+        prepared, block = prepare(request), self.chain.head()
+        if prepared.inputs:
+            self.api.put_blob(prepared.inputs)
+        spec = prepared.spec.sha256
+        order = order_for(request, spec, client=self.account, market=self.description, now=block.timestamp)
+        signed = self._key.sign_order(order, self._market.domain)
+        accepted = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_ACCEPTED)
+        name = request.name or " ".join(request.command)[:60]
+        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (accepted,))
+        self.book.start_at(block.number)
+        terms = terms_of(request, self.terms.start_grace)
+        kept = self.book.add_job(record, terms, signed, prepared.spec_bytes, block.timestamp)
+        try:
+            self._watcher.post(self.book.order(signed.id))
+        except GatewayProblem as exc:
+            self._watcher.refuse(kept, exc, block)
+            raise
+        except GatewayUnavailable as exc:
+            self.book.note(signed.id, str(exc))
+        return Job(self, signed.id)
+
+    def job(self, text: str) -> Job:
+        """The job by its number, its id or the beginning of it; raise NotFound."""
+        return Job(self, self.book.job_named(text).job.id)
+
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs of this account's book, oldest first."""
+        return tuple(Job(self, kept.job.id) for kept in self.book.jobs())
+
+    def steps(self, timeout: float | None = None) -> Iterator[BlockRef]:
+        """Move all jobs along, now and with every new block; ends after ``timeout`` seconds, or when ``stop`` is set.
+
+        A chain that does not answer is waited for a minute before ChainUnavailable is raised.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        silent_since: float | None = None
+        while not self.stop.is_set():
+            try:
+                block = self._watcher.step()
+                silent_since = None
+                yield block
+                if deadline is not None and monotonic() >= deadline:
+                    return
+                self.chain.next_head(block, _STEP_SECONDS, self.stop)
+            except ChainUnavailable:
+                silent_since = silent_since if silent_since is not None else monotonic()
+                if monotonic() - silent_since > _CHAIN_PATIENCE_SECONDS or (deadline and monotonic() >= deadline):
+                    raise
+                self.stop.wait(_STEP_SECONDS)
+
+    def wait_all(
+        self, jobs: Iterable[Job], timeout: float | None = None, *, settled: bool = False
+    ) -> Iterator[JobChange]:
+        """Move the jobs along until all are over (and, if ``settled``, their money is), yielding each change of state."""
+        watched = list(jobs)
+        seen = {job.id: len(job.history) for job in watched}
+        for block in self.steps(timeout):
+            for job in watched:
+                history = job.history
+                yield from (JobChange(job, event) for event in history[seen[job.id] :])
+                seen[job.id] = len(history)
+            if all(job.is_settled(block) if settled else job.is_terminal for job in watched):
+                return
+        raise DeadlinePassed(f"the end of {len(watched)} jobs", int(timeout or 0))
+
+    def cancel(self, order: KeptOrder) -> None:
+        """Make sure that the order is over on the chain, whatever happens to it meanwhile.
+
+        Not yet opened: withdrawn from the book and cancelled. Open: terminated, or, after its deadline, expired. Raise
+        InvalidTransition when the provider has claimed: then only the challenge window helps.
+        """
+        value = order.signed.order
+        for _ in range(_CANCEL_TRIES):
+            block = self.chain.head()
+            lease = self._market.lease_of(order.signed.id, block)
+            if lease.status is LeaseStatus.CLOSED:
+                return
+            if lease.status in (LeaseStatus.CLAIMED, LeaseStatus.DISPUTED):
+                raise InvalidTransition("lease", order.signed.id, lease.status.name.lower(), "cancelled")
+            if lease.status is LeaseStatus.OPEN:
+                is_late = can_expire(value, lease, block.timestamp, self.terms)
+                call = (verbs.expire if is_late else verbs.terminate)(self._market.address, value)
+            else:
+                self._withdraw_from_book(order)
+                call = verbs.cancel(self._market.address, value)
+            try:
+                self._sender.send(call)
+            except TransactionReverted:
+                continue  # somebody was faster: opened, settled or declined it. Look again.
+        raise InvalidTransition("lease", order.signed.id, "moving", "cancelled")
+
+    def _withdraw_from_book(self, order: KeptOrder) -> None:
+        """A courtesy to the scheduler; what counts is the chain."""
+        try:
+            self.api.withdraw_order(order.signed.id)
+        except GatewayError:
+            return
+
+
+def _check(told: MarketTerms, found: MarketTerms, address_book: AddressBook | None) -> None:
+    """Raise WrongChain where the gateway's words, the address book and the chain are not of one market."""
+    if address_book is not None and address_book.chain_id != found.chain_id:
+        raise WrongChain(f"chain {address_book.chain_id}", f"chain {found.chain_id}")
+    for name in (
+        "chain_id",
+        "market",
+        "token",
+        "token_decimals",
+        "start_grace",
+        "claim_grace",
+        "challenge_window",
+        "bond_floor",
+    ):
+        if getattr(told, name) != getattr(found, name):
+            raise WrongChain(f"{name} {getattr(found, name)} (the chain)", f"{getattr(told, name)} (the gateway)")
+
+
+def _folder(home: Path, market: ChainMarket, account: Address) -> Path:
+    """One folder per chain, market and account. The genesis hash tells development chains apart that share an id."""
+    genesis = market.chain.block(0).hash
+    return home / f"{market.chain.chain_id}-{genesis[2:10]}-{market.address[2:10]}" / account

@@ -1,0 +1,86 @@
+"""What there is to tell about a job: its attempts, its money, its result. Values only; ``cli`` prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marketplace.client.answers import ExplanationAnswer
+from marketplace.client.money import Serving, Sums
+from marketplace.domain.ids import Address, Bytes32, Sha256
+from marketplace.domain.models import BlockRef
+from marketplace.domain.spec import OutputFile
+from marketplace.domain.states import JobEvent, JobState
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One order of a job: who served it, how that ended, and what it moved."""
+
+    order: Bytes32
+    number: int
+    max_price: PricePerGpuHour
+    servings: tuple[Serving, ...]
+    provider: Address | None
+    """Of the last serving."""
+    exit: str
+    """The event that ended the lease; empty while it is live, or was never opened."""
+    sums: Sums
+    note: str
+    """Why it stands still."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of a job, verified by hash. ``is_countersigned`` is False where the chain settled without our signature."""
+
+    exit_code: int
+    used_seconds: Seconds
+    price: PricePerGpuHour
+    cost: TokenUnits
+    """E(used): what the receipt says the provider earns."""
+    provider: Address | None
+    lease: Bytes32
+    result: Sha256
+    outputs: tuple[OutputFile, ...]
+    logs: Sha256
+    is_countersigned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All of it, oldest first."""
+
+    job: Bytes32
+    number: int
+    name: str
+    command: tuple[str, ...]
+    state: JobState
+    history: tuple[JobEvent, ...]
+    attempts: tuple[Attempt, ...]
+    sums: Sums
+    is_settled: bool
+    explanation: ExplanationAnswer | None
+    """What the last round said about an order that is, or was, waiting."""
+    result: JobResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a job stands at a block, for a line on a screen."""
+
+    state: JobState
+    block: BlockRef
+    elapsed_seconds: Seconds
+    """On the meter of the present lease."""
+    max_seconds: Seconds
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account's money: free in the market, in live leases of this client's jobs, and outside the market."""
+
+    free: TokenUnits
+    locked: TokenUnits
+    wallet: TokenUnits
