@@ -110,9 +110,5 @@ def _document(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _order(order: BookOrder) -> dict[str, Any]:
-    return {
-        "id": order.id,
-        "order": order_to_wire(order.signed.order),
-        "signature": order.signed.signature,
-        "acceptedAt": order.accepted_at,
-    }
+    """Without its signature: a snapshot may be shown to anyone, and whoever has the signature may open the order (P-22)."""
+    return {"id": order.id, "order": order_to_wire(order.signed.order), "acceptedAt": order.accepted_at}
