@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import anyio
@@ -119,19 +119,19 @@ def only_fields(document: dict[str, Any], *, required: tuple[str, ...] = (), opt
             raise InvalidField(name, "is not a known field")
 
 
-class UploadStream:
-    """A request's body as the blocking file that a store reads from a worker thread; never more than one piece in memory."""
+class UploadPieces:
+    """A request's body as the blocking iterator that a store reads in a worker thread; never more than one piece in memory."""
 
     def __init__(self, request: Request, limit_bytes: int) -> None:
         self._pieces = pieces(request, limit_bytes)
-        self._rest = b""
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, all of the next piece for -1, and ``b""`` at the end. Call it from a worker thread of the event loop."""
-        if not self._rest:
-            self._rest = anyio.from_thread.run(self._next) or b""
-        taken, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
-        return taken
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := anyio.from_thread.run(self._next):
+            yield piece
 
-    async def _next(self) -> bytes | None:
-        return await anext(self._pieces, None)
+    async def _next(self) -> bytes:
+        """The next piece that is not empty; ``b""`` at the end."""
+        async for piece in self._pieces:
+            if piece:
+                return piece
+        return b""

@@ -40,7 +40,8 @@ STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.Conflict, 409),
     (e.StoreUnavailable, 503),
     (e.ChainUnavailable, 503),
-    (e.WrongChain, 503),
+    (e.TransactionReverted, 500),
+    (e.ChainError, 503),
     (e.DeadlinePassed, 503),
     (e.MarketplaceError, 500),
 )
@@ -111,8 +112,8 @@ def problem_of(error: e.MarketplaceError) -> Problem:
         status = REFUSAL_STATUS.get(error.refusal, status)
         rule = error.refusal.sentence + (f": {error.detail}" if error.detail else "")
         return Problem(status, error.reason, str(error), error.field, rule)
-    if status >= 500 and not isinstance(error, e.StoreUnavailable | e.ChainUnavailable):
-        return Problem(status, error.reason, "the gateway could not do this; nothing was changed")
+    if status >= 500:
+        return Problem(status, error.reason, _first_sentence(type(error)))
     field, rule = _field_of(error), str(getattr(error, "rule", "")) or _first_sentence(type(error))
     return Problem(status, error.reason, str(error) or rule, field, rule)
 
@@ -122,7 +123,7 @@ def _field_of(error: e.MarketplaceError) -> str:
         case e.InvalidField() | e.MissingBlob():
             return error.field
         case e.HashMismatch():
-            return error.what
+            return error.what.removeprefix("the ")
         case e.NotFound() | e.InvalidTransition() | e.Conflict():
             return error.kind
         case e.InsufficientBalance():

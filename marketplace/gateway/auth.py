@@ -1,0 +1,42 @@
+"""Who sent a write: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Sessions may come later."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from marketplace.chain.requests import verify_request
+from marketplace.domain.ids import Address, Sha256, sha256_of
+from marketplace.gateway.bodies import LogChunk, RawBody
+from marketplace.gateway.desks import Desks, desks_of
+
+DesksHere = Annotated[Desks, Depends(desks_of)]
+
+
+def path_as_sent(request: Request) -> str:
+    """The path with its query, as the client wrote it: that is what it signed."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: bytes = request.scope.get("query_string", b"")
+    return (raw + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
+    """The account that signed this request with this body. Raises Unauthorized."""
+    now = desks.chain.head().timestamp
+    return verify_request(request.headers, request.method, path_as_sent(request), body_sha256, now, desks.market.domain)
+
+
+def _sender(request: Request, body: RawBody, desks: DesksHere) -> Address:
+    return sender_of(request, desks, sha256_of(body))
+
+
+def _log_sender(request: Request, chunk: LogChunk, desks: DesksHere) -> Address:
+    return sender_of(request, desks, sha256_of(chunk))
+
+
+Sender = Annotated[Address, Depends(_sender)]
+"""For routes with a small body."""
+
+LogSender = Annotated[Address, Depends(_log_sender)]
+"""For a piece of log."""

@@ -1,0 +1,93 @@
+"""What the routes call: the services over one market's chain and stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.market import Market
+from marketplace.domain.ids import Address
+from marketplace.services.accounts import AccountDesk
+from marketplace.services.idempotency import GivenAnswers
+from marketplace.services.leases import LeaseDesk
+from marketplace.services.offers import OfferDesk
+from marketplace.services.orders import OrderDesk
+from marketplace.services.participants import Participants
+from marketplace.services.quotes import QuoteDesk
+from marketplace.services.readiness import Clock, ReadinessCheck
+from marketplace.services.receipts import ReceiptDesk
+from marketplace.services.servings import Servings
+from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRoles:
+    """Addresses that the market itself does not know."""
+
+    catalogue: Address
+    opener: Address
+    """The scheduler's: it is the one that would open an order."""
+    arbiter: Address
+    """The one that this operator suggests to providers and clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """One gateway's services. All are safe to share between threads."""
+
+    chain: Chain
+    market: Market
+    board: Board
+    roles: MarketRoles
+    orders: OrderDesk
+    offers: OfferDesk
+    quotes: QuoteDesk
+    leases: LeaseDesk
+    receipts: ReceiptDesk
+    accounts: AccountDesk
+    uploads: UploadDesk
+    answers: GivenAnswers
+    readiness: ReadinessCheck
+
+
+def desks_over(
+    market: Market,
+    journal: OperatorJournal,
+    board: Board,
+    blobs: FolderBlobs,
+    roles: MarketRoles,
+    *,
+    clock: Clock,
+    participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
+) -> Desks:
+    """The services over these stores. ``clock`` (wall-clock seconds) only tells how old the chain's head is."""
+    chain = market.chain
+    participants = Participants(market, board)
+    servings = Servings(chain, market, journal, board)
+    offers = OfferDesk(chain, market, board)
+    return Desks(
+        chain=chain,
+        market=market,
+        board=board,
+        roles=roles,
+        orders=OrderDesk(chain, market, journal, blobs, board, roles.opener),
+        offers=offers,
+        quotes=QuoteDesk(offers, blobs, market.terms()),
+        leases=LeaseDesk(market, journal, blobs, board, servings),
+        receipts=ReceiptDesk(chain, market, journal, blobs, servings),
+        accounts=AccountDesk(chain, market, board, offers, participants),
+        uploads=UploadDesk(blobs, participants, participant_limit_bytes=participant_limit_bytes),
+        answers=GivenAnswers(journal),
+        readiness=ReadinessCheck(chain, journal, board, clock),
+    )
+
+
+def desks_of(request: Request) -> Desks:
+    """The services of the application that serves this request."""
+    desks: Desks = request.app.state.desks
+    return desks

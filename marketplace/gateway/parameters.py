@@ -1,0 +1,42 @@
+"""The parameters of paths and queries, as strict as the bodies: ASCII digits and hex only, no coercion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Header, Path, Query
+
+from marketplace.domain.classes import class_named, class_numbered
+from marketplace.domain.models import GpuClass
+
+_ADDRESS = "^0[xX][0-9a-fA-F]{40}$"
+_BYTES32 = "^0[xX][0-9a-fA-F]{64}$"
+_SHA256 = "^[0-9a-f]{64}$"
+_NUMBER = "^(0|[1-9][0-9]{0,11})$"
+_CLASS = "^[A-Za-z0-9._-]{1,32}$"
+
+OrderId = Annotated[str, Path(pattern=_BYTES32, description="the order's EIP-712 digest")]
+LeaseId = Annotated[str, Path(pattern=_BYTES32, description="the lease's id, which is its order's")]
+OfferNumber = Annotated[str, Path(pattern=_NUMBER, description="the offer's number in the contract")]
+BlobName = Annotated[str, Path(pattern=_SHA256, description="sha256 of the content, in lower case")]
+AccountAddress = Annotated[str, Path(pattern=_ADDRESS)]
+ClassName = Annotated[str, Path(pattern=_CLASS, description="a GPU class, by number or by name")]
+
+ClientFilter = Annotated[str, Query(pattern=_ADDRESS, description="the orders of this client")]
+ProviderFilter = Annotated[str | None, Query(pattern=_ADDRESS, description="only this provider's offers")]
+ClassFilter = Annotated[str | None, Query(alias="class", pattern=_CLASS, description="only this class, by number or name")]
+Flag = Literal["true", "false"]
+After = Annotated[str | None, Query(pattern=_NUMBER, description="`next` of the page before")]
+Limit = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="items on a page, 1 to 100")]
+Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's beginning")]
+EventId = Annotated[str | None, Query(pattern="^[0-9]{1,20}(-[0-9]{1,20})?$", description="the id of the last event seen")]
+
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", description="1 to 128 visible ASCII characters; replays the first answer")
+]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="resumes a broken stream")]
+
+
+def class_from(text: str, *, field: str = "class") -> GpuClass:
+    """A class by number or by name. Raises InvalidField."""
+    return class_numbered(int(text), field=field) if text.isdigit() else class_named(text, field=field)

@@ -1,0 +1,81 @@
+"""Files by hash. Who knows a hash may read; who signs may write, as much as it may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import BinaryIO
+
+import anyio.to_thread
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from marketplace.domain.errors import NotFound
+from marketplace.domain.ids import Sha256
+from marketplace.gateway.auth import DesksHere, sender_of
+from marketplace.gateway.bodies import UploadPieces
+from marketplace.gateway.desks import Desks
+from marketplace.gateway.parameters import BlobName
+from marketplace.gateway.responses import answer
+from marketplace.gateway.schemas import BlobAnswer, bytes_asked, told
+
+router = APIRouter(tags=["blobs"])
+
+_CHUNK_BYTES = 1 << 16
+_CONTENT = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
+
+
+@router.put("/v1/blobs/{name}", status_code=201, responses=told(BlobAnswer, 200, 201), openapi_extra=_UPLOAD)
+async def put_blob(name: BlobName, request: Request, desks: DesksHere) -> Response:
+    """Keep a file under its hash. The sender is known before the first byte is read: the name is the body's hash that it signed."""
+    blob = Sha256(name)
+    limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob))
+    if size is not None:
+        return answer({"sha256": blob, "bytes": size})
+    content = UploadPieces(request, limit_bytes)
+    keep = partial(desks.uploads.keep, blob, content, limit_bytes)
+    kept = await anyio.to_thread.run_sync(keep, limiter=request.app.state.lines.uploads)
+    return answer({"sha256": blob, "bytes": kept}, 201)
+
+
+@router.get("/v1/blobs/{name}", responses={**_CONTENT})
+def get_blob(name: BlobName, desks: DesksHere) -> Response:
+    """The content, never to be taken for a page of ours."""
+    blob = Sha256(name)
+    size = _size(desks, blob)
+    return StreamingResponse(_chunks(desks.uploads.open(blob)), 200, _headers(blob, size), "application/octet-stream")
+
+
+@router.head("/v1/blobs/{name}", responses={**_CONTENT})
+def head_blob(name: BlobName, desks: DesksHere) -> Response:
+    """Whether the file is here, and how large it is."""
+    blob = Sha256(name)
+    size = _size(desks, blob)
+    return Response(b"", 200, _headers(blob, size), "application/octet-stream")
+
+
+def _admit(request: Request, desks: Desks, blob: Sha256) -> tuple[int, int | None]:
+    """How much the sender may send, and the file's size where it is here already. Raises Unauthorized."""
+    sender = sender_of(request, desks, blob)
+    return desks.uploads.limit_bytes(sender), desks.uploads.size(blob)
+
+
+def _size(desks: Desks, blob: Sha256) -> int:
+    size = desks.uploads.size(blob)
+    if size is None:
+        raise NotFound("blob", blob)
+    return size
+
+
+def _headers(blob: Sha256, size: int) -> dict[str, str]:
+    return {
+        "Content-Length": str(size), "ETag": f'"{blob}"', "Cache-Control": "public, max-age=31536000, immutable",
+        "Content-Disposition": "attachment", "Content-Security-Policy": "default-src 'none'; sandbox",
+    }  # fmt: skip
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,86 @@
+"""Leases: where one stands, its receipts, and what came of the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from marketplace.domain.canonical import canonical_json
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import bytes32
+from marketplace.domain.wire import block_to_wire, receipt_from_wire, signature_from_wire
+from marketplace.gateway.auth import DesksHere, Sender
+from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
+from marketplace.gateway.parameters import IdempotencyKey, LeaseId
+from marketplace.gateway.render import Renderer, outputs, receipt
+from marketplace.gateway.responses import Written, answer, once
+from marketplace.gateway.schemas import (
+    LeaseAnswer,
+    OutputsAnswer,
+    ReceiptAnswer,
+    Receipts,
+    ReceiptSubmission,
+    asked,
+    told,
+)
+from marketplace.services.receipts import PostedReceipt
+
+router = APIRouter(tags=["leases"])
+
+
+@router.get("/v1/leases/{lease_id}", responses=told(LeaseAnswer))
+def get_lease(lease_id: LeaseId, desks: DesksHere) -> Response:
+    """The lease, with its order, its deadline, and its provider's last sign of life."""
+    return answer(Renderer(desks.market.terms()).lease(desks.leases.lease(bytes32(lease_id))))
+
+
+@router.get("/v1/leases/{lease_id}/outputs", responses=told(OutputsAnswer))
+def get_outputs(lease_id: LeaseId, desks: DesksHere) -> Response:
+    """The provider's result document; hash it, it is the receipt's ``result``."""
+    return answer(outputs(desks.leases.outputs(bytes32(lease_id))))
+
+
+@router.get("/v1/leases/{lease_id}/receipts", responses=told(Receipts))
+def list_receipts(lease_id: LeaseId, desks: DesksHere) -> Response:
+    """Both sides' receipts of the current serving, oldest first."""
+    block, rows = desks.receipts.receipts(bytes32(lease_id))
+    return answer({"receipts": [receipt(row) for row in rows], "block": block_to_wire(block)})
+
+
+@router.post(
+    "/v1/leases/{lease_id}/receipts", status_code=201, responses=told(ReceiptAnswer, 200, 201),
+    openapi_extra=asked(ReceiptSubmission),
+)  # fmt: skip
+def post_receipt(
+    lease_id: LeaseId, request: Request, desks: DesksHere, sender: Sender, document: JsonObject, body: RawBody,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:  # fmt: skip
+    """Leave one side's signed receipt for the other; 200 where it was left before."""
+    posted = _posted(document)
+
+    def write() -> Written:
+        row, is_new = desks.receipts.post(sender, bytes32(lease_id), posted)
+        return Written(receipt(row), is_new, row.at)
+
+    return once(request, desks, sender, idempotency_key, body, write)
+
+
+def _posted(document: dict[str, Any]) -> PostedReceipt:
+    only_fields(document, required=("receipt", "role", "signature"), optional=("resultDocument",))
+    read, role = receipt_from_wire(document["receipt"]), document["role"]
+    if role not in ("provider", "client"):
+        raise InvalidField("role", 'must be "provider" or "client"')
+    signature = signature_from_wire(document["signature"])
+    return PostedReceipt(read, role, signature, _result(document.get("resultDocument")))
+
+
+def _result(document: Any) -> bytes | None:
+    """The canonical bytes of the result document: those that its hash is over."""
+    if document is None:
+        return None
+    try:
+        return canonical_json(document)
+    except InvalidField as error:
+        raise InvalidField("resultDocument" + error.field.removeprefix("$"), error.rule) from None

@@ -1,0 +1,54 @@
+"""Orders: taken, shown, listed, withdrawn."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from marketplace.domain.ids import address, bytes32
+from marketplace.domain.wire import order_from_wire, signature_from_wire
+from marketplace.gateway.auth import DesksHere, Sender
+from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
+from marketplace.gateway.parameters import After, ClientFilter, IdempotencyKey, Limit, OrderId
+from marketplace.gateway.render import Renderer
+from marketplace.gateway.responses import Written, answer, once, page
+from marketplace.gateway.schemas import OrderAnswer, OrderPage, OrderSubmission, asked, told
+
+router = APIRouter(tags=["orders"])
+
+
+@router.post("/v1/orders", status_code=201, responses=told(OrderAnswer, 200, 201), openapi_extra=asked(OrderSubmission))
+def post_order(
+    request: Request, desks: DesksHere, document: JsonObject, body: RawBody, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Put a signed order on the book; 200 where it was put there before."""
+    only_fields(document, required=("order", "signature"))
+    order = order_from_wire(document["order"])
+    signed = desks.orders.signed(order, signature_from_wire(document["signature"]))
+
+    def write() -> Written:
+        accepted = desks.orders.accept(signed)
+        standing = accepted.standing
+        return Written(Renderer(desks.market.terms()).order(standing), accepted.is_new, standing.block.timestamp)
+
+    return once(request, desks, order.client, idempotency_key, body, write)
+
+
+@router.get("/v1/orders", responses=told(OrderPage))
+def list_orders(desks: DesksHere, client: ClientFilter, after: After = None, limit: Limit = "50") -> Response:
+    """A client's orders, newest first."""
+    cursor = int(after) if after is not None else None
+    standings, onward = desks.orders.page_of(address(client), cursor, int(limit))
+    return page([Renderer(desks.market.terms()).order(standing) for standing in standings], onward)
+
+
+@router.get("/v1/orders/{order_id}", responses=told(OrderAnswer))
+def get_order(order_id: OrderId, desks: DesksHere) -> Response:
+    """Where an order stands, and what the last round said about it."""
+    return answer(Renderer(desks.market.terms()).order(desks.orders.standing(bytes32(order_id))))
+
+
+@router.delete("/v1/orders/{order_id}", responses=told(OrderAnswer))
+def delete_order(order_id: OrderId, sender: Sender, desks: DesksHere) -> Response:
+    """Take an order off the book. Its signature stays good: ``cancel`` on the chain is for good."""
+    return answer(Renderer(desks.market.terms()).order(desks.orders.withdraw(bytes32(order_id), sender)))

@@ -1,0 +1,71 @@
+"""What there is to know about an account and about a provider."""
+
+from __future__ import annotations
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.market import Market
+from marketplace.domain.book import BookView
+from marketplace.domain.errors import StoreUnavailable
+from marketplace.domain.ids import Address
+from marketplace.domain.ledger import LeaseRecord, locked_in
+from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.services.answers import AccountView, ProviderView
+from marketplace.services.offers import OfferDesk
+from marketplace.services.participants import Participants
+from marketplace.store.board import Board
+
+
+class AccountDesk:
+    """Shows accounts and providers, and notes signs of life."""
+
+    def __init__(
+        self, chain: Chain, market: Market, board: Board, offers: OfferDesk, participants: Participants
+    ) -> None:
+        self._chain, self._market, self._board = chain, market, board
+        self._offers, self._participants = offers, participants
+
+    def account(self, address: Address) -> AccountView:
+        """The free balance as the chain has it now; what live leases hold of the account's money, if the projection knows."""
+        block = self._chain.head()
+        free = self._market.balance_of(address, at=block)
+        view = self._view_or_none()
+        if view is None:
+            return AccountView(address, block, free, None)
+        mine = [record for record in view.leases.values() if record.lease.status.is_live and _is_party(record, address)]
+        locked = sum(self._locked_of(record, address, view) for record in mine)
+        return AccountView(address, block, free, TokenUnits(locked), tuple(record.id for record in mine))
+
+    def provider(self, address: Address) -> ProviderView:
+        """A provider's offers, the number of leases that it serves, and its last sign of life."""
+        view = self._offers.view()
+        live = sum(1 for record in view.leases.values() if record.lease.status.is_live and record.provider == address)
+        rows = tuple(self._offers.row(offer, view) for offer in view.offers if offer.provider == address)
+        return ProviderView(address, view.block, rows, live, view.heartbeats.get(address))
+
+    def beat(self, provider: Address) -> UnixTime:
+        """Note that a provider is alive; the block time noted. Raises Forbidden for who takes no part in the market."""
+        block = self._chain.head()
+        self._participants.require(provider, block)
+        self._board.beat(provider, block.timestamp)
+        return block.timestamp
+
+    def _view_or_none(self) -> BookView | None:
+        try:
+            return self._board.view()
+        except StoreUnavailable:
+            return None
+
+    def _locked_of(self, record: LeaseRecord, address: Address, view: BookView) -> int:
+        """This account's share of what the market holds for one live lease: the unpaid rest of T, or the bond, or both."""
+        offer = next((row for row in view.offers if row.id == record.lease.offer), None)
+        if record.order is None or offer is None:
+            return 0
+        terms = self._market.terms()
+        bond = bond_of(lock_of(record.order, record.lease.price), offer.bond_bps, terms.bond_floor)
+        of_client = locked_in(record, offer, terms.bond_floor) - bond
+        return (of_client if record.order.client == address else 0) + (bond if record.provider == address else 0)
+
+
+def _is_party(record: LeaseRecord, address: Address) -> bool:
+    return address == record.provider or (record.order is not None and record.order.client == address)

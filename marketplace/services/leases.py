@@ -1,0 +1,117 @@
+"""A lease as the gateway shows it: where it stands, its log, and what came of the job."""
+
+from __future__ import annotations
+
+from marketplace.chain.market import Market
+from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.pricing import deadline_of
+from marketplace.domain.spec import Result, read_result
+from marketplace.domain.units import UnixTime
+from marketplace.services.answers import LeaseView, Outputs
+from marketplace.services.servings import Servings
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+
+MAX_RESULT_BYTES = 256 * 1024
+MAX_LOG_BYTES = 16 << 20
+"""Of one lease, live; the whole log is a blob that the result names."""
+
+
+class LeaseDesk:
+    """Shows leases. The projection knows how a lease ended; while it is rebuilt, the chain's own word has to do."""
+
+    def __init__(
+        self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, servings: Servings
+    ) -> None:
+        self._market, self._journal, self._blobs = market, journal, blobs
+        self._board, self._servings = board, servings
+
+    def lease(self, identifier: Bytes32) -> LeaseView:
+        """The lease. Raises NotFound before the order was ever opened."""
+        return self._projected(identifier) or self._from_chain(identifier)
+
+    def outputs(self, identifier: Bytes32) -> Outputs:
+        """The result document that the provider signed last, or claimed, and which of its blobs are here. Raises NotFound."""
+        name = self._result_name(identifier)
+        if name is None or not self._blobs.has(name):
+            raise NotFound("result of lease", identifier)
+        result = read_result(self._blobs.read(name, MAX_RESULT_BYTES))
+        named = {item.sha256 for item in result.outputs} | {result.logs_sha256}
+        return Outputs(identifier, name, result, frozenset(blob for blob in named if self._blobs.has(blob)))
+
+    def append_log(self, sender: Address, identifier: Bytes32, offset: int, chunk: bytes) -> int:
+        """Append to the lease's log, for its provider; the log's length, which is not ``offset + len(chunk)`` where it ends elsewhere.
+
+        Raises NotFound, Forbidden, and InvalidField beyond the log's limit.
+        """
+        serving = self._servings.now(identifier)
+        if sender != serving.provider:
+            raise Forbidden("only the lease's provider may write its log")
+        if offset + len(chunk) > MAX_LOG_BYTES:
+            raise InvalidField("offset", f"the live log holds {MAX_LOG_BYTES} bytes; put the whole into a blob")
+        return self._board.append_log(identifier, offset, chunk)
+
+    def read_log(self, identifier: Bytes32, offset: int, wait_ms: int) -> bytes:
+        """What the log has from ``offset`` on, waiting a while where that is nothing; the kept log where Redis forgot the live one."""
+        live = self._board.read_log(identifier, offset, wait_ms)
+        return live or self._kept_log(identifier, offset)
+
+    def is_log_complete(self, identifier: Bytes32) -> bool:
+        """Whether nothing will be appended any more: the serving is over, or its provider has signed the last receipt."""
+        try:
+            serving = self._servings.now(identifier)
+        except NotFound:
+            return True
+        return not serving.lease.status.is_live or self._last_receipt(identifier, serving.lease.opened_at) is not None
+
+    def _projected(self, identifier: Bytes32) -> LeaseView | None:
+        """From the projection; None where it has no such lease, is being rebuilt, or Redis is gone."""
+        try:
+            block = self._board.cursor()
+            record = self._board.lease(identifier)
+            beats = self._board.heartbeats()
+        except StoreUnavailable:
+            return None
+        if block is None or record is None or record.exit == "OrderCancelled":
+            return None
+        return LeaseView(record, block, self._deadline(record), beats.get(record.provider))
+
+    def _from_chain(self, identifier: Bytes32) -> LeaseView:
+        serving = self._servings.now(identifier)
+        record = LeaseRecord(identifier, serving.order, serving.lease, serving.provider, serving.provider, 0)
+        return LeaseView(record, serving.block, self._deadline(record), None)
+
+    def _deadline(self, record: LeaseRecord) -> UnixTime | None:
+        if record.order is None or not record.lease.status.is_live:
+            return None
+        return deadline_of(record.order, record.lease, self._market.terms())
+
+    def _result_name(self, identifier: Bytes32) -> Sha256 | None:
+        serving = self._servings.now(identifier)
+        receipt = self._last_receipt(identifier, serving.lease.opened_at)
+        if receipt is not None:
+            return receipt
+        claimed = self.lease(identifier).record.result
+        return sha256_in(claimed) if claimed else None
+
+    def _last_receipt(self, identifier: Bytes32, opened_at: UnixTime) -> Sha256 | None:
+        """The result in the provider's newest last receipt of this serving."""
+        rows = self._journal.receipts(identifier, opened_at)
+        return next((sha256_in(row.receipt.result) for row in reversed(rows) if row.role == "provider" and row.receipt.last), None)
+
+    def _kept_log(self, identifier: Bytes32, offset: int) -> bytes:
+        result = self._result_or_none(identifier)
+        if result is None or not self._blobs.has(result.logs_sha256):
+            return b""
+        with self._blobs.open(result.logs_sha256) as stream:
+            stream.seek(offset)
+            return stream.read(MAX_LOG_BYTES)
+
+    def _result_or_none(self, identifier: Bytes32) -> Result | None:
+        try:
+            return self.outputs(identifier).result
+        except NotFound:
+            return None

@@ -1,0 +1,94 @@
+"""The offers, the book and the prices, as the projection has them: everything in one answer is as of one block."""
+
+from __future__ import annotations
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.market import Market
+from marketplace.domain.book import BookView
+from marketplace.domain.classes import load_classes
+from marketplace.domain.errors import NotFound, StoreUnavailable
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
+from marketplace.domain.models import GpuClass, Offer
+from marketplace.services.answers import BookSide, ClassPrice, OfferPage, OfferRow
+from marketplace.store.board import Board
+
+
+class OfferDesk:
+    """Shows what is offered, at which price, and who waits for it."""
+
+    def __init__(self, chain: Chain, market: Market, board: Board) -> None:
+        self._chain, self._market, self._board = chain, market, board
+
+    def view(self) -> BookView:
+        """The projection at one block. Raises StoreUnavailable while it is being rebuilt."""
+        view = self._board.view()
+        if view is None:
+            raise StoreUnavailable("projection")
+        return view
+
+    def page(
+        self, *, gpu_class: ClassNumber | None, provider: Address | None, alive_only: bool, after: OfferId, limit: int
+    ) -> OfferPage:
+        """Offers in the order of their ids."""
+        view = self.view()
+        found = sorted(
+            (
+                offer for offer in view.offers
+                if offer.id > after
+                and gpu_class in (None, offer.gpu_class)
+                and provider in (None, offer.provider)
+                and (not alive_only or offer.is_alive(view.block.timestamp))
+            ),
+            key=lambda offer: offer.id,
+        )  # fmt: skip
+        page = found[:limit]
+        rows = tuple(self.row(offer, view) for offer in page)
+        return OfferPage(view.block, rows, page[-1].id if len(found) > limit else None)
+
+    def offer(self, identifier: OfferId) -> tuple[OfferRow, BookView]:
+        """One offer. Raises NotFound."""
+        view = self.view()
+        for offer in view.offers:
+            if offer.id == identifier:
+                return self.row(offer, view), view
+        raise NotFound("offer", str(identifier))
+
+    def row(self, offer: Offer, view: BookView) -> OfferRow:
+        return OfferRow(
+            offer, class_of(offer.gpu_class), view.machines.get(sha256_in(offer.spec)), view.heartbeats.get(offer.provider)
+        )
+
+    def book(self, gpu_class: GpuClass) -> BookSide:
+        """The living asks for a class, cheapest first, and the waiting orders that accept it, highest limit first."""
+        view = self.view()
+        now = view.block.timestamp
+        asks = [offer for offer in view.offers if offer.gpu_class == gpu_class.number and offer.is_alive(now)]
+        bids = [
+            row.signed for row in view.orders
+            if row.signed.order.accepts(gpu_class.number) and now < row.signed.order.expires_at and not _is_taken(row.id, view)
+        ]  # fmt: skip
+        return BookSide(
+            gpu_class,
+            view.block,
+            tuple(self.row(offer, view) for offer in sorted(asks, key=lambda offer: (offer.price, offer.id))),
+            tuple(sorted(bids, key=lambda signed: (-signed.order.max_price, signed.id))),
+        )
+
+    def price(self, gpu_class: GpuClass) -> ClassPrice:
+        """What was paid for a class, from the contract; and the cheapest living ask."""
+        side = self.book(gpu_class)
+        block = self._chain.head()
+        volume = self._market.volume_of(gpu_class.number, at=block)
+        lowest = side.asks[0].offer.price if side.asks else None
+        free = sum(row.offer.free for row in side.asks)
+        return ClassPrice(gpu_class, block, volume.paid, volume.gpu_seconds, lowest, free)
+
+
+def class_of(number: int) -> GpuClass | None:
+    """The catalogue's row; None for a class that a provider made up: the contract does not ask the catalogue."""
+    return next((row for row in load_classes() if row.number == number), None)
+
+
+def _is_taken(identifier: Bytes32, view: BookView) -> bool:
+    record = view.leases.get(identifier)
+    return record is not None and record.lease.status.is_live

@@ -1,0 +1,105 @@
+"""Whether an order may go on the book: the contract's own questions about it, then the documents that it names.
+
+Pure but for reading blobs by hash. Every refusal names the field of the request that is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marketplace.domain.classes import classes_in, load_classes
+from marketplace.domain.errors import InvalidField, MissingBlob, Refused
+from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
+from marketplace.domain.ids import Address, Sha256, sha256_in
+from marketplace.domain.models import BlockRef, Lease, Offer, Order
+from marketplace.domain.pricing import lock_of
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, read_spec
+from marketplace.domain.units import TokenUnits
+from marketplace.store.blobs import FolderBlobs
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """What the chain says about an order at one block, and who would open it."""
+
+    block: BlockRef
+    lease: Lease
+    offer: Offer | None
+    """The pinned offer; None where none is pinned or it does not exist."""
+    client_free: TokenUnits
+    opener: Address
+
+
+def check_order(order: Order, facts: OrderFacts) -> None:
+    """Raise Refused with the contract's reason (P-20), or with the one that every later fill would meet.
+
+    An order stands until it expires, so what passes by itself is no reason to refuse: that a pinned offer is busy now,
+    or that its provider's balance is too low for a bond.
+    """
+    _check_shape(order)
+    refusal = refusal_of_order(order, facts.lease, facts.block.timestamp, facts.opener)
+    if refusal is None and order.starts_at > facts.block.timestamp:
+        refusal = Refusal.TermLeaseNotByProvider
+    if refusal is None and order.offer:
+        refusal = _refusal_of_pinned(order, facts)
+    if refusal is not None:
+        raise of_order(refusal)
+    needed = lock_of(order, order.max_price) + (0 if facts.lease.tip_paid else order.tip)
+    if facts.client_free < needed:
+        detail = f"the worst cost is {needed} token units, {facts.client_free} are free"
+        raise of_order(Refusal.ClientBalanceTooLow, detail)
+
+
+def of_order(refusal: Refusal, detail: str = "", field: str = "") -> Refused:
+    """The refusal, its field named as the request spells it."""
+    error = refused(refusal, detail)
+    names = field or error.field
+    if names and names != "signature":
+        names = ", ".join(f"order.{name}" for name in names.split(", "))
+    return Refused(refusal, names, detail)
+
+
+def _check_shape(order: Order) -> None:
+    """What no state of the market can make right. Only the zero price and the unknown class go beyond the contract."""
+    if order.gpus < 1:
+        raise of_order(Refusal.BadAmounts, field="gpus")
+    if order.max_seconds < 1:
+        raise of_order(Refusal.BadAmounts, field="maxSeconds")
+    if order.min_seconds > order.max_seconds:
+        raise of_order(Refusal.BadAmounts, field="minSeconds")
+    if order.max_price == 0:
+        raise of_order(Refusal.PriceOutOfBounds, "it must be at least 1")
+    known = {row.number for row in load_classes()}
+    if not known.intersection(classes_in(order.classes)):
+        raise of_order(Refusal.ClassNotAccepted, "none of them is in the catalogue")
+
+
+def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
+    refusal = refusal_of_offer(order, facts.offer, facts.block.timestamp)
+    is_busy = refusal is Refusal.NotEnoughGpus and facts.offer is not None and order.gpus <= facts.offer.gpus
+    return None if is_busy else refusal
+
+
+def read_order_spec(order: Order, blobs: FolderBlobs) -> tuple[JobSpec, bytes]:
+    """The spec that the order names by hash, valid and with every input at hand. Raises MissingBlob, InvalidField."""
+    content = _spec_content(sha256_in(order.spec), blobs)
+    spec = read_spec(content)
+    if spec.resources.gpus != order.gpus:
+        raise InvalidField("spec.resources.gpus", f"must equal order.gpus, which is {order.gpus}")
+    for n, item in enumerate(spec.inputs):
+        size = blobs.size(item.sha256)
+        if size is None:
+            raise MissingBlob(f"spec.inputs[{n}].sha256", item.sha256)
+        if size != item.bytes:
+            raise InvalidField(f"spec.inputs[{n}].bytes", f"is {item.bytes}; the blob has {size} bytes")
+    return spec, content
+
+
+def _spec_content(name: Sha256, blobs: FolderBlobs) -> bytes:
+    size = blobs.size(name)
+    if size is None:
+        raise MissingBlob("order.spec", name)
+    if size > MAX_SPEC_BYTES:
+        raise InvalidField("order.spec", f"must name at most {MAX_SPEC_BYTES} bytes")
+    return blobs.read(name, MAX_SPEC_BYTES)

@@ -1,0 +1,125 @@
+"""The order desk: takes signed orders as the contract would take them, keeps them, and says where they stand.
+
+Redis may be gone: an order is journalled first, and only then is the scheduler told; telling it may fail.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.market import Market
+from marketplace.chain.signing import order_id, recover
+from marketplace.domain.book import Explanation
+from marketplace.domain.errors import Forbidden, NotFound, StoreUnavailable
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import BlockRef, Order, SignedOrder
+from marketplace.domain.refusals import Refusal
+from marketplace.services.answers import Accepted, OrderStanding
+from marketplace.services.order_checks import OrderFacts, check_order, of_order, read_order_spec
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.rows import JournalOrder
+
+ORDERS_HINT = "orders"
+
+
+class OrderDesk:
+    """Takes, shows and withdraws orders. ``opener`` is the scheduler's address: it would be the one to open them."""
+
+    def __init__(
+        self, chain: Chain, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
+    ) -> None:
+        self._chain, self._market, self._journal = chain, market, journal
+        self._blobs, self._board, self._opener = blobs, board, opener
+        self._log = structlog.get_logger()
+
+    def signed(self, order: Order, signature: str) -> SignedOrder:
+        """The order with its id, once the signature is the client's own. Raises Refused(BadSignature).
+
+        Delegates and EIP-1271 clients can open on the chain what this desk does not take: it asks for a plain signature.
+        """
+        identifier = order_id(order, self._market.domain)
+        if recover(identifier, signature) != order.client:
+            raise of_order(Refusal.BadSignature)
+        return SignedOrder(identifier, order, signature)
+
+    def accept(self, signed: SignedOrder) -> Accepted:
+        """Put a signed order on the book, or find it there. Raises what ``order_checks`` raises; then nothing has changed."""
+        known = self._journal.order(signed.id)
+        if known is None:
+            facts = self._facts(signed.order, signed.id)
+            check_order(signed.order, facts)
+            _, content = read_order_spec(signed.order, self._blobs)
+            is_new = self._journal.add_order(signed, content, facts.block.timestamp)
+            self._tell(signed, is_new)
+            return Accepted(self._standing_now(signed.id), is_new)
+        return Accepted(self._standing_now(signed.id), False)
+
+    def standing(self, identifier: Bytes32) -> OrderStanding:
+        """Where an order stands as of the chain's head, and what the last round said about it. Raises NotFound."""
+        return self._standing_now(identifier, self._explanation(identifier))
+
+    def page_of(self, client: Address, after: int | None, limit: int) -> tuple[list[OrderStanding], int | None]:
+        """A client's orders, newest first, all as of one block; and where to go on."""
+        block = self._chain.head()
+        found = self._journal.orders_of(client, after=after, limit=limit)
+        page = [self._standing(row, block) for row in found]
+        return page, found[-1].sequence if len(found) == limit else None
+
+    def withdraw(self, identifier: Bytes32, sender: Address) -> OrderStanding:
+        """Take an order off the book, for its client. Raises NotFound, Forbidden, and Refused(OrderLive) while it is served."""
+        row = self._row(identifier)
+        if sender != row.signed.order.client:
+            raise Forbidden("only the order's client may withdraw it")
+        block = self._chain.head()
+        if self._market.lease_of(identifier, at=block).status.is_live:
+            raise of_order(Refusal.OrderLive, "terminate it on the chain")
+        if self._journal.withdraw_order(identifier, block.timestamp):
+            self._log.info("order.withdrawn", order=identifier)
+            self._nudge()
+        return self._standing_now(identifier)
+
+    def _facts(self, order: Order, identifier: Bytes32) -> OrderFacts:
+        """Everything the contract would look at, read at one block."""
+        block = self._chain.head()
+        return OrderFacts(
+            block=block,
+            lease=self._market.lease_of(identifier, at=block),
+            offer=self._market.offer_of(order.offer, at=block) if order.offer else None,
+            client_free=self._market.balance_of(order.client, at=block),
+            opener=self._opener,
+        )
+
+    def _row(self, identifier: Bytes32) -> JournalOrder:
+        row = self._journal.order(identifier)
+        if row is None:
+            raise NotFound("order", identifier)
+        return row
+
+    def _standing_now(self, identifier: Bytes32, explanation: Explanation | None = None) -> OrderStanding:
+        return self._standing(self._row(identifier), self._chain.head(), explanation)
+
+    def _standing(self, row: JournalOrder, block: BlockRef, explanation: Explanation | None = None) -> OrderStanding:
+        lease = self._market.lease_of(row.signed.id, at=block)
+        return OrderStanding(row.signed, row.accepted_at, row.withdrawn_at, block, lease, explanation)
+
+    def _explanation(self, identifier: Bytes32) -> Explanation | None:
+        """None when Redis is gone, too: an explanation is a comfort, the order's standing is not in Redis."""
+        try:
+            return self._board.explanation(identifier)
+        except StoreUnavailable:
+            return None
+
+    def _tell(self, signed: SignedOrder, is_new: bool) -> None:
+        if is_new:
+            self._log.info("order.accepted", order=signed.id, client=signed.order.client)
+            self._nudge()
+
+    def _nudge(self) -> None:
+        """Wake the indexer and the scheduler. They look into the journal without it, a little later."""
+        try:
+            self._board.nudge(ORDERS_HINT)
+        except StoreUnavailable:
+            self._log.warning("order.nudge_lost", hint=ORDERS_HINT)

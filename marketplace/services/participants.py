@@ -1,0 +1,31 @@
+"""Who takes part in the market: the accounts that may use more of the gateway than a stranger."""
+
+from __future__ import annotations
+
+from marketplace.chain.market import Market
+from marketplace.domain.errors import Forbidden, StoreUnavailable
+from marketplace.domain.ids import Address
+from marketplace.domain.models import BlockRef
+from marketplace.store.board import Board
+
+
+class Participants:
+    """Tells participants from strangers. An account takes part when it has money in the market, or an offer on it."""
+
+    def __init__(self, market: Market, board: Board) -> None:
+        self._market, self._board = market, board
+
+    def has(self, account: Address, at: BlockRef | None = None) -> bool:
+        """Whether ``account`` takes part. The balance is asked first: it needs no Redis."""
+        return self._market.balance_of(account, at=at) > 0 or self._has_offer(account)
+
+    def require(self, account: Address, at: BlockRef | None = None) -> None:
+        """Raise Forbidden for a stranger."""
+        if not self.has(account, at):
+            raise Forbidden("the account has neither money nor an offer in the market")
+
+    def _has_offer(self, account: Address) -> bool:
+        try:
+            return any(offer.provider == account for offer in self._board.offers())
+        except StoreUnavailable:
+            return False

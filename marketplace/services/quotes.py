@@ -1,0 +1,135 @@
+"""What a job would cost on each offer, and why the others cannot serve it. A hint: the round decides, and then the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from marketplace.domain.book import BookView, RejectionReason
+from marketplace.domain.errors import MissingBlob
+from marketplace.domain.fills import refusal_of_offer
+from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
+from marketplace.domain.models import MarketTerms, Offer, Order
+from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, Machine, read_spec
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.services.answers import OfferRow, QuoteRow
+from marketplace.services.offers import OfferDesk
+from marketplace.store.blobs import FolderBlobs
+
+SILENT_AFTER_SECONDS = 60
+"""A provider without a sign of life for so long (block time) is quoted as silent; the scheduler has its own patience."""
+
+_ANY_PRICE = PricePerGpuHour(2**80 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: an order, or the part of one that is known before it is signed, and what its spec demands."""
+
+    order: Order
+    is_draft: bool
+    """A draft takes every arbiter, and guarantees as many seconds as the offer asks for."""
+    spec: JobSpec | None = None
+
+
+def draft(classes: int, gpus: int, max_seconds: int, max_price: int | None) -> Order:
+    """An order to ask prices for: never to be signed."""
+    return Order(
+        client=ZERO_ADDRESS, classes=classes, offer=OfferId(0), gpus=GpuCount(gpus), max_seconds=Seconds(max_seconds),
+        min_seconds=Seconds(0), max_price=_ANY_PRICE if max_price is None else PricePerGpuHour(max_price),
+        min_bond_bps=Bps(0), starts_at=UnixTime(0), expires_at=UnixTime(2**40 - 1), tip=TokenUnits(0), opener=ZERO_ADDRESS,
+        acceptor=ZERO_ADDRESS, arbiter=ZERO_ADDRESS, spec=ZERO_BYTES32, salt=0,
+    )  # fmt: skip
+
+
+class QuoteDesk:
+    """Answers with one row per offer of an acceptable class: those that can serve first, cheapest first."""
+
+    def __init__(self, offers: OfferDesk, blobs: FolderBlobs, terms: MarketTerms) -> None:
+        self._offers, self._blobs, self._terms = offers, blobs, terms
+
+    def spec_named(self, name: Sha256, field: str) -> JobSpec:
+        """An uploaded spec. Raises MissingBlob, InvalidField."""
+        if not self._blobs.has(name):
+            raise MissingBlob(field, name)
+        return read_spec(self._blobs.read(name, MAX_SPEC_BYTES))
+
+    def quotes(self, request: Request) -> tuple[BookView, tuple[QuoteRow, ...]]:
+        """Quotes as of the projection's block. Offers of other classes, and dead ones, are not mentioned."""
+        view = self._offers.view()
+        rows = [
+            self._quote(request, self._offers.row(offer, view), view)
+            for offer in view.offers
+            if request.order.accepts(offer.gpu_class) and offer.is_alive(view.block.timestamp)
+        ]
+        return view, tuple(sorted(rows, key=lambda row: (bool(row.reason), row.row.offer.price, row.row.offer.id)))
+
+    def _quote(self, request: Request, row: OfferRow, view: BookView) -> QuoteRow:
+        offer = row.offer
+        order = _fitted(request.order, offer) if request.is_draft else request.order
+        locked = lock_of(order, offer.price)
+        bond = bond_of(locked, offer.bond_bps, self._terms.bond_floor)
+        refusal = refusal_of_offer(order, offer, view.block.timestamp)
+        if refusal is not None:
+            return QuoteRow(row, locked, bond, refusal.name, refusal.sentence)
+        reason, detail = _rejection(request.spec, row, view)
+        if not reason and view.accounts.get(offer.provider, 0) < bond:
+            return QuoteRow(row, locked, bond, RejectionReason.PROVIDER_BALANCE_TOO_LOW, f"the bond would be {bond}")
+        return QuoteRow(row, locked, bond, reason, detail)
+
+
+def _fitted(order: Order, offer: Offer) -> Order:
+    return replace(order, arbiter=offer.arbiter, min_seconds=offer.min_seconds)
+
+
+def _rejection(spec: JobSpec | None, row: OfferRow, view: BookView) -> tuple[str, str]:
+    """The scheduler's likely reason against this offer, and a sentence; empty where there is none."""
+    last = row.last_heartbeat
+    if last is None or view.block.timestamp - last > SILENT_AFTER_SECONDS:
+        return RejectionReason.PROVIDER_SILENT, "the provider has not given a sign of life lately"
+    if spec is None:
+        return "", ""
+    for reason, sentence, holds in _DEMANDS:
+        if not holds(spec, row):
+            return reason, sentence
+    return "", ""
+
+
+def _of_machine(measure: Callable[[Machine], int], wanted: Callable[[JobSpec], int]) -> Callable[[JobSpec, OfferRow], bool]:
+    return lambda spec, row: row.machine is None or measure(row.machine) >= wanted(spec)
+
+
+def _is_wanted(spec: JobSpec, row: OfferRow) -> bool:
+    wanted = spec.constraints
+    is_named = not wanted.providers or row.offer.provider in wanted.providers
+    return is_named and row.offer.provider not in wanted.exclude_providers
+
+
+def _is_in_region(spec: JobSpec, row: OfferRow) -> bool:
+    regions = spec.constraints.regions
+    return not regions or (row.machine is not None and row.machine.region in regions)
+
+
+def _has_vram(spec: JobSpec, row: OfferRow) -> bool:
+    promised = row.gpu_class.vram_mib if row.gpu_class else 0
+    return (row.machine.vram_mib if row.machine else promised) >= spec.resources.vram_mib
+
+
+_DEMANDS: tuple[tuple[RejectionReason, str, Callable[[JobSpec, OfferRow], bool]], ...] = (
+    (RejectionReason.PROVIDER_EXCLUDED, "the spec's constraints leave this provider out", _is_wanted),
+    (RejectionReason.WRONG_REGION, "the machine is not in one of the spec's regions", _is_in_region),
+    (RejectionReason.NOT_ENOUGH_VRAM, "the GPU has less memory than the spec asks for", _has_vram),
+    (
+        RejectionReason.NOT_ENOUGH_CPUS, "the machine has fewer CPUs than the spec asks for",
+        _of_machine(lambda machine: machine.cpus, lambda spec: spec.resources.cpus),
+    ),
+    (
+        RejectionReason.NOT_ENOUGH_MEMORY, "the machine has less memory than the spec asks for",
+        _of_machine(lambda machine: machine.memory_mib, lambda spec: spec.resources.memory_mib),
+    ),
+    (
+        RejectionReason.NOT_ENOUGH_DISK, "the machine has less disk than the spec asks for",
+        _of_machine(lambda machine: machine.disk_mib, lambda spec: spec.resources.disk_mib),
+    ),
+)  # fmt: skip

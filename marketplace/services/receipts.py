@@ -1,0 +1,150 @@
+"""The receipt desk: each side leaves its signed receipt for the other. A receipt is in the journal before it is acknowledged.
+
+What a receipt must say is read from the chain's own word of the lease, never from who posts it: a receipt of another serving,
+lease, market or chain is refused here for the reason for which the contract would refuse it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.market import Market
+from marketplace.chain.signing import receipt_id, recover
+from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
+from marketplace.domain.ids import Address, Bytes32, sha256_in, sha256_of
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import read_result
+from marketplace.services.answers import ReceiptRow
+from marketplace.services.leases import MAX_RESULT_BYTES
+from marketplace.services.servings import Serving, Servings
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.rows import JournalReceipt, Role
+
+
+@dataclass(frozen=True, slots=True)
+class PostedReceipt:
+    """What one side hands in. ``result`` is the canonical result document, where it brings one."""
+
+    receipt: Receipt
+    role: Role
+    signature: str
+    result: bytes | None
+
+
+class ReceiptDesk:
+    """Takes and shows receipts."""
+
+    def __init__(
+        self, chain: Chain, market: Market, journal: OperatorJournal, blobs: FolderBlobs, servings: Servings
+    ) -> None:
+        self._chain, self._market, self._journal = chain, market, journal
+        self._blobs, self._servings = blobs, servings
+        self._log = structlog.get_logger()
+
+    def post(self, sender: Address, lease: Bytes32, posted: PostedReceipt) -> tuple[ReceiptRow, bool]:
+        """Keep one side's receipt; whether it is new.
+
+        Raises NotFound, Forbidden, InvalidField, HashMismatch, Refused (NotLive, SecondsOutOfBounds, Bad…Signature).
+        """
+        serving = self._servings.now(lease)
+        _check_sender(sender, posted.role, serving)
+        _check_serving(posted.receipt, lease, serving)
+        self._check_signature(posted, serving)
+        kept = self._twin(posted)
+        if kept is not None:
+            return _row(kept), False
+        self._keep_result(posted)
+        at = serving.block.timestamp
+        is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at)
+        self._log.info("receipt.posted", lease=lease, role=posted.role, used_seconds=posted.receipt.used_seconds)
+        return ReceiptRow(posted.role, posted.receipt, posted.signature, at), is_new
+
+    def receipts(self, lease: Bytes32) -> tuple[BlockRef, tuple[ReceiptRow, ...]]:
+        """Both sides' receipts of the serving that the chain knows now, or knew last; oldest first."""
+        block = self._chain.head()
+        word = self._market.lease_of(lease, at=block)
+        if word.status is LeaseStatus.NONE:
+            return block, ()
+        return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
+
+    def _check_signature(self, posted: PostedReceipt, serving: Serving) -> None:
+        signer = recover(receipt_id(posted.receipt, self._market.domain), posted.signature)
+        if posted.role == "provider" and signer != serving.provider:
+            raise Refused(Refusal.BadProviderSignature, "signature")
+        if posted.role == "client" and (signer is None or not serving.order.is_client_side(signer)):
+            raise Refused(Refusal.BadClientSignature, "signature")
+
+    def _twin(self, posted: PostedReceipt) -> JournalReceipt | None:
+        """The same receipt of the same side, if it is here. Raises InvalidField where it said something else about the same seconds.
+
+        A signature of the same receipt may differ; the first one is as good.
+        """
+        for row in self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at):
+            if row.role != posted.role or _subject(row.receipt) != _subject(posted.receipt):
+                continue
+            if row.receipt != posted.receipt:
+                rule = "differs from the receipt that this side has signed for the same seconds of this serving"
+                raise InvalidField("receipt.result", rule)
+            return row
+        return None
+
+    def _keep_result(self, posted: PostedReceipt) -> None:
+        """Store the result document under the hash that the receipt carries; a provider's last receipt must bring it."""
+        expected = sha256_in(posted.receipt.result)
+        if posted.result is None:
+            if posted.role == "provider" and posted.receipt.last and not self._blobs.has(expected):
+                raise InvalidField("resultDocument", "is missing: a provider's last receipt brings its result")
+            return
+        if len(posted.result) > MAX_RESULT_BYTES:
+            raise InvalidField("resultDocument", f"must be at most {MAX_RESULT_BYTES} bytes")
+        read_result(posted.result)
+        actual = sha256_of(posted.result)
+        if actual != expected:
+            raise HashMismatch("resultDocument", expected, actual)
+        self._blobs.put(posted.result, expected, MAX_RESULT_BYTES)
+
+
+def _check_sender(sender: Address, role: Role, serving: Serving) -> None:
+    if role == "provider" and sender != serving.provider:
+        raise Forbidden("only the lease's provider may post the provider's receipt")
+    if role == "client" and not serving.order.is_client_side(sender):
+        raise Forbidden("only the order's client or acceptor may post the client's receipt")
+
+
+def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving) -> None:
+    """The receipt is of this serving, and may be settled now or later.
+
+    Whether ``elapsed`` covers usedSeconds is left to the contract: our node may be a block behind the provider's.
+    """
+    word = serving.lease
+    if not word.status.is_live:
+        raise Refused(Refusal.NotLive, "receipt.lease")
+    for field, said, known in (
+        ("receipt.lease", receipt.lease, lease),
+        ("receipt.offer", receipt.offer, word.offer),
+        ("receipt.openedAt", receipt.opened_at, word.opened_at),
+    ):
+        if said != known:
+            raise InvalidField(field, f"must be {known}: that is the serving that the chain knows")
+    _check_seconds(receipt, word, serving.order)
+
+
+def _check_seconds(receipt: Receipt, word: Lease, order: Order) -> None:
+    used = receipt.used_seconds
+    if not word.paid_seconds <= used <= order.max_seconds or (not receipt.last and used == word.paid_seconds):
+        detail = f"{word.paid_seconds} are paid, {order.max_seconds} is the most"
+        raise Refused(Refusal.SecondsOutOfBounds, "receipt.usedSeconds", detail)
+
+
+def _subject(receipt: Receipt) -> tuple[object, ...]:
+    """What a side signs one receipt about; it cannot take that back by signing another."""
+    return receipt.used_seconds, receipt.last
+
+
+def _row(row: JournalReceipt) -> ReceiptRow:
+    return ReceiptRow(row.role, row.receipt, row.signature, row.at)
