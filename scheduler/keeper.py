@@ -1,0 +1,96 @@
+"""The keeper: posts ``finalize`` and ``expire`` when they fall due, so that nobody's money waits for somebody to remember it.
+
+Anyone may post them (P-10), so losing the race to another is success. Nothing here decides who gets what; the contract does.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from marketplace.chain import verbs
+from marketplace.chain.market import Market
+from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain.book import BookView
+from marketplace.domain.errors import TransactionReverted
+from marketplace.domain.events import LeaseExpired, LeaseFinalized, SettlementRefused
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, MarketTerms, Order
+from marketplace.domain.pricing import can_expire, can_finalize
+from marketplace.domain.units import UnixTime
+
+MAX_FINALIZED = 50
+"""Claims paid in one transaction."""
+MAX_EXPIRED = 10
+"""Leases expired in one step, a transaction each: new orders should not wait long behind them."""
+
+_log = structlog.get_logger()
+
+
+def finalizable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseRecord]:
+    """Claimed leases whose challenge window is over at ``at``, the longest waiting first."""
+    due = [record for record in view.leases.values() if record.order and can_finalize(record.lease, at, terms)]
+    return sorted(due, key=lambda record: (record.lease.changed_at, record.id))
+
+
+def expirable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseRecord]:
+    """Open leases whose deadline has passed at ``at``, the oldest first."""
+    due = [
+        record for record in view.leases.values() if record.order and can_expire(record.order, record.lease, at, terms)
+    ]
+    return sorted(due, key=lambda record: (record.lease.opened_at, record.id))
+
+
+class Keeper:
+    """Tries each due lease once per view that shows it due."""
+
+    def __init__(self, market: Market, sender: Sender, *, wait_seconds: int) -> None:
+        self._market, self._sender, self._wait_seconds = market, sender, wait_seconds
+        self._tried: dict[Bytes32, int] = {}
+
+    def step(self, view: BookView, head: BlockRef) -> int:
+        """Post what is due at the head's time; how many leases were closed. Raises retryable errors, losing nothing."""
+        self._tried = {one: number for one, number in self._tried.items() if number > view.block.number}
+        terms = self._market.terms()
+        claims = self._untried(finalizable(view, head.timestamp, terms))[:MAX_FINALIZED]
+        overdue = self._untried(expirable(view, head.timestamp, terms))[:MAX_EXPIRED]
+        return self._finalize(claims, head) + sum(self._expire(record, head) for record in overdue)
+
+    def _untried(self, due: list[LeaseRecord]) -> list[LeaseRecord]:
+        return [record for record in due if record.id not in self._tried]
+
+    def _finalize(self, due: list[LeaseRecord], head: BlockRef) -> int:
+        """One batch; what somebody else finalized first is refused singly."""
+        if not due:
+            return 0
+        mined = self._send(verbs.finalize(self._market.address, [_order(record) for record in due]), due, head)
+        closed = [event for event in mined.events if isinstance(event, LeaseFinalized)] if mined else []
+        for event in closed:
+            _log.info("lease.finalized", lease=event.lease, paid=event.paid, by="keeper")
+        for refused in (event for event in (mined.events if mined else ()) if isinstance(event, SettlementRefused)):
+            _log.info("lease.finalize_refused", lease=refused.lease, reason=refused.reason.name)
+        return len(closed)
+
+    def _expire(self, record: LeaseRecord, head: BlockRef) -> int:
+        mined = self._send(verbs.expire(self._market.address, _order(record)), [record], head)
+        closed = [event for event in mined.events if isinstance(event, LeaseExpired)] if mined else []
+        for event in closed:
+            _log.info("lease.expired", lease=event.lease, compensation=event.compensation, provider=record.provider)
+        return len(closed)
+
+    def _send(self, call: verbs.Call, records: list[LeaseRecord], head: BlockRef) -> Mined | None:
+        """Send it; None where the contract says that there is nothing to do, because somebody else was first."""
+        try:
+            mined = self._sender.send(call, wait_seconds=self._wait_seconds)
+            number = mined.block.number
+        except TransactionReverted as exc:
+            _log.info("keeper.not_needed", verb=call.verb, leases=[record.id for record in records], reason=str(exc))
+            mined, number = None, head.number + 1
+        self._tried |= {record.id: number for record in records}
+        return mined
+
+
+def _order(record: LeaseRecord) -> Order:
+    """The order of a lease that is live; live leases have one."""
+    assert record.order is not None
+    return record.order

@@ -1,0 +1,72 @@
+"""What this scheduler has seen happen and the projection does not show, or not yet. Lost at a restart, which is harmless.
+
+Without it a round would propose again what was opened a second ago: the contract would refuse each such fill (OrderLive), and only
+gas would be wasted. With it that happens after a crash only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from marketplace.domain.book import BookView, RefusedFill
+from marketplace.domain.events import FillRefused
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import Fill
+from marketplace.domain.units import UnixTime
+from scheduler.engine.policy import Policy
+from scheduler.engine.snapshot import is_declined
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    fill: Fill
+    block_number: int
+
+
+class Memory:
+    """Fills that we opened, refusals that we met, declines that we saw. Facts in, facts out; it decides nothing."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._opened: dict[Bytes32, _Opened] = {}
+        self._refused: dict[Bytes32, tuple[RefusedFill, ...]] = {}
+        self._declined: dict[Bytes32, dict[Address, UnixTime]] = {}
+
+    @property
+    def posted(self) -> tuple[Fill, ...]:
+        """Fills of ours in blocks that the projection has not reached."""
+        return tuple(opened.fill for opened in self._opened.values())
+
+    @property
+    def declined(self) -> dict[Bytes32, dict[Address, UnixTime]]:
+        """Who declined an order of the book, and when it had been opened there."""
+        return {order: dict(providers) for order, providers in self._declined.items()}
+
+    def note_opened(self, fill: Fill, block_number: int) -> None:
+        self._opened[fill.signed.id] = _Opened(fill, block_number)
+
+    def note_refused(self, event: FillRefused) -> None:
+        """One of our own fills was refused. (A stranger's refusals say nothing about ours: P-25.)"""
+        row = RefusedFill(event.offer, event.reason, event.ref.block.number)
+        others = (old for old in self._refused.get(event.order, ()) if old.offer != event.offer)
+        self._refused[event.order] = (*others, row)
+
+    def learn(self, view: BookView) -> None:
+        """Take in what the projection shows now, and forget what it shows by itself or nobody asks for any more."""
+        ids = {order.id for order in view.orders}
+        self._opened = {one: row for one, row in self._opened.items() if row.block_number > view.block.number}
+        oldest = view.block.number - self._policy.refusal_cooldown_blocks
+        recent = {one: tuple(row for row in rows if row.block_number > oldest) for one, rows in self._refused.items()}
+        self._refused = {one: rows for one, rows in recent.items() if rows}
+        self._declined = {one: providers for one, providers in self._declined.items() if one in ids}
+        for record in view.leases.values():
+            if record.id in ids and is_declined(record):
+                self._declined.setdefault(record.id, {})[record.provider] = record.lease.opened_at
+
+    def over(self, view: BookView) -> BookView:
+        """The view with our own refusals laid over it."""
+        merged = {order: list(rows) for order, rows in view.refused.items()}
+        for order, rows in self._refused.items():
+            known = merged.setdefault(order, [])
+            known.extend(row for row in rows if row not in known)
+        return replace(view, refused={order: tuple(rows) for order, rows in merged.items()})

@@ -1,0 +1,182 @@
+"""The scheduler's hands: take a snapshot, let the engine decide, write the round down, post it, learn from what is refused.
+
+A round is written down before it is posted, so that every hash on the chain can be looked up (P-22). Nothing that is kept here
+must survive: after a crash the projection shows what was opened, and the contract refuses what would be opened twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from marketplace.chain import verbs
+from marketplace.chain.market import Market
+from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain.book import BookView, Explanation, RejectionReason
+from marketplace.domain.errors import TransactionReverted
+from marketplace.domain.events import FillRefused, LeaseOpened
+from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
+from marketplace.domain.wake import NextWake
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+from scheduler.engine.clear import GREEDY, Clearing, clear
+from scheduler.engine.plan import Plan
+from scheduler.engine.policy import Policy
+from scheduler.engine.snapshot import Snapshot
+from scheduler.keeper import Keeper
+from scheduler.memory import Memory
+
+IDLE_SECONDS = 1.0
+"""When nothing wakes the daemon (hint ``chain`` of the board), it looks at the market so often."""
+WAIT_SECONDS = 20
+"""How long one step waits for its transaction. If it is not mined by then, the next step waits on for the same one."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    """A batch on its way to the chain."""
+
+    call: verbs.Call
+    plan: Plan
+
+
+class SchedulerService:
+    """One scheduler. ``step`` is run by one thread; a second scheduler elsewhere costs gas and nothing else."""
+
+    def __init__(
+        self,
+        board: Board,
+        journal: OperatorJournal,
+        market: Market,
+        sender: Sender,
+        blobs: FolderBlobs,
+        policy: Policy | None = None,
+        *,
+        classes: Sequence[GpuClass] = (),
+        clearing: Clearing = GREEDY,
+    ) -> None:
+        """``classes``: the catalogue's rows, for offers whose machine nobody described. The sender's address is the opener."""
+        self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
+        self._policy, self._classes, self._clearing = policy or Policy(), tuple(classes), clearing
+        self._memory = Memory(self._policy)
+        self._keeper = Keeper(market, sender, wait_seconds=WAIT_SECONDS)
+        self._max_fills = self._policy.max_fills
+        self._unresolved: _Posting | None = None
+        self._cleared: object = None
+        self._hold_until_block = 0
+        self._is_recovered = False
+
+    def step(self) -> NextWake:
+        """One look at the market: at most one round, then what fell due.
+
+        Raises ChainUnavailable, TransactionNotMined, StoreUnavailable (retryable: run it again) and TransactionReverted where a whole
+        batch was; the next round is smaller then.
+        """
+        self._recover()
+        view = self._board.view()
+        if view is None:
+            return NextWake(IDLE_SECONDS)
+        head = self._market.chain.head()
+        try:
+            is_full = self._round(view, head)
+        finally:
+            # Also when no round can be posted: this is other people's money.
+            self._keeper.step(view, head)
+        return NextWake.at_once() if is_full else NextWake(IDLE_SECONDS)
+
+    def _recover(self) -> None:
+        """Once: bring home what a former process had written down and perhaps not sent, and remember what it opened."""
+        if self._is_recovered:
+            return
+        for mined in self._sender.recover(wait_seconds=WAIT_SECONDS):
+            for event in mined.events:
+                if isinstance(event, LeaseOpened):
+                    signed = SignedOrder(event.lease, event.order, "0x")
+                    self._memory.note_opened(Fill(signed, event.offer, event.price), mined.block.number)
+        self._is_recovered = True
+
+    # One round
+
+    def _round(self, view: BookView, head: BlockRef) -> bool:
+        """Clear and post, unless nothing has changed since the last time; whether there is more to post at once."""
+        if self._unresolved:
+            self._post(self._unresolved)
+        self._memory.learn(view)
+        standing = _standing(view, head)
+        if standing == self._cleared or view.block.number < self._hold_until_block:
+            return False
+        snapshot = self._snapshot(view, head)
+        plan = clear(snapshot, self._clearing)
+        self._board.explain(why for why in plan.rejections if RejectionReason.ORDER_LIVE not in why.reasons)
+        if plan.fills:
+            self._write_down(snapshot, plan)
+            self._post(_Posting(verbs.open_fills(self._market.address, plan.fills, plan.round), plan))
+        is_full = len(plan.fills) >= self._max_fills
+        self._cleared = None if is_full else standing
+        return is_full
+
+    def _snapshot(self, view: BookView, head: BlockRef) -> Snapshot:
+        return Snapshot(
+            view=self._memory.over(view),
+            opener=self._sender.address,
+            terms=self._market.terms(),
+            policy=replace(self._policy, max_fills=self._max_fills),
+            classes=self._classes,
+            head=head,
+            posted=self._memory.posted,
+            declined=self._memory.declined,
+        )
+
+    def _write_down(self, snapshot: Snapshot, plan: Plan) -> None:
+        """Durable before the first byte is sent: the plan in the journal, and what it was made from, by hash, in the blobs."""
+        rows = snapshot.canonical()
+        self._blobs.put(rows, plan.snapshot, len(rows))
+        self._journal.add_round(plan.round, plan.canonical(), plan.block.number)
+
+    def _post(self, posting: _Posting) -> None:
+        """Send the batch, or wait on for it: the sender never signs a call twice that may still be mined."""
+        self._unresolved = posting
+        try:
+            mined = self._sender.send(posting.call, wait_seconds=WAIT_SECONDS)
+        except TransactionReverted:
+            # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas.
+            self._unresolved, self._max_fills = None, max(1, len(posting.plan.fills) // 2)
+            raise
+        self._unresolved, self._max_fills = None, self._policy.max_fills
+        self._learn(posting.plan, mined)
+
+    def _learn(self, plan: Plan, mined: Mined) -> None:
+        """Remember first what became of the fills, then tell: the board may be gone, the memory is what keeps us from repeating."""
+        opened = {event.lease for event in mined.events if isinstance(event, LeaseOpened)}
+        refused = {event.order: event for event in mined.events if isinstance(event, FillRefused)}
+        for fill in plan.fills:
+            if fill.signed.id in opened:
+                self._memory.note_opened(fill, mined.block.number)
+        for event in refused.values():
+            self._memory.note_refused(event)
+            _log.warning("fill.refused", order=event.order, offer=event.offer, reason=event.reason.name)
+        if refused:
+            # The view is behind what the contract sees. Planning on from it would only collect more refusals.
+            self._hold_until_block = mined.block.number
+        _log.info(
+            "round.posted", round=plan.round, block=mined.block.number, opened=len(opened), refused=len(refused),
+            waiting=len(plan.rejections), gas_used=mined.gas_used,
+        )  # fmt: skip
+        told = [item.why for item in plan.placements if item.fill.signed.id in opened]
+        self._board.explain([*told, *(_refused(event) for event in refused.values())])
+
+
+def _standing(view: BookView, head: BlockRef) -> object:
+    """What a round depends on. Balances, offers and leases change with the block only."""
+    ids = frozenset(order.id for order in view.orders)
+    return view.block, head, ids, frozenset(view.machines), frozenset(view.heartbeats)
+
+
+def _refused(event: FillRefused) -> Explanation:
+    words = f"the contract refused it on offer {event.offer}: {event.reason.sentence}"
+    return Explanation(event.order, event.ref.block, None, {RejectionReason.of(event.reason): 1}, words)
