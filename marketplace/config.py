@@ -71,7 +71,9 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
     if not confirmations.isdecimal() or int(confirmations) < 1:
         problems.append(f"BOURSE_CONFIRMATIONS must be a whole number from 1, not {confirmations!r}")
     rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
-    problems += [f"BOURSE_RPC_URLS: {url} is not http(s)" for url in rpc_urls if not url.startswith(("http://", "https://"))]
+    problems += [
+        f"BOURSE_RPC_URLS: {url} is not http(s)" for url in rpc_urls if not url.startswith(("http://", "https://"))
+    ]
     gateway_url = text("GATEWAY_URL").rstrip("/")
     if gateway_url and not gateway_url.startswith(("http://", "https://")):
         problems.append(f"BOURSE_GATEWAY_URL: {gateway_url} is not http(s)")

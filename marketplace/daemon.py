@@ -44,7 +44,9 @@ def run_forever(step: Step, name: str, stop: Stop, *, wait: Callable[[float], ob
         except MarketplaceError as error:
             failures += 1
             wake = NextWake(_backoff(failures))
-            log.warning(f"{name}.step_failed", reason=error.reason, error=str(error), again_in_seconds=wake.within_seconds)
+            log.warning(
+                f"{name}.step_failed", reason=error.reason, error=str(error), again_in_seconds=wake.within_seconds
+            )
         except Exception:
             failures, unexpected = failures + 1, unexpected + 1
             wake = NextWake(_backoff(failures))
