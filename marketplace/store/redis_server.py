@@ -72,7 +72,7 @@ def start_redis(folder: Path, port: int | None = None) -> RedisHandle:
     with (folder / "redis.log").open("ab") as log:
         process = subprocess.Popen(
             [redis_program(), *_options(folder, path, port)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent(os.getpid()),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent(os.getpid()),
         )  # fmt: skip
     handle = RedisHandle(f"redis://127.0.0.1:{port}/0" if port else f"unix://{path}?db=0", folder, process)
     _wait_until_ready(handle, path, port)

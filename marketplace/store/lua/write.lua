@@ -13,6 +13,9 @@ for _, row in ipairs(step.put) do
 end
 for _, row in ipairs(step.drop) do
   redis.call('HDEL', row[1], row[2])
+  if row[1] == book then
+    redis.call('ZREM', book_expiry, row[2])
+  end
 end
 for _, row in ipairs(step.rank) do
   redis.call('ZADD', row[1], row[3], row[2])

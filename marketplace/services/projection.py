@@ -1,0 +1,235 @@
+"""The indexer: follows the chain and the journal, and keeps the projection on the board equal to the fold over both.
+
+It remembers nothing between two steps that it could not read again. Each step reads where the projection stands, takes in what is
+new, and writes the difference behind a fence; whatever goes wrong on the way, the next step begins from what is really there.
+The book is a function of the chain's and the journal's state alone, so a rebuilt projection has the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import structlog
+
+from marketplace.chain.events import MAX_BLOCKS, EventFollower, EventPage
+from marketplace.domain.book import BookOrder, RefusedFill
+from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound
+from marketplace.domain.events import Event, FillRefused, OfferListed
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.ledger import LeaseRecord, Rows
+from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
+from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_spec
+from marketplace.domain.units import UnixTime
+from marketplace.domain.wake import NextWake
+from marketplace.services.fold import Fold
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.board_projection import Head, Step
+from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.rows import JournalOrder
+
+CHAIN_HINT = "chain"
+"""Nudged when the projection has moved: schedulers wait for it."""
+
+IDLE_SECONDS = 0.25
+"""How long a new block waits to be noticed, where nobody pushes."""
+
+ORDERS_AT_ONCE = 500
+
+EXPIRED_KEPT_SECONDS = 30
+"""An expired order stays on the book for a round or two, so that its explanation says that it expired."""
+
+REFUSED_KEPT_BLOCKS = 100
+"""Refused pairs are forgotten after so many blocks; how long they are avoided within that is the scheduler's policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What has happened since the projection's cursor."""
+
+    events: tuple[Event, ...]
+    cursor: BlockRef
+    orders: tuple[JournalOrder, ...]
+    machines: dict[Sha256, Machine]
+    has_block: bool
+    is_level: bool
+    """Whether this is all there is, up to the newest confirmed block and the newest order."""
+
+    def is_ready(self, head: Head) -> bool:
+        """A projection is shown once it has been level, and from then on."""
+        return head.is_ready or self.is_level
+
+    def changes(self, head: Head) -> bool:
+        return bool(self.has_block or self.orders or self.machines or self.is_ready(head) != head.is_ready)
+
+
+class Projector:
+    """One indexer of one market. Two at once are harmless: one of them is told that the other was faster."""
+
+    def __init__(
+        self,
+        follower: EventFollower,
+        journal: OperatorJournal,
+        blobs: FolderBlobs,
+        board: Board,
+        terms: MarketTerms,
+        *,
+        opener: Address | None = None,
+        limit_blocks: int = MAX_BLOCKS,
+    ) -> None:
+        """``opener``: whose refused fills are kept for the scheduler (nobody acts on a stranger's, P-25)."""
+        self._follower, self._journal, self._blobs = follower, journal, blobs
+        self._board, self._terms, self._opener, self._limit_blocks = board, terms, opener, limit_blocks
+        self._table = board.projection
+        self._wanted: set[Sha256] = set()
+        """Machine descriptions that were not among the blobs when last looked for."""
+        self._last_fence = ""
+        self._log = structlog.get_logger()
+
+    def step(self) -> NextWake:
+        """Take in what is new, up to a page of blocks and of orders; at once again while there may be more.
+
+        Raises ChainUnavailable, StoreUnavailable: nothing is half written then.
+        """
+        try:
+            return self._step()
+        except Conflict:
+            self._log.info("projection.outrun")
+            return NextWake(IDLE_SECONDS)
+
+    def digest(self) -> str:
+        """sha256 over the whole projection."""
+        return self._table.digest()
+
+    def _step(self) -> NextWake:
+        head = self._standing()
+        page, start = self._page(head)
+        if head.cursor and self._follower.chain.block(head.cursor.number).hash != head.cursor.hash:
+            # Asked after the page was read: had the chain changed before, the page would not follow on our cursor.
+            self._begin(head, "its block has left the chain")
+            return NextWake.at_once()
+        news = self._news(head, page, start)
+        if news is None or not news.changes(head):
+            return NextWake(IDLE_SECONDS)
+        step = self._fold(head, news)
+        self._last_fence = self._table.write(step, head).fence
+        self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
+        self._wanted -= step.machines.keys()
+        self._board.nudge(CHAIN_HINT)
+        if step.is_ready and not head.is_ready:
+            self._log.info("projection.ready", block=step.cursor.number)
+        return NextWake(IDLE_SECONDS) if news.is_level else NextWake.at_once()
+
+    # Load
+
+    @cached_property
+    def _market(self) -> str:
+        """Names the market for good: another chain may have the same contract at the same address, but not the same block."""
+        deployed_at = self._terms.deployed_at_block
+        return f"{self._terms.chain_id}:{self._terms.market}:{self._follower.chain.block(deployed_at).hash}"
+
+    def _standing(self) -> Head:
+        """Where the projection stands; begun anew where it is gone or another market's."""
+        head = self._table.head()
+        if head is None:
+            return self._begin(head, "there is none")
+        if head.market != self._market:
+            return self._begin(head, "it is another market's")
+        if head.fence != self._last_fence:
+            # Somebody else wrote, or we have just started: what we remember may be out of date.
+            self._wanted, self._last_fence = set(self._table.machines_missing()), head.fence
+        return head
+
+    def _begin(self, head: Head | None, reason: str) -> Head:
+        self._log.warning("projection.rebuilding", reason=reason)
+        begun = self._table.begin(self._market, head)
+        self._wanted, self._last_fence = set(), begun.fence
+        return begun
+
+    def _page(self, head: Head) -> tuple[EventPage, int]:
+        start = head.cursor.number + 1 if head.cursor else self._terms.deployed_at_block
+        return self._follower.read(start, limit_blocks=self._limit_blocks), start
+
+    def _news(self, head: Head, page: EventPage, start: int) -> _News | None:
+        """What is new; None before the market's first block is confirmed.
+
+        While rebuilding, the chain comes first and the journal last: an order is not worth looking at before it is known
+        whether it was served long ago.
+        """
+        cursor = page.upto or head.cursor
+        if cursor is None:
+            return None
+        is_level = page.upto is None or page.upto.number - start + 1 < self._limit_blocks
+        orders = self._journal.orders_since(head.changed, ORDERS_AT_ONCE) if is_level or head.is_ready else []
+        is_level = is_level and len(orders) < ORDERS_AT_ONCE
+        machines = self._machines(page.events)
+        return _News(page.events, cursor, tuple(orders), machines, page.upto is not None, is_level)
+
+    def _machines(self, events: Iterable[Event]) -> dict[Sha256, Machine]:
+        """The descriptions that offers name and that have been uploaded by now."""
+        listed = {sha256_in(event.offer.spec) for event in events if isinstance(event, OfferListed)}
+        found = {}
+        for name in sorted(self._wanted | listed):
+            try:
+                found[name] = read_machine(self._blobs.read(name, MAX_SPEC_BYTES))
+            except NotFound:
+                continue  # not uploaded yet: looked for again in the next step
+            except (InvalidField, HashMismatch) as error:
+                self._wanted.discard(name)
+                self._log.warning("machine.unreadable", machine=name, reason=str(error))
+        return found
+
+    # Decide
+
+    def _fold(self, head: Head, news: _News) -> Step:
+        fold = Fold(self._table, self._terms.bond_floor)
+        for event in news.events:
+            fold.take(event)
+        rows = fold.changed
+        booked, unbooked = self._book(fold, rows, news)
+        return Step(
+            cursor=news.cursor, changed=news.orders[-1].changed if news.orders else head.changed,
+            is_ready=news.is_ready(head), rows=rows, booked=booked, unbooked=unbooked, machines=news.machines,
+            refused=self._refused(news.events), events=news.events, expired_before=_expired_before(news.cursor),
+            refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS,
+        )  # fmt: skip
+
+    def _book(self, fold: Fold, rows: Rows, news: _News) -> tuple[dict[Bytes32, BookOrder], frozenset[Bytes32]]:
+        """Which orders enter the book and which leave it: those that the journal or the chain has news of.
+
+        An order that was declined unpaid is nobody's again (status None) and returns to the book.
+        """
+        reopened = [id_ for id_, record in rows.leases.items() if record.lease.status is LeaseStatus.NONE]
+        entries = {id_: self._journal.order(id_) for id_ in reopened} | {entry.id: entry for entry in news.orders}
+        booked = {}
+        for id_, entry in entries.items():
+            waiting = entry and self._waiting(entry, fold.lease(id_), news.cursor)
+            if waiting:
+                booked[id_] = waiting
+        return booked, frozenset({*entries, *rows.leases} - booked.keys())
+
+    def _waiting(self, entry: JournalOrder, record: LeaseRecord | None, now: BlockRef) -> BookOrder | None:
+        """The order as it stands on the book, where that is its place: not withdrawn, not live or over, not long expired."""
+        is_free = record is None or (record.lease.status is LeaseStatus.NONE and not record.lease.no_reopen)
+        if entry.withdrawn_at is not None or not is_free or entry.signed.order.expires_at < _expired_before(now):
+            return None
+        try:
+            return BookOrder(entry.signed, read_spec(entry.spec), entry.accepted_at)
+        except InvalidField as error:
+            # The gateway takes no such order; one bad row must not keep all others off the book.
+            self._log.error("order.unreadable", order=entry.id, reason=str(error))
+            return None
+
+    def _refused(self, events: Sequence[Event]) -> dict[Bytes32, tuple[RefusedFill, ...]]:
+        found: dict[Bytes32, tuple[RefusedFill, ...]] = {}
+        for event in events:
+            if isinstance(event, FillRefused) and event.opener == self._opener:
+                fill = RefusedFill(event.offer, event.reason, event.ref.block.number)
+                found[event.order] = (*found.get(event.order, ()), fill)
+        return found
+
+
+def _expired_before(now: BlockRef) -> UnixTime:
+    return UnixTime(now.timestamp - EXPIRED_KEPT_SECONDS)

@@ -1,0 +1,67 @@
+"""Holds the projection against the contract itself, row by row, at the projection's own block.
+
+The projection is the fold of the events; the contract's storage is the truth. They differ only where a node withheld an event or
+one of the two has a bug: in either case nobody should go on trading on the projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from marketplace.chain.market import Market
+from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, LeaseStatus, Offer
+from marketplace.domain.units import TokenUnits
+from marketplace.store.board_projection import ProjectionTable
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One row that is not what the contract says."""
+
+    kind: str
+    id: str
+    projected: object
+    actual: object
+
+
+def reconcile(table: ProjectionTable, market: Market) -> tuple[Difference, ...]:
+    """Every row in which projection and contract differ; empty where the projection has moved on meanwhile (ask again).
+
+    One call to the node per row: for tests and now and then, not for every block. Raises ChainUnavailable, StoreUnavailable.
+    """
+    head = table.head()
+    rows = table.all_rows()
+    if head is None or head.cursor is None or table.head() != head:
+        return ()
+    return (
+        *_accounts(market, rows.accounts, head.cursor),
+        *_offers(market, rows.offers, head.cursor),
+        *_leases(market, rows.leases, head.cursor),
+    )
+
+
+def _accounts(market: Market, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[Difference]:
+    for account, projected in accounts.items():
+        actual = market.balance_of(account, at)
+        if actual != projected:
+            yield Difference("account", account, projected, actual)
+
+
+def _offers(market: Market, offers: Mapping[OfferId, Offer], at: BlockRef) -> Iterator[Difference]:
+    for id_, projected in offers.items():
+        actual = market.offer_of(id_, at)
+        if actual != projected:
+            yield Difference("offer", str(id_), projected, actual)
+
+
+def _leases(market: Market, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef) -> Iterator[Difference]:
+    """A closed lease is compared by its status only: the contract may clear the rest of its word."""
+    for id_, record in leases.items():
+        actual, projected = market.lease_of(id_, at), record.lease
+        if actual.status is not projected.status or (
+            actual != projected and projected.status is not LeaseStatus.CLOSED
+        ):
+            yield Difference("lease", id_, projected, actual)
