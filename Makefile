@@ -12,7 +12,7 @@ setup:  ## make .venv, node_modules and the job runtime (quick when nothing chan
 	@scripts/setup
 
 demo: setup  ## run a whole market on this machine and real jobs on it; KEEP=1 leaves it running
-	@.venv/bin/python scripts/demo.py $(if $(KEEP),--keep)
+	@.venv/bin/python examples/demo.py $(if $(KEEP),--keep)
 
 test: setup  ## run every test: the contracts', then Python's
 	@echo "test: contracts (forge)"

@@ -8,7 +8,7 @@ import json
 import pickle
 from pathlib import Path
 
-import numpy
+import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
@@ -32,7 +32,7 @@ def main() -> None:
     reader.add_argument("--rounds", type=int, default=1, help="train so often, each time on another split")
     arguments = reader.parse_args()
 
-    table = numpy.loadtxt("digits.csv.gz", delimiter=",")
+    table = np.loadtxt("digits.csv.gz", delimiter=",")
     pixels, labels = table[:, :64], table[:, 64].astype(int)
     scores = []
     for seed in range(arguments.rounds):

@@ -60,7 +60,12 @@ class Stranger:
     def typed(self, name: str, fields: str, message: dict[str, Any]) -> str:
         """The EIP-712 signature of ``message``."""
         kinds = [dict(zip(("type", "name"), field.split(" "), strict=True)) for field in fields.split(",")]
-        domain_kinds = [("string", "name"), ("string", "version"), ("uint256", "chainId"), ("address", "verifyingContract")]
+        domain_kinds = [
+            ("string", "name"),
+            ("string", "version"),
+            ("uint256", "chainId"),
+            ("address", "verifyingContract"),
+        ]
         document = {
             "types": {name: kinds, "EIP712Domain": [{"type": kind, "name": label} for kind, label in domain_kinds]},
             "primaryType": name,
@@ -96,7 +101,9 @@ def test_a_stranger_with_the_protocol_page_gets_a_job_done(network: Network, tmp
     me.send(KEY, token, "approve(address,uint256)", market, "5000000")
     me.send(KEY, market, "deposit(address,uint256)", me.address, "5000000")
 
-    spec = canonical({"version": 1, "image": "host", "command": ["python", "-c", "open('/job/out/x', 'w').write('hi')"]})
+    spec = canonical(
+        {"version": 1, "image": "host", "command": ["python", "-c", "open('/job/out/x', 'w').write('hi')"]}
+    )
     name = hashlib.sha256(spec).hexdigest()
     me.write("PUT", f"/v1/blobs/{name}", spec, "application/octet-stream")
     number = next(item["class"] for item in me.http.get("/v1/classes").json()["items"] if item["name"] == "RTX4090")
@@ -117,7 +124,9 @@ def test_a_stranger_with_the_protocol_page_gets_a_job_done(network: Network, tmp
     def provider_receipt() -> Any:
         found = me.http.get(f"/v1/leases/{order_id}/receipts")
         listed = found.json()["receipts"] if found.status_code == 200 else []
-        return next((item["receipt"] for item in listed if item["role"] == "provider" and item["receipt"]["last"]), None)
+        return next(
+            (item["receipt"] for item in listed if item["role"] == "provider" and item["receipt"]["last"]), None
+        )
 
     receipt = eventually(provider_receipt, "the provider's receipt")
     result = me.http.get(f"/v1/leases/{order_id}/outputs").json()["result"]

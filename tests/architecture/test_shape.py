@@ -24,13 +24,14 @@ def test_import_rules_hold() -> None:
 
 
 def test_only_daemon_and_entry_points_catch_everything() -> None:
-    """A broad except hides bugs: one per kind of process, at its boundary."""
+    """A broad except that does not raise again hides bugs: one per kind of process, at its boundary."""
     allowed = {"marketplace/daemon.py", "marketplace/cli/main.py", "marketplace/gateway/problems.py"}
     found = {
         str(file.relative_to(ROOT))
         for file in SOURCES
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.ExceptHandler)
+        and not (isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
     }
 
@@ -47,7 +48,9 @@ def test_the_pure_parts_have_no_clock_and_no_dice(folder: str) -> None:
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
         )
     }
 
@@ -63,7 +66,9 @@ def test_no_file_is_called_after_nothing() -> None:
 
 def test_every_file_fits_a_reader() -> None:
     """No Python file above 400 lines; the market contract at most 600."""
-    long = {str(file.relative_to(ROOT)): lines for file in SOURCES if (lines := len(file.read_text().splitlines())) > 400}
+    long = {
+        str(file.relative_to(ROOT)): lines for file in SOURCES if (lines := len(file.read_text().splitlines())) > 400
+    }
 
     assert long == {}
     assert len((ROOT / "contracts/ComputeMarket.sol").read_text().splitlines()) <= 600
@@ -83,7 +88,9 @@ def test_no_function_is_longer_than_a_screen() -> None:
 
 def test_locks_carry_no_addresses() -> None:
     """Packages are pinned by hash, from wherever the user's machine gets them."""
-    texts = [(ROOT / name).read_text() for name in ("requirements/lock.txt", "requirements/runtime.txt", "package-lock.json")]
+    texts = [
+        (ROOT / name).read_text() for name in ("requirements/lock.txt", "requirements/runtime.txt", "package-lock.json")
+    ]
 
     assert not [text for text in texts if re.search(r'index-url|find-links|"resolved": "http', text)]
 

@@ -92,7 +92,9 @@ def test_a_price_outside_ask_and_limit_is_refused(price: int) -> None:
 
 def test_the_tip_is_due_at_the_first_opening_only() -> None:
     """An order that was opened before needs the lock only (P-24)."""
-    reopened = replace(FACTS, lease=replace(NO_LEASE, tip_paid=True, opened_at=UnixTime(900)), client_free=TokenUnits(LOCK))
+    reopened = replace(
+        FACTS, lease=replace(NO_LEASE, tip_paid=True, opened_at=UnixTime(900)), client_free=TokenUnits(LOCK)
+    )
 
     assert refusal(facts=reopened) is None
 

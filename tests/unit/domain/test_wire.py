@@ -12,7 +12,13 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import Order, Receipt
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
-from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire, signature_from_wire
+from marketplace.domain.wire import (
+    order_from_wire,
+    order_to_wire,
+    receipt_from_wire,
+    receipt_to_wire,
+    signature_from_wire,
+)
 
 addresses = st.integers(0, 2**160 - 1).map(lambda n: Address(f"0x{n:040x}"))
 words = st.integers(0, 2**256 - 1).map(lambda n: Bytes32(f"0x{n:064x}"))
@@ -50,7 +56,25 @@ GOOD = order_to_wire(
           TokenUnits(0), Address(A), Address(A), Address(A), Bytes32("0x" + "b" * 64), 7)
 )  # fmt: skip
 
-BAD_NUMBERS: list[Any] = [1, -1, "-1", "1.0", "01", " 1", "1 ", "+1", "1e3", "0x10", "", "١", True, None, [], "9" * 80, "NaN"]
+BAD_NUMBERS: list[Any] = [
+    1,
+    -1,
+    "-1",
+    "1.0",
+    "01",
+    " 1",
+    "1 ",
+    "+1",
+    "1e3",
+    "0x10",
+    "",
+    "١",
+    True,
+    None,
+    [],
+    "9" * 80,
+    "NaN",
+]
 
 
 @pytest.mark.parametrize("value", BAD_NUMBERS, ids=repr)

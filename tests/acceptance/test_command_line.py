@@ -1,0 +1,41 @@
+"""The market from the command line, as a user starts it, to the last unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marketplace import wiring
+from marketplace.config import from_env
+from tests.acceptance.conftest import Network
+
+
+def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path) -> None:
+    """deposit, run, get: the file comes back, the client pays floor(price × seconds / 3600), the provider earns just that (P-03)."""
+    network.bourse("wallet", "deposit", "5")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "word.txt").write_text("bourse")
+    program = (
+        "import pathlib; pathlib.Path('/job/out/upper.txt').write_text(pathlib.Path('word.txt').read_text().upper())"
+    )
+    before = wiring.audit(from_env({}, network.folder))
+
+    done = network.answer(
+        "run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--input", str(tmp_path / "in"),
+        "--output", str(tmp_path / "out"), "--", "python", "-c", program,
+    )  # fmt: skip
+
+    assert (tmp_path / "out" / "upper.txt").read_text() == "BOURSE"
+    result = done["result"]
+    cost = int(result["price"]) * result["used_seconds"] // 3600
+    assert int(result["cost"]) == cost
+    network.bourse("watch", "--once")
+    after = wiring.audit(from_env({}, network.folder))
+    client = network.state["accounts"]["client"]["address"]
+    moved = {
+        who: free - before.accounts.get(who, 0)
+        for who, free in after.accounts.items()
+        if free != before.accounts.get(who, 0)
+    }
+    assert moved == {client: -cost, result["provider"]: cost}
+    assert after.is_balanced
+    assert after.is_what_the_chain_says

@@ -1,0 +1,74 @@
+"""Kill -9 of every process of the operator's and the provider's, in the middle of a busy run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from marketplace import wiring
+from marketplace.client import JobRequest, Market
+from marketplace.config import from_env
+from marketplace.domain.states import JobState
+from marketplace.domain.units import Seconds, TokenUnits
+from tests.acceptance.conftest import Network, eventually
+
+KILLS = 5
+JOBS = 4
+TIMEOUT_SECONDS = 150
+PROGRAM = (
+    "import time; [print(n, flush=True) or time.sleep(0.5) for n in range(6)]; open('/job/out/x', 'w').write('done')"
+)
+
+
+@contextmanager
+def opened_market(network: Network) -> Iterator[Market]:
+    market = wiring.open_market(from_env({}, network.folder))
+    try:
+        yield market
+    finally:
+        market.close()
+
+
+def kill(network: Network, name: str) -> bool:
+    """SIGKILL to a process of the network, if it is up now."""
+    child = network.state["processes"][name]
+    try:
+        os.kill(child["pid"], signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return bool(child["pid"])
+
+
+@pytest.mark.parametrize("victim", ["gateway", "indexer", "scheduler", "redis", "provider-3"])
+def test_a_process_killed_again_and_again_loses_no_money_and_no_order(network: Network, victim: str) -> None:
+    """Five kills -9 at different moments of a busy run: every order ends in a verified result, every unit is accounted for (I-1)."""
+    with opened_market(network) as market:
+        market.deposit(TokenUnits(5_000_000))
+        request = JobRequest(
+            command=("python", "-c", PROGRAM), gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(60),
+            expires_in=Seconds(300), silent_after=Seconds(45), retries=3,
+        )  # fmt: skip
+        jobs, killed = [], 0
+        for number, _ in enumerate(market.steps(TIMEOUT_SECONDS)):
+            if len(jobs) < JOBS:
+                jobs.append(market.submit(request))
+            # Every third block another moment: while orders arrive, clear, run, are receipted and settle.
+            if killed < KILLS and number % 3 == 2 and kill(network, victim):
+                killed += 1
+            if killed == KILLS and len(jobs) == JOBS and all(job.is_terminal for job in jobs):
+                break
+        for _ in market.wait_all(jobs, TIMEOUT_SECONDS, settled=True):
+            pass
+
+        assert killed == KILLS
+        assert [job.state for job in jobs] == [JobState.SUCCEEDED] * JOBS
+        paid = sum(job.sums().paid for job in jobs)
+        assert 0 < paid <= sum(market.price("0.40") * 60 * len(job.orders) // 3600 for job in jobs)
+    eventually(lambda: network.state["processes"][victim]["restarts"] >= KILLS, f"{KILLS} restarts of {victim}")
+    books = wiring.audit(from_env({}, network.folder))
+    assert books.is_balanced
+    assert books.is_what_the_chain_says
