@@ -1,0 +1,326 @@
+"""The provider agent: follows the chain itself, serves the leases that open on its offers, and sees to its pay.
+
+One step, once per block or more often:
+
+1. notice jobs that have ended, whatever else fails today
+2. read the chain's new events: our listings, leases opened on them, leases that are over
+3. bring every serving one step on (``Attendant``: the job; ``Settler``: the money)
+4. settle what both sides have signed, in one transaction
+5. keep the listings in line with the inventory, and give the gateway a sign of life
+
+The chain is the only authority. The gateway carries files and signatures; while it is away, jobs run on and pay is claimed.
+Nothing here blocks for long: slow work is a chore. Everything that matters is in the journal before it is done, and doing
+it twice is harmless, so an agent may be killed at any point and started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from marketplace.domain import events as e
+from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import UnixTime
+from marketplace.domain.wake import NextWake
+from marketplace.provider.attendance import Attendance, Ended
+from marketplace.provider.attendant import Attendant
+from marketplace.provider.capacity import Capacity
+from marketplace.provider.chores import Chore, distrusted
+from marketplace.provider.inventory import Inventory
+from marketplace.provider.listing import Lister, ListingReport
+from marketplace.provider.settler import Settler
+from marketplace.provider.toolbox import Toolbox
+from marketplace.store.journal.rows import Serving, ServingKey
+
+_log = structlog.get_logger()
+
+POLL_SECONDS = 0.2
+"""How long a step's news may be late. A block takes longer, and asking for the head costs next to nothing."""
+
+_LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
+_ENDINGS = (
+    e.LeaseSettled, e.LeaseFinalized, e.LeaseTerminated, e.LeaseDeclined, e.LeaseExpired, e.LeaseRuled, e.LeaseLapsed,
+)  # fmt: skip
+
+Advance = Callable[[Serving, Attendance, Lease, BlockRef], Serving]
+
+
+class ProviderAgent:
+    """One provider's agent: one key, one machine, one home folder.
+
+    ProviderAgent(tools, inventory)    nothing happens before the first step
+    .preflight()                       raises where jobs could not run on this machine at all
+    .step()                            one unit of work; run it with ``daemon.run_forever``
+    .close()                           lets go of threads, folder and jobs; a kill -9 does as well
+    """
+
+    def __init__(self, tools: Toolbox, inventory: Inventory) -> None:
+        self._tools = tools
+        self._inventory = inventory
+        self._capacity = Capacity()
+        self._lister = Lister(tools, inventory)
+        self._attendant = Attendant(tools, self._lister, self._capacity)
+        self._settler = Settler(tools)
+        self._methods: Mapping[ServingState, Advance] = {
+            ServingState.SEEN: self._attendant.seen,
+            ServingState.RUNNING: self._attendant.running,
+            ServingState.EXITED: self._settler.exited,
+            ServingState.RECEIPTED: self._settler.receipted,
+            ServingState.SETTLING: self._settler.settling,
+            ServingState.CLAIMED: self._settler.claimed,
+        }
+        self._attendances: dict[ServingKey, Attendance] = {}
+        self._leaving: list[tuple[ServingKey, Attendance]] = []
+        self._endings: dict[Bytes32, e.Event] = {}
+        self._offers: set[OfferId] = set()
+        """All listings of our key, also those that the inventory no longer knows."""
+        self._leases: set[Bytes32] = set()
+        """Those of the servings that are not over."""
+        self._head: BlockRef | None = None
+        self._cursor: BlockRef | None = None
+        self._is_started = False
+        self._listing: Chore[ListingReport] = Chore(tools.pool)
+        self._describing: Chore[bool] = Chore(tools.pool)
+        self._beating: Chore[UnixTime] = Chore(tools.pool)
+        self._list_at = self._beat_at = UnixTime(0)
+        self._is_described = False
+
+    def preflight(self) -> None:
+        """Raise ToolMissing where no job could run here, WrongChain where the market is not where it should be."""
+        self._tools.executor.preflight()
+        self._tools.market.terms()
+
+    def close(self) -> None:
+        """Stop. Running jobs end with us; the next agent on this home runs them again if there is time."""
+        for attendance in self._attendances.values():
+            if attendance.execution:
+                attendance.execution.kill()
+        self._tools.pool.close()
+        self._tools.home.close()
+
+    def step(self) -> NextWake:
+        """One unit of work; see the module's outline."""
+        before, self._head = self._head, None
+        self._notice_ends(before)
+        head = self._tools.chain.head()
+        if not self._is_started:
+            self._start()
+        if self._cursor is None or head != before:
+            is_caught_up = self._follow(head)
+            if not is_caught_up:
+                return NextWake.at_once()
+        self._head = head
+        servings = self._live(head)
+        for serving in servings:
+            self._attend(serving, head)
+        self._settle(head)
+        self._keep_listed(head)
+        self._beat(head)
+        self._leave()
+        return NextWake(POLL_SECONDS)
+
+    # Starting
+
+    def _start(self) -> None:
+        """Take up what an agent before us left: its transactions, its jobs (they are ended), its folders."""
+        self.preflight()
+        self._tools.sender.recover()
+        self._offers = {row.offer for row in self._tools.journal.listings()}
+        self._cursor = self._tools.journal.cursor()
+        live = self._tools.journal.servings(*_LIVE)
+        self._leases = {serving.lease for serving in live}
+        kept = {self._tools.home.serving(*serving.key).name for serving in live}
+        for serving in live:
+            name = self._tools.home.serving(*serving.key).name
+            self._tools.executor.reap(name, serving.pid)
+            _log.info("serving.found", lease=serving.lease, state=serving.state)
+        for name in self._tools.home.serving_names() - kept:
+            self._tools.executor.reap(name)
+            self._tools.home.remove(name)
+        self._is_started = True
+        _log.info(
+            "agent.started", provider=self._tools.key.address, servings=len(live), inventory="declared, not measured"
+        )
+
+    # The chain
+
+    def _follow(self, head: BlockRef) -> bool:
+        """Take in one page of events; whether there are no more. The cursor is saved after what they say is journalled."""
+        first = self._tools.terms.deployed_at_block if self._cursor is None else self._cursor.number + 1
+        page = self._tools.follower.read(first)
+        if page.upto is None:
+            return True
+        for event in page.events:
+            self._take_in(event)
+        self._tools.journal.save_cursor(page.upto)
+        self._cursor = page.upto
+        return page.upto.number + self._tools.follower.confirmations > head.number
+
+    def _take_in(self, event: e.Event) -> None:
+        """Journal what concerns us. Idempotent: the same event may come again after a crash."""
+        match event:
+            case e.OfferListed() if event.offer.provider == self._tools.key.address:
+                self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
+                self._offers.add(event.offer.id)
+            case e.LeaseOpened() if event.offer in self._offers:
+                self._see(event)
+            case e.LeaseSettled(last=False):
+                pass
+            case _ if isinstance(event, _ENDINGS) and event.lease in self._leases:
+                self._endings[event.lease] = event
+            case _:
+                pass
+
+    def _see(self, event: e.LeaseOpened) -> None:
+        block = event.ref.block
+        serving = Serving(
+            lease=event.lease, opened_at=block.timestamp, offer=event.offer, price=event.price, order=event.order,
+            opened_in_block=block.number, updated_at=block.timestamp,
+        )  # fmt: skip
+        self._leases.add(event.lease)
+        self._endings.pop(event.lease, None)
+        if self._tools.journal.add_serving(serving):
+            _log.info(
+                "serving.seen", lease=event.lease, offer=event.offer, client=event.client, price=str(event.price),
+                gpus=event.order.gpus, max_seconds=event.order.max_seconds, block=block.number,
+            )  # fmt: skip
+
+    # Servings
+
+    def _live(self, head: BlockRef) -> Sequence[Serving]:
+        """The servings that are not over, each with the chain's newest word about it."""
+        servings = self._tools.journal.servings(*_LIVE)
+        for serving in servings:
+            attendance = self._attendances.get(serving.key) or self._attending(serving, head)
+            if attendance.lease is None or attendance.looked_at != head:
+                attendance.lease = self._tools.market.lease_of(serving.lease, head)
+                attendance.looked_at = head
+        return servings
+
+    def _attending(self, serving: Serving, head: BlockRef) -> Attendance:
+        folder = self._tools.home.serving(*serving.key)
+        folder.make()
+        attendance = Attendance(self._tools, folder, self._tools.market.offer_of(serving.offer), head.timestamp)
+        self._attendances[serving.key] = attendance
+        return attendance
+
+    def _attend(self, serving: Serving, head: BlockRef) -> None:
+        """Bring one serving one step on. What goes wrong with it stays with it: others, and their pay, do not wait."""
+        attendance = self._attendances[serving.key]
+        try:
+            if _is_live(serving, attendance.lease):
+                self._step_on(serving, attendance, head)
+            else:
+                self._end(serving, attendance)
+        except (MarketplaceError, OSError) as exc:
+            _log.warning(
+                "serving.stuck", lease=serving.lease, state=serving.state, error=f"{type(exc).__name__}: {exc}"
+            )
+
+    def _step_on(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
+        lease = attendance.lease
+        if lease is None or lease.status is LeaseStatus.DISPUTED:
+            # The arbiter's turn. Its GPUs are free again on the chain, so they must be here.
+            self._stop_job(attendance)
+            return
+        self._methods[serving.state](serving, attendance, lease, head)
+        if serving.state not in (ServingState.SEEN, ServingState.RUNNING):
+            self._attendant.pump(serving, attendance, head)
+
+    def _end(self, serving: Serving, attendance: Attendance) -> None:
+        """The newest block says that it is over: stop the job at once; close the serving when the block is confirmed."""
+        self._stop_job(attendance)
+        if self._cursor is None or self._head is None:
+            return
+        if self._cursor.number < self._head.number:
+            confirmed = self._tools.market.lease_of(serving.lease, self._cursor)
+            if _is_live(serving, confirmed):
+                return
+        ending = self._endings.pop(serving.lease, None)
+        self._leases.discard(serving.lease)
+        exit_name = type(ending).__name__ if ending else "unknown"
+        note = f"{exit_name}; {serving.note}" if serving.note else exit_name
+        self._tools.journal.advance(serving, ServingState.CLOSED, at=self._cursor.timestamp, note=note)
+        _log.info(
+            "serving.closed",
+            lease=serving.lease,
+            exit=exit_name,
+            paid=str(getattr(ending, "paid", 0)),
+            note=serving.note,
+        )
+        self._leaving.append((serving.key, self._attendances.pop(serving.key)))
+
+    def _stop_job(self, attendance: Attendance) -> None:
+        if attendance.is_running and attendance.execution:
+            _log.info("job.stopping", folder=attendance.folder.name)
+            attendance.execution.kill()
+
+    def _notice_ends(self, before: BlockRef | None) -> None:
+        """See which jobs are over. ``before`` is the newest block of a whole step ago: there they were still running."""
+        for attendance in self._attendances.values():
+            if attendance.execution is None or attendance.ended is not None:
+                continue
+            result = attendance.execution.poll()
+            if result is not None:
+                attendance.ended = Ended(result, before)
+                _log.info("job.ended", folder=attendance.folder.name, exit_code=result.exit_code, ended=result.ended)
+
+    def _settle(self, head: BlockRef) -> None:
+        settling = self._tools.journal.servings(ServingState.SETTLING)
+        pairs = [(serving, self._attendances[serving.key]) for serving in settling if serving.key in self._attendances]
+        self._settler.settle([pair for pair in pairs if _is_live(pair[0], pair[1].lease)], head)
+
+    def _leave(self) -> None:
+        """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""
+        for key, attendance in tuple(self._leaving):
+            if attendance.is_quiet:
+                self._capacity.release(key)
+                self._tools.home.remove(attendance.folder.name)
+                self._leaving.remove((key, attendance))
+
+    # Beside the servings
+
+    def _keep_listed(self, head: BlockRef) -> None:
+        """Listings first, the description of the machine when the gateway can take it: the chain does not wait for files."""
+        try:
+            report = self._listing.take(head.number)
+            if report is not None:
+                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds)
+                _log.info(
+                    "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)
+                )
+        except MarketplaceError as exc:
+            _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
+        if head.timestamp >= self._list_at:
+            self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
+        try:
+            self._is_described = self._describing.take(head.number) or self._is_described
+        except MarketplaceError as exc:
+            _log.info("machine.not_described", reason=exc.reason)
+        if not self._is_described:
+            self._describing.begin(self._describe, head.number)
+
+    def _describe(self) -> bool:
+        """Upload the machine descriptions whose hashes the listings carry."""
+        for offer in self._inventory.offers:
+            self._tools.api.put_blob(offer.machine.canonical())
+        return True
+
+    def _beat(self, head: BlockRef) -> None:
+        """Say that we are alive, best effort."""
+        try:
+            self._beating.take(head.number)
+        except MarketplaceError as exc:
+            _log.debug("heartbeat.not_taken", reason=exc.reason)
+        if head.timestamp >= self._beat_at and not self._beating.is_under_way:
+            self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
+            self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number)
+
+
+def _is_live(serving: Serving, lease: Lease | None) -> bool:
+    """Whether the chain's lease is this very serving, and not over. A declined order may be open again, in another serving."""
+    return lease is not None and lease.status.is_live and lease.opened_at == serving.opened_at

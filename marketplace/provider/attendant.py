@@ -1,0 +1,273 @@
+"""The job's side of a serving: from the opening of the lease to the job's end. One method per state, each one step on.
+
+Every method is called again and again with the newest block until the state changes. It never waits: what is slow is a
+chore. It journals before it acts, so that an agent that dies at any line finds, when it is back, what it was about to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from marketplace.chain import verbs
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField, MarketplaceError
+from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.spec import JobSpec
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import Bps, Seconds, UnixTime
+from marketplace.provider import metering
+from marketplace.provider.attendance import Attendance, Ended
+from marketplace.provider.capacity import Capacity
+from marketplace.provider.chores import distrusted
+from marketplace.provider.closing import NOT_RUN, pump_log
+from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, Limits
+from marketplace.provider.intake import fetch_spec, lay_out
+from marketplace.provider.inventory import InventoryOffer
+from marketplace.provider.listing import Lister
+from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
+from marketplace.provider.toolbox import Toolbox
+from marketplace.store.journal.rows import Serving
+
+_log = structlog.get_logger()
+
+KILLED = 137
+"""128 + SIGKILL, as a shell would say it."""
+
+_STOPPED: dict[EndReason, str] = {
+    EndReason.TIME_LIMIT: "stopped: the seconds that the order pays for are used up",
+    EndReason.KILLED: "stopped: the seconds that the order pays for are used up",
+    EndReason.MEMORY_LIMIT: "stopped: it used more memory than its spec asks for",
+    EndReason.OUTPUT_LIMIT: "stopped: it wrote more to its disk than its spec asks for",
+    EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
+    EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
+}
+
+
+class Attendant:
+    """Brings servings from SEEN over RUNNING to EXITED."""
+
+    def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
+        self._tools = tools
+        self._lister = lister
+        self._capacity = capacity
+
+    def seen(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Fetch, check and start the job; or decline it while that is free; or end it with nothing to pay."""
+        if attendance.obstacle:
+            return self._declining(serving, attendance, attendance.obstacle, lease, head)
+        prepared = self._prepared(serving, attendance, lease, head)
+        if isinstance(prepared, Obstacle):
+            attendance.obstacle = prepared
+            _log.warning("lease.cannot_run", lease=serving.lease, reason=prepared.reason, detail=prepared.detail)
+            return self._declining(serving, attendance, prepared, lease, head)
+        if prepared is None or not metering.has_started(serving.order, lease, head.timestamp):
+            return serving
+        folder = str(attendance.folder.path)
+        running = self._tools.journal.advance(serving, ServingState.RUNNING, at=head.timestamp, folder=folder)
+        _log.info("serving.running", lease=serving.lease, gpus=prepared.gpus)
+        return self._started(running, attendance, prepared, lease, head)
+
+    def running(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Watch the job; stop it when its seconds are used up; meter it when it is over."""
+        if attendance.execution is None and attendance.ended is None:
+            return self._running_again(serving, attendance, lease, head)
+        self.pump(serving, attendance, head)
+        if attendance.ended is None:
+            self._keep_in_time(serving, attendance, lease, head)
+            return serving
+        result, after = attendance.ended.result, attendance.ended.after or head
+        attendance.ended = Ended(result, after)
+        if head.number <= after.number:
+            return serving  # the first block at or after the end is still to come
+        ended_at = self._tools.chain.block(after.number + 1).timestamp
+        return self._metered(serving, attendance, result, lease, ended_at)
+
+    def pump(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
+        """Stream what is new in the log to the gateway. Its failures are the log's alone: they never reach the job."""
+        try:
+            offset = attendance.pumping.take(head.number)
+        except (GatewayUnavailable, GatewayProblem) as exc:
+            _log.debug("log.not_streamed", lease=serving.lease, reason=exc.reason)
+            return
+        attendance.log_offset = attendance.log_offset if offset is None else offset
+        start, api, folder = attendance.log_offset, self._tools.api, attendance.folder
+        if folder.read_log(start, 1):
+            attendance.pumping.begin(
+                lambda: distrusted(lambda: pump_log(api, serving.lease, folder, start)), head.number
+            )
+
+    # Preparing
+
+    def _prepared(
+        self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
+    ) -> ExecutionRequest | Obstacle | None:
+        """The job ready to run, what stands in its way, or None while that is still being found out."""
+        offer = self._lister.inventory_offer(serving.offer, serving.order.gpus)
+        left = metering.seconds_left(serving.order, lease, head.timestamp)
+        if offer is None:
+            return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
+        if left == 0:
+            return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
+        spec = attendance.spec or self._fetched(serving, attendance, offer, lease, head)
+        if not isinstance(spec, JobSpec):
+            return spec
+        run = attendance.run or self._laid_out(serving, attendance, spec, lease, head)
+        if not isinstance(run, Path):
+            return run
+        share = self._capacity.take(serving.key, offer, spec.resources)
+        if share is None:
+            busy = Obstacle(ObstacleReason.MACHINE_BUSY, "GPUs, memory or disk are held by other jobs")
+            return busy if self._is_too_late(serving, attendance, lease, head) else None
+        try:
+            return self._request(attendance, spec, run, share.gpus, left)
+        except InvalidField as exc:
+            return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
+
+    def _fetched(
+        self, serving: Serving, attendance: Attendance, offer: InventoryOffer, lease: Lease, head: BlockRef
+    ) -> JobSpec | Obstacle | None:
+        try:
+            found = attendance.fetching.take(head.number)
+        except (GatewayUnavailable, GatewayProblem) as exc:
+            attendance.trouble, found = str(exc), None
+        if isinstance(found, JobSpec):
+            obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
+            attendance.spec, attendance.trouble = (None if obstacle else found), ""
+            return obstacle or found
+        if isinstance(found, Obstacle):
+            return found
+        api, order, folder = self._tools.api, serving.order, attendance.folder
+        attendance.fetching.begin(lambda: fetch_spec(api, order, folder), head.number)
+        if self._is_too_late(serving, attendance, lease, head):
+            return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, attendance.trouble or "the gateway takes too long")
+        return None
+
+    def _laid_out(
+        self, serving: Serving, attendance: Attendance, spec: JobSpec, lease: Lease, head: BlockRef
+    ) -> Path | Obstacle | None:
+        try:
+            found = attendance.laying_out.take(head.number)
+        except (GatewayUnavailable, GatewayProblem) as exc:
+            attendance.trouble, found = str(exc), None
+        if isinstance(found, Path):
+            attendance.run, attendance.trouble = found, ""
+        if found is not None:
+            return found
+        api, folder = self._tools.api, attendance.folder
+        attendance.laying_out.begin(lambda: lay_out(api, spec, folder), head.number)
+        # A large input that is still arriving is no reason to give up; one that has failed to arrive is.
+        if attendance.trouble and self._is_too_late(serving, attendance, lease, head):
+            return Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, attendance.trouble)
+        return None
+
+    def _is_too_late(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> bool:
+        """Whether what is not there by now is given up: in time to decline, or, past that, when our patience ends."""
+        policy = self._tools.policy
+        decide_by = metering.decline_window(lease, self._tools.terms, policy).decide_by
+        if attendance.since < decide_by:
+            return head.timestamp >= decide_by
+        return head.timestamp >= attendance.since + policy.fetch_patience_seconds
+
+    def _request(
+        self, attendance: Attendance, spec: JobSpec, run: Path, gpus: tuple[int, ...], left: Seconds
+    ) -> ExecutionRequest:
+        needs, policy = spec.resources, self._tools.policy
+        limits = Limits(
+            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
+            wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
+        )  # fmt: skip
+        return ExecutionRequest(attendance.folder.name, spec.command, spec.env, run, limits, gpus)
+
+    # Running
+
+    def _started(
+        self, serving: Serving, attendance: Attendance, request: ExecutionRequest, lease: Lease, head: BlockRef
+    ) -> Serving:
+        try:
+            attendance.execution = self._tools.executor.start(request)
+        except (MarketplaceError, OSError) as exc:
+            obstacle = Obstacle(ObstacleReason.SANDBOX_FAILED, str(exc))
+            return self._not_run(serving, attendance, obstacle, lease, head)
+        serving = self._tools.journal.note(serving, pid=attendance.execution.pid)
+        _log.info(
+            "job.started", lease=serving.lease, executor=self._tools.executor.name, seconds=request.limits.wall_seconds
+        )
+        return serving
+
+    def _running_again(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """After a restart: the same job in a fresh folder, if there is time; otherwise the end, at what is paid already."""
+        prepared = self._prepared(serving, attendance, lease, head)
+        if prepared is None:
+            return serving
+        if isinstance(prepared, Obstacle):
+            return self._not_run(serving, attendance, prepared, lease, head)
+        _log.info("job.restarted", lease=serving.lease, gpus=prepared.gpus)
+        return self._started(serving, attendance, prepared, lease, head)
+
+    def _keep_in_time(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> None:
+        """Block time ends the job. One that will not die even so is metered as ended before our claim would be late."""
+        if metering.seconds_left(serving.order, lease, head.timestamp) > 0 or attendance.execution is None:
+            return
+        attendance.execution.kill()
+        window = metering.claim_window(serving.order, lease, self._tools.terms, self._tools.policy)
+        if head.timestamp >= window.last_call_at:
+            _log.error("job.will_not_die", lease=serving.lease)
+            attendance.ended = Ended(ExecutionResult(KILLED, EndReason.KILLED, ()), head)
+
+    def _metered(
+        self, serving: Serving, attendance: Attendance, result: ExecutionResult, lease: Lease, ended_at: UnixTime
+    ) -> Serving:
+        if result.ended is EndReason.LOST:
+            used, exit_code = lease.paid_seconds, NOT_RUN
+        else:
+            used, exit_code = metering.used_seconds(serving.order, lease, ended_at), result.exit_code
+        self._capacity.release(serving.key)
+        exited = self._tools.journal.advance(
+            serving,
+            ServingState.EXITED,
+            at=ended_at,
+            note=_STOPPED.get(result.ended, ""),
+            exit_code=exit_code,
+            used_seconds=used,
+        )
+        _log.info(
+            "serving.exited", lease=serving.lease, exit_code=exit_code, used_seconds=used, ended=result.ended,
+            enforcement=list(result.enforcement),
+        )  # fmt: skip
+        return exited
+
+    # What cannot be run
+
+    def _declining(
+        self, serving: Serving, attendance: Attendance, obstacle: Obstacle, lease: Lease, head: BlockRef
+    ) -> Serving:
+        """Give the lease back while that is free. The serving is closed when the chain shows it."""
+        sent = attendance.dispatch.outcome(head.number)
+        if sent and sent.mined:
+            _log.info("lease.declined", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
+            return self._tools.journal.note(serving, note=f"declined: {obstacle}")
+        if not attendance.dispatch.is_idle or head.number < attendance.dispatch.seen_from:
+            return serving
+        bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)
+        is_open = metering.can_decline(serving.order, lease, head.timestamp, bond_bps, self._tools.terms)
+        if is_open and not (sent and sent.reverted):
+            attendance.send(verbs.decline(self._tools.market.address, serving.order), head)
+            return serving
+        return self._not_run(serving, attendance, obstacle, lease, head)
+
+    def _not_run(
+        self, serving: Serving, attendance: Attendance, obstacle: Obstacle, lease: Lease, head: BlockRef
+    ) -> Serving:
+        """Too late to decline: it ends here, with a receipt over what was paid already, and the reason in its log."""
+        self._capacity.release(serving.key)
+        note = f"not run: {obstacle}"
+        _log.warning("serving.not_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
+        return self._tools.journal.advance(
+            serving,
+            ServingState.EXITED,
+            at=head.timestamp,
+            note=note,
+            exit_code=NOT_RUN,
+            used_seconds=lease.paid_seconds,
+        )

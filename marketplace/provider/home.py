@@ -1,0 +1,173 @@
+"""The agent's folder: one agent at a time, one folder per serving.
+
+home/lock                            held while an agent lives
+home/servings/<lease>-<openedAt>/    gone when the serving is closed
+    spec.json                        as fetched and verified
+    inputs/<sha256>                  bundles as fetched and verified
+    runs/<n>/in, out, log            one per attempt: an agent that restarts runs the job in a fresh folder
+    notes                            what the agent has to say about it, shown after the job's own log
+    bundles/<sha256>                 outputs, until they are delivered
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from marketplace.domain.errors import ConfigError, InvalidField
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.spec import JOB_IN, JOB_OUT
+from marketplace.domain.units import UnixTime
+from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
+
+NOTE_PREFIX = "[provider] "
+_SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
+
+
+class AgentHome:
+    """The folder, locked. A second agent on it is refused: two agents of one key would answer for the same leases."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder
+        self._lock = _locked(folder / "lock")
+        (folder / "servings").mkdir(exist_ok=True, mode=0o711)
+
+    def close(self) -> None:
+        """Let another agent have it. A crash does the same: the lock is the kernel's."""
+        self._lock.close()
+
+    def serving(self, lease: Bytes32, opened_at: UnixTime) -> ServingFolder:
+        return ServingFolder(self.folder / "servings" / f"{lease}-{opened_at}")
+
+    def serving_names(self) -> frozenset[str]:
+        """Names of the servings that have a folder."""
+        return frozenset(path.name for path in (self.folder / "servings").iterdir())
+
+    def remove(self, name: str) -> None:
+        """Delete a serving's folder; what is gone already is fine."""
+        shutil.rmtree(self.folder / "servings" / name, ignore_errors=True)
+
+
+def _locked(path: Path) -> BinaryIO:
+    lock = path.open("a+b")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        lock.seek(0)
+        holder = lock.read().decode(errors="replace").strip() or "unknown"
+        lock.close()
+        raise ConfigError(
+            [
+                f"another agent (process {holder}) is using {path.parent}: one key is one agent, one agent is one home folder"
+            ]
+        ) from exc
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n".encode())
+    lock.flush()
+    return lock
+
+
+@dataclass(frozen=True, slots=True)
+class ServingFolder:
+    """Where everything about one serving lies."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """A name that stands in paths and command lines as it is; the executor knows the serving by it."""
+        return self.path.name
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs"
+
+    @property
+    def bundles(self) -> Path:
+        return self.path / "bundles"
+
+    @property
+    def notes(self) -> Path:
+        return self.path / "notes"
+
+    def make(self) -> None:
+        """Make it, unless it is there. Others may pass through, not look: the sandbox's user may not be ours."""
+        for folder in (self.path, self.path / "runs"):
+            folder.mkdir(exist_ok=True, mode=0o711)
+        for folder in (self.inputs, self.bundles):
+            folder.mkdir(exist_ok=True, mode=0o700)
+
+    def runs(self) -> list[Path]:
+        """The folders of all attempts so far, in order."""
+        if not (self.path / "runs").is_dir():
+            return []
+        return sorted((self.path / "runs").iterdir(), key=lambda path: int(path.name))
+
+    def fresh_run(self) -> Path:
+        """A new, empty folder for the executor. Of earlier attempts only their logs stay."""
+        earlier = self.runs()
+        for run in earlier:
+            for side in _SIDES.values():
+                shutil.rmtree(run / side, ignore_errors=True)
+        run = self.path / "runs" / str(len(earlier) + 1)
+        run.mkdir(mode=0o711)
+        for side in _SIDES.values():
+            (run / side).mkdir()
+        return run
+
+    def write_notes(self, sentences: Sequence[str]) -> None:
+        """Say something after the job's own log. Only when it is over: whoever reads along has counted the bytes before."""
+        self.notes.write_text("".join(f"{NOTE_PREFIX}{sentence}\n" for sentence in sentences))
+
+    def log_parts(self) -> list[Path]:
+        """The files that, one after the other, are the lease's log: every attempt's, then our notes."""
+        found = [run / JOB_LOG for run in self.runs()] + [self.notes]
+        return [path for path in found if path.is_file()]
+
+    def read_log(self, offset: int, limit_bytes: int) -> bytes:
+        """A piece of the log."""
+        piece = bytearray()
+        for part in self.log_parts():
+            size = part.stat().st_size
+            if offset < size and len(piece) < limit_bytes:
+                with part.open("rb") as stream:
+                    stream.seek(offset)
+                    piece += stream.read(min(limit_bytes - len(piece), size - offset))
+            offset = max(0, offset - size)
+        return bytes(piece)
+
+    def log_pieces(self, limit_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """The whole log, piece by piece."""
+        offset = 0
+        while piece := self.read_log(offset, limit_bytes):
+            offset += len(piece)
+            yield piece
+
+
+def path_in_run(run: Path, job_path: str) -> Path | None:
+    """Where a declared output lies, or None if the job made no such thing.
+
+    Every step down is looked at first: a job may have left a link in its outputs that leads to the host's own files.
+    Raises InvalidField for such a link. Nobody can put one there in between: the job's processes are gone.
+    """
+    side = next((side for side in _SIDES if job_path == side or job_path.startswith(side + "/")), None)
+    if side is None:
+        raise InvalidField("spec.outputs", f"{job_path} is neither below {JOB_IN} nor below {JOB_OUT}")
+    path = run / _SIDES[side]
+    for part in job_path.removeprefix(side).split("/"):
+        path = path / part if part else path
+        if path.is_symlink():
+            raise InvalidField(job_path, "leads through a symbolic link")
+        if not path.exists():
+            return None
+    return path

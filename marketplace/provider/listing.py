@@ -1,0 +1,161 @@
+"""Bringing the chain's listings in line with the inventory: list what is missing, reprice what changed, withdraw the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from marketplace.chain import verbs
+from marketplace.domain.events import OfferListed
+from marketplace.domain.ids import OfferId, bytes32_of
+from marketplace.domain.models import BlockRef, MarketTerms, Offer
+from marketplace.domain.pricing import bond_of, locked_rounded_up
+from marketplace.domain.units import (
+    SECONDS_PER_HOUR,
+    GpuCount,
+    PricePerGpuHour,
+    Seconds,
+    TokenUnits,
+    UnixTime,
+    text_from_units,
+)
+from marketplace.provider.inventory import Inventory, InventoryOffer
+from marketplace.provider.toolbox import Toolbox
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPlan:
+    """What is to be sent, and which listing stands for which part of the inventory already."""
+
+    standing: tuple[tuple[InventoryOffer, Offer], ...]
+    missing: tuple[InventoryOffer, ...]
+    to_reprice: tuple[tuple[InventoryOffer, Offer], ...]
+    to_withdraw: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListingReport:
+    """How the listings stand, and whether the free balance can carry the bonds of leases on them."""
+
+    offers: tuple[tuple[InventoryOffer, Offer], ...]
+    free_balance: TokenUnits
+    advised_balance: TokenUnits
+    """Enough for the bonds when every GPU is let, alone and for an hour. Longer leases lock more, in proportion."""
+
+    @property
+    def to_deposit(self) -> TokenUnits:
+        return TokenUnits(max(0, self.advised_balance - self.free_balance))
+
+
+def is_listing_of(offer: Offer, wanted: InventoryOffer) -> bool:
+    """Whether this listing is that part of the inventory: all that ``reprice`` cannot change is equal."""
+    return (offer.gpu_class, offer.gpus, offer.bond_bps, offer.arbiter, offer.min_seconds, offer.spec) == (
+        wanted.gpu.number, wanted.count, wanted.bond_bps, wanted.arbiter, wanted.min_seconds, bytes32_of(wanted.machine.sha256),
+    )  # fmt: skip
+
+
+def plan_listings(inventory: Inventory, listed: Sequence[Offer], now: UnixTime) -> ListingPlan:
+    """Compare; pure. Of several listings that fit, one that is alive is kept: its leases and its record are its own."""
+    left = sorted(listed, key=lambda offer: (not offer.is_alive(now), offer.id))
+    standing: list[tuple[InventoryOffer, Offer]] = []
+    missing: list[InventoryOffer] = []
+    for wanted in inventory.offers:
+        found = next((offer for offer in left if is_listing_of(offer, wanted)), None)
+        if found is None:
+            missing.append(wanted)
+        else:
+            left.remove(found)
+            standing.append((wanted, found))
+    changed = [pair for pair in standing if _wanted_terms(*pair, now) != (pair[1].price, pair[1].expires_at)]
+    unwanted = [offer for offer in left if offer.is_alive(now)]
+    return ListingPlan(tuple(standing), tuple(missing), tuple(changed), tuple(unwanted))
+
+
+def _wanted_terms(wanted: InventoryOffer, offer: Offer, now: UnixTime) -> tuple[int, UnixTime]:
+    return wanted.price, wanted.term.expiry(now, offer.expires_at)
+
+
+def advised_balance(inventory: Inventory, terms: MarketTerms) -> TokenUnits:
+    """The bonds of one hour-long lease on every single GPU of the inventory."""
+    bonds = (
+        offer.count * bond_of(_hour(offer), offer.bond_bps, terms.bond_floor) for offer in inventory.offers
+    )  # fmt: skip
+    return TokenUnits(sum(bonds))
+
+
+def _hour(offer: InventoryOffer) -> TokenUnits:
+    return locked_rounded_up(offer.price, GpuCount(1), Seconds(SECONDS_PER_HOUR))
+
+
+class Lister:
+    """Keeps one key's listings. ``bring_up_to_date`` is a chore: it sends, and waits until what it sent is mined."""
+
+    def __init__(self, tools: Toolbox, inventory: Inventory) -> None:
+        self._tools = tools
+        self._inventory = inventory
+        self._by_offer: dict[OfferId, InventoryOffer] = {}
+
+    def inventory_offer(self, offer: OfferId, gpus: GpuCount) -> InventoryOffer | None:
+        """The part of the inventory that serves leases on this listing.
+
+        A listing that was replaced since has no part of its own any more: leases on it are served by any part of its class.
+        """
+        found = self._by_offer.get(offer)
+        if found is None:
+            listed = self._tools.market.offer_of(offer)
+            same = [part for part in self._inventory.offers if listed and part.gpu.number == listed.gpu_class]
+            found = next((part for part in same if part.count >= gpus), None)
+        return found if found and found.count >= gpus else None
+
+    def bring_up_to_date(self, head: BlockRef) -> ListingReport:
+        """List, reprice, withdraw; safe to repeat. Raises ChainError."""
+        ours = (self._tools.market.offer_of(row.offer, head) for row in self._tools.journal.listings())
+        plan = plan_listings(self._inventory, [offer for offer in ours if offer], head.timestamp)
+        self._by_offer = {offer.id: wanted for wanted, offer in plan.standing}
+        # The old go before the new come: capacity must not be on offer twice.
+        for offer in plan.to_withdraw:
+            self._reprice(offer, offer.price, head.timestamp, "offer.withdrawn")
+        for wanted, offer in plan.to_reprice:
+            self._reprice(offer, *_wanted_terms(wanted, offer, head.timestamp), "offer.repriced")
+        pairs = (*plan.standing, *((wanted, self._list(wanted, head.timestamp)) for wanted in plan.missing))
+        self._by_offer = {offer.id: wanted for wanted, offer in pairs}
+        return self._report(pairs)
+
+    def _list(self, wanted: InventoryOffer, now: UnixTime) -> Offer:
+        call = verbs.list_offer(
+            self._tools.market.address, gpu_class=wanted.gpu.number, gpus=wanted.count, bond_bps=wanted.bond_bps,
+            price=wanted.price, min_seconds=wanted.min_seconds, expires_at=wanted.term.expiry(now), arbiter=wanted.arbiter,
+            spec=bytes32_of(wanted.machine.sha256),
+        )  # fmt: skip
+        mined = self._tools.sender.send(call)
+        offer = next(event.offer for event in mined.events if isinstance(event, OfferListed))
+        self._tools.journal.add_listing(offer.id, wanted.machine.sha256)
+        _log.info(
+            "offer.listed",
+            offer=offer.id,
+            gpu=wanted.gpu.name,
+            gpus=wanted.count,
+            price=str(wanted.price),
+            measured=False,
+        )
+        return offer
+
+    def _reprice(self, offer: Offer, price: int, expires_at: UnixTime, event: str) -> None:
+        self._tools.sender.send(verbs.reprice(self._tools.market.address, offer.id, PricePerGpuHour(price), expires_at))
+        _log.info(event, offer=offer.id, price=str(price), expires_at=expires_at)
+
+    def _report(self, pairs: tuple[tuple[InventoryOffer, Offer], ...]) -> ListingReport:
+        terms = self._tools.terms
+        free = self._tools.market.balance_of(self._tools.key.address)
+        report = ListingReport(pairs, free, advised_balance(self._inventory, terms))
+        if report.to_deposit:
+            _log.warning(
+                "balance.low", free=text_from_units(free, terms.token_decimals), token=terms.token_symbol,
+                deposit=text_from_units(report.to_deposit, terms.token_decimals),
+                advice="deposit this much, or leases may find no bond and go elsewhere",
+            )  # fmt: skip
+        return report

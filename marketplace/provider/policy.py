@@ -1,0 +1,45 @@
+"""How patient an agent is, and what it lets jobs use beside what their specs ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marketplace.domain.models import MarketTerms
+from marketplace.domain.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPolicy:
+    """Everything that an operator may tune. All seconds are block time."""
+
+    patience_seconds: Seconds
+    """How long the client's side may take to sign our receipt before we claim."""
+    claim_margin_seconds: Seconds
+    """How long before the deadline we claim, patient or not: a claim that is mined too late costs the bond."""
+    decline_margin_seconds: Seconds
+    """How long before the end of the start grace we decline what cannot be fetched."""
+    keeper_head_start_seconds: Seconds
+    """How long we leave ``finalize`` and ``expire`` to the market's keeper once they are due."""
+    heartbeat_seconds: Seconds
+    listing_seconds: Seconds
+    """How often the listings are compared with the inventory again (renewals)."""
+    fetch_patience_seconds: Seconds
+    """How long an open lease waits for a gateway that does not deliver its inputs, once it is too late to decline."""
+    wall_slack_seconds: Seconds
+    """Block time ends a job; the executor's wall clock is the second line, this much later."""
+    processes: int = 512
+    log_bytes: int = 16 * 1024 * 1024
+
+    @classmethod
+    def for_terms(cls, terms: MarketTerms) -> AgentPolicy:
+        """Shares of the market's own windows: right for a local chain of seconds and for a chain of hours."""
+        return cls(
+            patience_seconds=Seconds(2 * terms.claim_grace),
+            claim_margin_seconds=Seconds(max(2, 2 * terms.claim_grace // 5)),
+            decline_margin_seconds=Seconds((terms.start_grace + 1) // 2),
+            keeper_head_start_seconds=Seconds(max(2, terms.claim_grace // 5)),
+            heartbeat_seconds=Seconds(2),
+            listing_seconds=Seconds(600),
+            fetch_patience_seconds=Seconds(4 * terms.claim_grace),
+            wall_slack_seconds=Seconds(2),
+        )

@@ -1,0 +1,83 @@
+"""Whether this agent can run a job, and if not, why: decided before the meter costs anybody anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from marketplace.domain.ids import Address
+from marketplace.domain.models import Order
+from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT, JobSpec
+from marketplace.provider.inventory import InventoryOffer
+
+
+class ObstacleReason(StrEnum):
+    """Why a lease is declined, or, when it is too late for that, ended with nothing to pay."""
+
+    OFFER_NOT_IN_INVENTORY = "offer_not_in_inventory"
+    SPEC_NOT_DELIVERED = "spec_not_delivered"
+    SPEC_INVALID = "spec_invalid"
+    IMAGE_NOT_SUPPORTED = "image_not_supported"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
+    CHECKPOINT_NOT_SUPPORTED = "checkpoint_not_supported"
+    OUTPUT_NOT_SUPPORTED = "output_not_supported"
+    GPUS_DIFFER = "gpus_differ"
+    NOT_ENOUGH_VRAM = "not_enough_vram"
+    NOT_ENOUGH_CPUS = "not_enough_cpus"
+    NOT_ENOUGH_MEMORY = "not_enough_memory"
+    NOT_ENOUGH_DISK = "not_enough_disk"
+    WRONG_REGION = "wrong_region"
+    PROVIDER_EXCLUDED = "provider_excluded"
+    INPUT_NOT_DELIVERED = "input_not_delivered"
+    INPUT_CORRUPT = "input_corrupt"
+    INPUT_INVALID = "input_invalid"
+    MACHINE_BUSY = "machine_busy"
+    SANDBOX_FAILED = "sandbox_failed"
+    OUT_OF_TIME = "out_of_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a job cannot be run here, for the log, the journal and the client."""
+
+    reason: ObstacleReason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+def obstacle_to(spec: JobSpec, order: Order, offer: InventoryOffer, provider: Address) -> Obstacle | None:
+    """The first thing about this spec that this machine cannot or must not do; None when it can be run."""
+    machine, needs, where = offer.machine, spec.resources, spec.constraints
+    is_excluded = provider in where.exclude_providers or (bool(where.providers) and provider not in where.providers)
+    checks = (
+        (spec.image != HOST_IMAGE, ObstacleReason.IMAGE_NOT_SUPPORTED, f'{spec.image} is not "{HOST_IMAGE}"'),
+        (spec.network != "none", ObstacleReason.NETWORK_NOT_ALLOWED, "jobs have no network here"),
+        (spec.checkpoint is not None, ObstacleReason.CHECKPOINT_NOT_SUPPORTED, "checkpoints are not kept here"),
+        (needs.gpus != order.gpus, ObstacleReason.GPUS_DIFFER, f"spec {needs.gpus}, order {order.gpus}"),
+        (needs.vram_mib > machine.vram_mib, ObstacleReason.NOT_ENOUGH_VRAM, f"{needs.vram_mib} of {machine.vram_mib} MiB"),
+        (needs.cpus > machine.cpus, ObstacleReason.NOT_ENOUGH_CPUS, f"{needs.cpus} of {machine.cpus}"),
+        (needs.memory_mib > machine.memory_mib, ObstacleReason.NOT_ENOUGH_MEMORY, f"{needs.memory_mib} of {machine.memory_mib} MiB"),
+        (needs.disk_mib > machine.disk_mib, ObstacleReason.NOT_ENOUGH_DISK, f"{needs.disk_mib} of {machine.disk_mib} MiB"),
+        (bool(where.regions) and machine.region not in where.regions, ObstacleReason.WRONG_REGION, machine.region),
+        (is_excluded, ObstacleReason.PROVIDER_EXCLUDED, "the spec does not want this provider"),
+    )  # fmt: skip
+    found = next((Obstacle(reason, detail) for is_broken, reason, detail in checks if is_broken), None)
+    return found or _obstacle_in_files(spec)
+
+
+def _obstacle_in_files(spec: JobSpec) -> Obstacle | None:
+    outside = [
+        path
+        for path in spec.outputs
+        if not any(path == side or path.startswith(side + "/") for side in (JOB_IN, JOB_OUT))
+    ]
+    if outside:
+        return Obstacle(
+            ObstacleReason.OUTPUT_NOT_SUPPORTED, f"{outside[0]} is neither below {JOB_IN} nor below {JOB_OUT}"
+        )
+    limit, total = spec.resources.disk_mib << 20, sum(item.bytes for item in spec.inputs)
+    return (
+        Obstacle(ObstacleReason.NOT_ENOUGH_DISK, f"inputs of {total} bytes, {limit} allowed") if total > limit else None
+    )

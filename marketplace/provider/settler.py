@@ -1,0 +1,214 @@
+"""The money's side of a serving: from the job's end to the chain's last word. One method per state, each one step on.
+
+The pay never depends on the gateway: whatever it does, a claim is made before the deadline. Nor on the client: what it does
+not sign is claimed. Nor on us: a verb that is sent twice, before and after a crash, is refused by the contract the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from marketplace.chain import verbs
+from marketplace.chain.signing import receipt_id, recover
+from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.events import SettlementRefused
+from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
+from marketplace.domain.spec import Result
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import Seconds
+from marketplace.provider import metering
+from marketplace.provider.attendance import Attendance
+from marketplace.provider.chores import distrusted
+from marketplace.provider.closing import NOT_RUN, deliver, wrap_up
+from marketplace.provider.toolbox import Dispatch, Toolbox
+from marketplace.store.journal.rows import Serving
+
+_log = structlog.get_logger()
+
+BATCH = 50
+"""Receipts in one transaction: about 2M gas."""
+
+
+class Settler:
+    """Brings servings from EXITED to the exit that pays; the agent closes them when the chain shows it."""
+
+    def __init__(self, tools: Toolbox) -> None:
+        self._tools = tools
+        self._batch = Dispatch(tools.sender, tools.pool)
+        self._settling: tuple[Settlement, ...] = ()
+
+    def exited(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Bundle, sign, deliver. Claim if that takes too long: so the claim comes first, whatever else fails below."""
+        serving = self._claimed_if_due(serving, attendance, lease, head)
+        serving = self._receipted(serving, attendance, head)
+        if serving.state is not ServingState.EXITED or not self._delivered(serving, attendance, head):
+            return serving
+        _log.info("receipt.delivered", lease=serving.lease, used_seconds=serving.used_seconds)
+        return self._tools.journal.advance(serving, ServingState.RECEIPTED, at=head.timestamp, note=serving.note)
+
+    def receipted(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Wait for the client's side to sign; claim when patience or time ends."""
+        serving = self._claimed_if_due(serving, attendance, lease, head)
+        return self._countersigned(serving, attendance, head) if serving.state is ServingState.RECEIPTED else serving
+
+    def settling(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """The batch has it. A claim is still made before the deadline: whichever is mined first, the pay is the same."""
+        return self._claimed_if_due(serving, attendance, lease, head)
+
+    def claimed(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """A signature that comes late still settles at once; otherwise finalize when the window is over."""
+        serving = self._claimed_if_due(serving, attendance, lease, head)
+        serving = self._receipted(serving, attendance, head)
+        if self._delivered(serving, attendance, head) and not attendance.was_refused:
+            serving = self._countersigned(serving, attendance, head)
+        return serving
+
+    # The receipt
+
+    def _receipted(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
+        """The serving with our receipt signed and journalled; unchanged while the outputs are being bundled."""
+        result = self._result(serving, attendance, head)
+        if result is None or serving.provider_signature:
+            return serving
+        receipt = _receipt(serving, result)
+        signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
+        self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp)
+        serving = self._tools.journal.note(serving, result=receipt.result, provider_signature=signature)
+        _log.info("receipt.signed", lease=serving.lease, used_seconds=serving.used_seconds, result=receipt.result)
+        return serving
+
+    def _result(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Result | None:
+        if attendance.result is None:
+            attendance.result = attendance.wrapping.take(head.number)
+        if attendance.result is None:
+            folder, note = attendance.folder, serving.note
+            exit_code = NOT_RUN if serving.exit_code is None else serving.exit_code
+            attendance.wrapping.begin(lambda: wrap_up(folder, exit_code, note), head.number)
+        return attendance.result
+
+    def _delivered(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:
+        """Whether the client's side can have our receipt and outputs; if not, they are on their way, or tried again."""
+        result, signature = attendance.result, serving.provider_signature
+        if attendance.is_delivered or result is None or not signature:
+            return attendance.is_delivered
+        try:
+            attendance.is_delivered = attendance.delivering.take(head.number) is not None
+        except MarketplaceError as exc:
+            _log.warning("receipt.not_delivered", lease=serving.lease, reason=exc.reason, error=str(exc))
+        if not attendance.is_delivered:
+            api, folder, receipt = self._tools.api, attendance.folder, _receipt(serving, result)
+            attendance.delivering.begin(
+                lambda: distrusted(lambda: deliver(api, folder, receipt, signature, result)), head.number
+            )
+        return attendance.is_delivered
+
+    def _countersigned(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
+        """Look for the client side's signature under our very receipt; with it, the serving can settle."""
+        try:
+            found = attendance.watching.take(head.number)
+        except MarketplaceError as exc:
+            _log.debug("receipts.not_read", lease=serving.lease, reason=exc.reason)
+            return serving
+        signature = next(
+            (item.signature for item in found or () if self._is_accepted(serving, item.receipt, item.signature)), ""
+        )
+        if signature:
+            self._tools.journal.add_receipt(_receipt(serving, None), "client", signature, head.timestamp)
+            _log.info("receipt.countersigned", lease=serving.lease)
+            return self._tools.journal.advance(
+                serving, ServingState.SETTLING, at=head.timestamp, client_signature=signature
+            )
+        api, lease = self._tools.api, serving.lease
+        attendance.watching.begin(lambda: distrusted(lambda: api.receipts(lease)), head.number)
+        return serving
+
+    def _is_accepted(self, serving: Serving, receipt: Receipt, signature: str) -> bool:
+        """Whether this is our receipt, to the last field, signed by the client or its acceptor. The gateway vouches for nothing."""
+        if receipt != _receipt(serving, None):
+            return False
+        signer = recover(receipt_id(receipt, self._tools.domain), signature)
+        return signer is not None and serving.order.is_client_side(signer)
+
+    # The claim
+
+    def _claimed_if_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Claim when the client had its time, or there is no more to give; later, close what nobody else closes.
+
+        Whether it worked is read from the chain, not from what came of our transaction: then it makes no difference
+        whether an agent before us sent it.
+        """
+        attendance.dispatch.outcome(head.number)
+        if lease.status is LeaseStatus.OPEN and self._is_claim_due(serving, attendance, lease, head):
+            used = Seconds(max(lease.paid_seconds, serving.used_seconds or 0))
+            result = serving.result or ZERO_BYTES32  # not bundled yet: the claim cannot wait for it
+            attendance.send(verbs.claim(self._tools.market.address, serving.order, used, result), head)
+        self._close_when_due(serving, attendance, lease, head)
+        if lease.status is not LeaseStatus.CLAIMED or serving.state in (ServingState.CLAIMED, ServingState.SETTLING):
+            return serving
+        _log.info("lease.claimed", lease=serving.lease, used_seconds=lease.claimed_seconds)
+        return self._tools.journal.advance(serving, ServingState.CLAIMED, at=head.timestamp, note=serving.note)
+
+    def _is_claim_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> bool:
+        window = metering.claim_window(serving.order, lease, self._tools.terms, self._tools.policy)
+        if attendance.was_refused:
+            return window.opens_at <= head.timestamp < window.closes_at
+        since = None if serving.state is ServingState.SETTLING else serving.updated_at
+        return window.is_due(head.timestamp, since, self._tools.policy.patience_seconds)
+
+    def _close_when_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> None:
+        """Send what anyone may send, when the market's keeper has had its chance: nobody else has our interest."""
+        policy, terms, order = self._tools.policy, self._tools.terms, serving.order
+        market, now = self._tools.market.address, head.timestamp
+        head_start = policy.keeper_head_start_seconds
+        if lease.status is LeaseStatus.CLAIMED and now >= metering.finalize_at(lease, terms) + head_start:
+            attendance.send(verbs.finalize(market, [order]), head)
+        if lease.status is LeaseStatus.OPEN and serving.state is not ServingState.SETTLING:
+            deadline = metering.claim_window(order, lease, terms, policy).closes_at
+            # A signature that comes after all would still save the bond, until somebody expires the lease.
+            if now >= deadline + policy.patience_seconds + head_start:
+                attendance.send(verbs.expire(market, order), head)
+
+    # The batch
+
+    def settle(self, ready: Sequence[tuple[Serving, Attendance]], head: BlockRef) -> None:
+        """Settle everything that both sides have signed in one transaction, and learn from what the contract refuses."""
+        sent = self._batch.outcome(head.number)
+        if sent:
+            self._settling = ()
+        if sent and sent.mined:
+            refused = {event.lease: event.reason for event in sent.mined.events if isinstance(event, SettlementRefused)}
+            for serving, attendance in ready:
+                if serving.lease in refused:
+                    self._refused(serving, attendance, refused[serving.lease].name)
+        if not self._batch.is_idle or head.number < self._batch.seen_from:
+            return
+        # After a failure the very same batch goes again: another would be another transaction, beside one that may be mined.
+        fresh = [serving for serving, attendance in ready if not attendance.was_refused][:BATCH]
+        self._settling = self._settling or tuple(map(_settlement, fresh))
+        if self._settling:
+            _log.info("settlement.sending", leases=len(self._settling))
+            self._batch.send(verbs.settle(self._tools.market.address, self._settling), head.number)
+
+    def _refused(self, serving: Serving, attendance: Attendance, reason: str) -> None:
+        """The contract knows better than our check. What is over shows in its next answer; for the rest a claim is left."""
+        _log.warning("settlement.refused", lease=serving.lease, reason=reason)
+        attendance.was_refused = True
+
+
+def _receipt(serving: Serving, result: Result | None) -> Receipt:
+    """Our receipt: from the result document, or, when that is journalled, from the journal alone."""
+    name = bytes32_of(result.sha256) if result else serving.result or ZERO_BYTES32
+    return Receipt(
+        lease=serving.lease, offer=serving.offer, opened_at=serving.opened_at,
+        used_seconds=Seconds(serving.used_seconds or 0), result=name, last=True,
+    )  # fmt: skip
+
+
+def _settlement(serving: Serving) -> Settlement:
+    receipt = _receipt(serving, None)
+    return Settlement(
+        serving.order, receipt.used_seconds, receipt.result, True, serving.client_signature, serving.provider_signature
+    )
