@@ -23,10 +23,14 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
 from marketplace.provider.agent import ProviderAgent
+from marketplace.provider.chores import ChorePool
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.home import AgentHome
 from marketplace.provider.inventory import load_inventory
+from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
+from marketplace.provider.toolbox import Toolbox
 from marketplace.services.books import Books, read_books
 from marketplace.services.projection import Projector
 from marketplace.store.blobs import FolderBlobs
@@ -136,7 +140,8 @@ def run_provider(settings: Settings, inventory: Path) -> None:
     api = GatewayApi(
         settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.head().timestamp
     )
-    agent = ProviderAgent(
+    tools = Toolbox(
+        chain=market.chain,
         market=market,
         follower=EventFollower(market.chain, market.address, confirmations=settings.confirmations),
         sender=Sender(market.chain, key, journal.outbox),
@@ -144,10 +149,15 @@ def run_provider(settings: Settings, inventory: Path) -> None:
         journal=journal,
         api=api,
         executor=BubblewrapExecutor(load_runtime(RUNTIME_FOLDER), cgroups=find_cgroups()),
-        inventory=declared,
-        home=settings.home,
+        home=AgentHome(settings.home),
+        policy=AgentPolicy.for_terms(market.terms()),
+        pool=ChorePool(),
     )
-    run_forever(agent.step, "provider", stop)
+    agent = ProviderAgent(tools, declared)
+    try:
+        run_forever(agent.step, "provider", stop)
+    finally:
+        agent.close()
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
