@@ -22,7 +22,9 @@ READ_TIMEOUT_SECONDS = 30
 async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
     """The body piece by piece; a 413 problem as soon as it is, or says it is, longer than ``limit_bytes``."""
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise HttpRefusal(415, "UnsupportedMediaType", "Content-Encoding", "must be identity: bodies are hashed as they are sent")
+        raise HttpRefusal(
+            415, "UnsupportedMediaType", "Content-Encoding", "must be identity: bodies are hashed as they are sent"
+        )
     if _promised(request) > limit_bytes:
         raise _too_large(limit_bytes)
     seen, stream = 0, request.stream()

@@ -24,15 +24,20 @@ ClassName = Annotated[str, Path(pattern=_CLASS, description="a GPU class, by num
 
 ClientFilter = Annotated[str, Query(pattern=_ADDRESS, description="the orders of this client")]
 ProviderFilter = Annotated[str | None, Query(pattern=_ADDRESS, description="only this provider's offers")]
-ClassFilter = Annotated[str | None, Query(alias="class", pattern=_CLASS, description="only this class, by number or name")]
+ClassFilter = Annotated[
+    str | None, Query(alias="class", pattern=_CLASS, description="only this class, by number or name")
+]
 Flag = Literal["true", "false"]
 After = Annotated[str | None, Query(pattern=_NUMBER, description="`next` of the page before")]
 Limit = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="items on a page, 1 to 100")]
 Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's beginning")]
-EventId = Annotated[str | None, Query(pattern="^[0-9]{1,20}(-[0-9]{1,20})?$", description="the id of the last event seen")]
+EventId = Annotated[
+    str | None, Query(pattern="^[0-9]{1,18}(-[0-9]{1,18})?$", description="the id of the last event seen")
+]
 
 IdempotencyKey = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="1 to 128 visible ASCII characters; replays the first answer")
+    str | None,
+    Header(alias="Idempotency-Key", description="1 to 128 visible ASCII characters; replays the first answer"),
 ]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="resumes a broken stream")]
 

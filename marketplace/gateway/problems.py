@@ -158,7 +158,9 @@ _HTTP_REASONS = {404: "NotFound", 405: "MethodNotAllowed", 413: "BodyTooLarge", 
 
 def _http(error: HTTPException) -> Problem:
     if isinstance(error, HttpRefusal):
-        return Problem(error.status_code, error.reason, str(error.detail), error.field, error.rule, tuple(error.more.items()))
+        return Problem(
+            error.status_code, error.reason, str(error.detail), error.field, error.rule, tuple(error.more.items())
+        )
     reason = _HTTP_REASONS.get(error.status_code, f"Http{error.status_code}")
     return Problem(error.status_code, reason, str(error.detail), "path" if error.status_code == 404 else "")
 

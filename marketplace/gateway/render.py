@@ -9,13 +9,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from marketplace.domain.book import Explanation
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import GpuClass, Lease, LeaseStatus, MarketTerms, SignedOrder
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import UnixTime, iso_from_time, text_from_units
-from marketplace.domain.wire import block_to_wire, lease_to_wire, offer_to_wire, order_to_wire, receipt_to_wire
+from marketplace.domain.wire import (
+    block_to_wire,
+    explanation_to_wire,
+    lease_to_wire,
+    offer_to_wire,
+    order_to_wire,
+    receipt_to_wire,
+)
 from marketplace.services import answers as a
 
 Document = dict[str, Any]
@@ -29,7 +35,10 @@ class Renderer:
 
     def money(self, name: str, units: int | None) -> Document:
         """``{"paid": "2500000", "paidHuman": "2.50 tUSD"}``; both null for None."""
-        return {name: None if units is None else str(units), f"{name}Human": None if units is None else self._text(units)}
+        return {
+            name: None if units is None else str(units),
+            f"{name}Human": None if units is None else self._text(units),
+        }
 
     def price(self, name: str, units: int | None) -> Document:
         """As money, per GPU-hour."""
@@ -41,7 +50,7 @@ class Renderer:
             "id": standing.signed.id, "state": standing.state.value, "order": order_to_wire(order), "spec": sha256_in(order.spec),
             **instant("accepted", standing.accepted_at), **instant("withdrawn", standing.withdrawn_at),
             **self.money("worstCost", worst_cost_of(order)), "maxPriceHuman": self._price_text(order.max_price),
-            "lease": self._word(standing.lease), "explanation": _explanation(standing.explanation),
+            "lease": self._word(standing.lease), "explanation": explanation_to_wire(standing.explanation) if standing.explanation else None,
             "block": block_to_wire(standing.block),
         }  # fmt: skip
 
@@ -162,12 +171,3 @@ def _machine(machine: Machine | None) -> Document | None:
     """The description as its provider wrote it; ``measured`` false means that nobody looked."""
     document: Document | None = None if machine is None else json.loads(machine.canonical())
     return document
-
-
-def _explanation(told: Explanation | None) -> Document | None:
-    if told is None:
-        return None
-    return {
-        "placedOn": told.placed_on, "reasons": {str(reason): count for reason, count in told.reasons.items()},
-        "nearestMiss": told.nearest_miss, "block": block_to_wire(told.block),
-    }  # fmt: skip

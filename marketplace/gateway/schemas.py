@@ -126,6 +126,7 @@ class LeaseWord(Shape):
 
 
 class Explanation(Shape):
+    order: WordText
     placedOn: int | None
     reasons: dict[str, int]
     nearestMiss: str
@@ -382,7 +383,14 @@ class ReadyAnswer(Shape):
     projection: Block
 
 
-REQUESTS: tuple[type[Shape], ...] = (OrderSubmission, ReceiptSubmission, DraftQuoteRequest, OrderQuoteRequest, Heartbeat, Problem)
+REQUESTS: tuple[type[Shape], ...] = (
+    OrderSubmission,
+    ReceiptSubmission,
+    DraftQuoteRequest,
+    OrderQuoteRequest,
+    Heartbeat,
+    Problem,
+)
 
 
 def told(shape: type[Shape], *statuses: int, description: str = "") -> dict[int | str, dict[str, Any]]:

@@ -195,5 +195,3 @@ class Stored:
 
     status: int
     body: bytes
-
-

@@ -52,7 +52,14 @@ class LeaseDesk:
             raise Forbidden("only the lease's provider may write its log")
         if offset + len(chunk) > MAX_LOG_BYTES:
             raise InvalidField("offset", f"the live log holds {MAX_LOG_BYTES} bytes; put the whole into a blob")
-        return self._board.append_log(identifier, offset, chunk)
+        return self._board.append_log(identifier, serving.lease.opened_at, offset, chunk)
+
+    def log_so_far(self, identifier: Bytes32, offset: int) -> bytes:
+        """What there is of the log from ``offset`` on. Raises NotFound before the order was ever opened."""
+        content = self.read_log(identifier, offset, 0)
+        if not content:
+            self._servings.now(identifier)
+        return content
 
     def read_log(self, identifier: Bytes32, offset: int, wait_ms: int) -> bytes:
         """What the log has from ``offset`` on, waiting a while where that is nothing; the kept log where Redis forgot the live one."""
@@ -100,7 +107,10 @@ class LeaseDesk:
     def _last_receipt(self, identifier: Bytes32, opened_at: UnixTime) -> Sha256 | None:
         """The result in the provider's newest last receipt of this serving."""
         rows = self._journal.receipts(identifier, opened_at)
-        return next((sha256_in(row.receipt.result) for row in reversed(rows) if row.role == "provider" and row.receipt.last), None)
+        return next(
+            (sha256_in(row.receipt.result) for row in reversed(rows) if row.role == "provider" and row.receipt.last),
+            None,
+        )
 
     def _kept_log(self, identifier: Bytes32, offset: int) -> bytes:
         result = self._result_or_none(identifier)

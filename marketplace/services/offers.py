@@ -55,7 +55,10 @@ class OfferDesk:
 
     def row(self, offer: Offer, view: BookView) -> OfferRow:
         return OfferRow(
-            offer, class_of(offer.gpu_class), view.machines.get(sha256_in(offer.spec)), view.heartbeats.get(offer.provider)
+            offer,
+            class_of(offer.gpu_class),
+            view.machines.get(sha256_in(offer.spec)),
+            view.heartbeats.get(offer.provider),
         )
 
     def book(self, gpu_class: GpuClass) -> BookSide:

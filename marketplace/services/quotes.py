@@ -96,7 +96,9 @@ def _rejection(spec: JobSpec | None, row: OfferRow, view: BookView) -> tuple[str
     return "", ""
 
 
-def _of_machine(measure: Callable[[Machine], int], wanted: Callable[[JobSpec], int]) -> Callable[[JobSpec, OfferRow], bool]:
+def _of_machine(
+    measure: Callable[[Machine], int], wanted: Callable[[JobSpec], int]
+) -> Callable[[JobSpec, OfferRow], bool]:
     return lambda spec, row: row.machine is None or measure(row.machine) >= wanted(spec)
 
 

@@ -55,5 +55,7 @@ class ReadinessCheck:
         if cursor is None:
             reasons["projection"] = "it is being rebuilt"
         elif head is not None and head.number - cursor.number > PROJECTION_LAG_LIMIT_BLOCKS:
-            reasons["projection"] = f"it is {head.number - cursor.number} blocks behind; {PROJECTION_LAG_LIMIT_BLOCKS} is the limit"
+            reasons["projection"] = (
+                f"it is {head.number - cursor.number} blocks behind; {PROJECTION_LAG_LIMIT_BLOCKS} is the limit"
+            )
         return cursor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
@@ -22,7 +22,9 @@ from marketplace.gateway.schemas import BlobAnswer, bytes_asked, told
 router = APIRouter(tags=["blobs"])
 
 _CHUNK_BYTES = 1 << 16
-_CONTENT = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
 _UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
 
 
@@ -39,7 +41,7 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere) -> Respon
     return answer({"sha256": blob, "bytes": kept}, 201)
 
 
-@router.get("/v1/blobs/{name}", responses={**_CONTENT})
+@router.get("/v1/blobs/{name}", responses=_CONTENT)
 def get_blob(name: BlobName, desks: DesksHere) -> Response:
     """The content, never to be taken for a page of ours."""
     blob = Sha256(name)
@@ -47,7 +49,7 @@ def get_blob(name: BlobName, desks: DesksHere) -> Response:
     return StreamingResponse(_chunks(desks.uploads.open(blob)), 200, _headers(blob, size), "application/octet-stream")
 
 
-@router.head("/v1/blobs/{name}", responses={**_CONTENT})
+@router.head("/v1/blobs/{name}", responses=_CONTENT)
 def head_blob(name: BlobName, desks: DesksHere) -> Response:
     """Whether the file is here, and how large it is."""
     blob = Sha256(name)

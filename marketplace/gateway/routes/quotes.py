@@ -26,7 +26,9 @@ MOST_CLASSES = 64
 @router.post("/v1/quotes", responses=told(Quotes), openapi_extra=asked(DraftQuoteRequest, OrderQuoteRequest))
 def post_quote(document: JsonObject, desks: DesksHere) -> Response:
     """One row per offer of an acceptable class: price, lock and bond, or the reason why it cannot serve."""
-    view, rows = desks.quotes.quotes(_for_order(document, desks) if "order" in document else _for_draft(document, desks))
+    view, rows = desks.quotes.quotes(
+        _for_order(document, desks) if "order" in document else _for_draft(document, desks)
+    )
     renderer = Renderer(desks.market.terms())
     quotes = [renderer.quote(row, view.block.timestamp) for row in rows]
     return answer({"quotes": quotes, "block": block_to_wire(view.block)})

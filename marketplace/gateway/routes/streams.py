@@ -1,0 +1,73 @@
+"""What is told as it happens: a job's log, and the market's events."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import bytes32
+from marketplace.gateway.auth import DesksHere, LogSender
+from marketplace.gateway.bodies import LogChunk
+from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, Offset
+from marketplace.gateway.problems import HttpRefusal
+from marketplace.gateway.responses import answer
+from marketplace.gateway.schemas import LogLength, bytes_asked, told
+from marketplace.gateway.streams import event_stream, in_thread, log_events, market_events
+
+router = APIRouter(tags=["streams"])
+
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_LOG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string"}} for kind in ("text/event-stream", "text/plain")}}
+}
+_CHUNK = bytes_asked("the next piece of the log, at most 256 KiB")
+
+
+@router.get("/v1/leases/{lease_id}/logs", responses=_LOG)
+async def get_log(
+    lease_id: LeaseId, request: Request, desks: DesksHere, offset: Offset = "0", follow: Flag = "true",
+    last_event_id: LastEventId = None,
+) -> Response:  # fmt: skip
+    """The log from ``offset`` on, as it grows; with ``follow=false`` what there is now, as plain text."""
+    lease, start = bytes32(lease_id), _start(offset, last_event_id)
+    # The first read is made before the answer begins: what is wrong is still a problem then, with its status.
+    content = await in_thread(request, desks.leases.log_so_far, lease, start)
+    if follow == "true":
+        return event_stream(log_events(request, desks, lease, start))
+    headers = {"Bourse-Log-Next": str(start + len(content))}
+    return Response(content, 200, headers, "text/plain; charset=utf-8")
+
+
+@router.post("/v1/leases/{lease_id}/logs", responses=told(LogLength), openapi_extra=_CHUNK)
+def append_log(
+    lease_id: LeaseId, chunk: LogChunk, sender: LogSender, desks: DesksHere, offset: Offset = "0"
+) -> Response:
+    """Append a piece of log where the log ends; 409 with its ``length`` where it ends elsewhere."""
+    start = int(offset)
+    length = desks.leases.append_log(sender, bytes32(lease_id), start, chunk)
+    if length != start + len(chunk):
+        raise HttpRefusal(409, "LogOffset", "offset", f"must be {length}, where the log ends", length=length)
+    return answer({"length": length})
+
+
+@router.get("/v1/events", responses=_STREAM)
+async def get_events(
+    request: Request, desks: DesksHere, after: EventId = None, last_event_id: LastEventId = None
+) -> Response:
+    """The market's events as the indexer tells them: from ``after`` on, or from now on. Hints: the chain is the evidence."""
+    seen: str = last_event_id or after or await in_thread(request, desks.board.last_event_id)
+    await in_thread(request, desks.board.read_events, seen)  # what is wrong is still a problem now, with its status
+    return event_stream(market_events(request, desks, seen))
+
+
+def _start(offset: str, last_event_id: str | None) -> int:
+    """Where to go on: an event's id is the offset after it."""
+    if last_event_id is None:
+        return int(offset)
+    if not re.fullmatch("[0-9]{1,12}", last_event_id):
+        raise InvalidField("Last-Event-ID", "must be an offset in bytes")
+    return int(last_event_id)

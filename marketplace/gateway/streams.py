@@ -1,0 +1,114 @@
+"""Server-sent events: the board's blocking reads, bridged into the event loop by worker threads of their own.
+
+A stream ends when its reader leaves, when its subject is over, and when the server stops. It never holds a thread for longer than one
+short wait, so that all three are noticed.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.ids import Bytes32
+from marketplace.gateway.desks import Desks
+from marketplace.gateway.problems import problem_of
+from marketplace.gateway.render import Document, to_json
+
+T = TypeVar("T")
+
+WAIT_MS = 1000
+"""One wait for news. A stream notices within this time that it should end."""
+
+PING_SECONDS = 15
+MOST_TEXT_BYTES = 1 << 16
+"""Of a log in one event."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """Worker threads that slow clients may hold; everybody else's requests have their own."""
+
+    streams: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(64))
+    uploads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(32))
+
+
+def lines_of(request: Request) -> Lines:
+    lines: Lines = request.app.state.lines
+    return lines
+
+
+def is_stopping(request: Request) -> bool:
+    """Whether the server has been asked to end."""
+    asked: Callable[[], bool] = request.app.state.is_stopping
+    return asked()
+
+
+def event_stream(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    """The response that sends these events, with a comment now and then so that proxies keep the line open."""
+    return EventSourceResponse(
+        events, ping=PING_SECONDS, sep="\n", ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n")
+    )
+
+
+async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int) -> AsyncIterator[ServerSentEvent]:
+    """A log as it grows: ``log`` events with the text, then ``end``. Offsets are bytes; a character is never cut in two."""
+    read = partial(in_thread, request, desks.leases.read_log, lease)
+    rest = b""
+    try:
+        while not is_stopping(request):
+            chunk = await read(offset + len(rest), WAIT_MS)
+            is_over = not chunk and await in_thread(request, desks.leases.is_log_complete, lease)
+            if is_over:
+                # What was appended between the two questions, and what cannot become a whole character any more.
+                chunk = await read(offset + len(rest), 0)
+            text, used = whole_text(rest + chunk, is_last=is_over and not chunk)
+            rest = (rest + chunk)[used:]
+            if text:
+                yield _log(offset, text, offset + used)
+                offset += used
+            if is_over and not chunk:
+                yield _event("end", {"length": offset})
+                return
+    except MarketplaceError as error:
+        yield _event("problem", problem_of(error).document())
+
+
+async def market_events(request: Request, desks: Desks, after: str) -> AsyncIterator[ServerSentEvent]:
+    """The market's events as the indexer tells them, after the one with this id."""
+    try:
+        while not is_stopping(request):
+            for entry in await in_thread(request, desks.board.read_events, after, WAIT_MS):
+                after = entry.id
+                yield _event(str(entry.payload.get("name", "event")), entry.payload, entry.id)
+    except MarketplaceError as error:
+        yield _event("problem", problem_of(error).document())
+
+
+def whole_text(content: bytes, *, is_last: bool) -> tuple[str, int]:
+    """The longest text that cuts no character in two, at most one event's worth, and how many bytes it takes."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    piece = content[:MOST_TEXT_BYTES]
+    text = decoder.decode(piece, final=is_last)
+    return text, len(piece) - len(decoder.getstate()[0])
+
+
+def _log(offset: int, text: str, onward: int) -> ServerSentEvent:
+    return _event("log", {"offset": offset, "text": text, "next": onward}, str(onward))
+
+
+def _event(name: str, document: Document, identifier: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(to_json(document).decode(), event=name, id=identifier, sep="\n")
+
+
+async def in_thread(request: Request, read: Callable[..., T], *arguments: Any) -> T:
+    """Call a blocking reader in one of the streams' worker threads."""
+    return await anyio.to_thread.run_sync(partial(read, *arguments), limiter=lines_of(request).streams)

@@ -1,0 +1,276 @@
+"""A real gateway: uvicorn on a free port, over a real anvil, a real Redis, SQLite and a folder of blobs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from redis import Redis
+
+from marketplace.chain import verbs
+from marketplace.chain.blocks import Chain
+from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
+from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
+from marketplace.chain.events import EventFollower
+from marketplace.chain.market import Market
+from marketplace.chain.requests import sign_request
+from marketplace.chain.signing import Key, SigningDomain
+from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain import events
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
+from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
+from marketplace.domain.spec import Input, JobSpec, Machine, OutputFile, Resources, Result
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.wire import order_to_wire, receipt_to_wire
+from marketplace.gateway.app import create_app
+from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.gateway.server import server_for
+from marketplace.services.projection import Projector
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.redis_server import RedisHandle, start_redis
+
+DOLLAR = 1_000_000
+FAR = UnixTime(2**40 - 1)
+UPLOAD_LIMIT_BYTES = 4 << 20
+MACHINE = Machine("eu", "NVIDIA GeForce RTX 4090", 24_564, 4, 16, 65_536, 200_000)
+DEPLOYER, CLIENT, PROVIDER, OPENER, STRANGER, OTHER_CLIENT, OTHER_PROVIDER, ACCEPTOR = ANVIL_KEYS[:8]
+ARBITER = ANVIL_KEYS[9]
+
+
+@dataclass
+class Gateway:
+    """A running gateway, everything behind it, and the verbs of the market in short form."""
+
+    url: str
+    chain: Chain
+    book: AddressBook
+    market: Market
+    journal: OperatorJournal
+    journal_file: Path
+    board: Board
+    redis: RedisHandle
+    blobs: FolderBlobs
+    projector: Projector
+    http: httpx.Client
+    app: FastAPI
+    salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def domain(self) -> SigningDomain:
+        return self.market.domain
+
+    # The chain
+
+    def send(self, key: Key, call: verbs.Call) -> Mined:
+        mined = Sender(self.chain, key).send(call)
+        self.sync()
+        return mined
+
+    def fund(self, key: Key, units: int) -> None:
+        for call in (
+            verbs.mint(self.book.token, key.address, TokenUnits(units)),
+            verbs.approve(self.book.token, self.book.market, TokenUnits(units)),
+            verbs.deposit(self.book.market, key.address, TokenUnits(units)),
+        ):
+            self.send(key, call)
+
+    def list(self, key: Key = PROVIDER, **changed: Any) -> Offer:
+        terms: dict[str, Any] = {
+            "gpu_class": ClassNumber(1), "gpus": GpuCount(4), "bond_bps": Bps(1_000), "price": PricePerGpuHour(2 * DOLLAR),
+            "min_seconds": Seconds(0), "expires_at": FAR, "arbiter": ARBITER.address, "spec": bytes32_of(MACHINE.sha256),
+        }  # fmt: skip
+        self.blobs.put(MACHINE.canonical(), MACHINE.sha256, 10_000)
+        (listed,) = self.send(key, verbs.list_offer(self.book.market, **(terms | changed))).events
+        assert isinstance(listed, events.OfferListed)
+        return listed.offer
+
+    def open(self, signed: SignedOrder, offer: Offer) -> Mined:
+        return self.send(OPENER, verbs.open_fills(self.book.market, [Fill(signed, offer.id, offer.price)]))
+
+    def sync(self) -> None:
+        """Let the indexer catch up with the chain and the journal."""
+        deadline = monotonic() + 20
+        while self.projector.step().within_seconds == 0:
+            assert monotonic() < deadline
+
+    def now(self) -> UnixTime:
+        return self.chain.head().timestamp
+
+    # Orders and receipts
+
+    def spec(self, **changed: Any) -> JobSpec:
+        """A job spec that has been uploaded, with an input."""
+        bundle = b"an input bundle"
+        self.blobs.put(bundle, sha256_of(bundle), 100)
+        spec = replace(JobSpec(("python", "train.py"), inputs=(Input("/job/in", sha256_of(bundle), len(bundle)),)), **changed)
+        self.blobs.put(spec.canonical(), spec.sha256, 100_000)
+        return spec
+
+    def order(self, key: Key = CLIENT, **changed: Any) -> Order:
+        gpus = changed.get("gpus", 1)
+        spec = self.spec(resources=Resources(gpus=gpus if 1 <= gpus < 2**16 else 1))
+        order = Order(
+            client=key.address, classes=1 << 1, offer=OfferId(0), gpus=GpuCount(1), max_seconds=Seconds(600),
+            min_seconds=Seconds(0), max_price=PricePerGpuHour(3 * DOLLAR), min_bond_bps=Bps(0), starts_at=UnixTime(0),
+            expires_at=FAR, tip=TokenUnits(0), opener=OPENER.address, acceptor=ZERO_ADDRESS, arbiter=ARBITER.address,
+            spec=bytes32_of(spec.sha256), salt=next(self.salts),
+        )  # fmt: skip
+        return replace(order, **changed)
+
+    def signed(self, key: Key = CLIENT, **changed: Any) -> SignedOrder:
+        return key.sign_order(self.order(key, **changed), self.domain)
+
+    def post_order(self, signed: SignedOrder, **headers: str) -> httpx.Response:
+        return self.http.post("/v1/orders", json=submission(signed), headers=headers)
+
+    def leased(self, offer: Offer, **changed: Any) -> SignedOrder:
+        """An order that went through the gateway and is being served."""
+        signed = self.signed(**changed)
+        assert self.post_order(signed).status_code == 201
+        self.open(signed, offer)
+        return signed
+
+    def receipt(self, lease: Bytes32, used: int, result: Bytes32, *, last: bool = True) -> Receipt:
+        word = self.market.lease_of(lease)
+        return Receipt(lease, word.offer, word.opened_at, Seconds(used), result, last)
+
+    def post_receipt(self, key: Key, receipt: Receipt, role: str, result: Result | None = None, **other: Any) -> httpx.Response:
+        body: dict[str, Any] = {
+            "receipt": receipt_to_wire(receipt), "role": role, "signature": key.sign_receipt(receipt, self.domain),
+        }  # fmt: skip
+        if result is not None:
+            body["resultDocument"] = json.loads(result.canonical())
+        return self.write(key, "POST", f"/v1/leases/{receipt.lease}/receipts", json.dumps(body | other).encode())
+
+    def result(self, exit_code: int = 0) -> Result:
+        """A result whose blobs are here."""
+        output, log = b"outputs", b"epoch 1\nepoch 2\n"
+        for content in (output, log):
+            self.blobs.put(content, sha256_of(content), 100)
+        return Result(exit_code, (OutputFile("/job/out", sha256_of(output), len(output)),), sha256_of(log))
+
+    # HTTP
+
+    def write(
+        self, key: Key, method: str, path: str, body: bytes = b"", *, at: int | None = None, kind: str = "application/json",
+        body_sha256: Sha256 | None = None, domain: SigningDomain | None = None, headers: dict[str, str] | None = None,
+    ) -> httpx.Response:  # fmt: skip
+        """A signed write; every part of what is signed can be another than what is sent."""
+        moment = UnixTime(self.now() if at is None else at)
+        signed = sign_request(key, method, path, body_sha256 or sha256_of(body), moment, domain or self.domain)
+        return self.http.request(
+            method, path, content=body, headers={"Content-Type": kind, **signed, **(headers or {})}
+        )
+
+    # What must not change
+
+    def everything(self) -> dict[str, object]:
+        """All that a request could change: journal rows, Redis, blobs, the chain."""
+        with sqlite3.connect(self.journal_file) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            rows = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in sorted(tables)}
+        connection.close()
+        with Redis.from_url(self.redis.url) as redis:
+            keys = {key: redis.dump(key) for key in sorted(redis.keys("*"))}  # type: ignore[type-var]
+        files = sorted(str(path) for path in self.blobs.path.rglob("*") if path.is_file())
+        return {"journal": rows, "redis": keys, "blobs": files, "chain": self.chain.head()}
+
+
+def submission(signed: SignedOrder) -> dict[str, Any]:
+    return {"order": order_to_wire(signed.order), "signature": signed.signature}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def gateway_anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnvilHandle]:
+    handle = start_anvil(free_port(), tmp_path_factory.mktemp("anvil"), block_time=None)
+    yield handle
+    handle.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisHandle]:
+    handle = start_redis(tmp_path_factory.mktemp("redis"))
+    yield handle
+    handle.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    gateway_anvil: AnvilHandle, gateway_redis: RedisHandle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A gateway with a funded client and a funded provider, one market per module."""
+    folder = tmp_path_factory.mktemp("gateway")
+    with Redis.from_url(gateway_redis.url) as redis:
+        redis.flushall()
+    chain = Chain([gateway_anvil.rpc_url])
+    book = deploy(chain, DEPLOYER, LOCAL_CONSTANTS)
+    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    journal_file = folder / "operator.sqlite"
+    journal, board, blobs = OperatorJournal(f"sqlite:///{journal_file}"), Board(gateway_redis.url), FolderBlobs(folder / "blobs")
+    roles = MarketRoles(book.catalogue, OPENER.address, ARBITER.address)
+    follower = EventFollower(chain, book.market, confirmations=1)
+    projector = Projector(follower, journal, blobs, board, market.terms(), opener=OPENER.address)
+    app = create_app(
+        desks_over(market, journal, board, blobs, roles, clock=time, participant_limit_bytes=UPLOAD_LIMIT_BYTES)
+    )
+    with running(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as http:
+        running_gateway = Gateway(
+            url, chain, book, market, journal, journal_file, board, gateway_redis, blobs, projector, http, app
+        )
+        running_gateway.fund(CLIENT, 1_000 * DOLLAR)
+        running_gateway.fund(PROVIDER, 1_000 * DOLLAR)
+        mine(chain)
+        running_gateway.sync()
+        yield running_gateway
+    board.close()
+    journal.close()
+
+
+@pytest.fixture(scope="module")
+def offer(gateway: Gateway) -> Offer:
+    return gateway.list(gpus=GpuCount(64))
+
+
+class running:
+    """The application behind uvicorn in a thread, at a URL; stopped as SIGTERM stops it."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.server = server_for(app, "127.0.0.1", 0)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]})
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        deadline, waiting = monotonic() + 20, threading.Event()
+        while not self.server.started:
+            assert self.thread.is_alive()
+            assert monotonic() < deadline
+            waiting.wait(0.02)
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+__all__ = ["Address", "Gateway", "running", "submission"]

@@ -1,0 +1,189 @@
+"""Orders over HTTP: taken once, shown where they stand, withdrawn by their client."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from tests.integration.gateway.conftest import ARBITER, CLIENT, DOLLAR, OPENER, OTHER_CLIENT, STRANGER, Gateway, submission
+
+from marketplace.domain.models import Offer
+from marketplace.domain.units import PricePerGpuHour
+from marketplace.domain.wire import order_to_wire
+from marketplace.gateway import schemas
+
+
+def test_an_order_is_taken_once(gateway: Gateway) -> None:
+    """The first time creates it, the second finds it; the id is the contract's own."""
+    signed = gateway.signed()
+
+    first, second = gateway.post_order(signed), gateway.post_order(signed)
+
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+    assert first.json()["id"] == gateway.market.order_id(signed.order)
+    assert len([row for row in gateway.journal.all_orders() if row.id == signed.id]) == 1
+
+
+def test_an_order_is_shown_with_money_for_people(gateway: Gateway) -> None:
+    """Base units for machines, an amount with the token's symbol for people, ISO times."""
+    signed = gateway.signed()
+    gateway.post_order(signed)
+
+    told = gateway.http.get(f"/v1/orders/{signed.id.upper().replace('0X', '0x')}").json()
+
+    schemas.OrderAnswer.model_validate(told)
+    symbol = gateway.market.terms().token_symbol
+    assert told["order"] == order_to_wire(signed.order)
+    assert told["state"] == "book"
+    assert told["worstCost"] == str(DOLLAR // 2)
+    assert told["worstCostHuman"] == f"0.50 {symbol}"
+    assert told["maxPriceHuman"] == f"3.00 {symbol}/GPU-h"
+    assert told["acceptedTime"].endswith("Z")
+
+
+def test_concurrent_posts_make_one_order(gateway: Gateway) -> None:
+    """Sixteen at once: exactly one is told that it was new."""
+    signed = gateway.signed()
+    gate = threading.Barrier(16)
+
+    def post(_: int) -> int:
+        gate.wait()
+        return gateway.post_order(signed).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = sorted(pool.map(post, range(16)))
+
+    assert statuses == [200] * 15 + [201]
+
+
+def test_an_idempotency_key_replays_the_first_answer(gateway: Gateway) -> None:
+    """The same request gets the same answer and status; another request under the key is refused."""
+    signed, other = gateway.signed(), gateway.signed()
+    first = gateway.post_order(signed, **{"Idempotency-Key": "one"})
+    again = gateway.post_order(signed, **{"Idempotency-Key": "one"})
+    before = gateway.everything()
+    mismatch = gateway.post_order(other, **{"Idempotency-Key": "one"})
+
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert mismatch.status_code == 422
+    assert mismatch.json()["reason"] == "IdempotencyMismatch"
+    assert mismatch.json()["field"] == "Idempotency-Key"
+    assert before == gateway.everything()
+
+
+def test_a_key_is_the_accounts_own(gateway: Gateway) -> None:
+    """Two clients may use the same key."""
+    gateway.fund(OTHER_CLIENT, 10 * DOLLAR)
+    mine, theirs = gateway.signed(), gateway.signed(OTHER_CLIENT)
+
+    assert gateway.post_order(mine, **{"Idempotency-Key": "shared"}).status_code == 201
+    assert gateway.post_order(theirs, **{"Idempotency-Key": "shared"}).status_code == 201
+
+
+def test_a_clients_orders_come_in_pages(gateway: Gateway) -> None:
+    """Newest first, each once, until there is no next page."""
+    gateway.fund(STRANGER, 10 * DOLLAR)
+    posted = [gateway.signed(STRANGER) for _ in range(5)]
+    for signed in posted:
+        assert gateway.post_order(signed).status_code == 201
+
+    found, after = [], ""
+    while after is not None:
+        answer = gateway.http.get(f"/v1/orders?client={STRANGER.address}&limit=2{after and f'&after={after}'}").json()
+        schemas.OrderPage.model_validate(answer)
+        found += [item["id"] for item in answer["items"]]
+        after = answer["next"]
+
+    assert found == [signed.id for signed in reversed(posted)]
+
+
+def test_an_order_is_withdrawn_by_its_client_only(gateway: Gateway) -> None:
+    """Another account's signature is known and forbidden; the client's takes it off the book."""
+    signed = gateway.signed()
+    gateway.post_order(signed)
+    path = f"/v1/orders/{signed.id}"
+
+    refused = gateway.write(OTHER_CLIENT, "DELETE", path)
+    withdrawn = gateway.write(CLIENT, "DELETE", path)
+    again = gateway.write(CLIENT, "DELETE", path)
+
+    assert (refused.status_code, refused.json()["reason"]) == (403, "Forbidden")
+    assert (withdrawn.status_code, withdrawn.json()["state"]) == (200, "withdrawn")
+    assert again.json()["withdrawnAt"] == withdrawn.json()["withdrawnAt"]
+    gateway.sync()
+    assert signed.id not in {entry.id for entry in gateway.board.book_orders()}
+    assert gateway.post_order(signed).json()["state"] == "withdrawn"
+
+
+def test_an_order_that_is_served_is_not_withdrawn(gateway: Gateway, offer: Offer) -> None:
+    """Off the book it is already; what is left is ``terminate`` on the chain."""
+    signed = gateway.leased(offer)
+    before = gateway.everything()
+
+    refused = gateway.write(CLIENT, "DELETE", f"/v1/orders/{signed.id}")
+
+    assert (refused.status_code, refused.json()["reason"]) == (409, "OrderLive")
+    assert before == gateway.everything()
+    told = gateway.http.get(f"/v1/orders/{signed.id}").json()
+    assert told["state"] == "open"
+    assert told["lease"]["offer"] == offer.id
+
+
+def test_a_pinned_offer_that_is_only_busy_is_no_reason(gateway: Gateway) -> None:
+    """An order stands until it expires: GPUs that are taken now may be free before that."""
+    busy = gateway.list(gpus=1)
+    gateway.leased(busy, offer=busy.id)
+
+    assert gateway.post_order(gateway.signed(offer=busy.id)).status_code == 201
+    refused = gateway.post_order(gateway.signed(offer=busy.id, gpus=2))
+    assert (refused.status_code, refused.json()["reason"]) == (409, "NotEnoughGpus")
+    assert refused.json()["field"] == "order.gpus"
+
+
+def test_several_orders_need_not_be_covered_together(gateway: Gateway) -> None:
+    """One order's worst cost must be covered; of several the contract will judge."""
+    most = PricePerGpuHour(900 * DOLLAR)
+
+    for _ in range(3):
+        assert gateway.post_order(gateway.signed(max_seconds=3600, max_price=most)).status_code == 201
+
+
+def test_every_class_is_a_class_that_is_known(gateway: Gateway) -> None:
+    """An order may accept classes that nobody has thought of yet, as long as it accepts one that exists."""
+    assert gateway.post_order(gateway.signed(classes=2**256 - 1)).status_code == 201
+
+
+def test_quotes_name_price_lock_bond_and_reasons(gateway: Gateway, offer: Offer) -> None:
+    """The offers that can serve come first, cheapest first; the others say why not, in the contract's words."""
+    gateway.board.beat(offer.provider, gateway.now())
+    dear = gateway.list(price=PricePerGpuHour(5 * DOLLAR))
+    asked = {"gpu": "rtx4090", "gpus": 2, "maxSeconds": 1800, "maxPrice": str(3 * DOLLAR)}
+
+    told = gateway.http.post("/v1/quotes", json=asked).json()
+
+    schemas.Quotes.model_validate(told)
+    by_offer = {row["offer"]["id"]: row for row in told["quotes"]}
+    assert by_offer[offer.id]["reason"] == ""
+    assert by_offer[offer.id]["locked"] == str(2 * DOLLAR)
+    assert by_offer[offer.id]["bond"] == str(2 * DOLLAR // 10)
+    assert by_offer[dear.id]["reason"] == "PriceOutOfBounds"
+    reasons = [row["reason"] for row in told["quotes"]]
+    assert reasons == sorted(reasons, key=bool)
+
+
+def test_an_order_is_quoted_as_it_would_be_filled(gateway: Gateway, offer: Offer) -> None:
+    """A whole order is compared with the offer's own terms, arbiter and all."""
+    gateway.board.beat(offer.provider, gateway.now())
+    order = gateway.order()
+    wire = {"order": order_to_wire(order)}
+    elsewhere = {"order": order_to_wire(replace(order, arbiter=OPENER.address))}
+
+    good, bad = (gateway.http.post("/v1/quotes", json=body).json()["quotes"] for body in (wire, elsewhere))
+
+    assert next(row for row in good if row["offer"]["id"] == offer.id)["reason"] == ""
+    assert {row["reason"] for row in bad} == {"WrongArbiter"}
+    assert ARBITER.address == offer.arbiter
+    assert submission(gateway.signed())["order"].keys() == wire["order"].keys()
