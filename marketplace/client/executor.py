@@ -69,6 +69,8 @@ class JobExecutor:
                         break
             except MarketplaceError as exc:
                 self._fail_all(exc)
+            if self._market.stop.is_set():
+                self._fail_all(JobFailed("of this executor", "is not watched any more: the client was stopped"))
 
     def _has_work(self) -> bool:
         """Wait for a job; False when there is none and none will come."""

@@ -1,0 +1,63 @@
+"""`bourse gateway | indexer | scheduler | provider up`: the processes of a market, until they are told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marketplace import wiring
+from marketplace.cli import documents, tables
+from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.config import from_env
+from marketplace.telemetry import configure_logging
+
+app = typer.Typer()
+provider_app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
+
+
+@app.command()
+def gateway(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=1, max=65535)] = 8000,
+) -> None:
+    """Serve the market over HTTP."""
+    configure_logging("gateway")
+    wiring.run_gateway(from_env(), host=host, port=port)
+
+
+@app.command()
+def indexer() -> None:
+    """Follow the chain and keep the projection of the market."""
+    configure_logging("indexer")
+    wiring.run_indexer(from_env())
+
+
+@app.command()
+def scheduler() -> None:
+    """Clear the market and post the fills; expire and finalize what is due."""
+    configure_logging("scheduler")
+    wiring.run_scheduler(from_env())
+
+
+@provider_app.command()
+def up(
+    inventory: Annotated[
+        Path, typer.Option("--inventory", help="What there is to rent out (TOML).", dir_okay=False, exists=True)
+    ],
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """List the inventory's GPUs and serve the leases that open on them."""
+    configure_logging("provider")
+    wiring.run_provider(from_env().with_key(keystore, password_file), inventory)
+
+
+@provider_app.command()
+def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
+    """List this account's own offers."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        rows = market.api.offers(provider=market.account)
+        session.answer([documents.offer(row) for row in rows], tables.offers(rows, market.terms))

@@ -1,0 +1,83 @@
+"""`bourse devnet`: a whole market on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from marketplace import devnet
+from marketplace.cli.session import JsonOption, Session
+from marketplace.config import DEVNET_FOLDER
+from marketplace.daemon import Stop
+
+app = typer.Typer(help="A whole market on this machine: chain, gateway, scheduler, providers.", no_args_is_help=True)
+
+FolderOption = Annotated[Path, typer.Option("--folder", help="Where it keeps everything.", file_okay=False)]
+ProcessArgument = Annotated[str, typer.Argument(help="A process, as `bourse devnet status` names it.")]
+_HERE = Path(DEVNET_FOLDER)
+
+
+@app.command()
+def up(
+    folder: FolderOption = _HERE,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when it is ready, and leave it running.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Start a market from nothing: worthless development keys, test dollars, three providers with declared GPUs."""
+    session = Session(json)
+    if detach:
+        session.say("starting a market; this takes some seconds")
+        _status(session, devnet.start_detached(folder))
+        return
+    session.say(f"starting a market in {folder}; Ctrl-C ends it")
+    devnet.supervise(folder, Stop().on_signals())
+
+
+@app.command()
+def down(folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+    """End the market; its files stay until the next one starts."""
+    session = Session(json)
+    was_running = devnet.is_running(folder)
+    devnet.stop_detached(folder)
+    session.answer({"stopped": was_running}, "stopped" if was_running else "no market was running here")
+
+
+@app.command()
+def status(folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+    """Show what runs, where, and in whose name."""
+    session = Session(json)
+    state = devnet.read_state(folder)
+    _status(session, state | {"running": devnet.is_running(folder)})
+
+
+@app.command()
+def hold(name: ProcessArgument, folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+    """Kill a process (SIGKILL) and keep it down, as when its machine is gone."""
+    session = Session(json)
+    pid = devnet.hold(folder, name)
+    session.answer(
+        {"held": name, "pid": pid}, f"{name} (pid {pid}) is dead; `bourse devnet release {name}` lets it start again"
+    )
+
+
+@app.command()
+def release(name: ProcessArgument, folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+    """Let a held process start again."""
+    session = Session(json)
+    devnet.release(folder, name)
+    session.answer({"released": name}, f"{name} starts again")
+
+
+def _status(session: Session, state: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("process", "pid", "restarts", "log"):
+        table.add_column(column)
+    for name, row in state["processes"].items():
+        table.add_row(name, str(row["pid"]), str(row["restarts"]), row["log"])
+    told = f"gateway {state['settings']['gateway_url']}\nchain   {state['settings']['rpc_urls']}\nready   {state['ready']}\n"
+    session.answer(state, told, table)

@@ -1,0 +1,252 @@
+"""`bourse run` and what follows it: ps, logs, get, cancel, explain, watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.status import Status
+
+from marketplace.cli import documents, tables
+from marketplace.cli.outcomes import OF_STATE
+from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.client import Job, JobRequest, JobState, Market, Progress, Sums
+from marketplace.client.request import NO_TIME, files_named
+from marketplace.domain.errors import DeadlinePassed, InvalidField
+from marketplace.domain.units import Bps, GpuCount, seconds_from_text
+
+app = typer.Typer()
+
+SETTLE_SECONDS = 30.0
+"""How long `bourse run` waits for the money after the job is over; it moves anyway."""
+
+JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), its id, or the beginning of its id.")]
+
+_WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[
+        list[str], typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
+    ],
+    gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
+    max_price: Annotated[str, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")],
+    max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together.")] = 1,
+    inputs: Annotated[
+        Path | None, typer.Option("--input", help="Folder whose content becomes /job/in.", file_okay=False, exists=True)
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for what the job leaves in /job/out.")] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for the job; repeat.")] = None,
+    region: Annotated[list[str] | None, typer.Option("--region", help="Only providers there; repeat.")] = None,
+    vram: Annotated[int, typer.Option("--vram", help="MiB of memory each GPU needs.", min=0)] = 0,
+    cpus: Annotated[int, typer.Option("--cpus", help="CPUs the job needs.", min=1)] = 1,
+    memory: Annotated[int, typer.Option("--memory", help="MiB of memory the job needs.", min=16)] = 1024,
+    disk: Annotated[int, typer.Option("--disk", help="MiB of disk the job needs.", min=1)] = 1024,
+    min_time: Annotated[
+        str | None, typer.Option("--min-time", help="Guaranteed to the provider, if it asks for it.")
+    ] = None,
+    min_bond: Annotated[int, typer.Option("--min-bond", help="Smallest bond accepted, in basis points.", min=0)] = 0,
+    tip: Annotated[str, typer.Option("--tip", help="To the scheduler, when the lease opens.")] = "0",
+    expires_in: Annotated[str, typer.Option("--expires-in", help="How long the order may wait to be served.")] = "10m",
+    retries: Annotated[int, typer.Option("--retries", help="Fresh orders when a provider falls silent.", min=0)] = 1,
+    name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")
+    ] = True,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
+
+    A local file named in the command is added to the job's inputs.
+    """
+    session = Session(json, keystore, password_file)
+    _check_output(output)
+    files = files_named(tuple(command), Path.cwd())
+    with session.market() as market:
+        request = JobRequest(
+            command=tuple(command), gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
+            max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
+            inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()), vram_mib=vram,
+            cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
+            min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
+        )  # fmt: skip
+        for file in request.files:
+            session.say(f"sending {file} along: the command names it")
+        job = market.submit(request)
+        session.say(f"job {job.number} is on the book: {job.id}")
+        if not wait:
+            session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
+            return
+        _follow(session, market, job, output)
+
+
+def _follow(session: Session, market: Market, job: Job, output: Path | None) -> None:
+    """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
+    with session.err.status("waiting for a provider") as line:
+        job.wait(on_progress=lambda progress: _show_progress(line, progress))
+        line.update("waiting for the money")
+        sums = _settled(job)
+    files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
+    for file in files:
+        session.say(f"wrote {file}")
+    document = documents.story(job.explain(), market.terms) | {"files": [str(file) for file in files]}
+    if job.state in _WITH_RESULT:
+        session.answer(document, tables.receipt(job.result(), sums, market.terms))
+    else:
+        session.answer(document, tables.story(job.explain(), market.terms))
+    raise typer.Exit(OF_STATE[job.state])
+
+
+def _settled(job: Job) -> Sums | None:
+    """What moved; None where that takes longer than people like to wait. Nothing moves for a lost job before its deadline."""
+    if job.state not in _WITH_RESULT:
+        return None
+    try:
+        return job.wait_settled(SETTLE_SECONDS)
+    except DeadlinePassed:
+        return None
+
+
+def _show_progress(line: Status, progress: Progress) -> None:
+    if progress.state is JobState.RUNNING:
+        told = f"running, {progress.elapsed_seconds} s of at most {progress.max_seconds} s on the meter"
+    else:
+        told = f"{progress.state.value}, block {progress.block.number}"
+    line.update(f"{told}{' · ' + progress.note if progress.note else ''}")
+
+
+@app.command()
+def ps(
+    all_of_them: Annotated[bool, typer.Option("--all", "-a", help="Jobs that are over, too.")] = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """List your jobs, after moving them along once."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        next(market.steps(0))
+        rows = [job for job in market.jobs() if all_of_them or not job.is_terminal]
+        session.answer([documents.job(row, market.terms) for row in rows], tables.jobs(rows, market.terms))
+
+
+@app.command()
+def logs(
+    job: JobArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job is over.")] = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Print a job's output."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        found = market.job(job)
+        if not session.as_json:
+            for text in found.logs(follow):
+                session.write(text)
+            return
+        text = "".join(found.logs(follow))
+        session.answer({"id": found.id, "state": found.state, "log": text})
+
+
+@app.command()
+def get(
+    job: JobArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to; nothing there is overwritten.")],
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Download a job's outputs, verified, and print its receipt."""
+    session = Session(json, keystore, password_file)
+    _check_output(output)
+    with session.market() as market:
+        next(market.steps(0))
+        found = market.job(job)
+        files = found.download(output)
+        for file in files:
+            session.say(f"wrote {file}")
+        result = found.result()
+        document = documents.result(result, market.terms) | {"files": [str(file) for file in files]}
+        story = found.explain()
+        session.answer(document, tables.receipt(result, story.sums if story.is_settled else None, market.terms))
+
+
+@app.command()
+def cancel(
+    job: JobArgument, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+) -> None:
+    """Call a job off, for good: free before it runs, for the time it ran afterwards."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        next(market.steps(0))
+        found = market.job(job)
+        if not found.is_terminal:
+            found.cancel()
+        session.answer(documents.job(found, market.terms), tables.jobs([found], market.terms))
+
+
+@app.command()
+def explain(
+    job: JobArgument, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+) -> None:
+    """Tell a job's whole story: history, reasons, the nearest miss, money."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        next(market.steps(0))
+        story = market.job(job).explain()
+        session.answer(documents.story(story, market.terms), tables.story(story, market.terms))
+
+
+@app.command()
+def watch(
+    forever: Annotated[
+        bool, typer.Option("--forever", help="Go on when all jobs are over: new ones may come.")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds after which to give up.")] = None,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Move all your jobs along until they are over and paid for: verify, countersign, order again."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        if forever:
+            for _ in market.steps(timeout):
+                pass
+        else:
+            for change in market.wait_all(market.jobs(), timeout, settled=True):
+                note = f" · {change.event.note}" if change.event.note else ""
+                session.say(f"job {change.job.number} {change.event.state.value} ({change.event.reason.value}){note}")
+        rows = market.jobs()
+        session.answer([documents.job(row, market.terms) for row in rows], tables.jobs(rows, market.terms))
+
+
+def _check_output(folder: Path | None) -> None:
+    """Better to say now than after the job was paid for: what is there is never overwritten."""
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidField("output", f"{folder} is not an empty folder; name another, nothing is overwritten")
+
+
+def _env_of(pairs: list[str]) -> dict[str, str]:
+    env: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidField("env", f"{pair!r} is not NAME=VALUE")
+        env[name] = value
+    return env
+
+
+def _not_in(folder: Path | None, files: dict[str, Path]) -> dict[str, Path]:
+    """The files that the input folder does not hold already under the same name."""
+    if folder is None:
+        return files
+    return {name: path for name, path in files.items() if not (folder / name).exists()}

@@ -1,0 +1,61 @@
+"""`bourse`: the console script. Its commands are in the modules beside; errors become one line and an exit code here."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from marketplace.cli import browse, daemons, devnet, jobs, wallet
+from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
+from marketplace.domain.errors import MarketplaceError
+
+HELP = """A market for GPU-hours without a middleman who holds the money.
+
+Exit codes: 0 done · 1 the job ran and failed · 2 wrong usage or settings · 3 refused or not placed · 4 chain or gateway
+unavailable · 5 lost · 6 cancelled · 7 not done in time.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+for commands in (jobs.app, browse.app, daemons.app):
+    app.registered_commands += commands.registered_commands
+app.add_typer(wallet.app, name="wallet")
+app.add_typer(daemons.provider_app, name="provider")
+app.add_typer(devnet.app, name="devnet")
+
+
+def main() -> None:
+    """Run the command line; never a traceback for an error that has a name."""
+    try:
+        app()
+    except MarketplaceError as error:
+        sys.exit(report(error, as_json=wants_json(sys.argv[1:])))
+    except BrokenPipeError:
+        sys.exit(ExitCode.OK)  # whoever read our answer has read enough
+    except Exception:  # noqa: BLE001 - a bug of ours: say so with its own exit code, and not with that of a failed job
+        traceback.print_exc()
+        sys.exit(ExitCode.BUG)
+
+
+def report(error: MarketplaceError, *, as_json: bool) -> ExitCode:
+    """Print an error: a line on stderr, or the one JSON document on stdout."""
+    if as_json:
+        print(json.dumps(error_document(error), indent=2, ensure_ascii=False))
+    else:
+        print(f"bourse: {line_of(error)}", file=sys.stderr)
+        if advice := advice_for(error):
+            print(f"  next: {advice}", file=sys.stderr)
+    return exit_code_of(error)
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether ``--json`` is among our own words; those after ``--`` are the job's."""
+    own = list(words)
+    return "--json" in (own[: own.index("--")] if "--" in own else own)
+
+
+if __name__ == "__main__":
+    main()

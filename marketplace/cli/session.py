@@ -1,0 +1,90 @@
+"""What every command shares: its settings, the options that all have, and where its answer goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+
+from marketplace import wiring
+from marketplace.client import GatewayApi, Market
+from marketplace.config import Settings, from_env
+from marketplace.telemetry import configure_logging
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
+KeystoreOption = Annotated[
+    Path | None, typer.Option("--keystore", help="Keystore file (default: BOURSE_KEYSTORE).", dir_okay=False)
+]
+PasswordOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file", help="Its password's file (default: BOURSE_KEYSTORE_PASSWORD_FILE).", dir_okay=False
+    ),
+]
+
+KEY_FILE, PASSWORD_FILE = "key.json", "key.password"
+"""Below ``BOURSE_HOME``: where `bourse wallet new` puts a key, and where it is looked for when no setting names one."""
+
+
+class Session:
+    """One command's settings and screen. stdout is for the answer, stderr for everything that happens on the way."""
+
+    def __init__(self, as_json: bool = False, keystore: Path | None = None, password_file: Path | None = None) -> None:
+        # Warnings only: a person, or a program that reads JSON, is looking.
+        configure_logging("cli", verbose=False)
+        self.as_json = as_json
+        self.settings = _with_home_key(from_env().with_key(keystore, password_file))
+        self._out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.err = Console(stderr=True, highlight=False)
+
+    def answer(self, document: Mapping[str, Any] | list[Any], *rendered: RenderableType) -> None:
+        """The command's one answer: the document with ``--json``, otherwise what people read."""
+        if self.as_json:
+            print(json.dumps(document, indent=2, ensure_ascii=False))
+            return
+        for item in rendered:
+            self._out.print(item)
+
+    def write(self, text: str) -> None:
+        """A piece of a job's own output, as it is."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """Something that happens on the way."""
+        self.err.print(text, markup=False)
+
+    @contextmanager
+    def market(self) -> Iterator[Market]:
+        """The market, opened with the account's key, and closed in the end."""
+        self.settings.require("gateway_url", "rpc_urls", "keystore", "keystore_password_file")
+        market = wiring.open_market(self.settings)
+        try:
+            yield market
+        finally:
+            market.close()
+
+    @contextmanager
+    def gateway(self) -> Iterator[GatewayApi]:
+        """The gateway alone, for commands that need no key."""
+        self.settings.require("gateway_url")
+        api = GatewayApi(self.settings.gateway_url)
+        try:
+            yield api
+        finally:
+            api.close()
+
+
+def _with_home_key(settings: Settings) -> Settings:
+    """The key that `bourse wallet new` made, where nothing else names one."""
+    keystore, password = settings.home / KEY_FILE, settings.home / PASSWORD_FILE
+    if settings.keystore is None and settings.keystore_password_file is None and keystore.is_file():
+        return replace(settings, keystore=keystore, keystore_password_file=password)
+    return settings

@@ -1,0 +1,236 @@
+"""What people read: tables, receipts and stories. Takes values, gives rich renderables; prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from marketplace.client.answers import OfferAnswer, Quote
+from marketplace.client.job import Job
+from marketplace.client.money import Sums
+from marketplace.client.story import Attempt, Balance, JobResult, Story
+from marketplace.domain.book import RejectionReason
+from marketplace.domain.ids import Address
+from marketplace.domain.models import MarketTerms
+from marketplace.domain.states import JobReason, JobState
+from marketplace.domain.units import text_from_seconds, text_from_units
+
+_COLOURS: dict[JobState, str] = {
+    JobState.SUBMITTED: "yellow",
+    JobState.RUNNING: "cyan",
+    JobState.SUCCEEDED: "green",
+    JobState.FAILED: "red",
+    JobState.UNPLACED: "magenta",
+    JobState.LOST: "red",
+    JobState.CANCELLED: "dim",
+}
+
+_EXITS: dict[str, str] = {
+    "": "",
+    "LeaseSettled": "settled",
+    "LeaseFinalized": "claimed and finalized",
+    "LeaseTerminated": "terminated",
+    "LeaseDeclined": "declined",
+    "LeaseExpired": "expired: the provider never came back",
+    "OrderCancelled": "cancelled",
+    "LeaseRuled": "ruled",
+    "LeaseLapsed": "lapsed",
+}
+
+
+def amount(units: int, terms: MarketTerms) -> str:
+    """``12.50 TUSD``."""
+    return f"{text_from_units(units, terms.token_decimals)} {terms.token_symbol}"
+
+
+def state(value: JobState) -> Text:
+    """The state in its colour."""
+    return Text(value.value, style=_COLOURS[value])
+
+
+def short(identifier: str | None) -> str:
+    """The beginning of an address or an id."""
+    return f"{identifier[:10]}…" if identifier else "–"
+
+
+def clock(at: int) -> str:
+    """A block time as people's local time."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
+    """The market's offers. GPUs that nobody measured are said to be declared."""
+    table = _table("offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "provider")
+    for row in rows:
+        offer, machine = row.offer, row.machine
+        table.add_row(
+            str(offer.id),
+            row.class_name,
+            f"{offer.free} of {offer.gpus}",
+            amount(offer.price, terms),
+            f"{offer.bond_bps / 100:g} %",
+            machine.region if machine else "–",
+            "measured" if machine and machine.measured else "declared",
+            short(offer.provider),
+        )
+    return table
+
+
+def quotes(rows: Sequence[Quote], terms: MarketTerms) -> RenderableType:
+    """What a job would cost, offer by offer, and why some cannot serve it."""
+    if not rows:
+        return Text("No offer of these GPU classes is on the market.")
+    table = _table("offer", "GPU", "price per GPU-hour", "locked at most", "provider's bond", "")
+    for row in rows:
+        table.add_row(
+            str(row.offer.id),
+            row.class_name,
+            amount(row.offer.price, terms),
+            "–" if row.locked is None else amount(row.locked, terms),
+            "–" if row.bond is None else amount(row.bond, terms),
+            Text("can serve", style="green") if row.can_serve else Text(_why_not(row), style="yellow"),
+        )
+    return table
+
+
+def _why_not(row: Quote) -> str:
+    return f"{_words(row.reason)}{': ' + row.detail if row.detail else ''}"
+
+
+def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
+    """A client's jobs."""
+    table = _table("#", "job", "name", "state", "since", "paid", "refunded", "compensation", "")
+    for row in rows:
+        kept, sums = row.kept, row.sums()
+        last = kept.job.history[-1]
+        table.add_row(
+            str(kept.number),
+            short(row.id),
+            kept.job.name,
+            state(kept.job.state),
+            clock(last.at),
+            amount(sums.paid, terms),
+            amount(sums.refunded, terms),
+            amount(sums.compensation, terms),
+            last.note,
+        )
+    return table
+
+
+def balance(value: Balance, account: Address, terms: MarketTerms) -> Table:
+    """An account's money."""
+    table = _plain()
+    table.add_row("account", account)
+    table.add_row("free in the market", amount(value.free, terms))
+    table.add_row("locked in live leases", amount(value.locked, terms))
+    table.add_row("in the wallet", amount(value.wallet, terms))
+    return table
+
+
+def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
+    """What was done, for how long, and what it cost; ``sums`` None while the money has not moved yet."""
+    table = _plain()
+    table.add_row("lease", value.lease)
+    table.add_row("provider", value.provider or "–")
+    table.add_row("exit code", str(value.exit_code))
+    table.add_row("time on the meter", f"{value.used_seconds} s ({text_from_seconds(value.used_seconds)})")
+    table.add_row("price per GPU-hour", amount(value.price, terms))
+    table.add_row("cost", amount(value.cost, terms))
+    if sums is None:
+        table.add_row("money", "not settled yet: bourse explain shows it later")
+    else:
+        table.add_row("paid · refunded", f"{amount(sums.paid, terms)} · {amount(sums.refunded, terms)}")
+        if sums.compensation:
+            table.add_row("compensation", f"{amount(sums.compensation, terms)} out of a provider's bond")
+    table.add_row("result sha256", value.result)
+    table.add_row(
+        "signed by us", "yes, after verifying every hash" if value.is_countersigned else "no: the chain settled it"
+    )
+    return Panel(table, title="receipt", title_align="left", expand=False)
+
+
+def story(value: Story, terms: MarketTerms) -> Group:
+    """All there is to tell about a job, oldest first."""
+    head = Text.assemble(f"job {value.number} · {value.name} · ", state(value.state), f"\n{value.job}\n")
+    history = _table("time", "state", "why", "")
+    for event in value.history:
+        history.add_row(clock(event.at), state(event.state), _words(event.reason), event.note)
+    parts: list[RenderableType] = [head, history, _attempts(value.attempts, terms)]
+    if value.explanation is not None:
+        parts.append(_explanation(value))
+    parts.append(_money(value, terms))
+    if value.result is not None:
+        parts.append(receipt(value.result, value.sums if value.is_settled else None, terms))
+    return Group(*parts)
+
+
+def _attempts(rows: Iterable[Attempt], terms: MarketTerms) -> Table:
+    table = _table("order", "at most", "provider", "opened", "price", "ended", "paid", "refunded", "compensation", "")
+    for row in rows:
+        last = row.servings[-1] if row.servings else None
+        table.add_row(
+            f"{row.number}: {short(row.order)}",
+            amount(row.max_price, terms),
+            short(row.provider),
+            clock(last.opened_at) if last else "never",
+            amount(last.price, terms) if last else "–",
+            _EXITS.get(row.exit, row.exit),
+            amount(row.sums.paid, terms),
+            amount(row.sums.refunded, terms),
+            amount(row.sums.compensation, terms),
+            row.note,
+        )
+    return table
+
+
+def _explanation(value: Story) -> Text:
+    assert value.explanation is not None
+    lines = ["What the last round said:"]
+    lines += [
+        f"  {_words(name)}: {count} offer{'s' if count != 1 else ''}"
+        for name, count in value.explanation.reasons.items()
+    ]
+    if value.explanation.placed_on is not None:
+        lines.append(f"  placed on offer {value.explanation.placed_on}")
+    if value.explanation.nearest_miss:
+        lines.append(f"  nearest miss: {value.explanation.nearest_miss}")
+    return Text("\n".join(lines) + "\n")
+
+
+def _money(value: Story, terms: MarketTerms) -> Text:
+    sums = value.sums
+    told = [f"paid {amount(sums.paid, terms)}", f"refunded {amount(sums.refunded, terms)}"]
+    if sums.compensation:
+        told.append(f"compensated with {amount(sums.compensation, terms)}")
+    if sums.tips:
+        told.append(f"tips {amount(sums.tips, terms)}")
+    if sums.locked:
+        told.append(f"still locked {amount(sums.locked, terms)}")
+    return Text(f"Money: {', '.join(told)}.\n")
+
+
+def _words(reason: str) -> str:
+    """A reason's name as words: ``ProviderSilent`` and ``provider_silent`` as ``provider silent``."""
+    if isinstance(reason, JobReason | RejectionReason):
+        reason = reason.value
+    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in reason)
+    return spaced.replace("_", " ").strip()
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _plain() -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table
