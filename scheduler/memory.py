@@ -52,16 +52,21 @@ class Memory:
         self._refused[event.order] = (*others, row)
 
     def learn(self, view: BookView) -> None:
-        """Take in what the projection shows now, and forget what it shows by itself or nobody asks for any more."""
-        ids = {order.id for order in view.orders}
+        """Take in what the projection shows now, and forget what it shows by itself or what has passed."""
         self._opened = {one: row for one, row in self._opened.items() if row.block_number > view.block.number}
         oldest = view.block.number - self._policy.refusal_cooldown_blocks
         recent = {one: tuple(row for row in rows if row.block_number > oldest) for one, rows in self._refused.items()}
         self._refused = {one: rows for one, rows in recent.items() if rows}
-        self._declined = {one: providers for one, providers in self._declined.items() if one in ids}
+        self._learn_declines(view)
+
+    def _learn_declines(self, view: BookView) -> None:
+        """Kept while they count, also for an order that is off the book: it is being served elsewhere and may be declined again."""
         for record in view.leases.values():
-            if record.id in ids and is_declined(record):
+            if is_declined(record):
                 self._declined.setdefault(record.id, {})[record.provider] = record.lease.opened_at
+        since = view.block.timestamp - self._policy.decline_cooldown_seconds
+        kept = {one: {who: at for who, at in rows.items() if at > since} for one, rows in self._declined.items()}
+        self._declined = {one: rows for one, rows in kept.items() if rows}
 
     def over(self, view: BookView) -> BookView:
         """The view with our own refusals laid over it."""

@@ -21,7 +21,7 @@ from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import NOW, TERMS, snapshots
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=200, deadline=None)
 
 
 @dataclass
