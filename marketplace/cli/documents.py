@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from marketplace.client.answers import OfferAnswer, Quote
 from marketplace.client.job import Job
-from marketplace.client.jobbook import JobTerms
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.models import MarketTerms
@@ -16,23 +16,27 @@ from marketplace.domain.units import iso_from_time, text_from_units
 from marketplace.domain.wire import offer_to_wire
 
 
-def money(units: int, terms: MarketTerms) -> dict[str, str]:
-    """An amount or a price per GPU-hour."""
-    return {"units": str(units), "text": f"{text_from_units(units, terms.token_decimals)} {terms.token_symbol}"}
+def money(name: str, units: int | None, terms: MarketTerms) -> dict[str, str | None]:
+    """An amount, or a price per GPU-hour: ``{"paid": "2500000", "paid_human": "2.50 TUSD"}``; both null for None."""
+    if units is None:
+        return {name: None, f"{name}_human": None}
+    return {name: str(units), f"{name}_human": f"{text_from_units(units, terms.token_decimals)} {terms.token_symbol}"}
 
 
 def sums(value: Sums, terms: MarketTerms) -> dict[str, Any]:
     """What was paid, refunded, compensated, and what is still locked."""
-    return {name: money(getattr(value, name), terms) for name in ("paid", "refunded", "compensation", "tips", "locked")}
+    named = {name: getattr(value, name) for name in ("paid", "refunded", "compensation", "tips", "locked")}
+    return _merged(money(name, units, terms) for name, units in named.items())
 
 
 def balance(value: Balance, account: str, terms: MarketTerms) -> dict[str, Any]:
     """An account's money."""
-    return {"account": account} | {name: money(getattr(value, name), terms) for name in ("free", "locked", "wallet")}
+    named = {name: getattr(value, name) for name in ("free", "locked", "wallet")}
+    return {"account": account} | _merged(money(name, units, terms) for name, units in named.items())
 
 
 def offer(value: OfferAnswer) -> dict[str, Any]:
-    """An offer, with ``measured`` as its provider says."""
+    """An offer as it is on the wire, with its machine; ``measured`` false means that nobody looked."""
     machine = value.machine
     return offer_to_wire(value.offer) | {
         "className": value.class_name,
@@ -45,11 +49,13 @@ def offer(value: OfferAnswer) -> dict[str, Any]:
 
 def quote(value: Quote, terms: MarketTerms) -> dict[str, Any]:
     """What an offer would cost, or why it cannot serve."""
-    return offer_to_wire(value.offer) | {
-        "className": value.class_name,
-        "canServe": value.can_serve,
-        "locked": None if value.locked is None else money(value.locked, terms),
-        "bond": None if value.bond is None else money(value.bond, terms),
+    return {
+        "offer": offer_to_wire(value.offer),
+        "class_name": value.class_name,
+        **money("price", value.offer.price, terms),
+        "can_serve": value.can_serve,
+        **money("locked", value.locked, terms),
+        **money("bond", value.bond, terms),
         "reason": value.reason,
         "detail": value.detail,
     }
@@ -63,25 +69,18 @@ def event(value: JobEvent) -> dict[str, Any]:
 def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
     """A job in a list."""
     kept = value.kept
+    last = kept.job.history[-1]
     return {
         "id": value.id,
         "number": kept.number,
         "name": kept.job.name,
         "state": kept.job.state,
         "orders": list(kept.job.orders),
-        "since": iso_from_time(kept.job.history[-1].at),
-        "reason": kept.job.history[-1].reason,
-        "note": kept.job.history[-1].note,
-        "money": sums(value.sums(), terms),
-        "terms": job_terms(kept.terms),
-    }
-
-
-def job_terms(value: JobTerms) -> dict[str, int]:
-    return {
-        "retries": value.retries,
-        "expiresInSeconds": value.expires_in_seconds,
-        "silentAfterSeconds": value.silent_after_seconds,
+        "since": iso_from_time(last.at),
+        "reason": last.reason,
+        "note": last.note,
+        **sums(value.sums(), terms),
+        **asdict(kept.terms),
     }
 
 
@@ -89,15 +88,15 @@ def result(value: JobResult, terms: MarketTerms) -> dict[str, Any]:
     """The receipt of a job."""
     return {
         "lease": value.lease,
-        "exitCode": value.exit_code,
-        "usedSeconds": value.used_seconds,
-        "price": money(value.price, terms),
-        "cost": money(value.cost, terms),
+        "exit_code": value.exit_code,
+        "used_seconds": value.used_seconds,
+        **money("price", value.price, terms),
+        **money("cost", value.cost, terms),
         "provider": value.provider,
         "result": value.result,
         "outputs": [asdict(output) for output in value.outputs],
-        "logs": value.logs,
-        "countersigned": value.is_countersigned,
+        "logs_sha256": value.logs,
+        "is_countersigned": value.is_countersigned,
     }
 
 
@@ -106,11 +105,11 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
     return {
         "order": value.order,
         "number": value.number,
-        "maxPrice": money(value.max_price, terms),
+        **money("max_price", value.max_price, terms),
         "provider": value.provider,
         "exit": value.exit,
-        "servings": [asdict(serving) | {"price": money(serving.price, terms)} for serving in value.servings],
-        "money": sums(value.sums, terms),
+        "servings": [asdict(serving) | money("price", serving.price, terms) for serving in value.servings],
+        **sums(value.sums, terms),
         "note": value.note,
     }
 
@@ -125,8 +124,12 @@ def story(value: Story, terms: MarketTerms) -> dict[str, Any]:
         "state": value.state,
         "history": [event(item) for item in value.history],
         "attempts": [attempt(item, terms) for item in value.attempts],
-        "money": sums(value.sums, terms),
-        "settled": value.is_settled,
+        **sums(value.sums, terms),
+        "is_settled": value.is_settled,
         "explanation": dict(value.explanation.document) if value.explanation else None,
         "result": result(value.result, terms) if value.result else None,
     }
+
+
+def _merged(parts: Iterable[dict[str, str | None]]) -> dict[str, str | None]:
+    return {name: text for part in parts for name, text in part.items()}

@@ -207,24 +207,18 @@ def explain(
 
 @app.command()
 def watch(
-    forever: Annotated[
-        bool, typer.Option("--forever", help="Go on when all jobs are over: new ones may come.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when all jobs are over and their money has moved.")] = False,
     timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds after which to give up.")] = None,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
 ) -> None:
-    """Move all your jobs along until they are over and paid for: verify, countersign, order again."""
+    """Move all your jobs along: verify, countersign, order again when a provider falls silent. Ctrl-C ends it."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        if forever:
-            for _ in market.steps(timeout):
-                pass
-        else:
-            for change in market.wait_all(market.jobs(), timeout, settled=True):
-                note = f" · {change.event.note}" if change.event.note else ""
-                session.say(f"job {change.job.number} {change.event.state.value} ({change.event.reason.value}){note}")
+        for change in market.watch(timeout, until_settled=once):
+            note = f" · {change.event.note}" if change.event.note else ""
+            session.say(f"job {change.job.number} {change.event.state.value} ({change.event.reason.value}){note}")
         rows = market.jobs()
         session.answer([documents.job(row, market.terms) for row in rows], tables.jobs(rows, market.terms))
 

@@ -184,6 +184,8 @@ class GatewayApi:
             for event in EventSource(response).iter_sse():
                 if event.event == "end":
                     return
+                if event.event == "problem":
+                    raise reading.problem(event.data)
                 if event.event == "log":
                     yield reading.log_chunk(event.data)
 

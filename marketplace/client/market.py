@@ -36,7 +36,7 @@ from marketplace.domain.errors import (
     TransactionReverted,
     WrongChain,
 )
-from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
 from marketplace.domain.pricing import can_expire
 from marketplace.domain.states import Job as JobRecord
@@ -269,13 +269,24 @@ class Market:
         watched = list(jobs)
         seen = {job.id: len(job.history) for job in watched}
         for block in self.steps(timeout):
-            for job in watched:
-                history = job.history
-                yield from (JobChange(job, event) for event in history[seen[job.id] :])
-                seen[job.id] = len(history)
+            yield from _changes(watched, seen)
             if all(job.is_settled(block) if settled else job.is_terminal for job in watched):
                 return
         raise DeadlinePassed(f"the end of {len(watched)} jobs", int(timeout or 0))
+
+    def watch(self, timeout: float | None = None, *, until_settled: bool = False) -> Iterator[JobChange]:
+        """Move all jobs along, those of other processes too, yielding each change; ends as ``steps`` does.
+
+        With ``until_settled`` it ends when all are over and paid for, and raises DeadlinePassed when that takes longer.
+        """
+        seen = {job.id: len(job.history) for job in self.jobs()}
+        for block in self.steps(timeout):
+            jobs = self.jobs()
+            yield from _changes(jobs, seen)
+            if until_settled and all(job.is_settled(block) for job in jobs):
+                return
+        if until_settled:
+            raise DeadlinePassed("the end of all jobs", int(timeout or 0))
 
     def cancel(self, order: KeptOrder) -> None:
         """Make sure that the order is over on the chain, whatever happens to it meanwhile.
@@ -309,6 +320,14 @@ class Market:
             self.api.withdraw_order(order.signed.id)
         except GatewayError:
             return
+
+
+def _changes(jobs: Iterable[Job], seen: dict[Bytes32, int]) -> Iterator[JobChange]:
+    """What is new in the jobs' histories; ``seen`` counts what was told."""
+    for job in jobs:
+        history = job.history
+        yield from (JobChange(job, event) for event in history[seen.get(job.id, 0) :])
+        seen[job.id] = len(history)
 
 
 def _check(told: MarketTerms, found: MarketTerms, address_book: AddressBook | None) -> None:

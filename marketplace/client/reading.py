@@ -176,6 +176,13 @@ def log_chunk(event: str) -> LogChunk:
 
 
 @_strict
+def problem(event: str) -> GatewayProblem:
+    """A problem that ended a stream."""
+    told = json.loads(event)
+    return GatewayProblem(int(told["status"]), str(told["reason"]), str(told["detail"]), str(told.get("field", "")))
+
+
+@_strict
 def account(answer: Any, who: Address) -> AccountAnswer:
     free = answer.get("free", answer.get("balance"))
     block = answer.get("block")
