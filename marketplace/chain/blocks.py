@@ -8,6 +8,8 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, Final
 
+from requests import Session
+from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
@@ -23,6 +25,7 @@ PENDING: Final = "pending"
 """The block that is being made: own transactions that wait, and its time, count."""
 
 _POLL_SECONDS = 0.2
+_CONNECTIONS = 16
 _REVERTED_CODE = 3
 """JSON-RPC code of a call that reverted."""
 
@@ -40,7 +43,10 @@ class Chain:
         self.rpc_url = rpc_urls[0]
         # No retries inside: they would sleep, and who calls knows better whether to try again.
         self._provider = HTTPProvider(
-            self.rpc_url, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None
+            self.rpc_url,
+            request_kwargs={"timeout": timeout_seconds},
+            session=_session(),
+            exception_retry_configuration=None,
         )
 
     def __repr__(self) -> str:
@@ -112,6 +118,15 @@ class Chain:
             # A node behind a load balancer may lag behind the one that told us of the block.
             raise ChainUnavailable(f"the node does not know block {which} yet")
         return block_ref(found)
+
+
+def _session() -> Session:
+    """Connections that are kept, for several threads, and that read nothing from the environment for each request."""
+    session = Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
+    return session
 
 
 def block_ref(header: Any) -> BlockRef:
