@@ -106,8 +106,9 @@ class EndReason(StrEnum):
 class ExecutionResult:
     """How a job ended.
 
-    ``exit_code`` is the job's own, or 128 + the signal that killed it. ``enforcement`` lists, sorted, which limits
-    were in force and by what means (say ``memory:cgroup-v1``), so that the record never claims more than was done.
+    ``exit_code`` is the job's own, or 128 + the signal that killed it; 0 goes with EXITED, or with TIME_LIMIT when the
+    job answered SIGTERM in time and well. ``enforcement`` lists, sorted, which limits were in force and by what means
+    (say ``memory:cgroup-v1``), so that the record never claims more than was done.
     """
 
     exit_code: int

@@ -225,8 +225,10 @@ def _laid_out_tool(bwrap: Path) -> tuple[Path, dict[str, Path]]:
 
 def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -> dict[str, int]:
     """What each process may use at most. The kernel's groups bound the whole job; without them, these help out."""
-    # One MiB more than the job may have, so that it meets the watch and its reason, and not just a failing write.
-    bounds = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": _OPEN_FILES, "RLIMIT_FSIZE": (limits.disk_mib + 1) << 20}
+    # Bounds what one file can grow between two looks. Files in /tmp and /dev/shm are under it, too, so it is not less than
+    # those may hold; and a little more, so that a job that wants too much meets the watch and its reason.
+    file_mib = max(limits.disk_mib, limits.memory_mib // 2) + 1
+    bounds = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": _OPEN_FILES, "RLIMIT_FSIZE": file_mib << 20}
     if enforcement["memory"] == "watch+rlimit":
         # Bounds what one process can add between two looks. Not RLIMIT_AS: threads reserve far more than they use.
         bounds["RLIMIT_DATA"] = (2 * limits.memory_mib + 1024) << 20

@@ -244,7 +244,10 @@ class _Watch:
             self._note("it was killed and did not end")
             return ExecutionResult(_KILLED, EndReason.LOST, self._enforcement())
         code = code if code >= 0 else _SIGNALLED - code
-        return ExecutionResult(code, self._ended or self._judged(), self._enforcement())
+        ended = self._ended or self._judged()
+        if code == 0 and ended not in (EndReason.EXITED, EndReason.TIME_LIMIT):
+            code = _KILLED  # it was quicker than its end, or only a part of it was killed; success it was not
+        return ExecutionResult(code, ended, self._enforcement())
 
     def _await_first(self) -> None:
         """Wait until nothing of the sandbox is left: its first process ends last. Take the rest of the output meanwhile.

@@ -1,0 +1,243 @@
+"""Limits of the real sandbox: each way to use too much ends with its reason, and nothing of the job is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from marketplace.provider.executors.base import EndReason
+from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
+from marketplace.provider.executors.cgroups import CgroupParent, find_cgroups
+from marketplace.provider.executors.folders import remove
+from marketplace.provider.runtime import load_runtime
+from tests.integration.bubblewrap_jobs import ROOT, await_log, left_of, prepared, run
+
+
+@pytest.fixture(params=["cgroups", "watch"])
+def cgroups(request: pytest.FixtureRequest) -> CgroupParent | None:
+    """Every limit is tried with the kernel's groups, where this user may make some, and with watching alone."""
+    if request.param == "watch":
+        return None
+    found = find_cgroups()
+    if found is None or not {"memory", "pids"} <= found.folders.keys():
+        pytest.skip("this user may not make cgroups here")
+    return found
+
+
+@pytest.fixture
+def executor(cgroups: CgroupParent | None) -> BubblewrapExecutor:
+    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups)
+
+
+def python(body: str) -> tuple[str, ...]:
+    return ("python", "-c", body)
+
+
+MEMORY_BOMB = "x = []\nwhile True: x.append(bytearray(b'x') * (1 << 22))"
+CHILDREN_BOMB = f"""
+import os
+for _ in range(3):
+    if os.fork() == 0:
+        exec({MEMORY_BOMB!r})
+os.wait()
+"""
+SHARED_BOMB = """
+file, kept = open('/dev/shm/f', 'wb', buffering=0), []
+while True:
+    try:
+        file.write(bytes(1 << 20))
+    except OSError:
+        pass  # full: go on elsewhere
+    kept.append(bytearray(b'x') * (1 << 20))
+"""
+DISK_FILL = "n = 0\nwhile True:\n n += 1; open(f'/job/out/{n}', 'wb').write(bytes(1 << 20))"
+ONE_FILE = "f = open('/job/in/f', 'wb')\nwhile True: f.write(bytes(1 << 20))"
+UNLINKED = """
+import os
+kept = []
+while True:
+    kept.append(open('/job/out/f', 'wb')); os.unlink('/job/out/f'); kept[-1].write(bytes(1 << 20)); kept[-1].flush()
+"""
+TOO_DEEP = "import os\nos.chdir('/job/out')\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nwhile True: pass"
+LOG_FLOOD = "import sys\nwhile True: sys.stdout.write('y' * 65536)"
+STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(60)"
+
+EXCESSES = {
+    "memory of one process": (MEMORY_BOMB, {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
+    "memory of several processes": (CHILDREN_BOMB, {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
+    "memory through /dev/shm": (SHARED_BOMB, {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
+    "disk by many files": (DISK_FILL, {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
+    "disk by files without a name": (UNLINKED, {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
+    "folders without end": (TOO_DEEP, {}, EndReason.OUTPUT_LIMIT),
+    "log": (LOG_FLOOD, {"log_bytes": 100_000}, EndReason.LOG_LIMIT),
+    "time, ignoring SIGTERM": (STUBBORN, {"wall_seconds": 1}, EndReason.TIME_LIMIT),
+}
+
+
+@pytest.mark.parametrize(("body", "limits", "reason"), EXCESSES.values(), ids=EXCESSES)
+def test_excess_ends_the_job(
+    body: str,
+    limits: dict[str, int],
+    reason: EndReason,
+    executor: BubblewrapExecutor,
+    cgroups: CgroupParent | None,
+    tmp_path: Path,
+) -> None:
+    """A job that uses too much is killed with 137, the record says why, and its processes and groups are gone."""
+    ran = run(executor, prepared(tmp_path, *python(body), **limits))
+
+    assert (ran.result.ended, ran.result.exit_code) == (reason, 137), ran.log
+    assert left_of(ran.request, cgroups) == []
+    assert ran.request.log.stat().st_size <= ran.request.limits.log_bytes
+    remove(ran.request.folder)
+    assert not ran.request.folder.exists()
+
+
+def test_a_single_file_stops_at_the_disk_limit(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """However fast one file grows, it never gets more than one MiB past the limit."""
+    ran = run(executor, prepared(tmp_path, *python(ONE_FILE), disk_mib=40, memory_mib=64))
+
+    assert ran.result.ended is EndReason.OUTPUT_LIMIT, ran.log
+    assert (ran.request.inputs / "f").stat().st_size <= 41 << 20
+
+
+def test_a_fork_bomb_runs_out_of_processes(
+    executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
+) -> None:
+    """Forking is refused near the limit, the job's own end is reported, and no child survives it."""
+    body = """
+import os, time
+count = 1
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(600)
+        count += 1
+except BlockingIOError:
+    print(count)
+"""
+    ran = run(executor, prepared(tmp_path, *python(body), processes=40))
+
+    assert ran.result.ended is EndReason.EXITED
+    if os.geteuid() == 0:
+        assert 36 <= int(ran.log) <= 40
+    else:  # without groups, the other threads of the agent's own user are counted with the job's
+        assert int(ran.log) <= 300
+    assert left_of(ran.request, cgroups) == []
+
+
+def test_a_daemonised_grandchild_does_not_survive(
+    executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
+) -> None:
+    """A process that forked twice, left the session, closed its files and ignores signals ends with the job."""
+    body = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for number in range(1, 32):
+            if number not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(number, signal.SIG_IGN)
+        os.closerange(0, 64)
+        open('/job/out/alive', 'w').close()
+        while True:
+            time.sleep(60)
+    os._exit(0)
+os.wait()
+while not os.path.exists('/job/out/alive'):
+    pass
+"""
+    ran = run(executor, prepared(tmp_path, *python(body)))
+
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0), ran.log
+    assert left_of(ran.request, cgroups) == []
+
+
+def test_time_up_is_told_before_it_is_enforced(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """A job that obeys SIGTERM may write its last checkpoint; the reason is the time limit all the same."""
+    body = """
+import signal, sys
+def save(*_):
+    open('/job/out/checkpoint', 'w').write('saved')
+    sys.exit(9)
+signal.signal(signal.SIGTERM, save)
+while True:
+    signal.pause()
+"""
+    ran = run(executor, prepared(tmp_path, *python(body), wall_seconds=1))
+
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.TIME_LIMIT, 9), ran.log
+    assert (ran.request.outputs / "checkpoint").read_text() == "saved"
+
+
+def test_kill_ends_a_job_at_once(executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path) -> None:
+    """kill() needs no cooperation, may be called again, and is the reason in the record."""
+    request = prepared(tmp_path, *python(STUBBORN))
+    execution = executor.start(request)
+    execution.kill()
+    execution.kill()
+    result = execution.wait(20)
+    execution.kill()
+
+    assert result is not None
+    assert (result.ended, result.exit_code) == (EndReason.KILLED, 137)
+    assert execution.poll() == result
+    assert left_of(request, cgroups) == []
+
+
+def test_the_record_says_what_was_enforced(
+    executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
+) -> None:
+    """The result names the means behind each limit: the kernel's groups only where there were any."""
+    ran = run(executor, prepared(tmp_path, "true"))
+    means = dict(line.split(":") for line in ran.result.enforcement)
+
+    assert means.keys() == {"cpu", "disk", "log", "memory", "network", "processes", "system-calls", "time"}
+    assert means["memory"].startswith("cgroup-v" if cgroups else "watch")
+    assert means["processes"].startswith("cgroup-v" if cgroups else "rlimit")
+
+
+def test_reap_ends_what_an_agent_left(
+    executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
+) -> None:
+    """Another agent's life finds the sandbox by the lease alone, ends it and removes its groups; twice is harmless."""
+    request = prepared(tmp_path, *python("print('up')\n" + STUBBORN))
+    execution = executor.start(request)
+    await_log(request, execution)
+    executor.reap("another-lease", execution.pid)
+
+    assert execution.poll() is None
+    executor.reap(request.lease)
+    assert left_of(request, None) == []
+    assert execution.wait(20) is not None
+    executor.reap(request.lease, os.getpid())  # a pid that is somebody else's by now, namely ours
+    assert left_of(request, cgroups) == []
+
+
+def test_reap_empties_a_group_that_was_left(cgroups: CgroupParent | None, tmp_path: Path) -> None:
+    """A group with processes in it, of an agent that died in the middle of starting a job, is emptied and removed."""
+    if cgroups is None:
+        pytest.skip("about groups")
+    request = prepared(tmp_path, "true")
+    cgroup = cgroups.make(request.lease, request.limits)
+    child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
+    for entrance in cgroup.entrances:
+        Path(entrance).write_text(str(child))
+    BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert left_of(request, cgroups) == []
+
+
+def test_several_jobs_at_once_do_not_meet(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Jobs that run side by side see their own files and processes only."""
+    body = "import os\nopen('/job/out/mine', 'x'); print(sum(n.isdigit() for n in os.listdir('/proc')), os.listdir('/job/out'))"
+    executions = [executor.start(prepared(tmp_path, *python(body))) for _ in range(4)]
+    results = [execution.wait(20) for execution in executions]
+
+    assert [result.exit_code for result in results if result] == [0, 0, 0, 0]
+    assert {(folder / "log").read_text() for folder in tmp_path.iterdir()} == {"2 ['mine']\n"}
