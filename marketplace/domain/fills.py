@@ -18,6 +18,8 @@ _WIDTHS = {
     "classes": 256, "offer": 40, "gpus": 16, "max_seconds": 32, "min_seconds": 32, "max_price": 80, "min_bond_bps": 16,
     "starts_at": 40, "expires_at": 40, "tip": 96, "salt": 256,
 }  # fmt: skip
+LAST_INSTANT = 2**32 - 1
+"""The lease's word holds no later time, so no deadline may be later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def refusal_of_order(order: Order, lease: Lease, now: UnixTime, opener: Address)
     """The reason, if any, for which no offer at all could serve this order now."""
     checks = (
         (order.gpus < 1 or order.max_seconds < 1 or order.min_seconds > order.max_seconds, Refusal.BadAmounts),
+        (now + order.max_seconds > LAST_INSTANT, Refusal.BadAmounts),
         (lease.status.is_live, Refusal.OrderLive),
         (lease.status is LeaseStatus.CLOSED or lease.no_reopen, Refusal.OrderClosed),
         (now >= order.expires_at, Refusal.OrderExpired),
@@ -79,6 +82,8 @@ def refusal_of_fill(fill: Fill, facts: FillFacts, terms: MarketTerms) -> Refusal
     refusal = refusal_of_order(order, facts.lease, facts.now, facts.opener) or refusal_of_offer(order, offer, facts.now)
     if refusal or offer is None:
         return refusal
+    if facts.now + order.max_seconds + terms.claim_grace > LAST_INSTANT:
+        return Refusal.BadAmounts
     if not offer.price <= fill.price <= order.max_price:
         return Refusal.PriceOutOfBounds
     locked = lock_of(order, fill.price)
