@@ -113,6 +113,11 @@ abstract contract MarketTest is Test {
         return Fill({order: order, offer: offer, price: PRICE, signature: sign(CLIENT_KEY, market.orderId(order))});
     }
 
+    function aFillAt(Order memory order, uint80 price) internal view returns (Fill memory fill) {
+        fill = aFill(order);
+        fill.price = price;
+    }
+
     function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         return abi.encodePacked(r, s, v);

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IComputeMarket, Lease, Offer, Order, Status} from "../../contracts/interfaces/IComputeMarket.sol";
+import {MarketTest} from "./MarketTest.sol";
+
+/// @notice What can be read, and the verbs that this market does not support.
+contract ViewsTest is MarketTest {
+    /// @notice P-05: everything that is fixed at deployment can be read.
+    function testImmutables() external view {
+        vm.assertEq(market.token(), address(dollar), "token");
+        vm.assertEq(market.START_GRACE(), START_GRACE, "START_GRACE");
+        vm.assertEq(market.CLAIM_GRACE(), CLAIM_GRACE, "CLAIM_GRACE");
+        vm.assertEq(market.CHALLENGE_WINDOW(), CHALLENGE_WINDOW, "CHALLENGE_WINDOW");
+        vm.assertEq(market.RULING_WINDOW(), RULING_WINDOW, "RULING_WINDOW");
+        vm.assertEq(market.BOND_FLOOR(), BOND_FLOOR, "BOND_FLOOR");
+    }
+
+    /// @notice What the market never saw reads as zero, and never reverts.
+    function testUnknownThingsAreZero(bytes32 id, uint40 unknown, address account, uint8 class) external view {
+        vm.assume(unknown != offer && account != client && account != provider);
+        Lease memory lease;
+        Offer memory none;
+        vm.assertEq(keccak256(abi.encode(market.leaseOf(id))), keccak256(abi.encode(lease)), "lease");
+        vm.assertEq(keccak256(abi.encode(market.offerOf(unknown))), keccak256(abi.encode(none)), "offer");
+        vm.assertEq(market.balanceOf(account), 0, "balance");
+        vm.assertEq(market.payeeOf(id), address(0), "payee");
+        (uint128 paid, uint128 gpuSeconds) = market.volumeOf(class);
+        vm.assertTrue(paid == 0 && gpuSeconds == 0, "volume");
+        (uint128 left, uint40 until) = market.budgetOf(account, client);
+        vm.assertTrue(left == 0 && until == 0, "budget");
+    }
+
+    /// @notice payeeOf is 0 unless the lease is live.
+    function testPayeeOfALiveLeaseOnly() external {
+        Order memory order = anOrder();
+        bytes32 id = open(order);
+        vm.assertEq(market.payeeOf(id), provider, "open");
+        skip(MIN_SECONDS);
+        claim(order, 1);
+        vm.assertEq(market.payeeOf(id), provider, "claimed");
+        skip(CHALLENGE_WINDOW);
+        finalize(order);
+        vm.assertEq(market.payeeOf(id), address(0), "closed");
+    }
+
+    /// @notice I-11: volumes of classes are kept apart, and add up over leases.
+    function testVolumesAddUpByClass() external {
+        Order memory order = anOrder();
+        open(order);
+        vm.prank(provider);
+        uint40 other = market.list(CLASS + 1, GPUS, BOND_BPS, PRICE, 0, uint40(NOW + 1 days), arbiter, 0);
+        uint40 first = offer;
+        offer = other;
+        Order memory second = anOrder();
+        second.salt = 2;
+        second.gpus = 1;
+        second.classes = type(uint256).max;
+        open(second);
+        offer = first;
+        skip(1_000);
+        pay(order, 100);
+        pay(order, 300);
+        settle(aSettlement(second, 200, true));
+
+        (uint128 paid, uint128 gpuSeconds) = market.volumeOf(CLASS);
+        vm.assertEq(paid, earned(order, 300), "paid");
+        vm.assertEq(gpuSeconds, 900, "GPU-seconds");
+        (paid, gpuSeconds) = market.volumeOf(CLASS + 1);
+        vm.assertEq(paid, earned(second, 200), "paid, other class");
+        vm.assertEq(gpuSeconds, 200, "GPU-seconds, other class");
+    }
+
+    /// @notice statusOf tells every step of a lease's life.
+    function testStatusOf() external {
+        Order memory order = anOrder();
+        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.None), "none");
+        open(order);
+        skip(MIN_SECONDS);
+        claim(order, 1);
+        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Claimed), "claimed");
+        settle(aSettlement(order, 1, true));
+        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Closed), "closed");
+    }
+
+    /// @notice Verbs without support say so, and change nothing.
+    function testUnsupportedVerbsSaySo() external {
+        Order memory order = anOrder();
+        open(order);
+        bytes[] memory calls = new bytes[](7);
+        calls[0] = abi.encodeCall(IComputeMarket.depositWithPermit, (client, 1, 1, 27, bytes32(0), bytes32(0)));
+        calls[1] = abi.encodeCall(
+            IComputeMarket.depositWithAuthorization, (client, 1, 1, 1, bytes32(0), 27, bytes32(0), bytes32(0))
+        );
+        calls[2] = abi.encodeCall(IComputeMarket.authorize, (stranger, 1, 1));
+        calls[3] = abi.encodeCall(IComputeMarket.dispute, (order));
+        calls[4] = abi.encodeCall(IComputeMarket.rule, (order, 1, true));
+        calls[5] = abi.encodeCall(IComputeMarket.lapse, (order));
+        calls[6] = abi.encodeCall(IComputeMarket.assign, (order, stranger));
+        for (uint256 i = 0; i < calls.length; ++i) {
+            (bool succeeded, bytes memory answer) = address(market).call(calls[i]);
+
+            vm.assertFalse(succeeded, "reverts");
+            vm.assertEq(bytes32(bytes4(answer)), bytes32(IComputeMarket.NotYetSupported.selector), "says why");
+        }
+    }
+}
