@@ -118,7 +118,7 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
 
 def _wait_until_ready(handle: RedisHandle, path: Path, port: int | None) -> None:
     deadline = monotonic() + READY_SECONDS
-    while not _answers(path, port):
+    while not _answers(handle.pid, path, port):
         try:
             handle.process.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
@@ -129,14 +129,18 @@ def _wait_until_ready(handle: RedisHandle, path: Path, port: int | None) -> None
         raise StoreUnavailable(f"redis-server (it ended at once: see {handle.folder / 'redis.log'})")
 
 
-def _answers(path: Path, port: int | None) -> bool:
-    """Whether PING is answered: while it still reads its append-only file it is not."""
+def _answers(pid: int, path: Path, port: int | None) -> bool:
+    """Whether PING is answered, and by this very process: another server may hold the port.
+
+    While the server still reads its append-only file it does not answer PING."""
     family, address = (socket.AF_INET, ("127.0.0.1", port)) if port else (socket.AF_UNIX, str(path))
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         connection.settimeout(1)
         try:
             connection.connect(address)
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
+            with connection.makefile("rb") as answer:
+                said = answer.read()
         except OSError:
             return False
+    return said.startswith(b"+PONG") and f"\r\nprocess_id:{pid}\r\n".encode() in said

@@ -36,7 +36,7 @@ class Database:
         """Open the database, creating it and what is missing of ``tables``. Raises StoreUnavailable, ConfigError."""
         self._engine = _engine(url)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
-        self._writer = self._engine.execution_options(is_writer=True)
+        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         # SQLite has one writer at a time and no queue for it: the threads of a process queue here, which is cheaper.
         self._turn = threading.Lock()
         self._set_up(tables)
@@ -59,8 +59,8 @@ class Database:
     def _set_up(self, tables: Sequence[Table]) -> None:
         with _translated(), self._one_at_a_time():
             if self._is_sqlite:
-                with self._engine.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                with self._engine.execution_options(begin=None).connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # cannot be said inside a transaction
             with self._writer.begin() as connection:
                 if self._engine.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SET_UP_LOCK})
@@ -100,8 +100,9 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    is_writer = connection.get_execution_options().get("is_writer", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+    begin = connection.get_execution_options().get("begin", "BEGIN")
+    if begin:
+        connection.exec_driver_sql(begin)
 
 
 @contextmanager

@@ -1,0 +1,63 @@
+"""Rows survive the board unchanged, and equal rows are equal text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from marketplace.domain.book import RefusedFill
+from marketplace.domain.ids import OfferId
+from marketplace.domain.models import LeaseStatus
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import Constraints, Input, JobSpec, Resources
+from marketplace.store import board_rows
+from tests.unit.store.rows import MACHINE, PROVIDER, block, book_order, lease, offer, signed, word
+
+
+def test_a_block_survives() -> None:
+    """Number, hash and time."""
+    assert board_rows.block_in(board_rows.block_text(block(7)).encode()) == block(7)
+
+
+def test_an_offer_survives() -> None:
+    """With a price at the very end of its width."""
+    assert board_rows.offer_in(board_rows.offer_text(offer()).encode()) == offer()
+
+
+def test_a_lease_survives() -> None:
+    """Live, over, and cancelled before anybody saw its order."""
+    for record in (
+        lease(signed(), LeaseStatus.OPEN),
+        lease(signed(), LeaseStatus.CLOSED, exit="LeaseSettled", result=word(4)),
+        replace(lease(signed(), LeaseStatus.CLOSED), order=None),
+    ):
+        assert board_rows.lease_in(board_rows.lease_text(record).encode()) == record
+
+
+def test_an_order_on_the_book_survives() -> None:
+    """With everything that a spec may say, in any script."""
+    spec = JobSpec(
+        command=("python", "träin.py", "💡"),
+        env={"B": "2", "A": "1"},
+        inputs=(Input("/job/in", MACHINE.sha256, 5),),
+        outputs=("/job/out/a",),
+        resources=Resources(gpus=2, vram_mib=5),
+        constraints=Constraints(("eu",), 5, (PROVIDER,), (PROVIDER,)),
+        network="egress",
+        checkpoint="/job/checkpoint",
+    )
+    entry = replace(book_order(), spec=spec)
+
+    assert board_rows.book_order_in(board_rows.book_order_text(entry).encode()) == entry
+
+
+def test_a_machine_survives() -> None:
+    """Declared stays declared."""
+    assert board_rows.machine_in(board_rows.machine_text(MACHINE).encode()) == MACHINE
+
+
+def test_a_refused_fill_survives() -> None:
+    """Its order and offer are in the row's name."""
+    fill = RefusedFill(OfferId(12), Refusal.NotEnoughGpus, 99)
+    name = board_rows.refused_field(word(3), fill.offer)
+
+    assert board_rows.refused_in(name.encode(), board_rows.refused_text(fill).encode()) == (word(3), fill)
