@@ -42,15 +42,20 @@ class Chain:
             raise ConfigError(["no RPC URL is given"])
         self.rpc_url = rpc_urls[0]
         # No retries inside: they would sleep, and who calls knows better whether to try again.
+        self._session = _session()
         self._provider = HTTPProvider(
             self.rpc_url,
             request_kwargs={"timeout": timeout_seconds},
-            session=_session(),
+            session=self._session,
             exception_retry_configuration=None,
         )
 
     def __repr__(self) -> str:
         return "Chain()"
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        self._session.close()
 
     @cached_property
     def chain_id(self) -> int:
