@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Iterable
@@ -23,22 +24,23 @@ from marketplace.chain import verbs
 from marketplace.chain.keystore import load_key
 from marketplace.chain.transactions import Sender
 from marketplace.client import Job, JobRequest, Market
-from marketplace.config import Settings, from_env
+from marketplace.config import DEVNET_FOLDER, Settings, from_env
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Address
 from marketplace.domain.states import JobState
 from marketplace.domain.units import Seconds, TokenUnits, text_from_units
 from marketplace.provider.runtime import load_runtime
+from marketplace.telemetry import configure_logging
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / devnet.DEVNET_FOLDER
+FOLDER = ROOT / DEVNET_FOLDER
 DIGITS = ROOT / "examples" / "digits"
 DEPOSIT = "50"
 ENOUGH_ACCURACY = 0.95
 TIMEOUT_SECONDS = 240
 LEFT_TO_PLAY_WITH = TokenUnits(1_000_000_000)
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=max(120, Console().width))
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def main() -> int:
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("--keep", action="store_true", help="leave the market running afterwards")
     keep = reader.parse_args().keep
+    configure_logging("demo", level=logging.ERROR)
     console.rule("Compute Bourse: a market on this machine")
     console.print("starting anvil, redis, gateway, indexer, scheduler and three providers …")
     devnet.start_detached(FOLDER)

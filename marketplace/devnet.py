@@ -112,13 +112,9 @@ class Account:
 
 
 def clear(folder: Path) -> None:
-    """Forget an earlier network of this folder: its chain is gone, so nothing it left means anything. Logs are kept."""
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        if left.is_dir() and left.name != "logs":
-            shutil.rmtree(left)
-        elif left.is_file():
-            left.unlink()
+    """Forget an earlier network of this folder: its chain is gone, so nothing it left means anything."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "logs").mkdir(parents=True)
 
 
 def hold(folder: Path, name: str) -> int:
@@ -195,6 +191,8 @@ def supervise(folder: Path, stop: Stop) -> None:
     """Run a development network in this process until ``stop`` is set; nothing of it is left running afterwards."""
     if is_running(folder):
         raise ConfigError([f"a development network is running in {folder} already: `bourse devnet down` ends it"])
+    if not folder.is_dir() or any(left.name != "logs" for left in folder.iterdir()):
+        clear(folder)
     network = Devnet(folder)
     try:
         network.start()
@@ -215,7 +213,6 @@ class Devnet:
 
     def start(self) -> None:
         """Bring everything up in the order in which it needs each other; the order of ``stop`` is the reverse."""
-        clear(self.folder)
         chain_port, redis_port, gateway_port = free_ports(3)
         self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys")}
         # Mines at once while contracts are deployed; a block every second afterwards: metering is by block time.

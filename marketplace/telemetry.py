@@ -9,9 +9,8 @@ from typing import Any
 import structlog
 
 
-def configure_logging(process: str, *, verbose: bool = False) -> None:
+def configure_logging(process: str, *, level: int = logging.INFO) -> None:
     """Set up structlog and the standard library's logging once per process. Logs go to stderr: stdout is for answers."""
-    level = logging.DEBUG if verbose else logging.INFO
     renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
