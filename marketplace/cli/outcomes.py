@@ -96,7 +96,8 @@ def _of_problem(problem: e.GatewayProblem) -> ExitCode:
 
 def line_of(error: e.MarketplaceError) -> str:
     """The error in one line: reason, field, rule."""
-    text = str(error) or (type(error).__doc__ or "").strip().split("\n")[0]
+    notes = " ".join(getattr(error, "__notes__", ()))
+    text = notes or str(error) or (type(error).__doc__ or "").strip().split("\n")[0]
     field = getattr(error, "field", "")
     named = f" [{field}]" if field and not text.startswith(f"{field}:") and f": {field}:" not in text else ""
     told = text if text.startswith(error.reason) else f"{error.reason}: {text}"

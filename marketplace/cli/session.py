@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console, RenderableType
 
 from marketplace import wiring
+from marketplace.cli import tables
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
+from marketplace.domain.errors import InsufficientBalance
 from marketplace.telemetry import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
@@ -29,6 +33,9 @@ PasswordOption = Annotated[
     ),
 ]
 
+PIPE_COLUMNS = 200
+"""Into a pipe or a file, tables are as wide as they like."""
+
 KEY_FILE, PASSWORD_FILE = "key.json", "key.password"
 """Below ``BOURSE_HOME``: where `bourse wallet new` puts a key, and where it is looked for when no setting names one."""
 
@@ -37,12 +44,13 @@ class Session:
     """One command's settings and screen. stdout is for the answer, stderr for everything that happens on the way."""
 
     def __init__(self, as_json: bool = False, keystore: Path | None = None, password_file: Path | None = None) -> None:
-        # Warnings only: a person, or a program that reads JSON, is looking.
-        configure_logging("cli", verbose=False)
+        configure_logging("cli")
+        # Warnings only: what happens on the way is said by the commands themselves.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         self.as_json = as_json
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
-        self._out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.err = Console(stderr=True, highlight=False)
+        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def answer(self, document: Mapping[str, Any] | list[Any], *rendered: RenderableType) -> None:
         """The command's one answer: the document with ``--json``, otherwise what people read."""
@@ -68,6 +76,10 @@ class Session:
         market = wiring.open_market(self.settings)
         try:
             yield market
+        except InsufficientBalance as exc:
+            required, available = (tables.amount(units, market.terms) for units in (exc.required, exc.available))
+            exc.add_note(f"{required} are needed, {available} are there")
+            raise
         finally:
             market.close()
 

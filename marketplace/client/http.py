@@ -158,7 +158,7 @@ def problem_of(response: httpx.Response) -> GatewayProblem:
     body = _object_of(response)
     reason = str(body.get("reason") or body.get("code") or f"Http{response.status_code}")
     field = str(body.get("field") or "")
-    return GatewayProblem(response.status_code, reason, _detail_of(response), field)
+    return GatewayProblem(response.status_code, reason, _detail_of(response).removeprefix(f"{reason}: "), field)
 
 
 def problem_number(response: httpx.Response, *names: str) -> int | None:

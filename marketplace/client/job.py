@@ -12,6 +12,7 @@ from marketplace.client.countersign import MAX_OUTPUT_BYTES
 from marketplace.client.jobbook import KeptJob, KeptOrder
 from marketplace.client.money import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, Progress, Story
+from marketplace.client.watcher import explanation_kept
 from marketplace.domain.bundles import unpack_bundle
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
 from marketplace.domain.ids import Bytes32
@@ -188,12 +189,8 @@ class Job:
     def explain(self) -> Story:
         """The whole story: history, attempts, reasons, money."""
         kept, block = self.kept, self._market.chain.head()
-        explanation = None
-        if kept.job.state in (JobState.SUBMITTED, JobState.UNPLACED):
-            try:
-                explanation = self._market.api.explanation(kept.job.order)
-            except GatewayError:
-                explanation = None  # the rest of the story is known without the gateway
+        was_waiting = kept.job.state in (JobState.SUBMITTED, JobState.UNPLACED)
+        explanation = explanation_kept(self._order()) if was_waiting else None
         return Story(
             job=self.id, number=kept.number, name=kept.job.name, command=self.spec.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),

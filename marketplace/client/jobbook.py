@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id), attempt INTEGER NOT NULL, document TEXT NOT NULL,
   signature TEXT NOT NULL, spec BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0,
-  note TEXT NOT NULL DEFAULT ''
+  note TEXT NOT NULL DEFAULT '', explanation TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS orders_of_job ON orders (job, attempt);
 CREATE TABLE IF NOT EXISTS moves (
@@ -80,6 +80,8 @@ class KeptOrder:
     is_posted: bool
     note: str
     """Why it stands still, in plain words; empty when it does not."""
+    explanation: str
+    """What the scheduler said last about it while it waited, as JSON; empty before the first word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,12 @@ class Jobbook:
     def note(self, order: Bytes32, text: str) -> None:
         """Say why the order stands still."""
         self._write("UPDATE orders SET note = ? WHERE id = ? AND note <> ?", (text, order, text))
+
+    def keep_explanation(self, order: Bytes32, document: str) -> None:
+        """Remember what the scheduler said: once the order has expired it only says that."""
+        with self._lock:
+            if self.order(order).explanation != document:
+                self._write("UPDATE orders SET explanation = ? WHERE id = ?", (document, order))
 
     # -- receipts -----------------------------------------------------------------------------------------------------
 
@@ -343,7 +351,7 @@ def _kept_order(row: sqlite3.Row) -> KeptOrder:
     order = order_from_wire(json.loads(row["document"]))
     return KeptOrder(
         SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"],
-        UnixTime(row["signed_at"]), bool(row["is_posted"]), row["note"],
+        UnixTime(row["signed_at"]), bool(row["is_posted"]), row["note"], row["explanation"],
     )  # fmt: skip
 
 

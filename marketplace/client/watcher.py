@@ -6,6 +6,7 @@ posted again when it is not sure to have arrived, and idempotent at the other en
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ import structlog
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
+from marketplace.client import reading
+from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, Move
@@ -29,6 +32,7 @@ from marketplace.client.steps import (
     again_or_lost,
     decide,
 )
+from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
     DomainError,
@@ -118,6 +122,7 @@ class Watcher:
                 sight = self.sight_of(order, head)
                 after = self._act(kept, order, sight, decide(kept.job, order, kept.terms, sight))
                 if after.version == kept.version:
+                    self._keep_explanation(kept, order)
                     return
                 kept = after
         except Conflict:
@@ -139,21 +144,29 @@ class Watcher:
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
         note = change.note
         if change.to is JobState.UNPLACED and not note:
-            note = self._nearest_miss(kept.job.order)
+            self._keep_explanation(kept, self._book.order(kept.job.order))
+            note = self._nearest_miss(self._book.order(kept.job.order))
         job = advance(kept.job, change.to, at=block.timestamp, reason=change.reason, note=note)
         _log.info("job.advanced", job=job.id, state=job.state, reason=change.reason, note=note)
         return self._book.change_job(kept, job)
 
-    def _nearest_miss(self, order: Bytes32) -> str:
-        """What the scheduler said last about an order that nobody served."""
+    def _keep_explanation(self, kept: KeptJob, order: KeptOrder) -> None:
+        """Remember why a waiting order waits. Its expiry, said later, is no reason worth remembering instead."""
+        if kept.job.state is not JobState.SUBMITTED or not order.is_posted:
+            return
         try:
-            told = self._api.explanation(order)
+            told = self._api.explanation(order.signed.id)
         except GatewayError:
-            return ""
+            return
+        if told is not None and (not order.explanation or set(told.reasons) != {RejectionReason.ORDER_EXPIRED}):
+            self._book.keep_explanation(order.signed.id, json.dumps(dict(told.document), sort_keys=True))
+
+    def _nearest_miss(self, order: KeptOrder) -> str:
+        """What the scheduler said about an order that nobody served, in a line."""
+        told = explanation_kept(order)
         if told is None:
             return ""
-        reasons = ", ".join(f"{name} ×{count}" for name, count in told.reasons.items())
-        return told.nearest_miss or reasons
+        return told.nearest_miss or ", ".join(f"{name} ×{count}" for name, count in told.reasons.items())
 
     def _post(self, kept: KeptJob, order: KeptOrder, head: BlockRef) -> KeptJob:
         """Bring an order that is in the book to the gateway."""
@@ -271,6 +284,13 @@ class Watcher:
         return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
 
 
+def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
+    """What the scheduler said last about the order while it waited."""
+    if not order.explanation:
+        return None
+    return reading.explanation({"explanation": json.loads(order.explanation)}, order.signed.id)
+
+
 def _verified(result: Result, used_seconds: Seconds) -> Become:
     state = JobState.SUCCEEDED if result.exit_code == 0 else JobState.FAILED
     return Become(state, JobReason.RESULT_VERIFIED, f"exit code {result.exit_code} after {used_seconds} s")
@@ -294,6 +314,3 @@ def _plain(value: object) -> int | str:
     if isinstance(value, Refusal):
         return value.name
     return value if isinstance(value, int) else str(value)
-
-
-__all__ = ["Watcher", "move_of"]
