@@ -158,3 +158,8 @@ def new_trading(chain: Chain) -> Callable[[], Trading]:
 @pytest.fixture
 def trading(new_trading: Callable[[], Trading]) -> Trading:
     return new_trading()
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
