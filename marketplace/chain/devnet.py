@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from eth_account import Account
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, MarketConstants, deploy
 from marketplace.chain.signing import Key
-from marketplace.domain.errors import ChainUnavailable, DeadlinePassed, ToolMissing
+from marketplace.domain.errors import ChainUnavailable, ConfigError, DeadlinePassed, ToolMissing
 from marketplace.domain.models import BlockRef
 
 __all__ = [
@@ -93,8 +94,9 @@ def start_anvil(
     """Start a fresh chain on a loopback port and wait until it answers; ``folder`` receives its log.
 
     ``block_time`` is in seconds; None mines each transaction at once, and block time then stands still in between.
-    Raises ToolMissing, or DeadlinePassed when it does not answer.
+    Raises ToolMissing, ConfigError when the port is taken, or DeadlinePassed when anvil does not answer.
     """
+    _require_free(port)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "anvil.log"
     command = [
@@ -123,6 +125,16 @@ def increase_time(chain: Chain, seconds: int) -> BlockRef:
     """Move anvil's time forward and mine a block in it; returns the new head."""
     chain.rpc("evm_increaseTime", seconds)
     return mine(chain)
+
+
+def _require_free(port: int) -> None:
+    """Without this, whoever has the port would answer for the chain that could not start."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            raise ConfigError([f"port {port} cannot be used for the local chain: {exc.strerror}"]) from None
 
 
 def _die_with_parent() -> None:

@@ -74,7 +74,7 @@ class Outbox(Protocol):
         """What may still be waiting, by nonce."""
 
     def mined(self, tx_hash: Bytes32, block_number: int) -> None:
-        """It is in that block."""
+        """It is in that block. May be told twice."""
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         """It can never be in a block any more."""
@@ -134,9 +134,9 @@ class Sender:
         """
         deadline = monotonic() + wait_seconds
         for _ in range(_NONCE_TRIES):
-            signed = self._started(call)
+            signed, is_sent = self._started(call)
             try:
-                return self._waited_for(signed, deadline, wait_seconds)
+                return self._waited_for(signed, deadline, wait_seconds, is_sent=is_sent)
             except _NonceTaken:
                 _log.warning("transaction.nonce_taken", verb=call.verb, nonce=signed.nonce, account=self.address)
             except (ChainUnavailable, TransactionNotMined):
@@ -156,14 +156,14 @@ class Sender:
         found = [self._recovered(entry, deadline, wait_seconds) for entry in alive]
         return tuple(mined for mined in found if mined)
 
-    def _started(self, call: Call) -> SignedTransaction:
-        """The call's transaction on its way: the one that is still out there, or a new one."""
+    def _started(self, call: Call) -> tuple[SignedTransaction, bool]:
+        """The call's transaction, the one that is still out there or a new one, and whether the node surely has it."""
         with self._lock:
             waiting = self._unresolved.pop(call, None)
             if waiting is not None:
-                return waiting
+                return waiting, False
             for _ in range(_NONCE_TRIES):
-                signed = self._signed(call)
+                signed, is_sent = self._signed(call), True
                 self._outbox.put(self.address, signed.nonce, call.verb, signed.raw, signed.tx_hash)
                 try:
                     self._broadcast(signed)
@@ -175,9 +175,9 @@ class Sender:
                     raise
                 except ChainUnavailable:
                     # It may have arrived all the same. Waiting for it finds out, and broadcasts it again.
-                    pass
+                    is_sent = False
                 self._next_nonce = signed.nonce + 1
-                return signed
+                return signed, is_sent
         raise TransactionNotMined(signed.tx_hash, 0)
 
     def _signed(self, call: Call) -> SignedTransaction:
@@ -252,9 +252,12 @@ class Sender:
         _log.info("transaction.recovered", verb=entry.verb, tx_hash=entry.tx_hash, block=mined.block.number)
         return mined
 
-    def _waited_for(self, signed: SignedTransaction | OutboxEntry, deadline: float, wait_seconds: int) -> Mined:
+    def _waited_for(
+        self, signed: SignedTransaction | OutboxEntry, deadline: float, wait_seconds: int, *, is_sent: bool = True
+    ) -> Mined:
         """Poll until it is in a block, broadcasting it again now and then. A node that is away meanwhile may return."""
-        waiting, pause, next_broadcast = threading.Event(), _FIRST_POLL_SECONDS, monotonic() + _REBROADCAST_SECONDS
+        waiting, pause = threading.Event(), _FIRST_POLL_SECONDS
+        next_broadcast = monotonic() + _REBROADCAST_SECONDS if is_sent else 0.0
         while True:
             try:
                 receipt = self.chain.rpc("eth_getTransactionReceipt", signed.tx_hash)
