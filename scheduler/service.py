@@ -59,12 +59,14 @@ class SchedulerService:
         *,
         classes: Sequence[GpuClass] = (),
         clearing: Clearing = GREEDY,
+        wait_seconds: int = WAIT_SECONDS,
     ) -> None:
         """``classes``: the catalogue's rows, for offers whose machine nobody described. The sender's address is the opener."""
         self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
         self._policy, self._classes, self._clearing = policy or Policy(), tuple(classes), clearing
         self._memory = Memory(self._policy)
-        self._keeper = Keeper(market, sender, wait_seconds=WAIT_SECONDS)
+        self._keeper = Keeper(market, sender, wait_seconds=wait_seconds)
+        self._wait_seconds = wait_seconds
         self._max_fills = self._policy.max_fills
         self._unresolved: _Posting | None = None
         self._cleared: object = None
@@ -93,7 +95,7 @@ class SchedulerService:
         """Once: bring home what a former process had written down and perhaps not sent, and remember what it opened."""
         if self._is_recovered:
             return
-        for mined in self._sender.recover(wait_seconds=WAIT_SECONDS):
+        for mined in self._sender.recover(wait_seconds=self._wait_seconds):
             for event in mined.events:
                 if isinstance(event, LeaseOpened):
                     signed = SignedOrder(event.lease, event.order, "0x")
@@ -142,7 +144,7 @@ class SchedulerService:
         """Send the batch, or wait on for it: the sender never signs a call twice that may still be mined."""
         self._unresolved = posting
         try:
-            mined = self._sender.send(posting.call, wait_seconds=WAIT_SECONDS)
+            mined = self._sender.send(posting.call, wait_seconds=self._wait_seconds)
         except TransactionReverted:
             # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas.
             self._unresolved, self._max_fills = None, max(1, len(posting.plan.fills) // 2)

@@ -22,7 +22,7 @@ class Clearing(Protocol):
     def place(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> tuple[Fill, ...]:
         """At most ``policy.max_fills`` fills, at most one per candidate on its fitting offers, that hold in this order.
 
-        The answer must not depend on the order of ``candidates``.
+        ``candidates`` come by order id, so that equal snapshots ask the same question.
         """
         ...
 

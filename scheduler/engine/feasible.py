@@ -1,19 +1,20 @@
 """Which offers could serve an order, looking at each pair alone. Every "no" has a typed reason.
 
-A check is a function of (snapshot, order, offer) that answers with the reason against the pair, or None; the table
-``CHECKS`` is the documentation. Checks know nothing of the round's other orders: who gets what is for the clearing.
+A check is a function of (snapshot, order, offer) that answers with the reason against the pair, or None; the tables
+at the end are the documentation. Checks know nothing of the round's other orders: who gets what is for the clearing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from marketplace.domain.book import BookOrder, RejectionReason
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order
 from marketplace.domain.models import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
+from marketplace.domain.units import GpuCount
 from scheduler.engine.snapshot import Snapshot
 
 Check = Callable[[Snapshot, BookOrder, Offer], RejectionReason | None]
@@ -53,17 +54,17 @@ def reason_against_order(snapshot: Snapshot, order: BookOrder) -> RejectionReaso
 
 
 def candidates_of(snapshot: Snapshot, orders: list[BookOrder], offers: list[Offer]) -> Iterator[Candidate]:
-    """Judge every pair. Orders that ask for the same thing are judged once: a thousand alike cost as much as one."""
+    """Judge every pair, stage by stage. Orders that ask for the same thing are judged once."""
     judged: dict[object, Judgement] = {}
     for order in orders:
-        shape = _shape(order)
-        if shape not in judged:
-            judged[shape] = _judge(snapshot, order, offers, CHECKS)
-        fitting, against = judged[shape]
-        if order.id in snapshot.view.refused or snapshot.declines_of(order):
-            fitting, more = _judge(snapshot, order, fitting, CHECKS_OF_THIS_ORDER)
-            against = (*against, *more)
-        yield Candidate(order, fitting, against)
+        fitting, against, asked = tuple(offers), list[tuple[Offer, RejectionReason]](), tuple[object, ...]()
+        for asks, checks in STAGES:
+            asked = (*asked, asks(order))
+            if asked not in judged:
+                judged[asked] = _judge(snapshot, order, fitting, checks)
+            fitting, more = judged[asked]
+            against.extend(more)
+        yield Candidate(order, fitting, tuple(against))
 
 
 def _judge(snapshot: Snapshot, order: BookOrder, offers: Iterable[Offer], checks: Iterable[Check]) -> Judgement:
@@ -88,23 +89,15 @@ def _first_reason(
     return next((reason for check in checks if (reason := check(snapshot, order, offer)) is not None), None)
 
 
-def _shape(order: BookOrder) -> object:
-    """All of an order that ``CHECKS`` look at."""
-    terms, spec = order.signed.order, order.spec
-    return (
-        terms.classes, terms.offer, terms.gpus, terms.min_seconds, terms.max_price, terms.min_bond_bps, terms.starts_at,
-        terms.arbiter, spec.resources, spec.constraints,
-    )  # fmt: skip
-
-
 # The checks -----------------------------------------------------------------------------------------------------------
 
 
 def _terms(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """The contract's own rules, except the two that may soon change: they come last (``_room``, ``_price``)."""
+    """The contract's own rules, for any price and any number of GPUs: these two are asked last, order by order."""
+    asked = replace(order.signed.order, max_price=offer.price, gpus=GpuCount(0))
     for at in snapshot.mining_times:
-        refusal = refusal_of_offer(order.signed.order, offer, at)
-        if refusal and refusal not in (Refusal.NotEnoughGpus, Refusal.PriceOutOfBounds):
+        refusal = refusal_of_offer(asked, offer, at)
+        if refusal:
             return RejectionReason.of(refusal)
     return None
 
@@ -189,21 +182,44 @@ def _recent_refusals(snapshot: Snapshot, order: BookOrder) -> list[tuple[int, Re
     return [(row.offer, row.reason) for row in rows if row.block_number > oldest]
 
 
-CHECKS: tuple[Check, ...] = (
-    _terms,
-    _provider,
-    _reliability,
-    _description,
-    _region,
-    _vram,
-    _enough("cpus", RejectionReason.NOT_ENOUGH_CPUS),
-    _enough("memory_mib", RejectionReason.NOT_ENOUGH_MEMORY),
-    _enough("disk_mib", RejectionReason.NOT_ENOUGH_DISK),
-    _heartbeat,
-    _room,
-    _price,
-)
-"""From "not the right thing" to "nearly": the first reason found is told, so the last ones are the nearest misses."""
+# The stages -----------------------------------------------------------------------------------------------------------
 
-CHECKS_OF_THIS_ORDER: tuple[Check, ...] = (_not_declined, _not_refused)
-"""What only this very order has against an offer."""
+
+def _terms_of(order: BookOrder) -> object:
+    terms = order.signed.order
+    return terms.classes, terms.offer, terms.min_seconds, terms.min_bond_bps, terms.starts_at, terms.arbiter
+
+
+def _demands_of(order: BookOrder) -> object:
+    return order.spec.resources, order.spec.constraints
+
+
+def _size_of(order: BookOrder) -> object:
+    return order.signed.order.gpus, order.signed.order.max_price
+
+
+def _id_of(order: BookOrder) -> object:
+    return order.id
+
+
+STAGES: tuple[tuple[Callable[[BookOrder], object], tuple[Check, ...]], ...] = (
+    (_terms_of, (_terms,)),
+    (
+        _demands_of,
+        (
+            _provider,
+            _reliability,
+            _description,
+            _region,
+            _vram,
+            _enough("cpus", RejectionReason.NOT_ENOUGH_CPUS),
+            _enough("memory_mib", RejectionReason.NOT_ENOUGH_MEMORY),
+            _enough("disk_mib", RejectionReason.NOT_ENOUGH_DISK),
+            _heartbeat,
+        ),
+    ),
+    (_size_of, (_room, _price)),
+    (_id_of, (_not_declined, _not_refused)),
+)
+"""All of an order that the checks look at, and the checks. From "not the right thing" to "nearly": the first reason found is told, so
+the last ones are the nearest misses."""

@@ -53,7 +53,7 @@ def an_offer(number: int = 1, **changes: Any) -> Offer:
         id=OfferId(number), provider=PEOPLE[0], gpu_class=ClassNumber(0), gpus=4, free=4, bond_bps=1_000,
         expires_at=UnixTime(NOW + 10_000), arbiter=ARBITER, price=DOLLAR, min_seconds=0,
         spec=bytes32_of(MACHINE.sha256),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return replace(offer, **changes)
 
 
@@ -63,7 +63,7 @@ def an_order(name: str = "order", *, spec: JobSpec = SPEC, accepted_at: int = NO
         client=PEOPLE[-1], classes=3, offer=OfferId(0), gpus=1, max_seconds=3_600, min_seconds=0, max_price=2 * DOLLAR,
         min_bond_bps=0, starts_at=UnixTime(0), expires_at=UnixTime(NOW + 1_000), tip=TokenUnits(0), opener=ZERO_ADDRESS,
         acceptor=ZERO_ADDRESS, arbiter=ARBITER, spec=bytes32_of(spec.sha256), salt=1,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     identifier = Bytes32("0x" + hashlib.sha256(name.encode()).hexdigest())
     return BookOrder(SignedOrder(identifier, replace(order, **changes), "0x"), spec, UnixTime(accepted_at))
 

@@ -13,7 +13,7 @@ from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear
 from scheduler.engine.policy import Policy
-from tests.unit.engine.markets import DOLLAR, NOW, OPENER, PEOPLE, SPEC, a_snapshot, an_offer, an_order
+from tests.unit.engine.markets import DOLLAR, NOW, OPENER, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order
 
 R = RejectionReason
 
@@ -96,10 +96,19 @@ def test_the_tip_must_be_covered_too(units: int, fills: int) -> None:
     assert len(clear(a_snapshot([order], [an_offer()], accounts=accounts)).fills) == fills
 
 
+def test_a_tip_is_paid_once() -> None:
+    """An order that was opened and declined owes none at its second opening (P-24)."""
+    order = an_order(tip=TokenUnits(DOLLAR), opener=OPENER)
+    record = a_record(order, provider=PEOPLE[1], exit_event="LeaseDeclined", opened_at=NOW, tip_paid=True)
+    accounts = {PEOPLE[-1]: TokenUnits(DOLLAR), PEOPLE[0]: TokenUnits(DOLLAR)}
+
+    assert len(clear(a_snapshot([order], [an_offer()], accounts=accounts, leases={order.id: record})).fills) == 1
+
+
 def test_what_we_posted_a_moment_ago_counts_as_done() -> None:
     """The view lags: the order is not opened twice, its GPUs and its money are not given to another."""
     posted, other = an_order("posted", gpus=3), an_order("other", gpus=2, client=PEOPLE[4])
-    plan = clear(a_snapshot([posted, other], [an_offer()], posted=(Fill(posted.signed, OfferId(1), DOLLAR),)))  # type: ignore[arg-type]
+    plan = clear(a_snapshot([posted, other], [an_offer()], posted=(Fill(posted.signed, OfferId(1), DOLLAR),)))
 
     reasons = {why.order: dict(why.reasons) for why in plan.rejections}
     assert reasons == {posted.id: {R.ORDER_LIVE: 1}, other.id: {R.NOT_ENOUGH_GPUS: 1}}

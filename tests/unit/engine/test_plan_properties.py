@@ -42,7 +42,7 @@ class Book:
         offer = self.offers.get(fill.offer)
         lease = _lease(snapshot, fill)
         free, provider = self.balances.get(fill.signed.order.client, 0), offer.provider if offer else None
-        facts = FillFacts(at, snapshot.opener, lease, offer, free, self.balances.get(provider, 0))  # type: ignore[arg-type]
+        facts = FillFacts(at, snapshot.opener, lease, offer, free, self.balances.get(provider, 0))
         return refusal_of_fill(fill, facts, TERMS)
 
     def open(self, snapshot: Snapshot, fill: Fill) -> None:
@@ -75,6 +75,7 @@ def test_every_order_ends_in_exactly_one_placement_or_explanation(snapshot: Snap
     answered = [fill.signed.id for fill in plan.fills] + [why.order for why in plan.rejections]
     assert sorted(order.id for order in snapshot.view.orders) == sorted(answered)
     assert answered == [why.order for why in plan.explanations]
+    assert [why.order for why in plan.rejections] == sorted(why.order for why in plan.rejections)
 
 
 @MANY

@@ -1,0 +1,157 @@
+"""A trading floor in small: a real chain, a real Redis, the indexer and the scheduler, stepped by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from marketplace.chain import verbs
+from marketplace.chain.blocks import Chain
+from marketplace.chain.deployment import LOCAL_CONSTANTS, deploy
+from marketplace.chain.devnet import ANVIL_KEYS, increase_time, mine
+from marketplace.chain.events import EventFollower
+from marketplace.chain.market import Market
+from marketplace.chain.signing import Key
+from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain.book import Explanation
+from marketplace.domain.classes import load_classes
+from marketplace.domain.events import BatchOpened, Event, OfferListed
+from marketplace.domain.ids import ZERO_ADDRESS, OfferId, bytes32_of
+from marketplace.domain.models import Lease, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.spec import JobSpec, Machine
+from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.services.projection import Projector
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+from scheduler.engine.policy import Policy
+from scheduler.service import SchedulerService
+
+DOLLAR = 1_000_000
+SPEC = JobSpec(command=("true",))
+MACHINE = Machine("eu", "RTX4090", 24_576, 4, 32, 65_536, 1_000_000)
+RTX4090 = 1
+CLIENT, OPENER, ARBITER = ANVIL_KEYS[1], ANVIL_KEYS[2], ANVIL_KEYS[9]
+PROVIDERS = ANVIL_KEYS[3:6]
+
+
+@dataclass
+class Floor:
+    """One market with rich traders, and everything of the operator's that a scheduler meets."""
+
+    chain: Chain
+    market: Market
+    board: Board
+    journal: OperatorJournal
+    blobs: FolderBlobs
+    salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    senders: dict[str, Sender] = field(default_factory=dict)
+    projector: Projector = field(init=False)
+
+    @classmethod
+    def opened(cls, chain: Chain, redis_url: str, folder: Path) -> Floor:
+        book = deploy(chain, ANVIL_KEYS[0], LOCAL_CONSTANTS)
+        market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+        journal = OperatorJournal(f"sqlite:///{folder}/journal.sqlite")
+        floor = cls(chain, market, Board(redis_url), journal, FolderBlobs(folder / "blobs"))
+        for key in (CLIENT, *PROVIDERS):
+            floor.fund(key, 100 * DOLLAR)
+        machine = MACHINE.canonical()
+        floor.blobs.put(machine, MACHINE.sha256, len(machine))
+        floor.projector = floor.new_projector()
+        return floor
+
+    def new_projector(self) -> Projector:
+        follower = EventFollower(self.chain, self.market.address, confirmations=1)
+        return Projector(follower, self.journal, self.blobs, self.board, self.terms, opener=OPENER.address)
+
+    @property
+    def terms(self) -> MarketTerms:
+        return self.market.terms()
+
+    def scheduler(self, *, wait_seconds: int = 20, **policy: Any) -> SchedulerService:
+        """A scheduler that has just been started."""
+        sender = Sender(self.chain, OPENER, self.journal.outbox)
+        return SchedulerService(
+            self.board, self.journal, self.market, sender, self.blobs, Policy(**policy), classes=load_classes(),
+            wait_seconds=wait_seconds,
+        )  # fmt: skip
+
+    # What the others do
+
+    def send(self, key: Key, call: verbs.Call) -> Mined:
+        return self.senders.setdefault(key.address, Sender(self.chain, key)).send(call)
+
+    def fund(self, key: Key, amount: int) -> None:
+        units = TokenUnits(amount)
+        self.send(key, verbs.mint(self.terms.token, key.address, units))
+        self.send(key, verbs.approve(self.terms.token, self.market.address, units))
+        self.send(key, verbs.deposit(self.market.address, key.address, units))
+
+    def list(self, provider: Key = PROVIDERS[0], **changes: Any) -> Offer:
+        """Four GPUs at one dollar."""
+        terms = {
+            "gpu_class": RTX4090, "gpus": 4, "bond_bps": 1_000, "price": DOLLAR, "min_seconds": 0, "expires_at": UnixTime(2**40 - 1),
+            "arbiter": ARBITER.address, "spec": bytes32_of(MACHINE.sha256),
+        }  # fmt: skip
+        (listed,) = self.send(provider, verbs.list_offer(self.market.address, **(terms | changes))).events
+        assert isinstance(listed, OfferListed)
+        return listed.offer
+
+    def order(self, *, spec: JobSpec = SPEC, **changes: Any) -> SignedOrder:
+        """An accepted order of the client's for an hour of one GPU at up to two dollars."""
+        order = Order(
+            client=CLIENT.address, classes=1 << RTX4090, offer=OfferId(0), gpus=1, max_seconds=3_600, min_seconds=0,
+            max_price=2 * DOLLAR, min_bond_bps=0, starts_at=UnixTime(0), expires_at=UnixTime(self.now + 3_600), tip=TokenUnits(0),
+            opener=OPENER.address, acceptor=ZERO_ADDRESS, arbiter=ARBITER.address, spec=bytes32_of(spec.sha256),
+            salt=next(self.salts),
+        )  # fmt: skip
+        signed = CLIENT.sign_order(replace(order, **changes), self.market.domain)
+        self.journal.add_order(signed, spec.canonical(), self.now)
+        return signed
+
+    # Time
+
+    @property
+    def now(self) -> UnixTime:
+        return self.chain.head().timestamp
+
+    def pass_time(self, seconds: int) -> None:
+        increase_time(self.chain, seconds)
+
+    def index(self) -> None:
+        """Let the indexer catch up with the chain and the journal, and every provider give a sign of life."""
+        for provider in PROVIDERS:
+            self.board.beat(provider.address, self.now)
+        while self.projector.step().within_seconds == 0:
+            pass
+        cursor = self.board.cursor()
+        assert cursor is not None
+        assert cursor.hash == self.chain.head().hash
+
+    def mine(self, blocks: int = 1) -> None:
+        mine(self.chain, blocks)
+
+    # What can be seen
+
+    def lease(self, order: SignedOrder) -> Lease:
+        return self.market.lease_of(order.id)
+
+    def explanation(self, order: SignedOrder) -> Explanation:
+        found = self.board.explanation(order.id)
+        assert found is not None
+        return found
+
+    def free(self, key: Key) -> TokenUnits:
+        return self.market.balance_of(key.address)
+
+    def events(self) -> tuple[Event, ...]:
+        """Everything that the market ever said."""
+        follower = EventFollower(self.chain, self.market.address, confirmations=1)
+        return follower.read(self.terms.deployed_at_block).events
+
+    def batches(self) -> list[BatchOpened]:
+        return [event for event in self.events() if isinstance(event, BatchOpened)]
