@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from marketplace.domain.errors import NotFound
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.ledger import LeaseRecord, Rows, apply
@@ -54,8 +55,11 @@ class Fold:
         self._bond_floor = bond_floor
 
     def take(self, event: Event) -> None:
-        """Apply the next event of the chain."""
-        rows = apply(self._state, event, self._bond_floor)
+        """Apply the next event of the chain. Raises NotFound where it speaks of a row that is not stored."""
+        try:
+            rows = apply(self._state, event, self._bond_floor)
+        except KeyError as exc:
+            raise NotFound("row of the projection", str(exc)) from exc
         self._accounts.changed.update(rows.accounts)
         self._offers.changed.update(rows.offers)
         self._leases.changed.update(rows.leases)

@@ -113,7 +113,10 @@ class Projector:
         news = self._news(head, page, start)
         if news is None or not news.changes(head):
             return NextWake(IDLE_SECONDS)
-        step = self._fold(head, news)
+        try:
+            step = self._fold(head, news)
+        except NotFound as error:
+            return self._missing_row(head, error)
         self._last_fence = self._table.write(step, head).fence
         self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
         self._wanted -= step.machines.keys()
@@ -121,6 +124,12 @@ class Projector:
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
         return NextWake(IDLE_SECONDS) if news.is_level else NextWake.at_once()
+
+    def _missing_row(self, head: Head, error: NotFound) -> NextWake:
+        """An event spoke of what the projection does not know: it was wiped while we read, or an earlier event was withheld from us."""
+        if self._table.head() == head:
+            self._begin(head, str(error))
+        return NextWake(IDLE_SECONDS)
 
     # Load
 
