@@ -127,6 +127,7 @@ class Market:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
         self.api.close()
         self.book.close()
+        self.chain.close()
 
     @property
     def terms(self) -> MarketTerms:

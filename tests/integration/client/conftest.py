@@ -1,0 +1,227 @@
+"""A client on a real gateway over a real chain, and a provider that the tests play by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from marketplace.chain import verbs
+from marketplace.chain.devnet import increase_time
+from marketplace.chain.signing import Key
+from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
+from marketplace.client.answers import SignedReceipt
+from marketplace.client.jobbook import Jobbook
+from marketplace.domain.bundles import bundle_files
+from marketplace.domain.ids import Bytes32, Sha256, bytes32_of, sha256_of
+from marketplace.domain.models import Offer, Order, Receipt, Settlement
+from marketplace.domain.spec import OutputFile, Result
+from marketplace.domain.units import PricePerGpuHour, Seconds
+from marketplace.domain.wire import receipt_to_wire
+from tests.integration.gateway.conftest import (
+    CLIENT,
+    DOLLAR,
+    OTHER_PROVIDER,
+    PROVIDER,
+    Gateway,
+    gateway,
+    gateway_anvil,
+    gateway_redis,
+)
+
+__all__ = ["gateway", "gateway_anvil", "gateway_redis"]
+
+Tamper = Callable[[httpx.Request, bytes], bytes | None]
+
+LOG = b"epoch 1\nepoch 2\n"
+
+
+class Crash(BaseException):
+    """The process is gone, as far as the code under test can tell."""
+
+
+class Line(httpx.BaseTransport):
+    """The line to the gateway: hands every request on, remembers it, and lets a test change answers or cut it."""
+
+    def __init__(self) -> None:
+        self._real = httpx.HTTPTransport()
+        self.requests: list[httpx.Request] = []
+        self.tampers: list[Tamper] = []
+        self.crash_before = ""
+        self.crash_after = ""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        told = f"{request.method} {request.url.path}"
+        if self.crash_before and self.crash_before in told:
+            raise Crash
+        response = self._real.handle_request(request)
+        if self.crash_after and self.crash_after in told:
+            response.read()
+            raise Crash
+        return self._changed(request, response) if self.tampers else response
+
+    def _changed(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        content = b"".join(response.iter_raw())  # type: ignore[arg-type]
+        for tamper in self.tampers:
+            changed = tamper(request, content)
+            content = content if changed is None else changed
+        headers = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
+        return httpx.Response(response.status_code, headers=headers, content=content)
+
+    def close(self) -> None:
+        self._real.close()
+
+    def sent(self, method: str, part: str) -> list[httpx.Request]:
+        return [request for request in self.requests if request.method == method and part in request.url.path]
+
+
+@dataclass
+class Desk:
+    """A client's market with its line to the gateway; ``again`` is the same client after a restart."""
+
+    market: Market
+    line: Line
+    again: Callable[[], Desk]
+
+    def step(self) -> None:
+        """Move all jobs along, once."""
+        next(self.market.steps(0))
+
+    def signatures_sent(self) -> list[dict[str, Any]]:
+        """Every receipt that left this client with its signature."""
+        posted = [json.loads(request.content) for request in self.line.sent("POST", "/receipts")]
+        return [body for body in posted if body["role"] == "client"]
+
+
+@dataclass
+class Play:
+    """What happens around the client: the scheduler opens, a provider works, time passes."""
+
+    gateway: Gateway
+    offer: Offer
+    other_offer: Offer
+    api: GatewayApi
+    folder: Path
+    salts: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
+
+    def request(self, **changed: Any) -> JobRequest:
+        request = JobRequest(
+            command=("python", "train.py"), gpus_of=("RTX4090",), max_price=PricePerGpuHour(3 * DOLLAR), max_time=Seconds(600),
+        )  # fmt: skip
+        return replace(request, **changed)
+
+    def order_of(self, desk: Desk, job: Job) -> Order:
+        return desk.market.book.order(job.orders[-1]).signed.order
+
+    def open(self, desk: Desk, job: Job, offer: Offer | None = None) -> None:
+        """The scheduler opens the job's lease, and the client sees it."""
+        self.gateway.open(desk.market.book.order(job.orders[-1]).signed, offer or self.offer)
+        desk.step()
+
+    def pass_time(self, seconds: int) -> None:
+        increase_time(self.gateway.chain, seconds)
+        self.gateway.sync()
+
+    def result(self, exit_code: int = 0, text: str = "trained") -> tuple[Result, list[bytes]]:
+        """A result with one output bundle, and its blobs."""
+        folder = self.folder / f"out-{next(self.salts)}"
+        folder.mkdir()
+        (folder / "model.txt").write_text(text)
+        bundle = bundle_files(folder, limit_bytes=1 << 20)
+        outputs = (OutputFile("/job/out", sha256_of(bundle), len(bundle)),)
+        return Result(exit_code, outputs, sha256_of(LOG)), [bundle, LOG]
+
+    def receipt(self, job: Job, used: int, result: Result, **changed: Any) -> Receipt:
+        lease = self.gateway.market.lease_of(job.orders[-1])
+        receipt = Receipt(
+            job.orders[-1], lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True
+        )
+        return replace(receipt, **changed)
+
+    def hand_in(self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None) -> Receipt:
+        """The provider uploads an honest result and posts its last receipt."""
+        result, blobs = self.result(exit_code)
+        for blob in blobs:
+            (api or self.api).put_blob(blob)
+        receipt = self.receipt(job, used, result)
+        key = PROVIDER if api is None else OTHER_PROVIDER
+        (api or self.api).post_receipt(
+            receipt.lease, receipt, "provider", key.sign_receipt(receipt, self.gateway.domain), result
+        )
+        return receipt
+
+    def settle(self, desk: Desk, job: Job) -> None:
+        """The provider settles what both have signed."""
+        kept = desk.market.book.last_receipt(job.orders[-1])
+        assert kept is not None
+        settlement = Settlement(
+            self.order_of(desk, job), kept.receipt.used_seconds, kept.receipt.result, True, kept.signature, "0x"
+        )
+        self.gateway.send(PROVIDER, verbs.settle(self.gateway.book.market, [settlement]))
+
+    def said(self, receipt: Receipt, key: Key = PROVIDER) -> SignedReceipt:
+        return SignedReceipt("provider", receipt, key.sign_receipt(receipt, self.gateway.domain))
+
+
+def receipts_answer(*signed: SignedReceipt) -> bytes:
+    """What a gateway says that has these receipts."""
+    rows = [{"role": s.role, "receipt": receipt_to_wire(s.receipt), "signature": s.signature} for s in signed]
+    return json.dumps({"receipts": rows}).encode()
+
+
+@pytest.fixture
+def desk(gateway: Gateway, tmp_path: Path) -> Iterator[Desk]:
+    """A client with a jobbook of its own."""
+    opened: list[Market] = []
+
+    def connect() -> Desk:
+        line = Line()
+        key, market = CLIENT, gateway.market
+        api = GatewayApi(
+            gateway.url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
+            retries=Retries(attempts=1), transport=line,
+        )  # fmt: skip
+        folder = tmp_path / "home"
+        client = Market(key, market, api, api.market(), Jobbook(folder / "jobs.sqlite"), folder / "results")
+        opened.append(client)
+        return Desk(client, line, connect)
+
+    yield connect()
+    for market in opened:
+        market.close()
+
+
+@pytest.fixture(scope="module")
+def offers(gateway: Gateway) -> tuple[Offer, Offer]:
+    """Two providers' offers, the first one cheaper."""
+    gateway.fund(OTHER_PROVIDER, 100 * DOLLAR)
+    dearer = gateway.list(OTHER_PROVIDER, price=PricePerGpuHour(2 * DOLLAR + 1), gpus=64)
+    return gateway.list(gpus=64), dearer
+
+
+@pytest.fixture
+def play(gateway: Gateway, offers: tuple[Offer, Offer], tmp_path: Path) -> Iterator[Play]:
+    api = GatewayApi(gateway.url, key=PROVIDER)
+    yield Play(gateway, *offers, api, tmp_path)
+    api.close()
+
+
+@pytest.fixture
+def running(desk: Desk, play: Play) -> Job:
+    """A job whose lease is open, ten seconds in."""
+    job = desk.market.submit(play.request())
+    play.open(desk, job)
+    play.pass_time(10)
+
+    assert job.state is JobState.RUNNING
+    return job
+
+
+__all__ += ["Bytes32", "Desk", "Line", "Play", "Sha256", "receipts_answer"]
