@@ -215,7 +215,7 @@ class ProviderAgent:
             if _is_live(serving, attendance.lease):
                 self._step_on(serving, attendance, head)
             else:
-                self._end(serving, attendance)
+                self._end(serving, attendance, head)
         except (MarketplaceError, OSError) as exc:
             _log.warning(
                 "serving.stuck", lease=serving.lease, state=serving.state, error=f"{type(exc).__name__}: {exc}"
@@ -231,28 +231,28 @@ class ProviderAgent:
         if serving.state not in (ServingState.SEEN, ServingState.RUNNING):
             self._attendant.pump(serving, attendance, head)
 
-    def _end(self, serving: Serving, attendance: Attendance) -> None:
-        """The newest block says that it is over: stop the job at once; close the serving when the block is confirmed."""
+    def _end(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
+        """The newest block says that it is over: stop the job at once; close the serving when that is confirmed."""
         self._stop_job(attendance)
-        if self._cursor is None or self._head is None:
+        attendance.over_since = attendance.over_since or head
+        if self._cursor is None or not self._is_confirmed_over(serving, attendance.over_since, self._cursor):
             return
-        if self._cursor.number < self._head.number:
-            confirmed = self._tools.market.lease_of(serving.lease, self._cursor)
-            if _is_live(serving, confirmed):
-                return
         ending = self._endings.pop(serving.lease, None)
         self._leases.discard(serving.lease)
-        exit_name = type(ending).__name__ if ending else "unknown"
-        note = f"{exit_name}; {serving.note}" if serving.note else exit_name
+        exit_name = type(ending).__name__ if ending else "not seen"
+        why = f"declined: {attendance.obstacle}" if attendance.obstacle else serving.note
+        note = "; ".join(filter(None, (exit_name, why)))
         self._tools.journal.advance(serving, ServingState.CLOSED, at=self._cursor.timestamp, note=note)
-        _log.info(
-            "serving.closed",
-            lease=serving.lease,
-            exit=exit_name,
-            paid=str(getattr(ending, "paid", 0)),
-            note=serving.note,
-        )
+        paid = str(getattr(ending, "paid", 0))
+        _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
         self._leaving.append((serving.key, self._attendances.pop(serving.key)))
+
+    def _is_confirmed_over(self, serving: Serving, over_since: BlockRef, cursor: BlockRef) -> bool:
+        """Whether a confirmed block says so, too: by its events, or, where an earlier agent has read those, by its state."""
+        if serving.lease in self._endings:
+            return True
+        is_read = cursor.number > over_since.number
+        return is_read and not _is_live(serving, self._tools.market.lease_of(serving.lease, cursor))
 
     def _stop_job(self, attendance: Attendance) -> None:
         if attendance.is_running and attendance.execution:

@@ -38,6 +38,8 @@ class Attendance:
         self.lease: Lease | None = None
         """The chain's word about it as of the block ``looked_at``; None before the first look."""
         self.looked_at: BlockRef | None = None
+        self.over_since: BlockRef | None = None
+        """The block in which the chain was first seen to say that it is over."""
 
         self.spec: JobSpec | None = None
         self.run: Path | None = None

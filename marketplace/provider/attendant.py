@@ -246,7 +246,7 @@ class Attendant:
         sent = attendance.dispatch.outcome(head.number)
         if sent and sent.mined:
             _log.info("lease.declined", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
-            return self._tools.journal.note(serving, note=f"declined: {obstacle}")
+            return serving
         if not attendance.dispatch.is_idle or head.number < attendance.dispatch.seen_from:
             return serving
         bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)

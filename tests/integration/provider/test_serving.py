@@ -1,0 +1,294 @@
+"""A lease from its opening to the last unit of its pay, on a real chain, with a real gateway and a real sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from marketplace.chain import verbs
+from marketplace.domain import events as e
+from marketplace.domain.errors import ConfigError
+from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.spec import Input, JobSpec, Resources
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import Seconds, UnixTime
+from tests.integration.provider.stage import ACCEPTOR, CLIENT, CONSTANTS, FUNDS, INVENTORY, PROVIDER, Stage, build_agent
+
+WRITES = ("python", "-c", "print(open('hello.txt').read()); open('/job/out/a', 'w').write('made')")
+WAITS = ("python", "-c", "import time; print('waiting', flush=True); time.sleep(600)")
+
+
+def used_seconds(stage: Stage, signed: SignedOrder) -> int:
+    """What the one last receipt that settled says."""
+    settled = stage.events(e.LeaseSettled, signed.id)
+    assert len(settled) == 1
+    assert isinstance(settled[0], e.LeaseSettled)
+    return settled[0].used_seconds
+
+
+def test_job_runs_and_is_paid_to_the_unit(stage: Stage) -> None:
+    """A job runs on its inputs, both sides sign, and exactly its seconds are paid (P-03)."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WRITES)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+    agent.step()
+
+    assert 0 < used_seconds(stage, signed) < 60
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+    assert stage.result(signed.id).exit_code == 0
+    assert [output.path for output in stage.result(signed.id).outputs] == ["/job/out"]
+    assert stage.log_of(signed.id) == "hello\n"
+    assert stage.client_api.log(signed.id) == b"hello\n"
+
+
+def test_folder_is_deleted_after_the_close(stage: Stage) -> None:
+    """Nothing of a serving stays on the provider's disk when the chain says that it is over."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WRITES)
+    servings = stage.folder / "home" / "servings"
+    stage.until(agent, lambda: any(servings.iterdir()), "the serving has a folder")
+    stage.until(agent, lambda: not any(servings.iterdir()), "the folder is gone", signs=True)
+
+    assert stage.status(signed.id) is LeaseStatus.CLOSED
+
+
+def test_failing_job_is_metered_and_its_exit_code_signed(stage: Stage) -> None:
+    """A job that fails by itself is paid for like any other, and its result says how it failed."""
+    agent = stage.agent()
+    signed = stage.lease(agent, "python", "-c", "import sys; print('no'); sys.exit(3)")
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    assert stage.result(signed.id).exit_code == 3
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+def test_job_is_stopped_when_its_seconds_are_used_up(stage: Stage) -> None:
+    """Block time ends a job at maxSeconds; all of them are paid, and the log says why it stopped."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WAITS, max_seconds=Seconds(20))
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    stage.check_paid_once(signed, 20)
+    assert stage.result(signed.id).exit_code == 137
+    assert "[provider] stopped: the seconds that the order pays for are used up" in stage.log_of(signed.id)
+
+
+def test_several_jobs_share_the_machine_and_settle(stage: Stage) -> None:
+    """Two leases on one offer run on different GPUs at the same time, and both are paid."""
+    agent = stage.agent()
+    first, second = stage.lease(agent, *WAITS), stage.lease(agent, *WRITES)
+    journal = stage.journal(agent)
+    stage.until(agent, lambda: journal.servings(ServingState.RUNNING, ServingState.EXITED)[1:], "both have started")
+    stage.until(agent, lambda: stage.status(second.id) is LeaseStatus.CLOSED, "the short one is closed", signs=True)
+    stage.send(CLIENT, verbs.terminate(stage.book.market, first.order))
+    stage.until(agent, lambda: not stage.is_serving(agent), "both are over")
+
+    terminated = stage.events(e.LeaseTerminated, first.id)
+    assert [type(event) for event in terminated] == [e.LeaseTerminated]
+    stage.check_paid_once(first, terminated[0].paid_seconds + used_seconds(stage, second))  # type: ignore[attr-defined]
+
+
+# Declining
+
+
+def check_declined(stage: Stage, signed: SignedOrder) -> None:
+    """The lease was given back in time, without penalty; the order may be opened again elsewhere (P-24)."""
+    assert len(stage.events(e.LeaseDeclined, signed.id)) == 1
+    assert stage.status(signed.id) is LeaseStatus.NONE
+    assert stage.market.balance_of(PROVIDER.address) == FUNDS
+    assert stage.market.balance_of(CLIENT.address) == FUNDS
+
+
+def until_declined(stage: Stage, spec: JobSpec, **how: bool) -> SignedOrder:
+    agent = stage.agent()
+    offer = stage.listed(agent)
+    signed = stage.order(spec, **how)
+    stage.open(signed, offer)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.NONE, "the lease is declined")
+    stage.until(agent, lambda: not stage.is_serving(agent), "the serving is closed")
+    (serving,) = stage.journal(agent).servings()
+    assert serving.note.startswith("LeaseDeclined; declined: ")
+    return signed
+
+
+def test_input_of_another_content_is_declined(stage: Stage) -> None:
+    """A bundle that does not hash to its name is not run: somebody changed it on the way."""
+    spec = stage.spec(*WRITES)
+    (blob,) = stage.gateway.blobs.path.rglob(spec.inputs[0].sha256)
+    blob.chmod(0o600)
+    blob.write_bytes(b"\0" * blob.stat().st_size)
+
+    check_declined(stage, until_declined(stage, spec))
+
+
+def test_input_of_another_size_is_declined(stage: Stage) -> None:
+    """A spec that lies about an input's size is not run."""
+    spec = stage.spec(*WRITES)
+    spec = replace(spec, inputs=(replace(spec.inputs[0], bytes=spec.inputs[0].bytes + 1),))
+
+    check_declined(stage, until_declined(stage, spec, posts=False))
+
+
+def test_input_that_is_no_bundle_is_declined(stage: Stage) -> None:
+    """An input that does not unpack is not run."""
+    content = b"not a tar archive"
+    spec = replace(stage.spec(*WRITES), inputs=(Input("/job/in", stage.client_api.put_blob(content), len(content)),))
+
+    check_declined(stage, until_declined(stage, spec))
+
+
+def test_spec_that_nobody_delivers_is_declined(stage: Stage) -> None:
+    """An order whose spec the gateway does not have is given back while that is free."""
+    check_declined(stage, until_declined(stage, stage.spec(*WRITES), uploads=False, posts=False))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"resources": Resources(memory_mib=4097)},
+        {"resources": Resources(cpus=5)},
+        {"resources": Resources(disk_mib=2049)},
+        {"resources": Resources(vram_mib=24_577)},
+        {"network": "egress"},
+        {"image": "registry/name@sha256:" + "0" * 64},
+        {"checkpoint": "/job/checkpoint"},
+        {"outputs": ("/job/elsewhere",)},
+    ],
+    ids=lambda wanted: next(iter(wanted)),
+)
+def test_what_the_machine_does_not_have_is_declined(stage: Stage, wanted: dict[str, object]) -> None:
+    """A spec that asks for more than the machine has, or for what is not done here, is declined."""
+    check_declined(stage, until_declined(stage, stage.spec(*WRITES, **wanted)))
+
+
+def test_too_late_to_decline_ends_with_nothing_to_pay(stage: Stage) -> None:
+    """What turns out impossible after the grace is closed by a receipt over 0 seconds whose log says why."""
+    agent = stage.agent()
+    offer = stage.listed(agent)
+    signed = stage.order(stage.spec(*WRITES, resources=Resources(memory_mib=4097)))
+    stage.open(signed, offer)
+    stage.jump(CONSTANTS.start_grace)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    stage.check_paid_once(signed, 0)
+    assert stage.result(signed.id).exit_code == 125
+    assert "[provider] not run: not_enough_memory" in stage.log_of(signed.id)
+
+
+# Silence
+
+
+def test_silent_client_is_claimed_and_finalized(stage: Stage) -> None:
+    """A client that does not sign cannot keep the provider's pay (P-23): claim, window, finalize, all by the agent."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WRITES)
+    journal = stage.journal(agent)
+    stage.until(agent, lambda: journal.servings(ServingState.RECEIPTED), "our receipt is delivered")
+    used = journal.servings()[0].used_seconds
+    stage.jump(2 * CONSTANTS.claim_grace)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
+    stage.jump(CONSTANTS.challenge_window)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
+
+    assert used is not None
+    assert len(stage.events(e.LeaseFinalized, signed.id)) == 1
+    stage.check_paid_once(signed, used)
+
+
+def test_signature_in_the_window_settles_the_claim(stage: Stage) -> None:
+    """A client that signs after the claim is settled with at once: nobody waits for the window."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WRITES)
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.RECEIPTED), "our receipt is delivered")
+    stage.jump(2 * CONSTANTS.claim_grace)
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.CLAIMED), "the lease is claimed")
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+def test_claim_is_made_before_the_deadline_however_patient(stage: Stage) -> None:
+    """A lease that ran to its last second is claimed before anybody can expire it."""
+    agent = stage.agent(patience_seconds=10_000)
+    signed = stage.lease(agent, *WAITS, max_seconds=Seconds(20))
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
+    stage.jump(CONSTANTS.challenge_window)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
+
+    stage.check_paid_once(signed, 20)
+
+
+def test_pay_does_not_depend_on_the_gateway(stage: Stage) -> None:
+    """A gateway that goes away in the middle of a job stops neither the job nor the claim for it."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WAITS, max_seconds=Seconds(30))
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.RUNNING), "the job runs")
+    stage.gateway.stop()
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
+    stage.jump(CONSTANTS.challenge_window)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
+
+    stage.check_paid_once(signed, 30)
+
+
+def test_log_is_caught_up_when_the_gateway_returns(stage: Stage) -> None:
+    """What a job prints while the gateway is away is there when it is back, in order and once."""
+    agent = stage.agent()
+    script = "import time\nfor n in range(8):\n  print(n, flush=True); time.sleep(0.2)"
+    signed = stage.lease(agent, "python", "-c", script)
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.RUNNING), "the job runs")
+    stage.gateway.stop()
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.EXITED), "the job is over")
+    stage.gateway.start()
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    assert stage.log_of(signed.id) == "".join(f"{n}\n" for n in range(8))
+    assert stage.client_api.log(signed.id).decode() == stage.log_of(signed.id)
+
+
+# Other endings
+
+
+def test_terminated_lease_ends_the_job(stage: Stage) -> None:
+    """The client's terminate stops the job and frees its GPUs; what elapsed is paid by the contract."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WAITS)
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.RUNNING), "the job runs")
+    stage.send(CLIENT, verbs.terminate(stage.book.market, signed.order))
+    stage.until(agent, lambda: not stage.is_serving(agent), "the serving is closed")
+    stage.until(agent, lambda: not any((stage.folder / "home" / "servings").iterdir()), "job and folder are gone")
+
+    (terminated,) = stage.events(e.LeaseTerminated, signed.id)
+    assert isinstance(terminated, e.LeaseTerminated)
+    stage.check_paid_once(signed, terminated.paid_seconds)
+
+
+def test_lease_of_a_stranger_is_left_alone(stage: Stage) -> None:
+    """A lease on somebody else's offer is none of the agent's business."""
+    agent = stage.agent()
+    offer = stage.listed(agent)
+    stage.fund(ACCEPTOR)
+    listed = stage.market.offer_of(offer)
+    assert listed is not None
+    call = verbs.list_offer(
+        stage.book.market, gpu_class=listed.gpu_class, gpus=listed.gpus, bond_bps=listed.bond_bps, price=listed.price,
+        min_seconds=Seconds(0), expires_at=UnixTime(2**40 - 1), arbiter=listed.arbiter, spec=listed.spec,
+    )  # fmt: skip
+    (event,) = stage.send(ACCEPTOR, call).events
+    assert isinstance(event, e.OfferListed)
+    signed = stage.order(stage.spec(*WRITES))
+    stage.open(signed, event.offer.id)
+    head = stage.chain.head().number
+    stage.until(agent, lambda: (stage.journal(agent).cursor() or stage.chain.block(0)).number > head, "it was read")
+
+    assert not stage.journal(agent).servings()
+    assert stage.status(signed.id) is LeaseStatus.OPEN
+
+
+def test_two_agents_cannot_share_a_home(stage: Stage) -> None:
+    """A second agent on the same home folder is refused with the name of the first."""
+    stage.agent()
+
+    with pytest.raises(ConfigError, match="another agent"):
+        build_agent(stage.rpc_url, stage.book, stage.gateway.url, stage.folder / "home", INVENTORY, {})
