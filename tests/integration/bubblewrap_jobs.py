@@ -18,8 +18,8 @@ from marketplace.provider.executors.cgroups import CgroupParent
 from marketplace.provider.executors.usage import sandboxes_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-LIMITS: Final = Limits(cpus=2, memory_mib=1024, disk_mib=64, processes=64, wall_seconds=30, log_bytes=1 << 20)
-PATIENCE_SECONDS: Final = 60
+LIMITS: Final = Limits(cpus=2, memory_mib=1024, disk_mib=64, processes=64, wall_seconds=120, log_bytes=1 << 20)
+PATIENCE_SECONDS: Final = 150
 
 
 @dataclass(frozen=True, slots=True)

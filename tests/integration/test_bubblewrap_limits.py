@@ -63,23 +63,23 @@ while True:
 """
 TOO_DEEP = "import os\nos.chdir('/job/out')\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nwhile True: pass"
 LOG_FLOOD = "import sys\nwhile True: sys.stdout.write('y' * 65536)"
-STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(60)"
+STUBBORN = ("sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done")
 
 EXCESSES = {
-    "memory of one process": (MEMORY_BOMB, {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "memory of several processes": (CHILDREN_BOMB, {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "memory through /dev/shm": (SHARED_BOMB, {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "disk by many files": (DISK_FILL, {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
-    "disk by files without a name": (UNLINKED, {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
-    "folders without end": (TOO_DEEP, {}, EndReason.OUTPUT_LIMIT),
-    "log": (LOG_FLOOD, {"log_bytes": 100_000}, EndReason.LOG_LIMIT),
+    "memory of one process": (python(MEMORY_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
+    "memory of several processes": (python(CHILDREN_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
+    "memory through /dev/shm": (python(SHARED_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
+    "disk by many files": (python(DISK_FILL), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
+    "disk by files without a name": (python(UNLINKED), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
+    "folders without end": (python(TOO_DEEP), {}, EndReason.OUTPUT_LIMIT),
+    "log": (python(LOG_FLOOD), {"log_bytes": 100_000}, EndReason.LOG_LIMIT),
     "time, ignoring SIGTERM": (STUBBORN, {"wall_seconds": 1}, EndReason.TIME_LIMIT),
 }
 
 
-@pytest.mark.parametrize(("body", "limits", "reason"), EXCESSES.values(), ids=EXCESSES)
+@pytest.mark.parametrize(("command", "limits", "reason"), EXCESSES.values(), ids=EXCESSES)
 def test_excess_ends_the_job(
-    body: str,
+    command: tuple[str, ...],
     limits: dict[str, int],
     reason: EndReason,
     executor: BubblewrapExecutor,
@@ -87,7 +87,7 @@ def test_excess_ends_the_job(
     tmp_path: Path,
 ) -> None:
     """A job that uses too much is killed with 137, the record says why, and its processes and groups are gone."""
-    ran = run(executor, prepared(tmp_path, *python(body), **limits))
+    ran = run(executor, prepared(tmp_path, *command, **limits))
 
     assert (ran.result.ended, ran.result.exit_code) == (reason, 137), ran.log
     assert left_of(ran.request, cgroups) == []
@@ -158,24 +158,16 @@ while not os.path.exists('/job/out/alive'):
 
 def test_time_up_is_told_before_it_is_enforced(executor: BubblewrapExecutor, tmp_path: Path) -> None:
     """A job that obeys SIGTERM may write its last checkpoint; the reason is the time limit all the same."""
-    body = """
-import signal, sys
-def save(*_):
-    open('/job/out/checkpoint', 'w').write('saved')
-    sys.exit(9)
-signal.signal(signal.SIGTERM, save)
-while True:
-    signal.pause()
-"""
-    ran = run(executor, prepared(tmp_path, *python(body), wall_seconds=1))
+    script = "trap 'echo saved > /job/out/checkpoint; exit 9' TERM; while :; do sleep 0.1; done"
+    ran = run(executor, prepared(tmp_path, "sh", "-c", script, wall_seconds=1))
 
     assert (ran.result.ended, ran.result.exit_code) == (EndReason.TIME_LIMIT, 9), ran.log
-    assert (ran.request.outputs / "checkpoint").read_text() == "saved"
+    assert (ran.request.outputs / "checkpoint").read_text() == "saved\n"
 
 
 def test_kill_ends_a_job_at_once(executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path) -> None:
     """kill() needs no cooperation, may be called again, and is the reason in the record."""
-    request = prepared(tmp_path, *python(STUBBORN))
+    request = prepared(tmp_path, *STUBBORN)
     execution = executor.start(request)
     execution.kill()
     execution.kill()
@@ -204,7 +196,7 @@ def test_reap_ends_what_an_agent_left(
     executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
 ) -> None:
     """Another agent's life finds the sandbox by the lease alone, ends it and removes its groups; twice is harmless."""
-    request = prepared(tmp_path, *python("print('up')\n" + STUBBORN))
+    request = prepared(tmp_path, *STUBBORN)
     execution = executor.start(request)
     await_log(request, execution)
     executor.reap("another-lease", execution.pid)

@@ -43,6 +43,9 @@ def sandbox_arguments(
         words += ["--setenv", name, value]
     words += _system()
     words += ["--proc", "/proc", "--dev", "/dev", *_gpu_devices(request.gpus), *_temporary(request.limits)]
+    # Process 1 runs as the same user as the job, which could rewrite its memory: take away its promise to die with the
+    # agent, and the mark by which it is found. Its other doors (ptrace and the like) are closed by the filter.
+    words += ["--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
     words += ["--ro-bind", str(places["etc"]), "/etc"]
     # Debian's links such as awk lead through here.
     words += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]

@@ -156,9 +156,10 @@ class BubblewrapExecutor:
             plan = {
                 "entrances": cgroup.entrances if cgroup else [],
                 "rlimits": _rlimits(request.limits, user, enforcement),
-                "nice": _NICE,
+                "nice": _NICE if enforcement["cpu"] == "nice" else 0,
                 "user": user,
-                "stage": layout.stage,
+                "folders": layout.folders,
+                "files": layout.files,
                 "program": str(layout.program),
                 "arguments": [mark(request.lease), "--args", str(arguments), "--", *request.command],
             }
@@ -182,17 +183,24 @@ class BubblewrapExecutor:
         places |= {"python": runtime.python, "environment": runtime.environment}
         places = {name: path.absolute() for name, path in places.items()}
         if user is None:
-            return _Layout(places, self._bwrap, {})
-        program, tool = _laid_out_tool(self._bwrap)
-        stage = {name: str(path) for name, path in (places | tool).items()}
-        return _Layout({name: Path(launcher.STAGE, name) for name in places}, program, stage)
+            return _Layout(places, self._bwrap, {}, {})
+        files = _files_of(self._bwrap)
+        return _Layout(
+            places={name: Path(launcher.STAGE, name) for name in places},
+            program=Path(launcher.STAGE, next(iter(files))),
+            folders={name: str(path) for name, path in places.items()},
+            files={name: str(path) for name, path in files.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
+    """``folders`` and ``files`` are what root lays out first, by the name they get."""
+
     places: Mapping[str, Path]
     program: Path
-    stage: Mapping[str, str]
+    folders: Mapping[str, str]
+    files: Mapping[str, str]
 
 
 def find_bwrap() -> Path:
@@ -213,14 +221,12 @@ def find_bwrap() -> Path:
     raise ToolMissing("bubblewrap", "run `make setup`, or install bubblewrap 0.8 or newer")
 
 
-def _laid_out_tool(bwrap: Path) -> tuple[Path, dict[str, Path]]:
-    """Say where bubblewrap is when laid out, and which folders that takes: a package's has a library beside it."""
-    if bwrap.parent.name != "_bin":
-        return Path(launcher.STAGE, "tool", bwrap.name), {"tool": bwrap.parent}
+def _files_of(bwrap: Path) -> dict[str, Path]:
+    """List bubblewrap first, and the library that a package's looks for in a folder beside its own."""
     package = bwrap.parent.parent
     libraries = package.with_name(f"{package.name}.libs")
-    tool = {folder.name: folder for folder in (package, libraries) if folder.is_dir()}
-    return Path(launcher.STAGE, package.name, "_bin", bwrap.name), tool
+    files = [bwrap, *(sorted(libraries.iterdir()) if libraries.is_dir() else [])]
+    return {str(path.relative_to(package.parent)): path for path in files}
 
 
 def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -> dict[str, int]:

@@ -43,7 +43,8 @@ def main(parent: int, plan: dict[str, Any]) -> None:
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000\n")  # if the machine runs out of memory, let it be a job that goes, not the agent
     if plan["user"] is not None:
-        stage(plan["stage"])
+        os.umask(0o022)
+        stage(plan["folders"], plan["files"])
         os.setgroups([])
         os.setresgid(plan["user"], plan["user"], plan["user"])
         os.setresuid(plan["user"], plan["user"], plan["user"])
@@ -60,18 +61,30 @@ def die_with(parent: int) -> None:
         sys.exit("the agent is gone")
 
 
-def stage(sources: dict[str, str]) -> None:
-    """Lay out the sources below STAGE, seen by nobody but us and our children."""
+def stage(folders: dict[str, str], files: dict[str, str]) -> None:
+    """Lay out folders (as mounts) and files (as copies) below STAGE, seen by nobody but us and our children."""
     called("unshare", _NEW_MOUNTS)
     called("mount", None, b"/", None, _PRIVATE, None)
-    # Opened before STAGE is covered, because a source may lie below it.
-    handles = {name: os.open(source, os.O_PATH) for name, source in sources.items()}
-    called("mount", b"tmpfs", STAGE.encode(), b"tmpfs", _NO_DEVICES_NO_SETUID, b"mode=0755,size=64k")
+    # Opened and read before STAGE is covered, because any of them may lie below it.
+    handles = {name: os.open(source, os.O_PATH) for name, source in folders.items()}
+    contents = {name: read(source) for name, source in files.items()}
+    called("mount", b"tmpfs", STAGE.encode(), b"tmpfs", _NO_DEVICES_NO_SETUID, b"mode=0755,size=16m")
     for name, handle in handles.items():
         place = f"{STAGE}/{name}"
         os.mkdir(place, 0o755)
         called("mount", f"/proc/self/fd/{handle}".encode(), place.encode(), None, _BIND, None)
         os.close(handle)
+    for name, content in contents.items():
+        place = f"{STAGE}/{name}"
+        os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+        with open(os.open(place, os.O_WRONLY | os.O_CREAT, 0o755), "wb") as file:
+            file.write(content)
+
+
+def read(path: str) -> bytes:
+    """Read a whole file."""
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def called(name: str, *arguments: Any) -> None:
@@ -83,5 +96,5 @@ def called(name: str, *arguments: Any) -> None:
 
 if __name__ == "__main__":
     with open(int(sys.argv[2]), "rb") as opened:
-        read = json.load(opened)
-    main(int(sys.argv[1]), read)
+        loaded = json.load(opened)
+    main(int(sys.argv[1]), loaded)

@@ -1,0 +1,251 @@
+"""The real sandbox: what jobs can do, and everything of the host that they try to reach and cannot.
+
+One job tries every way out and writes down what came of each; a test asks about each. Where that does no harm, the same
+attempts are made outside, too, and succeed: so a failure inside is the sandbox's doing, not a slip in the attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from marketplace.domain.bundles import bundle_files
+from marketplace.domain.errors import InvalidField
+from marketplace.provider.executors.base import EndReason
+from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
+from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.executors.seccomp import DENIED
+from marketplace.provider.runtime import load_runtime
+from tests.integration.bubblewrap_jobs import ROOT, Ran, prepared, run
+
+ATTEMPTS = Path(__file__).with_name("bubblewrap_attempts.py")
+CANARY = f"canary-{uuid4().hex}"
+
+TRAINING = """
+import json
+from joblib import Parallel, delayed
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+
+if __name__ == "__main__":
+    x, seen, y, wanted = train_test_split(*load_digits(return_X_y=True), random_state=0)
+    # BLAS and OpenMP; then threads; then processes, with shared memory and semaphores
+    models = [KNeighborsClassifier(3), RandomForestClassifier(60, n_jobs=2, random_state=0)]
+    scores = [model.fit(x, y).score(seen, wanted) for model in models]
+    assert Parallel(n_jobs=2)(delayed(pow)(n, 2) for n in range(4)) == [0, 1, 4, 9]
+    json.dump({"accuracy": min(scores)}, open("/job/out/scores.json", "w"))
+    print("trained")
+"""
+
+
+@pytest.fixture(scope="module")
+def executor() -> BubblewrapExecutor:
+    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups())
+
+
+def test_the_sandbox_works_here(executor: BubblewrapExecutor) -> None:
+    """The preflight, which an agent runs before it offers anything, passes."""
+    executor.preflight()
+
+
+def test_a_training_runs_and_delivers(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """scikit-learn with OpenMP and joblib's processes trains on digits below the system-call filter."""
+    request = prepared(tmp_path, "python", "train.py", files={"train.py": TRAINING}, memory_mib=2048)
+    ran = run(executor, request)
+
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0), ran.log
+    assert "trained" in ran.log
+    assert json.loads((request.outputs / "scores.json").read_text())["accuracy"] > 0.95
+    assert bundle_files(request.outputs, limit_bytes=1 << 20)
+
+
+ENDS = {
+    "exit 0": 0,
+    "exit 3": 3,
+    "exit 255": 255,
+    "kill -TERM $$": 143,
+    "kill -KILL $$": 137,
+    "kill -ABRT $$": 134,
+    "no-such-program": 127,
+}
+
+
+@pytest.mark.parametrize(("script", "code"), ENDS.items(), ids=ENDS)
+def test_exit_codes_come_through(script: str, code: int, executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """The job's own exit code, or 128 and the signal it died of, is the result's."""
+    ran = run(executor, prepared(tmp_path, "sh", "-c", script))
+
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, code)
+
+
+def test_a_program_that_is_not_there_is_an_honest_failure(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """A command that cannot be started fails, and the log says so; words that look like options stay the job's."""
+    for word in ("no-such-program", "--share-net"):
+        ran = run(executor, prepared(tmp_path, word, "/", "/job/out"))
+
+        assert ran.result.exit_code != 0
+        assert f"execvp {word}" in ran.log
+
+
+def test_the_log_is_both_streams_in_order(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """stdout and stderr arrive as they were written, through reopened /dev/stdout as well, and stdin is empty."""
+    ran = run(executor, prepared(tmp_path, "sh", "-c", "echo 1; echo 2 >&2; echo 3 > /dev/stdout; cat; echo 4"))
+
+    assert ran.log == "1\n2\n3\n4\n"
+
+
+def test_the_environment_is_the_spec_and_a_few_more(
+    executor: BubblewrapExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job finds what its spec says, thread counts that fit its CPUs, and nothing from the agent."""
+    monkeypatch.setenv("SECRET", CANARY)
+    ran = run(executor, prepared(tmp_path, "env", env={"OMP_NUM_THREADS": "1", "MODE": "a b\n=c", "LD_PRELOAD": ""}))
+    names = {line.split("=")[0] for line in ran.log.splitlines()}
+
+    assert CANARY not in ran.log
+    assert "MODE=a b\n=c\n" in ran.log
+    assert "OMP_NUM_THREADS=1\n" in ran.log
+    assert "OPENBLAS_NUM_THREADS=2\n" in ran.log
+    assert names - {"OMP_NUM_THREADS", "MODE", "", "LD_PRELOAD"} <= {
+        *("PATH", "HOME", "LANG", "PWD", "PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"),
+        *("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_CPU_COUNT"),
+    }
+
+
+def test_tracebacks_show_no_path_of_the_host(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Compiled modules name the paths inside, so that a job's log tells nothing about the machine."""
+    ran = run(executor, prepared(tmp_path, "python", "-c", "import json, numpy; numpy.zeros('x'); json.loads('{')"))
+
+    assert "TypeError" in ran.log
+    assert str(ROOT) not in ran.log
+    code = "import json.decoder as d, numpy.linalg._linalg as n; print(d.loads.__code__ if 0 else d.JSONDecoder.decode.__code__.co_filename, n.eig.__wrapped__.__code__.co_filename)"
+    ran = run(executor, prepared(tmp_path, "python", "-c", code))
+    first, second = ran.log.split()
+    assert first.startswith("/opt/python/lib/python3")
+    assert second.startswith("/opt/runtime/lib/python3")
+
+
+def test_the_outputs_are_the_agents(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Whatever permissions the job leaves, the agent can read and bundle its outputs; setuid does not survive."""
+    script = "mkdir -p /job/out/d; echo x > /job/out/d/f; chmod 000 /job/out/d/f /job/out/d; cp /bin/true /job/out/s; chmod 6755 /job/out/s"
+    ran = run(executor, prepared(tmp_path, "sh", "-c", script))
+
+    assert ran.result.exit_code == 0, ran.log
+    assert (ran.request.outputs / "d" / "f").read_text() == "x\n"
+    assert not (ran.request.outputs / "s").stat().st_mode & 0o6000
+    assert bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+
+
+LEFT_IN_OUTPUTS = {
+    "a link to a secret": "ln -s /etc/passwd /job/out/x",
+    "a link to the agent's log": "ln -s ../log /job/out/x",
+    "a link to a folder": "ln -s / /job/out/x",
+    "a fifo": "mkfifo /job/out/x",
+    "a name with a newline": "touch '/job/out/x\ny'",
+}
+
+
+@pytest.mark.parametrize("script", LEFT_IN_OUTPUTS.values(), ids=LEFT_IN_OUTPUTS)
+def test_what_a_job_leaves_for_the_agent_is_refused(script: str, executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Links, fifos and odd names in the outputs are refused by name when the agent bundles them."""
+    ran = run(executor, prepared(tmp_path, "sh", "-c", script))
+
+    assert ran.result.exit_code == 0, ran.log
+    with pytest.raises(InvalidField, match="x"):
+        bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+
+
+def test_a_name_like_an_option_is_a_name(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """A file called -rf is bundled like any other."""
+    ran = run(executor, prepared(tmp_path, "sh", "-c", "touch /job/out/-rf"))
+
+    assert b"-rf" in bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+
+
+# Ways out
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+    """Things of the host that a job would find if it got out: files, listeners, a process with a secret."""
+    place = tmp_path_factory.mktemp("host")
+    (place / "secret").write_text(CANARY)
+    abstract = f"\0bourse-{uuid4().hex}"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as v4,
+        socket.socket(socket.AF_UNIX) as path_listener,
+        socket.socket(socket.AF_UNIX) as abstract_listener,
+        subprocess.Popen(["sleep", "600"], env={"SECRET": CANARY}) as victim,
+    ):
+        path_listener.bind(str(place / "listener"))
+        path_listener.listen()
+        abstract_listener.bind(abstract)
+        abstract_listener.listen()
+        yield {
+            "canary": CANARY,
+            "secret": str(place / "secret"),
+            "repository": str(ROOT),
+            "home": str(Path.home()),
+            "cwd": os.getcwd(),
+            "port": v4.getsockname()[1],
+            "socket": str(place / "listener"),
+            "abstract": abstract[1:],
+            "pid": victim.pid,
+            "library": os.__file__,
+            "denied": list(DENIED),
+        }
+        victim.kill()
+
+
+@pytest.fixture(scope="module")
+def inside(
+    executor: BubblewrapExecutor, facts: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str | None]:
+    """What came of each attempt in the sandbox: how it got through, or None."""
+    files = {"attempts.py": ATTEMPTS.read_text(), "facts.json": json.dumps(facts)}
+    ran = run(executor, prepared(tmp_path_factory.mktemp("jobs"), "python", "attempts.py", files=files))
+
+    assert ran.result.exit_code == 0, ran.log
+    return read_report(ran)
+
+
+@pytest.fixture(scope="module")
+def outside(facts: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+    """What came of the harmless attempts on the host itself."""
+    place = tmp_path_factory.mktemp("outside")
+    (place / "facts.json").write_text(json.dumps(facts))
+    subprocess.run([sys.executable, ATTEMPTS, "harmless"], cwd=place, check=True, timeout=60, env={"PATH": "/usr/bin"})
+    return json.loads((place / "report.json").read_text())
+
+
+def read_report(ran: Ran) -> dict[str, str | None]:
+    return json.loads((ran.request.inputs / "report.json").read_text())
+
+
+def names(*, harmless_only: bool = False) -> list[str]:
+    """The attempts by name, without running any."""
+    argument = "list-harmless" if harmless_only else "list"
+    listed = subprocess.run([sys.executable, ATTEMPTS, argument], capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_way_out(name: str, inside: dict[str, str | None]) -> None:
+    """The attempt got the job nothing."""
+    assert inside[name] is None, f"{name}: got through by {inside[name]}"
+
+
+@pytest.mark.parametrize("name", names(harmless_only=True))
+def test_the_attempt_would_work_outside(name: str, outside: dict[str, str | None]) -> None:
+    """The same code does get through where there is no sandbox."""
+    assert outside[name] is not None
