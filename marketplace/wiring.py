@@ -82,7 +82,10 @@ def open_market(settings: Settings, *, stop: Stop | None = None) -> Market:
 def audit(settings: Settings) -> Books:
     """The market's books from its events, and whether the chain agrees."""
     market = open_chain_market(settings)
-    return read_books(market, EventFollower(market.chain, market.address, confirmations=1))
+    try:
+        return read_books(market, EventFollower(market.chain, market.address, confirmations=1))
+    finally:
+        market.chain.close()
 
 
 def run_gateway(settings: Settings, host: str, port: int) -> None:

@@ -43,7 +43,7 @@ class Network:
 
     def answer(self, *arguments: str, timeout: int = 120) -> Any:
         """What the command line says with ``--json``."""
-        return json.loads(self.bourse(*arguments, "--json", timeout=timeout).stdout)
+        return json.loads(self.bourse(arguments[0], "--json", *arguments[1:], timeout=timeout).stdout)
 
 
 def eventually(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:

@@ -9,10 +9,12 @@ import hashlib
 import json
 import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.acceptance.conftest import Network, eventually
 
@@ -93,9 +95,16 @@ class Stranger:
         return answer
 
 
-def test_a_stranger_with_the_protocol_page_gets_a_job_done(network: Network, tmp_path: Path) -> None:
+@pytest.fixture
+def me(network: Network, tmp_path: Path) -> Iterator[Stranger]:
+    """Somebody whom the market has never seen."""
+    stranger = Stranger(network.settings, tmp_path)
+    yield stranger
+    stranger.http.close()
+
+
+def test_a_stranger_with_the_protocol_page_gets_a_job_done(me: Stranger) -> None:
     """cast and plain HTTP can deposit, sign an order, have it served, counter-sign, and withdraw to the last unit (P-03)."""
-    me = Stranger(network.settings, tmp_path)
     market, token = me.market["market"], me.market["token"]["address"]
     me.send(FAUCET, token, "mint(address,uint256)", me.address, "5000000")
     me.send(KEY, token, "approve(address,uint256)", market, "5000000")
