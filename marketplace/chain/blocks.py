@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from time import monotonic
@@ -11,14 +12,18 @@ from typing import Any, Final
 from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
-from web3 import HTTPProvider
-from web3.types import RPCEndpoint
 
 from marketplace.chain.reverts import reverted
 from marketplace.domain.errors import ChainError, ChainUnavailable, ConfigError, NodeRefused, WrongChain
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
+
+with warnings.catch_warnings():
+    # web3 imports websockets.legacy, which says that it is old; nobody here can do anything about it.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from web3 import HTTPProvider
+    from web3.types import RPCEndpoint
 
 LATEST: Final = "latest"
 PENDING: Final = "pending"

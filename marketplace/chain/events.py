@@ -73,9 +73,7 @@ class EventFollower:
         return self.chain.block(number).timestamp
 
 
-def decode_logs(
-    logs: Sequence[_Log], market: Address | None, time_of: Callable[[int], UnixTime]
-) -> tuple[Event, ...]:
+def decode_logs(logs: Sequence[_Log], market: Address | None, time_of: Callable[[int], UnixTime]) -> tuple[Event, ...]:
     """The events of ``market`` among raw JSON-RPC logs, in the order of the chain; logs of anything else are left out.
 
     ``time_of`` tells the time of a block where the node does not say it in the log.

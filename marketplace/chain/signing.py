@@ -12,14 +12,11 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from coincurve import PrivateKey, PublicKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_keys.datatypes import Signature
-from eth_keys.exceptions import BadSignature
-from eth_typing import Hash32
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
-from eth_utils.exceptions import ValidationError
 
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Order, Receipt, SignedOrder
@@ -88,11 +85,12 @@ class SignedTransaction:
 class Key:
     """A private key that signs and never shows itself: ``repr`` is the address."""
 
-    __slots__ = ("_account", "address")
+    __slots__ = ("_account", "_secret", "address")
 
     def __init__(self, private_key: bytes | str) -> None:
         account: LocalAccount = Account.from_key(private_key)
         self._account = account
+        self._secret = PrivateKey(bytes(account.key))
         self.address = Address(str(account.address).lower())
 
     def __repr__(self) -> str:
@@ -121,7 +119,8 @@ class Key:
         )
 
     def _sign(self, digest: bytes) -> str:
-        return "0x" + bytes(self._account.unsafe_sign_hash(Hash32(digest)).signature).hex()
+        content = self._secret.sign_recoverable(digest, hasher=None)
+        return "0x" + content[:64].hex() + f"{27 + content[64]:02x}"
 
 
 @lru_cache(maxsize=64)
@@ -155,7 +154,7 @@ def _signer_of(digest: bytes, signature: str) -> Address | None:
     if int.from_bytes(content[32:64], "big") > _CURVE_ORDER // 2:
         return None
     try:
-        signer = Signature(content[:64] + bytes([content[64] - 27])).recover_public_key_from_msg_hash(digest)
-    except (BadSignature, ValidationError):
+        signer = PublicKey.from_signature_and_message(content[:64] + bytes([content[64] - 27]), digest, hasher=None)
+    except ValueError:
         return None
-    return Address(signer.to_address())
+    return Address("0x" + keccak(signer.format(compressed=False)[1:])[-20:].hex())
