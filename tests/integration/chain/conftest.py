@@ -106,9 +106,7 @@ class Trading:
         identifier = self.market.order_id(order)
         lease = self.market.lease_of(identifier)
         receipt = Receipt(identifier, lease.offer, lease.opened_at, Seconds(used), result, last)
-        by_client, by_provider = (
-            key.sign_receipt(receipt, self.market.domain) for key in (self.client, self.provider)
-        )
+        by_client, by_provider = (key.sign_receipt(receipt, self.market.domain) for key in (self.client, self.provider))
         return Settlement(order, Seconds(used), result, last, by_client, by_provider)
 
     def settle(self, settlements: Sequence[Settlement], *, by: Key | None = None) -> Mined:

@@ -101,7 +101,9 @@ def test_logs_come_out_in_the_order_of_the_chain_and_strangers_stay_out() -> Non
     stranger = log | {"address": "0x" + "dd" * 20}
     unknown = log | {"topics": ["0x" + "ee" * 32]}
     places = [("0x9", "0x0"), ("0x8", "0x10"), ("0x8", "0x2")]
-    shuffled = [log | {"blockNumber": block, "logIndex": at, "blockHash": "0x" + block[2:] * 64} for block, at in places]
+    shuffled = [
+        log | {"blockNumber": block, "logIndex": at, "blockHash": "0x" + block[2:] * 64} for block, at in places
+    ]
 
     found = decode_logs([*shuffled, stranger, unknown], MARKET, lambda _: UnixTime(0))
 

@@ -142,7 +142,7 @@ def test_a_lease_lives_from_listing_to_withdrawal(trading: Any) -> None:
     assert lease.tip_paid
 
     trading.at(lease.opened_at + 100)
-    progress = trading.settle([trading.receipted(signed.order, 60, last=False)] )
+    progress = trading.settle([trading.receipted(signed.order, 60, last=False)])
     trading.at(lease.opened_at + 130)
     last = trading.settle([trading.receipted(signed.order, 125, last=True)])
 
@@ -215,7 +215,9 @@ def test_a_client_may_open_its_own_order_without_a_signature(trading: Any) -> No
     trading.fund(trading.client, 10 * DOLLAR)
     trading.fund(trading.provider, DOLLAR)
     order = trading.order()
-    unsigned_order = verbs.Fill(type(trading.signed())(trading.market.order_id(order), order, "0x"), OfferId(1), 2 * DOLLAR)
+    unsigned_order = verbs.Fill(
+        type(trading.signed())(trading.market.order_id(order), order, "0x"), OfferId(1), 2 * DOLLAR
+    )
     trading.list()
 
     mined = trading.send(trading.client, verbs.open_fills(trading.book.market, [unsigned_order]))

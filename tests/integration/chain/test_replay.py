@@ -25,7 +25,7 @@ from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, To
 RESULTS = [Bytes32("0x" + byte * 32) for byte in ("aa", "bb")]
 ACTORS = ANVIL_KEYS[1:5]
 """Each is now a client, now a provider, opener or acceptor: any two roles may be one address (P-07)."""
-STEPS = 260
+STEPS = 200
 
 # What a walk must have seen, or it proves nothing.
 EXPECTED_EVENTS = {
@@ -237,13 +237,17 @@ class Walk:
         signed = self.lease_and_order(LeaseStatus.OPEN)
         if signed:
             used = Seconds(max(0, self.now - self.lease_of(signed.id).opened_at) // self.random.choice([1, 1, 2]))
-            call = verbs.claim(self.market.address, signed.order, Seconds(min(used, signed.order.max_seconds)), RESULTS[0])
+            call = verbs.claim(
+                self.market.address, signed.order, Seconds(min(used, signed.order.max_seconds)), RESULTS[0]
+            )
             self.send(self.provider_of(signed), call)
 
     def finalize(self) -> None:
         claimed = [one.order for one in self.orders if self.lease_of(one.id).status is LeaseStatus.CLAIMED]
         any_other = self.lease_and_order(LeaseStatus.CLAIMED)
-        self.send(self.actor(), verbs.finalize(self.market.address, [*claimed[:2], *([any_other.order] if any_other else [])]))
+        self.send(
+            self.actor(), verbs.finalize(self.market.address, [*claimed[:2], *([any_other.order] if any_other else [])])
+        )
 
     def terminate(self) -> None:
         signed = self.lease_and_order(LeaseStatus.OPEN)
@@ -280,16 +284,17 @@ def differences(walk: Walk) -> list[str]:
     locked = sum(ledger.locked_in(one, rows.offers[one.lease.offer], floor) for one in live)
     held = trading.token.balance_of(market.address, at)
     compared.append(("tokens", sum(rows.accounts.values()) + locked, held))
-    compared += [(f"volume {number}", paid_for(page.events, rows, number), market.volume_of(number, at).paid) for number in range(3)]
+    compared += [
+        (f"volume {number}", paid_for(page.events, rows, number), market.volume_of(number, at).paid)
+        for number in range(3)
+    ]
     return [f"{what}: {ours} != {theirs}" for what, ours, theirs in compared if ours != theirs]
 
 
 def paid_for(found: tuple[events.Event, ...], rows: ledger.Rows, gpu_class: int) -> int:
     """The sum over all payments for GPUs of a class (I-11)."""
     paying = [event for event in found if hasattr(event, "paid")]
-    return sum(
-        event.paid for event in paying if rows.offers[served_by(found, event)].gpu_class == gpu_class
-    )
+    return sum(event.paid for event in paying if rows.offers[served_by(found, event)].gpu_class == gpu_class)
 
 
 def served_by(found: tuple[events.Event, ...], event: Any) -> Any:
@@ -314,7 +319,7 @@ def test_events_alone_rebuild_the_state(trading: Any, seed: int) -> None:
 
     for number in range(1, STEPS + 1):
         walk.step()
-        if number % 65 == 0:
+        if number % 50 == 0:
             assert differences(walk) == []
 
     assert {kind.__name__ for kind in EXPECTED_EVENTS - set(walk.seen)} == set()
