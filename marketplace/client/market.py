@@ -117,7 +117,7 @@ class Market:
             address_book.market if address_book else description.terms.market,
             deployed_at_block=description.terms.deployed_at_block,
         )
-        _check(description.terms, market.terms(), address_book)
+        _check(description.terms, _terms_of(market), address_book)
         api = GatewayApi(gateway_url, key=key, domain=market.domain, block_time=lambda: chain.head().timestamp)
         folder = _folder(home, market, key.address)
         book = Jobbook(folder / "jobs.sqlite")
@@ -329,6 +329,14 @@ def _changes(jobs: Iterable[Job], seen: dict[Bytes32, int]) -> Iterator[JobChang
         history = job.history
         yield from (JobChange(job, event) for event in history[seen.get(job.id, 0) :])
         seen[job.id] = len(history)
+
+
+def _terms_of(market: ChainMarket) -> MarketTerms:
+    """The market's own words; raise WrongChain where there is a contract that knows none of them."""
+    try:
+        return market.terms()
+    except TransactionReverted as exc:
+        raise WrongChain(f"a market at {market.address}", "another contract") from exc
 
 
 def _check(told: MarketTerms, found: MarketTerms, address_book: AddressBook | None) -> None:

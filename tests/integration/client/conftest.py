@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.chain.devnet import increase_time
+from marketplace.chain.devnet import increase_time, mine
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
@@ -129,6 +129,12 @@ class Play:
         increase_time(self.gateway.chain, seconds)
         self.gateway.sync()
 
+    def pass_until(self, at: int) -> None:
+        """Mine a block of exactly this time."""
+        self.gateway.chain.rpc("evm_setNextBlockTimestamp", at)
+        mine(self.gateway.chain)
+        self.gateway.sync()
+
     def result(self, exit_code: int = 0, text: str = "trained") -> tuple[Result, list[bytes]]:
         """A result with one output bundle, and its blobs."""
         folder = self.folder / f"out-{next(self.salts)}"
@@ -140,9 +146,7 @@ class Play:
 
     def receipt(self, job: Job, used: int, result: Result, **changed: Any) -> Receipt:
         lease = self.gateway.market.lease_of(job.orders[-1])
-        receipt = Receipt(
-            job.orders[-1], lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True
-        )
+        receipt = Receipt(job.orders[-1], lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
         return replace(receipt, **changed)
 
     def hand_in(self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None) -> Receipt:
@@ -157,14 +161,14 @@ class Play:
         )
         return receipt
 
-    def settle(self, desk: Desk, job: Job) -> None:
+    def settle(self, desk: Desk, job: Job, provider: Key = PROVIDER) -> None:
         """The provider settles what both have signed."""
         kept = desk.market.book.last_receipt(job.orders[-1])
         assert kept is not None
         settlement = Settlement(
             self.order_of(desk, job), kept.receipt.used_seconds, kept.receipt.result, True, kept.signature, "0x"
         )
-        self.gateway.send(PROVIDER, verbs.settle(self.gateway.book.market, [settlement]))
+        self.gateway.send(provider, verbs.settle(self.gateway.book.market, [settlement]))
 
     def said(self, receipt: Receipt, key: Key = PROVIDER) -> SignedReceipt:
         return SignedReceipt("provider", receipt, key.sign_receipt(receipt, self.gateway.domain))

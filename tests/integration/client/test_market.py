@@ -1,0 +1,339 @@
+"""The SDK on a real chain and gateway: money to the unit, retries, cancellation, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from marketplace.chain import verbs
+from marketplace.chain.deployment import AddressBook
+from marketplace.client import GatewayApi, Job, JobReason, JobState, Market
+from marketplace.domain.errors import (
+    DeadlinePassed,
+    GatewayProblem,
+    InsufficientBalance,
+    JobFailed,
+    NotFound,
+    WrongChain,
+)
+from marketplace.domain.ids import sha256_in
+from marketplace.domain.models import LeaseStatus
+from marketplace.domain.pricing import earned_rounded_down, lock_of
+from marketplace.domain.spec import read_spec
+from marketplace.domain.units import Seconds, TokenUnits
+from tests.integration.client.conftest import Crash, Desk, Play
+from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, OTHER_PROVIDER, PROVIDER, STRANGER, Gateway
+
+
+@pytest.fixture
+def other_api(gateway: Gateway) -> Iterator[GatewayApi]:
+    api = GatewayApi(gateway.url, key=OTHER_PROVIDER)
+    yield api
+    api.close()
+
+
+def _balance(gateway: Gateway) -> int:
+    return gateway.market.balance_of(CLIENT.address)
+
+
+def test_a_job_is_paid_for_to_the_unit(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """submit → open → receipt → settle: the client pays E(used) and nothing else, and the story says so (P-03)."""
+    before = _balance(gateway)
+    job = desk.market.submit(play.request())
+    play.open(desk, job)
+    play.pass_time(12)
+    play.hand_in(job, 11)
+    desk.step()
+
+    play.settle(desk, job)
+    desk.step()
+
+    cost = earned_rounded_down(play.offer.price, play.order_of(desk, job).gpus, Seconds(11))
+    assert job.state is JobState.SUCCEEDED
+    assert before - _balance(gateway) == cost
+    assert job.result().cost == cost
+    sums = job.sums()
+    assert (sums.paid, sums.locked, sums.compensation) == (cost, 0, 0)
+    assert sums.refunded == lock_of(play.order_of(desk, job), play.offer.price) - cost
+    assert job.is_settled(gateway.chain.head())
+
+
+def test_outputs_come_back_as_files(desk: Desk, play: Play, running: Job, tmp_path: Path) -> None:
+    """What the provider bundled is unpacked, and nothing that is there already is overwritten."""
+    play.hand_in(running, 5)
+    desk.step()
+
+    (file,) = running.download(tmp_path / "out")
+
+    assert file == tmp_path / "out" / "model.txt"
+    assert file.read_text() == "trained"
+    assert "".join(running.logs()) == "epoch 1\nepoch 2\n"
+
+
+def test_a_silent_provider_is_replaced_at_once(desk: Desk, play: Play, gateway: Gateway, other_api: GatewayApi) -> None:
+    """Silence: a fresh order without that provider; later its bond compensates the client, to the unit."""
+    before = _balance(gateway)
+    job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
+    play.open(desk, job)
+    play.api.heartbeat()
+    play.pass_time(14)
+    desk.step()
+    assert job.state is JobState.RUNNING
+
+    play.pass_time(2)
+    desk.step()
+
+    assert job.state is JobState.SUBMITTED
+    assert job.history[-1].reason is JobReason.PROVIDER_SILENT
+    first, second = job.orders
+    spec = read_spec(desk.market.book.order(second).spec)
+    assert spec.constraints.exclude_providers == (PROVIDER.address,)
+    assert sha256_in(play.order_of(desk, job).spec) == spec.sha256
+    assert other_api.order(second).state == "book"
+
+    play.open(desk, job, play.other_offer)
+    play.pass_time(10)
+    play.hand_in(job, 9, api=other_api)
+    desk.step()
+    assert job.state is JobState.SUCCEEDED
+    assert not job.is_settled(gateway.chain.head())
+
+    play.pass_time(100)
+    old = desk.market.book.order(first).signed.order
+    gateway.send(OPENER, verbs.expire(gateway.book.market, old))
+    play.settle(desk, job, OTHER_PROVIDER)
+    desk.step()
+
+    locked = lock_of(old, play.offer.price)
+    bond = max(locked * play.offer.bond_bps // 10_000, 100_000)
+    cost = earned_rounded_down(play.other_offer.price, old.gpus, Seconds(9))
+    assert job.sums().compensation == min(bond, locked)
+    assert job.sums().paid == cost
+    assert _balance(gateway) - before == min(bond, locked) - cost
+    assert job.is_settled(gateway.chain.head())
+
+
+def test_a_crash_after_a_retry_was_decided_signs_no_second_one(desk: Desk, play: Play) -> None:
+    """The fresh order is in the jobbook before it is posted; after a restart that one is posted, and no other."""
+    job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
+    play.open(desk, job)
+    play.api.heartbeat()
+    play.pass_time(20)
+    desk.line.crash_before = "POST /v1/orders"
+    with pytest.raises(Crash):
+        desk.step()
+
+    reborn = desk.again()
+    reborn.step()
+
+    again = reborn.market.job(job.id)
+    assert len(again.orders) == 2
+    assert again.state is JobState.SUBMITTED
+    assert play.api.order(again.orders[1]).state == "book"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_while_submitting_loses_no_order(desk: Desk, play: Play, moment: str) -> None:
+    """The order is written down before it is posted: a restart posts it, and the gateway takes it once."""
+    setattr(desk.line, f"crash_{moment}", "POST /v1/orders")
+    with pytest.raises(Crash):
+        desk.market.submit(play.request(name="lost?"))
+
+    reborn = desk.again()
+    reborn.step()
+
+    (job,) = reborn.market.jobs()
+    assert job.state is JobState.SUBMITTED
+    assert play.api.order(job.id).state == "book"
+
+
+def test_an_order_that_the_gateway_refuses_is_over(desk: Desk, play: Play) -> None:
+    """A refusal reaches the caller with its reason and field, and the jobbook knows that nothing is on the book."""
+    with pytest.raises(GatewayProblem) as refused:
+        desk.market.submit(play.request(max_time=Seconds(2**31), max_price=3_000_000 * DOLLAR))
+
+    assert refused.value.reason == "ClientBalanceTooLow"
+    (job,) = desk.market.jobs()
+    assert job.state is JobState.UNPLACED
+    assert job.history[-1].reason is JobReason.ORDER_REFUSED
+
+
+def test_a_declined_job_goes_back_to_the_book_by_itself(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """An unpaid decline costs nothing and needs no new signature: the same order is opened elsewhere (P-24)."""
+    job = desk.market.submit(play.request())
+    play.open(desk, job)
+    gateway.send(PROVIDER, verbs.decline(gateway.book.market, play.order_of(desk, job)))
+    desk.step()
+    assert job.state is JobState.SUBMITTED
+    assert job.history[-1].reason is JobReason.LEASE_DECLINED
+
+    play.pass_time(1)
+    play.open(desk, job, play.other_offer)
+
+    assert job.state is JobState.RUNNING
+    assert len(job.orders) == 1
+    (attempt,) = job.attempts()
+    assert [serving.offer for serving in attempt.servings] == [play.offer.id, play.other_offer.id]
+    assert attempt.provider == OTHER_PROVIDER.address
+
+
+def test_an_order_that_nobody_serves_is_unplaced(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """From expiresAt on, by block time, the job is unplaced and costs nothing."""
+    before = _balance(gateway)
+    job = desk.market.submit(play.request(expires_in=Seconds(30)))
+    expires_at = play.order_of(desk, job).expires_at
+    play.pass_until(expires_at - 1)
+    desk.step()
+    assert job.state is JobState.SUBMITTED
+
+    play.pass_until(expires_at)
+    desk.step()
+
+    assert job.state is JobState.UNPLACED
+    assert _balance(gateway) == before
+    with pytest.raises(JobFailed):
+        job.result()
+
+
+def test_a_waiting_job_is_cancelled_for_nothing(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """Cancelled on the chain: even who kept the signature cannot open it any more."""
+    before = _balance(gateway)
+    job = desk.market.submit(play.request())
+
+    assert job.cancel() is JobState.CANCELLED
+
+    signed = desk.market.book.order(job.id).signed
+    gateway.open(signed, play.offer)
+    assert gateway.market.lease_of(job.id).status is LeaseStatus.CLOSED
+    assert _balance(gateway) == before
+
+
+def test_a_running_job_is_cancelled_for_the_time_it_ran(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """Terminated: the client pays E(elapsed) and gets the rest back."""
+    before = _balance(gateway)
+    job = desk.market.submit(play.request())
+    play.open(desk, job)
+    play.pass_time(20)
+
+    assert job.cancel() is JobState.CANCELLED
+
+    opened = job.attempts()[0].servings[0]
+    assert opened.paid_seconds is not None
+    assert opened.paid_seconds >= 20
+    cost = earned_rounded_down(play.offer.price, play.order_of(desk, job).gpus, opened.paid_seconds)
+    assert before - _balance(gateway) == cost == job.sums().paid
+
+
+def test_work_that_was_finalized_without_us_is_verified_all_the_same(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """A client that was away finds its result: claimed, finalized, fetched and hashed now."""
+    job = desk.market.submit(play.request())
+    play.open(desk, job)
+    play.pass_time(10)
+    receipt = play.hand_in(job, 8)
+    order = play.order_of(desk, job)
+    gateway.send(PROVIDER, verbs.claim(gateway.book.market, order, receipt.used_seconds, receipt.result))
+    play.pass_time(16)
+    gateway.send(PROVIDER, verbs.finalize(gateway.book.market, [order]))
+
+    desk.step()
+
+    assert job.state is JobState.SUCCEEDED
+    assert not job.result().is_countersigned
+    assert job.result().used_seconds == 8
+    assert desk.signatures_sent() == []
+    assert job.sums().paid == earned_rounded_down(play.offer.price, order.gpus, Seconds(8))
+
+
+def test_a_provider_that_never_comes_back_loses_its_bond_and_the_job_is_lost(
+    desk: Desk, play: Play, gateway: Gateway
+) -> None:
+    """Without retries a silent provider is waited for until its lease expires; then the client is made whole."""
+    before = _balance(gateway)
+    job = desk.market.submit(play.request(retries=0, max_time=Seconds(60)))
+    play.open(desk, job)
+    play.pass_time(100)
+    desk.step()
+    assert job.state is JobState.RUNNING
+
+    gateway.send(OPENER, verbs.expire(gateway.book.market, play.order_of(desk, job)))
+    desk.step()
+
+    assert job.state is JobState.LOST
+    assert _balance(gateway) - before == job.sums().compensation > 0
+
+
+def test_several_jobs_are_waited_for_at_once(desk: Desk, play: Play) -> None:
+    """wait_all moves all of them along and yields every change of state once."""
+    jobs = [desk.market.submit(play.request(name=f"job {n}")) for n in range(3)]
+    for job in jobs:
+        play.open(desk, job)
+    play.pass_time(5)
+    for job in jobs:
+        play.hand_in(job, 3)
+
+    changes = list(desk.market.wait_all(jobs, timeout=20))
+
+    assert sorted(change.job.name for change in changes) == ["job 0", "job 1", "job 2"]
+    assert {change.event.state for change in changes} == {JobState.SUCCEEDED}
+    with pytest.raises(DeadlinePassed):
+        list(desk.market.wait_all(jobs, timeout=0, settled=True))
+
+
+def test_two_processes_that_watch_the_same_jobs_retry_once(desk: Desk, play: Play) -> None:
+    """The second one to decide loses the race for the jobbook's row and does nothing."""
+    job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
+    play.open(desk, job)
+    play.api.heartbeat()
+    play.pass_time(20)
+    other = desk.again()
+
+    desk.step()
+    other.step()
+
+    assert len(job.orders) == 2
+    assert len(desk.line.sent("POST", "/v1/orders")) + len(other.line.sent("POST", "/v1/orders")) == 2
+
+
+def test_money_goes_in_and_out_to_the_unit(gateway: Gateway, tmp_path: Path) -> None:
+    """deposit approves what it needs, withdraw brings it back; more than there is is refused before anything is sent."""
+    market = Market.connect(gateway.url, [gateway.chain.rpc_url], STRANGER, tmp_path)
+    market.mint_test_dollars(market.amount("12.50"))
+    market.deposit(market.amount("12"))
+    market.withdraw(market.amount("0.000001"))
+
+    balance = market.balance()
+
+    assert (balance.free, balance.wallet) == (11_999_999, 500_001)
+    for move in (market.deposit, market.withdraw):
+        with pytest.raises(InsufficientBalance):
+            move(TokenUnits(12_000_000))
+    market.close()
+
+
+def test_the_chain_is_believed_and_not_the_gateway(gateway: Gateway, tmp_path: Path) -> None:
+    """A gateway that serves another market than the address book names is refused."""
+    book = AddressBook(
+        gateway.chain.chain_id,
+        gateway.book.token,
+        gateway.book.token,
+        gateway.book.catalogue,
+        gateway.book.deployed_at_block,
+    )
+    wrong_chain = replace(gateway.book, chain_id=1)
+
+    for wrong in (book, wrong_chain):
+        with pytest.raises(WrongChain):
+            Market.connect(gateway.url, [gateway.chain.rpc_url], CLIENT, tmp_path, address_book=wrong)
+
+
+def test_jobs_are_found_by_number_and_by_the_beginning_of_their_id(desk: Desk, play: Play) -> None:
+    """What people type."""
+    job = desk.market.submit(play.request())
+
+    assert desk.market.job("1").id == job.id
+    assert desk.market.job(job.id[:10]).id == job.id
+    with pytest.raises(NotFound):
+        desk.market.job("2")
