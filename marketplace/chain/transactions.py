@@ -6,6 +6,7 @@ same call again after ChainUnavailable or TransactionNotMined waits on with the 
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ MAX_TRANSACTION_GAS: Final = 1 << 24
 _SPARE_GAS = 200_000
 """Room for items of a batch that are refused when simulated and hold when mined; unused gas costs nothing."""
 
+_FEE_SPREAD_WEI = 1 << 16
 _FIRST_POLL_SECONDS = 0.02
 _SLOWEST_POLL_SECONDS = 0.25
 _REBROADCAST_SECONDS = 5.0
@@ -198,7 +200,9 @@ class Sender:
                 "data": call.input,
                 "gas": min(2 * estimate + _SPARE_GAS, int(header["gasLimit"], 16), MAX_TRANSACTION_GAS),
                 "maxPriorityFeePerGas": tip,
-                "maxFeePerGas": 2 * int(header["baseFeePerGas"], 16) + tip,
+                # A few random wei, never paid: a call that was refused and is signed again is another transaction, with
+                # another hash, and nobody mistakes the one that was struck out for it.
+                "maxFeePerGas": 2 * int(header["baseFeePerGas"], 16) + tip + secrets.randbelow(_FEE_SPREAD_WEI),
             }
         )
 

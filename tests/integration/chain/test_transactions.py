@@ -6,7 +6,9 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.request import Request, urlopen
@@ -21,6 +23,7 @@ from marketplace.domain import events
 from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionNotMined, TransactionReverted
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
+from marketplace.store.journal.operator import OperatorJournal
 
 KEY = ANVIL_KEYS[6]
 
@@ -115,6 +118,13 @@ def by_hand(chain: Chain) -> Iterator[Chain]:
     yield chain
     chain.rpc("evm_mine")
     chain.rpc("evm_setAutomine", True)
+
+
+@contextmanager
+def open_journal(url: str) -> Iterator[OperatorJournal]:
+    journal = OperatorJournal(url)
+    yield journal
+    journal.close()
 
 
 @pytest.fixture
@@ -373,6 +383,31 @@ def test_an_account_without_gas_money_is_told_so(funded: Any) -> None:
     sender.send(call)
 
     assert funded.token.balance_of(poor.address) == 1
+
+
+def test_the_journals_outbox_goes_with_the_sender(funded: Any, tmp_path: Path) -> None:
+    """Refused, crashed, restarted, sent: the journal's file, opened anew each time, ends with everything mined once."""
+    poor, url = type(KEY)(b"\x56" * 32), f"sqlite:///{tmp_path}/journal.db"
+    call = verbs.mint(funded.book.token, poor.address, TokenUnits(1))
+    for _ in range(2):
+        with open_journal(url) as journal, pytest.raises(NodeRefused):
+            Sender(funded.chain, poor, journal.outbox).send(call)
+    funded.chain.rpc("anvil_setBalance", poor.address, hex(10**18))
+    with open_journal(url) as journal:
+        Sender(funded.chain, poor, journal.outbox).send(call)
+
+    with open_journal(url) as journal, ThreadPoolExecutor(1) as pool:
+        funded.chain.rpc("evm_setAutomine", False)
+        sending = pool.submit(Sender(funded.chain, poor, journal.outbox).send, call, wait_seconds=0)
+        assert isinstance(sending.exception(20), TransactionNotMined)
+    funded.chain.rpc("evm_setAutomine", True)
+    funded.chain.rpc("evm_mine")
+    with open_journal(url) as journal:
+        (recovered,) = Sender(funded.chain, poor, journal.outbox).recover()
+
+        assert recovered.block.number <= funded.chain.head().number
+        assert journal.outbox.unmined(poor.address) == []
+    assert funded.token.balance_of(poor.address) == 2
 
 
 def test_the_same_call_twice_is_two_transactions(funded: Any) -> None:
