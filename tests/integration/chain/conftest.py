@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -123,6 +127,46 @@ class Trading:
         return self.market.balance_of(key.address)
 
 
+class Line(ThreadingHTTPServer):
+    """A line to the node that can be cut, before a request arrives or before its answer does."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Relay)
+        self.upstream = upstream
+        self.lose_requests: set[str] = set()
+        self.lose_answers: set[str] = set()
+        self.lost = 0
+
+
+class _Relay(BaseHTTPRequestHandler):
+    server: Line
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        method = json.loads(body)["method"]
+        if method in self.server.lose_requests:
+            return self.cut()
+        request = Request(self.server.upstream, body, {"Content-Type": "application/json"})
+        with urlopen(request) as answer:
+            content = answer.read()
+        if method in self.server.lose_answers:
+            return self.cut()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
+
+    def cut(self) -> None:
+        self.server.lost += 1
+        self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the test says what it saw."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -161,3 +205,20 @@ def trading(new_trading: Callable[[], Trading]) -> Trading:
 @pytest.fixture
 def port() -> int:
     return free_port()
+
+
+@pytest.fixture
+def line(anvil: Any) -> Iterator[Line]:
+    server = Line(anvil.rpc_url)
+    running = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    running.start()
+    yield server
+    server.shutdown()
+    running.join()
+    server.server_close()
+
+
+@pytest.fixture
+def far_chain(line: Line) -> Chain:
+    """The same chain, at the other end of a line that may be cut."""
+    return Chain([f"http://127.0.0.1:{line.server_address[1]}"], timeout_seconds=5)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -52,63 +49,6 @@ class WatchedOutbox(MemoryOutbox):
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         super().dropped(tx_hash, why)
         self.told.append(("dropped", why))
-
-
-class Line(ThreadingHTTPServer):
-    """A line to the node that can be cut, before a request arrives or before its answer does."""
-
-    daemon_threads = True
-
-    def __init__(self, upstream: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Relay)
-        self.upstream = upstream
-        self.lose_requests: set[str] = set()
-        self.lose_answers: set[str] = set()
-        self.lost = 0
-
-
-class _Relay(BaseHTTPRequestHandler):
-    server: Line
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        method = json.loads(body)["method"]
-        if method in self.server.lose_requests:
-            return self.cut()
-        request = Request(self.server.upstream, body, {"Content-Type": "application/json"})
-        with urlopen(request) as answer:
-            content = answer.read()
-        if method in self.server.lose_answers:
-            return self.cut()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-        return None
-
-    def cut(self) -> None:
-        self.server.lost += 1
-        self.close_connection = True
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing: the test says what it saw."""
-
-
-@pytest.fixture
-def line(anvil: Any) -> Iterator[Line]:
-    server = Line(anvil.rpc_url)
-    running = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    running.start()
-    yield server
-    server.shutdown()
-    running.join()
-    server.server_close()
-
-
-@pytest.fixture
-def far_chain(line: Line) -> Chain:
-    """The same chain, at the other end of a line that may be cut."""
-    return Chain([f"http://127.0.0.1:{line.server_address[1]}"], timeout_seconds=5)
 
 
 @pytest.fixture
@@ -278,7 +218,7 @@ def test_threads_share_a_block(funded: Any, by_hand: Chain) -> None:
     assert funded.free(KEY) == 6
 
 
-def test_a_lost_answer_sends_nothing_twice(funded: Any, line: Line, far_chain: Chain) -> None:
+def test_a_lost_answer_sends_nothing_twice(funded: Any, line: Any, far_chain: Chain) -> None:
     """The node has it, the sender does not know: the same bytes go again, and the node knows them."""
     line.lose_answers = {"eth_sendRawTransaction"}
     before = nonce_of(funded.chain)
@@ -290,7 +230,7 @@ def test_a_lost_answer_sends_nothing_twice(funded: Any, line: Line, far_chain: C
     assert (funded.free(KEY), nonce_of(funded.chain)) == (5, before + 1)
 
 
-def test_sending_again_after_a_failure_waits_on(funded: Any, line: Line, far_chain: Chain) -> None:
+def test_sending_again_after_a_failure_waits_on(funded: Any, line: Any, far_chain: Chain) -> None:
     """The request never arrived. The caller's retry sends the very same transaction, and only that."""
     outbox = WatchedOutbox()
     sender = Sender(far_chain, KEY, outbox)
@@ -309,7 +249,7 @@ def test_sending_again_after_a_failure_waits_on(funded: Any, line: Line, far_cha
     assert [what for what, _ in outbox.told] == ["put", "mined"]
 
 
-def test_another_call_after_a_failure_leaves_no_gap(funded: Any, line: Line, far_chain: Chain) -> None:
+def test_another_call_after_a_failure_leaves_no_gap(funded: Any, line: Any, far_chain: Chain) -> None:
     """What was lost on the way goes first, or everything behind it would wait for ever."""
     sender = Sender(far_chain, KEY)
     line.lose_requests = {"eth_sendRawTransaction"}
@@ -322,7 +262,7 @@ def test_another_call_after_a_failure_leaves_no_gap(funded: Any, line: Line, far
     assert funded.free(KEY) == 11
 
 
-def test_a_node_that_is_away_for_a_moment_is_waited_for(funded: Any, line: Line, far_chain: Chain) -> None:
+def test_a_node_that_is_away_for_a_moment_is_waited_for(funded: Any, line: Any, far_chain: Chain) -> None:
     """While there is time, a broken line is no failure."""
     line.lose_requests = {"eth_sendRawTransaction", "eth_getTransactionReceipt"}
     with ThreadPoolExecutor(1) as pool:
@@ -335,7 +275,7 @@ def test_a_node_that_is_away_for_a_moment_is_waited_for(funded: Any, line: Line,
     assert funded.free(KEY) == 5
 
 
-def test_a_node_that_is_away_at_first_costs_nothing(funded: Any, line: Line, far_chain: Chain) -> None:
+def test_a_node_that_is_away_at_first_costs_nothing(funded: Any, line: Any, far_chain: Chain) -> None:
     """Without a simulation nothing is signed and nothing is written down."""
     outbox = WatchedOutbox()
     line.lose_requests = {"eth_estimateGas"}
