@@ -1,0 +1,164 @@
+"""The client's journal: what was written down is there after a kill, and two writers cannot both win."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, Move
+from marketplace.domain.errors import Conflict, NotFound
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
+from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.states import Job, JobEvent, JobReason, JobState, advance
+from marketplace.domain.units import Seconds, UnixTime
+
+TERMS = JobTerms(1, Seconds(600), Seconds(15))
+SPEC = Sha256("33" * 32)
+
+
+def an_id(number: int) -> Bytes32:
+    return Bytes32("0x" + f"{number:064x}")
+
+
+def signed(number: int) -> SignedOrder:
+    order = Order(
+        ZERO_ADDRESS, 2**255, 0, 1, 600, 0, 2**80 - 1, 0, 0, 1_000, 0, ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, an_id(9), 2**256 - 1  # type: ignore[arg-type]
+    )  # fmt: skip
+    return SignedOrder(an_id(number), order, "0x" + "ab" * 65)
+
+
+def add(book: Jobbook, number: int) -> KeptJob:
+    event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED, "note")
+    job = Job(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
+    return book.add_job(job, TERMS, signed(number), b"{}", UnixTime(5))
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Jobbook]:
+    book = Jobbook(tmp_path / "jobs.sqlite")
+    yield book
+    book.close()
+
+
+def running(kept: KeptJob) -> Job:
+    return advance(kept.job, JobState.RUNNING, at=UnixTime(6), reason=JobReason.LEASE_OPENED)
+
+
+def test_a_job_comes_back_as_it_went_in(book: Jobbook) -> None:
+    """Order, signature, spec, history and terms, with integers of any size."""
+    kept = add(book, 7)
+
+    assert book.job(an_id(7)) == kept
+    (order,) = book.orders(an_id(7))
+    assert order.signed == signed(7)
+    assert (order.spec, order.is_posted, order.attempt) == (b"{}", False, 1)
+
+
+def test_the_same_job_twice_is_a_conflict(book: Jobbook) -> None:
+    """An order's id names one job."""
+    add(book, 7)
+
+    with pytest.raises(Conflict):
+        add(book, 7)
+    assert len(book.jobs()) == 1
+
+
+def test_a_change_from_an_old_version_is_a_conflict(book: Jobbook, tmp_path: Path) -> None:
+    """Compare-and-set, between processes too."""
+    kept = add(book, 7)
+    other = Jobbook(tmp_path / "jobs.sqlite")
+    other.change_job(kept, running(kept))
+
+    with pytest.raises(Conflict):
+        book.change_job(kept, running(kept))
+    assert len(book.job(an_id(7)).job.history) == 2
+    other.close()
+
+
+def test_a_lost_race_adds_no_order(book: Jobbook) -> None:
+    """The retry's order and the job's change are one transaction."""
+    kept = add(book, 7)
+    book.change_job(kept, running(kept))
+    retried = replace(kept.job, orders=(an_id(7), an_id(8)), excluded=(Address("0x" + "a" * 40),))
+
+    with pytest.raises(Conflict):
+        book.change_job(kept, retried, (signed(8), b"{}", UnixTime(9)))
+    assert len(book.orders(an_id(7))) == 1
+
+
+def test_a_retry_is_kept_with_its_order(book: Jobbook) -> None:
+    """The job knows its orders in the order of the attempts, and whom it avoids."""
+    kept = book.change_job(add(book, 7), replace(add(book, 6).job, id=an_id(7), excluded=(Address("0x" + "a" * 40),)))
+    job = replace(kept.job, orders=(an_id(7), an_id(8)))
+
+    book.change_job(kept, job, (signed(8), b"{2}", UnixTime(9)))
+
+    found = book.job(an_id(7)).job
+    assert found.orders == (an_id(7), an_id(8))
+    assert found.excluded == (Address("0x" + "a" * 40),)
+    assert [order.attempt for order in book.orders(an_id(7))] == [1, 2]
+
+
+def test_one_signature_per_serving(book: Jobbook) -> None:
+    """The same receipt may be written twice; another one for the same serving never."""
+    receipt = Receipt(an_id(7), OfferId(1), UnixTime(100), Seconds(5), an_id(3), True)
+    book.add_receipt(receipt, "0xab", b"{}", UnixTime(110))
+    book.add_receipt(receipt, "0xab", b"{}", UnixTime(111))
+
+    with pytest.raises(Conflict):
+        book.add_receipt(replace(receipt, used_seconds=Seconds(6)), "0xcd", b"{}", UnixTime(112))
+    kept = book.receipt(an_id(7), UnixTime(100))
+    assert kept is not None
+    assert (kept.receipt, kept.signature, kept.is_posted) == (receipt, "0xab", False)
+
+
+def test_events_are_kept_once_and_the_cursor_never_goes_back(book: Jobbook) -> None:
+    """Reading the same blocks again changes nothing."""
+    move = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
+    book.start_at(10)
+    book.start_at(99)
+    for upto in (12, 11):
+        book.add_moves([move], upto)
+
+    assert book.moves(an_id(7)) == [move]
+    assert book.next_block() == 12
+
+
+def test_jobs_are_named_by_number_or_by_the_beginning_of_an_id(book: Jobbook) -> None:
+    """What is ambiguous, or too short to mean anything, is not found."""
+    add(book, 0x1234 << 240)
+    add(book, 0x1235 << 240)
+
+    assert book.job_named("2").job.name == f"job {0x1235 << 240}"
+    assert book.job_named("0x1234").number == 1
+    for text in ("3", "0x12", "0x123", "abc", ""):
+        with pytest.raises(NotFound):
+            book.job_named(text)
+
+
+def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
+    """A process that is killed right after writing leaves a whole book."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from tests.unit.client.test_jobbook import add; from marketplace.client.jobbook import Jobbook\n"
+        "add(Jobbook(Path(sys.argv[1])), 7); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    root = Path(__file__).parents[3]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "jobs.sqlite"), str(root)], check=False, cwd=root
+    )
+
+    assert ended.returncode == -signal.SIGKILL
+    book = Jobbook(tmp_path / "jobs.sqlite")
+    assert [kept.job.id for kept in book.jobs()] == [an_id(7)]
+    assert not book.order(an_id(7)).is_posted
+    book.close()
+    assert os.path.exists(tmp_path / "jobs.sqlite")

@@ -1,0 +1,74 @@
+"""Exit codes and the one line that an error is."""
+
+from __future__ import annotations
+
+import pytest
+
+from marketplace.cli.main import wants_json
+from marketplace.cli.outcomes import OF_STATE, ExitCode, error_document, exit_code_of, line_of
+from marketplace.client import GatewayApi, JobState, __all__
+from marketplace.domain import errors as e
+from marketplace.domain.refusals import Refusal
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (e.InvalidField("gpu", "no"), ExitCode.USAGE),
+        (e.ConfigError(["no"]), ExitCode.USAGE),
+        (e.NotFound("job", "9"), ExitCode.USAGE),
+        (e.Refused(Refusal.OrderExpired), ExitCode.REFUSED),
+        (e.InsufficientBalance("0x", 2, 1), ExitCode.REFUSED),
+        (e.TransactionReverted("NotClient"), ExitCode.REFUSED),
+        (e.GatewayProblem(402, "ClientBalanceTooLow", "no"), ExitCode.REFUSED),
+        (e.GatewayProblem(422, "InvalidField", "no"), ExitCode.USAGE),
+        (e.GatewayProblem(500, "InternalError", "no"), ExitCode.UNAVAILABLE),
+        (e.GatewayUnavailable("no"), ExitCode.UNAVAILABLE),
+        (e.ChainUnavailable("no"), ExitCode.UNAVAILABLE),
+        (e.WrongChain("1", "2"), ExitCode.UNAVAILABLE),
+        (e.HashMismatch("blob", "a", "b"), ExitCode.LOST),
+        (e.JobFailed("1", "no"), ExitCode.LOST),
+        (e.DeadlinePassed("it", 1), ExitCode.TIMED_OUT),
+    ],
+)
+def test_every_error_has_an_exit_code(error: e.MarketplaceError, code: ExitCode) -> None:
+    """What a shell is told."""
+    assert exit_code_of(error) is code
+
+
+def test_every_state_has_an_exit_code() -> None:
+    """Only success is 0, and a job that ran and failed is 1."""
+    assert set(OF_STATE) == set(JobState)
+    assert [state for state, code in OF_STATE.items() if code is ExitCode.OK] == [JobState.SUCCEEDED]
+    assert OF_STATE[JobState.FAILED] is ExitCode.JOB_FAILED
+
+
+def test_an_error_is_one_line_with_its_reason_and_field() -> None:
+    """Each said once."""
+    problem = e.GatewayProblem(422, "PriceOutOfBounds", "the price is too low", "order.maxPrice")
+
+    assert line_of(problem) == "PriceOutOfBounds: the price is too low [order.maxPrice]"
+    assert line_of(e.InvalidField("gpu", "is unknown")) == "InvalidField: gpu: is unknown"
+    assert "\n" not in line_of(e.ConfigError(["one", "two"]))
+
+
+def test_an_error_is_a_document_too() -> None:
+    """With what to do next."""
+    document = error_document(e.ChainUnavailable("no node answers"))["error"]
+
+    assert document["reason"] == "ChainUnavailable"
+    assert document["retryable"] is True
+    assert document["exitCode"] == 4
+    assert document["advice"]
+
+
+def test_the_jobs_own_words_are_not_ours() -> None:
+    """What stands after -- belongs to the job."""
+    assert wants_json(["ps", "--json"])
+    assert not wants_json(["run", "--", "tool", "--json"])
+
+
+def test_the_public_names_can_be_read_aloud() -> None:
+    """A sorted list, and nothing in it is missing."""
+    assert list(__all__) == sorted(__all__)
+    assert GatewayApi.__name__ in __all__

@@ -1,0 +1,131 @@
+"""From what a client asks for to the spec and the order that say it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marketplace.client.answers import MarketDescription
+from marketplace.client.request import JobRequest, files_named, order_again, order_for, prepare, terms_of
+from marketplace.domain.bundles import unpack_bundle
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, bytes32_of, sha256_of
+from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
+
+CLIENT, OPENER, ARBITER, TOKEN = (Address("0x" + digit * 40) for digit in "abcd")
+BLOCK = BlockRef(7, Bytes32("0x" + "1" * 64), UnixTime(1_000))
+TERMS = MarketTerms(
+    31337, TOKEN, TOKEN, "tUSD", 6, 1, Seconds(5), Seconds(15), Seconds(15), Seconds(30), TokenUnits(100_000)
+)
+MARKET = MarketDescription(TERMS, TOKEN, OPENER, ARBITER, BLOCK)
+
+
+def a_request(**changed: Any) -> JobRequest:
+    request = JobRequest(
+        command=("python", "train.py"), gpus_of=("RTX4090",), max_price=PricePerGpuHour(400_000), max_time=Seconds(600)
+    )
+    return replace(request, **changed)
+
+
+def test_an_order_names_the_scheduler_the_arbiter_and_the_spec() -> None:
+    """P-22: an opener is named, so that nobody else picks the offer; the salt is fresh each time."""
+    spec = prepare(a_request()).spec.sha256
+
+    first, second = (
+        order_for(a_request(gpus_of=("rtx4090", "RTX3090")), spec, client=CLIENT, market=MARKET, now=UnixTime(1_000))
+        for _ in range(2)
+    )
+
+    assert (first.opener, first.arbiter, first.client, first.acceptor) == (OPENER, ARBITER, CLIENT, ZERO_ADDRESS)
+    assert first.spec == bytes32_of(spec)
+    assert first.classes == 0b11
+    assert first.expires_at == 1_600
+    assert first.salt != second.salt
+
+
+def test_ordering_again_changes_the_lease_and_nothing_that_was_promised() -> None:
+    """A retry has the same limits, another spec, a later expiry and another salt."""
+    order = order_for(a_request(), sha256_of(b"1"), client=CLIENT, market=MARKET, now=UnixTime(1_000))
+
+    again = order_again(order, sha256_of(b"2"), now=UnixTime(2_000), expires_in=Seconds(60))
+
+    assert again.salt != order.salt
+    assert replace(again, salt=order.salt, spec=order.spec, expires_at=order.expires_at) == order
+    assert again.expires_at == 2_060
+
+
+def test_inputs_and_named_files_travel_in_one_bundle(tmp_path: Path) -> None:
+    """The folder's content and the files that the command names unpack side by side in /job/in."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "digits.csv").write_text("1,2")
+    (tmp_path / "train.py").write_text("pass")
+
+    prepared = prepare(a_request(inputs=tmp_path / "data", files={"train.py": tmp_path / "train.py"}))
+
+    unpack_bundle(prepared.inputs, tmp_path / "in", limit_bytes=10_000)
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["digits.csv", "train.py"]
+    (listed,) = prepared.spec.inputs
+    assert (listed.path, listed.sha256, listed.bytes) == ("/job/in", sha256_of(prepared.inputs), len(prepared.inputs))
+
+
+def test_a_request_without_files_has_no_inputs() -> None:
+    """Nothing is uploaded."""
+    assert prepare(a_request()).inputs == b""
+    assert prepare(a_request()).spec.inputs == ()
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    """Which of the two was meant is not ours to guess."""
+    (tmp_path / "data").mkdir()
+    for place in (tmp_path, tmp_path / "data"):
+        (place / "train.py").write_text(str(place))
+
+    with pytest.raises(InvalidField) as refused:
+        prepare(a_request(inputs=tmp_path / "data", files={"train.py": tmp_path / "train.py"}))
+    assert refused.value.field == "input"
+
+
+def test_words_that_name_local_files_are_found(tmp_path: Path) -> None:
+    """Relative files below the folder only: other paths speak of the provider's machine."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "train.py").write_text("pass")
+    outside = tmp_path.parent / "outside.py"
+    outside.write_text("pass")
+
+    found = files_named(("python", "src/train.py", "src", "../outside.py", str(outside), "--epochs", ""), tmp_path)
+
+    assert found == {"src/train.py": tmp_path / "src" / "train.py"}
+
+
+def test_patience_is_a_share_of_the_markets_own_windows() -> None:
+    """Unless the client says otherwise."""
+    assert terms_of(a_request(), Seconds(5)).silent_after_seconds == 15
+    assert terms_of(a_request(silent_after=Seconds(7)), Seconds(5)).silent_after_seconds == 7
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"command": ()}, "spec.command"),
+        ({"outputs": ("/etc",)}, "spec.outputs"),
+        ({"env": {"1X": "y"}}, "spec.env.1X"),
+        ({"regions": ("EU!",)}, "spec.constraints.regions"),
+        ({"memory_mib": 1}, "spec.resources.memory_mib"),
+        ({"inputs": Path("/does/not/exist")}, "input"),
+    ],
+)
+def test_what_the_spec_does_not_allow_is_refused_before_anything_is_sent(changed: dict[str, Any], field: str) -> None:
+    """The field is named."""
+    with pytest.raises(InvalidField) as refused:
+        prepare(a_request(**changed))
+    assert refused.value.field == field
+
+
+def test_an_unknown_gpu_class_is_refused_with_names_that_are_near() -> None:
+    """The order cannot be made."""
+    with pytest.raises(InvalidField, match="RTX4090"):
+        order_for(a_request(gpus_of=("RTX4091",)), sha256_of(b""), client=CLIENT, market=MARKET, now=UnixTime(0))
