@@ -16,6 +16,8 @@ from typing import Any
 
 import solcx
 
+from marketplace.domain.errors import ToolMissing
+
 SOLC_VERSION = "0.8.37"
 EVM_VERSION = "cancun"
 OPTIMIZER_RUNS = 1_000_000
@@ -53,14 +55,14 @@ def solc_path(root: Path = PROJECT_ROOT) -> Path:
     native = shutil.which("solc")
     if native is not None and _is_pinned(native):
         return Path(native)
+    if not (root / "node_modules" / "solc").is_dir():
+        raise ToolMissing(f"solc {SOLC_VERSION}", "run `make setup`, which installs it from npm")
     return root / "scripts" / "solc"
 
 
 def compile_contracts(root: Path = PROJECT_ROOT) -> tuple[Artifact, ...]:
     """Compile the contracts of the project at `root`, in the order of `CONTRACTS`."""
-    output = solcx.compile_standard(
-        _standard_input(root), solc_binary=solc_path(root), base_path=root
-    )
+    output = solcx.compile_standard(_standard_input(root), solc_binary=solc_path(root), base_path=root)
     return tuple(_artifact(name, output) for name in CONTRACTS)
 
 

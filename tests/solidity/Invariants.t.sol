@@ -118,12 +118,13 @@ contract Crowd is Test {
     function reopen(uint256 seed) external step {
         (bool isFound, uint256 index) = find(seed, Status.None);
         if (!isFound) index = declineOne(seed);
+        vm.assume(_last[index].status == Status.None);
         if (_last[index].openedAt >= timestamp()) vm.warp(_last[index].openedAt + 1);
         Order memory order = _orders[index];
         uint40 offerId = offerWithRoom(seed);
         Offer memory offer = market.offerOf(offerId);
         vm.assume(order.gpus <= offer.free && order.minSeconds >= offer.minSeconds && order.maxPrice >= offer.price);
-        vm.assume(order.classes >> offer.class & 1 == 1 && !_last[index].noReopen);
+        vm.assume(order.classes >> offer.class & 1 == 1);
         openAndExpect(order, offerId, offer.price, seed);
     }
 
@@ -168,7 +169,7 @@ contract Crowd is Test {
 
     function settleProgress(uint256 seed, uint256 usedSeconds) external step {
         (bool isFound, uint256 index) = find(seed, seed % 8 == 0 ? Status.Claimed : Status.Open);
-        vm.assume(isFound);
+        if (!isFound) index = findOpen(seed);
         uint256 most = mostSecondsOf(index);
         vm.assume(most > _last[index].paidSeconds);
         settle(index, uint32(bound(usedSeconds, _last[index].paidSeconds + 1, most)), false, seed);
@@ -176,7 +177,7 @@ contract Crowd is Test {
 
     function settleLast(uint256 seed, uint256 usedSeconds) external step {
         (bool isFound, uint256 index) = find(seed, seed % 4 == 0 ? Status.Claimed : Status.Open);
-        vm.assume(isFound);
+        if (!isFound) index = findOpen(seed);
         settle(index, uint32(bound(usedSeconds, _last[index].paidSeconds, mostSecondsOf(index))), true, seed);
         assertStatus(index, Status.Closed);
     }
@@ -195,8 +196,7 @@ contract Crowd is Test {
     }
 
     function terminate(uint256 seed) external step {
-        (bool isFound, uint256 index) = find(seed, Status.Open);
-        vm.assume(isFound && timestamp() < deadlineOf(index));
+        uint256 index = findOpen(seed);
         vm.prank(seed % 2 == 0 ? _orders[index].client : _orders[index].acceptor);
         market.terminate(_orders[index]);
     }
@@ -207,7 +207,7 @@ contract Crowd is Test {
 
     function expire(uint256 seed) external step {
         (bool isFound, uint256 index) = find(seed, Status.Open);
-        vm.assume(isFound);
+        if (!isFound) index = findOpen(seed);
         vm.warp(max(timestamp(), deadlineOf(index)));
         market.expire(_orders[index]);
         assertStatus(index, Status.Closed);
@@ -346,10 +346,18 @@ contract Crowd is Test {
         openAndExpect(order, offerId, uint80(bound(terms >> 200, ask, order.maxPrice)), seed);
     }
 
-    function claimOne(uint256 seed, uint256 usedSeconds) private returns (uint256 index) {
+    /// An open lease before its deadline; if there is none near, opens one.
+    function findOpen(uint256 seed) private returns (uint256 index) {
         bool isFound;
         (isFound, index) = find(seed, Status.Open);
-        vm.assume(isFound && timestamp() < deadlineOf(index));
+        if (isFound && timestamp() < deadlineOf(index)) return index;
+        openOne(seed, seed >> 7);
+        look();
+        return _orders.length - 1;
+    }
+
+    function claimOne(uint256 seed, uint256 usedSeconds) private returns (uint256 index) {
+        index = findOpen(seed);
         vm.warp(max(timestamp(), _last[index].openedAt + _orders[index].minSeconds));
         vm.assume(elapsedOf(index) >= _last[index].paidSeconds);
         vm.prank(providerOf(index));
