@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -142,6 +143,30 @@ class RunningGateway:
         self.journal.close()
 
 
+@dataclass(frozen=True)
+class AgentProcesses:
+    """Starts one agent after the other; see ``agent_process``."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def start(self, *, kill_at: str = "", is_patient: bool = False) -> None:
+        for name in ("pid", "ended"):
+            (self.folder / name).unlink(missing_ok=True)
+        assert self.process.stdin
+        self.process.stdin.write(f"{'~' if is_patient else ''}{kill_at}\n".encode())
+        self.process.stdin.flush()
+
+    @property
+    def wait_status(self) -> int | None:
+        """How the agent ended; None while it lives."""
+        ended = self.folder / "ended"
+        return int(ended.read_text()) if ended.exists() else None
+
+    def terminate(self) -> None:
+        os.kill(int((self.folder / "pid").read_text()), signal.SIGTERM)
+
+
 @dataclass
 class Stage:
     """One market with a funded client and a funded provider; agents are made on it."""
@@ -160,7 +185,9 @@ class Stage:
 
     # Agents
 
-    def agent(self, *, home: str = "home", gateway_url: str = "", inventory: str = INVENTORY, **policy: int) -> ProviderAgent:
+    def agent(
+        self, *, home: str = "home", gateway_url: str = "", inventory: str = INVENTORY, **policy: int
+    ) -> ProviderAgent:
         """An agent in this process; its steps are ours to make."""
         agent = build_agent(
             self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy
@@ -173,17 +200,18 @@ class Stage:
         self.until(agent, lambda: self.journal(agent).listings(), "an offer is listed")
         return self.journal(agent).listings()[-1].offer
 
-    def agent_process(self, *, kill_at: str = "", home: str = "home") -> subprocess.Popen[bytes]:
-        """An agent in a process of its own, which kills itself (-9) when it logs ``kill_at``."""
+    def agents_apart(self) -> AgentProcesses:
+        """Agents in processes of their own, all on one home."""
         self.book.write(self.folder / "book.json")
-        words = [self.rpc_url, str(self.folder / "book.json"), self.gateway.url, str(self.folder / home), kill_at]
+        words = [self.rpc_url, str(self.folder / "book.json"), self.gateway.url, str(self.folder / "home")]
         environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
         with (self.folder / "agent.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, str(AGENT_PROCESS), *words], stdout=log, stderr=log, env=environment
-            )
+                [sys.executable, str(AGENT_PROCESS), *words], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                env=environment, start_new_session=True,
+            )  # fmt: skip
         self.processes.append(process)
-        return process
+        return AgentProcesses(process, self.folder)
 
     def until(self, agent: ProviderAgent, condition: Callable[[], object], what: str, *, signs: bool = False) -> None:
         """Step the agent, and let time pass, until the condition holds. ``signs``: the client countersigns all the while."""
@@ -197,7 +225,9 @@ class Stage:
 
     def is_serving(self, agent: ProviderAgent) -> bool:
         """Whether the agent has anything left to serve."""
-        return bool(self.journal(agent).servings(*(state for state in ServingState if state is not ServingState.CLOSED)))
+        return bool(
+            self.journal(agent).servings(*(state for state in ServingState if state is not ServingState.CLOSED))
+        )
 
     @staticmethod
     def journal(agent: ProviderAgent) -> AgentJournal:
@@ -213,7 +243,9 @@ class Stage:
             (source / name).write_text(content)
         content = bundle_paths([(path.name, path) for path in sorted(source.iterdir())], limit_bytes=1 << 20)
         bundle = self.client_api.put_blob(content)
-        spec = JobSpec(command, inputs=(Input("/job/in", bundle, len(content)),), resources=Resources(memory_mib=256, disk_mib=64))
+        spec = JobSpec(
+            command, inputs=(Input("/job/in", bundle, len(content)),), resources=Resources(memory_mib=256, disk_mib=64)
+        )
         return replace(spec, **changed)  # type: ignore[arg-type]
 
     def order(self, spec: JobSpec, *, uploads: bool = True, posts: bool = True, **changed: object) -> SignedOrder:
@@ -280,7 +312,9 @@ class Stage:
     def events(self, kind: type[e.Event], lease: Bytes32) -> list[e.Event]:
         """What happened to the lease on the chain, so far."""
         mine(self.chain)  # anvil shows the state of a block a moment before its logs
-        page = EventFollower(self.chain, self.book.market, confirmations=1).read(self.book.deployed_at_block, limit_blocks=10**6)
+        page = EventFollower(self.chain, self.book.market, confirmations=1).read(
+            self.book.deployed_at_block, limit_blocks=10**6
+        )
         return [event for event in page.events if isinstance(event, kind) and getattr(event, "lease", None) == lease]
 
     def result(self, lease: Bytes32) -> Result:
@@ -302,9 +336,10 @@ class Stage:
 
     def close(self) -> None:
         for process in self.processes:
-            if process.poll() is None:
-                process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            assert process.stdin
+            process.stdin.close()
         for agent in self.agents:
             agent.close()
             agent._tools.api.close()
@@ -323,7 +358,11 @@ def build_agent(
     home.mkdir(parents=True, exist_ok=True)
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
     api = GatewayApi(
-        gateway_url, key=PROVIDER, domain=market.domain, block_time=lambda: chain.head().timestamp, retries=Retries(attempts=1)
+        gateway_url,
+        key=PROVIDER,
+        domain=market.domain,
+        block_time=lambda: chain.head().timestamp,
+        retries=Retries(attempts=1),
     )
     tools = Toolbox(
         chain=chain, market=market, follower=EventFollower(chain, book.market, confirmations=1),

@@ -1,0 +1,123 @@
+"""An agent that is killed (-9) at named points of a serving, and started again, is paid exactly once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from marketplace.domain import events as e
+from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import Seconds
+from marketplace.store.journal.agent import AgentJournal
+from tests.integration.provider.stage import CONSTANTS, Stage
+
+POINTS = (
+    "serving.seen",
+    "serving.running",
+    "job.started",
+    "job.ended",
+    "serving.exited",
+    "receipt.signed",
+    "receipt.delivered",
+    "receipt.countersigned",
+    "settlement.sending",
+)
+"""In the order of a serving's life: journalled and not started, started, ended and not journalled, signed and not sent, …"""
+
+WRITES = ("python", "-c", "print('done'); open('/job/out/a', 'w').write('made')")
+
+
+class Crashing:
+    """One agent's home, on which process after process is killed."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        (stage.folder / "home").mkdir()
+        self.journal = AgentJournal(f"sqlite:///{stage.folder}/home/agent.sqlite")
+        self.agents = stage.agents_apart()
+
+    def opened(self, *command: str) -> SignedOrder:
+        """A lease on what the agent that is running has listed."""
+        self.stage.clock.until(self.journal.listings, "an offer is listed")
+        signed = self.stage.order(self.stage.spec(*command), max_seconds=Seconds(3_000))
+        self.stage.open(signed, self.journal.listings()[0].offer)
+        return signed
+
+    def killed_at(self, point: str, *, signs: bool = False) -> None:
+        """Run an agent until it has killed itself at this point."""
+        self.agents.start(kill_at=point, is_patient=signs)
+        self.died(point, signs=signs)
+
+    def died(self, point: str, *, signs: bool = False) -> None:
+        each = self.stage.countersign if signs else lambda: None
+        self.stage.clock.until(lambda: self.agents.wait_status is not None, f"it dies at {point}", each=each)
+        assert self.agents.wait_status == signal.SIGKILL
+
+    def finished(self, *, signs: bool = False) -> None:
+        """Run an agent that nobody kills until nothing is left to serve, and stop it."""
+        self.agents.start(is_patient=signs)
+        each = self.stage.countersign if signs else lambda: None
+        self.stage.clock.until(
+            lambda: all(row.state is ServingState.CLOSED for row in self.journal.servings()), "all is closed", each=each
+        )
+        self.agents.terminate()
+        self.stage.clock.until(lambda: self.agents.wait_status is not None, "it stops")
+        assert self.agents.wait_status == 0
+
+
+@pytest.fixture
+def crashing(stage: Stage) -> Iterator[Crashing]:
+    crashing = Crashing(stage)
+    yield crashing
+    crashing.journal.close()
+
+
+def test_agent_killed_at_every_point_is_paid_once(stage: Stage, crashing: Crashing) -> None:
+    """One lease outlives nine agents; its job runs to the end, and the last agent is paid for it, once."""
+    crashing.agents.start(kill_at=POINTS[0], is_patient=True)
+    signed = crashing.opened(*WRITES)
+    crashing.died(POINTS[0], signs=True)
+    for point in POINTS[1:]:
+        crashing.killed_at(point, signs=True)
+    crashing.finished(signs=True)
+
+    (settled,) = stage.events(e.LeaseSettled, signed.id)
+    assert isinstance(settled, e.LeaseSettled)
+    stage.check_paid_once(signed, settled.used_seconds)
+    assert stage.result(signed.id).exit_code == 0
+    assert stage.log_of(signed.id).replace("done\n", "") == ""
+    (serving,) = crashing.journal.servings()
+    assert serving.used_seconds == settled.used_seconds
+
+
+def test_agent_killed_around_its_claim_is_paid_once(stage: Stage, crashing: Crashing) -> None:
+    """A claim survives the agent that made it: the next one finalizes it, and does not claim again."""
+    crashing.agents.start(kill_at="receipt.delivered")
+    signed = crashing.opened(*WRITES)
+    crashing.died("receipt.delivered")
+    stage.jump(2 * CONSTANTS.claim_grace)
+    crashing.killed_at("lease.claimed")
+    assert stage.status(signed.id) is LeaseStatus.CLAIMED
+    stage.jump(CONSTANTS.challenge_window)
+    crashing.finished()
+
+    (claimed,) = stage.events(e.LeaseClaimed, signed.id)
+    assert isinstance(claimed, e.LeaseClaimed)
+    assert len(stage.events(e.LeaseFinalized, signed.id)) == 1
+    stage.check_paid_once(signed, claimed.used_seconds)
+
+
+def test_restart_without_time_left_settles_at_what_was_paid(stage: Stage, crashing: Crashing) -> None:
+    """An agent that comes back after the order's seconds are used up charges nothing for a job that it did not finish."""
+    crashing.agents.start(kill_at="job.started")
+    signed = crashing.opened(*WRITES)
+    crashing.died("job.started")
+    stage.jump(3_000)
+    crashing.finished(signs=True)
+
+    stage.check_paid_once(signed, 0)
+    assert stage.result(signed.id).exit_code == 125
+    assert "[provider] not run: out_of_time" in stage.log_of(signed.id)
