@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Database:
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         # SQLite has one writer at a time and no queue for it: the threads of a process queue here, which is cheaper.
-        self._turn = threading.Lock()
+        self._turn = threading.Lock() if self._is_sqlite else nullcontext()
         self._set_up(tables)
 
     @contextmanager

@@ -23,9 +23,14 @@ class OutboxTable:
         self._database = database
 
     def put(self, account: Address, nonce: int, verb: str, raw: str, tx_hash: Bytes32) -> None:
-        """Write down a signed transaction that is about to be broadcast. Writing the same one again changes nothing."""
+        """Write down a signed transaction that is about to be broadcast; durable when this returns.
+
+        The same one again changes nothing, unless it had been dropped: then it is on its way again."""
         with self._database.write() as connection:
-            if connection.execute(select(OUTBOX.c.nonce).where(OUTBOX.c.tx_hash == tx_hash)).first() is not None:
+            known = connection.execute(select(OUTBOX).where(OUTBOX.c.tx_hash == tx_hash)).first()
+            if known is not None:
+                if known.state == SendingState.DROPPED:
+                    self._move(connection, _row(known), SendingState.UNMINED, None, "")
                 return
             connection.execute(
                 insert(OUTBOX).values(

@@ -71,7 +71,7 @@ class SendingState(StrEnum):
     """Written down; it may or may not have reached a node."""
     MINED = "mined"
     DROPPED = "dropped"
-    """It will not be sent again: its nonce was used by another, or it was given up before broadcast."""
+    """Nobody is sending it: its nonce was used by another, or a node refused it."""
 
 
 @dataclass(frozen=True, slots=True)

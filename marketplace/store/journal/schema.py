@@ -183,7 +183,7 @@ ORDER_MOVES: Mapping[str, frozenset[str]] = {
 SENDING_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"unmined"}),
     "unmined": frozenset({"mined", "dropped"}),
-    "dropped": frozenset({"mined"}),  # given up too early: the chain knows better
+    "dropped": frozenset({"mined", "unmined"}),  # given up too early; or signed and sent once more
     "mined": frozenset({"mined"}),  # in another block, after a reorganisation
 }
 SERVING_MOVES: Mapping[str, frozenset[str]] = {"": frozenset({"seen"})} | {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -71,7 +72,7 @@ def test_a_lost_log_asks_for_its_beginning(board: Board, raw_redis: Redis) -> No
 def test_a_reader_at_the_end_is_woken_by_an_append(board: Board) -> None:
     """The first append, and every one after it."""
     for offset, chunk in ((0, b"one\n"), (4, b"two\n")):
-        thread = later(lambda offset=offset, chunk=chunk: board.append_log(LEASE, FIRST, offset, chunk))
+        thread = later(partial(board.append_log, LEASE, FIRST, offset, chunk))
         assert board.read_log(LEASE, offset, LONG_MS) == chunk
         thread.join()
 
@@ -116,7 +117,7 @@ def test_a_nudge_wakes_every_waiter(redis_server: RedisHandle, board: Board) -> 
     """Indexer and scheduler both wait for orders: one nudge is for both."""
     waiters = [Board(redis_server.url), Board(redis_server.url)]
     woken: list[bool] = []
-    threads = [later(lambda w=waiter: woken.append(w.wait_nudge("orders", timeout_seconds=20))) for waiter in waiters]
+    threads = [later(partial(_note_nudge, waiter, woken)) for waiter in waiters]
 
     board.nudge("orders")
     for thread in threads:
@@ -125,6 +126,10 @@ def test_a_nudge_wakes_every_waiter(redis_server: RedisHandle, board: Board) -> 
     assert woken == [True, True]
     for waiter in waiters:
         waiter.close()
+
+
+def _note_nudge(waiter: Board, woken: list[bool]) -> None:
+    woken.append(waiter.wait_nudge("orders", timeout_seconds=20))
 
 
 def test_a_nudge_between_two_waits_is_not_lost(board: Board) -> None:

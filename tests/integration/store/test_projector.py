@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -18,7 +19,7 @@ from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.ledger import replay
 from marketplace.domain.models import LeaseStatus, SignedOrder
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.services.projection import EXPIRED_KEPT_SECONDS, REFUSED_KEPT_BLOCKS, Projector
 from marketplace.services.reconcile import reconcile
 from marketplace.store.blobs import FolderBlobs
@@ -46,7 +47,7 @@ class Indexing:
             opener=opener or self.trading.opener.address, limit_blocks=limit_blocks,
         )  # fmt: skip
 
-    def accept(self, **changed: object) -> SignedOrder:
+    def accept(self, **changed: Any) -> SignedOrder:
         """An order as the gateway would take it."""
         signed = self.trading.signed(**changed)
         self.journal.add_order(signed, SPEC.canonical(), self.trading.chain.head().timestamp)
@@ -104,7 +105,7 @@ def busy_past(indexing: Indexing) -> dict[str, SignedOrder]:
     trading.send(trading.client, verbs.terminate(market, orders["terminated"].order))
     trading.send(trading.client, verbs.cancel(market, orders["cancelled"].order))
     trading.send(
-        trading.client, verbs.withdraw(market, trading.client.address, indexing.trading.free(trading.client) // 2)
+        trading.client, verbs.withdraw(market, trading.client.address, TokenUnits(trading.free(trading.client) // 2))
     )
     trading.send(
         trading.provider, verbs.reprice(market, offer.id, PricePerGpuHour(2 * DOLLAR + 1), UnixTime(2**40 - 1))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,38 +121,9 @@ def test_reading_small_content_checks_it_again(blobs: FolderBlobs) -> None:
         blobs.read(NAME, 100)
 
 
-def test_what_a_killed_writer_left_is_swept_away(blobs: FolderBlobs) -> None:
-    """The next start removes it; while a writer lives, nothing of its is touched."""
-    writer = subprocess.Popen(
-        [sys.executable, "-c", _STUCK_WRITER, str(blobs.path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
-    assert writer.stdout is not None
-    with writer.stdout:
-        assert writer.stdout.readline() == b"writing\n"
-        FolderBlobs(blobs.path)
-        assert len(files_in(blobs)) == 1
-
-        writer.kill()
-        writer.wait()
-    FolderBlobs(blobs.path)
-
-    assert files_in(blobs) == []
-
-
 def test_a_place_that_is_no_folder_is_an_outage(tmp_path: Path) -> None:
     """StoreUnavailable, not a bare OSError."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StoreUnavailable):
         FolderBlobs(tmp_path / "file" / "blobs")
-
-
-_STUCK_WRITER = """
-import signal, sys
-from marketplace.store.blobs import FolderBlobs
-def stuck():
-    yield b"half"
-    print("writing", flush=True)
-    signal.pause()
-FolderBlobs(sys.argv[1]).put(stuck(), "00" * 32, 100)
-"""

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from marketplace.domain.errors import ConfigError, IdempotencyMismatch, NotFound, StoreUnavailable
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.schema import METADATA
 from tests.unit.store.rows import CLIENT, PROVIDER, SPEC, receipt, signed, word
 
 NOW = UnixTime(1_700_000_000)
@@ -214,6 +217,14 @@ def test_threads_share_one_journal(journal: OperatorJournal) -> None:
         thread.join()
 
     assert [row.changed for row in journal.orders_since(0, limit=1000)] == list(range(1, 121))
+
+
+def test_the_tables_are_also_postgresqls() -> None:
+    """Every table can be made by PostgreSQL as it stands: nothing in it is SQLite's alone."""
+    for table in METADATA.sorted_tables:
+        text = str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+
+        assert text.strip().startswith("CREATE TABLE")
 
 
 def test_a_journal_that_cannot_be_opened_says_so(tmp_path: Path) -> None:

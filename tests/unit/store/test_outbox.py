@@ -83,6 +83,16 @@ def test_a_dropped_transaction_that_is_mined_after_all_is_mined(outbox: OutboxTa
     assert (row.state, row.block_number) == (SendingState.MINED, 6)
 
 
+def test_a_dropped_transaction_that_is_put_again_is_on_its_way_again(outbox: OutboxTable) -> None:
+    """The same call with the same nonce and fees signs to the same hash: it must not stay dropped while it is sent."""
+    outbox.put(CLIENT, 0, "open", "0x00", word(1))
+    outbox.dropped(word(1), "the node refused it")
+
+    outbox.put(CLIENT, 0, "open", "0x00", word(1))
+
+    assert [row.tx_hash for row in outbox.unmined(CLIENT)] == [word(1)]
+
+
 def test_a_mined_transaction_is_not_dropped(outbox: OutboxTable) -> None:
     """Mined is the end."""
     outbox.put(CLIENT, 0, "open", "0x00", word(1))
