@@ -319,6 +319,16 @@ def enter_namespaces():
     return first(glob.glob("/proc/*/ns/*"), lambda path: function("setns", os.open(path, os.O_RDONLY), 0))
 
 
+@attempt(harmless=True)
+def find_shared_memory():
+    """find a System V segment or a message queue of the host."""
+    found = []
+    for kind in ("shm", "sem", "msg"):
+        with open(f"/proc/sysvipc/{kind}") as file:
+            found += file.readlines()[1:]
+    return found or None
+
+
 @attempt
 def use_cgroups():
     """reach a control group, its limits or its release agent."""
@@ -441,13 +451,13 @@ def type_into_the_terminal():
                 continue
             if LIBC.ioctl(handle, ctypes.c_ulong(request), b"x") == 0:
                 return path
-    leader, follower = os.openpty()
+    _, follower = os.openpty()
+    os.setsid()
+    LIBC.ioctl(follower, ctypes.c_ulong(0x540E), 0)  # make it our own: for a stranger's the kernel itself says EPERM
     for request in (0x5412, 0x5412 | 1 << 32):
-        if LIBC.ioctl(follower, ctypes.c_ulong(request), b"x") == 0:
-            return f"its own terminal by {request:#x}"
-        if ctypes.get_errno() != errno.EPERM:
+        if LIBC.ioctl(follower, ctypes.c_ulong(request), b"x") == 0 or ctypes.get_errno() != errno.EPERM:
             return f"ioctl {request:#x} got past the filter"
-    return os.close(leader)
+    return None
 
 
 @attempt(harmless=True)
