@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from marketplace.domain import events as e
-from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.errors import MarketplaceError, ToolMissing
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import ServingState
@@ -30,7 +30,7 @@ from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore, distrusted
-from marketplace.provider.inventory import Inventory
+from marketplace.provider.inventory import Inventory, measure
 from marketplace.provider.listing import Lister, ListingReport
 from marketplace.provider.settler import Settler
 from marketplace.provider.toolbox import Toolbox
@@ -142,9 +142,8 @@ class ProviderAgent:
             self._tools.executor.reap(name)
             self._tools.home.remove(name)
         self._is_started = True
-        _log.info(
-            "agent.started", provider=self._tools.key.address, servings=len(live), inventory="declared, not measured"
-        )
+        _look_at_gpus()
+        _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
     # The chain
 
@@ -319,6 +318,14 @@ class ProviderAgent:
         if head.timestamp >= self._beat_at and not self._beating.is_under_way:
             self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
             self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number)
+
+
+def _look_at_gpus() -> None:
+    """Say in the log what stands behind the inventory: at best a driver that counts GPUs, never a measurement of them."""
+    try:
+        _log.info("gpus.counted", seen_by_driver=measure(), inventory="declared, not measured")
+    except ToolMissing as exc:
+        _log.info("gpus.not_measured", why=str(exc))
 
 
 def _is_live(serving: Serving, lease: Lease | None) -> bool:

@@ -1,0 +1,124 @@
+"""The inventory file: what it may say, and how its mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from marketplace.domain.errors import ConfigError, InvalidField, ToolMissing
+from marketplace.domain.spec import read_machine
+from marketplace.domain.units import UnixTime
+from marketplace.provider.inventory import Inventory, Term, load_inventory, measure, read_inventory
+
+ARBITER = "0x" + "ab" * 20
+HEAD = 'region = "eu"\ncpus = 8\nmemory_mib = 65536\ndisk_mib = 100000\n'
+OFFER = f'[[offer]]\ngpu = "rtx4090"\ncount = 2\nprice = "0.35"\nbond_bps = 1000\narbiter = "{ARBITER}"\ndays = 30\n'
+
+
+def read(text: str) -> Inventory:
+    return read_inventory(text.encode(), decimals=6)
+
+
+def test_price_is_read_exactly() -> None:
+    """A price is decimal text and becomes token base units without a float in between (P-02)."""
+    (offer,) = read(HEAD + OFFER).offers
+
+    assert offer.price == 350_000
+    assert offer.gpu.name == "RTX4090"
+
+
+def test_machine_is_declared_not_measured() -> None:
+    """The description that is listed says of itself that nobody measured it."""
+    (offer,) = read(HEAD + OFFER).offers
+
+    assert offer.machine.measured is False
+    assert read_machine(offer.machine.canonical()) == offer.machine
+
+
+def test_offers_divide_the_machines_gpus() -> None:
+    """Each offer has its own GPU numbers, in the order of the file."""
+    first, second = read(HEAD + OFFER + OFFER.replace("rtx4090", "A10").replace("count = 2", "count = 3")).offers
+
+    assert first.gpu_numbers == (0, 1)
+    assert second.gpu_numbers == (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ('gpu = "rtx4090"', 'gpu = "rtx4091"', "offer[0].gpu"),
+        ("count = 2", "count = 0", "offer[0].count"),
+        ("count = 2", "count = 65536", "offer[0].count"),
+        ("count = 2", "count = true", "offer[0].count"),
+        ('price = "0.35"', "price = 0.35", "offer[0].price"),
+        ('price = "0.35"', 'price = "0"', "offer[0].price"),
+        ('price = "0.35"', 'price = "-1"', "offer[0].price"),
+        ('price = "0.35"', 'price = "0.0000001"', "offer[0].price"),
+        ('price = "0.35"', f'price = "{2**80}"', "offer[0].price"),
+        ("bond_bps = 1000", "bond_bps = 10001", "offer[0].bond_bps"),
+        ("bond_bps = 1000", "", "offer[0].bond_bps"),
+        ("days = 30", "days = 30\nmin_seconds = 65536", "offer[0].min_seconds"),
+        (f'"{ARBITER}"', '"0x12"', "offer[0].arbiter"),
+        (ARBITER, "0x" + "00" * 20, "offer[0].arbiter"),
+        ("days = 30", "", "offer[0].days"),
+        ("days = 30", "days = 30\nexpires = 2030-01-01T00:00:00Z", "offer[0].days"),
+        ("days = 30", "expires = 2030-01-01T00:00:00", "offer[0].expires"),
+        ("days = 30", "expires = 2200-01-01T00:00:00Z", "offer[0].expires"),
+        ("days = 30", "days = 30\nprise = 1", "offer[0].prise"),
+        ("cpus = 8", "cpus = 0", "cpus"),
+        ('region = "eu"', 'region = "E U"', "region"),
+        ("disk_mib = 100000", "", "disk_mib"),
+        ("cpus = 8", "cpus = 8\ngpus = 2", "gpus"),
+        ("cpus = 8", "cpus = ", "inventory"),
+    ],
+)
+def test_mistakes_are_named(before: str, after: str, field: str) -> None:
+    """Whatever is wrong, the error names the field and the rule."""
+    with pytest.raises(InvalidField) as caught:
+        read((HEAD + OFFER).replace(before, after, 1))
+
+    assert caught.value.field == field
+    assert caught.value.rule
+
+
+def test_file_without_offers_is_refused() -> None:
+    """An agent with nothing to offer has nothing to do."""
+    with pytest.raises(InvalidField, match="offer"):
+        read(HEAD)
+
+
+def test_file_is_named_in_the_error(tmp_path: Path) -> None:
+    """Who has several inventories learns which one is wrong."""
+    path = tmp_path / "machine.toml"
+    path.write_text(HEAD)
+
+    with pytest.raises(ConfigError, match=r"machine\.toml.*offer"):
+        load_inventory(path, decimals=6)
+    with pytest.raises(ConfigError, match=r"missing\.toml"):
+        load_inventory(tmp_path / "missing.toml", decimals=6)
+
+
+def test_days_are_renewed_in_the_second_half() -> None:
+    """An offer for a number of days is extended when half of them are gone, and left alone before."""
+    term, day = Term(days=2), 86_400
+
+    assert term.expiry(UnixTime(0)) == 2 * day
+    assert term.expiry(UnixTime(day - 1), UnixTime(2 * day)) == 2 * day
+    assert term.expiry(UnixTime(day), UnixTime(2 * day)) == 3 * day
+
+
+def test_fixed_expiry_never_moves() -> None:
+    """An offer with a date ends at that date."""
+    assert Term(until=UnixTime(5)).expiry(UnixTime(9), UnixTime(7)) == 5
+
+
+def test_measuring_without_a_driver_says_so() -> None:
+    """Where no driver counts GPUs, that is said; nothing is made up."""
+    said = ""
+    try:
+        measure()
+    except ToolMissing as exc:
+        said = str(exc)
+
+    assert not said or "declared, not measured" in said or "does not answer" in said

@@ -1,0 +1,104 @@
+"""When things are due, at −1, 0 and +1, and how many seconds count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId
+from marketplace.domain.models import NO_LEASE, Lease, LeaseStatus, MarketTerms, Order
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.provider import metering
+from marketplace.provider.policy import AgentPolicy
+
+TERMS = MarketTerms(
+    1, ZERO_ADDRESS, ZERO_ADDRESS, "USD", 6, 0, Seconds(5), Seconds(15), Seconds(15), Seconds(30), TokenUnits(100_000)
+)
+POLICY = AgentPolicy.for_terms(TERMS)
+ORDER = Order(
+    client=Address("0x" + "11" * 20), classes=1, offer=OfferId(0), gpus=GpuCount(1), max_seconds=Seconds(100),
+    min_seconds=Seconds(20), max_price=PricePerGpuHour(3_600_000), min_bond_bps=Bps(0), starts_at=UnixTime(0),
+    expires_at=UnixTime(2**40 - 1), tip=TokenUnits(0), opener=ZERO_ADDRESS, acceptor=ZERO_ADDRESS, arbiter=ZERO_ADDRESS,
+    spec=ZERO_BYTES32, salt=1,
+)  # fmt: skip
+LEASE = replace(NO_LEASE, status=LeaseStatus.OPEN, price=PricePerGpuHour(3_600_000), opened_at=UnixTime(1_000))
+
+
+@pytest.mark.parametrize(("ended_at", "used"), [(1_000, 0), (1_001, 1), (1_099, 99), (1_100, 100), (5_000, 100)])
+def test_used_seconds_count_from_the_start_to_the_block_of_the_end(ended_at: int, used: int) -> None:
+    """usedSeconds is the block time at or after the end, minus start, and at most maxSeconds."""
+    assert metering.used_seconds(ORDER, LEASE, UnixTime(ended_at)) == used
+
+
+def test_used_seconds_are_never_below_what_is_paid() -> None:
+    """What a progress receipt has paid for is not metered back (I-5)."""
+    assert metering.used_seconds(ORDER, replace(LEASE, paid_seconds=Seconds(30)), UnixTime(1_010)) == 30
+
+
+@pytest.mark.parametrize(("now", "left"), [(999, 101), (1_000, 100), (1_099, 1), (1_100, 0), (1_101, 0)])
+def test_seconds_left_end_at_max_seconds(now: int, left: int) -> None:
+    """A job may run until its client has paid for all of maxSeconds."""
+    assert metering.seconds_left(ORDER, LEASE, UnixTime(now)) == left
+
+
+def test_term_lease_is_metered_from_its_start() -> None:
+    """Metering of a term lease starts at startsAt, and it cannot be declined (P-21)."""
+    order = replace(ORDER, starts_at=UnixTime(2_000))
+
+    assert metering.used_seconds(order, LEASE, UnixTime(2_010)) == 10
+    assert not metering.has_started(order, LEASE, UnixTime(1_999))
+    assert metering.has_started(order, LEASE, UnixTime(2_000))
+    assert not metering.can_decline(order, LEASE, UnixTime(1_000), Bps(1_000), TERMS)
+
+
+@pytest.mark.parametrize(("now", "can"), [(1_000, True), (1_003, True), (1_004, False), (1_005, False)])
+def test_decline_must_be_mined_inside_the_grace(now: int, can: bool) -> None:
+    """A decline that is sent now is mined a block later, and must be there before openedAt + START_GRACE."""
+    assert metering.can_decline(ORDER, LEASE, UnixTime(now), Bps(1_000), TERMS) is can
+
+
+def test_decline_is_out_of_reach_when_more_is_paid_than_the_bond() -> None:
+    """What was paid comes back out of the bond, which must cover it."""
+    paid = replace(LEASE, paid_seconds=Seconds(10))  # 10,000 units; the bond is the floor of 100,000
+
+    assert metering.can_decline(ORDER, paid, UnixTime(1_000), Bps(0), TERMS)
+    assert not metering.can_decline(
+        ORDER, replace(paid, price=PricePerGpuHour(3_600_000_000)), UnixTime(1_000), Bps(0), TERMS
+    )
+
+
+def test_decision_to_decline_leaves_time_for_the_transaction() -> None:
+    """What is not there by then is declined while a block or two are left."""
+    window = metering.decline_window(LEASE, TERMS, POLICY)
+
+    assert (window.decide_by, window.closes_at) == (1_002, 1_005)
+
+
+def due(now: int, waited_since: int | None, *, lease: Lease = LEASE) -> bool:
+    window = metering.claim_window(ORDER, lease, TERMS, POLICY)
+    since = None if waited_since is None else UnixTime(waited_since)
+    return window.is_due(UnixTime(now), since, POLICY.patience_seconds)
+
+
+@pytest.mark.parametrize(("now", "is_due"), [(1_059, False), (1_060, True), (1_061, True)])
+def test_claim_comes_when_patience_ends(now: int, is_due: bool) -> None:
+    """The client has patience_seconds (30 here) to sign what it was given."""
+    assert due(now, 1_030) is is_due
+
+
+@pytest.mark.parametrize(("now", "is_due"), [(1_019, False), (1_020, True)])
+def test_claim_waits_for_min_seconds(now: int, is_due: bool) -> None:
+    """The contract takes no claim before start + minSeconds."""
+    assert due(now, 900) is is_due
+
+
+@pytest.mark.parametrize(("now", "is_due"), [(1_108, False), (1_109, True), (1_114, True), (1_115, False)])
+def test_claim_comes_before_the_deadline_without_any_patience(now: int, is_due: bool) -> None:
+    """From the margin before the deadline on there is no time left to give; from the deadline on it is too late."""
+    assert due(now, None) is is_due
+
+
+def test_finalize_is_due_when_the_window_is_over() -> None:
+    """A claim can be finalized from changedAt + CHALLENGE_WINDOW on."""
+    assert metering.finalize_at(replace(LEASE, changed_at=UnixTime(1_200)), TERMS) == 1_215

@@ -1,0 +1,102 @@
+"""What a machine cannot, or must not, run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId, sha256_of
+from marketplace.domain.models import Order
+from marketplace.domain.spec import Constraints, Input, JobSpec, Resources
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.provider.capacity import Capacity
+from marketplace.provider.inventory import read_inventory
+from marketplace.provider.preflight import ObstacleReason, obstacle_to
+
+ME, OTHER = Address("0x" + "22" * 20), Address("0x" + "33" * 20)
+(OFFER,) = read_inventory(
+    b"""
+region = "eu"
+cpus = 4
+memory_mib = 4096
+disk_mib = 1024
+[[offer]]
+gpu = "RTX4090"
+count = 2
+price = "1"
+bond_bps = 0
+arbiter = "0xabababababababababababababababababababab"
+days = 1
+""",
+    decimals=6,
+).offers
+ORDER = Order(
+    client=OTHER, classes=1, offer=OfferId(0), gpus=GpuCount(1), max_seconds=Seconds(100), min_seconds=Seconds(0),
+    max_price=PricePerGpuHour(1), min_bond_bps=Bps(0), starts_at=UnixTime(0), expires_at=UnixTime(1), tip=TokenUnits(0),
+    opener=ZERO_ADDRESS, acceptor=ZERO_ADDRESS, arbiter=ZERO_ADDRESS, spec=ZERO_BYTES32, salt=1,
+)  # fmt: skip
+SPEC = JobSpec(("true",))
+
+
+def test_what_fits_exactly_can_run() -> None:
+    """The whole machine may be asked for, and places that include this one."""
+    needs = Resources(gpus=1, vram_mib=24_576, cpus=4, memory_mib=4096, disk_mib=1024)
+    spec = replace(SPEC, resources=needs, constraints=Constraints(regions=("us", "eu"), providers=(ME,)))
+
+    assert obstacle_to(spec, ORDER, OFFER, ME) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"image": "a/b@sha256:" + "0" * 64}, ObstacleReason.IMAGE_NOT_SUPPORTED),
+        ({"network": "egress"}, ObstacleReason.NETWORK_NOT_ALLOWED),
+        ({"checkpoint": "/job/checkpoint"}, ObstacleReason.CHECKPOINT_NOT_SUPPORTED),
+        ({"resources": Resources(gpus=2)}, ObstacleReason.GPUS_DIFFER),
+        ({"resources": Resources(vram_mib=24_577)}, ObstacleReason.NOT_ENOUGH_VRAM),
+        ({"resources": Resources(cpus=5)}, ObstacleReason.NOT_ENOUGH_CPUS),
+        ({"resources": Resources(memory_mib=4097)}, ObstacleReason.NOT_ENOUGH_MEMORY),
+        ({"resources": Resources(disk_mib=1025)}, ObstacleReason.NOT_ENOUGH_DISK),
+        ({"constraints": Constraints(regions=("us",))}, ObstacleReason.WRONG_REGION),
+        ({"constraints": Constraints(exclude_providers=(ME,))}, ObstacleReason.PROVIDER_EXCLUDED),
+        ({"constraints": Constraints(providers=(OTHER,))}, ObstacleReason.PROVIDER_EXCLUDED),
+        ({"outputs": ("/job/inside",)}, ObstacleReason.OUTPUT_NOT_SUPPORTED),
+        (
+            {"inputs": (Input("/job/in", sha256_of(b""), (1 << 20) + 1),), "resources": Resources(disk_mib=1)},
+            ObstacleReason.NOT_ENOUGH_DISK,
+        ),
+    ],
+)
+def test_first_obstacle_is_named(changed: dict[str, object], reason: ObstacleReason) -> None:
+    """Each thing that this machine does not have, or does not do, has its own reason."""
+    obstacle = obstacle_to(replace(SPEC, **changed), ORDER, OFFER, ME)  # type: ignore[arg-type]
+
+    assert obstacle is not None
+    assert obstacle.reason is reason
+    assert obstacle.detail
+
+
+def test_each_job_has_its_own_gpus() -> None:
+    """Two jobs never share a GPU; a third waits until one is gone."""
+    capacity, needs = Capacity(), Resources(memory_mib=16, disk_mib=1)
+    keys = [(ZERO_BYTES32, UnixTime(n)) for n in range(3)]
+    first, second = (capacity.take(key, OFFER, needs) for key in keys[:2])
+
+    assert first
+    assert second
+    assert set(first.gpus).isdisjoint(second.gpus)
+    assert capacity.take(keys[2], OFFER, needs) is None
+    capacity.release(keys[0])
+    third = capacity.take(keys[2], OFFER, needs)
+    assert third
+    assert third.gpus == first.gpus
+
+
+def test_memory_is_not_promised_twice() -> None:
+    """A free GPU is not enough: memory and disk that others hold are not given again."""
+    capacity = Capacity()
+
+    assert capacity.take((ZERO_BYTES32, UnixTime(1)), OFFER, Resources(memory_mib=3000, disk_mib=1))
+    assert capacity.take((ZERO_BYTES32, UnixTime(2)), OFFER, Resources(memory_mib=1097, disk_mib=1)) is None
+    assert capacity.take((ZERO_BYTES32, UnixTime(2)), OFFER, Resources(memory_mib=1096, disk_mib=1))
