@@ -114,13 +114,19 @@ class SchedulerService:
             return False
         snapshot = self._snapshot(view, head)
         plan = clear(snapshot, self._clearing)
-        self._board.explain(why for why in plan.rejections if RejectionReason.ORDER_LIVE not in why.reasons)
+        self._board.explain([why for why in plan.rejections if self._is_news(why)])
         if plan.fills:
             self._write_down(snapshot, plan)
             self._post(_Posting(verbs.open_fills(self._market.address, plan.fills, plan.round), plan))
         is_full = len(plan.fills) >= self._max_fills
         self._cleared = None if is_full else standing
         return is_full
+
+    def _is_news(self, why: Explanation) -> bool:
+        """An order that is being served has had its answer; one that has expired keeps the reason for which it waited till then."""
+        if RejectionReason.ORDER_LIVE in why.reasons:
+            return False
+        return RejectionReason.ORDER_EXPIRED not in why.reasons or self._board.explanation(why.order) is None
 
     def _snapshot(self, view: BookView, head: BlockRef) -> Snapshot:
         return Snapshot(
