@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ def test_the_sum_never_depends_on_how_it_was_cut(price: PricePerGpuHour, count: 
     marks = sorted({0, *cuts})
     parts = [
         earned_rounded_down(price, count, Seconds(s)) - earned_rounded_down(price, count, Seconds(p))
-        for p, s in zip(marks, marks[1:], strict=False)
+        for p, s in pairwise(marks)
     ]
 
     assert sum(parts) == earned_rounded_down(price, count, Seconds(marks[-1]))
