@@ -1,0 +1,221 @@
+"""`bourse` as a program, against a real gateway and chain: documents, exit codes, plain words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marketplace.chain import verbs
+from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
+from marketplace.chain.keystore import create_key
+from marketplace.client.jobbook import Jobbook
+from marketplace.domain.models import Fill, Offer
+from tests.integration.gateway.conftest import CLIENT, OPENER, Gateway
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder and an environment in which somebody types."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "marketplace.cli.main", *words],
+            cwd=self.folder, env=self.environment | more, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+
+    def answer(self, *words: str, code: int = 0) -> Any:
+        """The one JSON document on stdout."""
+        done = self.run(*words)
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def shell(gateway: Gateway, tmp_path: Path) -> Shell:
+    create_key(tmp_path / "key.json", tmp_path / "word", private_key=ANVIL_PRIVATE_KEYS[1], work_factor=2**12)
+    gateway.book.write(tmp_path / "book.json")
+    settings = {
+        "BOURSE_RPC_URLS": gateway.chain.rpc_url,
+        "BOURSE_GATEWAY_URL": gateway.url,
+        "BOURSE_ADDRESS_BOOK": str(tmp_path / "book.json"),
+        "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
+        "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
+        "BOURSE_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(ROOT),
+        "PATH": os.environ["PATH"],
+    }
+    return Shell(tmp_path, settings)
+
+
+def _books(shell: Shell) -> list[Path]:
+    return list((shell.folder / "home").rglob("jobs.sqlite"))
+
+
+def test_a_job_is_submitted_shown_explained_and_cancelled(
+    shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]
+) -> None:
+    """run --no-wait, ps, explain, cancel: each prints one document, and the chain agrees."""
+    (shell.folder / "train.py").write_text("print('hello')")
+    run = shell.run(
+        "run", "--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait", "--json", "--",
+        "python", "train.py", "--json",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    job = json.loads(run.stdout)
+    assert "sending train.py along" in run.stderr
+    assert job["state"] == "submitted"
+
+    (book,) = _books(shell)
+    kept = Jobbook(book)
+    signed = kept.order(job["id"]).signed
+    kept.close()
+    gateway.send(OPENER, verbs.open_fills(gateway.book.market, [Fill(signed, offers[0].id, offers[0].price)]))
+    (listed,) = shell.answer("ps", "--json")
+    assert listed["state"] == "running"
+    assert int(listed["locked"]) > 0
+
+    cancelled = shell.answer("cancel", "1", "--json")
+    story = shell.answer("explain", "1", "--json")
+
+    assert cancelled["state"] == story["state"] == "cancelled"
+    assert [event["state"] for event in story["history"]] == ["submitted", "running", "cancelled"]
+    assert story["attempts"][0]["exit"] == "LeaseTerminated"
+    assert story["is_settled"]
+    assert int(story["paid"]) + int(story["refunded"]) > 0
+    assert shell.answer("ps", "--json") == []
+    assert "cancelled" in shell.run("explain", "1").stdout
+
+
+def test_the_wallet_shows_and_moves_money(shell: Shell, gateway: Gateway) -> None:
+    """fund, deposit, withdraw: base units beside words."""
+    before = gateway.market.balance_of(CLIENT.address)
+
+    shell.answer("wallet", "fund", "3", "--json")
+    shell.answer("wallet", "deposit", "2.50", "--json")
+    after = shell.answer("wallet", "withdraw", "0.25", "--json")
+
+    assert int(after["free"]) == before + 2_250_000
+    assert after["free_human"].endswith(" tUSD")
+    assert after["account"] == CLIENT.address
+
+
+def test_offers_and_quotes_need_no_key(shell: Shell, offers: tuple[Offer, Offer]) -> None:
+    """Looking costs nothing; offers say that their GPUs are declared and not measured."""
+    without_key = {name: value for name, value in shell.environment.items() if "KEYSTORE" not in name}
+    looker = Shell(shell.folder, without_key)
+
+    rows = looker.answer("offers", "--gpu", "rtx4090", "--json")
+    quotes = looker.answer("quote", "--gpu", "RTX4090", "--max-time", "1h", "--max-price", "1.00", "--json")
+
+    assert {row["id"] for row in rows} >= {offer.id for offer in offers}
+    assert not any(row["measured"] for row in rows)
+    assert {quote["reason"] for quote in quotes} == {"PriceOutOfBounds"}
+    assert "declared" in looker.run("offers").stdout
+
+
+def test_the_provider_sees_its_own_offers(shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]) -> None:
+    """And only those."""
+    create_key(shell.folder / "p.json", shell.folder / "word", private_key=ANVIL_PRIVATE_KEYS[2], work_factor=2**12)
+
+    rows = shell.answer(
+        "provider",
+        "offers",
+        "--keystore",
+        str(shell.folder / "p.json"),
+        "--password-file",
+        str(shell.folder / "word"),
+        "--json",
+    )
+
+    assert {row["provider"] for row in rows} == {offers[0].provider}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("run", "--gpu", "RTX9999", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--max-price", "0.0000001", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--max-price", "1", "--max-time", "soon", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--max-price", "9000", "--max-time", "9d", "--json", "--", "true"), 3, "ClientBalanceTooLow"),
+        (("wallet", "withdraw", "1000000000", "--json"), 3, "InsufficientBalance"),
+        (("explain", "99", "--json"), 2, "NotFound"),
+        (("wallet", "deposit", "-1", "--json"), 2, None),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_a_document_and_an_exit_code(
+    shell: Shell, words: tuple[str, ...], code: int, reason: str | None
+) -> None:
+    """Never a traceback, never a second document, and no journal entry that promises something."""
+    done = shell.run(*words)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    if reason is not None:
+        assert json.loads(done.stdout)["error"]["reason"] == reason
+
+
+def test_plain_errors_are_one_line_and_what_to_do_next(shell: Shell) -> None:
+    """On stderr; stdout stays empty."""
+    done = shell.run("explain", "99")
+
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "bourse: NotFound: there is no job 99",
+        "  next: bourse ps --all lists your jobs",
+    ]
+
+
+def test_a_dead_gateway_and_a_dead_chain_are_named(shell: Shell) -> None:
+    """Exit code 4: try again, nothing is lost."""
+    for setting in ("BOURSE_GATEWAY_URL", "BOURSE_RPC_URLS"):
+        done = shell.run("wallet", "show", "--json", **{setting: "http://127.0.0.1:9"})
+
+        assert done.returncode == 4
+        assert json.loads(done.stdout)["error"]["retryable"]
+
+
+def test_a_key_is_made_and_found_again(shell: Shell) -> None:
+    """`wallet new` puts it below BOURSE_HOME, readable by its owner only; it is never overwritten."""
+    settings = {name: value for name, value in shell.environment.items() if "KEYSTORE" not in name}
+    newcomer = Shell(shell.folder, settings)
+
+    made = newcomer.answer("wallet", "new", "--json")
+
+    assert newcomer.answer("wallet", "show", "--json")["account"] == made["account"]
+    assert Path(made["keystore"]).stat().st_mode & 0o077 == 0
+    assert newcomer.run("wallet", "new").returncode == 2
+
+
+def test_an_output_folder_that_is_not_empty_is_refused_before_anything_is_paid(shell: Shell) -> None:
+    """Nothing is ever overwritten, so nothing is started either."""
+    (shell.folder / "out").mkdir()
+    (shell.folder / "out" / "old").write_text("mine")
+
+    done = shell.answer(
+        "run", "--gpu", "RTX4090", "--max-price", "3", "--max-time", "1m", "--output", "out", "--json", "--", "true", code=2
+    )  # fmt: skip
+
+    assert done["error"]["field"] == "output"
+    assert _books(shell) == []
+
+
+def test_without_any_settings_the_remedy_is_told(tmp_path: Path) -> None:
+    """No market is running here."""
+    done = Shell(tmp_path, {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}).run("offers")
+
+    assert done.returncode == 2
+    assert "BOURSE_GATEWAY_URL" in done.stderr
+    assert "bourse devnet up" in done.stderr
