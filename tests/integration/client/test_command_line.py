@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
+from marketplace.cli.main import main
 from marketplace.client.jobbook import Jobbook
 from marketplace.domain.models import Fill, Offer
 from tests.integration.gateway.conftest import CLIENT, OPENER, Gateway
@@ -23,17 +29,39 @@ ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
+class Done:
+    """What a command left: as a process would."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+@dataclass(frozen=True)
 class Shell:
-    """A folder and an environment in which somebody types."""
+    """A folder and an environment in which somebody types.
+
+    The console script's own ``main`` runs in this process, because a program of this size takes seconds to start.
+    """
 
     folder: Path
     environment: dict[str, str]
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "marketplace.cli.main", *words],
-            cwd=self.folder, env=self.environment | more, capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
+    def run(self, *words: str, **more: str) -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["bourse", *words])
+            for name in [name for name in os.environ if name.startswith("BOURSE_")]:
+                patch.delenv(name)
+            for name, value in (self.environment | more).items():
+                patch.setenv(name, value)
+            try:
+                main()
+                code: Any = 0
+            except SystemExit as ended:
+                code = ended.code
+        return Done(out.getvalue(), err.getvalue(), int(code or 0))
 
     def answer(self, *words: str, code: int = 0) -> Any:
         """The one JSON document on stdout."""
@@ -41,6 +69,16 @@ class Shell:
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return json.loads(done.stdout)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command configures logging for its process, which here is everybody's."""
+    handlers, hook = logging.getLogger().handlers[:], sys.excepthook
+    yield
+    logging.getLogger().handlers[:], sys.excepthook = handlers, hook
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
@@ -54,8 +92,6 @@ def shell(gateway: Gateway, tmp_path: Path) -> Shell:
         "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
         "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
         "BOURSE_HOME": str(tmp_path / "home"),
-        "PYTHONPATH": str(ROOT),
-        "PATH": os.environ["PATH"],
     }
     return Shell(tmp_path, settings)
 
@@ -213,9 +249,13 @@ def test_an_output_folder_that_is_not_empty_is_refused_before_anything_is_paid(s
 
 
 def test_without_any_settings_the_remedy_is_told(tmp_path: Path) -> None:
-    """No market is running here."""
-    done = Shell(tmp_path, {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}).run("offers")
+    """As a process of its own: no market is running here, and one line says how to start one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "marketplace.cli.main", "offers"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )  # fmt: skip
 
     assert done.returncode == 2
+    assert done.stdout == ""
     assert "BOURSE_GATEWAY_URL" in done.stderr
     assert "bourse devnet up" in done.stderr
