@@ -14,6 +14,8 @@ from marketplace.domain.models import NO_LEASE, Lease, LeaseStatus, Offer, Order
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
 from marketplace.domain.units import GpuCount, Seconds, TokenUnits, UnixTime
 
+NOTHING = TokenUnits(0)
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
@@ -26,9 +28,9 @@ class LeaseRecord:
     payee: Address
     provider: Address
     opened_in_block: int
-    paid: TokenUnits = TokenUnits(0)
-    refund: TokenUnits = TokenUnits(0)
-    compensation: TokenUnits = TokenUnits(0)
+    paid: TokenUnits = NOTHING
+    refund: TokenUnits = NOTHING
+    compensation: TokenUnits = NOTHING
     exit: str = ""
     """The name of the event that closed it, e.g. ``LeaseSettled``."""
     result: Bytes32 | None = None
@@ -59,7 +61,6 @@ def replay(events: Iterable[e.Event], bond_floor: TokenUnits) -> Rows:
 
 def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
     """The rows that ``event`` changes. Events that move nothing (refusals, batches, budgets) change no row."""
-    at = event.ref.block.timestamp
     match event:
         case e.Deposited():
             return _credited(state, {event.account: event.amount})
@@ -74,10 +75,17 @@ def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
             return _opened(state, event, bond_floor)
         case e.OrderCancelled():
             return _cancelled(state, event)
+        case _:
+            return _moved_on(state, event, bond_floor)
+
+
+def _moved_on(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
+    """What happens to a lease once it is open."""
+    match event:
         case e.LeaseClaimed():
-            return _claimed(state, event, at)
+            return _claimed(state, event, event.ref.block.timestamp)
         case e.LeaseDisputed():
-            return _disputed(state, event, at)
+            return _disputed(state, event, event.ref.block.timestamp)
         case e.LeaseAssigned():
             record = state.leases[event.lease]
             lease = replace(record.lease, assigned=True)
@@ -126,7 +134,9 @@ def _cancelled(state: Rows, event: e.OrderCancelled) -> Rows:
     if record is None:
         closed = replace(NO_LEASE, status=LeaseStatus.CLOSED)
         nobody = event.by
-        return Rows(leases={event.lease: LeaseRecord(event.lease, None, closed, nobody, nobody, 0, exit="OrderCancelled")})
+        return Rows(
+            leases={event.lease: LeaseRecord(event.lease, None, closed, nobody, nobody, 0, exit="OrderCancelled")}
+        )
     if record.lease.status is LeaseStatus.NONE:
         lease = replace(record.lease, status=LeaseStatus.CLOSED)
         return Rows(leases={record.id: replace(record, lease=lease, exit="OrderCancelled")})
@@ -185,7 +195,9 @@ def _left(
     match event:
         case e.LeaseExpired():
             compensated = replace(record, compensation=event.compensation)
-            return _close(state, compensated, event, 0, event.refund + event.compensation, (record.provider, event.bond))
+            return _close(
+                state, compensated, event, 0, event.refund + event.compensation, (record.provider, event.bond)
+            )
         case e.LeaseRuled():
             others = ((record.provider, event.to_provider), (_disputer(record), event.to_disputer),
                       (_order(record).arbiter, event.to_arbiter))  # fmt: skip
@@ -208,9 +220,7 @@ def _close(
         record, lease=replace(record.lease, status=LeaseStatus.CLOSED), paid=TokenUnits(record.paid + paid),
         refund=TokenUnits(to_client - compensation), exit=type(event).__name__,
     )  # fmt: skip
-    return replace(
-        moved, offers=_freed(state, record.lease.offer, order.gpus) if held else {}, leases={record.id: row}
-    )
+    return replace(moved, offers=_freed(state, record.lease.offer, order.gpus) if held else {}, leases={record.id: row})
 
 
 def _order(record: LeaseRecord) -> Order:

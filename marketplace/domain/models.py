@@ -112,7 +112,17 @@ class Lease:
 
 
 NO_LEASE = Lease(
-    LeaseStatus.NONE, False, False, False, False, OfferId(0), PricePerGpuHour(0), UnixTime(0), Seconds(0), Seconds(0), UnixTime(0)
+    LeaseStatus.NONE,
+    False,
+    False,
+    False,
+    False,
+    OfferId(0),
+    PricePerGpuHour(0),
+    UnixTime(0),
+    Seconds(0),
+    Seconds(0),
+    UnixTime(0),
 )
 
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from marketplace.domain.models import Lease, LeaseStatus, MarketTerms, Order
-from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import (
+    BPS_WHOLE,
+    SECONDS_PER_HOUR,
+    Bps,
+    GpuCount,
+    PricePerGpuHour,
+    Seconds,
+    TokenUnits,
+    UnixTime,
+)
 
 
 def earned_rounded_down(price: PricePerGpuHour, gpus: GpuCount, seconds: Seconds) -> TokenUnits:

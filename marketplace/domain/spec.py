@@ -257,7 +257,9 @@ def _env(reader: Reader) -> dict[str, str]:
 
 def _job_path(value: str, path: str) -> str:
     """An absolute path below /job, in its simplest form: no ``..``, no doubled or trailing slash, no control characters."""
-    is_plain = value.startswith("/job/") and str(PurePosixPath(value)) == value and ".." not in PurePosixPath(value).parts
+    is_plain = (
+        value.startswith("/job/") and str(PurePosixPath(value)) == value and ".." not in PurePosixPath(value).parts
+    )
     if not is_plain or any(ord(letter) < 32 for letter in value):
         raise InvalidField(path, "must be a plain absolute path below /job, without ..")
     return value
@@ -276,7 +278,9 @@ def _input(value: Any, path: str) -> Input:
 def _output(value: Any, path: str) -> OutputFile:
     reader = Reader(value, path)
     where = _job_path(reader.take("path", str), f"{path}.path")
-    found = OutputFile(where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40))
+    found = OutputFile(
+        where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40)
+    )
     reader.end()
     return found
 

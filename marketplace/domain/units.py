@@ -64,7 +64,9 @@ def seconds_from_text(text: str, *, field: str = "duration") -> Seconds:
     """Read ``90``, ``90s``, ``10m``, ``2h30m`` or ``1d`` as whole seconds; refuse zero and anything else."""
     found = _DURATION.match(text)
     parts = [int(part or 0) for part in found.groups()] if found and text else [0, 0, 0, 0]
-    total = int(text) if text.isdecimal() else sum(n * size for n, size in zip(parts, (86_400, 3_600, 60, 1), strict=True))
+    total = (
+        int(text) if text.isdecimal() else sum(n * size for n, size in zip(parts, (86_400, 3_600, 60, 1), strict=True))
+    )
     if total <= 0:
         raise InvalidField(field, f"{text!r} is not a duration such as 90s, 10m or 2h30m")
     return Seconds(total)

@@ -101,7 +101,12 @@ def receipt_from_wire(value: Any, path: str = "receipt") -> Receipt:
 
 
 def block_to_wire(block: BlockRef) -> dict[str, Any]:
-    return {"number": block.number, "hash": block.hash, "timestamp": block.timestamp, "time": iso_from_time(block.timestamp)}
+    return {
+        "number": block.number,
+        "hash": block.hash,
+        "timestamp": block.timestamp,
+        "time": iso_from_time(block.timestamp),
+    }
 
 
 def block_from_wire(value: dict[str, Any]) -> BlockRef:
