@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from marketplace import devnet, wiring
+from marketplace import devnet, processes, wiring
 from marketplace.chain import verbs
 from marketplace.chain.keystore import load_key
 from marketplace.chain.transactions import Sender
@@ -114,7 +114,7 @@ def inputs_in(folder: Path) -> Path:
     """The real data set that scikit-learn ships, beside the programs that use it."""
     inputs = folder / "inputs"
     shutil.copytree(DIGITS, inputs, ignore=shutil.ignore_patterns("__pycache__"))
-    packages = load_runtime(wiring.RUNTIME_FOLDER).environment
+    packages = load_runtime(processes.RUNTIME_FOLDER).environment
     (shipped,) = packages.glob("lib/*/site-packages/sklearn/datasets/data/digits.csv.gz")
     shutil.copyfile(shipped, inputs / shipped.name)
     return inputs
@@ -123,7 +123,7 @@ def inputs_in(folder: Path) -> Path:
 def submit(market: Market, inputs: Path) -> Jobs:
     """Sign and send every order; the patient job first, so that the cheapest offer, with one GPU, is its own."""
     base = JobRequest(
-        command=(), gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(30), inputs=inputs, retries=2,
+        command=(), gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(24), inputs=inputs, retries=2,
         silent_after=Seconds(8),
     )  # fmt: skip
 
@@ -143,7 +143,7 @@ def submit(market: Market, inputs: Path) -> Jobs:
         order("mlp 64", "train.py", "--model", "mlp", "--hidden", "64", "--epochs", "60"),
     )
     broken = order("needs a file it lacks", "broken.py")
-    cheap = replace(base, max_price=market.price("0.05"), expires_in=Seconds(25), retries=0)
+    cheap = replace(base, max_price=market.price("0.05"), expires_in=Seconds(20), retries=0)
     unwanted = order("pays 0.05 an hour", "train.py", request=cheap)
     return Jobs(patient, trainings, broken, unwanted)
 

@@ -1,4 +1,7 @@
-"""`bourse gateway | indexer | scheduler | provider up`: the processes of a market, until they are told to stop."""
+"""`bourse gateway | indexer | scheduler | provider up`: the processes of a market, until they are told to stop.
+
+``processes`` is imported by who runs one: it brings the libraries of all servers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from marketplace import wiring
 from marketplace.cli import documents, tables
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.config import from_env
@@ -24,21 +26,27 @@ def gateway(
 ) -> None:
     """Serve the market over HTTP."""
     configure_logging("gateway")
-    wiring.run_gateway(from_env(), host=host, port=port)
+    from marketplace import processes
+
+    processes.run_gateway(from_env(), host=host, port=port)
 
 
 @app.command()
 def indexer() -> None:
     """Follow the chain and keep the projection of the market."""
     configure_logging("indexer")
-    wiring.run_indexer(from_env())
+    from marketplace import processes
+
+    processes.run_indexer(from_env())
 
 
 @app.command()
 def scheduler() -> None:
     """Clear the market and post the fills; expire and finalize what is due."""
     configure_logging("scheduler")
-    wiring.run_scheduler(from_env())
+    from marketplace import processes
+
+    processes.run_scheduler(from_env())
 
 
 @provider_app.command()
@@ -51,7 +59,9 @@ def up(
 ) -> None:
     """List the inventory's GPUs and serve the leases that open on them."""
     configure_logging("provider")
-    wiring.run_provider(from_env().with_key(keystore, password_file), inventory)
+    from marketplace import processes
+
+    processes.run_provider(from_env().with_key(keystore, password_file), inventory)
 
 
 @provider_app.command()
