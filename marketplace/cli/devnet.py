@@ -15,14 +15,17 @@ from marketplace.daemon import Stop
 
 app = typer.Typer(help="A whole market on this machine: chain, gateway, scheduler, providers.", no_args_is_help=True)
 
-FolderOption = Annotated[Path, typer.Option("--folder", help="Where it keeps everything.", file_okay=False)]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--folder", help="Where it keeps everything (default: .devnet, here or above).", file_okay=False),
+]
 ProcessArgument = Annotated[str, typer.Argument(help="A process, as `bourse devnet status` names it.")]
 _HERE = Path(DEVNET_FOLDER)
 
 
 @app.command()
 def up(
-    folder: FolderOption = _HERE,
+    folder: FolderOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is ready, and leave it running.")
     ] = False,
@@ -32,45 +35,52 @@ def up(
     session = Session(json)
     if detach:
         session.say("starting a market; this takes some seconds")
-        _status(session, devnet.start_detached(folder))
+        _status(session, devnet.start_detached(folder or _HERE))
         return
-    session.say(f"starting a market in {folder}; Ctrl-C ends it")
-    devnet.supervise(folder, Stop().on_signals())
+    session.say(f"starting a market in {folder or _HERE}; Ctrl-C ends it")
+    devnet.supervise(folder or _HERE, Stop().on_signals())
 
 
 @app.command()
-def down(folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+def down(folder: FolderOption = None, json: JsonOption = False) -> None:
     """End the market; its files stay until the next one starts."""
     session = Session(json)
-    was_running = devnet.is_running(folder)
-    devnet.stop_detached(folder)
+    place = folder or _nearest()
+    was_running = devnet.is_running(place)
+    devnet.stop_detached(place)
     session.answer({"stopped": was_running}, "stopped" if was_running else "no market was running here")
 
 
 @app.command()
-def status(folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+def status(folder: FolderOption = None, json: JsonOption = False) -> None:
     """Show what runs, where, and in whose name."""
     session = Session(json)
-    state = devnet.read_state(folder)
-    _status(session, state | {"running": devnet.is_running(folder)})
+    place = folder or _nearest()
+    _status(session, devnet.read_state(place) | {"running": devnet.is_running(place)})
 
 
 @app.command()
-def hold(name: ProcessArgument, folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+def hold(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = False) -> None:
     """Kill a process (SIGKILL) and keep it down, as when its machine is gone."""
     session = Session(json)
-    pid = devnet.hold(folder, name)
+    pid = devnet.hold(folder or _nearest(), name)
     session.answer(
         {"held": name, "pid": pid}, f"{name} (pid {pid}) is dead; `bourse devnet release {name}` lets it start again"
     )
 
 
 @app.command()
-def release(name: ProcessArgument, folder: FolderOption = _HERE, json: JsonOption = False) -> None:
+def release(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = False) -> None:
     """Let a held process start again."""
     session = Session(json)
-    devnet.release(folder, name)
+    devnet.release(folder or _nearest(), name)
     session.answer({"released": name}, f"{name} starts again")
+
+
+def _nearest() -> Path:
+    """The development network that the other commands use too: here, or in the nearest folder above."""
+    here = Path.cwd()
+    return next((place / _HERE for place in (here, *here.parents) if (place / _HERE / "state.json").is_file()), _HERE)
 
 
 def _status(session: Session, state: dict[str, Any]) -> None:

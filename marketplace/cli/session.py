@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console, RenderableType
 
@@ -44,9 +43,8 @@ class Session:
     """One command's settings and screen. stdout is for the answer, stderr for everything that happens on the way."""
 
     def __init__(self, as_json: bool = False, keystore: Path | None = None, password_file: Path | None = None) -> None:
-        configure_logging("cli")
         # Warnings only: what happens on the way is said by the commands themselves.
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        configure_logging("cli", level=logging.WARNING)
         self.as_json = as_json
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
