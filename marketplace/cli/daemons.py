@@ -13,6 +13,8 @@ import typer
 from marketplace.cli import documents, tables
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.config import from_env
+from marketplace.domain.ids import bytes32
+from marketplace.domain.units import Seconds
 from marketplace.telemetry import configure_logging
 
 app = typer.Typer()
@@ -71,3 +73,23 @@ def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_f
     with session.market() as market:
         rows = market.api.offers(provider=market.account)
         session.answer([documents.offer(row) for row in rows], tables.offers(rows, market.terms))
+
+
+@provider_app.command()
+def claim(
+    lease: Annotated[str, typer.Argument(help="The lease's id: 0x and 64 hex digits.")],
+    seconds: Annotated[
+        int | None, typer.Option("--seconds", help="Seconds used (default: all on the meter).", min=0)
+    ] = None,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Claim a lease's pay by hand, for a result that was posted; the agent does this by itself when a client is silent."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        mined = market.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
+        session.answer(
+            {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number},
+            f"claimed in block {mined.block.number}; it can be finalized when the challenge window is over",
+        )

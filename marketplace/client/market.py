@@ -12,7 +12,7 @@ from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.chain.signing import Key
+from marketplace.chain.signing import Key, order_id
 from marketplace.chain.token import Token
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
@@ -31,17 +31,18 @@ from marketplace.domain.errors import (
     GatewayError,
     GatewayProblem,
     GatewayUnavailable,
+    HashMismatch,
     InsufficientBalance,
     InvalidTransition,
     TransactionReverted,
     WrongChain,
 )
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
-from marketplace.domain.pricing import can_expire
+from marketplace.domain.pricing import can_expire, elapsed_of
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
-from marketplace.domain.units import PricePerGpuHour, TokenUnits, units_from_text
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, units_from_text
 
 LOCAL_CHAINS = frozenset({31337, 1337})
 """Chain ids of development chains, where test dollars may be minted."""
@@ -314,6 +315,19 @@ class Market:
             except TransactionReverted:
                 continue  # somebody was faster: opened, settled or declined it. Look again.
         raise InvalidTransition("lease", order.signed.id, "moving", "cancelled")
+
+    def claim(self, lease: Bytes32, used_seconds: Seconds | None = None) -> Mined:
+        """As the lease's provider: claim pay for the result that was posted, by hand, when the agent cannot.
+
+        ``used_seconds`` defaults to all that is on the meter. The order comes from the gateway and is checked by its hash.
+        """
+        record, block = self.api.lease(lease).record, self.chain.head()
+        if record.order is None or order_id(record.order, self._market.domain) != lease:
+            raise HashMismatch("the gateway's order", lease, "another lease")
+        word = self._market.lease_of(lease, block)
+        used = elapsed_of(record.order, word, block.timestamp) if used_seconds is None else used_seconds
+        result = bytes32_of(self.api.outputs(lease).result.sha256)
+        return self._sender.send(verbs.claim(self._market.address, record.order, used, result))
 
     def _withdraw_from_book(self, order: KeptOrder) -> None:
         """A courtesy to the scheduler; what counts is the chain."""

@@ -21,8 +21,10 @@ from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.cli.main import main
+from marketplace.client import Job
 from marketplace.client.jobbook import Jobbook
-from marketplace.domain.models import Fill, Offer
+from marketplace.domain.models import Fill, LeaseStatus, Offer
+from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import CLIENT, OPENER, Gateway
 
 ROOT = Path(__file__).parents[3]
@@ -177,6 +179,19 @@ def test_the_provider_sees_its_own_offers(shell: Shell, gateway: Gateway, offers
     )
 
     assert {row["provider"] for row in rows} == {offers[0].provider}
+
+
+def test_a_provider_claims_by_hand(desk: Desk, play: Play, gateway: Gateway, running: Job, shell: Shell) -> None:
+    """For the result that was posted, with the seconds on the meter; the chain has the claim."""
+    create_key(shell.folder / "p.json", shell.folder / "word", private_key=ANVIL_PRIVATE_KEYS[2], work_factor=2**12)
+    receipt = play.hand_in(running, 8)
+    words = ("--keystore", str(shell.folder / "p.json"), "--password-file", str(shell.folder / "word"), "--json")
+
+    shell.answer("provider", "claim", running.id, "--seconds", "8", *words)
+
+    lease = gateway.market.lease_of(running.id)
+    assert (lease.status, lease.claimed_seconds) == (LeaseStatus.CLAIMED, receipt.used_seconds)
+    assert shell.answer("provider", "claim", running.id, *words, code=3)["error"]["reason"]
 
 
 @pytest.mark.parametrize(
