@@ -89,7 +89,13 @@ def run(
 def _follow(session: Session, market: Market, job: Job, output: Path | None) -> None:
     """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
     with session.err.status("waiting for a provider") as line:
-        job.wait(on_progress=lambda progress: _show_progress(line, progress))
+        try:
+            job.wait(on_progress=lambda progress: _show_progress(line, progress))
+        except KeyboardInterrupt:
+            session.say(
+                f"job {job.number} goes on; `bourse watch` countersigns it, `bourse cancel {job.number}` ends it"
+            )
+            raise
         line.update("waiting for the money")
         sums = _settled(job)
     files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()

@@ -16,11 +16,12 @@ from marketplace.chain.signing import Key, order_id
 from marketplace.chain.token import Token
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
-from marketplace.client.api import GatewayApi
+from marketplace.client.api import GatewayApi, Retries
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.job import Job
 from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.money import sums_of
+from marketplace.client.opening import check_told, folder_of, named_by, terms_of_chain
 from marketplace.client.request import JobRequest, order_for, prepare, terms_of
 from marketplace.client.story import Balance
 from marketplace.client.watcher import Watcher
@@ -35,7 +36,6 @@ from marketplace.domain.errors import (
     InsufficientBalance,
     InvalidTransition,
     TransactionReverted,
-    WrongChain,
 )
 from marketplace.domain.ids import Address, Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
@@ -74,23 +74,25 @@ class Market:
         key: Key,
         chain_market: ChainMarket,
         api: GatewayApi,
-        description: MarketDescription,
         book: Jobbook,
         results: Path,
         *,
+        watching: GatewayApi | None = None,
         confirmations: int = 1,
         stop: threading.Event | None = None,
     ) -> None:
         self.account: Address = key.address
-        self.api, self.book, self.description = api, book, description
+        self.api, self.book = api, book
         self.chain = chain_market.chain
         self.stop = stop or threading.Event()
         """Set it, and every wait ends soon."""
         self.results = ResultFolder(results, api)
         self._key, self._market = key, chain_market
+        self._watching = watching or api
         self._sender = Sender(self.chain, key)
-        self._watcher = Watcher(key, chain_market, api, book, self.results, confirmations=confirmations)
+        self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
         self._providers: dict[int, Address] = {}
+        self._description: MarketDescription | None = None
 
     @classmethod
     def connect(
@@ -107,33 +109,48 @@ class Market:
         """Open the market that the address book names, or else the one that the gateway names.
 
         The chain is believed, not the gateway: WrongChain is raised where what it says of the market differs from what
-        the chain says. Without an address book the gateway chooses the contract; give one wherever that matters.
+        the chain says. With an address book the gateway is not needed for what the chain alone can do: withdraw, cancel.
+        Without one the gateway chooses the contract; give one wherever that matters.
         """
         chain = Chain(rpc_urls)
-        open_api = GatewayApi(gateway_url)
-        description = open_api.market()
-        open_api.close()
-        market = ChainMarket(
-            chain,
-            address_book.market if address_book else description.terms.market,
-            deployed_at_block=description.terms.deployed_at_block,
-        )
-        _check(description.terms, _terms_of(market), address_book)
-        api = GatewayApi(gateway_url, key=key, domain=market.domain, block_time=lambda: chain.head().timestamp)
-        folder = _folder(home, market, key.address)
+        if address_book is not None:
+            chain.require_chain_id(address_book.chain_id)
+            address, deployed_at = address_book.market, address_book.deployed_at_block
+        else:
+            address, deployed_at = named_by(gateway_url)
+        market = ChainMarket(chain, address, deployed_at_block=deployed_at)
+        terms_of_chain(market)
+
+        def speak(retries: Retries) -> GatewayApi:
+            now = lambda: chain.head().timestamp  # noqa: E731
+            return GatewayApi(gateway_url, key=key, domain=market.domain, block_time=now, retries=retries)
+
+        folder = folder_of(home, market, key.address)
         book = Jobbook(folder / "jobs.sqlite")
-        return cls(key, market, api, description, book, folder / "results", confirmations=confirmations, stop=stop)
+        # What is watched is looked at again with the next block anyway.
+        return cls(
+            key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
+            confirmations=confirmations, stop=stop,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        self.api.close()
-        self.book.close()
-        self.chain.close()
+        for opened in (self.api, self._watching, self.book, self.chain):
+            opened.close()
 
     @property
     def terms(self) -> MarketTerms:
         """The market's immutables, from the chain."""
         return self._market.terms()
+
+    @property
+    def description(self) -> MarketDescription:
+        """What the gateway says of the market, held against the chain once: opener, arbiter, catalogue. Raise WrongChain."""
+        if self._description is None:
+            told = self.api.market()
+            check_told(told.terms, self.terms)
+            self._description = told
+        return self._description
 
     # -- money --------------------------------------------------------------------------------------------------------
 
@@ -343,35 +360,3 @@ def _changes(jobs: Iterable[Job], seen: dict[Bytes32, int]) -> Iterator[JobChang
         history = job.history
         yield from (JobChange(job, event) for event in history[seen.get(job.id, 0) :])
         seen[job.id] = len(history)
-
-
-def _terms_of(market: ChainMarket) -> MarketTerms:
-    """The market's own words; raise WrongChain where there is a contract that knows none of them."""
-    try:
-        return market.terms()
-    except TransactionReverted as exc:
-        raise WrongChain(f"a market at {market.address}", "another contract") from exc
-
-
-def _check(told: MarketTerms, found: MarketTerms, address_book: AddressBook | None) -> None:
-    """Raise WrongChain where the gateway's words, the address book and the chain are not of one market."""
-    if address_book is not None and address_book.chain_id != found.chain_id:
-        raise WrongChain(f"chain {address_book.chain_id}", f"chain {found.chain_id}")
-    for name in (
-        "chain_id",
-        "market",
-        "token",
-        "token_decimals",
-        "start_grace",
-        "claim_grace",
-        "challenge_window",
-        "bond_floor",
-    ):
-        if getattr(told, name) != getattr(found, name):
-            raise WrongChain(f"{name} {getattr(found, name)} (the chain)", f"{getattr(told, name)} (the gateway)")
-
-
-def _folder(home: Path, market: ChainMarket, account: Address) -> Path:
-    """One folder per chain, market and account. The genesis hash tells development chains apart that share an id."""
-    genesis = market.chain.block(0).hash
-    return home / f"{market.chain.chain_id}-{genesis[2:10]}-{market.address[2:10]}" / account

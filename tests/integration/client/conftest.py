@@ -193,7 +193,7 @@ def desk(gateway: Gateway, tmp_path: Path) -> Iterator[Desk]:
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
         folder = tmp_path / "home"
-        client = Market(key, market, api, api.market(), Jobbook(folder / "jobs.sqlite"), folder / "results")
+        client = Market(key, market, api, Jobbook(folder / "jobs.sqlite"), folder / "results")
         opened.append(client)
         return Desk(client, line, connect)
 

@@ -10,7 +10,7 @@ import pytest
 
 from marketplace.chain import verbs
 from marketplace.chain.deployment import AddressBook
-from marketplace.client import GatewayApi, Job, JobReason, JobState, Market
+from marketplace.client import GatewayApi, Job, JobExecutor, JobReason, JobState, Market
 from marketplace.domain.errors import (
     DeadlinePassed,
     GatewayProblem,
@@ -329,6 +329,65 @@ def test_the_chain_is_believed_and_not_the_gateway(gateway: Gateway, tmp_path: P
     for wrong in (book, wrong_chain):
         with pytest.raises(WrongChain):
             Market.connect(gateway.url, [gateway.chain.rpc_url], CLIENT, tmp_path, address_book=wrong)
+
+
+def test_a_gateway_that_lies_about_the_market_gets_no_order(desk: Desk, play: Play) -> None:
+    """What it says of the market is held against the chain before anything is signed."""
+    desk.line.tampers.append(
+        lambda request, content: (
+            content.replace(b'"challengeWindow":15', b'"challengeWindow":1')
+            if request.url.path == "/v1/market"
+            else None
+        )
+    )
+
+    with pytest.raises(WrongChain, match="challenge_window"):
+        desk.market.submit(play.request())
+    assert desk.market.jobs() == ()
+
+
+def test_money_comes_out_without_any_gateway(gateway: Gateway, tmp_path: Path) -> None:
+    """With an address book the chain alone is enough to see the balance, cancel and withdraw."""
+    market = Market.connect("http://127.0.0.1:9", [gateway.chain.rpc_url], CLIENT, tmp_path, address_book=gateway.book)
+    before = market.balance().free
+
+    market.withdraw(TokenUnits(5))
+
+    assert market.balance().free == before - 5
+    market.close()
+
+
+@pytest.mark.parametrize(("used", "is_signed"), [(8, True), (9, False)])
+def test_a_claimed_lease_is_signed_for_up_to_what_was_claimed(
+    desk: Desk, play: Play, gateway: Gateway, running: Job, used: int, is_signed: bool
+) -> None:
+    """A late client may still agree, but never to more than the claim would bring anyway."""
+    receipt = play.hand_in(running, used)
+    call = verbs.claim(gateway.book.market, play.order_of(desk, running), Seconds(8), receipt.result)
+    gateway.send(PROVIDER, call)
+
+    desk.step()
+
+    assert bool(desk.signatures_sent()) is is_signed
+    assert running.state is (JobState.SUCCEEDED if is_signed else JobState.RUNNING)
+
+
+def test_jobs_are_futures_for_who_wants_them(desk: Desk, play: Play) -> None:
+    """A job that ran has a result, whatever its exit code; one that nobody served raises JobFailed."""
+    with JobExecutor(desk.market) as executor:
+        ran, failed, cancelled = (executor.submit(play.request(name=name)) for name in ("ran", "failed", "cancelled"))
+        first, second, third = desk.market.jobs()
+        for job in (first, second):
+            play.open(desk, job)
+        play.pass_time(5)
+        play.hand_in(first, 3)
+        play.hand_in(second, 4, exit_code=2)
+        third.cancel()
+
+        assert ran.result(30).exit_code == 0
+        assert failed.result(30).exit_code == 2
+        with pytest.raises(JobFailed):
+            cancelled.result(30)
 
 
 def test_jobs_are_found_by_number_and_by_the_beginning_of_their_id(desk: Desk, play: Play) -> None:

@@ -1,0 +1,52 @@
+"""Which market it is that a client opens, and whether everybody speaks of the same one. The chain has the last word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.client.api import GatewayApi
+from marketplace.domain.errors import TransactionReverted, WrongChain
+from marketplace.domain.ids import Address
+from marketplace.domain.models import MarketTerms
+
+
+def terms_of_chain(market: ChainMarket) -> MarketTerms:
+    """The market's own words; raise WrongChain where there is a contract that knows none of them."""
+    try:
+        return market.terms()
+    except TransactionReverted as exc:
+        raise WrongChain(f"a market at {market.address}", "another contract") from exc
+
+
+def check_told(told: MarketTerms, found: MarketTerms) -> None:
+    """Raise WrongChain where the gateway's words and the chain's are not of one market."""
+    names = (
+        "chain_id",
+        "market",
+        "token",
+        "token_decimals",
+        "start_grace",
+        "claim_grace",
+        "challenge_window",
+        "bond_floor",
+    )
+    for name in names:
+        if getattr(told, name) != getattr(found, name):
+            raise WrongChain(f"{name} {getattr(found, name)} (the chain)", f"{getattr(told, name)} (the gateway)")
+
+
+def named_by(gateway_url: str) -> tuple[Address, int]:
+    """The market that a gateway serves, and where its events begin."""
+    api = GatewayApi(gateway_url)
+    try:
+        terms = api.market().terms
+    finally:
+        api.close()
+    return terms.market, terms.deployed_at_block
+
+
+def folder_of(home: Path, market: ChainMarket, account: Address) -> Path:
+    """One folder per chain, market and account. The genesis hash tells development chains apart that share an id."""
+    genesis = market.chain.block(0).hash
+    return home / f"{market.chain.chain_id}-{genesis[2:10]}-{market.address[2:10]}" / account
