@@ -75,11 +75,11 @@ class ProviderAgent:
         }
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
-        self._endings: dict[Bytes32, e.Event] = {}
+        self._endings: dict[ServingKey, e.Event] = {}
         self._offers: set[OfferId] = set()
         """All listings of our key, also those that the inventory no longer knows."""
-        self._leases: set[Bytes32] = set()
-        """Those of the servings that are not over."""
+        self._open: dict[Bytes32, ServingKey] = {}
+        """Which serving an ending is of: the one that the lease was opened for last, unless it ended."""
         self._head: BlockRef | None = None
         self._cursor: BlockRef | None = None
         self._is_started = False
@@ -132,7 +132,7 @@ class ProviderAgent:
         self._offers = {row.offer for row in self._tools.journal.listings()}
         self._cursor = self._tools.journal.cursor()
         live = self._tools.journal.servings(*_LIVE)
-        self._leases = {serving.lease for serving in live}
+        self._open = {serving.lease: serving.key for serving in sorted(live, key=lambda one: one.opened_at)}
         kept = {self._tools.home.serving(*serving.key).name for serving in live}
         for serving in live:
             name = self._tools.home.serving(*serving.key).name
@@ -169,8 +169,8 @@ class ProviderAgent:
                 self._see(event)
             case e.LeaseSettled(last=False):
                 pass
-            case _ if isinstance(event, _ENDINGS) and event.lease in self._leases:
-                self._endings[event.lease] = event
+            case _ if isinstance(event, _ENDINGS) and event.lease in self._open:
+                self._endings[self._open.pop(event.lease)] = event
             case _:
                 pass
 
@@ -180,13 +180,14 @@ class ProviderAgent:
             lease=event.lease, opened_at=block.timestamp, offer=event.offer, price=event.price, order=event.order,
             opened_in_block=block.number, updated_at=block.timestamp,
         )  # fmt: skip
-        self._leases.add(event.lease)
-        self._endings.pop(event.lease, None)
         if self._tools.journal.add_serving(serving):
             _log.info(
                 "serving.seen", lease=event.lease, offer=event.offer, client=event.client, price=str(event.price),
                 gpus=event.order.gpus, max_seconds=event.order.max_seconds, block=block.number,
             )  # fmt: skip
+        known = self._tools.journal.serving(*serving.key)
+        if known and known.state is not ServingState.CLOSED:
+            self._open[event.lease] = serving.key
 
     # Servings
 
@@ -236,8 +237,7 @@ class ProviderAgent:
         attendance.over_since = attendance.over_since or head
         if self._cursor is None or not self._is_confirmed_over(serving, attendance.over_since, self._cursor):
             return
-        ending = self._endings.pop(serving.lease, None)
-        self._leases.discard(serving.lease)
+        ending = self._endings.pop(serving.key, None)
         exit_name = type(ending).__name__ if ending else "not seen"
         why = f"declined: {attendance.obstacle}" if attendance.obstacle else serving.note
         note = "; ".join(filter(None, (exit_name, why)))
@@ -248,7 +248,7 @@ class ProviderAgent:
 
     def _is_confirmed_over(self, serving: Serving, over_since: BlockRef, cursor: BlockRef) -> bool:
         """Whether a confirmed block says so, too: by its events, or, where an earlier agent has read those, by its state."""
-        if serving.lease in self._endings:
+        if serving.key in self._endings:
             return True
         is_read = cursor.number > over_since.number
         return is_read and not _is_live(serving, self._tools.market.lease_of(serving.lease, cursor))
