@@ -227,8 +227,12 @@ class ProviderAgent:
             # The arbiter's turn. Its GPUs are free again on the chain, so they must be here.
             self._stop_job(attendance)
             return
+        is_before_end = serving.state in (ServingState.SEEN, ServingState.RUNNING)
+        if is_before_end and lease.status is LeaseStatus.CLAIMED:
+            self._attendant.claimed_by_hand(serving, attendance, lease, head)
+            return
         self._methods[serving.state](serving, attendance, lease, head)
-        if serving.state not in (ServingState.SEEN, ServingState.RUNNING):
+        if not is_before_end:
             self._attendant.pump(serving, attendance, head)
 
     def _end(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:

@@ -83,6 +83,24 @@ class Attendant:
         ended_at = self._tools.chain.block(after.number + 1).timestamp
         return self._metered(serving, attendance, result, lease, ended_at)
 
+    def claimed_by_hand(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Its operator has claimed while we were at it: the chain has given its GPUs away, so the job ends, at what was claimed."""
+        if attendance.execution is not None and attendance.ended is None:
+            attendance.execution.kill()
+            return serving
+        self._capacity.release(serving.key)
+        exit_code = attendance.ended.result.exit_code if attendance.ended else NOT_RUN
+        used = Seconds(max(lease.claimed_seconds, lease.paid_seconds))
+        _log.info("serving.claimed_by_hand", lease=serving.lease, used_seconds=used)
+        return self._tools.journal.advance(
+            serving,
+            ServingState.EXITED,
+            at=head.timestamp,
+            note="ended: claimed by hand",
+            exit_code=exit_code,
+            used_seconds=used,
+        )
+
     def pump(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
         """Stream what is new in the log to the gateway. Its failures are the log's alone: they never reach the job."""
         try:

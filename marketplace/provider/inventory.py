@@ -6,7 +6,7 @@
     disk_mib = 200000
 
     [[offer]]
-    gpu = "RTX4090"          # a name of the catalogue: `bourse offers --classes` lists them
+    gpu = "RTX4090"          # a name of the catalogue (marketplace/domain/gpu_classes.json)
     count = 2
     price = "0.35"           # token units per GPU-hour, as text: money is never a float
     bond_bps = 1000          # what is at stake in each lease: 1000 is 10 % of what the client locks

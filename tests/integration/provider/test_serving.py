@@ -9,6 +9,7 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.domain import events as e
 from marketplace.domain.errors import ConfigError
+from marketplace.domain.ids import ZERO_BYTES32
 from marketplace.domain.models import LeaseStatus, SignedOrder
 from marketplace.domain.spec import Input, JobSpec, Resources
 from marketplace.domain.states import ServingState
@@ -272,6 +273,20 @@ def test_terminated_lease_ends_the_job(stage: Stage) -> None:
     (terminated,) = stage.events(e.LeaseTerminated, signed.id)
     assert isinstance(terminated, e.LeaseTerminated)
     stage.check_paid_once(signed, terminated.paid_seconds)
+
+
+def test_claim_by_hand_ends_the_job(stage: Stage) -> None:
+    """An operator who claims while the job runs has given its GPUs back: the job ends, and the claim is what is paid."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WAITS)
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.RUNNING), "the job runs")
+    stage.send(PROVIDER, verbs.claim(stage.book.market, signed.order, Seconds(1), ZERO_BYTES32))
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.CLAIMED), "the agent takes it as claimed")
+    stage.jump(CONSTANTS.challenge_window)
+    stage.until(agent, lambda: not stage.is_serving(agent), "the serving is closed")
+
+    assert len(stage.events(e.LeaseFinalized, signed.id)) == 1
+    stage.check_paid_once(signed, 1)
 
 
 def test_lease_of_a_stranger_is_left_alone(stage: Stage) -> None:
