@@ -5,7 +5,7 @@ Unknown fields are forbidden everywhere, in what we take and in what we give.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -381,32 +381,3 @@ class ReadyAnswer(Shape):
     ready: bool
     head: Block
     projection: Block
-
-
-REQUESTS: tuple[type[Shape], ...] = (
-    OrderSubmission,
-    ReceiptSubmission,
-    DraftQuoteRequest,
-    OrderQuoteRequest,
-    Heartbeat,
-    Problem,
-)
-
-
-def told(shape: type[Shape], *statuses: int, description: str = "") -> dict[int | str, dict[str, Any]]:
-    """What a route answers with, for OpenAPI."""
-    return {status: {"model": shape, "description": description or shape.__name__} for status in statuses or (200,)}
-
-
-def asked(*shapes: type[Shape]) -> dict[str, Any]:
-    """The JSON body that a route reads, for OpenAPI (``openapi_extra``)."""
-    options = [{"$ref": f"#/components/schemas/{shape.__name__}"} for shape in shapes]
-    schema = options[0] if len(options) == 1 else {"anyOf": options}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def bytes_asked(description: str) -> dict[str, Any]:
-    """The raw body that a route reads, for OpenAPI."""
-    schema = {"type": "string", "format": "binary"}
-    content = {"application/octet-stream": {"schema": schema}}
-    return {"requestBody": {"required": True, "description": description, "content": content}}

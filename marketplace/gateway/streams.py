@@ -65,11 +65,11 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
     rest = b""
     try:
         while not is_stopping(request):
-            chunk = await read(offset + len(rest), WAIT_MS)
-            is_over = not chunk and await in_thread(request, desks.leases.is_log_complete, lease)
-            if is_over:
-                # What was appended between the two questions, and what cannot become a whole character any more.
-                chunk = await read(offset + len(rest), 0)
+            chunk, is_over = await read(offset + len(rest), 0), False
+            if not chunk:
+                is_over = await in_thread(request, desks.leases.is_log_complete, lease)
+                # Asked again, because the last piece may have been appended between the two questions.
+                chunk = await read(offset + len(rest), 0 if is_over else WAIT_MS)
             text, used = whole_text(rest + chunk, is_last=is_over and not chunk)
             rest = (rest + chunk)[used:]
             if text:

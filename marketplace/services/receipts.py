@@ -102,11 +102,19 @@ class ReceiptDesk:
             return
         if len(posted.result) > MAX_RESULT_BYTES:
             raise InvalidField("resultDocument", f"must be at most {MAX_RESULT_BYTES} bytes")
-        read_result(posted.result)
+        _check_result(posted.result)
         actual = sha256_of(posted.result)
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
         self._blobs.put(posted.result, expected, MAX_RESULT_BYTES)
+
+
+def _check_result(content: bytes) -> None:
+    """Raise InvalidField, with the field named as the request spells it."""
+    try:
+        read_result(content)
+    except InvalidField as error:
+        raise InvalidField("resultDocument" + error.field.removeprefix("result"), error.rule) from None
 
 
 def _check_sender(sender: Address, role: Role, serving: Serving) -> None:

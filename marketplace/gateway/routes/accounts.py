@@ -8,10 +8,11 @@ from starlette.responses import Response
 from marketplace.domain.ids import address
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, only_fields
+from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import AccountAddress
 from marketplace.gateway.render import Renderer, iso
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import AccountAnswer, Heartbeat, HeartbeatAnswer, ProviderAnswer, asked, told
+from marketplace.gateway.schemas import AccountAnswer, Heartbeat, HeartbeatAnswer, ProviderAnswer
 
 router = APIRouter(tags=["accounts"])
 

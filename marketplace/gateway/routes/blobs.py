@@ -15,9 +15,10 @@ from marketplace.domain.ids import Sha256
 from marketplace.gateway.auth import DesksHere, sender_of
 from marketplace.gateway.bodies import UploadPieces
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import BlobAnswer, bytes_asked, told
+from marketplace.gateway.schemas import BlobAnswer
 
 router = APIRouter(tags=["blobs"])
 

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.metrics import metrics_of
+from marketplace.gateway.openapi import told
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import Live, ReadyAnswer, told
+from marketplace.gateway.schemas import Live, ReadyAnswer
 from marketplace.gateway.streams import is_stopping
 
 router = APIRouter(tags=["health"])

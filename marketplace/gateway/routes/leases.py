@@ -13,18 +13,11 @@ from marketplace.domain.ids import bytes32
 from marketplace.domain.wire import block_to_wire, receipt_from_wire, signature_from_wire
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
+from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import IdempotencyKey, LeaseId
 from marketplace.gateway.render import Renderer, outputs, receipt
 from marketplace.gateway.responses import Written, answer, once
-from marketplace.gateway.schemas import (
-    LeaseAnswer,
-    OutputsAnswer,
-    ReceiptAnswer,
-    Receipts,
-    ReceiptSubmission,
-    asked,
-    told,
-)
+from marketplace.gateway.schemas import LeaseAnswer, OutputsAnswer, ReceiptAnswer, Receipts, ReceiptSubmission
 from marketplace.services.receipts import PostedReceipt
 
 router = APIRouter(tags=["leases"])

@@ -10,6 +10,7 @@ from marketplace.domain.ids import OfferId, address
 from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import (
     After,
     ClassFilter,
@@ -22,7 +23,7 @@ from marketplace.gateway.parameters import (
 )
 from marketplace.gateway.render import Document, Renderer, gpu_class
 from marketplace.gateway.responses import answer, page
-from marketplace.gateway.schemas import Book, ClassPage, ClassPrice, MarketAnswer, OfferAnswer, OfferPage, told
+from marketplace.gateway.schemas import Book, ClassPage, ClassPrice, MarketAnswer, OfferAnswer, OfferPage
 
 router = APIRouter(tags=["market"])
 

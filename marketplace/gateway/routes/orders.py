@@ -9,10 +9,11 @@ from marketplace.domain.ids import address, bytes32
 from marketplace.domain.wire import order_from_wire, signature_from_wire
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
+from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import After, ClientFilter, IdempotencyKey, Limit, OrderId
 from marketplace.gateway.render import Renderer
 from marketplace.gateway.responses import Written, answer, once, page
-from marketplace.gateway.schemas import OrderAnswer, OrderPage, OrderSubmission, asked, told
+from marketplace.gateway.schemas import OrderAnswer, OrderPage, OrderSubmission
 
 router = APIRouter(tags=["orders"])
 

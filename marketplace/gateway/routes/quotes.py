@@ -14,9 +14,10 @@ from marketplace.domain.wire import block_to_wire, integer_from_wire, order_from
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.render import Renderer
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import DraftQuoteRequest, OrderQuoteRequest, Quotes, asked, told
+from marketplace.gateway.schemas import DraftQuoteRequest, OrderQuoteRequest, Quotes
 from marketplace.services.quotes import Request, draft
 
 router = APIRouter(tags=["quotes"])

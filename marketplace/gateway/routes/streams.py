@@ -12,10 +12,11 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32
 from marketplace.gateway.auth import DesksHere, LogSender
 from marketplace.gateway.bodies import LogChunk
+from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, Offset
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import LogLength, bytes_asked, told
+from marketplace.gateway.schemas import LogLength
 from marketplace.gateway.streams import event_stream, in_thread, log_events, market_events
 
 router = APIRouter(tags=["streams"])
@@ -59,7 +60,9 @@ async def get_events(
     request: Request, desks: DesksHere, after: EventId = None, last_event_id: LastEventId = None
 ) -> Response:
     """The market's events as the indexer tells them: from ``after`` on, or from now on. Hints: the chain is the evidence."""
-    seen: str = last_event_id or after or await in_thread(request, desks.board.last_event_id)
+    seen = last_event_id or after
+    if seen is None:
+        seen = await in_thread(request, desks.board.last_event_id)
     await in_thread(request, desks.board.read_events, seen)  # what is wrong is still a problem now, with its status
     return event_stream(market_events(request, desks, seen))
 

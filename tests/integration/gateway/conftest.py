@@ -115,7 +115,9 @@ class Gateway:
         """A job spec that has been uploaded, with an input."""
         bundle = b"an input bundle"
         self.blobs.put(bundle, sha256_of(bundle), 100)
-        spec = replace(JobSpec(("python", "train.py"), inputs=(Input("/job/in", sha256_of(bundle), len(bundle)),)), **changed)
+        spec = replace(
+            JobSpec(("python", "train.py"), inputs=(Input("/job/in", sha256_of(bundle), len(bundle)),)), **changed
+        )
         self.blobs.put(spec.canonical(), spec.sha256, 100_000)
         return spec
 
@@ -136,7 +138,7 @@ class Gateway:
     def post_order(self, signed: SignedOrder, **headers: str) -> httpx.Response:
         return self.http.post("/v1/orders", json=submission(signed), headers=headers)
 
-    def leased(self, offer: Offer, **changed: Any) -> SignedOrder:
+    def leased(self, offer: Offer, /, **changed: Any) -> SignedOrder:
         """An order that went through the gateway and is being served."""
         signed = self.signed(**changed)
         assert self.post_order(signed).status_code == 201
@@ -147,7 +149,9 @@ class Gateway:
         word = self.market.lease_of(lease)
         return Receipt(lease, word.offer, word.opened_at, Seconds(used), result, last)
 
-    def post_receipt(self, key: Key, receipt: Receipt, role: str, result: Result | None = None, **other: Any) -> httpx.Response:
+    def post_receipt(
+        self, key: Key, receipt: Receipt, role: str, result: Result | None = None, /, **other: Any
+    ) -> httpx.Response:
         body: dict[str, Any] = {
             "receipt": receipt_to_wire(receipt), "role": role, "signature": key.sign_receipt(receipt, self.domain),
         }  # fmt: skip
@@ -225,7 +229,11 @@ def gateway(
     book = deploy(chain, DEPLOYER, LOCAL_CONSTANTS)
     market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
     journal_file = folder / "operator.sqlite"
-    journal, board, blobs = OperatorJournal(f"sqlite:///{journal_file}"), Board(gateway_redis.url), FolderBlobs(folder / "blobs")
+    journal, board, blobs = (
+        OperatorJournal(f"sqlite:///{journal_file}"),
+        Board(gateway_redis.url),
+        FolderBlobs(folder / "blobs"),
+    )
     roles = MarketRoles(book.catalogue, OPENER.address, ARBITER.address)
     follower = EventFollower(chain, book.market, confirmations=1)
     projector = Projector(follower, journal, blobs, board, market.terms(), opener=OPENER.address)

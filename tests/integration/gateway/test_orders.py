@@ -6,12 +6,20 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tests.integration.gateway.conftest import ARBITER, CLIENT, DOLLAR, OPENER, OTHER_CLIENT, STRANGER, Gateway, submission
-
 from marketplace.domain.models import Offer
 from marketplace.domain.units import PricePerGpuHour
 from marketplace.domain.wire import order_to_wire
 from marketplace.gateway import schemas
+from tests.integration.gateway.conftest import (
+    ARBITER,
+    CLIENT,
+    DOLLAR,
+    OPENER,
+    OTHER_CLIENT,
+    STRANGER,
+    Gateway,
+    submission,
+)
 
 
 def test_an_order_is_taken_once(gateway: Gateway) -> None:

@@ -1,0 +1,454 @@
+"""Bad orders: each is refused with a 4xx problem that names the field and the rule, and changes nothing at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from marketplace.chain.signing import SigningDomain
+from marketplace.domain.canonical import canonical_json
+from marketplace.domain.ids import ZERO_ADDRESS, bytes32_of, sha256_of
+from marketplace.domain.models import Offer
+from marketplace.domain.spec import Input, JobSpec, Resources
+from tests.integration.gateway.conftest import (
+    CLIENT,
+    DOLLAR,
+    OPENER,
+    OTHER_CLIENT,
+    PROVIDER,
+    STRANGER,
+    Gateway,
+    submission,
+)
+
+PROBLEM_FIELDS = {"type", "title", "status", "detail", "reason", "field", "rule"}
+FULL_ORDER_BITS = {
+    "classes": 256, "offer": 40, "gpus": 16, "maxSeconds": 32, "minSeconds": 32, "maxPrice": 80, "minBondBps": 16,
+    "startsAt": 40, "expiresAt": 40, "tip": 96, "salt": 256,
+}  # fmt: skip
+
+
+def refused(gateway: Gateway, post: Callable[[], Any], status: int, reason: str, field: str) -> dict[str, Any]:
+    """The problem that a request meets, once it is sure that nothing has changed."""
+    gateway.sync()
+    before = gateway.everything()
+
+    response = post()
+
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    problem: dict[str, Any] = response.json()
+    assert (response.status_code, problem["reason"], problem["field"]) == (status, reason, field), problem
+    assert problem.keys() >= PROBLEM_FIELDS
+    assert problem["rule"]
+    assert problem["status"] == status
+    gateway.sync()
+    assert before == gateway.everything()
+    return problem
+
+
+@dataclass(frozen=True)
+class Case:
+    """A signed order that differs from a good one in one way, and what it meets."""
+
+    name: str
+    changed: dict[str, Any]
+    status: int
+    reason: str
+    field: str
+
+
+REFUSED = (
+    Case("expired", {"expires_at": 1}, 422, "OrderExpired", "order.expiresAt"),
+    Case("no class", {"classes": 0}, 422, "ClassNotAccepted", "order.classes"),
+    Case("a class that nobody knows", {"classes": 1 << 200}, 422, "ClassNotAccepted", "order.classes"),
+    Case("price 0", {"max_price": 0}, 422, "PriceOutOfBounds", "order.maxPrice"),
+    Case("no GPU", {"gpus": 0}, 422, "BadAmounts", "order.gpus"),
+    Case("no second", {"max_seconds": 0}, 422, "BadAmounts", "order.maxSeconds"),
+    Case("more seconds than the lease's word holds", {"max_seconds": 2**32 - 1}, 422, "BadAmounts", "order.maxSeconds"),
+    Case("guaranteed longer than wanted", {"min_seconds": 601}, 422, "BadAmounts", "order.minSeconds"),
+    Case("another opener", {"opener": STRANGER.address}, 422, "OpenerNotAllowed", "order.opener"),
+    Case("a tip for nobody", {"tip": 1, "opener": ZERO_ADDRESS}, 422, "TipWithoutOpener", "order.opener"),
+    Case("no arbiter", {"arbiter": ZERO_ADDRESS}, 422, "WrongArbiter", "order.arbiter"),
+    Case("more bond than all", {"min_bond_bps": 10_001}, 422, "BondTooSmall", "order.minBondBps"),
+    Case("a term lease", {"starts_at": 2**40 - 2}, 422, "TermLeaseNotByProvider", "order.startsAt"),
+    Case("an offer that does not exist", {"offer": 2**40 - 1}, 422, "OfferNotAlive", "order.offer"),
+    Case(
+        "more than the client has", {"max_price": 2**80 - 1, "max_seconds": 2**31}, 402, "ClientBalanceTooLow", "order.client",
+    ),
+    Case("a spec that was never uploaded", {"spec": "0x" + "ab" * 32}, 422, "MissingBlob", "order.spec"),
+    Case("a tip beyond the balance", {"tip": 10_000 * DOLLAR}, 402, "ClientBalanceTooLow", "order.client"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_an_order_is_refused_with_the_contracts_reason(gateway: Gateway, case: Case) -> None:
+    """A well-formed, well-signed order that no scheduler could open."""
+    signed = gateway.signed(**case.changed)
+
+    refused(gateway, lambda: gateway.post_order(signed), case.status, case.reason, case.field)
+
+
+def test_the_balance_must_cover_the_last_unit(gateway: Gateway) -> None:
+    """Worst cost = balance passes, one unit more does not."""
+    free = gateway.market.balance_of(CLIENT.address)
+    fits = gateway.signed(max_seconds=3600, max_price=free)
+    exceeds = gateway.signed(max_seconds=3600, max_price=free + 1)
+
+    refused(gateway, lambda: gateway.post_order(exceeds), 402, "ClientBalanceTooLow", "order.client")
+    assert gateway.post_order(fits).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "field", "status"),
+    [
+        ({"max_price": 1}, "PriceOutOfBounds", "order.maxPrice", 422),
+        ({"classes": 1 << 2}, "ClassNotAccepted", "order.classes", 422),
+        ({"arbiter": OPENER.address}, "WrongArbiter", "order.arbiter", 422),
+        ({"arbiter": PROVIDER.address}, "WrongArbiter", "order.arbiter", 422),
+        ({"min_bond_bps": 1_001}, "BondTooSmall", "order.minBondBps", 422),
+        ({"gpus": 65}, "NotEnoughGpus", "order.gpus", 409),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_pinned_offer_is_asked_as_the_contract_asks(
+    gateway: Gateway, offer: Offer, changed: dict[str, Any], reason: str, field: str, status: int
+) -> None:
+    """What can never be filled on the one offer that may serve it is refused now."""
+    signed = gateway.signed(offer=offer.id, **changed)
+
+    refused(gateway, lambda: gateway.post_order(signed), status, reason, field)
+
+
+def test_an_order_that_was_served_is_refused(gateway: Gateway, offer: Offer) -> None:
+    """An order that reached the chain past this gateway, and is live there, is not for the book."""
+    signed = gateway.signed()
+    gateway.open(signed, offer)
+
+    refused(gateway, lambda: gateway.post_order(signed), 409, "OrderLive", "order.salt")
+
+
+SIGNATURES: dict[str, Callable[[Gateway], str]] = {
+    "none": lambda gateway: "0x",
+    "another account's": lambda gateway: OTHER_CLIENT.sign_order(gateway.order(), gateway.domain).signature,
+    "of another order": lambda gateway: gateway.signed().signature,
+    "64 bytes": lambda gateway: gateway.signed().signature[:-2],
+    "66 bytes": lambda gateway: gateway.signed().signature + "00",
+    "zeros": lambda gateway: "0x" + "00" * 65,
+    "v of 0": lambda gateway: gateway.signed().signature[:-2] + "00",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_wrong_signature_is_refused(gateway: Gateway, name: str) -> None:
+    """Whatever is not the client's own 65 bytes over this very order."""
+    body = {**submission(gateway.signed()), "signature": SIGNATURES[name](gateway)}
+
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "BadSignature", "signature")
+
+
+def test_a_malleated_signature_is_refused(gateway: Gateway) -> None:
+    """The other root of the curve signs as well, mathematically; the contract takes low s only."""
+    signed = gateway.signed()
+    r, s, v = signed.signature[2:66], int(signed.signature[66:130], 16), int(signed.signature[130:], 16)
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    flipped = f"0x{r}{order - s:064x}{55 - v:02x}"
+    body = {**submission(signed), "signature": flipped}
+
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "BadSignature", "signature")
+
+
+@pytest.mark.parametrize("elsewhere", ["chain", "market"])
+def test_a_signature_for_elsewhere_is_refused(gateway: Gateway, elsewhere: str) -> None:
+    """An order signed for another chain, or another market on this one, is another order."""
+    domain = gateway.domain
+    other = SigningDomain(1, domain.market) if elsewhere == "chain" else SigningDomain(domain.chain_id, OPENER.address)
+    body = submission(CLIENT.sign_order(gateway.order(), other))
+
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "BadSignature", "signature")
+
+
+@pytest.mark.parametrize("field", FULL_ORDER_BITS)
+def test_integers_keep_to_their_width(gateway: Gateway, field: str) -> None:
+    """2^n, -1, floats, exponents, hex, bools, real JSON numbers and other scripts' digits are no integers of the ABI."""
+    good = submission(gateway.signed())
+    wrong: tuple[Any, ...] = (
+        str(2 ** FULL_ORDER_BITS[field]), "-1", "1.0", "1e3", "0x1", "01", " 1", "1_0", "", "٣", "９", "9" * 79, "9" * 5000, "+1",
+        1, 1.5, True, None, [], {},
+    )  # fmt: skip
+    before = gateway.everything()
+
+    for value in wrong:
+        body = {**good, "order": {**good["order"], field: value}}
+        problem = gateway.http.post(
+            "/v1/orders", content=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+
+        assert problem.status_code == 422, (field, value)
+        is_no_json = isinstance(value, float)
+        assert problem.json()["field"] == ("body" if is_no_json else f"order.{field}"), (field, value)
+        assert problem.json()["rule"]
+    assert before == gateway.everything()
+
+
+@pytest.mark.parametrize("field", ["client", "opener", "acceptor", "arbiter", "spec"])
+def test_addresses_and_words_are_hex_of_their_length(gateway: Gateway, field: str) -> None:
+    """Anything but 0x and exactly their number of hex digits is refused."""
+    good = submission(gateway.signed())
+    before = gateway.everything()
+
+    for value in (
+        "",
+        "0x",
+        "0x12",
+        "12" * 20,
+        "0x" + "g" * 40,
+        "0x" + "1" * 41,
+        5,
+        None,
+        True,
+        ["0x"],
+        "0x" + "1" * 63,
+        "\u212a" * 42,
+    ):
+        body = {**good, "order": {**good["order"], field: value}}
+        problem = gateway.http.post("/v1/orders", json=body)
+
+        assert (problem.status_code, problem.json()["field"]) == (422, f"order.{field}"), (field, value)
+    assert before == gateway.everything()
+
+
+@pytest.mark.parametrize("field", ["client", "classes", "salt", "spec"])
+def test_no_field_may_be_missing(gateway: Gateway, field: str) -> None:
+    """Defaults are for whoever signs, not for whoever reads."""
+    body = submission(gateway.signed())
+    del body["order"][field]
+
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "InvalidField", f"order.{field}")
+
+
+def test_no_field_may_be_more(gateway: Gateway) -> None:
+    """A field that nothing obeys would mislead whoever sent it: in the order, and beside it."""
+    inside, beside = submission(gateway.signed()), submission(gateway.signed())
+    inside["order"]["priority"] = "1"
+    beside["owner"] = OTHER_CLIENT.address
+
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=inside), 422, "InvalidField", "order.priority")
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=beside), 422, "InvalidField", "owner")
+
+
+RAW_BODIES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "body"),
+    "not JSON": (b"{", "body"),
+    "two values": (b"{}{}", "body"),
+    "a list": (b"[]", "body"),
+    "a string": (b'"order"', "body"),
+    "null": (b"null", "body"),
+    "NaN": (b'{"order": NaN}', "body"),
+    "Infinity": (b'{"order": -Infinity}', "body"),
+    "a float": (b'{"order": 1.0}', "body"),
+    "a float beyond floats": (b'{"order": 1e400}', "body"),
+    "a million digits": (b'{"order": ' + b"9" * 900_000 + b"}", "body"),
+    "the same key twice": (b'{"order": {}, "order": {}}', "body"),
+    "the same key twice, inside": (b'{"order": {"gpus": "1", "gpus": "2"}}', "body"),
+    "ten thousand brackets": (b'{"order": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "body"),
+    "five hundred thousand brackets": (b"[" * 500_000, "body"),
+    "a lone surrogate": (b'{"order": "\\ud800"}', "body.order"),
+    "a lone surrogate for a key": (b'{"\\udfff": 1}', "body"),
+    "NUL": (b'{"order": "\\u0000"}', "body.order"),
+    "Latin-1": (b'{"order": "\xe9"}', "body"),
+    "UTF-16": ('{"order": {}}'.encode("utf-16"), "body"),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "body"),
+    "a comment": (b'{"order": {}, /* */ "signature": "0x"}', "body"),
+    "an order that is a list": (b'{"order": [], "signature": "0x"}', "order"),
+    "an order that is null": (b'{"order": null, "signature": "0x"}', "order"),
+    "no signature": (b'{"order": {}}', "signature"),
+    "nothing": (b"{}", "order"),
+}
+
+
+@pytest.mark.parametrize("name", RAW_BODIES)
+def test_a_body_that_is_no_order_is_refused(gateway: Gateway, name: str) -> None:
+    """Malformed, hostile or merely odd JSON never gets further than the reader."""
+    content, field = RAW_BODIES[name]
+    headers = {"Content-Type": "application/json"}
+
+    def post() -> Any:
+        return gateway.http.post("/v1/orders", content=content, headers=headers)
+
+    problem = refused(gateway, post, 422, "InvalidField", field)
+
+    assert len(json.dumps(problem)) < 3_000
+
+
+def test_sixteen_levels_are_enough(gateway: Gateway) -> None:
+    """Depth is bounded long before anything could overflow."""
+    body: Any = 1
+    for _ in range(40):
+        body = {"a": body}
+
+    refused(
+        gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "InvalidField", "body" + ".a" * 17
+    )  # fmt: skip
+
+
+def test_a_body_beyond_the_limit_is_refused(gateway: Gateway) -> None:
+    """Whether its length is promised or counted: one byte more than a mebibyte."""
+    content = b" " * ((1 << 20) + 1)
+    headers = {"Content-Type": "application/json"}
+
+    def chunks() -> Any:
+        yield from (content[:600_000], content[600_000:])
+
+    for body in (content, chunks()):
+        refused(
+            gateway, lambda body=body: gateway.http.post("/v1/orders", content=body, headers=headers),  # type: ignore[misc]
+            413, "BodyTooLarge", "body",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp"]
+)
+def test_only_json_is_json(gateway: Gateway, kind: str) -> None:
+    """A form that a browser sends by itself is not a request of ours."""
+    content = json.dumps(submission(gateway.signed())).encode()
+    headers = {"Content-Type": kind} if kind else {}
+
+    def post() -> Any:
+        return gateway.http.post("/v1/orders", content=content, headers=headers)
+
+    refused(gateway, post, 415, "UnsupportedMediaType", "Content-Type")
+
+
+def test_compressed_bodies_are_refused(gateway: Gateway) -> None:
+    """A bomb cannot go off where nothing is unpacked."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    def post() -> Any:
+        return gateway.http.post("/v1/orders", content=b"\x1f\x8b\x08", headers=headers)
+
+    refused(gateway, post, 415, "UnsupportedMediaType", "Content-Encoding")
+
+
+def test_utf8_may_be_said(gateway: Gateway) -> None:
+    """A parameter of the content type is no other content type."""
+    content = json.dumps(submission(gateway.signed())).encode()
+
+    told = gateway.http.post("/v1/orders", content=content, headers={"Content-Type": "Application/JSON; charset=utf-8"})
+
+    assert told.status_code == 201
+
+
+def _spec(**changed: Any) -> bytes:
+    document = json.loads(JobSpec(("true",)).canonical())
+    return canonical_json({**document, **changed})
+
+
+INPUT = {"path": "/job/in", "sha256": sha256_of(b"an input bundle"), "bytes": 15}
+
+SPECS: dict[str, tuple[bytes, str]] = {
+    "an input's path with ..": (_spec(inputs=[{**INPUT, "path": "/job/in/../../etc"}]), "spec.inputs[0].path"),
+    "an input outside /job": (_spec(inputs=[{**INPUT, "path": "/etc/passwd"}]), "spec.inputs[0].path"),
+    "a relative input": (_spec(inputs=[{**INPUT, "path": "in"}]), "spec.inputs[0].path"),
+    "an output's path with ..": (_spec(outputs=["/job/out/../.."]), "spec.outputs"),
+    "an output with a newline": (_spec(outputs=["/job/out\n"]), "spec.outputs"),
+    "a checkpoint outside": (_spec(checkpoint="/root"), "spec.checkpoint"),
+    "an image without digest": (_spec(image="docker.io/busybox:latest"), "spec.image"),
+    "a privileged image": (_spec(image="--privileged"), "spec.image"),
+    "no command": (_spec(command=[]), "spec.command"),
+    "NUL in the command": (_spec(command=["sh\0"]), "spec.command"),
+    "a bad name in env": (_spec(env={"A=B": "c"}), "spec.env.A=B"),
+    "a network of its own": (_spec(network="host"), "spec.network"),
+    "more CPUs than there are": (_spec(resources={"gpus": 1, "cpus": 10**9}), "spec.resources.cpus"),
+    "true for a number": (_spec(resources={"gpus": True}), "spec.resources.gpus"),
+    "other GPUs than the order": (_spec(resources={"gpus": 2}), "spec.resources.gpus"),
+    "an unknown field": (_spec(privileged=True), "spec.privileged"),
+    "an unknown version": (_spec(version=2), "spec.version"),
+    "an input of another size": (_spec(inputs=[{**INPUT, "bytes": 16}]), "spec.inputs[0].bytes"),
+    "not canonical": (b" " + _spec(), "spec"),
+    "a float": (_spec().replace(b'"version":1', b'"version":1.0'), "spec"),
+    "the same key twice": (b'{"version":1,"version":1}', "spec"),
+    "not JSON": (b"\xff\xfe", "spec"),
+    "too large": (_spec(env={"A": "x" * 70_000}), "order.spec"),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_bad_spec_is_refused(gateway: Gateway, name: str) -> None:
+    """The spec is read before the order is taken: no provider has to find out."""
+    content, field = SPECS[name]
+    gateway.spec()  # the input is here
+    gateway.blobs.put(content, sha256_of(content), 1 << 20)
+    signed = gateway.signed(spec=bytes32_of(sha256_of(content)))
+
+    refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", field)
+
+
+def test_a_missing_input_is_named(gateway: Gateway) -> None:
+    """Which of the inputs has to be uploaded first."""
+    absent = Input("/job/in/x", sha256_of(b"never uploaded"), 14)
+    spec = gateway.spec(inputs=(Input("/job/in", sha256_of(b"an input bundle"), 15), absent), resources=Resources())
+    signed = gateway.signed(spec=bytes32_of(spec.sha256))
+
+    refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "spec.inputs[1].sha256")
+
+
+def test_a_changed_order_is_another_order(gateway: Gateway) -> None:
+    """Each field is under the signature: change any, and it is wrong."""
+    signed = gateway.signed()
+    changes: dict[str, Any] = {
+        "client": OTHER_CLIENT.address, "classes": 2, "gpus": 2, "max_seconds": 601, "min_seconds": 1, "max_price": 1, "tip": 1,
+        "min_bond_bps": 1, "expires_at": 2**40 - 2, "opener": ZERO_ADDRESS, "acceptor": STRANGER.address, "salt": 2**255,
+    }  # fmt: skip
+    del changes["classes"]  # the good order's own
+    before = gateway.everything()
+
+    for field, value in changes.items():
+        body = submission(replace(signed, order=replace(signed.order, **{field: value})))
+        problem = gateway.http.post("/v1/orders", json=body)
+
+        assert (problem.status_code, problem.json()["reason"]) == (422, "BadSignature"), field
+    assert before == gateway.everything()
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "caf\u00e9"])
+def test_a_malformed_idempotency_key_is_refused(gateway: Gateway, key: str) -> None:
+    """1 to 128 visible ASCII characters."""
+    signed = gateway.signed()
+
+    def post() -> Any:
+        headers = {b"Idempotency-Key": key.encode("latin-1"), b"Content-Type": b"application/json"}
+        return gateway.http.post("/v1/orders", content=json.dumps(submission(signed)), headers=headers)  # type: ignore[arg-type]
+
+    refused(gateway, post, 422, "InvalidField", "Idempotency-Key")
+
+
+QUOTES: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown class": ({"gpu": "RTX9999", "maxSeconds": 1}, "gpu"),
+    "no class": ({"gpu": [], "maxSeconds": 1}, "gpu"),
+    "a number for a class": ({"gpu": 1, "maxSeconds": 1}, "gpu"),
+    "no time": ({"gpu": "RTX4090"}, "maxSeconds"),
+    "time as text": ({"gpu": "RTX4090", "maxSeconds": "60"}, "maxSeconds"),
+    "true for time": ({"gpu": "RTX4090", "maxSeconds": True}, "maxSeconds"),
+    "2^32 seconds": ({"gpu": "RTX4090", "maxSeconds": 2**32}, "maxSeconds"),
+    "no GPUs": ({"gpu": "RTX4090", "maxSeconds": 1, "gpus": 0}, "gpus"),
+    "negative GPUs": ({"gpu": "RTX4090", "maxSeconds": 1, "gpus": -1}, "gpus"),
+    "price 0": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": "0"}, "maxPrice"),
+    "price 2^80": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": str(2**80)}, "maxPrice"),
+    "a price as a number": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": 5}, "maxPrice"),
+    "a spec that is no hash": ({"gpu": "RTX4090", "maxSeconds": 1, "spec": "x"}, "spec"),
+    "an unknown field": ({"gpu": "RTX4090", "maxSeconds": 1, "color": "red"}, "color"),
+    "an order and more": ({"order": {}, "gpu": "RTX4090"}, "gpu"),
+}
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_a_bad_question_gets_no_quote(gateway: Gateway, name: str) -> None:
+    """A quote names what is wrong with the question, too."""
+    asked, field = QUOTES[name]
+
+    refused(gateway, lambda: gateway.http.post("/v1/quotes", json=asked), 422, "InvalidField", field)

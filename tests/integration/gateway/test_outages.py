@@ -1,0 +1,197 @@
+"""What the gateway does while something behind it, or itself, is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from time import monotonic, time
+
+import httpx
+import pytest
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.market import Market
+from marketplace.chain.requests import sign_request
+from marketplace.domain.ids import bytes32_of, sha256_of
+from marketplace.domain.models import Offer
+from marketplace.gateway.app import create_app
+from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.store.board import Board
+from tests.integration.gateway import gateway_process
+from tests.integration.gateway.conftest import (
+    ARBITER,
+    CLIENT,
+    OPENER,
+    PROVIDER,
+    Gateway,
+    free_port,
+    running,
+    submission,
+)
+
+PROCESSES = multiprocessing.get_context("forkserver")
+"""One process imports everything once and knows nothing else; gateways are forked off it."""
+PROCESSES.set_forkserver_preload([gateway_process.__name__])
+
+
+@pytest.fixture
+def without_redis(gateway: Gateway) -> Iterator[httpx.Client]:
+    """A second gateway on the same journal, whose Redis is not there."""
+    board = Board(f"redis://127.0.0.1:{free_port()}/0")
+    roles = MarketRoles(gateway.book.catalogue, OPENER.address, ARBITER.address)
+    desks = desks_over(gateway.market, gateway.journal, board, gateway.blobs, roles, clock=time)
+    with running(create_app(desks)) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as http:
+        yield http
+    board.close()
+
+
+def test_orders_are_taken_without_redis(gateway: Gateway, without_redis: httpx.Client) -> None:
+    """The journal has them; the book gets them when Redis is back. Bad ones are refused all the same."""
+    signed, expired = gateway.signed(), gateway.signed(expires_at=1)
+
+    taken = without_redis.post("/v1/orders", json=submission(signed))
+    refused = without_redis.post("/v1/orders", json=submission(expired))
+
+    assert taken.status_code == 201
+    assert (refused.status_code, refused.json()["reason"]) == (422, "OrderExpired")
+    assert without_redis.get(f"/v1/orders/{signed.id}").json()["state"] == "book"
+    gateway.sync()
+    assert signed.id in {entry.id for entry in gateway.board.book_orders()}
+
+
+def test_receipts_are_taken_without_redis(gateway: Gateway, without_redis: httpx.Client, offer: Offer) -> None:
+    """Money does not wait for a cache."""
+    signed = gateway.leased(offer)
+    result = gateway.result()
+    receipt = gateway.receipt(signed.id, 0, bytes32_of(result.sha256))
+    here, gateway.http = gateway.http, without_redis
+    try:
+        posted = gateway.post_receipt(PROVIDER, receipt, "provider", result)
+    finally:
+        gateway.http = here
+
+    assert posted.status_code == 201
+    assert without_redis.get(f"/v1/leases/{signed.id}").json()["status"] == "Open"
+    assert without_redis.get(f"/v1/leases/{signed.id}/outputs").status_code == 200
+    assert without_redis.get(f"/v1/accounts/{CLIENT.address}").json()["locked"] is None
+
+
+def test_what_needs_redis_says_so(without_redis: httpx.Client) -> None:
+    """503 with a name and a hint when to try again; the gateway is alive and not ready."""
+    for path in ("/v1/offers", "/v1/book/1", "/v1/events", "/v1/providers/" + PROVIDER.address):
+        answer = without_redis.get(path)
+        assert (answer.status_code, answer.json()["reason"]) == (503, "StoreUnavailable"), path
+        assert answer.headers["retry-after"]
+    assert without_redis.get("/live").status_code == 200
+    ready = without_redis.get("/ready")
+    assert (ready.status_code, ready.json()["reason"]) == (503, "NotReady")
+    assert "redis" in ready.json()["reasons"]
+
+
+def test_without_a_chain_nothing_is_decided(gateway: Gateway) -> None:
+    """An order that cannot be checked is not taken: 503, and the journal as before."""
+    chain = Chain([f"http://127.0.0.1:{free_port()}"], timeout_seconds=2)
+    market = Market(chain, gateway.book.market)
+    market.__dict__.update(
+        _terms=gateway.market.terms(), domain=gateway.domain
+    )  # what a running gateway has read long ago
+    roles = MarketRoles(gateway.book.catalogue, OPENER.address, ARBITER.address)
+    desks = desks_over(market, gateway.journal, gateway.board, gateway.blobs, roles, clock=time)
+    before = gateway.everything()
+
+    with running(create_app(desks)) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as http:
+        posted = http.post("/v1/orders", json=submission(gateway.signed(salt=2**200)))
+        ready = http.get("/ready")
+        offers = http.get("/v1/offers")
+
+    assert (posted.status_code, posted.json()["reason"]) == (503, "ChainUnavailable")
+    assert before["journal"] == gateway.everything()["journal"]
+    assert "chain" in ready.json()["reasons"]
+    assert offers.status_code == 200
+
+
+@contextmanager
+def process_of(gateway: Gateway, port: int) -> Iterator[BaseProcess]:
+    """The gateway as a process, ready to answer; killed at the end where it still runs."""
+    given = {
+        "rpc": gateway.chain.rpc_url, "market": gateway.book.market, "catalogue": gateway.book.catalogue,
+        "opener": OPENER.address, "arbiter": ARBITER.address, "journal": f"sqlite:///{gateway.journal_file}",
+        "redis": gateway.redis.url, "blobs": str(gateway.blobs.path), "port": port,
+    }  # fmt: skip
+    process = PROCESSES.Process(target=gateway_process.run, args=(given,))
+    process.start()
+    try:
+        deadline, waiting = monotonic() + 30, threading.Event()
+        while not _is_alive(port):
+            assert process.is_alive()
+            assert monotonic() < deadline
+            waiting.wait(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def _is_alive(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/live", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_killed_in_the_middle_it_loses_no_order(gateway: Gateway) -> None:
+    """SIGKILL at five random moments: what was acknowledged is there, and sending it all again makes each order once."""
+    chance, port = random.Random(7), free_port()
+    orders = [gateway.signed() for _ in range(40)]
+    known = {row.id for row in gateway.journal.all_orders()}
+    acknowledged: set[str] = set()
+    for _ in range(5):
+        with process_of(gateway, port) as process:
+            timer = threading.Timer(chance.uniform(0.05, 0.5), process.kill)
+            for n, signed in enumerate(orders):
+                if n == 1:
+                    timer.start()
+                try:
+                    answer = httpx.post(f"http://127.0.0.1:{port}/v1/orders", json=submission(signed), trust_env=False)
+                except httpx.TransportError:
+                    break
+                assert answer.status_code in (200, 201)
+                acknowledged.add(signed.id)
+            process.join(20)
+            assert not process.is_alive()
+
+    with process_of(gateway, port):
+        statuses = [
+            httpx.post(f"http://127.0.0.1:{port}/v1/orders", json=submission(signed), trust_env=False).status_code
+            for signed in orders
+        ]
+    kept = [row.id for row in gateway.journal.all_orders() if row.id not in known]
+
+    assert acknowledged
+    assert set(statuses) <= {200, 201}
+    assert sorted(kept) == sorted(signed.id for signed in orders)
+
+
+def test_asked_to_stop_it_drains_and_leaves_with_zero(gateway: Gateway) -> None:
+    """SIGTERM: an upload in progress is finished and kept, then the process ends by itself."""
+    port, content = free_port(), b"drained" * 1000
+    released = threading.Event()
+    path = f"/v1/blobs/{sha256_of(content)}"
+    headers = sign_request(CLIENT, "PUT", path, sha256_of(content), gateway.now(), gateway.domain)
+
+    def pieces(process: BaseProcess) -> Iterator[bytes]:
+        yield content[:100]
+        process.terminate()
+        released.wait(0.5)
+        yield content[100:]
+
+    with process_of(gateway, port) as process:
+        answer = httpx.put(f"http://127.0.0.1:{port}{path}", content=pieces(process), headers=headers, trust_env=False)
+        process.join(25)
+
+        assert (answer.status_code, process.exitcode) == (201, 0)
+    assert gateway.blobs.has(sha256_of(content))

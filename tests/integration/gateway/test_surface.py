@@ -1,0 +1,254 @@
+"""The whole surface: reads, pages, events, health, OpenAPI, and that every error is a problem."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import EventSource
+
+from marketplace.chain.devnet import increase_time, mine
+from marketplace.domain.classes import load_classes
+from marketplace.domain.models import Offer
+from marketplace.domain.wire import offer_from_wire
+from marketplace.gateway import schemas
+from marketplace.gateway.app import create_app
+from tests.integration.gateway.conftest import (
+    ARBITER,
+    CLIENT,
+    DOLLAR,
+    MACHINE,
+    OPENER,
+    PROVIDER,
+    STRANGER,
+    Gateway,
+    running,
+)
+
+
+def test_the_market_introduces_itself(gateway: Gateway) -> None:
+    """Addresses, constants, and the address that an order should name as its opener."""
+    told = gateway.http.get("/v1/market").json()
+
+    schemas.MarketAnswer.model_validate(told)
+    terms = gateway.market.terms()
+    assert (told["market"], told["chainId"], told["token"]["decimals"]) == (terms.market, terms.chain_id, 6)
+    assert (told["opener"], told["arbiter"]) == (OPENER.address, ARBITER.address)
+    assert told["challengeWindow"] == terms.challenge_window
+    assert told["block"]["hash"] == gateway.chain.head().hash
+
+
+@pytest.mark.parametrize("path", ["/v1/classes", "/v1/offers/classes"])
+def test_the_classes_are_the_catalogues(gateway: Gateway, path: str) -> None:
+    """Numbers, names and memory of every class."""
+    told = gateway.http.get(path).json()
+
+    schemas.ClassPage.model_validate(told)
+    assert [(row["class"], row["name"], row["vramMib"]) for row in told["items"]] == [
+        (row.number, row.name, row.vram_mib) for row in load_classes()
+    ]
+
+
+def test_offers_come_in_pages_with_their_machines(gateway: Gateway, offer: Offer) -> None:
+    """Each offer once; what the machine is said to be, and that nobody measured it."""
+    others = [gateway.list(gpus=1) for _ in range(4)]
+    dead = gateway.list(expires_at=gateway.now() + 1)
+    increase_time(gateway.chain, 5)
+    gateway.sync()
+    found, after = [], None
+    while True:
+        query = {"limit": "2", **({"after": after} if after else {})}
+        told = gateway.http.get("/v1/offers", params=query).json()
+        schemas.OfferPage.model_validate(told)
+        found += told["items"]
+        after = told["next"]
+        if after is None:
+            break
+
+    ids = [row["id"] for row in found]
+    assert ids == sorted({*ids, offer.id, *(other.id for other in others)})
+    assert dead.id not in ids
+    assert dead.id in [row["id"] for row in gateway.http.get("/v1/offers?alive=false&limit=100").json()["items"]]
+    told = gateway.http.get(f"/v1/offers/{offer.id}").json()
+    schemas.OfferAnswer.model_validate(told)
+    assert offer_from_wire(told) == gateway.market.offer_of(offer.id)
+    assert told["machine"] == json.loads(MACHINE.canonical())
+    assert told["machine"]["measured"] is False
+    assert told["className"] == "RTX4090"
+
+
+def test_offers_are_filtered(gateway: Gateway, offer: Offer) -> None:
+    """By class, by number or name, and by provider."""
+    for query, is_there in (
+        ("class=1", True), ("class=rtx4090", True), ("class=2", False),
+        (f"provider={offer.provider}", True), (f"provider={CLIENT.address}", False),
+    ):  # fmt: skip
+        items = gateway.http.get(f"/v1/offers?limit=100&{query}").json()["items"]
+        assert (offer.id in [row["id"] for row in items]) is is_there, query
+
+
+def test_a_book_has_two_sides(gateway: Gateway, offer: Offer) -> None:
+    """Asks with their machines, cheapest first; bids without their signatures, highest first."""
+    cheap, dear = gateway.signed(max_price=2 * DOLLAR), gateway.signed(max_price=4 * DOLLAR)
+    for signed in (cheap, dear):
+        assert gateway.post_order(signed).status_code == 201
+    gateway.sync()
+
+    for path in ("/v1/book/RTX4090", "/v1/offers/book/1"):
+        told = gateway.http.get(path).json()
+        schemas.Book.model_validate(told)
+        bids = [row["id"] for row in told["bids"]]
+        assert bids.index(dear.id) < bids.index(cheap.id)
+        assert offer.id in [row["id"] for row in told["asks"]]
+        assert dear.signature not in json.dumps(told)
+    price = gateway.http.get("/v1/prices/RTX4090").json()
+    schemas.ClassPrice.model_validate(price)
+    assert price["lowestAsk"] == str(2 * DOLLAR)
+    assert price["average"] is None
+
+
+def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
+    """Offers and the last sign of life."""
+    gateway.write(PROVIDER, "POST", "/v1/heartbeats", b"{}")
+
+    told = gateway.http.get(f"/v1/providers/{PROVIDER.address.upper().replace('0X', '0x')}").json()
+
+    schemas.ProviderAnswer.model_validate(told)
+    assert offer.id in [row["id"] for row in told["offers"]]
+    assert told["lastHeartbeat"] is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("GET", "/", 404, "NotFound"),
+        ("GET", "/v1", 404, "NotFound"),
+        ("GET", "/v1/orders/", 404, "NotFound"),
+        ("GET", "/v1/orders/0x" + "1" * 64, 404, "NotFound"),
+        ("GET", "/v1/orders/x", 422, "InvalidField"),
+        ("GET", "/v1/orders", 422, "InvalidField"),
+        ("GET", "/v1/orders?client=me", 422, "InvalidField"),
+        ("GET", "/v1/offers/1x", 422, "InvalidField"),
+        ("GET", "/v1/offers/999999", 404, "NotFound"),
+        ("GET", "/v1/offers?class=RTX9999", 422, "InvalidField"),
+        ("GET", "/v1/offers?class=9999", 422, "InvalidField"),
+        ("GET", "/v1/offers?limit=0", 422, "InvalidField"),
+        ("GET", "/v1/offers?limit=101", 422, "InvalidField"),
+        ("GET", "/v1/offers?limit=\uff15", 422, "InvalidField"),
+        ("GET", "/v1/offers?after=-1", 422, "InvalidField"),
+        ("GET", "/v1/offers?alive=yes", 422, "InvalidField"),
+        ("GET", "/v1/book/RTX9999", 422, "InvalidField"),
+        ("GET", "/v1/book/999999999999999999999", 422, "InvalidField"),
+        ("GET", "/v1/prices/%00", 422, "InvalidField"),
+        ("GET", "/v1/accounts/0x12", 422, "InvalidField"),
+        ("GET", "/v1/providers/me", 422, "InvalidField"),
+        ("GET", "/v1/leases/0x" + "1" * 64, 404, "NotFound"),
+        ("GET", "/v1/events?after=x", 422, "InvalidField"),
+        ("GET", "/v1/events?after=" + "9" * 30, 422, "InvalidField"),
+        ("PUT", "/v1/orders", 405, "MethodNotAllowed"),
+        ("DELETE", "/v1/market", 405, "MethodNotAllowed"),
+        ("POST", "/live", 405, "MethodNotAllowed"),
+        ("PROPFIND", "/v1/orders", 405, "MethodNotAllowed"),
+        ("GET", "/docs", 404, "NotFound"),
+    ],
+)
+def test_every_error_is_a_problem(gateway: Gateway, method: str, path: str, status: int, reason: str) -> None:
+    """Also those that no route of ours makes."""
+    answer = gateway.http.request(method, path)
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    schemas.Problem.model_validate(problem)
+    assert (answer.status_code, problem["status"], problem["reason"]) == (status, status, reason)
+    assert problem["type"] == f"urn:compute-bourse:problem:{reason}"
+    if status == 405:
+        assert answer.headers["allow"]
+
+
+def test_events_arrive_as_they_happen(gateway: Gateway, offer: Offer) -> None:
+    """A reader of now sees the next deposit; a reader that was away resumes behind what it saw."""
+    seen: list[Any] = []
+    listening = threading.Event()
+
+    def follow() -> None:
+        with httpx.stream("GET", f"{gateway.url}/v1/events", timeout=20, trust_env=False) as response:
+            listening.set()
+            for event in EventSource(response).iter_sse():
+                seen.append(event)
+                if event.event == "Deposited":
+                    return
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        assert listening.wait(10)
+        gateway.fund(STRANGER, DOLLAR)
+        following.result(20)
+
+    deposited = seen[-1].json()
+    assert deposited["fields"]["account"] == STRANGER.address
+    earlier = gateway.board.read_events("0")[-2].id
+    with gateway.http.stream("GET", "/v1/events", headers={"Last-Event-ID": earlier}) as response:
+        first = next(EventSource(response).iter_sse())
+    assert (first.event, first.id) == ("Deposited", seen[-1].id)
+
+
+def test_health_is_told(gateway: Gateway) -> None:
+    """Alive; ready with the blocks that it goes by; numbers for Prometheus by route, never by id."""
+    mine(gateway.chain)
+    gateway.sync()
+    assert gateway.http.get("/live").json() == {"live": True}
+    ready = gateway.http.get("/ready")
+    assert ready.status_code == 200, ready.text
+    schemas.ReadyAnswer.model_validate(ready.json())
+    gateway.http.get("/v1/orders/0x" + "1" * 64)
+
+    numbers = gateway.http.get("/metrics").text
+
+    assert 'bourse_gateway_requests_total{method="GET",route="/v1/orders/{order_id}",status="404"}' in numbers
+    assert "0x1111" not in numbers
+
+
+def test_openapi_describes_every_route(gateway: Gateway) -> None:
+    """Bodies, answers and problems; every reference in it leads somewhere."""
+    document = gateway.http.get("/openapi.json").json()
+
+    shapes = document["components"]["schemas"]
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}:
+        assert reference in shapes, reference
+    assert "#/$defs/" not in text
+    assert "HTTPValidationError" not in text
+    post = document["paths"]["/v1/orders"]["post"]
+    assert post["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/OrderSubmission"
+    }
+    assert set(post["responses"]) == {"200", "201", "default"}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert "application/problem+json" in operation["responses"]["default"]["content"], (method, path)
+    assert {"/v1/quotes", "/v1/heartbeats", "/v1/leases/{lease_id}/logs", "/v1/blobs/{name}", "/ready"} <= set(
+        document["paths"]
+    )
+
+
+def test_streams_end_when_the_server_stops(gateway: Gateway) -> None:
+    """A reader of events does not keep a stopping server alive."""
+    listening = threading.Event()
+
+    def follow(url: str) -> list[str]:
+        with httpx.stream("GET", f"{url}/v1/events", timeout=20, trust_env=False) as response:
+            listening.set()
+            return list(response.iter_lines())
+
+    with ThreadPoolExecutor(1) as pool:
+        with running(create_app(gateway.app.state.desks)) as url:
+            following = pool.submit(follow, url)
+            assert listening.wait(10)
+        # ``running`` has waited for the server; it would have complained about one that hangs.
+        lines = following.result(10)
+
+    assert not [line for line in lines if line.startswith("event:")]
