@@ -20,7 +20,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.problems import problem_of
+from marketplace.gateway.problems import Problem, problem_of
 from marketplace.gateway.render import Document, to_json
 
 T = TypeVar("T")
@@ -29,6 +29,9 @@ WAIT_MS = 1000
 """One wait for news. A stream notices within this time that it should end."""
 
 PING_SECONDS = 15
+GOODBYE_SECONDS = 3
+"""A stream's time, after the server was asked to stop, to tell its reader so; longer than one wait."""
+
 MOST_TEXT_BYTES = 1 << 16
 """Of a log in one event."""
 
@@ -55,8 +58,9 @@ def is_stopping(request: Request) -> bool:
 def event_stream(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     """The response that sends these events, with a comment now and then so that proxies keep the line open."""
     return EventSourceResponse(
-        events, ping=PING_SECONDS, sep="\n", ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n")
-    )
+        events, ping=PING_SECONDS, sep="\n", ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
+        shutdown_event=anyio.Event(), shutdown_grace_period=GOODBYE_SECONDS,
+    )  # fmt: skip
 
 
 async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int) -> AsyncIterator[ServerSentEvent]:
@@ -78,6 +82,7 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
             if is_over and not chunk:
                 yield _event("end", {"length": offset})
                 return
+        yield _goodbye()
     except MarketplaceError as error:
         yield _event("problem", problem_of(error).document())
 
@@ -89,6 +94,7 @@ async def market_events(request: Request, desks: Desks, after: str) -> AsyncIter
             for entry in await in_thread(request, desks.board.read_events, after, WAIT_MS):
                 after = entry.id
                 yield _event(str(entry.payload.get("name", "event")), entry.payload, entry.id)
+        yield _goodbye()
     except MarketplaceError as error:
         yield _event("problem", problem_of(error).document())
 
@@ -103,6 +109,12 @@ def whole_text(content: bytes, *, is_last: bool) -> tuple[str, int]:
 
 def _log(offset: int, text: str, onward: int) -> ServerSentEvent:
     return _event("log", {"offset": offset, "text": text, "next": onward}, str(onward))
+
+
+def _goodbye() -> ServerSentEvent:
+    """Nothing is over but this line: its reader should open another."""
+    problem = Problem(503, "GatewayStopping", "the gateway is stopping; go on from the last event's id")
+    return _event("problem", problem.document())
 
 
 def _event(name: str, document: Document, identifier: str | None = None) -> ServerSentEvent:

@@ -47,15 +47,17 @@ class OrderDesk:
 
     def accept(self, signed: SignedOrder) -> Accepted:
         """Put a signed order on the book, or find it there. Raises what ``order_checks`` raises; then nothing has changed."""
-        known = self._journal.order(signed.id)
-        if known is None:
-            facts = self._facts(signed.order, signed.id)
-            check_order(signed.order, facts)
-            _, content = read_order_spec(signed.order, self._blobs)
-            is_new = self._journal.add_order(signed, content, facts.block.timestamp)
-            self._tell(signed, is_new)
-            return Accepted(self._standing_now(signed.id), is_new)
-        return Accepted(self._standing_now(signed.id), False)
+        if self._journal.order(signed.id) is not None:
+            return Accepted(self._standing_now(signed.id), False)
+        facts = self._facts(signed.order, signed.id)
+        check_order(signed.order, facts)
+        _, content = read_order_spec(signed.order, self._blobs)
+        at = facts.block.timestamp
+        if not self._journal.add_order(signed, content, at):
+            return Accepted(self._standing_now(signed.id), False)
+        self._log.info("order.accepted", order=signed.id, client=signed.order.client)
+        self._nudge()
+        return Accepted(OrderStanding(signed, at, None, facts.block, facts.lease), True)
 
     def standing(self, identifier: Bytes32) -> OrderStanding:
         """Where an order stands as of the chain's head, and what the last round said about it. Raises NotFound."""
@@ -111,11 +113,6 @@ class OrderDesk:
             return self._board.explanation(identifier)
         except StoreUnavailable:
             return None
-
-    def _tell(self, signed: SignedOrder, is_new: bool) -> None:
-        if is_new:
-            self._log.info("order.accepted", order=signed.id, client=signed.order.client)
-            self._nudge()
 
     def _nudge(self) -> None:
         """Wake the indexer and the scheduler. They look into the journal without it, a little later."""

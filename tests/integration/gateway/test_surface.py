@@ -236,7 +236,7 @@ def test_openapi_describes_every_route(gateway: Gateway) -> None:
 
 
 def test_streams_end_when_the_server_stops(gateway: Gateway) -> None:
-    """A reader of events does not keep a stopping server alive."""
+    """A reader of events does not keep a stopping server alive, and is told that this is not the end."""
     listening = threading.Event()
 
     def follow(url: str) -> list[str]:
@@ -251,4 +251,5 @@ def test_streams_end_when_the_server_stops(gateway: Gateway) -> None:
         # ``running`` has waited for the server; it would have complained about one that hangs.
         lines = following.result(10)
 
-    assert not [line for line in lines if line.startswith("event:")]
+    assert "event: problem" in lines
+    assert "GatewayStopping" in "".join(lines)
