@@ -231,8 +231,8 @@ def _files_of(bwrap: Path) -> dict[str, Path]:
 
 def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -> dict[str, int]:
     """What each process may use at most. The kernel's groups bound the whole job; without them, these help out."""
-    # Bounds what one file can grow between two looks. Files in /tmp and /dev/shm are under it, too, so it is not less than
-    # those may hold; and a little more, so that a job that wants too much meets the watch and its reason.
+    # Bounds what one file can grow between two looks. It holds for files in /tmp and /dev/shm, too, so it is not less
+    # than those may hold; and a little more, so that a job that wants too much meets the watch and its reason.
     file_mib = max(limits.disk_mib, limits.memory_mib // 2) + 1
     bounds = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": _OPEN_FILES, "RLIMIT_FSIZE": file_mib << 20}
     if enforcement["memory"] == "watch+rlimit":

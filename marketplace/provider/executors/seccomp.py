@@ -47,7 +47,7 @@ _NEW_NAMESPACE: Final = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000
 _TYPE_AHEAD: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: typing into the terminal from which somebody started the agent."""
 _FAMILIES: Final = (1, 2, 10, 16)
-"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK are in the job's own network. Others are not: AF_VSOCK reaches the VM's host."""
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK end in the job's own network. AF_VSOCK, say, reaches a virtual machine's host."""
 
 
 def seccomp_program() -> bytes:

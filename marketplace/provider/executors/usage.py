@@ -1,4 +1,4 @@
-"""What a sandbox is and uses, read from /proc: for limits the kernel does not keep, and to find what is left of a job."""
+"""What a sandbox is and uses, read from /proc: for limits the kernel does not keep, and to find what is left."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ class _Watch:
         return ExecutionResult(code, ended, self._enforcement())
 
     def _await_first(self) -> None:
-        """Wait until nothing of the sandbox is left: its first process ends last. Take the rest of the output meanwhile.
+        """Wait until nothing of the sandbox is left: its first process ends last. Take the rest of the output.
 
         That process may outlive the outermost one, because of daemons below it, until it is killed here.
         """
