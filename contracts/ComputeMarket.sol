@@ -21,11 +21,12 @@ import {
 import {LeaseWord, Leases} from "./libraries/Leases.sol";
 import {Metering} from "./libraries/Metering.sol";
 import {Orders} from "./libraries/Orders.sol";
+import {UpcomingVerbs} from "./UpcomingVerbs.sol";
 
 /// @title Compute market
 /// @dev What every verb promises stands in the interface. Each has the same silhouette: identify, check (cheapest first), effect, log, interaction.
 /// Balances change by += and -= only, in order, never through a cached copy: any two roles may be one address (P-07).
-contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
+contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Orders for Order;
     using Orders for Receipt;
@@ -436,48 +437,6 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
         emit LeaseFinalized(id, usedSeconds, paid, refund, bond);
         return Refusal.None;
-    }
-
-    // ------------------------------------------------------------------------------------------------------------------- verbs without support
-
-    // Virtual, although nobody overrides them: the compiler would have them pure, and the ABI would say so.
-
-    /// @inheritdoc IComputeMarket
-    function depositWithPermit(address, uint256, uint256, uint8, bytes32, bytes32) external virtual {
-        revert NotYetSupported();
-    }
-
-    /// @inheritdoc IComputeMarket
-    function depositWithAuthorization(address, uint256, uint256, uint256, bytes32, uint8, bytes32, bytes32)
-        external
-        virtual
-    {
-        revert NotYetSupported();
-    }
-
-    /// @inheritdoc IComputeMarket
-    function authorize(address, uint128, uint40) external virtual {
-        revert NotYetSupported();
-    }
-
-    /// @inheritdoc IComputeMarket
-    function dispute(Order calldata) external virtual {
-        revert NotYetSupported();
-    }
-
-    /// @inheritdoc IComputeMarket
-    function rule(Order calldata, uint32, bool) external virtual {
-        revert NotYetSupported();
-    }
-
-    /// @inheritdoc IComputeMarket
-    function lapse(Order calldata) external virtual {
-        revert NotYetSupported();
-    }
-
-    /// @inheritdoc IComputeMarket
-    function assign(Order calldata, address) external virtual {
-        revert NotYetSupported();
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------- views
