@@ -33,6 +33,7 @@ from marketplace.client.answers import (
 from marketplace.client.http import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
+    UPSTREAM_STATUSES,
     BlockTime,
     GatewayHttp,
     RequestSigner,
@@ -185,9 +186,10 @@ class GatewayApi:
                 if event.event == "end":
                     return
                 if event.event == "problem":
-                    raise reading.problem(event.data)
+                    raise _broken(reading.problem(event.data))
                 if event.event == "log":
                     yield reading.log_chunk(event.data)
+        raise GatewayUnavailable(f"the gateway at {self.base_url} ended the log without saying that it is over")
 
     def post_receipt(
         self, lease: Bytes32, receipt: Receipt, role: str, signature: str, result: Result | None = None
@@ -303,6 +305,11 @@ class GatewayApi:
 
     def _gateway_time(self) -> UnixTime:
         return self.market().block.timestamp
+
+
+def _broken(problem: GatewayProblem) -> GatewayProblem | GatewayUnavailable:
+    """A problem in the middle of a stream. One that passes (the gateway stops, a store is away) is a broken line."""
+    return GatewayUnavailable(str(problem)) if problem.status in UPSTREAM_STATUSES else problem
 
 
 _JSON = {"Content-Type": "application/json"}
