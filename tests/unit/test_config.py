@@ -1,0 +1,54 @@
+"""Settings: from the environment, from a development network, and complaints that list everything at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from marketplace.config import from_env
+from marketplace.domain.errors import ConfigError
+
+
+def test_the_environment_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """Every BOURSE_ variable has its setting; several RPC URLs are separated by commas."""
+    settings = from_env(
+        {"BOURSE_RPC_URLS": "http://a:1, https://b", "BOURSE_GATEWAY_URL": "http://g/", "BOURSE_CONFIRMATIONS": "3"},
+        tmp_path,
+    )
+
+    assert settings.rpc_urls == ("http://a:1", "https://b")
+    assert settings.gateway_url == "http://g"
+    assert settings.confirmations == 3
+
+
+def test_a_development_network_above_answers_for_what_is_not_set(tmp_path: Path) -> None:
+    """`bourse` finds the network of the nearest folder above, and the environment wins over it."""
+    (tmp_path / ".devnet").mkdir()
+    state = {"settings": {"rpc_urls": "http://chain", "gateway_url": "http://gateway", "keystore": "/keys/client.json"}}
+    (tmp_path / ".devnet" / "state.json").write_text(json.dumps(state))
+    below = tmp_path / "some" / "folder"
+    below.mkdir(parents=True)
+    settings = from_env({"BOURSE_GATEWAY_URL": "http://mine"}, below)
+
+    assert settings.rpc_urls == ("http://chain",)
+    assert settings.gateway_url == "http://mine"
+    assert settings.keystore == Path("/keys/client.json")
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    """Three mistakes are three sentences of one error."""
+    wrong = {"BOURSE_CONFIRMATIONS": "0", "BOURSE_RPC_URLS": "ws://a", "BOURSE_GATEWAY_URL": "gateway"}
+    with pytest.raises(ConfigError) as caught:
+        from_env(wrong, tmp_path)
+
+    assert len(caught.value.problems) == 3
+
+
+def test_everything_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
+    """A process names all the settings that it lacks."""
+    with pytest.raises(ConfigError) as caught:
+        from_env({}, tmp_path).require("rpc_urls", "redis_url", "home")
+
+    assert [problem.split()[0] for problem in caught.value.problems] == ["BOURSE_RPC_URLS", "BOURSE_REDIS_URL"]
