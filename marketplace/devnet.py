@@ -118,13 +118,14 @@ def clear(folder: Path) -> None:
 
 
 def hold(folder: Path, name: str) -> int:
-    """Kill a process with SIGKILL and keep it down, as when its machine is gone. Returns the pid that was killed."""
+    """Kill a process with SIGKILL and keep it down, as when its machine is gone. Returns the pid that was killed; 0 if it was down."""
     processes = read_state(folder)["processes"]
     if name not in processes:
         raise NotFound("devnet process", name)
     write_atomically(folder / "held", "\n".join(sorted(held_names(folder) | {name})) + "\n")
     pid: int = processes[name]["pid"]
-    os.kill(pid, signal.SIGKILL)
+    if pid:  # 0 means that it is down already, and to kill(2) it would mean ourselves
+        os.kill(pid, signal.SIGKILL)
     return pid
 
 
