@@ -15,7 +15,7 @@ from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import BookView, Explanation, RejectionReason
-from marketplace.domain.errors import TransactionReverted
+from marketplace.domain.errors import NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
 from marketplace.domain.wake import NextWake
@@ -76,8 +76,8 @@ class SchedulerService:
     def step(self) -> NextWake:
         """One look at the market: at most one round, then what fell due.
 
-        Raises ChainUnavailable, TransactionNotMined, StoreUnavailable (retryable: run it again) and TransactionReverted where a whole
-        batch was; the next round is smaller then.
+        Raises ChainUnavailable, TransactionNotMined, StoreUnavailable (retryable: run it again), and TransactionReverted or
+        NodeRefused where a whole batch was; the next one is smaller then.
         """
         self._recover()
         view = self._board.view()
@@ -118,9 +118,8 @@ class SchedulerService:
         if plan.fills:
             self._write_down(snapshot, plan)
             self._post(_Posting(verbs.open_fills(self._market.address, plan.fills, plan.round), plan))
-        is_full = len(plan.fills) >= self._max_fills
-        self._cleared = None if is_full else standing
-        return is_full
+        self._cleared = standing
+        return len(plan.fills) >= snapshot.policy.max_fills
 
     def _is_news(self, why: Explanation) -> bool:
         """An order that is being served has had its answer; one that has expired keeps the reason for which it waited till then."""
@@ -151,11 +150,12 @@ class SchedulerService:
         self._unresolved = posting
         try:
             mined = self._sender.send(posting.call, wait_seconds=self._wait_seconds)
-        except TransactionReverted:
-            # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas.
+        except (TransactionReverted, NodeRefused):
+            # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas. The
+            # call is given up: it can never be mined, and resending it for ever would hold up every other order.
             self._unresolved, self._max_fills = None, max(1, len(posting.plan.fills) // 2)
             raise
-        self._unresolved, self._max_fills = None, self._policy.max_fills
+        self._unresolved, self._max_fills = None, min(self._policy.max_fills, 2 * self._max_fills)
         self._learn(posting.plan, mined)
 
     def _learn(self, plan: Plan, mined: Mined) -> None:

@@ -32,5 +32,6 @@ def floor(chain: Chain, redis_server: RedisHandle, tmp_path: Path) -> Iterator[F
     floor = Floor.opened(chain, redis_server.url, tmp_path)
     yield floor
     chain.rpc("evm_setAutomine", True)
+    floor.set_block_gas_limit(30_000_000)
     floor.board.close()
     floor.journal.close()

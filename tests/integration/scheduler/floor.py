@@ -19,7 +19,7 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import Explanation
 from marketplace.domain.classes import load_classes
 from marketplace.domain.events import BatchOpened, Event, OfferListed
-from marketplace.domain.ids import ZERO_ADDRESS, OfferId, bytes32_of
+from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, bytes32_of
 from marketplace.domain.models import Lease, MarketTerms, Offer, Order, SignedOrder
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -64,9 +64,9 @@ class Floor:
         floor.projector = floor.new_projector()
         return floor
 
-    def new_projector(self) -> Projector:
+    def new_projector(self, *, opener: Address | None = OPENER.address) -> Projector:
         follower = EventFollower(self.chain, self.market.address, confirmations=1)
-        return Projector(follower, self.journal, self.blobs, self.board, self.terms, opener=OPENER.address)
+        return Projector(follower, self.journal, self.blobs, self.board, self.terms, opener=opener)
 
     @property
     def terms(self) -> MarketTerms:
@@ -101,7 +101,7 @@ class Floor:
         assert isinstance(listed, OfferListed)
         return listed.offer
 
-    def order(self, *, spec: JobSpec = SPEC, **changes: Any) -> SignedOrder:
+    def order(self, *, spec: JobSpec = SPEC, by: Key = CLIENT, **changes: Any) -> SignedOrder:
         """An accepted order of the client's for an hour of one GPU at up to two dollars."""
         order = Order(
             client=CLIENT.address, classes=1 << RTX4090, offer=OfferId(0), gpus=1, max_seconds=3_600, min_seconds=0,
@@ -109,7 +109,7 @@ class Floor:
             opener=OPENER.address, acceptor=ZERO_ADDRESS, arbiter=ARBITER.address, spec=bytes32_of(spec.sha256),
             salt=next(self.salts),
         )  # fmt: skip
-        signed = CLIENT.sign_order(replace(order, **changes), self.market.domain)
+        signed = by.sign_order(replace(order, **changes), self.market.domain)
         self.journal.add_order(signed, spec.canonical(), self.now)
         return signed
 
@@ -121,6 +121,11 @@ class Floor:
 
     def pass_time(self, seconds: int) -> None:
         increase_time(self.chain, seconds)
+
+    def reach(self, moment: int) -> None:
+        """Mine a block of exactly this time, whatever the wall clock says."""
+        self.chain.rpc("evm_setNextBlockTimestamp", moment)
+        self.mine()
 
     def index(self) -> None:
         """Let the indexer catch up with the chain and the journal, and every provider give a sign of life."""
@@ -134,6 +139,10 @@ class Floor:
 
     def mine(self, blocks: int = 1) -> None:
         mine(self.chain, blocks)
+
+    def set_block_gas_limit(self, gas: int) -> None:
+        self.chain.rpc("evm_setBlockGasLimit", hex(gas))
+        self.mine()
 
     # What can be seen
 

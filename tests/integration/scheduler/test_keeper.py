@@ -30,12 +30,12 @@ def test_the_lease_of_a_silent_provider_is_expired_and_its_client_compensated(fl
     bond = floor.free(PROVIDERS[0])
     deadline = opened_at + 60 + floor.terms.claim_grace
 
-    floor.pass_time(deadline - 1 - floor.now)
+    floor.reach(deadline - 1)
     floor.index()
     service.step()
     assert floor.lease(order).status is LeaseStatus.OPEN
 
-    floor.pass_time(1)
+    floor.reach(deadline)
     floor.index()
     service.step()
     assert floor.lease(order).status is LeaseStatus.CLOSED
@@ -85,15 +85,17 @@ def test_being_second_is_no_failure(floor: Floor) -> None:
 
 
 def test_what_was_tried_is_not_tried_again_before_the_projection_has_moved(floor: Floor) -> None:
-    """One transaction for one lease, however often the daemon looks."""
+    """One transaction for what expires and one for what is finalized, however often the daemon looks."""
     floor.list()
     service = floor.scheduler()
-    order = _opened(floor, service, max_seconds=60)
-    floor.pass_time(100)
+    overdue, claimed = _opened(floor, service, max_seconds=60), _opened(floor, service)
+    floor.pass_time(10)
+    floor.send(PROVIDERS[0], verbs.claim(floor.market.address, claimed.order, Seconds(5), RESULT))
+    floor.pass_time(90)
     floor.index()
     blocks = floor.chain.head().number
     for _ in range(3):
         service.step()
 
-    assert floor.lease(order).status is LeaseStatus.CLOSED
-    assert floor.chain.head().number == blocks + 1
+    assert [floor.lease(order).status for order in (overdue, claimed)] == [LeaseStatus.CLOSED] * 2
+    assert floor.chain.head().number == blocks + 2

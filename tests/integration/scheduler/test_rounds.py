@@ -10,7 +10,7 @@ from redis import Redis
 
 from marketplace.chain import verbs
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.errors import TransactionNotMined
+from marketplace.domain.errors import ChainError, TransactionNotMined
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import LeaseStatus
@@ -122,12 +122,47 @@ def test_a_refused_pair_goes_to_another_offer(floor: Floor) -> None:
     floor.index()
     floor.send(PROVIDERS[0], verbs.reprice(floor.market.address, cheap.id, 3 * DOLLAR, UnixTime(2**40 - 1)))
     service = floor.scheduler()
-    service.step()
-    assert floor.lease(order).status is LeaseStatus.NONE
+    for _ in range(2):
+        service.step()
+        floor.mine()
+    assert [batch.opened for batch in floor.batches()] == [0]
     floor.index()
     service.step()
 
     assert floor.lease(order).offer == other.id
+
+
+def test_a_refusal_counts_also_where_the_indexer_does_not_keep_it(floor: Floor) -> None:
+    """An order with a stranger's signature: no offer can heal that, so it is not tried in every block."""
+    floor.projector = floor.new_projector(opener=None)
+    floor.list()
+    order = floor.order(by=PROVIDERS[2])
+    floor.index()
+    service = floor.scheduler()
+    for _ in range(4):
+        service.step()
+        floor.mine()
+        floor.index()
+
+    assert len(floor.batches()) == 1
+    assert dict(floor.explanation(order).reasons) == {R.BAD_SIGNATURE: 1}
+
+
+def test_a_batch_that_is_too_much_for_a_block_is_halved(floor: Floor) -> None:
+    """Rather than being sent again and again: small batches still go through."""
+    floor.list(gpus=8)
+    orders = [floor.order() for _ in range(8)]
+    floor.index()
+    service = floor.scheduler()
+    floor.set_block_gas_limit(280_000)
+    with pytest.raises(ChainError):
+        service.step()
+    for _ in range(4):
+        service.step()
+        floor.index()
+
+    assert [batch.opened for batch in floor.batches()] == [4, 4]
+    assert all(floor.lease(order).status is LeaseStatus.OPEN for order in orders)
 
 
 def test_a_scheduler_that_lost_its_memory_costs_gas_and_nothing_else(floor: Floor) -> None:
