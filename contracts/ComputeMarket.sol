@@ -312,8 +312,8 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         _requireClientSide(order);
         _requireBefore(lease.endOf(order) + CLAIM_GRACE);
 
-        // 32 bits: elapsed and minSeconds are at most maxSeconds.
-        uint32 usedSeconds = uint32(Math.max(lease.mostSecondsOf(order), lease.paidSeconds()));
+        // No need to look at paidSeconds: whatever was paid stayed within this bound, which never falls. 32 bits, because it is at most maxSeconds.
+        uint32 usedSeconds = uint32(lease.mostSecondsOf(order));
         (uint256 paid, uint256 refund, uint256 bond) = _close(id, order, lease, usedSeconds, 0);
 
         emit LeaseTerminated(id, msg.sender, usedSeconds, paid, refund, bond);

@@ -185,6 +185,19 @@ contract OpenTest is MarketTest {
         assertRefused(fill, Refusal.BadSignature);
     }
 
+    /// @notice P-20 (1): nobody but the client opens without its signature: no opener, acceptor or provider, of whichever it is.
+    function testRefusesAnybodyElseWithoutSignature() external {
+        address[4] memory senders = [opener, acceptor, provider, stranger];
+        for (uint256 i = 0; i < 4; ++i) {
+            Order memory order = anOrder();
+            order.opener = senders[i];
+            Fill memory fill = aFill(order);
+            fill.signature = "";
+
+            assertRefusedFrom(senders[i], fill, Refusal.BadSignature);
+        }
+    }
+
     /// @notice P-20 (3): a live order cannot be opened again.
     function testRefusesALiveOrder() external {
         Order memory order = anOrder();
@@ -242,6 +255,10 @@ contract OpenTest is MarketTest {
         assertRefusedFrom(stranger, aFill(anOrder()), Refusal.OpenerNotAllowed);
         assertRefusedFrom(provider, aFill(anOrder()), Refusal.OpenerNotAllowed);
         assertRefusedFrom(acceptor, aFill(anOrder()), Refusal.OpenerNotAllowed);
+
+        Order memory pinned = anOrder();
+        pinned.offer = offer;
+        assertRefusedFrom(provider, aFill(pinned), Refusal.OpenerNotAllowed);
     }
 
     /// @notice P-20 (7): a tip needs an opener, even when the client opens itself.

@@ -154,6 +154,17 @@ contract SettleTest is MarketTest {
         pay(order, MAX_SECONDS);
     }
 
+    /// @notice A start that was past at the opening starts nothing earlier than the opening.
+    function testMeteringStartsAtTheOpening() external {
+        order.salt = 2;
+        order.startsAt = uint40(NOW - 1_000);
+        open(order);
+        skip(100);
+
+        assertSettlementRefused(aSettlement(order, 101, true), Refusal.SecondsOutOfBounds);
+        pay(order, 100);
+    }
+
     /// @notice I-9: in a batch, each settlement holds or not for itself.
     function testOneBadSettlementStopsNoOther(uint8 position) external {
         uint256 bad = bound(position, 0, 2);
