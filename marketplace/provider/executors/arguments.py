@@ -21,6 +21,8 @@ NEEDED_OPTIONS: Final = (
 )
 """What a bubblewrap must know to be of use here (0.8 and later do)."""
 
+_GATE: Final = 'read -r _ && exec "$@" </dev/null'
+"""What the sandbox runs first: it waits for a line from the agent, and becomes the job; or ends, if the agent is gone."""
 _NOBODY: Final = "65534"
 """The user inside: owner of nothing but the job's own files."""
 _MULTIARCH: Final = Path("/usr/lib/x86_64-linux-gnu")
@@ -54,6 +56,14 @@ def sandbox_arguments(
     # The root folder and /dev are memory, too, and without limit: nothing can be put there.
     words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/job/in"]
     return words
+
+
+def gated(command: tuple[str, ...]) -> list[str]:
+    """The job's command behind a gate, which the agent opens when nothing can part the sandbox from it any more.
+
+    A program that is not there makes this shell say so, and end with 127.
+    """
+    return ["/bin/sh", "-c", _GATE, "job", *command]
 
 
 def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[str, str]:

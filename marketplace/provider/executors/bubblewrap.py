@@ -28,7 +28,7 @@ from typing import Final
 
 from marketplace.domain.errors import InvalidField, ToolMissing
 from marketplace.provider.executors import launch as launcher
-from marketplace.provider.executors.arguments import NEEDED_OPTIONS, job_environment, sandbox_arguments
+from marketplace.provider.executors.arguments import NEEDED_OPTIONS, gated, job_environment, sandbox_arguments
 from marketplace.provider.executors.base import ExecutionRequest, Limits, check_lease
 from marketplace.provider.executors.cgroups import SANDBOX_PROCESSES, Cgroup, CgroupParent
 from marketplace.provider.executors.folders import hand_over
@@ -146,12 +146,15 @@ class BubblewrapExecutor:
         environment = job_environment(request, has_libraries=self._runtime.has_libraries)
         words = sandbox_arguments(request, layout.places, environment)
         with ExitStack() as ours:
-            output, output_end = _pipe(ours)
-            status, status_end = _pipe(ours)
+            output, output_end = os.pipe()
+            gate_end, gate = os.pipe()
+            ours.callback(os.close, output_end)
+            ours.callback(os.close, gate_end)
+            status = os.memfd_create("status")  # and no pipe: writing to one whose reader has died would be fatal
             if user is not None:
                 os.fchown(output_end, user, user)  # or the job could not open its own /dev/stdout
             seccomp = _in_memory(ours, self._seccomp)
-            words += ["--seccomp", str(seccomp), "--json-status-fd", str(status_end)]
+            words += ["--seccomp", str(seccomp), "--json-status-fd", str(status)]
             arguments = _in_memory(ours, b"".join(os.fsencode(word) + b"\0" for word in words))
             plan = {
                 "entrances": cgroup.entrances if cgroup else [],
@@ -161,20 +164,20 @@ class BubblewrapExecutor:
                 "folders": layout.folders,
                 "files": layout.files,
                 "program": str(layout.program),
-                "arguments": [mark(request.lease), "--args", str(arguments), "--", *request.command],
+                "arguments": [mark(request.lease), "--args", str(arguments), "--", *gated(request.command)],
             }
             plan_file = _in_memory(ours, json.dumps(plan).encode())
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(plan_file)],
+                [sys.executable, "-I", "-S", launcher.__file__, str(plan_file)],
                 env={},
                 cwd="/",
-                stdin=subprocess.DEVNULL,
+                stdin=gate_end,
                 stdout=output_end,
                 stderr=output_end,
-                pass_fds=(plan_file, arguments, seccomp, status_end),
+                pass_fds=(plan_file, arguments, seccomp, status),
                 start_new_session=True,
             )
-        return Launched(process, output, status, cgroup, enforcement)
+        return Launched(process, output, status, gate, cgroup, enforcement)
 
     def _layout(self, request: ExecutionRequest, user: int | None) -> _Layout:
         """Say where bubblewrap will find what it mounts: where it is, or, for another user, where root lays it out."""
@@ -242,13 +245,6 @@ def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -
         others = 0 if user is not None else threads_of(os.geteuid()) + _AGENT_THREADS
         bounds["RLIMIT_NPROC"] = limits.processes + SANDBOX_PROCESSES + others
     return bounds
-
-
-def _pipe(ours: ExitStack) -> tuple[int, int]:
-    """Make a pipe whose writing end is closed here once the sandbox has it."""
-    reading, writing = os.pipe()
-    ours.callback(os.close, writing)
-    return reading, writing
 
 
 def _in_memory(ours: ExitStack, content: bytes) -> int:

@@ -51,6 +51,17 @@ def await_end(handles: list[int], timeout_seconds: float) -> None:
         os.close(handle)
 
 
+def is_bound(first: int) -> bool:
+    """Say whether a sandbox's first process has asked the kernel to die with the outermost one.
+
+    That cannot be seen; but bubblewrap puts the filter on right after asking, and that can.
+    """
+    try:
+        return "\nSeccomp:\t2\n" in Path(f"/proc/{first}/status").read_text()
+    except OSError:
+        return False
+
+
 def kill(handle: int, number: signal.Signals = signal.SIGKILL) -> None:
     """Signal the process, unless it has ended."""
     with contextlib.suppress(ProcessLookupError):

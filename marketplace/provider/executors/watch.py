@@ -3,6 +3,9 @@
 Each execution has a thread that starts the sandbox and stays with it. The sandbox is bound to that thread: when it ends
 because the agent was killed, the kernel kills the sandbox. The thread sleeps in one ``poll`` for the job's output, its
 end, the agent's word, and the time of the next look at what the kernel does not limit by itself.
+
+bubblewrap binds its processes to each other one after the other while it starts, and an agent that is killed just then
+would leave a job that nobody watches. So the job waits at a gate until all is bound; see ``_open_gate``.
 """
 
 from __future__ import annotations
@@ -21,9 +24,19 @@ from typing import Final
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
 from marketplace.provider.executors.cgroups import Cgroup
 from marketplace.provider.executors.folders import measure, take_back, unlinked_bytes
-from marketplace.provider.executors.usage import kill, memory_bytes, processes_in, sandbox_of, terminate_command
+from marketplace.provider.executors.usage import (
+    await_end,
+    is_bound,
+    kill,
+    memory_bytes,
+    processes_in,
+    sandbox_of,
+    sandboxes_of,
+    terminate_command,
+)
 
 _LOOK_SECONDS: Final = 0.25
+_START_SECONDS: Final = 0.002
 _WALK_SHARE: Final = 20
 """Walking the outputs may take one part in this many of the time: large trees are looked at less often."""
 _GRACE_SECONDS: Final = 2.0
@@ -37,11 +50,15 @@ _KILLED: Final = _SIGNALLED + signal.SIGKILL
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A sandbox that was started: its outermost process, where its output and status arrive, its group, its limits."""
+    """A sandbox that was started: its outermost process, where its output and status arrive, its gate, group and limits.
+
+    The job begins when something is written to the gate, and never if the gate is closed before, by whatever end of ours.
+    """
 
     process: Popen[bytes]
     output: int
     status: int
+    gate: int
     cgroup: Cgroup | None
     enforcement: dict[str, str]
 
@@ -126,16 +143,12 @@ class _Watch:
         self._first_handle: int | None = None
         self._ended: EndReason | None = None
         self._log_left = request.limits.log_bytes
-        self._status_line = b""
+        self._is_gate_open = False
         now = time.monotonic()
         self._deadline = now + request.limits.wall_seconds
         self._kill_at = self._give_up_at = float("inf")
         self._next_look = self._next_walk = now
-        self._open = {
-            self._launched.output: self._take_output,
-            self._launched.status: self._take_status,
-            wake: self._take_wish,
-        }
+        self._open = {self._launched.output: self._take_output, wake: self._take_wish}
         self._poll = select.poll()
         for handle in (*self._open, self._outermost):
             self._poll.register(handle, select.POLLIN)
@@ -171,16 +184,6 @@ class _Watch:
             self._end(EndReason.LOG_LIMIT)  # and go on reading, so that nothing blocks on its way to the end
         self._log_left -= min(len(chunk), self._log_left)
 
-    def _take_status(self) -> None:
-        """Learn the sandbox's first process; bubblewrap writes a line about it as soon as there is one."""
-        chunk = os.read(self._launched.status, _CHUNK)
-        if not chunk:
-            self._forget(self._launched.status)
-        self._status_line += chunk
-        if self._first is None and b"\n" in self._status_line:
-            self._first = int(json.loads(self._status_line.splitlines()[0])["child-pid"])
-            self._first_handle = sandbox_of(self._first, self._request.lease)
-
     def _take_wish(self) -> None:
         os.eventfd_read(self._wake)
         self._end(EndReason.KILLED)
@@ -194,17 +197,33 @@ class _Watch:
         now = time.monotonic()
         if now >= self._kill_at:
             self._kill()
-        if now < self._next_look:
-            return
-        self._next_look = now + _LOOK_SECONDS
         if now >= self._deadline:
             self._time_is_up(now)
+        if now < self._next_look:
+            return
+        if not self._is_gate_open:
+            self._next_look = now + _START_SECONDS
+            self._open_gate()
+            return
+        self._next_look = now + _LOOK_SECONDS
         if self._used_up_memory():
             self._end(EndReason.MEMORY_LIMIT)
         if now >= self._next_walk:
             if self._used_up_disk():
                 self._end(EndReason.OUTPUT_LIMIT)
             self._next_walk = now + max(_LOOK_SECONDS, _WALK_SHARE * (time.monotonic() - now))
+
+    def _open_gate(self) -> None:
+        """Let the job begin if the sandbox cannot outlive us any more: it tells its first process early, which binds late."""
+        if self._first is None:
+            line, end, _ = os.pread(self._launched.status, _CHUNK, 0).partition(b"\n")
+            if not end:
+                return
+            self._first = int(json.loads(line)["child-pid"])
+            self._first_handle = sandbox_of(self._first, self._request.lease)
+        if self._ended is None and is_bound(self._first):
+            self._is_gate_open = True
+            os.write(self._launched.gate, b"\n")
 
     def _time_is_up(self, now: float) -> None:
         """Tell the job by SIGTERM, once; it has a moment to write down where it was."""
@@ -255,23 +274,20 @@ class _Watch:
         That process may outlive the outermost one, because of daemons below it, until it is killed here.
         """
         self._poll.unregister(self._outermost)
-        self._turn_until_closed(self._launched.status)
+        handles = [] if self._is_gate_open else sandboxes_of(self._request.lease)  # one it had not told us of yet
         if self._first_handle is not None:
-            kill(self._first_handle)
-            ended = select.poll()
-            ended.register(self._first_handle, select.POLLIN)
-            ended.poll(_END_SECONDS * 1000)
-        self._turn_until_closed(self._launched.output)
-
-    def _turn_until_closed(self, source: int) -> None:
+            handles.append(os.dup(self._first_handle))
+        for handle in handles:
+            kill(handle)
+        await_end(handles, _END_SECONDS)
         give_up_at = time.monotonic() + _END_SECONDS
-        while source in self._open and time.monotonic() < give_up_at:
+        while self._launched.output in self._open and time.monotonic() < give_up_at:
             self._next_look = time.monotonic() + _LOOK_SECONDS
             self._turn()
 
     def _judged(self) -> EndReason:
         """Find the reason when the job ended between two looks."""
-        if self._first is None:
+        if not self._is_gate_open:
             return EndReason.LOST
         cgroup = self._launched.cgroup
         if cgroup is not None and cgroup.memory_kills():
@@ -296,7 +312,8 @@ class _Watch:
             self._launched.cgroup.end()
         take_back((self._request.inputs, self._request.outputs))
         first = () if self._first_handle is None else (self._first_handle,)
-        for handle in (self._log, self._outermost, self._launched.output, self._launched.status, *first):
+        ends = (self._launched.output, self._launched.status, self._launched.gate)
+        for handle in (self._log, self._outermost, *ends, *first):
             os.close(handle)
 
 
