@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,12 +15,12 @@ import pytest
 
 from marketplace.domain.errors import InvalidField, ToolMissing
 from marketplace.provider.executors import bubblewrap, launch
-from marketplace.provider.executors.base import ExecutionRequest, Limits
+from marketplace.provider.executors.base import EndReason, ExecutionRequest, Limits
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor, find_bwrap
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.usage import sandboxes_of
 from marketplace.provider.runtime import load_runtime
-from tests.integration.bubblewrap_jobs import LIMITS, ROOT, left_of, prepared
+from tests.integration.bubblewrap_jobs import LIMITS, PATIENCE_SECONDS, ROOT, left_of, prepared, run
 
 ORDINARY_USER = 61_190
 
@@ -68,6 +69,30 @@ def test_a_job_ends_with_its_agent(number: signal.Signals, tmp_path: Path) -> No
     BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease, agent.pid)
 
     assert are_gone == [True, True]
+    assert left_of(request, cgroups) == []
+
+
+def test_an_agent_that_dies_while_a_sandbox_starts_leaves_no_job(tmp_path: Path) -> None:
+    """Until all of a sandbox is bound to the agent, the job waits at a gate; if the agent dies first, it never begins."""
+    request = prepared(tmp_path, "true")
+    never = "from marketplace.provider.executors import watch\nwatch.is_bound = lambda first: False\n"
+    agent_script = never + AGENT.replace('while b"up" not in (folder / "log").read_bytes():', "while True:")
+    words = [sys.executable, "-c", agent_script, str(ROOT / ".runtime"), str(request.folder)]
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    sandboxes: list[int] = []
+    with subprocess.Popen(words, cwd=ROOT) as agent:
+        while len(sandboxes) < 2 and time.monotonic() < deadline:
+            for handle in sandboxes:
+                os.close(handle)
+            sandboxes = sandboxes_of(request.lease)
+        agent.kill()
+    are_gone = [ended(handle) for handle in sandboxes]
+    cgroups = find_cgroups()
+    BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease)
+
+    assert len(are_gone) >= 2
+    assert all(are_gone)
+    assert request.log.read_text() == ""
     assert left_of(request, cgroups) == []
 
 
@@ -146,6 +171,8 @@ def test_a_sandbox_that_cannot_work_is_said_plainly(tmp_path: Path) -> None:
     broken.chmod(0o755)
     executor = BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=None, bwrap=broken)
 
+    ran = run(executor, prepared(tmp_path, "true"))
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.LOST, 1)
     with pytest.raises(ToolMissing, match=r"user namespaces.*uid map: Permission denied"):
         executor.preflight()
 
