@@ -125,34 +125,72 @@ struct Settlement {
 }
 
 /// @notice Why an item of a batch was refused; where several reasons hold, any of them. 1 to 20 refuse a fill, 32 to 37 a settlement or a finalization.
-library Refusal {
-    uint8 internal constant None = 0;
-    uint8 internal constant BadSignature = 1;
-    uint8 internal constant OverBudget = 2;
-    uint8 internal constant OrderLive = 3;
-    uint8 internal constant OrderClosed = 4;
-    uint8 internal constant OrderExpired = 5;
-    uint8 internal constant OpenerNotAllowed = 6;
-    uint8 internal constant TipWithoutOpener = 7;
-    uint8 internal constant BadAmounts = 8;
-    uint8 internal constant ClassNotAccepted = 9;
-    uint8 internal constant WrongOffer = 10;
-    uint8 internal constant OfferNotAlive = 11;
-    uint8 internal constant WrongArbiter = 12;
-    uint8 internal constant NotEnoughGpus = 13;
-    uint8 internal constant PriceOutOfBounds = 14;
-    uint8 internal constant BondTooSmall = 15;
-    uint8 internal constant MinSecondsTooSmall = 16;
-    uint8 internal constant TermLeaseNotByProvider = 17;
-    uint8 internal constant ClientBalanceTooLow = 18;
-    uint8 internal constant ProviderBalanceTooLow = 19;
-    uint8 internal constant TooSoon = 20;
-    uint8 internal constant NotLive = 32;
-    uint8 internal constant SecondsOutOfBounds = 33;
-    uint8 internal constant BadClientSignature = 34;
-    uint8 internal constant BadProviderSignature = 35;
-    uint8 internal constant NotClaimed = 36;
-    uint8 internal constant WindowOpen = 37;
+enum Refusal {
+    // Not refused.
+    None,
+    // Neither the client, nor a delegate whose time runs, nor the client's contract signed the order.
+    BadSignature,
+    // A delegate signed it, whose budget does not cover T at maxPrice and the tip.
+    OverBudget,
+    // It is being served.
+    OrderLive,
+    // It was served or cancelled.
+    OrderClosed,
+    // Its expiresAt has come.
+    OrderExpired,
+    // It names another opener, and the caller is not the client either.
+    OpenerNotAllowed,
+    // It pays a tip, but names nobody to earn it.
+    TipWithoutOpener,
+    // No GPUs, no seconds, or more seconds guaranteed than paid for.
+    BadAmounts,
+    // The offer's class is not among those that the order accepts.
+    ClassNotAccepted,
+    // The order names another offer.
+    WrongOffer,
+    // The offer does not exist, or its expiresAt has come.
+    OfferNotAlive,
+    // Order and offer name different arbiters.
+    WrongArbiter,
+    // The offer has fewer GPUs free.
+    NotEnoughGpus,
+    // The fill's price is below the offer's, or above the order's highest.
+    PriceOutOfBounds,
+    // The offer puts a smaller share at stake than the order asks for.
+    BondTooSmall,
+    // The order guarantees fewer seconds than the offer asks for.
+    MinSecondsTooSmall,
+    // Metering would start later, and the caller is not the offer's provider.
+    TermLeaseNotByProvider,
+    // The client's free balance does not cover T and the tip.
+    ClientBalanceTooLow,
+    // The provider's free balance does not cover B.
+    ProviderBalanceTooLow,
+    // It was declined in this second; receipts must tell its servings apart.
+    TooSoon,
+    Reserved21,
+    Reserved22,
+    Reserved23,
+    Reserved24,
+    Reserved25,
+    Reserved26,
+    Reserved27,
+    Reserved28,
+    Reserved29,
+    Reserved30,
+    Reserved31,
+    // The lease is not open, claimed or disputed.
+    NotLive,
+    // usedSeconds is less than what was paid, or more than both sides may agree on by now.
+    SecondsOutOfBounds,
+    // Neither the client nor the acceptor signed the receipt.
+    BadClientSignature,
+    // The provider did not sign the receipt.
+    BadProviderSignature,
+    // The lease is not claimed.
+    NotClaimed,
+    // The client's side may still object.
+    WindowOpen
 }
 
 /// @title Compute market
@@ -177,12 +215,12 @@ interface IComputeMarket {
         bytes32 indexed lease, uint40 indexed offer, address indexed client, address opener, uint80 price, Order order
     );
 
-    /// @notice A fill was refused; nothing changed. `reason` is one of `Refusal`.
+    /// @notice A fill was refused; nothing changed.
     /// Warning: anyone can have a stranger's order refused. Act only on refusals that your own transactions caused.
-    event FillRefused(bytes32 indexed order, uint40 indexed offer, address indexed opener, uint8 reason);
+    event FillRefused(bytes32 indexed order, uint40 indexed offer, address indexed opener, Refusal reason);
 
     /// @notice A settlement or a finalization was refused; nothing changed. `reason` is one of `Refusal`. The warning of `FillRefused` holds here too.
-    event SettlementRefused(bytes32 indexed lease, address indexed sender, uint8 reason);
+    event SettlementRefused(bytes32 indexed lease, address indexed sender, Refusal reason);
 
     /// @notice An opening was charged to a delegate's budget.
     event BudgetSpent(address indexed account, address indexed delegate, bytes32 indexed order, uint128 left);
@@ -259,7 +297,7 @@ interface IComputeMarket {
 
     // ------------------------------------------------------------------------------------------------------------------------------------ errors
 
-    /// @notice Nobody could ever withdraw what would be credited to address 0.
+    /// @notice Address 0 can be no account, delegate or payee: nobody could ever act for it.
     error ZeroAccount();
 
     /// @notice The account's free balance is smaller than what it wants to withdraw.
@@ -301,18 +339,43 @@ interface IComputeMarket {
     /// @notice What was already paid comes back out of the bond, which is too small for that.
     error PaidBeyondBond(uint256 paid, uint256 bond);
 
-    /// @notice This market does not support the verb.
-    error NotYetSupported();
+    /// @notice The lease is neither open, claimed nor disputed: it has no income to come.
+    error NotLive(bytes32 lease, Status status);
+
+    /// @notice Only an open or a claimed lease can be disputed.
+    error NotDisputable(bytes32 lease, Status status);
+
+    /// @notice The lease is not disputed.
+    error NotDisputed(bytes32 lease, Status status);
+
+    /// @notice Only the arbiter that the order names may rule.
+    error NotArbiter(address caller, address arbiter);
+
+    /// @notice Only who gets the lease's income now may pass it on.
+    error NotPayee(address caller, address payee);
+
+    /// @notice The token took no permit, and only the owner itself may go on with an allowance that it gave earlier.
+    error NotPermitted(address caller, address owner);
+
+    /// @notice Tokens paid to the market itself would belong to nobody.
+    error PaidToMarket();
+
+    /// @notice Too little gas is left to ask a contract about its signature: a batch must not be refused by starving it.
+    error GasTooLow(uint256 available, uint256 needed);
+
+    /// @notice The market's words hold times of 32 bits.
+    error TimeTooLate(uint256 attempted, uint256 allowed);
 
     // ---------------------------------------------------------------------------------------------------------------------------------- accounts
 
     /// @notice Takes `amount` from the caller and credits what arrived to `account` (P-01). Anyone may do so for anyone.
     function deposit(address account, uint256 amount) external;
 
-    /// @notice Deposits with an EIP-2612 permit. Not supported: reverts.
+    /// @notice Deposits `amount` of the owner's tokens to the owner's own account, with its EIP-2612 permit; anyone may relay it.
+    /// @dev A permit that somebody else used up first must not block the owner: it may go on with the allowance that is there. Nobody else may.
     function depositWithPermit(address owner, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
-    /// @notice Deposits with an EIP-3009 authorization. Not supported: reverts.
+    /// @notice Deposits with the owner's EIP-3009 authorization to receive; anyone may relay it, and only the market can use it.
     function depositWithAuthorization(
         address owner,
         uint256 amount,
@@ -327,7 +390,10 @@ interface IComputeMarket {
     /// @notice Pays `amount` of the caller's free balance to `to` (P-06).
     function withdraw(address to, uint256 amount) external;
 
-    /// @notice Lets a delegate sign orders up to a budget. Not supported: reverts.
+    /// @notice Lets a delegate, which signs with a key of its own, sign orders for the caller: up to a hard budget, until a time. A budget of 0, or
+    /// until 0, clears both.
+    /// @dev Every opening that its signature authorises is charged with T at maxPrice and the tip, and nothing is ever restored: what an agent can spend is
+    /// known beforehand (I-7).
     function authorize(address delegate, uint128 budget, uint40 until) external;
 
     // ------------------------------------------------------------------------------------------------------------------------------------ offers
@@ -356,8 +422,8 @@ interface IComputeMarket {
     // ------------------------------------------------------------------------------------------------------------------------------------ orders
 
     /// @notice Opens the leases whose fills hold (P-20). A fill that does not is refused with its reason in an event, and changes nothing (I-9).
-    /// @dev The client itself may always open its own order without a signature. Refused beyond P-20: a lease whose deadline would not fit
-    /// into the 32 bits of its times (BadAmounts), term leases (TermLeaseNotByProvider), signatures of contracts and delegates (BadSignature).
+    /// @dev The client itself may always open its own order without a signature. Reverts, instead of refusing, only when too little gas is left to ask a
+    /// contract about its signature. From the year 2106 on, when the time does not fit the word any more, every order is refused with BadAmounts.
     /// @param round hash of the published round that the fills came from, or 0
     function open(Fill[] calldata fills, bytes32 round) external;
 
@@ -387,16 +453,18 @@ interface IComputeMarket {
     /// @notice Makes the client whole, and compensates it out of the bond; anyone. Open, from deadline.
     function expire(Order calldata order) external;
 
-    /// @notice Objects to a lease. Not supported: reverts.
+    /// @notice Objects to a lease, or to what the provider claims of it. Client or acceptor, which stakes B of its own balance; Open in
+    /// [start + START_GRACE, deadline), or Claimed before changedAt + CHALLENGE_WINDOW. Frees the GPUs; in Open, what has elapsed is what is in dispute.
     function dispute(Order calldata order) external;
 
-    /// @notice Rules on a dispute. Not supported: reverts.
+    /// @notice Rules on a dispute. The order's arbiter; before changedAt + RULING_WINDOW. `usedSeconds` is at most claimedSeconds or, if the provider
+    /// is not at fault, minSeconds; what was paid stays paid. The loser's stake goes to the winner, half of it to the arbiter.
     function rule(Order calldata order, uint32 usedSeconds, bool providerAtFault) external;
 
-    /// @notice Ends a dispute on which nobody ruled. Not supported: reverts.
+    /// @notice Ends a dispute on which nobody ruled: stakes go back, the seconds in dispute are split. Anyone; from changedAt + RULING_WINDOW.
     function lapse(Order calldata order) external;
 
-    /// @notice Moves the right to a lease's future income. Not supported: reverts.
+    /// @notice Moves the right to a lease's future income; the current payee, while it is live. A later serving of the order pays its provider again.
     function assign(Order calldata order, address payee) external;
 
     // ------------------------------------------------------------------------------------------------------------------------------------- views
