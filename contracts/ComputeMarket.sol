@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
@@ -10,6 +11,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {
     Fill,
     IComputeMarket,
+    IReceiveWithAuthorization,
     Lease,
     Offer,
     Order,
@@ -20,20 +22,27 @@ import {
 } from "./interfaces/IComputeMarket.sol";
 import {LeaseWord, Leases} from "./libraries/Leases.sol";
 import {Metering} from "./libraries/Metering.sol";
+import {Listing, OfferTerms, OfferWord, Offers, TermsWord} from "./libraries/Offers.sol";
 import {Orders} from "./libraries/Orders.sol";
-import {UpcomingVerbs} from "./UpcomingVerbs.sol";
+import {Signatures} from "./libraries/Signatures.sol";
+import {VolumeWord} from "./libraries/Volumes.sol";
 
 /// @title Compute market
 /// @dev What every verb promises stands in the interface. Each has the same silhouette: identify, check (cheapest first), effect, log, interaction.
 /// Balances change by += and -= only, in order, never through a cached copy: any two roles may be one address (P-07).
-contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
+contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Orders for Order;
     using Orders for Receipt;
 
-    struct Volume {
-        uint128 paid;
-        uint128 gpuSeconds;
+    struct Account {
+        uint256 balance;
+        mapping(address delegate => Budget) budgets;
+    }
+
+    struct Budget {
+        uint128 left;
+        uint40 until;
     }
 
     // -------------------------------------------------------------------------------------------------------------------------------- immutables
@@ -54,10 +63,12 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     // ----------------------------------------------------------------------------------------------------------------------------------- storage
 
     uint40 private _lastOffer;
-    mapping(address account => uint256) private _balances;
-    mapping(uint40 offer => Offer) private _offers;
+    mapping(address account => Account) private _accounts;
+    mapping(uint40 offer => Listing) private _listings;
     mapping(bytes32 id => LeaseWord) private _leases;
-    mapping(uint8 class => Volume) private _volumes;
+    // Read only while the lease's word says that it is assigned: what an earlier serving left here is nobody's.
+    mapping(bytes32 id => address) private _payees;
+    mapping(uint8 class => VolumeWord) private _volumes;
 
     // ------------------------------------------------------------------------------------------------------------------------------- constructor
 
@@ -81,28 +92,82 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IComputeMarket
     function deposit(address account, uint256 amount) external nonReentrant {
-        if (account == address(0)) revert ZeroAccount();
+        _requireSomebody(account);
+        _deposit(msg.sender, account, amount);
+    }
 
-        // The token comes before the effect, because only the balance difference tells what arrived (P-01). The guard keeps a token that calls
-        // back from having one arrival counted twice.
-        uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
-        uint256 arrived = IERC20(token).balanceOf(address(this)) - before;
+    /// @inheritdoc IComputeMarket
+    function depositWithPermit(address owner, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        nonReentrant
+    {
+        _requireSomebody(owner);
+        // Whoever saw the permit may have used it up: then its allowance is there, and must not be out of the owner's reach.
+        try IERC20Permit(token).permit(owner, address(this), amount, deadline, v, r, s) {}
+        catch {
+            if (msg.sender != owner) revert NotPermitted(msg.sender, owner);
+        }
+        _deposit(owner, owner, amount);
+    }
 
-        _balances[account] += arrived;
-
-        emit Deposited(account, msg.sender, arrived);
+    /// @inheritdoc IComputeMarket
+    function depositWithAuthorization(
+        address owner,
+        uint256 amount,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant {
+        _requireSomebody(owner);
+        uint256 held = IERC20(token).balanceOf(address(this));
+        IReceiveWithAuthorization(token)
+            .receiveWithAuthorization(owner, address(this), amount, validAfter, validBefore, nonce, v, r, s);
+        _credit(owner, owner, held);
     }
 
     /// @inheritdoc IComputeMarket
     function withdraw(address to, uint256 amount) external nonReentrant {
-        uint256 available = _balances[msg.sender];
-        if (amount > available) revert BalanceTooLow(msg.sender, amount, available);
+        if (to == address(this)) revert PaidToMarket();
 
-        _balances[msg.sender] -= amount;
+        _debit(msg.sender, amount);
 
         emit Withdrawn(msg.sender, to, amount);
         IERC20(token).safeTransfer(to, amount);
+    }
+
+    /// @inheritdoc IComputeMarket
+    function authorize(address delegate, uint128 budget, uint40 until) external nonReentrant {
+        _requireSomebody(delegate);
+        if (budget == 0 || until == 0) (budget, until) = (0, 0);
+
+        _accounts[msg.sender].budgets[delegate] = Budget({left: budget, until: until});
+
+        emit Authorized(msg.sender, delegate, budget, until);
+    }
+
+    // The token comes before the effect, because only the balance difference tells what arrived (P-01). The guard keeps a token that calls back from
+    // having one arrival counted twice.
+    function _deposit(address from, address account, uint256 amount) private {
+        uint256 held = IERC20(token).balanceOf(address(this));
+        IERC20(token).safeTransferFrom(from, address(this), amount);
+        _credit(from, account, held);
+    }
+
+    function _credit(address from, address account, uint256 heldBefore) private {
+        uint256 arrived = IERC20(token).balanceOf(address(this)) - heldBefore;
+
+        _accounts[account].balance += arrived;
+
+        emit Deposited(account, from, arrived);
+    }
+
+    function _debit(address account, uint256 amount) private {
+        uint256 available = _accounts[account].balance;
+        if (amount > available) revert BalanceTooLow(account, amount, available);
+        _accounts[account].balance -= amount;
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------ offers
@@ -135,18 +200,18 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
             minSeconds: minSeconds,
             spec: spec
         });
-        _offers[offer] = value;
+        _listings[offer] = Offers.packed(value);
 
         emit OfferListed(offer, msg.sender, value);
     }
 
     /// @inheritdoc IComputeMarket
     function reprice(uint40 offer, uint80 price, uint40 expiresAt) external nonReentrant {
-        Offer storage listed = _offers[offer];
-        _requireProvider(listed);
+        Listing storage listing = _listings[offer];
+        _requireProvider(listing.offer);
 
-        listed.price = price;
-        listed.expiresAt = expiresAt;
+        listing.offer = listing.offer.withExpiresAt(expiresAt);
+        listing.terms = listing.terms.withPrice(price);
 
         emit OfferRepriced(offer, price, expiresAt);
     }
@@ -161,7 +226,7 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
             Fill calldata fill = fills[i];
             bytes32 id = fill.order.digestOf(domain);
 
-            uint8 reason = _open(id, fill);
+            Refusal reason = _open(id, fill);
             if (reason == Refusal.None) ++opened;
             else emit FillRefused(id, fill.offer, msg.sender, reason);
         }
@@ -180,42 +245,43 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         emit OrderCancelled(id, msg.sender);
     }
 
-    function _open(bytes32 id, Fill calldata fill) private returns (uint8 reason) {
+    function _open(bytes32 id, Fill calldata fill) private returns (Refusal reason) {
         Order calldata order = fill.order;
-        Offer storage offer = _offers[fill.offer];
+        Listing storage listing = _listings[fill.offer];
+        OfferWord offer = listing.offer;
         LeaseWord lease = _leases[id];
         uint256 total = Metering.totalRoundedUp(fill.price, order.gpus, order.maxSeconds);
-        uint256 bond = Metering.bondRoundedDown(total, offer.bondBps, BOND_FLOOR);
+        uint256 bond = Metering.bondRoundedDown(total, offer.bondBps(), BOND_FLOOR);
         uint256 tip = lease.tipPaid() ? 0 : order.tip;
 
-        reason = _refusalOfOrder(order, lease);
-        if (reason == Refusal.None) reason = _refusalOfMatch(fill, offer);
-        if (reason == Refusal.None) reason = _refusalOfLocks(order.client, offer.provider, total + tip, bond);
+        reason = _refusalOfOrder(order, lease, offer.provider());
+        if (reason == Refusal.None) reason = _refusalOfMatch(fill, offer, listing.terms);
+        if (reason == Refusal.None) reason = _refusalOfLocks(order.client, offer.provider(), total + tip, bond);
         if (reason == Refusal.None) reason = _refusalOfSignature(id, fill);
         if (reason != Refusal.None) return reason;
 
-        _balances[order.client] -= total + tip;
-        _balances[offer.provider] -= bond;
-        if (tip != 0) _balances[msg.sender] += tip;
-        offer.free -= order.gpus;
-        // The time fits: the deadline, which is later, does (_refusalOfOrder).
+        _accounts[order.client].balance -= total + tip;
+        _accounts[offer.provider()].balance -= bond;
+        if (tip != 0) _accounts[msg.sender].balance += tip;
+        listing.offer = offer.taken(order.gpus);
+        // The time fits: _refusalOfOrder saw to that.
         _leases[id] = Leases.opened(fill.offer, fill.price, uint32(block.timestamp));
 
         order.logOpened(id, fill.offer, msg.sender, fill.price);
     }
 
     /// What the order alone, and what became of it so far, have against opening it.
-    function _refusalOfOrder(Order calldata order, LeaseWord lease) private view returns (uint8) {
+    function _refusalOfOrder(Order calldata order, LeaseWord lease, address provider) private view returns (Refusal) {
         if (order.gpus == 0 || order.maxSeconds == 0) return Refusal.BadAmounts;
         if (order.minSeconds > order.maxSeconds) return Refusal.BadAmounts;
+        if (block.timestamp > type(uint32).max) return Refusal.BadAmounts;
         if (block.timestamp >= order.expiresAt) return Refusal.OrderExpired;
-        if (order.tip != 0 && order.opener == address(0)) return Refusal.TipWithoutOpener;
-        if (order.opener != address(0) && msg.sender != order.opener && msg.sender != order.client) {
+        if (order.opener == address(0)) {
+            if (order.tip != 0) return Refusal.TipWithoutOpener;
+        } else if (msg.sender != order.opener && msg.sender != order.client) {
             return Refusal.OpenerNotAllowed;
         }
-        if (order.startsAt > block.timestamp) return Refusal.TermLeaseNotByProvider;
-        // No time that the word will ever hold is later than the deadline.
-        if (block.timestamp + order.maxSeconds + CLAIM_GRACE > type(uint32).max) return Refusal.BadAmounts;
+        if (order.startsAt > block.timestamp && msg.sender != provider) return Refusal.TermLeaseNotByProvider;
 
         Status status = lease.status();
         if (status == Status.Closed) return Refusal.OrderClosed;
@@ -226,17 +292,17 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     }
 
     /// What order and offer have against each other. No need to look whether the arbiter is 0 or the provider: `list` refuses both.
-    function _refusalOfMatch(Fill calldata fill, Offer storage offer) private view returns (uint8) {
+    function _refusalOfMatch(Fill calldata fill, OfferWord offer, TermsWord terms) private view returns (Refusal) {
         Order calldata order = fill.order;
         if (order.offer != 0 && order.offer != fill.offer) return Refusal.WrongOffer;
         // An offer that was never listed expired at 0.
-        if (block.timestamp >= offer.expiresAt) return Refusal.OfferNotAlive;
-        if (order.classes >> offer.class & 1 == 0) return Refusal.ClassNotAccepted;
-        if (offer.free < order.gpus) return Refusal.NotEnoughGpus;
-        if (offer.bondBps < order.minBondBps) return Refusal.BondTooSmall;
-        if (fill.price > order.maxPrice || fill.price < offer.price) return Refusal.PriceOutOfBounds;
-        if (order.minSeconds < offer.minSeconds) return Refusal.MinSecondsTooSmall;
-        if (order.arbiter != offer.arbiter) return Refusal.WrongArbiter;
+        if (block.timestamp >= offer.expiresAt()) return Refusal.OfferNotAlive;
+        if (order.classes >> offer.class() & 1 == 0) return Refusal.ClassNotAccepted;
+        if (offer.free() < order.gpus) return Refusal.NotEnoughGpus;
+        if (offer.bondBps() < order.minBondBps) return Refusal.BondTooSmall;
+        if (fill.price > order.maxPrice || fill.price < terms.price()) return Refusal.PriceOutOfBounds;
+        if (order.minSeconds < terms.minSeconds()) return Refusal.MinSecondsTooSmall;
+        if (order.arbiter != terms.arbiter()) return Refusal.WrongArbiter;
         return Refusal.None;
     }
 
@@ -244,20 +310,41 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     function _refusalOfLocks(address client, address provider, uint256 fromClient, uint256 fromProvider)
         private
         view
-        returns (uint8)
+        returns (Refusal)
     {
-        if (_balances[client] < fromClient) return Refusal.ClientBalanceTooLow;
+        if (_accounts[client].balance < fromClient) return Refusal.ClientBalanceTooLow;
         if (client == provider) fromProvider += fromClient;
-        if (_balances[provider] < fromProvider) return Refusal.ProviderBalanceTooLow;
+        if (_accounts[provider].balance < fromProvider) return Refusal.ProviderBalanceTooLow;
         return Refusal.None;
     }
 
-    /// Whether the client wants it. Its own call says so; what a stranger brings must be signed by it.
-    function _refusalOfSignature(bytes32 id, Fill calldata fill) private view returns (uint8) {
+    /// Whether the client wants it: its own call says so; what anybody else brings must be signed by it, by a delegate, or by its contract. The last
+    /// check, because it charges the delegate's budget.
+    function _refusalOfSignature(bytes32 id, Fill calldata fill) private returns (Refusal) {
         address client = fill.order.client;
         if (msg.sender == client) return Refusal.None;
-        address signer = Orders.signerOf(id, fill.signature);
-        return signer != address(0) && signer == client ? Refusal.None : Refusal.BadSignature;
+
+        address signer = Signatures.signerOf(id, fill.signature);
+        if (signer != address(0)) {
+            if (signer == client) return Refusal.None;
+            Budget storage budget = _accounts[client].budgets[signer];
+            if (block.timestamp < budget.until) return _refusalOfBudget(id, fill.order, signer, budget);
+        }
+        return Signatures.isApprovedBy(client, id, fill.signature) ? Refusal.None : Refusal.BadSignature;
+    }
+
+    /// Charges the most that the opening can cost, whatever it does cost: what is charged is never restored, so a budget bounds all that can happen (I-7).
+    function _refusalOfBudget(bytes32 id, Order calldata order, address delegate, Budget storage budget)
+        private
+        returns (Refusal)
+    {
+        uint256 cost = Metering.totalRoundedUp(order.maxPrice, order.gpus, order.maxSeconds) + order.tip;
+        if (budget.left < cost) return Refusal.OverBudget;
+
+        budget.left -= uint128(cost);
+
+        emit BudgetSpent(order.client, delegate, id, budget.left);
+        return Refusal.None;
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------ leases
@@ -269,7 +356,7 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
             Settlement calldata settlement = settlements[i];
             bytes32 id = settlement.order.digestOf(domain);
 
-            uint8 reason = _settle(id, settlement, domain);
+            Refusal reason = _settle(id, settlement, domain);
             if (reason != Refusal.None) emit SettlementRefused(id, msg.sender, reason);
         }
     }
@@ -277,19 +364,18 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IComputeMarket
     function claim(Order calldata order, uint32 usedSeconds, bytes32 result) external nonReentrant {
         (bytes32 id, LeaseWord lease) = _leaseOf(order);
-        Offer storage offer = _offers[lease.offer()];
+        OfferWord offer = _listings[lease.offer()].offer;
         _requireOpen(id, lease);
         _requireProvider(offer);
         _requireFrom(lease.startOf(order) + order.minSeconds);
-        _requireBefore(lease.endOf(order) + CLAIM_GRACE);
+        _requireBefore(_deadlineOf(order, lease));
         uint256 elapsed = lease.elapsedOf(order);
         if (usedSeconds < lease.paidSeconds() || usedSeconds > elapsed) {
             revert SecondsOutOfBounds({attempted: usedSeconds, least: lease.paidSeconds(), most: elapsed});
         }
 
-        offer.free += order.gpus;
-        // The time fits: it is before the deadline, which does (_refusalOfOrder).
-        _leases[id] = lease.claimed(usedSeconds, uint32(block.timestamp));
+        _listings[lease.offer()].offer = offer.freed(order.gpus);
+        _leases[id] = lease.claimed(usedSeconds, _time());
 
         emit LeaseClaimed(id, usedSeconds, result);
     }
@@ -300,7 +386,7 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         for (uint256 i = 0; i < orders.length; ++i) {
             bytes32 id = orders[i].digestOf(domain);
 
-            uint8 reason = _finalize(id, orders[i]);
+            Refusal reason = _finalize(id, orders[i]);
             if (reason != Refusal.None) emit SettlementRefused(id, msg.sender, reason);
         }
     }
@@ -310,11 +396,11 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         (bytes32 id, LeaseWord lease) = _leaseOf(order);
         _requireOpen(id, lease);
         _requireClientSide(order);
-        _requireBefore(lease.endOf(order) + CLAIM_GRACE);
+        _requireBefore(_deadlineOf(order, lease));
 
         // No need to look at paidSeconds: whatever was paid stayed within this bound, which never falls. 32 bits, because it is at most maxSeconds.
         uint32 usedSeconds = uint32(lease.mostSecondsOf(order));
-        (uint256 paid, uint256 refund, uint256 bond) = _close(id, order, lease, usedSeconds, 0);
+        (uint256 paid, uint256 refund, uint256 bond,) = _close(id, order, lease, usedSeconds, 0);
 
         emit LeaseTerminated(id, msg.sender, usedSeconds, paid, refund, bond);
     }
@@ -322,7 +408,7 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IComputeMarket
     function decline(Order calldata order) external nonReentrant {
         (bytes32 id, LeaseWord lease) = _leaseOf(order);
-        Offer storage offer = _offers[lease.offer()];
+        OfferWord offer = _listings[lease.offer()].offer;
         _requireOpen(id, lease);
         _requireProvider(offer);
         _requireBefore(lease.openedAt() + START_GRACE);
@@ -332,7 +418,7 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         (, uint256 locked) = _locksOf(order, lease, offer);
         if (alreadyPaid > locked) revert PaidBeyondBond({paid: alreadyPaid, bond: locked});
 
-        (, uint256 refund, uint256 bond) = _close(id, order, lease, paidSeconds, alreadyPaid);
+        (, uint256 refund, uint256 bond,) = _close(id, order, lease, paidSeconds, alreadyPaid);
         // Only an order that cost its client nothing may be opened again (P-24).
         Status status = Status.Closed;
         if (paidSeconds == 0 && !lease.noReopen()) {
@@ -347,31 +433,46 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
     function expire(Order calldata order) external nonReentrant {
         (bytes32 id, LeaseWord lease) = _leaseOf(order);
         _requireOpen(id, lease);
-        _requireFrom(lease.endOf(order) + CLAIM_GRACE);
+        _requireFrom(_deadlineOf(order, lease));
 
-        (uint256 total, uint256 locked) = _locksOf(order, lease, _offers[lease.offer()]);
-        uint256 compensation = Math.min(locked, total);
-        (, uint256 refund, uint256 bond) = _close(id, order, lease, lease.paidSeconds(), compensation);
+        (uint256 total, uint256 locked) = _locksOf(order, lease, _listings[lease.offer()].offer);
+        uint256 compensation = Metering.compensation(total, locked);
+        (, uint256 refund, uint256 bond,) = _close(id, order, lease, lease.paidSeconds(), compensation);
 
         emit LeaseExpired(id, refund, compensation, bond);
     }
 
-    function _settle(bytes32 id, Settlement calldata settlement, bytes32 domain) private returns (uint8 reason) {
+    /// @inheritdoc IComputeMarket
+    function assign(Order calldata order, address payee) external nonReentrant {
+        (bytes32 id, LeaseWord lease) = _leaseOf(order);
+        address current = payeeOf(id);
+        if (!lease.isLive()) revert NotLive(id, lease.status());
+        if (msg.sender != current) revert NotPayee(msg.sender, current);
+        _requireSomebody(payee);
+
+        _payees[id] = payee;
+        _leases[id] = lease.withAssigned();
+
+        emit LeaseAssigned(id, current, payee);
+    }
+
+    function _settle(bytes32 id, Settlement calldata settlement, bytes32 domain) private returns (Refusal reason) {
         Order calldata order = settlement.order;
         LeaseWord lease = _leases[id];
-        Offer storage offer = _offers[lease.offer()];
+        OfferWord offer = _listings[lease.offer()].offer;
 
         reason = _refusalOfSettlement(settlement, lease);
-        if (reason == Refusal.None) reason = _refusalOfReceipt(id, settlement, lease, offer.provider, domain);
+        if (reason == Refusal.None) reason = _refusalOfReceipt(id, settlement, lease, offer.provider(), domain);
         if (reason != Refusal.None) return reason;
 
         uint256 paid;
         uint256 refund;
         uint256 bond;
+        uint256 stake;
         if (settlement.last) {
-            (paid, refund, bond) = _close(id, order, lease, settlement.usedSeconds, 0);
+            (paid, refund, bond, stake) = _close(id, order, lease, settlement.usedSeconds, 0);
         } else {
-            paid = _pay(order, lease, offer.provider, offer.class, settlement.usedSeconds);
+            paid = _pay(id, order, lease, offer, settlement.usedSeconds);
             _leases[id] = lease.withPaidSeconds(settlement.usedSeconds);
         }
 
@@ -383,11 +484,11 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
             paid: paid,
             refund: refund,
             bond: bond,
-            stake: 0
+            stake: stake
         });
     }
 
-    function _refusalOfSettlement(Settlement calldata settlement, LeaseWord lease) private view returns (uint8) {
+    function _refusalOfSettlement(Settlement calldata settlement, LeaseWord lease) private view returns (Refusal) {
         if (!lease.isLive()) return Refusal.NotLive;
         uint256 least = lease.paidSeconds();
         if (!settlement.last) ++least;
@@ -404,7 +505,7 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         LeaseWord lease,
         address provider,
         bytes32 domain
-    ) private view returns (uint8) {
+    ) private view returns (Refusal) {
         bytes32 digest = Receipt({
             lease: id,
             offer: lease.offer(),
@@ -414,29 +515,96 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
             last: settlement.last
         }).digestOf(domain);
 
-        Order calldata order = settlement.order;
-        if (!_isClientSide(order, msg.sender)) {
-            if (!_isClientSide(order, Orders.signerOf(digest, settlement.clientSignature))) {
+        if (!_isClientSide(settlement.order, msg.sender)) {
+            if (!_isSignedByClientSide(settlement.order, digest, settlement.clientSignature)) {
                 return Refusal.BadClientSignature;
             }
         }
         if (settlement.last && msg.sender != provider) {
-            if (Orders.signerOf(digest, settlement.providerSignature) != provider) return Refusal.BadProviderSignature;
+            if (!Signatures.isSignedBy(provider, digest, settlement.providerSignature)) {
+                return Refusal.BadProviderSignature;
+            }
         }
         return Refusal.None;
     }
 
-    function _finalize(bytes32 id, Order calldata order) private returns (uint8) {
+    function _finalize(bytes32 id, Order calldata order) private returns (Refusal) {
         LeaseWord lease = _leases[id];
         if (lease.status() != Status.Claimed) return Refusal.NotClaimed;
         if (block.timestamp < lease.changedAt() + CHALLENGE_WINDOW) return Refusal.WindowOpen;
 
         // A progress receipt may have paid for more than was claimed; what is paid stays paid.
         uint32 usedSeconds = uint32(Math.max(lease.claimedSeconds(), lease.paidSeconds()));
-        (uint256 paid, uint256 refund, uint256 bond) = _close(id, order, lease, usedSeconds, 0);
+        (uint256 paid, uint256 refund, uint256 bond,) = _close(id, order, lease, usedSeconds, 0);
 
         emit LeaseFinalized(id, usedSeconds, paid, refund, bond);
         return Refusal.None;
+    }
+
+    // ---------------------------------------------------------------------------------------------------------------------------------- disputes
+
+    /// @inheritdoc IComputeMarket
+    function dispute(Order calldata order) external nonReentrant {
+        (bytes32 id, LeaseWord lease) = _leaseOf(order);
+        OfferWord offer = _listings[lease.offer()].offer;
+        bool isOpen = lease.status() == Status.Open;
+        if (!isOpen && lease.status() != Status.Claimed) revert NotDisputable(id, lease.status());
+        _requireClientSide(order);
+        if (isOpen) _requireFrom(lease.startOf(order) + START_GRACE);
+        _requireBefore(isOpen ? _deadlineOf(order, lease) : lease.changedAt() + CHALLENGE_WINDOW);
+
+        uint32 claimedSeconds = isOpen ? uint32(lease.elapsedOf(order)) : lease.claimedSeconds();
+        (, uint256 stake) = _locksOf(order, lease, offer);
+        _debit(msg.sender, stake);
+        if (isOpen) _listings[lease.offer()].offer = offer.freed(order.gpus);
+        _leases[id] = lease.disputed(claimedSeconds, _time(), msg.sender != order.client);
+
+        emit LeaseDisputed(id, msg.sender, claimedSeconds, stake);
+    }
+
+    /// @inheritdoc IComputeMarket
+    function rule(Order calldata order, uint32 usedSeconds, bool providerAtFault) external nonReentrant {
+        (bytes32 id, LeaseWord lease) = _leaseOf(order);
+        _requireDisputed(id, lease);
+        if (msg.sender != order.arbiter) revert NotArbiter(msg.sender, order.arbiter);
+        _requireBefore(lease.changedAt() + RULING_WINDOW);
+        uint256 most = lease.claimedSeconds();
+        if (!providerAtFault) most = Math.max(most, order.minSeconds);
+        if (usedSeconds > most) revert SecondsOutOfBounds({attempted: usedSeconds, least: 0, most: most});
+
+        // Both stakes go back; then the loser's goes to the winner, half of it to the arbiter.
+        usedSeconds = uint32(Math.max(usedSeconds, lease.paidSeconds()));
+        (uint256 paid, uint256 refund, uint256 bond,) = _close(id, order, lease, usedSeconds, 0);
+        uint256 fee = Metering.feeRoundedDown(bond);
+        address provider = _listings[lease.offer()].offer.provider();
+        address disputer = _disputerOf(order, lease);
+        _accounts[providerAtFault ? provider : disputer].balance -= bond;
+        _accounts[providerAtFault ? disputer : provider].balance += bond - fee;
+        _accounts[order.arbiter].balance += fee;
+
+        uint256 won = bond + bond - fee;
+        emit LeaseRuled({
+            lease: id,
+            providerAtFault: providerAtFault,
+            paidSeconds: usedSeconds,
+            paid: paid,
+            refund: refund,
+            toProvider: providerAtFault ? 0 : won,
+            toDisputer: providerAtFault ? won : 0,
+            toArbiter: fee
+        });
+    }
+
+    /// @inheritdoc IComputeMarket
+    function lapse(Order calldata order) external nonReentrant {
+        (bytes32 id, LeaseWord lease) = _leaseOf(order);
+        _requireDisputed(id, lease);
+        _requireFrom(lease.changedAt() + RULING_WINDOW);
+
+        uint32 usedSeconds = Metering.splitRoundedDown(lease.paidSeconds(), lease.claimedSeconds());
+        (uint256 paid, uint256 refund, uint256 bond, uint256 stake) = _close(id, order, lease, usedSeconds, 0);
+
+        emit LeaseLapsed(id, usedSeconds, paid, refund, bond, stake);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------- views
@@ -464,56 +632,59 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IComputeMarket
     function offerOf(uint40 offer) external view returns (Offer memory) {
-        return _offers[offer];
+        return Offers.unpacked(_listings[offer]);
     }
 
     /// @inheritdoc IComputeMarket
     function balanceOf(address account) external view returns (uint256) {
-        return _balances[account];
+        return _accounts[account].balance;
     }
 
     /// @inheritdoc IComputeMarket
-    function budgetOf(address, address) external pure returns (uint128 left, uint40 until) {
-        // Nobody can authorize a delegate.
-        return (0, 0);
+    function budgetOf(address account, address delegate) external view returns (uint128 left, uint40 until) {
+        Budget storage budget = _accounts[account].budgets[delegate];
+        return (budget.left, budget.until);
     }
 
     /// @inheritdoc IComputeMarket
-    function payeeOf(bytes32 id) external view returns (address) {
+    function payeeOf(bytes32 id) public view returns (address) {
         LeaseWord lease = _leases[id];
-        return lease.isLive() ? _offers[lease.offer()].provider : address(0);
+        if (!lease.isLive()) return address(0);
+        return lease.assigned() ? _payees[id] : _listings[lease.offer()].offer.provider();
     }
 
     /// @inheritdoc IComputeMarket
     function volumeOf(uint8 class) external view returns (uint128 paid, uint128 gpuSeconds) {
-        Volume storage volume = _volumes[class];
-        return (volume.paid, volume.gpuSeconds);
+        return (_volumes[class].paid(), _volumes[class].gpuSeconds());
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------- money
 
-    /// Closes the lease: pays up to `usedSeconds`, returns the rest to the client, and the bond, less what of it is forfeit to the client, to the
-    /// provider. Every closing exit comes here, so payment, volume, bond and dust live in one place.
+    /// Closes the lease: pays up to `usedSeconds`, returns the rest to the client, the bond, less what of it is forfeit to the client, to the
+    /// provider, and its stake to a disputer. Every closing exit comes here, so payment, volume, bond and dust live in one place.
     function _close(bytes32 id, Order calldata order, LeaseWord lease, uint32 usedSeconds, uint256 forfeit)
         private
-        returns (uint256 paid, uint256 refund, uint256 bond)
+        returns (uint256 paid, uint256 refund, uint256 bond, uint256 stake)
     {
-        Offer storage offer = _offers[lease.offer()];
-        address provider = offer.provider;
+        OfferWord offer = _listings[lease.offer()].offer;
         (uint256 total, uint256 locked) = _locksOf(order, lease, offer);
         refund = total - Metering.earnedRoundedDown(lease.price(), order.gpus, usedSeconds);
         bond = locked - forfeit;
 
-        paid = _pay(order, lease, provider, offer.class, usedSeconds);
+        paid = _pay(id, order, lease, offer, usedSeconds);
         _leases[id] = lease.closed(usedSeconds);
         // In any other state the GPUs were freed when it was entered.
-        if (lease.status() == Status.Open) offer.free += order.gpus;
-        _balances[order.client] += refund + forfeit;
-        _balances[provider] += bond;
+        if (lease.status() == Status.Open) _listings[lease.offer()].offer = offer.freed(order.gpus);
+        _accounts[order.client].balance += refund + forfeit;
+        _accounts[offer.provider()].balance += bond;
+        if (lease.status() == Status.Disputed) {
+            stake = locked;
+            _accounts[_disputerOf(order, lease)].balance += stake;
+        }
     }
 
     /// Pays the seconds from paidSeconds to `usedSeconds`. Storing the latter is the caller's.
-    function _pay(Order calldata order, LeaseWord lease, address payee, uint8 class, uint32 usedSeconds)
+    function _pay(bytes32 id, Order calldata order, LeaseWord lease, OfferWord offer, uint32 usedSeconds)
         private
         returns (uint256 paid)
     {
@@ -522,23 +693,19 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         paid = Metering.earnedRoundedDown(lease.price(), order.gpus, usedSeconds)
             - Metering.earnedRoundedDown(lease.price(), order.gpus, paidSeconds);
 
-        _balances[payee] += paid;
-        Volume storage volume = _volumes[class];
-        // Wraps on purpose: no sum of what was paid may ever stop a payment.
-        unchecked {
-            volume.paid += uint128(paid);
-            volume.gpuSeconds += uint128(order.gpus) * (usedSeconds - paidSeconds);
-        }
+        _accounts[lease.assigned() ? _payees[id] : offer.provider()].balance += paid;
+        uint256 usage = uint256(order.gpus) * (usedSeconds - paidSeconds);
+        _volumes[offer.class()] = _volumes[offer.class()].plus(paid, usage);
     }
 
     /// What is locked in a live lease: T of the client's, before anything was paid, and B of the provider's.
-    function _locksOf(Order calldata order, LeaseWord lease, Offer storage offer)
+    function _locksOf(Order calldata order, LeaseWord lease, OfferWord offer)
         private
         view
         returns (uint256 total, uint256 bond)
     {
         total = Metering.totalRoundedUp(lease.price(), order.gpus, order.maxSeconds);
-        bond = Metering.bondRoundedDown(total, offer.bondBps, BOND_FLOOR);
+        bond = Metering.bondRoundedDown(total, offer.bondBps(), BOND_FLOOR);
     }
 
     // --------------------------------------------------------------------------------------------------------------------------- identity, guards
@@ -548,21 +715,53 @@ contract ComputeMarket is UpcomingVerbs, EIP712, ReentrancyGuardTransient {
         lease = _leases[id];
     }
 
+    function _disputerOf(Order calldata order, LeaseWord lease) private pure returns (address) {
+        return lease.byAcceptor() ? order.acceptor : order.client;
+    }
+
+    function _deadlineOf(Order calldata order, LeaseWord lease) private view returns (uint256) {
+        return lease.endOf(order) + CLAIM_GRACE;
+    }
+
+    /// Now, as the words hold it.
+    function _time() private view returns (uint32) {
+        if (block.timestamp > type(uint32).max) revert TimeTooLate(block.timestamp, type(uint32).max);
+        return uint32(block.timestamp);
+    }
+
     /// Whether `who` is the client or its acceptor. Nobody is 0: that is what a bad signature recovers to, and an absent acceptor.
     function _isClientSide(Order calldata order, address who) private pure returns (bool) {
         return who != address(0) && (who == order.client || who == order.acceptor);
+    }
+
+    function _isSignedByClientSide(Order calldata order, bytes32 digest, bytes calldata signature)
+        private
+        view
+        returns (bool)
+    {
+        return _isClientSide(order, Signatures.signerOf(digest, signature))
+            || Signatures.isApprovedBy(order.client, digest, signature)
+            || Signatures.isApprovedBy(order.acceptor, digest, signature);
+    }
+
+    function _requireSomebody(address account) private pure {
+        if (account == address(0)) revert ZeroAccount();
     }
 
     function _requireClientSide(Order calldata order) private view {
         if (!_isClientSide(order, msg.sender)) revert NotClientSide(msg.sender, order.client, order.acceptor);
     }
 
-    function _requireProvider(Offer storage offer) private view {
-        if (msg.sender != offer.provider) revert NotProvider(msg.sender, offer.provider);
+    function _requireProvider(OfferWord offer) private view {
+        if (msg.sender != offer.provider()) revert NotProvider(msg.sender, offer.provider());
     }
 
     function _requireOpen(bytes32 id, LeaseWord lease) private pure {
         if (lease.status() != Status.Open) revert NotOpen(id, lease.status());
+    }
+
+    function _requireDisputed(bytes32 id, LeaseWord lease) private pure {
+        if (lease.status() != Status.Disputed) revert NotDisputed(id, lease.status());
     }
 
     function _requireFrom(uint256 from) private view {

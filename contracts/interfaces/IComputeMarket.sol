@@ -193,6 +193,22 @@ enum Refusal {
     WindowOpen
 }
 
+/// @notice What the market needs of a token that supports EIP-3009.
+interface IReceiveWithAuthorization {
+    /// @notice Pays `value` from `from`, which signed for it, to `to`, which alone may call this.
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external;
+}
+
 /// @title Compute market
 /// @notice Escrow in which GPU-hours trade: providers list offers, clients sign orders, anyone posts fills and receipts, and every lock has an
 /// exit that somebody other than the silent side can take. Rules are numbered as in the specification.

@@ -48,6 +48,14 @@ library Leases {
         return LeaseWord.unwrap(word) & NO_REOPEN != 0;
     }
 
+    function assigned(LeaseWord word) internal pure returns (bool) {
+        return LeaseWord.unwrap(word) & ASSIGNED != 0;
+    }
+
+    function byAcceptor(LeaseWord word) internal pure returns (bool) {
+        return LeaseWord.unwrap(word) & BY_ACCEPTOR != 0;
+    }
+
     function offer(LeaseWord word) internal pure returns (uint40) {
         return uint40(LeaseWord.unwrap(word) >> OFFER);
     }
@@ -77,8 +85,8 @@ library Leases {
             status: status(word),
             tipPaid: tipPaid(word),
             noReopen: noReopen(word),
-            assigned: LeaseWord.unwrap(word) & ASSIGNED != 0,
-            byAcceptor: LeaseWord.unwrap(word) & BY_ACCEPTOR != 0,
+            assigned: assigned(word),
+            byAcceptor: byAcceptor(word),
             offer: offer(word),
             price: price(word),
             openedAt: openedAt(word),
@@ -124,6 +132,10 @@ library Leases {
         return LeaseWord.wrap(LeaseWord.unwrap(word) | NO_REOPEN);
     }
 
+    function withAssigned(LeaseWord word) internal pure returns (LeaseWord) {
+        return LeaseWord.wrap(LeaseWord.unwrap(word) | ASSIGNED);
+    }
+
     function withPaidSeconds(LeaseWord word, uint32 total) internal pure returns (LeaseWord) {
         return LeaseWord.wrap(LeaseWord.unwrap(word) & ~(SECONDS_MASK << PAID_SECONDS) | uint256(total) << PAID_SECONDS);
     }
@@ -133,6 +145,16 @@ library Leases {
         return _withStatus(
             LeaseWord.wrap(LeaseWord.unwrap(word) | uint256(total) << CLAIMED_SECONDS | uint256(time) << CHANGED_AT),
             Status.Claimed
+        );
+    }
+
+    /// @notice Of an open word or a claimed one, whose changedAt this replaces. `total` are the seconds in dispute.
+    function disputed(LeaseWord word, uint32 total, uint32 time, bool isByAcceptor) internal pure returns (LeaseWord) {
+        uint256 rest = LeaseWord.unwrap(word) & ~(SECONDS_MASK << CLAIMED_SECONDS | SECONDS_MASK << CHANGED_AT);
+        uint256 disputer = isByAcceptor ? BY_ACCEPTOR : 0;
+        return _withStatus(
+            LeaseWord.wrap(rest | disputer | uint256(total) << CLAIMED_SECONDS | uint256(time) << CHANGED_AT),
+            Status.Disputed
         );
     }
 

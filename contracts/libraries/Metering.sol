@@ -28,4 +28,20 @@ library Metering {
         uint256 share = total * bondBps / ALL_BPS;
         return share > floor ? share : floor;
     }
+
+    /// @notice What a client gets, beyond all that it had locked, for a provider that stayed silent: the bond, but no more than T.
+    function compensation(uint256 total, uint256 bond) internal pure returns (uint256) {
+        return bond < total ? bond : total;
+    }
+
+    /// @notice The arbiter's part of the loser's stake: half of it, rounded down.
+    function feeRoundedDown(uint256 stake) internal pure returns (uint256) {
+        return stake / 2;
+    }
+
+    /// @notice h of the exit table: where `paidSeconds` ends if the seconds in dispute are split. Rounded down: the odd second stays with the client.
+    function splitRoundedDown(uint32 paidSeconds, uint32 disputedSeconds) internal pure returns (uint32) {
+        if (disputedSeconds <= paidSeconds) return paidSeconds;
+        return paidSeconds + (disputedSeconds - paidSeconds) / 2;
+    }
 }

@@ -267,12 +267,12 @@ abstract contract MarketTest is Test {
         vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Closed), "closed");
     }
 
-    function assertRefused(Fill memory fill, uint8 reason) internal {
+    function assertRefused(Fill memory fill, Refusal reason) internal {
         assertRefusedFrom(opener, fill, reason);
     }
 
     /// @notice The fill is refused for this reason, and nothing in the market is written (I-9).
-    function assertRefusedFrom(address sender, Fill memory fill, uint8 reason) internal {
+    function assertRefusedFrom(address sender, Fill memory fill, Refusal reason) internal {
         bytes32 id = market.orderId(fill.order);
         vm.expectEmit(address(market));
         emit IComputeMarket.FillRefused(id, fill.offer, sender, reason);
@@ -283,11 +283,11 @@ abstract contract MarketTest is Test {
         assertNothingWritten();
     }
 
-    function assertSettlementRefused(Settlement memory settlement, uint8 reason) internal {
+    function assertSettlementRefused(Settlement memory settlement, Refusal reason) internal {
         assertSettlementRefusedFrom(stranger, settlement, reason);
     }
 
-    function assertSettlementRefusedFrom(address sender, Settlement memory settlement, uint8 reason) internal {
+    function assertSettlementRefusedFrom(address sender, Settlement memory settlement, Refusal reason) internal {
         bytes32 id = market.orderId(settlement.order);
         vm.expectEmit(address(market));
         emit IComputeMarket.SettlementRefused(id, sender, reason);
@@ -296,7 +296,7 @@ abstract contract MarketTest is Test {
         assertNothingWritten();
     }
 
-    function assertFinalizeRefused(Order memory order, uint8 reason) internal {
+    function assertFinalizeRefused(Order memory order, Refusal reason) internal {
         bytes32 id = market.orderId(order);
         vm.expectEmit(address(market));
         emit IComputeMarket.SettlementRefused(id, stranger, reason);

@@ -293,16 +293,31 @@ contract OpenTest is MarketTest {
         open(order);
     }
 
-    /// @notice P-20 (8): a lease is refused whose deadline its word cannot hold.
-    function testRefusesADeadlineBeyond32Bits() external {
+    /// @notice P-10: the longest lease of all opens, and expires at a deadline that its word could not hold.
+    function testTheLongestLeaseOpensAndExpires() external {
         Order memory order = anOrder();
-        order.maxSeconds = uint32(type(uint32).max - NOW - CLAIM_GRACE + 1);
+        order.maxSeconds = type(uint32).max;
         order.gpus = 1;
         deposit(client, 10_000_000 * DOLLAR);
         deposit(provider, 10_000_000 * DOLLAR);
+        open(order);
+
+        vm.warp(NOW + type(uint32).max + CLAIM_GRACE);
+        market.expire(order);
+
+        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Closed), "closed");
+    }
+
+    /// @notice P-20 (8): no lease opens at a time that its word cannot hold.
+    function testRefusesToOpenAfter32BitsOfTime() external {
+        Order memory order = anOrder();
+        order.expiresAt = type(uint40).max;
+        vm.prank(provider);
+        market.reprice(offer, PRICE, type(uint40).max);
+        vm.warp(uint256(type(uint32).max) + 1);
         assertRefused(aFill(order), Refusal.BadAmounts);
 
-        order.maxSeconds -= 1;
+        vm.warp(type(uint32).max);
         open(order);
     }
 
@@ -319,7 +334,7 @@ contract OpenTest is MarketTest {
         Fill memory fill = aFill(order);
         fill.price = type(uint80).max;
 
-        assertRefused(fill, Refusal.BadAmounts);
+        assertRefused(fill, Refusal.NotEnoughGpus);
     }
 
     /// @notice P-20 (9): an offer of a class that the order does not name is refused.

@@ -82,26 +82,4 @@ contract ViewsTest is MarketTest {
         settle(aSettlement(order, 1, true));
         vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Closed), "closed");
     }
-
-    /// @notice Verbs without support say so, and change nothing.
-    function testUnsupportedVerbsSaySo() external {
-        Order memory order = anOrder();
-        open(order);
-        bytes[] memory calls = new bytes[](7);
-        calls[0] = abi.encodeCall(IComputeMarket.depositWithPermit, (client, 1, 1, 27, bytes32(0), bytes32(0)));
-        calls[1] = abi.encodeCall(
-            IComputeMarket.depositWithAuthorization, (client, 1, 1, 1, bytes32(0), 27, bytes32(0), bytes32(0))
-        );
-        calls[2] = abi.encodeCall(IComputeMarket.authorize, (stranger, 1, 1));
-        calls[3] = abi.encodeCall(IComputeMarket.dispute, (order));
-        calls[4] = abi.encodeCall(IComputeMarket.rule, (order, 1, true));
-        calls[5] = abi.encodeCall(IComputeMarket.lapse, (order));
-        calls[6] = abi.encodeCall(IComputeMarket.assign, (order, stranger));
-        for (uint256 i = 0; i < calls.length; ++i) {
-            (bool succeeded, bytes memory answer) = address(market).call(calls[i]);
-
-            vm.assertFalse(succeeded, "reverts");
-            vm.assertEq(bytes32(bytes4(answer)), bytes32(IComputeMarket.NotYetSupported.selector), "says why");
-        }
-    }
 }
