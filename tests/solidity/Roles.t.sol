@@ -65,15 +65,16 @@ contract RolesTest is MarketTest {
 
     /// @notice I-9: a tip that one fill of a batch earned pays for the next, as if they came one by one.
     function testATipPaysForTheNextFillOfTheBatch() external {
-        Order memory order = anOrder();
-        order.opener = provider;
-        order.gpus = 1;
-        order.maxSeconds = 100;
-        order.tip = uint96(BOND_FLOOR);
         Fill[] memory fills = new Fill[](2);
-        fills[0] = aFill(order);
-        order.salt = 2;
-        fills[1] = aFill(order);
+        for (uint256 i = 0; i < 2; ++i) {
+            Order memory order = anOrder();
+            order.opener = provider;
+            order.gpus = 1;
+            order.maxSeconds = 100;
+            order.tip = uint96(BOND_FLOOR);
+            order.salt = i;
+            fills[i] = aFill(order);
+        }
         uint256 excess = market.balanceOf(provider) - BOND_FLOOR;
         vm.prank(provider);
         market.withdraw(provider, excess);
@@ -81,7 +82,8 @@ contract RolesTest is MarketTest {
         vm.prank(provider);
         market.open(fills, ROUND);
 
-        vm.assertEq(uint8(market.statusOf(fills[1].order)), uint8(Status.Open), "both open");
+        vm.assertEq(uint8(market.statusOf(fills[0].order)), uint8(Status.Open), "the first opens");
+        vm.assertEq(uint8(market.statusOf(fills[1].order)), uint8(Status.Open), "and pays for the second");
         vm.assertEq(market.balanceOf(provider), BOND_FLOOR, "the second tip is free");
     }
 
