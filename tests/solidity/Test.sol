@@ -26,6 +26,9 @@ interface Vm {
     function stopPrank() external;
     function warp(uint256 time) external;
     function chainId(uint256 id) external;
+    function etch(address target, bytes calldata code) external;
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool success);
     function getBlockTimestamp() external view returns (uint256);
     function assume(bool condition) external pure;
     function expectRevert() external;
