@@ -23,8 +23,11 @@ from typing import Any
 import psutil
 
 from marketplace.chain import verbs
+from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
-from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
+from marketplace.chain.constants import LOCAL_CONSTANTS
+from marketplace.chain.create2 import default_salt
+from marketplace.chain.deployment import deploy
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, start_anvil
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
@@ -262,7 +265,7 @@ class Devnet:
     def _deploy(self, chain: Chain) -> AddressBook:
         """The contracts, and TestDollars for who trades: a client's in its wallet, a provider's in its account, for its bonds."""
         deployer = self._accounts["deployer"].key
-        book = deploy(chain, deployer, LOCAL_CONSTANTS)
+        book = deploy(chain, deployer, LOCAL_CONSTANTS, salt=default_salt())
         bank = Sender(chain, deployer)
         for account in self._accounts.values():
             if account.role.startswith(("client", "provider")):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
-from marketplace.chain.deployment import AddressBook
 from marketplace.chain.events import EventFollower
 from marketplace.chain.keystore import load_key
 from marketplace.chain.market import Market as ChainMarket

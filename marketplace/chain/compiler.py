@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Artifact:
     abi: list[dict[str, Any]]
     bytecode: str
     deployed_bytecode: str
+    immutables: dict[str, list[list[int]]]
+    """Where the deployed code holds each immutable: pairs of offset and length, in bytes. It is zero there until the constructor has run."""
 
     def to_json(self) -> str:
         """Write it so that equal contracts give equal files, line by line."""
@@ -46,6 +48,7 @@ class Artifact:
             "abi": self.abi,
             "bytecode": self.bytecode,
             "deployedBytecode": self.deployed_bytecode,
+            "immutables": self.immutables,
         }
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
 
@@ -92,9 +95,14 @@ def _standard_input(root: Path) -> dict[str, Any]:
             "evmVersion": EVM_VERSION,
             # Without the hash of the sources in it, the bytecode changes only when the code does.
             "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-            "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+            "outputSelection": {"*": {"": ["ast"], "*": _OUTPUTS}},
         },
     }
+
+
+_OUTPUTS = [
+    "abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences",
+]  # fmt: skip
 
 
 def _artifact(name: str, output: Mapping[str, Any]) -> Artifact:
@@ -105,7 +113,22 @@ def _artifact(name: str, output: Mapping[str, Any]) -> Artifact:
         abi=compiled["abi"],
         bytecode="0x" + compiled["evm"]["bytecode"]["object"],
         deployed_bytecode="0x" + compiled["evm"]["deployedBytecode"]["object"],
+        immutables=_immutables(compiled["evm"]["deployedBytecode"]["immutableReferences"], output["sources"]),
     )
+
+
+def _immutables(references: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, list[list[int]]]:
+    """The compiler tells places by the numbers of the variables' declarations; their names stand in the syntax tree."""
+    names = {node["id"]: node["name"] for source in sources.values() for node in _declarations(source["ast"])}
+    return {names[int(number)]: [[at["start"], at["length"]] for at in places] for number, places in references.items()}
+
+
+def _declarations(node: Any) -> Iterator[Mapping[str, Any]]:
+    """The declarations of contracts' variables."""
+    if node.get("nodeType") == "VariableDeclaration":
+        yield node
+    for part in node.get("nodes", ()):
+        yield from _declarations(part)
 
 
 def _is_pinned(binary: str) -> bool:

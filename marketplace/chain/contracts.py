@@ -69,10 +69,16 @@ class Signature:
 class ContractAbi:
     """One contract's functions, errors and events by name, and its creation code."""
 
-    def __init__(self, name: str, abi: Sequence[Mapping[str, Any]], bytecode: str, deployed_bytecode: str) -> None:
-        self.name = name
-        self.deployed_bytecode = deployed_bytecode
-        self._bytecode = bytes.fromhex(bytecode.removeprefix("0x"))
+    def __init__(self, artifact: Mapping[str, Any]) -> None:
+        abi = artifact["abi"]
+        self.name = str(artifact["contractName"])
+        self.compiler = str(artifact["compiler"])
+        self.deployed_bytecode = str(artifact["deployedBytecode"])
+        self.immutables: Mapping[str, Sequence[tuple[int, int]]] = {
+            name: [(start, length) for start, length in places] for name, places in artifact["immutables"].items()
+        }
+        """Where the deployed code holds what the constructor puts there: offset and length, in bytes."""
+        self._bytecode = bytes.fromhex(str(artifact["bytecode"]).removeprefix("0x"))
         self.functions = _named(abi, "function")
         self.errors = _named(abi, "error")
         self.events = _named(abi, "event")
@@ -89,15 +95,17 @@ class ContractAbi:
 
     def creation(self, *arguments: Any) -> bytes:
         """The input of the transaction that creates the contract."""
-        inputs = self._constructor.inputs if self._constructor else ()
-        return self._bytecode + _encoded(inputs, arguments)
+        return self._bytecode + self.constructor_arguments(*arguments)
+
+    def constructor_arguments(self, *arguments: Any) -> bytes:
+        """The constructor's arguments, encoded as explorers ask for them."""
+        return _encoded(self._constructor.inputs if self._constructor else (), arguments)
 
 
 @lru_cache(maxsize=8)
 def contract_abi(name: str) -> ContractAbi:
     """Read a contract's file: ``ComputeMarket``, ``GpuCatalogue`` or ``TestDollar``."""
-    content = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return ContractAbi(name, content["abi"], content["bytecode"], content["deployedBytecode"])
+    return ContractAbi(json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def decoded(parameters: Sequence[Parameter], content: bytes) -> tuple[Any, ...]:

@@ -1,96 +1,237 @@
-"""Where a market lives: its address book, its constants, and the deployment that makes both."""
+"""Bringing a market onto a chain: a plan that costs nothing, and the doing, which may be stopped and done again at any point.
+
+Every contract is created with CREATE2, so what is there says what has been done: nothing else is remembered between two
+runs. Whoever runs it again finds the same contracts, and creates those that are missing.
+"""
 
 from __future__ import annotations
 
-import json
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from time import monotonic
 
-from marketplace.chain.blocks import Chain
+from eth_utils.crypto import keccak
+
+from marketplace.chain.address_book import AddressBook, ContractRecord, DeploymentRecord
+from marketplace.chain.blocks import LATEST, PENDING, Chain
+from marketplace.chain.blueprint import Blueprint, Part
+from marketplace.chain.constants import LOCAL_CHAINS, LOCAL_CONSTANTS, MarketConstants, check_constants
 from marketplace.chain.contracts import contract_abi
+from marketplace.chain.create2 import PROXY, PROXY_CODE, PROXY_DEPLOYER, create
+from marketplace.chain.settlement import TokenFacts, inspect_token
 from marketplace.chain.signing import Key
-from marketplace.chain.transactions import Sender
-from marketplace.chain.verbs import Call
-from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ConfigError, InvalidField
-from marketplace.domain.ids import Address, address
-from marketplace.domain.units import Seconds, TokenUnits
+from marketplace.chain.transactions import Fees, Sender
+from marketplace.domain.errors import (
+    DeadlinePassed,
+    InsufficientFunds,
+    InvalidField,
+    NodeRefused,
+    ProxyMissing,
+    TransactionReverted,
+    WrongChain,
+)
+from marketplace.domain.ids import Address, Bytes32
+
+__all__ = [
+    "LOCAL_CONSTANTS", "AddressBook", "DeploymentPlan", "MarketConstants", "Step", "carry_out", "deploy", "plan_deployment", "recorded",
+]  # fmt: skip
+
+Told = Callable[[str], None]
+
+WAIT_SECONDS = 180
+"""For one transaction: a public chain may be busy."""
 
 
 @dataclass(frozen=True, slots=True)
-class MarketConstants:
-    """The windows and the bond floor that a market is born with, and keeps."""
+class Step:
+    """One contract of the plan: there already, or what its creation takes."""
 
-    start_grace: Seconds
-    claim_grace: Seconds
-    challenge_window: Seconds
-    ruling_window: Seconds
-    bond_floor: TokenUnits
-
-
-LOCAL_CONSTANTS: Final = MarketConstants(Seconds(5), Seconds(15), Seconds(15), Seconds(30), TokenUnits(100_000))
-"""For local chains, where a demonstration must not take days: 5 s, 15 s, 15 s, 30 s, 0.10 dollar."""
+    part: Part
+    is_there: bool
+    gas: int
 
 
 @dataclass(frozen=True, slots=True)
-class AddressBook:
-    """The addresses of one market on one chain, and the block in which its events begin."""
+class DeploymentPlan:
+    """What a deployment would do now, and what it would cost. Rollups add a fee for the bytes that they post elsewhere."""
 
     chain_id: int
-    market: Address
-    token: Address
-    catalogue: Address
-    deployed_at_block: int
+    deployer: Address
+    blueprint: Blueprint
+    token: TokenFacts | None
+    """None for a test dollar that is not there yet."""
+    steps: tuple[Step, ...]
+    fees: Fees
+    available_wei: int
 
-    def write(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
-        document = {
-            "chainId": self.chain_id,
-            "market": self.market,
-            "token": self.token,
-            "catalogue": self.catalogue,
-            "deployedAtBlock": self.deployed_at_block,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".new")
-        unfinished.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+    @property
+    def missing(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if not step.is_there)
 
-    @classmethod
-    def read(cls, path: Path) -> AddressBook:
-        """Read what ``write`` wrote. Raises ConfigError, naming the file and what is wrong with it."""
-        try:
-            return cls._of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, InvalidField) as exc:
-            raise ConfigError([f"the address book {path} cannot be read: {exc!r}"]) from None
+    @property
+    def gas(self) -> int:
+        return sum(step.gas for step in self.missing)
 
-    @classmethod
-    def _of(cls, document: Any) -> AddressBook:
-        return cls(
-            chain_id=int(document["chainId"]),
-            market=address(document["market"], field="market"),
-            token=address(document["token"], field="token"),
-            catalogue=address(document["catalogue"], field="catalogue"),
-            deployed_at_block=int(document["deployedAtBlock"]),
+    @property
+    def cost_wei(self) -> int:
+        """In the next block."""
+        return self.gas * self.fees.likely_wei
+
+    @property
+    def required_wei(self) -> int:
+        """What nodes ask the deployer to own: one transaction at its limits, and the others paid."""
+        if not self.missing:
+            return 0
+        largest = max(step.gas for step in self.missing)
+        return (self.gas - largest + self.fees.gas_limit(largest)) * self.fees.most_wei
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.token.warnings if self.token and self.blueprint.given_token else ()
+
+
+def plan_deployment(chain: Chain, deployer: Address, blueprint: Blueprint) -> DeploymentPlan:
+    """Look, and say what is to be done. Sends nothing.
+
+    Raises ProxyMissing, and InvalidField for a constant that breaks a rule or a token that will not do.
+    """
+    check_constants(blueprint.constants, chain.chain_id)
+    if blueprint.given_token is None and chain.chain_id not in LOCAL_CHAINS:
+        raise InvalidField(
+            "token", f"chain {chain.chain_id} is not a local one: name the ERC-20 that the market settles in"
         )
+    token = inspect_token(chain, blueprint.given_token) if blueprint.given_token else None
+    _require_proxy(chain)
+    steps = tuple(_step(chain, deployer, part) for part in blueprint.parts)
+    balance = int(chain.rpc("eth_getBalance", deployer, PENDING), 16)
+    return DeploymentPlan(chain.chain_id, deployer, blueprint, token, steps, Fees.now(chain), balance)
 
 
-def deploy(chain: Chain, deployer: Key, constants: MarketConstants, *, token: Address | None = None) -> AddressBook:
+def carry_out(
+    chain: Chain, key: Key, plan: DeploymentPlan, *, known: AddressBook | None = None, tell: Told = lambda _: None
+) -> AddressBook:
+    """Create what is missing, and return the book of what is there. ``known`` is the book of an earlier run, where there is one.
+
+    May be stopped anywhere and run again. Raises InsufficientFunds before anything is sent.
+    """
+    if plan.available_wei < plan.required_wei:
+        raise InsufficientFunds(key.address, plan.required_wei, plan.available_wei)
+    if plan.missing:
+        _wait_for_earlier(chain, key.address)
+    sender, block_number = Sender(chain, key), None
+    for step in plan.steps:
+        number = None if _has_code(chain, step.part.address) else _created(sender, plan, step.part)
+        how = "is there already" if number is None else f"was created in block {number}"
+        tell(f"{step.part.name} {how}: {step.part.address}")
+        block_number = number if step.part is plan.blueprint.market else block_number
+    return recorded(chain, plan.blueprint, block_number or _first_block(chain, plan.blueprint.market.address, known))
+
+
+def deploy(
+    chain: Chain,
+    deployer: Key,
+    constants: MarketConstants,
+    *,
+    token: Address | None = None,
+    salt: Bytes32 | None = None,
+) -> AddressBook:
     """Create a market, with the catalogue, for ``token``; without one a TestDollar is made, for local chains only.
 
-    ``deployer`` may append classes to the catalogue later; over the market nobody has any power (P-05).
+    Without a salt each call makes another market. ``deployer`` may append classes to the catalogue later.
     """
-    sender = Sender(chain, deployer)
-    classes = [(known.name, known.vram_mib) for known in load_classes()]
-    catalogue, _ = _create(sender, "GpuCatalogue", deployer.address, classes)
-    settlement = token or _create(sender, "TestDollar")[0]
-    windows = (constants.start_grace, constants.claim_grace, constants.challenge_window, constants.ruling_window)
-    market, block_number = _create(sender, "ComputeMarket", settlement, *windows, constants.bond_floor)
-    return AddressBook(chain.chain_id, market, settlement, catalogue, block_number)
+    blueprint = Blueprint(salt or Bytes32("0x" + secrets.token_hex(32)), constants, deployer.address, token)
+    return carry_out(chain, deployer, plan_deployment(chain, deployer.address, blueprint))
 
 
-def _create(sender: Sender, name: str, *arguments: Any) -> tuple[Address, int]:
-    mined = sender.send(Call(None, contract_abi(name).creation(*arguments), f"create {name}"))
-    assert mined.contract is not None, "a transaction without a receiver creates a contract"
-    return mined.contract, mined.block.number
+def recorded(chain: Chain, blueprint: Blueprint, deployed_at_block: int) -> AddressBook:
+    """The book of a blueprint whose contracts are all there."""
+    record = DeploymentRecord(
+        salt=blueprint.salt,
+        constants=blueprint.constants,
+        catalogue_owner=blueprint.catalogue_owner,
+        compiler=f"solc {contract_abi(blueprint.market.name).compiler}",
+        contracts=tuple(_contract_record(chain, part) for part in blueprint.parts),
+    )
+    return AddressBook(
+        chain_id=chain.chain_id,
+        market=blueprint.market.address,
+        token=blueprint.token,
+        catalogue=blueprint.catalogue.address,
+        deployed_at_block=deployed_at_block,
+        record=record,
+    )
+
+
+def _contract_record(chain: Chain, part: Part) -> ContractRecord:
+    code = bytes.fromhex(chain.code_at(part.address)[2:])
+    return ContractRecord(
+        part.name, part.address, "0x" + part.encoded_arguments.hex(), Bytes32("0x" + keccak(code).hex())
+    )
+
+
+def _require_proxy(chain: Chain) -> None:
+    code = chain.code_at(PROXY)
+    if code == PROXY_CODE:
+        return
+    if code != "0x":
+        raise ProxyMissing(chain.chain_id, PROXY, "something else is there; this chain cannot be used")
+    raise ProxyMissing(
+        chain.chain_id, PROXY,
+        f"send 0.01 of the chain's coin to {PROXY_DEPLOYER} and broadcast the proxy's own transaction, as docs/deployment.md says",
+    )  # fmt: skip
+
+
+def _step(chain: Chain, deployer: Address, part: Part) -> Step:
+    if _has_code(chain, part.address):
+        return Step(part, is_there=True, gas=0)
+    call = create(part.salt, part.creation_code, f"create {part.name}")
+    message = {"from": deployer, "to": call.to, "data": "0x" + call.input.hex()}
+    return Step(part, is_there=False, gas=int(chain.rpc("eth_estimateGas", message, LATEST), 16))
+
+
+def _created(sender: Sender, plan: DeploymentPlan, part: Part) -> int | None:
+    """Create it; the number of its block, or None where somebody else was faster, which makes no difference."""
+    try:
+        mined = sender.send(create(part.salt, part.creation_code, f"create {part.name}"), wait_seconds=WAIT_SECONDS)
+    except TransactionReverted:
+        if _has_code(sender.chain, part.address):
+            return None
+        raise
+    if not _has_code(sender.chain, part.address):
+        raise WrongChain(f"{part.name} at {part.address} on chain {plan.chain_id}", "no code there after its creation")
+    return mined.block.number
+
+
+def _has_code(chain: Chain, address: Address) -> bool:
+    return chain.code_at(address) != "0x"
+
+
+def _wait_for_earlier(chain: Chain, account: Address) -> None:
+    """Wait until all that the account has sent is in a block: among it may be a creation that an earlier run did not see
+    mined, and creating twice would burn the gas of the second time."""
+    deadline = monotonic() + WAIT_SECONDS
+    while True:
+        mined, sent = (int(chain.rpc("eth_getTransactionCount", account, at), 16) for at in (LATEST, PENDING))
+        if mined >= sent:
+            return
+        if monotonic() >= deadline:
+            raise DeadlinePassed(f"the mining of {sent - mined} earlier transactions of {account}", WAIT_SECONDS)
+        chain.next_head(chain.head(), 1.0)
+
+
+def _first_block(chain: Chain, address: Address, known: AddressBook | None) -> int:
+    """The block in which the contract appeared; 0, which is safe and slow, where the node has forgotten its past."""
+    if known and known.market == address and known.chain_id == chain.chain_id:
+        return known.deployed_at_block
+    without, there = -1, chain.head().number
+    try:
+        while there - without > 1:
+            middle = (without + there) // 2
+            if chain.rpc("eth_getCode", address, hex(middle)) == "0x":
+                without = middle
+            else:
+                there = middle
+    except NodeRefused:
+        return 0
+    return there

@@ -16,8 +16,10 @@ from typing import Any, Final
 
 from eth_account import Account
 
+from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
-from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, MarketConstants, deploy
+from marketplace.chain.constants import LOCAL_CONSTANTS, MarketConstants
+from marketplace.chain.deployment import deploy
 from marketplace.chain.signing import Key
 from marketplace.domain.errors import ChainUnavailable, ConfigError, DeadlinePassed, ToolMissing
 from marketplace.domain.models import BlockRef

@@ -42,6 +42,35 @@ _NONCE_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Fees:
+    """What gas costs now (EIP-1559), and how much of it a transaction may use."""
+
+    base_wei: int
+    tip_wei: int
+    block_gas_limit: int
+
+    @classmethod
+    def now(cls, chain: Chain) -> Fees:
+        header = chain.rpc("eth_getBlockByNumber", LATEST, False)
+        tip = int(chain.rpc("eth_maxPriorityFeePerGas"), 16)
+        return cls(int(header["baseFeePerGas"], 16), tip, int(header["gasLimit"], 16))
+
+    @property
+    def likely_wei(self) -> int:
+        """Per gas, in the next block."""
+        return self.base_wei + self.tip_wei
+
+    @property
+    def most_wei(self) -> int:
+        """Per gas, offered at most: the base fee may double while a transaction waits."""
+        return 2 * self.base_wei + self.tip_wei
+
+    def gas_limit(self, estimate: int) -> int:
+        """The most that a transaction of this estimate may use."""
+        return min(2 * estimate + _SPARE_GAS, self.block_gas_limit, MAX_TRANSACTION_GAS)
+
+
+@dataclass(frozen=True, slots=True)
 class Mined:
     """A transaction that did what it should, where, and what the called contract said about it."""
 
@@ -187,8 +216,7 @@ class Sender:
         # Estimating runs the call: if it reverts, this says why. On the pending block, so that our own earlier
         # transactions and the time of the block to come count.
         estimate = int(self.chain.rpc("eth_estimateGas", message, PENDING), 16)
-        header = self.chain.rpc("eth_getBlockByNumber", LATEST, False)
-        tip = int(self.chain.rpc("eth_maxPriorityFeePerGas"), 16)
+        fees = Fees.now(self.chain)
         return self._key.sign_transaction(
             {
                 "type": 2,
@@ -198,11 +226,11 @@ class Sender:
                 "to": bytes.fromhex(call.to[2:]) if call.to else b"",
                 "value": 0,
                 "data": call.input,
-                "gas": min(2 * estimate + _SPARE_GAS, int(header["gasLimit"], 16), MAX_TRANSACTION_GAS),
-                "maxPriorityFeePerGas": tip,
+                "gas": fees.gas_limit(estimate),
+                "maxPriorityFeePerGas": fees.tip_wei,
                 # A few random wei, never paid: a call that was refused and is signed again is another transaction, with
                 # another hash, and nobody mistakes the one that was struck out for it.
-                "maxFeePerGas": 2 * int(header["baseFeePerGas"], 16) + tip + secrets.randbelow(_FEE_SPREAD_WEI),
+                "maxFeePerGas": fees.most_wei + secrets.randbelow(_FEE_SPREAD_WEI),
             }
         )
 

@@ -46,6 +46,8 @@ _OF_ERROR: tuple[tuple[type[e.MarketplaceError], ExitCode], ...] = (
     (e.GatewayUnavailable, ExitCode.UNAVAILABLE),
     (e.StoreError, ExitCode.UNAVAILABLE),
     (e.TransactionReverted, ExitCode.REFUSED),
+    (e.InsufficientFunds, ExitCode.REFUSED),
+    (e.ProxyMissing, ExitCode.REFUSED),
     (e.ChainError, ExitCode.UNAVAILABLE),
     (e.Refused, ExitCode.REFUSED),
     (e.InsufficientBalance, ExitCode.REFUSED),
@@ -62,6 +64,7 @@ _OF_ERROR: tuple[tuple[type[e.MarketplaceError], ExitCode], ...] = (
 _ADVICE: dict[str, str] = {
     "ClientBalanceTooLow": "bourse wallet deposit AMOUNT",
     "InsufficientBalance": "bourse wallet show; on a local chain: bourse wallet fund AMOUNT",
+    "InsufficientFunds": "send the account some of the chain's coin; bourse deploy --dry-run shows what it takes",
     "ConfigError": "bourse devnet up --detach starts a market here; docs/tutorial.md shows the settings",
     "ChainUnavailable": "check BOURSE_RPC_URLS, or bourse devnet status",
     "GatewayUnavailable": "check BOURSE_GATEWAY_URL, or bourse devnet status",

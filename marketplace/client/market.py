@@ -9,8 +9,9 @@ from pathlib import Path
 from time import monotonic
 
 from marketplace.chain import verbs
+from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
-from marketplace.chain.deployment import AddressBook
+from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key, order_id
 from marketplace.chain.token import Token
@@ -43,9 +44,6 @@ from marketplace.domain.pricing import can_expire, elapsed_of
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, units_from_text
-
-LOCAL_CHAINS = frozenset({31337, 1337})
-"""Chain ids of development chains, where test dollars may be minted."""
 
 _STEP_SECONDS = 1.0
 _CHAIN_PATIENCE_SECONDS = 60.0

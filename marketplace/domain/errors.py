@@ -16,6 +16,8 @@ MarketplaceError
 │   ├── ChainUnavailable           retryable
 │   ├── WrongChain(expected, actual)
 │   ├── NodeRefused(method, code, message)
+│   ├── ProxyMissing(chain_id, proxy, remedy)
+│   ├── InsufficientFunds(account, required_wei, available_wei)
 │   ├── TransactionReverted(error_name, arguments)
 │   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
 ├── StoreError
@@ -165,6 +167,22 @@ class NodeRefused(ChainError):
     def __init__(self, method: str, code: int, message: str) -> None:
         super().__init__(f"{method}: {message} ({code})")
         self.method, self.code, self.message = method, code, message
+
+
+class ProxyMissing(ChainError):
+    """The chain has no deterministic deployment proxy, or something else at its address."""
+
+    def __init__(self, chain_id: int, proxy: str, remedy: str) -> None:
+        super().__init__(f"chain {chain_id} has no deterministic deployment proxy at {proxy}: {remedy}")
+        self.chain_id, self.proxy, self.remedy = chain_id, proxy, remedy
+
+
+class InsufficientFunds(ChainError):
+    """The account cannot pay for the gas, in the chain's own coin. Send it some."""
+
+    def __init__(self, account: str, required_wei: int, available_wei: int) -> None:
+        super().__init__(f"account {account} needs {required_wei} wei for gas and has {available_wei}")
+        self.account, self.required_wei, self.available_wei = account, required_wei, available_wei
 
 
 class TransactionReverted(ChainError):

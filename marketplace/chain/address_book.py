@@ -1,0 +1,128 @@
+"""Where a market lives, as a file: its addresses, and everything from which they follow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marketplace.chain.constants import WINDOWS, MarketConstants
+from marketplace.chain.create2 import PROXY
+from marketplace.domain.errors import ConfigError, InvalidField
+from marketplace.domain.ids import Address, Bytes32, address, bytes32
+from marketplace.domain.units import Seconds, TokenUnits
+from marketplace.domain.wire import camel
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRecord:
+    """One contract as it was found on the chain after its creation."""
+
+    name: str
+    address: Address
+    constructor_arguments: str
+    """0x-hex of the ABI encoding: what explorers ask for."""
+    code_hash: Bytes32
+    """keccak of the code on the chain, immutables included (``EXTCODEHASH``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """What the contracts were made from: enough to compute their addresses and their code again."""
+
+    salt: Bytes32
+    constants: MarketConstants
+    catalogue_owner: Address
+    compiler: str
+    contracts: tuple[ContractRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBook:
+    """The addresses of one market on one chain, and the block in which its events begin."""
+
+    chain_id: int
+    market: Address
+    token: Address
+    catalogue: Address
+    deployed_at_block: int
+    record: DeploymentRecord | None = None
+    """None in a book that somebody wrote by hand: clients need the addresses only."""
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        document = {
+            "chainId": self.chain_id,
+            "market": self.market,
+            "token": self.token,
+            "catalogue": self.catalogue,
+            "deployedAtBlock": self.deployed_at_block,
+        } | (_record_to_json(self.record) if self.record else {})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".new")
+        unfinished.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> AddressBook:
+        """Read what ``write`` wrote. Raises ConfigError, naming the file and what is wrong with it."""
+        try:
+            return cls._of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, InvalidField) as exc:
+            raise ConfigError([f"the address book {path} cannot be read: {exc!r}"]) from None
+
+    @classmethod
+    def _of(cls, document: Any) -> AddressBook:
+        return cls(
+            chain_id=int(document["chainId"]),
+            market=address(document["market"], field="market"),
+            token=address(document["token"], field="token"),
+            catalogue=address(document["catalogue"], field="catalogue"),
+            deployed_at_block=int(document["deployedAtBlock"]),
+            record=_record_from_json(document) if "salt" in document else None,
+        )
+
+
+def constants_to_json(constants: MarketConstants) -> dict[str, Any]:
+    """Seconds as numbers, money as a decimal string."""
+    windows = {camel(name): seconds for name, seconds in constants.windows.items()}
+    return windows | {"bondFloor": str(constants.bond_floor)}
+
+
+def _record_to_json(record: DeploymentRecord) -> dict[str, Any]:
+    return {
+        "salt": record.salt,
+        "deploymentProxy": PROXY,
+        "compiler": record.compiler,
+        "constants": constants_to_json(record.constants),
+        "catalogueOwner": record.catalogue_owner,
+        "contracts": {
+            one.name: {
+                "address": one.address,
+                "constructorArguments": one.constructor_arguments,
+                "codeHash": one.code_hash,
+            }
+            for one in record.contracts
+        },
+    }
+
+
+def _record_from_json(document: Any) -> DeploymentRecord:
+    constants = document["constants"]
+    windows = {name: Seconds(int(constants[camel(name)])) for name in WINDOWS}
+    return DeploymentRecord(
+        salt=bytes32(document["salt"], field="salt"),
+        constants=MarketConstants(**windows, bond_floor=TokenUnits(int(constants["bondFloor"]))),
+        catalogue_owner=address(document["catalogueOwner"], field="catalogueOwner"),
+        compiler=str(document["compiler"]),
+        contracts=tuple(
+            ContractRecord(
+                name,
+                address(row["address"], field=f"contracts.{name}.address"),
+                str(row["constructorArguments"]),
+                bytes32(row["codeHash"], field=f"contracts.{name}.codeHash"),
+            )
+            for name, row in document["contracts"].items()
+        ),
+    )

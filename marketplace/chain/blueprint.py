@@ -1,0 +1,74 @@
+"""What is to be created, and at which addresses: known, to the last byte, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from marketplace.chain.constants import MarketConstants
+from marketplace.chain.contracts import contract_abi
+from marketplace.chain.create2 import created_address
+from marketplace.domain.classes import load_classes
+from marketplace.domain.ids import Address, Bytes32
+
+CATALOGUE, DOLLAR, MARKET = "GpuCatalogue", "TestDollar", "ComputeMarket"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One contract to be."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    salt: Bytes32
+
+    @cached_property
+    def creation_code(self) -> bytes:
+        """Creation code with the constructor's arguments: with the salt, all that the address depends on."""
+        return contract_abi(self.name).creation(*self.arguments)
+
+    @cached_property
+    def address(self) -> Address:
+        return created_address(self.salt, self.creation_code)
+
+    @property
+    def encoded_arguments(self) -> bytes:
+        return contract_abi(self.name).constructor_arguments(*self.arguments)
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A market, its catalogue and, where no token is given, a test dollar."""
+
+    salt: Bytes32
+    constants: MarketConstants
+    catalogue_owner: Address
+    """Who may append GPU classes later. Over the market nobody has any power (P-05)."""
+    given_token: Address | None = None
+
+    @cached_property
+    def catalogue(self) -> Part:
+        classes = [(known.name, known.vram_mib) for known in load_classes()]
+        return Part(CATALOGUE, (self.catalogue_owner, classes), self.salt)
+
+    @cached_property
+    def dollar(self) -> Part | None:
+        return None if self.given_token else Part(DOLLAR, (), self.salt)
+
+    @cached_property
+    def market(self) -> Part:
+        return Part(MARKET, (self.token, *self.constants.windows.values(), self.constants.bond_floor), self.salt)
+
+    @property
+    def token(self) -> Address:
+        """The settlement token: the one that is given, else the test dollar to be."""
+        if self.dollar:
+            return self.dollar.address
+        assert self.given_token, "without a given token there is a dollar"
+        return self.given_token
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """In the order of creation; what a part's arguments name comes before it."""
+        return tuple(part for part in (self.catalogue, self.dollar, self.market) if part)
