@@ -78,10 +78,11 @@ def test_a_revert_without_a_word_says_so() -> None:
 def test_refusal_codes_are_those_of_the_contract() -> None:
     """Numbers and names in Python and in Solidity are the same, and each has its sentence."""
     source = (ROOT / "contracts/interfaces/IComputeMarket.sol").read_text()
+    listed = re.sub(r"//.*", "", source.partition("enum Refusal {")[2].partition("}")[0])
     in_solidity = {
-        name: int(number)
-        for name, number in re.findall(r"uint8 internal constant (\w+) = (\d+);", source)
-        if name != "None"
+        name: number
+        for number, name in enumerate(re.findall(r"\w+", listed))
+        if name != "None" and not name.startswith("Reserved")
     }
 
     assert {refusal.name: refusal.value for refusal in Refusal} == in_solidity
