@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {IComputeMarket} from "../../contracts/interfaces/IComputeMarket.sol";
+import {Fill, IComputeMarket, Order, Settlement} from "../../contracts/interfaces/IComputeMarket.sol";
 import {MarketTest} from "./MarketTest.sol";
 
 /// @notice Keeps one percent of every transfer.
@@ -141,6 +141,13 @@ contract AccountsTest is MarketTest {
         market.withdraw(client, free + 1);
     }
 
+    /// @notice P-06: nobody pays to the market itself, where the tokens would belong to nobody.
+    function testWithdrawToTheMarketReverts() external {
+        vm.prank(client);
+        vm.expectRevert(IComputeMarket.PaidToMarket.selector);
+        market.withdraw(address(market), 1);
+    }
+
     /// @notice P-06: a withdrawal that the token refuses leaves the balance as it was.
     function testWithdrawOfATokenThatReturnsFalseReverts() external {
         IComputeMarket other = deployMarket(address(new FalseToken()));
@@ -204,18 +211,25 @@ contract AccountsTest is MarketTest {
     }
 
     function everyVerb() private view returns (bytes[] memory calls) {
-        calls = new bytes[](12);
-        calls[0] = abi.encodeWithSelector(IComputeMarket.deposit.selector, client, 1);
-        calls[1] = abi.encodeWithSelector(IComputeMarket.withdraw.selector, client, 1);
-        calls[2] = abi.encodeWithSelector(IComputeMarket.list.selector, 1, 1, 1, 1, 1, 1, arbiter, bytes32(0));
-        calls[3] = abi.encodeWithSelector(IComputeMarket.reprice.selector, 1, 1, 1);
-        calls[4] = abi.encodeWithSelector(IComputeMarket.open.selector, new bytes32[](0), ROUND);
-        calls[5] = abi.encodeWithSelector(IComputeMarket.cancel.selector, anOrder());
-        calls[6] = abi.encodeWithSelector(IComputeMarket.settle.selector, new bytes32[](0));
-        calls[7] = abi.encodeWithSelector(IComputeMarket.claim.selector, anOrder(), 1, RESULT);
-        calls[8] = abi.encodeWithSelector(IComputeMarket.finalize.selector, new bytes32[](0));
-        calls[9] = abi.encodeWithSelector(IComputeMarket.terminate.selector, anOrder());
-        calls[10] = abi.encodeWithSelector(IComputeMarket.decline.selector, anOrder());
-        calls[11] = abi.encodeWithSelector(IComputeMarket.expire.selector, anOrder());
+        calls = new bytes[](19);
+        calls[0] = abi.encodeCall(IComputeMarket.deposit, (client, 1));
+        calls[1] = abi.encodeCall(IComputeMarket.withdraw, (client, 1));
+        calls[2] = abi.encodeCall(IComputeMarket.list, (1, 1, 1, 1, 1, 1, arbiter, 0));
+        calls[3] = abi.encodeCall(IComputeMarket.reprice, (1, 1, 1));
+        calls[4] = abi.encodeCall(IComputeMarket.open, (new Fill[](0), ROUND));
+        calls[5] = abi.encodeCall(IComputeMarket.cancel, (anOrder()));
+        calls[6] = abi.encodeCall(IComputeMarket.settle, (new Settlement[](0)));
+        calls[7] = abi.encodeCall(IComputeMarket.claim, (anOrder(), 1, RESULT));
+        calls[8] = abi.encodeCall(IComputeMarket.finalize, (new Order[](0)));
+        calls[9] = abi.encodeCall(IComputeMarket.terminate, (anOrder()));
+        calls[10] = abi.encodeCall(IComputeMarket.decline, (anOrder()));
+        calls[11] = abi.encodeCall(IComputeMarket.expire, (anOrder()));
+        calls[12] = abi.encodeCall(IComputeMarket.depositWithPermit, (client, 1, 1, 27, 0, 0));
+        calls[13] = abi.encodeCall(IComputeMarket.depositWithAuthorization, (client, 1, 1, 1, 0, 27, 0, 0));
+        calls[14] = abi.encodeCall(IComputeMarket.authorize, (client, 1, 1));
+        calls[15] = abi.encodeCall(IComputeMarket.dispute, (anOrder()));
+        calls[16] = abi.encodeCall(IComputeMarket.rule, (anOrder(), 1, true));
+        calls[17] = abi.encodeCall(IComputeMarket.lapse, (anOrder()));
+        calls[18] = abi.encodeCall(IComputeMarket.assign, (anOrder(), client));
     }
 }

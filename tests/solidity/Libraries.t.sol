@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lease, Status} from "../../contracts/interfaces/IComputeMarket.sol";
+import {Lease, Offer, Status} from "../../contracts/interfaces/IComputeMarket.sol";
 import {LeaseWord, Leases} from "../../contracts/libraries/Leases.sol";
 import {Metering} from "../../contracts/libraries/Metering.sol";
+import {Listing, Offers} from "../../contracts/libraries/Offers.sol";
+import {VolumeWord} from "../../contracts/libraries/Volumes.sol";
 import {Test} from "./Test.sol";
 
 /// @notice The arithmetic on money, against the formulas of P-03 and P-04.
@@ -58,6 +60,32 @@ contract MeteringTest is Test {
 
         vm.assertEq(Metering.bondRoundedDown(total, bondBps, floor), share < floor ? floor : share, "bond");
     }
+
+    /// @notice Exit table, expire: the compensation is the bond, but at most T.
+    function testCompensationIsTheSmaller(uint256 total, uint256 bond) external pure {
+        uint256 compensation = Metering.compensation(total, bond);
+
+        vm.assertTrue(compensation <= total && compensation <= bond, "neither is exceeded");
+        vm.assertTrue(compensation == total || compensation == bond, "one is reached");
+    }
+
+    /// @notice Exit table, rule: the arbiter's half is rounded down, and the winner's is the rest.
+    function testFeeIsRoundedDown(uint256 stake) external pure {
+        uint256 fee = Metering.feeRoundedDown(stake);
+
+        vm.assertTrue(fee <= stake - fee && stake - fee - fee <= 1, "floor");
+    }
+
+    /// @notice Exit table, lapse: h = p + floor((max(q, p) - p) / 2).
+    function testSplitIsRoundedDown(uint32 paid, uint32 disputed) external pure {
+        uint256 split = Metering.splitRoundedDown(paid, disputed);
+        uint256 most = disputed > paid ? disputed : paid;
+
+        vm.assertTrue(split >= paid && split <= most, "between p and q");
+        vm.assertTrue(
+            split - paid <= most - split && (most - split) - (split - paid) <= 1, "in the middle, rounded down"
+        );
+    }
 }
 
 /// @notice The packed word says what was put into it, and nothing else changes.
@@ -89,10 +117,21 @@ contract LeasesTest is Test {
         expected.noReopen = true;
         assertWord(word, expected);
 
+        word = word.withAssigned();
+        expected.assigned = true;
+        assertWord(word, expected);
+
         word = word.claimed(claimed, time);
         expected.status = Status.Claimed;
         expected.claimedSeconds = claimed;
         expected.changedAt = time;
+        assertWord(word, expected);
+
+        word = word.disputed(paid, claimed, claimed % 2 == 1);
+        expected.status = Status.Disputed;
+        expected.claimedSeconds = paid;
+        expected.changedAt = claimed;
+        expected.byAcceptor = claimed % 2 == 1;
         assertWord(word, expected);
 
         word = word.closed(claimed);
@@ -121,5 +160,56 @@ contract LeasesTest is Test {
 
     function assertWord(LeaseWord word, Lease memory expected) private pure {
         vm.assertEq(keccak256(abi.encode(word.unpacked())), keccak256(abi.encode(expected)), "the word");
+    }
+}
+
+/// @notice An offer in two words: what was put into it, and nothing else changes.
+contract OfferWordsTest is Test {
+    /// @notice P-20: every field comes back as it was listed.
+    function testWhatIsPackedIsUnpacked(Offer memory offer) external pure {
+        assertListing(Offers.packed(offer), offer);
+    }
+
+    /// @notice I-3: GPUs that are taken are free again when they are freed, and no other field is touched on the way.
+    function testTakenAndFreed(Offer memory offer, uint16 count) external pure {
+        count = uint16(bound(count, 0, offer.free));
+        Listing memory listing = Offers.packed(offer);
+
+        listing.offer = listing.offer.taken(count);
+        offer.free -= count;
+        assertListing(listing, offer);
+        listing.offer = listing.offer.freed(count);
+        offer.free += count;
+        assertListing(listing, offer);
+    }
+
+    /// @notice P-20: a new price and a new expiry replace the old ones, whatever those were, and no other field.
+    function testPriceAndExpiryAreReplaced(Offer memory offer, uint80 price, uint40 expiresAt) external pure {
+        Listing memory listing = Offers.packed(offer);
+
+        listing.offer = listing.offer.withExpiresAt(expiresAt);
+        listing.terms = listing.terms.withPrice(price);
+
+        offer.expiresAt = expiresAt;
+        offer.price = price;
+        assertListing(listing, offer);
+    }
+
+    function assertListing(Listing memory listing, Offer memory expected) private pure {
+        vm.assertEq(keccak256(abi.encode(Offers.unpacked(listing))), keccak256(abi.encode(expected)), "the offer");
+    }
+}
+
+/// @notice A class's volume in one word.
+contract VolumesTest is Test {
+    /// @notice I-11: payments and GPU-seconds add up, each in its half, and wrap around, each for itself.
+    function testHalvesAddUpAndWrapAlone(uint256 bits, uint128 amount, uint64 usage) external pure {
+        VolumeWord word = VolumeWord.wrap(bits);
+        VolumeWord next = word.plus(amount, usage);
+
+        unchecked {
+            vm.assertTrue(next.paid() == uint128(bits) + amount, "paid");
+            vm.assertTrue(next.gpuSeconds() == uint128(bits >> 128) + usage, "GPU-seconds");
+        }
     }
 }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IComputeMarket, Lease, Offer, Order, Status} from "../../contracts/interfaces/IComputeMarket.sol";
 import {MarketTest} from "./MarketTest.sol";
 
-/// @notice What can be read, and the verbs that this market does not support.
+/// @notice What can be read.
 contract ViewsTest is MarketTest {
     /// @notice P-05: everything that is fixed at deployment can be read.
     function testImmutables() external view {
@@ -31,16 +31,26 @@ contract ViewsTest is MarketTest {
         vm.assertTrue(left == 0 && until == 0, "budget");
     }
 
-    /// @notice payeeOf is 0 unless the lease is live.
-    function testPayeeOfALiveLeaseOnly() external {
+    /// @notice payeeOf is the provider, or whom it assigned the lease to, in every live state, and 0 in any other.
+    function testPayeeOfALiveLeaseOnly(bool assigned) external {
         Order memory order = anOrder();
-        bytes32 id = open(order);
-        vm.assertEq(market.payeeOf(id), provider, "open");
+        bytes32 id = market.orderId(order);
+        vm.assertEq(market.payeeOf(id), address(0), "never opened");
+        open(order);
+        address payee = assigned ? stranger : provider;
+        if (assigned) {
+            vm.prank(provider);
+            market.assign(order, stranger);
+        }
+        vm.assertEq(market.payeeOf(id), payee, "open");
         skip(MIN_SECONDS);
         claim(order, 1);
-        vm.assertEq(market.payeeOf(id), provider, "claimed");
-        skip(CHALLENGE_WINDOW);
-        finalize(order);
+        vm.assertEq(market.payeeOf(id), payee, "claimed");
+        vm.prank(client);
+        market.dispute(order);
+        vm.assertEq(market.payeeOf(id), payee, "disputed");
+        skip(RULING_WINDOW);
+        market.lapse(order);
         vm.assertEq(market.payeeOf(id), address(0), "closed");
     }
 
@@ -71,15 +81,39 @@ contract ViewsTest is MarketTest {
         vm.assertEq(gpuSeconds, 200, "GPU-seconds, other class");
     }
 
-    /// @notice statusOf tells every step of a lease's life.
+    /// @notice statusOf and leaseOf tell every step of a lease's life.
     function testStatusOf() external {
         Order memory order = anOrder();
-        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.None), "none");
+        assertStatus(order, Status.None);
         open(order);
+        assertStatus(order, Status.Open);
         skip(MIN_SECONDS);
         claim(order, 1);
-        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Claimed), "claimed");
+        assertStatus(order, Status.Claimed);
+        vm.prank(client);
+        market.dispute(order);
+        assertStatus(order, Status.Disputed);
         settle(aSettlement(order, 1, true));
-        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Closed), "closed");
+        assertStatus(order, Status.Closed);
+    }
+
+    /// @notice P-11: no status changes because time passes: what has ended stays as it is until somebody moves it on.
+    function testTimeAloneChangesNothing() external {
+        Order memory order = anOrder();
+        open(order);
+        bytes memory before = abi.encode(leaseOf(order), book(), market.payeeOf(market.orderId(order)));
+
+        skip(365 days);
+
+        vm.assertEq(
+            keccak256(abi.encode(leaseOf(order), book(), market.payeeOf(market.orderId(order)))),
+            keccak256(before),
+            "as it was"
+        );
+    }
+
+    function assertStatus(Order memory order, Status expected) private view {
+        vm.assertEq(uint8(market.statusOf(order)), uint8(expected), "statusOf");
+        vm.assertEq(uint8(leaseOf(order).status), uint8(expected), "leaseOf");
     }
 }
