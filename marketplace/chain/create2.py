@@ -49,9 +49,9 @@ def salt_of(text: str) -> Bytes32:
     return Bytes32("0x" + keccak(text.encode()).hex())
 
 
-def created_address(salt: Bytes32, creation_code: bytes) -> Address:
-    """keccak(0xff ‖ proxy ‖ salt ‖ keccak(code))[12:]."""
-    parts = b"\xff" + bytes.fromhex(PROXY[2:]) + bytes.fromhex(salt[2:]) + keccak(creation_code)
+def created_address(salt: Bytes32, creation_code: bytes, creator: Address = PROXY) -> Address:
+    """keccak(0xff ‖ creator ‖ salt ‖ keccak(code))[12:]."""
+    parts = b"\xff" + bytes.fromhex(creator[2:]) + bytes.fromhex(salt[2:]) + keccak(creation_code)
     return Address("0x" + keccak(parts)[12:].hex())
 
 

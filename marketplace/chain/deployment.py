@@ -21,7 +21,7 @@ from marketplace.chain.contracts import contract_abi
 from marketplace.chain.create2 import PROXY, PROXY_CODE, PROXY_DEPLOYER, create
 from marketplace.chain.settlement import TokenFacts, inspect_token
 from marketplace.chain.signing import Key
-from marketplace.chain.transactions import Fees, Sender
+from marketplace.chain.transactions import FEE_SPREAD_WEI, Fees, Sender
 from marketplace.domain.errors import (
     DeadlinePassed,
     InsufficientFunds,
@@ -84,7 +84,7 @@ class DeploymentPlan:
         if not self.missing:
             return 0
         largest = max(step.gas for step in self.missing)
-        return (self.gas - largest + self.fees.gas_limit(largest)) * self.fees.most_wei
+        return (self.gas - largest + self.fees.gas_limit(largest)) * (self.fees.most_wei + FEE_SPREAD_WEI)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ MAX_TRANSACTION_GAS: Final = 1 << 24
 _SPARE_GAS = 200_000
 """Room for items of a batch that are refused when simulated and hold when mined; unused gas costs nothing."""
 
-_FEE_SPREAD_WEI = 1 << 16
+FEE_SPREAD_WEI = 1 << 16
 _FIRST_POLL_SECONDS = 0.02
 _SLOWEST_POLL_SECONDS = 0.25
 _REBROADCAST_SECONDS = 5.0
@@ -230,7 +230,7 @@ class Sender:
                 "maxPriorityFeePerGas": fees.tip_wei,
                 # A few random wei, never paid: a call that was refused and is signed again is another transaction, with
                 # another hash, and nobody mistakes the one that was struck out for it.
-                "maxFeePerGas": fees.most_wei + secrets.randbelow(_FEE_SPREAD_WEI),
+                "maxFeePerGas": fees.most_wei + secrets.randbelow(FEE_SPREAD_WEI),
             }
         )
 

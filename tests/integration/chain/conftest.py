@@ -138,6 +138,7 @@ class Line(ThreadingHTTPServer):
         self.lose_requests: set[str] = set()
         self.lose_answers: set[str] = set()
         self.lost = 0
+        self.was_cut = threading.Event()
 
 
 class _Relay(BaseHTTPRequestHandler):
@@ -161,6 +162,7 @@ class _Relay(BaseHTTPRequestHandler):
 
     def cut(self) -> None:
         self.server.lost += 1
+        self.server.was_cut.set()
         self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
