@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from eth_account import Account
@@ -53,6 +54,13 @@ def test_the_keyless_transaction_makes_the_proxy() -> None:
     assert signer == PROXY_DEPLOYER
     assert "0x" + first_contract.hex() == PROXY
     assert PROXY_TRANSACTION_WEI == 100_000 * 100 * 10**9
+
+
+def test_the_remedy_for_a_missing_proxy_is_in_the_documents() -> None:
+    """Account and transaction, to be copied."""
+    told = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
+
+    assert all(word in told for word in (PROXY, PROXY_DEPLOYER, PROXY_TRANSACTION))
 
 
 def test_the_default_salt_is_the_projects_name_and_version() -> None:
