@@ -283,20 +283,6 @@ contract TermLeaseTest is LedgerTest {
         }
     }
 
-    /// @notice P-20 (8): in the last second of 32 bits an order is opened, and from the next on none is.
-    function testRefusesToOpenAfterTheLastSecond() external {
-        order = anOrder();
-        order.expiresAt = type(uint40).max;
-        vm.prank(provider);
-        market.reprice(offer, PRICE, type(uint40).max);
-        vm.warp(uint256(type(uint32).max) + 1);
-        assertRefused(aFill(order), Refusal.BadAmounts);
-
-        vm.warp(type(uint32).max);
-        open(order);
-        vm.assertEq(leaseOf(order).openedAt, type(uint32).max, "the last second");
-    }
-
     // ------------------------------------------------------------------------------------------------------------------------------------- steps
 
     function openTerm() private {

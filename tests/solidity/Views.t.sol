@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
+
 import {IComputeMarket, Lease, Offer, Order, Status} from "../../contracts/interfaces/IComputeMarket.sol";
 import {MarketTest} from "./MarketTest.sol";
 
@@ -14,6 +16,19 @@ contract ViewsTest is MarketTest {
         vm.assertEq(market.CHALLENGE_WINDOW(), CHALLENGE_WINDOW, "CHALLENGE_WINDOW");
         vm.assertEq(market.RULING_WINDOW(), RULING_WINDOW, "RULING_WINDOW");
         vm.assertEq(market.BOND_FLOOR(), BOND_FLOOR, "BOND_FLOOR");
+    }
+
+    /// @notice P-25: wallets can ask what they sign under (EIP-5267).
+    function testEip712Domain() external view {
+        (bytes1 fields, string memory name, string memory version, uint256 chainId, address verifier, bytes32 salt,) =
+            IERC5267(address(market)).eip712Domain();
+
+        vm.assertEq(bytes32(fields), bytes32(hex"0f"), "name, version, chain and contract");
+        vm.assertEq(name, "ComputeMarket", "name");
+        vm.assertEq(version, "1", "version");
+        vm.assertEq(chainId, block.chainid, "chain");
+        vm.assertEq(verifier, address(market), "contract");
+        vm.assertEq(salt, bytes32(0), "no salt");
     }
 
     /// @notice What the market never saw reads as zero, and never reverts.

@@ -1,0 +1,44 @@
+"""Every numbered rule of the specification is named by a test that checks it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RULE = re.compile(r"\b(?:P-\d\d|I-\d{1,2})\b")
+# `/// @notice …` lines right before a test or an invariant of forge.
+SOLIDITY_TEST = re.compile(r"((?:^ *///.*\n)+) *function (?:test|invariant|check)\w*", re.MULTILINE)
+
+
+def rules() -> list[str]:
+    """The rules that the specification gives a number to."""
+    return sorted(set(RULE.findall((ROOT / "docs/specification.md").read_text())))
+
+
+def sentences() -> Iterator[str]:
+    """What each test says about itself, in Solidity and in Python."""
+    for file in (ROOT / "tests").glob("**/*.sol"):
+        yield from SOLIDITY_TEST.findall(file.read_text())
+    for file in (ROOT / "tests").glob("**/test_*.py"):
+        tree = ast.parse(file.read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        yield from (ast.get_docstring(node) or "" for node in functions if node.name.startswith("test"))
+
+
+NAMED = {rule for sentence in sentences() for rule in RULE.findall(sentence)}
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_the_rule_has_a_test(rule: str) -> None:
+    """A rule without a test is a wish."""
+    assert rule in NAMED
+
+
+def test_no_test_names_a_rule_that_there_is_not() -> None:
+    """A test that checks a rule that was renumbered checks nothing that anybody can look up."""
+    assert sorted(NAMED - set(rules())) == []
