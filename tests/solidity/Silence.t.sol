@@ -17,7 +17,7 @@ contract SilenceTest is LedgerTest {
     function testTheClientLeavesAlone(uint8 state, uint32 wait) external {
         reach(state);
         skip(bound(wait, 0, 20 days));
-        leave(client);
+        exitAlone(client);
         assertEverythingIsPaidOut();
     }
 
@@ -25,7 +25,7 @@ contract SilenceTest is LedgerTest {
     function testTheAcceptorLeavesAlone(uint8 state, uint32 wait) external {
         reach(state);
         skip(bound(wait, 0, 20 days));
-        leave(acceptor);
+        exitAlone(acceptor);
         assertEverythingIsPaidOut();
     }
 
@@ -33,7 +33,7 @@ contract SilenceTest is LedgerTest {
     function testTheProviderLeavesAlone(uint8 state, uint32 wait) external {
         reach(state);
         skip(bound(wait, 0, 20 days));
-        leave(provider);
+        exitAlone(provider);
         assertEverythingIsPaidOut();
     }
 
@@ -41,7 +41,7 @@ contract SilenceTest is LedgerTest {
     function testAStrangerClearsUp(uint8 state) external {
         reach(state);
         skip(20 days + MAX_SECONDS + CLAIM_GRACE);
-        leave(stranger);
+        exitAlone(stranger);
         assertEverythingIsPaidOut();
     }
 
@@ -51,7 +51,7 @@ contract SilenceTest is LedgerTest {
         skip(MAX_SECONDS);
         remember();
 
-        leave(provider);
+        exitAlone(provider);
 
         credit(provider, earned(order, MAX_SECONDS) + bond(order));
         credit(client, total(order) - earned(order, MAX_SECONDS));
@@ -59,7 +59,7 @@ contract SilenceTest is LedgerTest {
     }
 
     /// @notice I-6: however often an order is opened and declined, and however it ends, it costs the client at most T and one tip.
-    function testTheMostThatAnOrderCosts(uint8 times, uint8 exit, uint32 at) external {
+    function testTheMostThatAnOrderCosts(uint8 times, uint8 exit, uint32 when) external {
         uint256 before = market.balanceOf(client);
         for (uint256 i = 0; i < times % 5; ++i) {
             open(order);
@@ -68,14 +68,14 @@ contract SilenceTest is LedgerTest {
             skip(1);
         }
         open(order);
-        skip(bound(at, MIN_SECONDS, MAX_SECONDS));
+        skip(bound(when, MIN_SECONDS, MAX_SECONDS));
         if (exit % 4 == 0) {
             vm.prank(client);
             market.terminate(order);
         } else if (exit % 4 == 1) {
             settle(aSettlement(order, uint32(timestamp() - leaseOf(order).openedAt), true));
         } else if (exit % 4 == 2) {
-            leave(provider);
+            exitAlone(provider);
         } else {
             skip(MAX_SECONDS + CLAIM_GRACE);
             market.expire(order);
@@ -85,10 +85,10 @@ contract SilenceTest is LedgerTest {
     }
 
     /// @notice I-6: a lost dispute costs the client its own stake on top, and no more.
-    function testTheMostThatADisputeCosts(uint32 at, uint32 awarded) external {
+    function testTheMostThatADisputeCosts(uint32 when, uint32 awarded) external {
         uint256 before = market.balanceOf(client);
         open(order);
-        uint32 elapsed = uint32(bound(at, START_GRACE, MAX_SECONDS));
+        uint32 elapsed = uint32(bound(when, START_GRACE, MAX_SECONDS));
         skip(elapsed);
         disputeAs(client, order);
 
@@ -123,7 +123,7 @@ contract SilenceTest is LedgerTest {
     }
 
     /// @notice What `who` can do alone to end the lease, and the times it has to wait for.
-    function leave(address who) private {
+    function exitAlone(address who) private {
         Lease memory lease = leaseOf(order);
         uint256 start = lease.openedAt < order.startsAt ? order.startsAt : lease.openedAt;
         if (lease.status == Status.Open) {
