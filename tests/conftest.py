@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).parent
-KINDS = ("unit", "integration", "acceptance", "architecture", "solidity")
+KINDS = ("unit", "integration", "differential", "acceptance", "architecture", "solidity")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the differential test runs; the default is short."""
+    parser.addoption("--sequences", type=int, default=24, help="random call sequences of tests/differential")
+    parser.addoption("--first-seed", type=int, default=0, help="the seed of the first of them")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

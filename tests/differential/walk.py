@@ -1,0 +1,537 @@
+"""A random walk over all verbs, by a few people who each are now a client, now a provider, opener, acceptor, arbiter, payee or delegate.
+
+The walk plays each call on the model first, so that it always knows what would be a good one; about a third are one field, one second or
+one signature off. It never looks at the chain: whatever the contract does, a seed gives the same calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from tests.differential.books import MOST_TIME
+from tests.differential.model import MarketModel
+from tests.differential.serving import Serving
+from tests.differential.shapes import (
+    LIVE,
+    NOBODY,
+    UNSIGNED,
+    Authorization,
+    Event,
+    Fill,
+    Objection,
+    Order,
+    Permit,
+    Receipt,
+    Reverted,
+    Settlement,
+    Signature,
+    Status,
+)
+from tests.differential.wire import Call, Elsewhere
+
+LEAP = 160
+"""Further than this the walk rarely jumps for the sake of one lease: all the others would be over."""
+FAR = 2**40 - 1
+PLENTY = 10**13
+WORDS = tuple("0x" + byte * 32 for byte in ("a1", "b2", "c3", "d4"))
+MODEL_VERBS = {
+    "depositWithPermit": "deposit_with_permit",
+    "depositWithAuthorization": "deposit_with_authorization",
+}
+WEIGHTS = {
+    "deposit": 2, "depositWithPermit": 4, "depositWithAuthorization": 4, "withdraw": 3, "authorize": 4, "list": 3, "reprice": 3, "open": 16,
+    "cancel": 3, "settle": 9, "claim": 7, "finalize": 5, "terminate": 3, "decline": 5, "expire": 4, "dispute": 8, "rule": 6, "lapse": 4,
+    "assign": 4, "approve": 2, "transfer": 1, "same_second": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A call, and what the model says of it: what happened, or every objection to it."""
+
+    call: Call
+    events: tuple[Event, ...]
+    objections: frozenset[Objection]
+
+
+@dataclass
+class Walk:
+    model: MarketModel
+    random: Random
+    people: Sequence[str]
+    """Whoever acts: keys, and the EIP-1271 wallets of some of them."""
+    now: int
+    last: int = 0
+    """The second of the block before."""
+    keys: list[str] = field(default_factory=list)
+    fills: dict[str, Fill] = field(default_factory=dict)
+    """The last good-looking fill of each order, to be posted again."""
+    is_time_fixed: bool = False
+    salt: int = 0
+
+    def __post_init__(self) -> None:
+        self.last = self.now
+        self.keys = [who for who in self.people if who not in self.model.wallets]
+
+    # blocks ----------------------------------------------------------------------------------------------------------
+
+    def block(self) -> tuple[int, list[Played]]:
+        """The next block: its second, and one call or a few, played on the model in their order."""
+        some = self.random
+        self.now, self.is_time_fixed = self.last + some.choice([1, 1, 1, 2, 3, 5, 9]), False
+        played = self._some_verb()
+        self.is_time_fixed = True
+        while some.random() < 0.25:
+            played += self._some_verb()
+        self.last = self.now
+        return self.now, played
+
+    def prelude(self) -> tuple[int, list[Played]]:
+        """The first block: money in most accounts, and a few offers."""
+        some, self.now = self.random, self.last + 1
+        deposits = [Call("deposit", who, (who, some.choice([0, 10**6, 10**7, 10**7, 10**8]))) for who in self.people]
+        listings = [call for _ in range(4) for call in self._list()]
+        played, self.last = [self.play(call) for call in (*deposits, *listings)], self.now
+        return self.now, played
+
+    def _some_verb(self) -> list[Played]:
+        while True:
+            verb = self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            make: Callable[[], list[Call]] = getattr(self, f"_{verb}")
+            before, calls = self.now, make()
+            if calls:
+                return [self.play(call) for call in calls]
+            self.now = before
+
+    def play(self, call: Call) -> Played:
+        """Let the model make the call, at the second of this block."""
+        side = self.model.token if call.of_token else self.model
+        verb = getattr(side, MODEL_VERBS.get(call.verb, call.verb))
+        self.model.events.clear()
+        try:
+            if call.of_token:
+                verb(*((self.now,) if call.verb == "permit" else (call.by,)), *call.values)
+            else:
+                verb(call.by, self.now, *call.values)
+        except Reverted as exc:
+            return Played(call, (), exc.objections)
+        return Played(call, tuple(self.model.events), frozenset())
+
+    # choices ---------------------------------------------------------------------------------------------------------
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def person(self) -> str:
+        return self.random.choice(self.people)
+
+    def mostly(self, right: str, share: float = 0.9) -> str:
+        """Mostly who should, now and then anybody."""
+        return right if self.chance(share) and right in self.people else self.person()
+
+    def aim(self, opens: int, ends: int | None = None) -> None:
+        """Let the block be in this half-open interval, mostly at one of its edges; now and then just outside."""
+        some, ends = self.random, opens + 10 if ends is None else ends
+        inside = some.randint(min(opens, ends - 1), max(opens, ends - 1))
+        target = some.choices([opens, ends - 1, inside, opens - 1, ends], [4, 3, 6, 1, 1])[0]
+        leap = LEAP if self.chance(0.97) else 5_000
+        if not self.is_time_fixed and self.last < target <= self.last + leap:
+            self.now = target
+
+    def serving(self, *statuses: Status) -> Serving | None:
+        """Mostly one in these states, and mostly one whose time is not over; now and then any."""
+        known = list(self.model.servings.values())
+        fitting = [each for each in known if each.lease.status in statuses]
+        timely = [each for each in fitting if each.lease.status is not Status.OPEN or self.last + 1 < each.deadline]
+        fitting = timely if timely or self.chance(0.9) else fitting
+        if self.chance(0.06) and known:
+            return self.random.choice(known)
+        return self.random.choice(fitting) if fitting else None
+
+    def signature(self, who: str, message: Any, off: float = 0.0) -> Signature:
+        """Of a key, or of a wallet in any form that its contract takes; with a chance of ``off``, one that is worth nothing."""
+        wallet, some = self.model.wallets.get(who), self.random
+        signer = wallet.owner if wallet else who
+        good = Signature(signer, message, some.choice(["plain", "plain", "long", "high_s"]) if wallet else "plain")
+        if not self.chance(off):
+            return good
+        faults = [replace(good, form=form) for form in ("long", "short", "odd_v", "high_s", "empty")]
+        return some.choice([*faults, replace(good, signer=some.choice(self.keys))])
+
+    # accounts --------------------------------------------------------------------------------------------------------
+
+    def _deposit(self) -> list[Call]:
+        account = self.person() if self.chance(0.95) else NOBODY
+        return [Call("deposit", self.person(), (account, self._amount()))]
+
+    def _approve(self) -> list[Call]:
+        return [Call("approve", self.person(), (self.model.address, PLENTY), of_token=True)]
+
+    def _transfer(self) -> list[Call]:
+        """A donation: the market's tokens are more than its books say (I-1)."""
+        return [Call("transfer", self.person(), (self.model.address, self.random.randint(0, 1000)), of_token=True)]
+
+    def _depositWithPermit(self) -> list[Call]:
+        some, owner, amount = self.random, self.person(), self._amount()
+        deadline, nonce = self.now + some.choice([0, 50, 50, -1]), self.model.token.nonces[owner]
+        message = Permit(owner, self.model.address, amount, nonce, deadline)
+        if self.chance(0.15):
+            message = some.choice([replace(message, nonce=nonce + 1), replace(message, value=amount + 1)])
+        signer = self.model.wallets[owner].owner if owner in self.model.wallets else owner
+        signed = Signature(
+            self.mostly(signer), message, "plain" if self.chance(0.9) else some.choice(["high_s", "odd_v"])
+        )
+        if signed.signer in self.model.wallets:
+            signed = replace(signed, signer=signer)
+        by = owner if self.chance(0.4) else self.person()
+        calls = [Call("depositWithPermit", by, (owner, amount, deadline, signed))]
+        if self.chance(0.2):
+            # Somebody uses the permit up first, or the owner has approved before.
+            front_run = Call(
+                "permit", self.person(), (owner, self.model.address, amount, deadline, signed), of_token=True
+            )
+            return [front_run, *calls]
+        return calls
+
+    def _depositWithAuthorization(self) -> list[Call]:
+        some, owner, amount, nonce = self.random, self.person(), self._amount(), self.random.randint(1, 8)
+        after, before = self.now - some.choice([1, 1, 100, 0]), self.now + some.choice([1, 1, 100, 0])
+        word = f"0x{nonce:064x}"
+        message = Authorization(owner, self.model.address, amount, after, before, word)
+        if self.chance(0.15):
+            message = some.choice([replace(message, value=amount + 1), replace(message, to=owner)])
+        signer = self.model.wallets[owner].owner if owner in self.model.wallets else owner
+        signed = Signature(signer, message, "plain" if self.chance(0.9) else some.choice(["high_s", "odd_v"]))
+        return [Call("depositWithAuthorization", self.person(), (owner, amount, after, before, word, signed))]
+
+    def _withdraw(self) -> list[Call]:
+        some, by = self.random, self.person()
+        free = self.model.accounts[by]
+        amount = some.choice([0, free, free + 1, some.randint(0, free), some.randint(0, free)])
+        to = some.choices([by, self.person(), self.model.address, NOBODY], [6, 6, 1, 1])[0]
+        return [Call("withdraw", by, (to, amount))]
+
+    def _authorize(self) -> list[Call]:
+        some = self.random
+        budget, until = (
+            some.choice([0, 10**5, 10**6, 10**9, 2**128 - 1]),
+            some.choice([0, self.now, self.now + 30, FAR]),
+        )
+        if self.chance(0.6):
+            budget, until = some.choice([5 * 10**4, 3 * 10**5, 10**8]), self.now + some.choice([60, 500])
+        return [
+            Call(
+                "authorize",
+                self.person(),
+                (self.mostly(some.choice(self.keys), 0.95) if self.chance(0.96) else NOBODY, budget, until),
+            )
+        ]
+
+    def _amount(self) -> int:
+        return self.random.choice([0, 1, self.random.randint(0, 10**6), self.random.randint(0, 3 * 10**6), PLENTY * 2])
+
+    # offers ----------------------------------------------------------------------------------------------------------
+
+    def _list(self) -> list[Call]:
+        some, by = self.random, self.person()
+        arbiter = some.choice([who for who in self.people if who != by])
+        terms: dict[str, Any] = {
+            "gpu_class": some.choice([0, 1, 1, 2, 255]), "gpus": some.choice([1, 2, 4, 8]), "bond_bps": some.choice([0, 500, 3333, 10_000]),
+            "price": some.choice([0, 1, 3600, some.randint(1, 5 * 10**6), some.randint(1, 5 * 10**6)]),
+            "min_seconds": some.choice([0, 0, 1, 10]), "expires_at": some.choice([FAR, FAR, self.now + 300]), "arbiter": arbiter,
+            "spec": some.choice(WORDS),
+        }  # fmt: skip
+        if self.chance(0.2):
+            terms |= some.choice(
+                [{"gpus": 0}, {"bond_bps": 10_001}, {"arbiter": NOBODY}, {"arbiter": by}, {"expires_at": 0}]
+            )
+        return [Call("list", by, tuple(terms.values()))]
+
+    def _reprice(self) -> list[Call]:
+        some = self.random
+        number = some.randint(1, max(1, len(self.model.offers))) if self.chance(0.95) else len(self.model.offers) + 7
+        offer = self.model.offer_of(number)
+        price = some.choice([offer.price, offer.price + 1, some.randint(0, 5 * 10**6)])
+        expires_at = some.choice([FAR, FAR, FAR, FAR, self.now + 100, self.now])
+        return [Call("reprice", self.mostly(offer.provider, 0.85), (number, price, expires_at))]
+
+    # opening ---------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> list[Call]:
+        some = self.random
+        if self.now > MOST_TIME and self.chance(0.9):
+            # Nothing can be opened any more.
+            return []
+        by, fill = self._fill()
+        fills = [fill, *(self._fill(by)[1] for _ in range(some.choice([0, 0, 0, 1, 2, 3])))]
+        if self.chance(0.08):
+            fills.append(some.choice(fills))
+        return [Call("open", by, (tuple(fills), some.choice(WORDS)))]
+
+    def _same_second(self) -> list[Call]:
+        """Opened, declined and posted again in one second: receipts could not tell the two servings apart."""
+        caller, fill = self._fill()
+        provider = self.model.offer_of(fill.offer).provider
+        opening = Call("open", caller, ((fill,), WORDS[0]))
+        return [opening, Call("decline", self.mostly(provider, 1), (fill.order,)), opening]
+
+    def _fill(self, by: str | None = None) -> tuple[str, Fill]:
+        """A fill and who should post it (mostly ``by``): new and good, new and one thing off, or an old one again."""
+        some = self.random
+        declined = [number for number, fill in self.fills.items() if self._is_declined(fill.order)]
+        if declined and self.chance(0.3):
+            return self._again(self.fills[some.choice(declined)])
+        if self.fills and self.chance(0.06):
+            return self._again(self.fills[some.choice(list(self.fills))])
+        order, number, price = self._order()
+        if by is not None and order.opener != NOBODY and self.chance(0.9):
+            order = replace(order, opener=by)
+        if self.chance(0.2):
+            order = replace(order, **some.choice(self._faults(order, number)))
+        fill = Fill(order, number, price, self._order_signature(order))
+        caller = self._caller(fill)
+        if caller == order.client and self.chance(0.7):
+            fill = replace(fill, signature=some.choice([UNSIGNED, fill.signature]))
+        if self.chance(0.12):
+            fill = self._one_off(fill)
+        self.fills[self.model.identify(order)] = fill
+        return caller, fill
+
+    def _is_declined(self, order: Order) -> bool:
+        lease = self.model.lease_of(self.model.identify(order))
+        return lease.status is Status.NONE and lease.opened_at != 0
+
+    def _again(self, fill: Fill) -> tuple[str, Fill]:
+        """Posted again, as it was or on another offer."""
+        number = fill.offer if self.chance(0.7) else self.random.randint(1, max(1, len(self.model.offers)))
+        price = max(fill.price, self.model.offer_of(number).price)
+        return self._caller(fill), replace(fill, offer=number, price=price)
+
+    def _order(self) -> tuple[Order, int, int]:
+        """An order that fits an offer, the offer's number, and a price between the two limits."""
+        some, offers = self.random, self.model.offers
+        free_of = self.model.accounts
+        alive = [number for number, offer in offers.items() if offer.free and self.now < offer.expires_at]
+        likely = alive if alive and self.chance(0.95) else [*offers, 1]
+        number = max(some.choices(likely, k=2), key=lambda each: free_of[self.model.offer_of(each).provider])
+        offer = self.model.offer_of(number)
+        trusting = [account for (account, _), budget in self.model.budgets.items() if budget.until > self.now]
+        client = max(self.person(), some.choice([*trusting[-5:], self.person()]), key=lambda who: free_of[who])
+        max_seconds = some.choice([1, 7, 20, 30, 60, 61, 100, 300, 900, 3601])
+        min_seconds = min(max_seconds, max(offer.min_seconds, some.choice([0, 0, 1, 15, max_seconds])))
+        is_tipped, self.salt = self.chance(0.4), self.salt + 1
+        order = Order(
+            client=client,
+            classes=1 << offer.gpu_class | some.choice([0, 2**200]),
+            offer=some.choice([0, number]),
+            gpus=some.randint(1, max(1, offer.free)),
+            max_seconds=max(max_seconds, min_seconds),
+            min_seconds=min_seconds,
+            max_price=offer.price + some.choice([0, 1, 10**6]),
+            min_bond_bps=some.choice([0, offer.bond_bps]),
+            starts_at=some.choice([0, 0, 0, 0, self.now, self.now - 3, self.now + some.choice([1, 5, 40])]),
+            expires_at=some.choice([FAR, FAR, self.now + 40, self.now + 1]),
+            tip=some.choice([1, 777, 20_000]) if is_tipped else 0,
+            opener=self.person() if is_tipped or self.chance(0.2) else NOBODY,
+            acceptor=some.choice([NOBODY, self.person(), self.person()]),
+            arbiter=offer.arbiter,
+            spec=some.choice(WORDS),
+            salt=self.salt,
+        )
+        if order.starts_at > self.now and order.opener != NOBODY:
+            order = replace(order, opener=offer.provider)
+        return order, number, some.choice([offer.price, order.max_price, some.randint(offer.price, order.max_price)])
+
+    def _faults(self, order: Order, number: int) -> list[dict[str, Any]]:
+        offer, some = self.model.offer_of(number), self.random
+        return [
+            {"classes": order.classes ^ 1 << offer.gpu_class}, {"offer": number + 1}, {"gpus": 0}, {"gpus": offer.free + 1},
+            {"gpus": 2**16 - 1}, {"max_seconds": 0}, {"max_seconds": 2**32 - 1}, {"max_seconds": 20_000}, {"min_seconds": order.max_seconds + 1},
+            {"min_seconds": max(0, offer.min_seconds - 1)}, {"max_price": max(0, offer.price - 1)}, {"max_price": 2**80 - 1},
+            {"min_bond_bps": offer.bond_bps + 1}, {"starts_at": self.now + 50}, {"starts_at": FAR}, {"expires_at": self.now}, {"expires_at": 0},
+            {"tip": order.tip + 1, "opener": NOBODY}, {"opener": self.person()}, {"tip": 2**96 - 1, "opener": self.person()},
+            {"arbiter": self.person()}, {"arbiter": NOBODY}, {"arbiter": offer.provider}, {"acceptor": some.choice(self.people)},
+        ]  # fmt: skip
+
+    def _order_signature(self, order: Order) -> Signature:
+        """The client's, its wallet's or a delegate's."""
+        delegates = [
+            who for (account, who), budget in self.model.budgets.items() if account == order.client and budget.until
+        ]
+        fitting = [who for who in delegates if who in self.keys]
+        if fitting and self.chance(0.5):
+            return Signature(self.random.choice(fitting), self.model.identify(order))
+        return self.signature(order.client, self.model.identify(order))
+
+    def _caller(self, fill: Fill) -> str:
+        order, provider = fill.order, self.model.offer_of(fill.offer).provider
+        if order.starts_at > self.now and self.chance(0.8):
+            return self.mostly(provider)
+        if order.opener != NOBODY:
+            return self.random.choice([self.mostly(order.opener), self.mostly(order.opener), order.client])
+        return self.random.choice([self.person(), self.person(), order.client])
+
+    def _one_off(self, fill: Fill) -> Fill:
+        """One thing of the fill, or of the order after it was signed, is changed."""
+        some, order, number = self.random, fill.order, fill.offer
+        changed: list[dict[str, Any]] = [
+            {"salt": order.salt + 2**200}, {"spec": "0x" + "ee" * 32}, {"max_price": order.max_price ^ 1}, {"client": self.person()},
+            {"acceptor": self.person()}, {"classes": 2**256 - 1}, {"max_seconds": order.max_seconds ^ 1}, {"expires_at": FAR - 1},
+        ]  # fmt: skip
+        return some.choice([
+            replace(fill, price=max(0, self.model.offer_of(number).price - 1)),
+            replace(fill, price=min(order.max_price + 1, 2**80 - 1)),
+            replace(fill, offer=some.randint(0, len(self.model.offers) + 1)),
+            replace(fill, order=replace(order, **some.choice(changed))),
+            replace(fill, order=replace(order, **some.choice(changed))),
+            replace(fill, signature=self.signature(order.client, self.model.identify(order), off=1)),
+            replace(fill, signature=self.signature(order.client, Elsewhere(order))),
+            replace(fill, signature=self.signature(self.person(), self.model.identify(order))),
+        ])  # fmt: skip
+
+    # orders and leases -----------------------------------------------------------------------------------------------
+
+    def _client_side(self, at: Serving) -> str:
+        return self.mostly(self.random.choice([at.order.client, at.order.acceptor]))
+
+    def _cancel(self) -> list[Call]:
+        at = self.serving(Status.OPEN, Status.NONE)
+        fresh = self._order()[0]
+        if at is None or self.chance(0.25):
+            return [Call("cancel", self.mostly(fresh.client), (fresh,))]
+        return [Call("cancel", self._client_side(at), (at.order,))]
+
+    def _settle(self) -> list[Call]:
+        found = [self.serving(*LIVE) for _ in range(self.random.choice([1, 1, 1, 2, 3]))]
+        at = found[0]
+        if at is None:
+            return []
+        by = self.random.choice([self.person(), self._client_side(at), at.offer.provider if at.id else self.person()])
+        items = tuple(self._settlement(each, by) for each in found if each is not None)
+        return [Call("settle", self.mostly(by, 1), (items,))]
+
+    def _settlement(self, at: Serving, by: str, *, last: bool | None = None) -> Settlement:
+        some, paid, most = self.random, at.lease.paid_seconds, at.most_agreed(self.now)
+        within = some.randint(min(paid + 1, most), max(paid, most))
+        used = some.choices(
+            [within, paid, most, paid + 1, most + 1, at.order.min_seconds, max(0, paid - 1)], [6, 1, 4, 2, 1, 1, 1]
+        )[0]
+        last = self.chance(0.3) if last is None else last
+        receipt = Receipt(at.id, at.lease.offer, at.lease.opened_at, used, some.choice(WORDS), last)
+        signs = some.choice([who for who in (at.order.client, at.order.acceptor) if who != NOBODY])
+        by_client, by_provider = (
+            self._receipt_signature(signs, receipt),
+            self._receipt_signature(at.offer.provider, receipt),
+        )
+        if at.is_client_side(by) and self.chance(0.5):
+            by_client = UNSIGNED
+        if by == at.offer.provider and self.chance(0.5):
+            by_provider = UNSIGNED
+        if self.chance(0.04):
+            by_client, by_provider = by_provider, by_client
+        return Settlement(
+            at.order, used, receipt.result, last, by_client, by_provider if last or self.chance(0.5) else UNSIGNED
+        )
+
+    def _receipt_signature(self, who: str, receipt: Receipt) -> Signature:
+        """Of this receipt; now and then of another serving's, another number's, another market's, or no good at all."""
+        if who not in self.people:
+            return UNSIGNED
+        others: list[Any] = [
+            Elsewhere(receipt), replace(receipt, opened_at=receipt.opened_at ^ 1), replace(receipt, offer=receipt.offer + 1),
+            replace(receipt, used_seconds=receipt.used_seconds + 1), replace(receipt, last=not receipt.last), replace(receipt, lease=WORDS[0]),
+            replace(receipt, result="0x" + "ff" * 32),
+        ]  # fmt: skip
+        message = receipt if self.chance(0.94) else self.random.choice(others)
+        return self.signature(who, message, off=0.04)
+
+    def _claim(self) -> list[Call]:
+        at, some = self.serving(Status.OPEN), self.random
+        if at is None:
+            return []
+        self.aim(at.start + at.order.min_seconds, at.deadline)
+        elapsed, paid = at.elapsed(self.now), at.lease.paid_seconds
+        used = some.choice([elapsed, elapsed, paid, elapsed // 2, elapsed + 1, max(0, paid - 1)])
+        return [Call("claim", self.mostly(at.offer.provider), (at.order, used, some.choice(WORDS)))]
+
+    def _finalize(self) -> list[Call]:
+        at = self.serving(Status.CLAIMED)
+        if at is None:
+            return []
+        if self.chance(0.8):
+            self.aim(at.lease.changed_at + self.model.constants.challenge_window)
+        others = [self.serving(Status.CLAIMED) for _ in range(self.random.choice([0, 0, 1, 2]))]
+        orders = [at.order, *(other.order for other in others if other is not None)]
+        self.random.shuffle(orders)
+        return [Call("finalize", self.person(), (tuple(orders),))]
+
+    def _terminate(self) -> list[Call]:
+        at = self.serving(Status.OPEN)
+        if at is None:
+            return []
+        self.aim(at.lease.opened_at, at.deadline)
+        return [Call("terminate", self._client_side(at), (at.order,))]
+
+    def _decline(self) -> list[Call]:
+        """Soon after the opening, now and then after a cancellation or a progress receipt."""
+        still_open = [each for each in self.model.servings.values() if each.lease.status is Status.OPEN]
+        if not still_open:
+            return []
+        at = max(still_open, key=lambda each: each.lease.opened_at)
+        end = at.lease.opened_at + self.model.constants.start_grace
+        if self.last + 1 >= end and self.chance(0.9):
+            return []
+        self.aim(at.lease.opened_at, end)
+        calls = [Call("decline", self.mostly(at.offer.provider), (at.order,))]
+        if self.chance(0.35) and at.lease.paid_seconds < at.most_agreed(self.now):
+            by = self.mostly(at.order.client, 1)
+            calls.insert(0, Call("settle", by, ((self._settlement(at, by, last=False),),)))
+        if self.chance(0.2):
+            calls.insert(0, Call("cancel", self._client_side(at), (at.order,)))
+        return calls
+
+    def _expire(self) -> list[Call]:
+        still_open = [each for each in self.model.servings.values() if each.lease.status is Status.OPEN]
+        at = min(still_open, key=lambda each: each.deadline, default=None) if self.chance(0.9) else self.serving()
+        if at is None:
+            return []
+        self.aim(at.deadline)
+        return [Call("expire", self.person(), (at.order,))]
+
+    def _dispute(self) -> list[Call]:
+        at, constants = self.serving(Status.OPEN, Status.CLAIMED, Status.CLAIMED), self.model.constants
+        if at is None:
+            return []
+        if at.lease.status is Status.CLAIMED:
+            self.aim(at.lease.changed_at, at.lease.changed_at + constants.challenge_window)
+        else:
+            self.aim(at.start + constants.start_grace, at.deadline)
+        return [Call("dispute", self._client_side(at), (at.order,))]
+
+    def _rule(self) -> list[Call]:
+        at, some = self.serving(Status.DISPUTED), self.random
+        if at is None:
+            return []
+        self.aim(at.lease.changed_at, at.lease.changed_at + self.model.constants.ruling_window)
+        claimed, least = at.lease.claimed_seconds, at.order.min_seconds
+        used = some.choice(
+            [0, claimed, some.randint(0, claimed), some.randint(0, claimed), max(claimed, least), claimed + 1]
+        )
+        return [Call("rule", self.mostly(at.order.arbiter), (at.order, used, self.chance(0.5)))]
+
+    def _lapse(self) -> list[Call]:
+        at = self.serving(Status.DISPUTED)
+        if at is None:
+            return []
+        self.aim(at.lease.changed_at + self.model.constants.ruling_window)
+        return [Call("lapse", self.person(), (at.order,))]
+
+    def _assign(self) -> list[Call]:
+        at = self.serving(*LIVE)
+        if at is None:
+            return []
+        payee = self.random.choice([self.person(), self.person(), at.offer.provider]) if self.chance(0.95) else NOBODY
+        return [Call("assign", self.mostly(self.model.payee_of(at.id)), (at.order, payee))]
