@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {Lease, Order, Status} from "../interfaces/IComputeMarket.sol";
+import {IComputeMarket, Lease, Order, Status} from "../interfaces/IComputeMarket.sol";
+import {Orders} from "./Orders.sol";
 
 /// @notice A lease in one storage word. No function on it has an effect: they take a word and return a word or a part of it, so that storing one
 /// is the only effect, and a visible line.
@@ -16,6 +17,8 @@ using Leases for LeaseWord global;
 /// @title Leases
 /// @notice Reads and makes lease words.
 library Leases {
+    using Orders for Order;
+
     uint256 private constant STATUS_MASK = 7;
     uint256 private constant TIP_PAID = 1 << 3;
     uint256 private constant NO_REOPEN = 1 << 4;
@@ -35,9 +38,13 @@ library Leases {
         return Status(LeaseWord.unwrap(word) & STATUS_MASK);
     }
 
+    /// @notice Whether the status is this one: cheaper than reading it, which checks that it is a status at all.
+    function isIn(LeaseWord word, Status expected) internal pure returns (bool) {
+        return LeaseWord.unwrap(word) & STATUS_MASK == uint256(expected);
+    }
+
     function isLive(LeaseWord word) internal pure returns (bool) {
-        Status current = status(word);
-        return current != Status.None && current != Status.Closed;
+        return !isIn(word, Status.None) && !isIn(word, Status.Closed);
     }
 
     function tipPaid(LeaseWord word) internal pure returns (bool) {
@@ -100,22 +107,49 @@ library Leases {
 
     /// @notice When metering starts.
     function startOf(LeaseWord word, Order calldata order) internal pure returns (uint256) {
-        return Math.max(openedAt(word), order.startsAt);
+        return Math.max(openedAt(word), order.startsAtOf());
     }
 
     /// @notice The first second that is not metered any more.
     function endOf(LeaseWord word, Order calldata order) internal pure returns (uint256) {
-        return startOf(word, order) + order.maxSeconds;
+        return startOf(word, order) + order.maxSecondsOf();
     }
 
     /// @notice How many seconds have been metered by now.
     function elapsedOf(LeaseWord word, Order calldata order) internal view returns (uint256) {
-        return Math.min(order.maxSeconds, Math.saturatingSub(block.timestamp, startOf(word, order)));
+        uint256 start = startOf(word, order);
+        if (block.timestamp <= start) return 0;
+        unchecked {
+            return Math.min(block.timestamp - start, order.maxSecondsOf());
+        }
     }
 
     /// @notice The most that both sides may agree on. No need to cut it at maxSeconds: neither elapsed nor minSeconds exceeds that.
     function mostSecondsOf(LeaseWord word, Order calldata order) internal view returns (uint256) {
-        return Math.max(elapsedOf(word, order), order.minSeconds);
+        return Math.max(elapsedOf(word, order), order.minSecondsOf());
+    }
+
+    /// @notice The most that an arbiter may grant: what is in dispute or, if the provider is not at fault, what was guaranteed.
+    function mostRuledOf(LeaseWord word, Order calldata order, bool providerAtFault) internal pure returns (uint256) {
+        return providerAtFault ? claimedSeconds(word) : Math.max(claimedSeconds(word), order.minSecondsOf());
+    }
+
+    /// @notice `usedSeconds`, but what is paid stays paid.
+    function atLeastPaid(LeaseWord word, uint32 usedSeconds) internal pure returns (uint32) {
+        return uint32(Math.max(usedSeconds, paidSeconds(word)));
+    }
+
+    /// @notice Who staked the dispute.
+    function disputerOf(LeaseWord word, Order calldata order) internal pure returns (address) {
+        return byAcceptor(word) ? order.acceptorOf() : order.clientOf();
+    }
+
+    /// @notice Now, as the word holds times.
+    function timeNow() internal view returns (uint32) {
+        if (block.timestamp > type(uint32).max) {
+            revert IComputeMarket.TimeTooLate({attempted: block.timestamp, allowed: type(uint32).max});
+        }
+        return uint32(block.timestamp);
     }
 
     // Making

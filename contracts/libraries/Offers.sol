@@ -86,12 +86,16 @@ library Offers {
 
     /// @notice With fewer free GPUs; the caller has seen that there are as many.
     function taken(OfferWord word, uint16 count) internal pure returns (OfferWord) {
-        return OfferWord.wrap(OfferWord.unwrap(word) - (uint256(count) << FREE));
+        unchecked {
+            return OfferWord.wrap(OfferWord.unwrap(word) - (uint256(count) << FREE));
+        }
     }
 
     /// @notice With more free GPUs; only as many as were taken, so that they never exceed `gpus` (I-3).
     function freed(OfferWord word, uint16 count) internal pure returns (OfferWord) {
-        return OfferWord.wrap(OfferWord.unwrap(word) + (uint256(count) << FREE));
+        unchecked {
+            return OfferWord.wrap(OfferWord.unwrap(word) + (uint256(count) << FREE));
+        }
     }
 
     function withExpiresAt(OfferWord word, uint40 time) internal pure returns (OfferWord) {

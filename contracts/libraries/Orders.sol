@@ -24,22 +24,18 @@ library Orders {
     function digestOf(Order calldata order, bytes32 domain) internal pure returns (bytes32) {
         bytes32 typeHash = ORDER_TYPEHASH;
         bytes32 structHash;
-        // Safe: writes to free memory only. The fields that are narrower than a word, in their order, shifted by their widths: a bit that is left
+        // Safe: writes to free memory only. The fields that are narrower than a word, shifted by their widths: a bit that is left
         // would be a second calldata for the same order, with another id, and a log that nobody can decode.
         assembly ("memory-safe") {
-            let excess := shr(160, calldataload(order))
-            excess := or(excess, shr(40, calldataload(add(order, 0x40))))
-            excess := or(excess, shr(16, calldataload(add(order, 0x60))))
-            excess := or(excess, shr(32, calldataload(add(order, 0x80))))
-            excess := or(excess, shr(32, calldataload(add(order, 0xa0))))
-            excess := or(excess, shr(80, calldataload(add(order, 0xc0))))
-            excess := or(excess, shr(16, calldataload(add(order, 0xe0))))
-            excess := or(excess, shr(40, calldataload(add(order, 0x100))))
-            excess := or(excess, shr(40, calldataload(add(order, 0x120))))
+            let addresses := or(calldataload(order), calldataload(add(order, 0x160)))
+            addresses := or(addresses, or(calldataload(add(order, 0x180)), calldataload(add(order, 0x1a0))))
+            let excess := shr(160, addresses)
             excess := or(excess, shr(96, calldataload(add(order, 0x140))))
-            excess := or(excess, shr(160, calldataload(add(order, 0x160))))
-            excess := or(excess, shr(160, calldataload(add(order, 0x180))))
-            excess := or(excess, shr(160, calldataload(add(order, 0x1a0))))
+            excess := or(excess, shr(80, calldataload(add(order, 0xc0))))
+            let times := or(calldataload(add(order, 0x100)), calldataload(add(order, 0x120)))
+            excess := or(excess, shr(40, or(calldataload(add(order, 0x40)), times)))
+            excess := or(excess, shr(32, or(calldataload(add(order, 0x80)), calldataload(add(order, 0xa0)))))
+            excess := or(excess, shr(16, or(calldataload(add(order, 0x60)), calldataload(add(order, 0xe0)))))
             if excess { revert(0, 0) }
 
             let free := mload(0x40)
@@ -53,7 +49,7 @@ library Orders {
     /// @notice Emits LeaseOpened of an order whose digest was taken, and whose fields so fit their types.
     function logOpened(Order calldata order, bytes32 id, uint40 offer, address opener, uint80 price) internal {
         bytes32 topic = IComputeMarket.LeaseOpened.selector;
-        address client = order.client;
+        address client = clientOf(order);
         // Safe: writes to free memory only.
         assembly ("memory-safe") {
             let free := mload(0x40)
@@ -64,8 +60,104 @@ library Orders {
         }
     }
 
-    /// @notice What both sides sign about a lease.
-    function digestOf(Receipt memory receipt, bytes32 domain) internal pure returns (bytes32) {
-        return MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)));
+    /// @notice What both sides sign about a lease: the digest of the `Receipt` with these fields, in its order.
+    function receiptDigest(
+        bytes32 domain,
+        bytes32 lease,
+        uint40 offer,
+        uint40 openedAt,
+        uint32 usedSeconds,
+        bytes32 result,
+        bool last
+    ) internal pure returns (bytes32) {
+        bytes32 typeHash = RECEIPT_TYPEHASH;
+        bytes32 structHash;
+        // Safe: writes to free memory only, and leaves it free, which abi.encode would not. The types bound the values.
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            mstore(add(free, 0x20), lease)
+            mstore(add(free, 0x40), offer)
+            mstore(add(free, 0x60), openedAt)
+            mstore(add(free, 0x80), usedSeconds)
+            mstore(add(free, 0xa0), result)
+            mstore(add(free, 0xc0), last)
+            structHash := keccak256(free, 0xe0)
+        }
+        return MessageHashUtils.toTypedDataHash(domain, structHash);
+    }
+
+    /// @notice The digest of a receipt that is given whole.
+    function digestOf(Receipt calldata receipt, bytes32 domain) internal pure returns (bytes32) {
+        return receiptDigest(
+            domain, receipt.lease, receipt.offer, receipt.openedAt, receipt.usedSeconds, receipt.result, receipt.last
+        );
+    }
+
+    /// @notice Whether `who` is the client or its acceptor. Nobody is 0: that is what a bad signature recovers to, and an absent acceptor.
+    function isClientSide(Order calldata order, address who) internal pure returns (bool) {
+        return who != address(0) && (who == clientOf(order) || who == acceptorOf(order));
+    }
+
+    // Reading. Solidity would check at every read that the field fits its type, which `digestOf` has done for all of them: these cut it off instead. They
+    // halve what a fill costs beyond storage, log and signature.
+
+    function clientOf(Order calldata order) internal pure returns (address) {
+        return address(uint160(_word(order, 0)));
+    }
+
+    function offerOf(Order calldata order) internal pure returns (uint40) {
+        return uint40(_word(order, 0x40));
+    }
+
+    function gpusOf(Order calldata order) internal pure returns (uint16) {
+        return uint16(_word(order, 0x60));
+    }
+
+    function maxSecondsOf(Order calldata order) internal pure returns (uint32) {
+        return uint32(_word(order, 0x80));
+    }
+
+    function minSecondsOf(Order calldata order) internal pure returns (uint32) {
+        return uint32(_word(order, 0xa0));
+    }
+
+    function maxPriceOf(Order calldata order) internal pure returns (uint80) {
+        return uint80(_word(order, 0xc0));
+    }
+
+    function minBondBpsOf(Order calldata order) internal pure returns (uint16) {
+        return uint16(_word(order, 0xe0));
+    }
+
+    function startsAtOf(Order calldata order) internal pure returns (uint40) {
+        return uint40(_word(order, 0x100));
+    }
+
+    function expiresAtOf(Order calldata order) internal pure returns (uint40) {
+        return uint40(_word(order, 0x120));
+    }
+
+    function tipOf(Order calldata order) internal pure returns (uint96) {
+        return uint96(_word(order, 0x140));
+    }
+
+    function openerOf(Order calldata order) internal pure returns (address) {
+        return address(uint160(_word(order, 0x160)));
+    }
+
+    function acceptorOf(Order calldata order) internal pure returns (address) {
+        return address(uint160(_word(order, 0x180)));
+    }
+
+    function arbiterOf(Order calldata order) internal pure returns (address) {
+        return address(uint160(_word(order, 0x1a0)));
+    }
+
+    function _word(Order calldata order, uint256 at) private pure returns (uint256 word) {
+        // Safe: only reads.
+        assembly ("memory-safe") {
+            word := calldataload(add(order, at))
+        }
     }
 }

@@ -3,11 +3,14 @@ pragma solidity 0.8.37;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 
-import {IComputeMarket} from "../interfaces/IComputeMarket.sol";
+import {IComputeMarket, Order} from "../interfaces/IComputeMarket.sol";
+import {Orders} from "./Orders.sol";
 
 /// @title Signatures
 /// @notice Who signed a digest (P-25): the holder of a key, or a contract that says so (EIP-1271).
 library Signatures {
+    using Orders for Order;
+
     // Of secp256k1. For each signature with a lower s there is one with a higher.
     uint256 private constant HALF_CURVE_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
     uint256 internal constant WALLET_GAS = 100_000;
@@ -18,16 +21,32 @@ library Signatures {
     /// Compare with care: an absent acceptor is 0 too.
     function signerOf(bytes32 digest, bytes calldata signature) internal pure returns (address) {
         if (signature.length != 65) return address(0);
-        bytes32 r = bytes32(signature[0:32]);
-        bytes32 s = bytes32(signature[32:64]);
-        if (uint256(s) > HALF_CURVE_ORDER) return address(0);
-        return ecrecover(digest, uint8(signature[64]), r, s);
+        bytes32 r;
+        bytes32 s;
+        uint8 v;
+        // Slices would check the length again for each part. Safe: only reads, and there are 65 bytes.
+        assembly ("memory-safe") {
+            r := calldataload(signature.offset)
+            s := calldataload(add(signature.offset, 0x20))
+            v := byte(0, calldataload(add(signature.offset, 0x40)))
+        }
+        return uint256(s) > HALF_CURVE_ORDER ? address(0) : ecrecover(digest, v, r, s);
     }
 
     /// @notice Whether `who` signed `digest`, with its key or as a contract.
     function isSignedBy(address who, bytes32 digest, bytes calldata signature) internal view returns (bool) {
         address signer = signerOf(digest, signature);
         return signer != address(0) && signer == who || isApprovedBy(who, digest, signature);
+    }
+
+    /// @notice Whether the client or its acceptor signed `digest`, with a key or as a contract.
+    function isSignedByClientSide(Order calldata order, bytes32 digest, bytes calldata signature)
+        internal
+        view
+        returns (bool)
+    {
+        return order.isClientSide(signerOf(digest, signature)) || isApprovedBy(order.clientOf(), digest, signature)
+            || isApprovedBy(order.acceptorOf(), digest, signature);
     }
 
     /// @notice Whether the contract `wallet` says that `signature` is its own (EIP-1271). Where there is no contract, nobody says so.
