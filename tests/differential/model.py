@@ -1,8 +1,12 @@
-"""The whole market as a plain ledger, written from protocol.md alone: no line of it knows the contract or the domain.
+"""The whole market as a plain ledger, written from protocol.md alone: no line of it was taken from the contract or the domain.
 
 A verb takes who calls and the block's time, and either moves money in these dictionaries and says what happened, or
 raises ``Reverted`` with every objection that holds. Where the batch verbs refuse an item, the event carries the set of
 all reasons that hold: "where several hold, any of them".
+
+What the page leaves open is settled here so: a deposit comes ``from`` whoever's tokens they are, relayed or not; the first
+opening sets tipPaid also where the tip is 0; a closed lease keeps its word, but for status and paidSeconds; a lease that is
+declined to None keeps tipPaid and openedAt, and nothing else.
 """
 
 from __future__ import annotations

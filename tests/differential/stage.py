@@ -14,11 +14,12 @@ from coincurve import PrivateKey
 from marketplace.chain.compiler import solc_path
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
+from tests.differential.choices import PLENTY
 from tests.differential.dollar import Dollar
 from tests.differential.model import MarketModel
 from tests.differential.node import Node, Outcome, event_of
 from tests.differential.shapes import NOBODY, TOKEN_SAYS_NO, Constants, Event, Objection, Wallet
-from tests.differential.walk import PLENTY, Played
+from tests.differential.walk import Played
 from tests.differential.wire import Wire
 
 START = 1_800_000_000
