@@ -151,10 +151,7 @@ contract Crowd is CrowdMischief {
         if (isOneOf(2)) (order.opener, order.tip) = (provider, uint96(between(0, 1e6)));
         bytes32 id = register(order);
         Fill memory fill = aFill(id, offer, provider);
-        if (provider != order.client) {
-            fill.signature = fill.signature;
-            mustBeRefused(order.client, fill);
-        }
+        if (provider != order.client) mustBeRefused(order.client, fill);
         post(provider, fill);
         if (order.minSeconds != 0 && isOneOf(2)) {
             uint32 used = uint32(between(1, order.minSeconds));

@@ -45,7 +45,8 @@ abstract contract InvariantsTest is Test {
         if (!isBlacklisting) excluded[0].selectors[2] = Crowd.blacklist.selector;
     }
 
-    /// @notice I-1 and I-10 after every step; I-2 … I-9, I-11 and I-12 are asserted by the crowd's steps themselves.
+    /// @notice After every step the market has what it owes (I-1) and nobody's balance was lowered but by itself (I-10). The steps themselves assert
+    /// I-2, I-3, I-4, I-5, I-6, I-7, I-9, I-11 and I-12; `afterInvariant` asserts I-8.
     function invariant_MoneyAndGpusAddUp() external view {
         vm.assertEq(crowd.token().balanceOf(address(crowd.market())), crowd.owed(), "I-1: the market owes what it has");
         crowd.checkBalances();
