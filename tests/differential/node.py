@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,6 @@ from marketplace.chain.contracts import SELECTOR_BYTES, Signature, contract_abi,
 ARGUMENTS = ("--no-mining", "--order", "fifo", "--base-fee", "0", "--gas-price", "0", "--gas-limit", "1000000000")
 GAS = 12_000_000
 _ANSWER_SECONDS = 60
-_NO_ERROR = Signature("(nothing)", (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,27 @@ class Node:
 
 def error_of(output: bytes) -> tuple[str, tuple[Any, ...]]:
     """The custom error's name and its arguments in the order of the ABI."""
-    errors = {
-        each.selector: each for name in ("ComputeMarket", "TestDollar") for each in contract_abi(name).errors.values()
-    }
-    found = errors.get(output[:SELECTOR_BYTES], _NO_ERROR)
-    return found.name, decoded(found.inputs, output[SELECTOR_BYTES:]) if found is not _NO_ERROR else (output.hex(),)
+    found = _errors().get(output[:SELECTOR_BYTES])
+    if found is None:
+        return "(no error that is known)", (output.hex(),)
+    return found.name, decoded(found.inputs, output[SELECTOR_BYTES:])
 
 
-def event_of(log: Any, contract: str) -> tuple[str, tuple[Any, ...]]:
+def event_of(log: Any) -> tuple[str, tuple[Any, ...]]:
     """An event's name and its arguments in the order of the ABI, which puts the indexed ones first."""
-    event = {"0x" + each.hash.hex(): each for each in contract_abi(contract).events.values()}[log["topics"][0]]
+    event = _events()[log["topics"][0]]
     topics = bytes.fromhex("".join(topic[2:] for topic in log["topics"][1:]))
     indexed = decoded([part for part in event.inputs if part.indexed], topics)
     rest = decoded([part for part in event.inputs if not part.indexed], bytes.fromhex(log["data"][2:]))
     return event.name, (*indexed, *rest)
+
+
+@cache
+def _errors() -> Mapping[bytes, Signature]:
+    contracts = [contract_abi(name) for name in ("ComputeMarket", "TestDollar")]
+    return {each.selector: each for contract in contracts for each in contract.errors.values()}
+
+
+@cache
+def _events() -> Mapping[str, Signature]:
+    return {"0x" + each.hash.hex(): each for each in contract_abi("ComputeMarket").events.values()}

@@ -97,7 +97,7 @@ class Stage:
         if played.objections:
             return "did not revert"
         logs = [log for log in outcome.logs if log["address"].lower() == self.wire.market]
-        happened = [event_of(log, "ComputeMarket") for log in logs]
+        happened = [event_of(log) for log in logs]
         same = len(happened) == len(played.events) and all(map(_matches, played.events, happened))
         return None if same else f"said {happened}"
 

@@ -60,7 +60,7 @@ class Tally:
 
     def count_refusals(self, outcome: Outcome, market: str) -> None:
         logs = [log for log in outcome.logs if log["address"].lower() == market]
-        for name, values in (event_of(log, "ComputeMarket") for log in logs):
+        for name, values in (event_of(log) for log in logs):
             if name in ("FillRefused", "SettlementRefused"):
                 self.refused[Refusal(values[-1]).name] += 1
 
