@@ -22,7 +22,7 @@ ABI = json.loads((ROOT / "marketplace/chain/abi/ComputeMarket.json").read_text()
 FUNCTIONS = {item["name"]: item["stateMutability"] for item in ABI if item["type"] == "function"}
 VERBS = sorted(name for name, kind in FUNCTIONS.items() if kind == "nonpayable")
 # What is not about one verb: other contracts, libraries, random sequences, and costs. Folders (attacks, …) are not looked at either.
-NOT_OF_A_VERB = ("Catalogue", "TestDollar", "Libraries", "Gas", "Invariant", "Crowd", "Violations")
+NOT_OF_A_VERB = ("Catalogue", "TestDollar", "Libraries", "Twins", "Gas", "Invariant", "Crowd", "Violations")
 LEAF = re.compile(r"it should .+ → (?P<test>[A-Za-z0-9]+\.test[A-Za-z0-9]+)")
 BRANCH = re.compile(r"(given|when) .+")
 

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Lease, Offer, Status} from "../../contracts/interfaces/IComputeMarket.sol";
+import {BudgetWord, Budgets} from "../../contracts/libraries/Budgets.sol";
 import {LeaseWord, Leases} from "../../contracts/libraries/Leases.sol";
 import {Metering} from "../../contracts/libraries/Metering.sol";
 import {Listing, Offers} from "../../contracts/libraries/Offers.sol";
@@ -211,5 +212,21 @@ contract VolumesTest is Test {
             vm.assertTrue(next.paid() == uint128(bits) + amount, "paid");
             vm.assertTrue(next.gpuSeconds() == uint128(bits >> 128) + usage, "GPU-seconds");
         }
+    }
+}
+
+/// @notice A delegate's budget in one word.
+contract BudgetsTest is Test {
+    /// @notice I-7: what is packed is unpacked, and spending takes from what is left, and nothing from the time.
+    function testSpendingTakesFromWhatIsLeft(uint128 left, uint40 until, uint128 cost) external pure {
+        cost = uint128(bound(cost, 0, left));
+        BudgetWord word = Budgets.packed(left, until);
+        vm.assertEq(word.left(), left, "left");
+        vm.assertEq(word.until(), until, "until");
+
+        word = word.spent(cost);
+
+        vm.assertEq(word.left(), left - cost, "what remains");
+        vm.assertEq(word.until(), until, "the time stays");
     }
 }
