@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Fill, Order, Refusal, Settlement, Status} from "../../contracts/interfaces/IComputeMarket.sol";
+import {LedgerTest} from "./LedgerTest.sol";
 import {MarketTest} from "./MarketTest.sol";
 
 /// @notice Any two roles may be one address (P-07): money moves as if they were two.
@@ -161,5 +162,119 @@ contract RolesTest is MarketTest {
             settlement.providerSignature = sign(key, market.receiptId(receiptOf(order, 300, true)));
             settle(settlement);
         }
+    }
+}
+
+/// @notice Any roles in any hands: at every exit each address gets what the exit table gives to the roles that it plays (P-07).
+contract AnyRolesTest is LedgerTest {
+    uint32 internal constant USED = 600;
+
+    address[5] internal hands;
+    mapping(address hand => uint256) internal keys;
+    address internal payee;
+    Order internal order;
+
+    function setUp() public override {
+        super.setUp();
+        for (uint256 i = 0; i < 5; ++i) {
+            hands[i] = [client, provider, acceptor, stranger, lender][i];
+            keys[hands[i]] = [CLIENT_KEY, PROVIDER_KEY, ACCEPTOR_KEY, STRANGER_KEY, 0x1E4DE2][i];
+            deposit(hands[i], 100 * DOLLAR);
+        }
+    }
+
+    /// @notice P-07, I-2: six roles are dealt to five hands, and the lease is opened, assigned and ended in one of eight ways.
+    function testAnyRolesInAnyHands(uint256 deal, uint8 exit) external {
+        take(deal);
+        remember();
+        Fill memory fill = aFill(order);
+        fill.signature = sign(keys[client], market.orderId(order));
+        openAs(opener, fill);
+        debit(client, total(order) + TIP);
+        debit(provider, bond(order));
+        credit(opener, TIP);
+        assignAs(provider, order, payee);
+        assertLedger();
+
+        exit = exit % 8;
+        if (exit == 0) decline();
+        else if (exit == 1) expire();
+        else if (exit < 5) endInAgreement(exit);
+        else endInDispute(exit);
+    }
+
+    function take(uint256 deal) private {
+        client = hands[deal % 5];
+        provider = hands[deal / 5 % 5];
+        acceptor = hands[deal / 25 % 5];
+        opener = hands[deal / 125 % 5];
+        payee = hands[deal / 625 % 5];
+        arbiter = hands[deal / 3_125 % 5];
+        // An offer's provider is not its arbiter.
+        if (arbiter == provider) arbiter = hands[(deal / 3_125 + 1) % 5];
+        offer = list(provider);
+        order = anOrder();
+    }
+
+    function decline() private {
+        vm.prank(provider);
+        market.decline(order);
+
+        credit(client, total(order));
+        credit(provider, bond(order));
+        assertLedger();
+    }
+
+    function expire() private {
+        skip(MAX_SECONDS + CLAIM_GRACE);
+        market.expire(order);
+
+        credit(client, total(order) + bond(order));
+        assertClosed(order, 0, 0);
+    }
+
+    /// @notice By a last receipt, by terminating, or by a claim that nobody disputes.
+    function endInAgreement(uint8 exit) private {
+        skip(USED);
+        if (exit == 2) {
+            bytes32 digest = market.receiptId(receiptOf(order, USED, true));
+            Settlement memory settlement = aSettlement(order, USED, true);
+            settlement.clientSignature = sign(keys[client], digest);
+            settlement.providerSignature = sign(keys[provider], digest);
+            settleAs(opener, settlement);
+        } else if (exit == 3) {
+            vm.prank(acceptor);
+            market.terminate(order);
+        } else {
+            claim(order, USED);
+            skip(CHALLENGE_WINDOW);
+            finalize(order);
+        }
+
+        credit(payee, earned(order, USED));
+        credit(provider, bond(order));
+        credit(client, total(order) - earned(order, USED));
+        assertClosed(order, 0, USED);
+    }
+
+    /// @notice By a ruling against the provider, by one for it, or by none.
+    function endInDispute(uint8 exit) private {
+        skip(2 * USED);
+        disputeAs(acceptor, order);
+        debit(acceptor, bond(order));
+        if (exit == 7) {
+            skip(RULING_WINDOW);
+            lapse(order);
+            credit(acceptor, bond(order));
+            credit(provider, bond(order));
+        } else {
+            rule(order, USED, exit == 5);
+            credit(exit == 5 ? acceptor : provider, 2 * bond(order) - bond(order) / 2);
+            credit(arbiter, bond(order) / 2);
+        }
+
+        credit(payee, earned(order, USED));
+        credit(client, total(order) - earned(order, USED));
+        assertClosed(order, 0, USED);
     }
 }
