@@ -1,7 +1,7 @@
 """The branching trees of the contract's verbs, and the tests that prove their leaves: neither without the other.
 
-A tree stands in tests/solidity/trees. Its root is a function of the market, its branches say `given` (a state) or `when` (a call), and each leaf says what it
-should do and which test proves it: `it should revert with NotOpen → ExitsTest.testDeclineOfALeaseThatIsNotOpenReverts`.
+A tree stands in tests/solidity/trees. Its root is a function of the market, its branches say `given` (a state) or `when` (a call), and each leaf says
+what it should do and which test proves it: `it should revert with NotOpen → ExitsTest.testDeclineOfALeaseThatIsNotOpenReverts`.
 """
 
 from __future__ import annotations

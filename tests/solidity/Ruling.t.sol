@@ -350,7 +350,7 @@ contract RulingTest is LedgerTest {
         claim(order, usedSeconds);
     }
 
-    /// @notice A lease in dispute, reached on one of four ways: with p seconds paid, before or after it was disputed, and q in dispute, claimed or not.
+    /// @notice A lease in dispute, reached on one of four ways: with p seconds paid before or after it was disputed, and q in dispute, claimed or not.
     function reach(uint32 p, uint32 q, bool byAcceptor) private returns (uint32, uint32) {
         bool late = p % 2 == 1;
         bool isClaimed = q % 2 == 1;

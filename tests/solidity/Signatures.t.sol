@@ -21,7 +21,9 @@ contract SignaturesTest is MarketTest {
     /// @notice P-25: an order's id is its EIP-712 digest, computed here from the type's text, field by field.
     function testOrderIdIsItsEip712Digest(Order calldata order) external view {
         bytes32 typeHash = keccak256(
-            "Order(address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,uint16 minBondBps,uint40 startsAt,uint40 expiresAt,uint96 tip,address opener,address acceptor,address arbiter,bytes32 spec,uint256 salt)"
+            "Order(address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,"
+            "uint16 minBondBps,uint40 startsAt,uint40 expiresAt,uint96 tip,address opener,address acceptor,address arbiter,"
+            "bytes32 spec,uint256 salt)"
         );
         bytes memory first = abi.encode(
             typeHash,

@@ -66,18 +66,19 @@ contract TermLeaseTest is LedgerTest {
         assertRefusedFrom(provider, aFill(order), Refusal.OpenerNotAllowed);
     }
 
-    /// @notice P-21: an order that starts now, or started already, is no term lease: anybody whom it allows opens it.
+    /// @notice P-21: an order that starts now, or started already, is no term lease: anybody whom it allows opens it, and its provider declines it.
     function testWhatStartsNowIsNoTermLease() external {
         order.opener = opener;
         order.startsAt = uint40(NOW + 1);
         assertRefused(aFill(order), Refusal.TermLeaseNotByProvider);
 
-        order.startsAt = uint40(NOW);
-        open(order);
-        order.startsAt = uint40(NOW - 1);
-        open(order);
-        vm.prank(provider);
-        market.decline(order);
+        for (uint256 early = 0; early < 2; ++early) {
+            order.startsAt = uint40(NOW - early);
+            open(order);
+            vm.prank(provider);
+            market.decline(order);
+            vm.assertEq(uint8(market.statusOf(order)), uint8(Status.None), "declined like any other");
+        }
     }
 
     /// @notice P-07: a client that is the provider opens its own term lease without a signature.
