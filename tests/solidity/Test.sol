@@ -26,6 +26,7 @@ interface Vm {
     function stopPrank() external;
     function warp(uint256 time) external;
     function chainId(uint256 id) external;
+    function deal(address account, uint256 balance) external;
     function etch(address target, bytes calldata code) external;
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool success);
