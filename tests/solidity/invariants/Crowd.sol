@@ -163,10 +163,13 @@ contract Crowd is CrowdMischief {
     function reopen(uint256 seed) external step(seed) {
         bytes32 id = find(Status.None);
         if (id == 0 || _now + 1 >= _orders[id].expiresAt) id = declineOne(true);
-        if (_ghosts[id].lease.openedAt == _now) wait(1);
         Order memory order = _orders[id];
         address sender = order.opener != address(0) ? order.opener : isOneOf(4) ? order.client : somebody();
         Fill memory fill = aFill(id, offerFor(order, _ghosts[id].lastOffer), sender);
+        if (_ghosts[id].lease.openedAt == _now) {
+            mustBeRefused(sender, fill);
+            wait(1);
+        }
         post(sender, fill);
     }
 
@@ -203,18 +206,15 @@ contract Crowd is CrowdMischief {
         bytes32 id = anyLive();
         Order memory order = _orders[id];
         Lease memory lease = _ghosts[id].lease;
+        if (lease.paidSeconds == order.maxSeconds) {
+            id = openOne();
+            (order, lease) = (_orders[id], _ghosts[id].lease);
+        }
         if (lease.paidSeconds >= mostOf(order, lease)) {
-            if (lease.paidSeconds == order.maxSeconds) (id, order, lease) = fresh();
-            wait(between(1, 1 + startOf(order, lease) + lease.paidSeconds + 60 - min(_now, startOf(order, lease))));
-            warpTo(startOf(order, lease) + lease.paidSeconds + 1);
+            warpTo(startOf(order, lease) + lease.paidSeconds + between(1, 60));
         }
         uint32 used = uint32(between(uint256(lease.paidSeconds) + 1, mostOf(order, lease)));
         require(settleOne(Receipting(id, somebody(), used, false, false, false)), "a good receipt settles");
-    }
-
-    function fresh() private returns (bytes32 id, Order memory order, Lease memory lease) {
-        id = openOne();
-        (order, lease) = (_orders[id], _ghosts[id].lease);
     }
 
     function settleLast(uint256 seed) external step(seed) {

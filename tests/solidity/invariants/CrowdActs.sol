@@ -78,7 +78,7 @@ abstract contract CrowdActs is CrowdRules {
             maxPrice: offer.price + uint80((terms >> 24) % 1e6),
             minBondBps: terms >> 48 & 3 == 0 ? offer.bondBps : 0,
             startsAt: terms >> 56 & 3 == 0 ? uint40(_now - (terms >> 64) % 100) : 0,
-            expiresAt: uint40(_now + 1 + (terms >> 72) % 30 days),
+            expiresAt: uint40(_now + 1 hours + (terms >> 72) % 30 days),
             tip: 0,
             opener: address(0),
             acceptor: terms >> 104 & 7 == 0 ? address(0) : somebody(),

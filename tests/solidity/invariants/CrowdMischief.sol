@@ -130,7 +130,7 @@ abstract contract CrowdMischief is CrowdActs {
         else if (kind == 12) fill.offer = _lastOffer + 1;
         else if (kind == 13) order.maxSeconds = 0;
         else if (kind == 14) poisonTerm(order, sender, listed.provider);
-        else if (kind == 15) (order.maxPrice, fill.price) = (type(uint80).max, type(uint80).max);
+        else if (kind == 15) signer = impoverishedClient(order, fill.price);
         else if (kind == 16) signer = skimpedDelegate(order);
         else if (kind == 17) signer = lateDelegate(order);
         else order = takenOrder(order);
@@ -143,6 +143,24 @@ abstract contract CrowdMischief is CrowdActs {
     function poisonTerm(Order memory order, address sender, address provider) private view {
         if (sender == provider) order.expiresAt = 0;
         else order.startsAt = uint40(_now + 1);
+    }
+
+    /// A client that has one unit less than T and the tip, which would come back to it if it opened its own order.
+    function impoverishedClient(Order memory order, uint80 price) private returns (address) {
+        if (_free[_pauper] != 0) {
+            uint256 all = _free[_pauper];
+            from(_pauper);
+            market.withdraw(OUTSIDER, all);
+            told();
+        }
+        order.client = _pauper;
+        uint256 need = totalOf(order, price) + order.tip;
+        if (need == 0) order.expiresAt = 0;
+        if (need < 2) return _pauper;
+        from(address(this));
+        market.deposit(_pauper, need - 1);
+        told();
+        return _pauper;
     }
 
     /// A delegate that would spend one unit more than it may (I-7).
@@ -284,6 +302,7 @@ abstract contract CrowdMischief is CrowdActs {
             withdrawAll(_people[i]);
         }
         withdrawAll(OUTSIDER);
+        withdrawAll(_pauper);
         same(_sumOfFree, 0, "I-8: nobody has anything left");
     }
 

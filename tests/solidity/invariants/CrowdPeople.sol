@@ -20,6 +20,7 @@ abstract contract CrowdPeople is Test {
     uint256 internal constant DELEGATES = 4;
     uint256 internal constant ARBITERS = 3;
     address internal constant OUTSIDER = address(0x0D);
+    uint256 private constant PAUPER_KEY = 0x9A09;
 
     uint256 internal constant START_GRACE = 10 minutes;
     uint256 internal constant CLAIM_GRACE = 20 minutes;
@@ -49,6 +50,8 @@ abstract contract CrowdPeople is Test {
     address[PEOPLE] internal _people;
     address[DELEGATES + 2] internal _delegates;
     address[ARBITERS] internal _arbiters;
+    // Never has quite enough.
+    address internal immutable _pauper = vm.addr(PAUPER_KEY);
     // The key that signs for an address: its own, or its owner's.
     mapping(address => uint256) private _keys;
     // The time, without asking forge for it; only here is it moved.
@@ -78,6 +81,7 @@ abstract contract CrowdPeople is Test {
             _delegates[i] = vm.addr(key);
             _keys[vm.addr(key)] = key;
         }
+        _keys[vm.addr(PAUPER_KEY)] = PAUPER_KEY;
         _arbiters = [_people[2], _people[PEOPLE - 1], OUTSIDER];
         token_.mint(address(this), type(uint128).max);
         token_.approve(address(market_), type(uint256).max);

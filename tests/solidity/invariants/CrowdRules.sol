@@ -191,12 +191,13 @@ abstract contract CrowdRules is CrowdLedger {
         Lease memory lease = _ghosts[receipting.id].lease;
         address provider = _offers[lease.offer].provider;
         bytes32 result = bytes32(draw());
-        bytes32 digest =
-            digestOf(Receipt(receipting.id, lease.offer, lease.openedAt, receipting.used, result, receipting.last));
+        Receipt memory receipt =
+            Receipt(receipting.id, lease.offer, lease.openedAt, receipting.used, result, receipting.last);
+        bytes32 digest = digestOf(receipt);
         address side = order.acceptor != address(0) && isOneOf(3) ? order.acceptor : order.client;
         bytes memory byClient;
         bytes memory byProvider;
-        if (receipting.isClientForged) byClient = forgedSignature(digest);
+        if (receipting.isClientForged) byClient = wrongSignature(receipt, side);
         else if (!isClientSide(order, receipting.caller)) byClient = signatureOf(side, digest);
         if (receipting.isProviderForged) {
             byProvider = forgedSignature(digest);
@@ -204,6 +205,20 @@ abstract contract CrowdRules is CrowdLedger {
             byProvider = signatureOf(provider, digest);
         }
         return Settlement(order, receipting.used, result, receipting.last, byClient, byProvider);
+    }
+
+    /// A stranger's under this receipt, or the party's own under another: of another lease, offer, serving, time or end.
+    function wrongSignature(Receipt memory receipt, address party) private returns (bytes memory) {
+        uint256 kind = draw() % 6;
+        bytes32 digest = digestOf(receipt);
+        if (kind == 0 || party == address(0)) return forgedSignature(digest);
+        Receipt memory other = abi.decode(abi.encode(receipt), (Receipt));
+        if (kind == 1) other.lease = digest;
+        if (kind == 2) ++other.offer;
+        if (kind == 3) --other.openedAt;
+        if (kind == 4) ++other.usedSeconds;
+        if (kind == 5) other.last = !receipt.last;
+        return signatureOf(party, digestOf(other));
     }
 
     function mostOf(Order memory order, Lease memory lease) internal view returns (uint256) {
