@@ -14,7 +14,7 @@ KINDS = ("unit", "integration", "differential", "acceptance", "architecture", "s
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the differential test runs; the default is short."""
-    parser.addoption("--sequences", type=int, default=24, help="random call sequences of tests/differential")
+    parser.addoption("--sequences", type=int, default=20, help="random call sequences of tests/differential")
     parser.addoption("--first-seed", type=int, default=0, help="the seed of the first of them")
 
 

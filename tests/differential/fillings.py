@@ -31,7 +31,17 @@ class Fillings(Choices):
         fills = [fill, *(self._fill(by)[1] for _ in range(some.choice([0, 0, 0, 1, 2, 3])))]
         if self.chance(0.08):
             fills.append(some.choice(fills))
-        return [Call("open", by, (tuple(fills), some.choice(WORDS)))]
+        opening = Call("open", by, (tuple(fills), some.choice(WORDS)))
+        return [*self._withdrawn_to_the_unit(fill), opening] if self.chance(0.12) else [opening]
+
+    def _withdrawn_to_the_unit(self, fill: Fill) -> list[Call]:
+        """The client or the provider first withdraws all but what the opening locks, or one unit more (P-07, P-20)."""
+        due, bond = self.model.locks_of(fill)
+        client, provider = fill.order.client, self.model.offer_of(fill.offer).provider
+        who, needed = self.random.choice([(client, due), (provider, bond)])
+        needed = due + bond if client == provider else needed
+        beyond = self.model.accounts[who] - needed + self.random.choice([0, 1])
+        return [Call("withdraw", who, (who, beyond))] if 0 <= beyond <= self.model.accounts[who] else []
 
     def _same_second(self) -> list[Call]:
         """Opened, declined and posted again in one second: receipts could not tell the two servings apart."""
@@ -48,7 +58,7 @@ class Fillings(Choices):
             return self._again(self.fills[some.choice(declined)])
         if self.fills and self.chance(0.06):
             return self._again(self.fills[some.choice(list(self.fills))])
-        order, number, price = self._order()
+        order, number, price = self._order(by)
         if by is not None and order.opener != NOBODY and self.chance(0.9):
             order = replace(order, opener=by)
         if self.chance(0.2):
@@ -72,19 +82,23 @@ class Fillings(Choices):
         price = max(fill.price, self.model.offer_of(number).price)
         return self._caller(fill), replace(fill, offer=number, price=price)
 
-    def _order(self) -> tuple[Order, int, int]:
+    def _order(self, by: str | None = None) -> tuple[Order, int, int]:
         """An order that fits an offer, the offer's number, and a price between the two limits."""
         some, offers = self.random, self.model.offers
         free_of = self.model.accounts
         alive = [number for number, offer in offers.items() if offer.free and self.now < offer.expires_at]
         likely = alive if alive and self.chance(0.95) else [*offers, 1]
-        number = max(some.choices(likely, k=2), key=lambda each: free_of[self.model.offer_of(each).provider])
+        number = max(some.choices(likely, k=3), key=lambda each: free_of[self.model.offer_of(each).provider])
         offer = self.model.offer_of(number)
         trusting = [account for (account, _), budget in self.model.budgets.items() if budget.until > self.now]
-        client = max(self.person(), some.choice([*trusting[-5:], self.person()]), key=lambda who: free_of[who])
+        client = max(
+            self.person(), self.person(), some.choice([*trusting[-5:], self.person()]), key=lambda who: free_of[who]
+        )
+        client = offer.provider if self.chance(0.08) and offer.provider in self.people else client
         max_seconds = some.choice([1, 7, 20, 30, 60, 61, 100, 300, 900, 3601])
         min_seconds = min(max_seconds, max(offer.min_seconds, some.choice([0, 0, 1, 15, max_seconds])))
         is_tipped, self.salt = self.chance(0.4), self.salt + 1
+        later = self.now + some.choice([1, 5, 40]) if by in (None, offer.provider) else 0
         order = Order(
             client=client,
             classes=1 << offer.gpu_class | some.choice([0, 2**200]),
@@ -94,7 +108,7 @@ class Fillings(Choices):
             min_seconds=min_seconds,
             max_price=offer.price + some.choice([0, 1, 10**6]),
             min_bond_bps=some.choice([0, offer.bond_bps]),
-            starts_at=some.choice([0, 0, 0, 0, self.now, self.now - 3, self.now + some.choice([1, 5, 40])]),
+            starts_at=some.choice([0, 0, 0, 0, self.now, self.now - 3, later]),
             expires_at=some.choice([FAR, FAR, self.now + 40, self.now + 1]),
             tip=some.choice([1, 777, 20_000]) if is_tipped else 0,
             opener=self.person() if is_tipped or self.chance(0.2) else NOBODY,

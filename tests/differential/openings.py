@@ -107,12 +107,16 @@ class Openings(Books):
 
     def _refusals_of_money(self, fill: Fill) -> Iterator[Refusal]:
         """The client is debited first, then the provider, and only then is the tip credited (P-07, P-20)."""
-        order, offer = fill.order, self.offer_of(fill.offer)
-        before = self.lease_of(self.identify(order))
-        opening = Serving("", order, Lease(price=fill.price, offer=fill.offer), offer, self.constants)
-        due = opening.total + (0 if before.tip_paid else order.tip)
+        order, offer, (due, bond) = fill.order, self.offer_of(fill.offer), self.locks_of(fill)
         if self.accounts[order.client] < due:
             yield Refusal.ClientBalanceTooLow
         left = self.accounts[offer.provider] - (due if offer.provider == order.client else 0)
-        if left < opening.bond:
+        if left < bond:
             yield Refusal.ProviderBalanceTooLow
+
+    def locks_of(self, fill: Fill) -> tuple[int, int]:
+        """What the opening takes from the client, T and once the tip, and from the provider, B."""
+        order, offer = fill.order, self.offer_of(fill.offer)
+        before, lease = self.lease_of(self.identify(order)), Lease(price=fill.price, offer=fill.offer)
+        opening = Serving("", order, lease, offer, self.constants)
+        return opening.total + (0 if before.tip_paid else order.tip), opening.bond

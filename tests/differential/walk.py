@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.differential.books import MOST_TIME
 from tests.differential.choices import FAR, PLENTY, WORDS
 from tests.differential.fillings import Fillings
 from tests.differential.serving import Serving
@@ -34,8 +35,8 @@ MODEL_VERBS = {
     "depositWithAuthorization": "deposit_with_authorization",
 }
 WEIGHTS = {
-    "deposit": 2, "depositWithPermit": 4, "depositWithAuthorization": 4, "withdraw": 3, "authorize": 4, "list": 3, "reprice": 3, "open": 16,
-    "cancel": 3, "settle": 9, "claim": 7, "finalize": 5, "terminate": 3, "decline": 5, "expire": 4, "dispute": 8, "rule": 6, "lapse": 4,
+    "deposit": 5, "depositWithPermit": 4, "depositWithAuthorization": 4, "withdraw": 3, "authorize": 4, "list": 3, "reprice": 3, "open": 16,
+    "cancel": 3, "settle": 9, "claim": 7, "finalize": 5, "terminate": 3, "decline": 7, "expire": 4, "dispute": 8, "rule": 8, "lapse": 4,
     "assign": 4, "approve": 2, "transfer": 1, "same_second": 1,
 }  # fmt: skip
 
@@ -63,13 +64,28 @@ class Walk(Fillings):
         self.is_time_fixed = True
         while some.random() < 0.25:
             played += self._some_verb()
+        if self.last <= MOST_TIME < self.now:
+            played += [self.play(call) for call in self._too_late_for_the_word()]
         self.last = self.now
         return self.now, played
+
+    def _too_late_for_the_word(self) -> list[Call]:
+        """Claims and disputes that would hold, if only the word could hold their time; every other verb still works."""
+        still_open = [at for at in self.model.servings.values() if at.lease.status is Status.OPEN]
+        timely = [
+            at
+            for at in still_open
+            if at.start + at.order.min_seconds + self.model.constants.start_grace <= self.now < at.deadline
+        ]
+        claims = [Call("claim", at.offer.provider, (at.order, at.elapsed(self.now), WORDS[0])) for at in timely]
+        return [*claims, *(Call("dispute", at.order.client, (at.order,)) for at in timely)]
 
     def prelude(self) -> tuple[int, list[Played]]:
         """The first block: money in most accounts, and a few offers."""
         some, self.now = self.random, self.last + 1
-        deposits = [Call("deposit", who, (who, some.choice([0, 10**6, 10**7, 10**7, 10**8]))) for who in self.people]
+        deposits = [
+            Call("deposit", who, (who, some.choice([0, 10**6, 10**7, 10**8, 10**8, 10**9]))) for who in self.people
+        ]
         listings = [call for _ in range(4) for call in self._list()]
         played, self.last = [self.play(call) for call in (*deposits, *listings)], self.now
         return self.now, played
@@ -167,7 +183,16 @@ class Walk(Fillings):
         ]
 
     def _amount(self) -> int:
-        return self.random.choice([0, 1, self.random.randint(0, 10**6), self.random.randint(0, 3 * 10**6), PLENTY * 2])
+        return self.random.choice(
+            [
+                0,
+                1,
+                self.random.randint(0, 10**6),
+                self.random.randint(0, 3 * 10**7),
+                self.random.randint(0, 3 * 10**8),
+                PLENTY * 2,
+            ]
+        )
 
     # offers ----------------------------------------------------------------------------------------------------------
 
@@ -293,6 +318,8 @@ class Walk(Fillings):
             calls.insert(0, Call("settle", by, ((self._settlement(at, by, last=False),),)))
         if self.chance(0.2):
             calls.insert(0, Call("cancel", self._client_side(at), (at.order,)))
+        if self.chance(0.2):
+            calls.insert(0, Call("assign", self.model.payee_of(at.id), (at.order, self.person())))
         return calls
 
     def _expire(self) -> list[Call]:
