@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.differential.books import MOST_TIME
-from tests.differential.choices import FAR, WORDS, Choices
+from tests.differential.choices import FAR, LEAP, WORDS, Choices
 from tests.differential.shapes import (
     NOBODY,
     UNSIGNED,
@@ -27,12 +27,24 @@ class Fillings(Choices):
         if self.now > MOST_TIME and self.chance(0.9):
             # Nothing can be opened any more.
             return []
+        if self.chance(0.3):
+            self._aim_at_an_end()
         by, fill = self._fill()
         fills = [fill, *(self._fill(by)[1] for _ in range(some.choice([0, 0, 0, 1, 2, 3])))]
         if self.chance(0.08):
             fills.append(some.choice(fills))
         opening = Call("open", by, (tuple(fills), some.choice(WORDS)))
         return [*self._withdrawn_to_the_unit(fill), opening] if self.chance(0.12) else [opening]
+
+    def _aim_at_an_end(self) -> None:
+        """The last second of a delegate, an offer or an order, or the first one after it."""
+        ends = [budget.until for budget in self.model.budgets.values()]
+        ends += [offer.expires_at for offer in self.model.offers.values()]
+        ends += [fill.order.expires_at for fill in self.fills.values() if self._is_declined(fill.order)]
+        near = [end for end in ends if self.last < end <= self.last + LEAP]
+        if near:
+            end = self.random.choice(near)
+            self.aim(end - 1, end + 1)
 
     def _withdrawn_to_the_unit(self, fill: Fill) -> list[Call]:
         """The client or the provider first withdraws all but what the opening locks, or one unit more (P-07, P-20)."""
@@ -90,10 +102,9 @@ class Fillings(Choices):
         likely = alive if alive and self.chance(0.95) else [*offers, 1]
         number = max(some.choices(likely, k=3), key=lambda each: free_of[self.model.offer_of(each).provider])
         offer = self.model.offer_of(number)
-        trusting = [account for (account, _), budget in self.model.budgets.items() if budget.until > self.now]
-        client = max(
-            self.person(), self.person(), some.choice([*trusting[-5:], self.person()]), key=lambda who: free_of[who]
-        )
+        trusting = [account for (account, _), budget in self.model.budgets.items() if budget.until >= self.now]
+        client = max(self.person(), self.person(), self.person(), key=lambda who: free_of[who])
+        client = some.choice(trusting) if trusting and self.chance(0.3) else client
         client = offer.provider if self.chance(0.08) and offer.provider in self.people else client
         max_seconds = some.choice([1, 7, 20, 30, 60, 61, 100, 300, 900, 3601])
         min_seconds = min(max_seconds, max(offer.min_seconds, some.choice([0, 0, 1, 15, max_seconds])))

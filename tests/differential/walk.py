@@ -173,7 +173,7 @@ class Walk(Fillings):
             some.choice([0, self.now, self.now + 30, FAR]),
         )
         if self.chance(0.6):
-            budget, until = some.choice([5 * 10**4, 3 * 10**5, 10**8]), self.now + some.choice([60, 500])
+            budget, until = some.choice([3 * 10**5, 10**7, 10**9]), self.now + some.choice([60, 500])
         return [
             Call(
                 "authorize",
