@@ -208,6 +208,15 @@ abstract contract MarketTest is Test {
         vm.warp(timestamp() + time);
     }
 
+    /// @notice Sets a bit of the first item of an encoded batch, in the given word of it; the order's 16 words are the first.
+    function makeDirty(bytes memory payload, uint256 word, uint256 bit) internal pure {
+        // Selector, offset of the batch, its length, offset of the item.
+        uint256 position = 4 + 3 * 32 + (word + 1) * 32;
+        assembly {
+            mstore(add(payload, position), or(mload(add(payload, position)), shl(bit, 1)))
+        }
+    }
+
     // ----------------------------------------------------------------------------------------------------------------------------------- reading
 
     function leaseOf(Order memory order) internal view returns (Lease memory) {

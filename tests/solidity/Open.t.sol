@@ -526,6 +526,26 @@ contract OpenTest is MarketTest {
         }
     }
 
+    /// @notice I-9: nor is calldata a fill in which its offer or its price does not fit.
+    function testAFillWithDirtyBitsReverts() external {
+        Fill[] memory fills = new Fill[](1);
+        fills[0] = aFill(anOrder());
+        uint256[2] memory words = [uint256(16), 17];
+        uint256[2] memory widths = [uint256(40), 80];
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory payload = abi.encodeCall(market.open, (fills, ROUND));
+            // One word more: the round stands before the batch.
+            makeDirty(payload, words[i] + 1, widths[i]);
+
+            vm.prank(opener);
+            (bool succeeded,) = address(market).call(payload);
+
+            vm.assertFalse(succeeded, "refused like any malformed calldata");
+        }
+        open(fills[0]);
+        vm.assertEq(leaseOf(fills[0].order).price, PRICE, "clean it opens");
+    }
+
     function decline(Order memory order) private {
         vm.prank(provider);
         market.decline(order);

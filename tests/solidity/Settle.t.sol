@@ -328,6 +328,25 @@ contract SettleTest is MarketTest {
         assertSettlementRefusedFrom(provider, settlement, Refusal.BadClientSignature);
     }
 
+    /// @notice I-9: calldata in which a field does not fit its type is no settlement at all, of progress or last.
+    function testASettlementWithDirtyBitsReverts(bool last) external {
+        skip(1_000);
+        Settlement[] memory settlements = new Settlement[](1);
+        settlements[0] = aSettlement(order, 100, last);
+        uint256[2] memory words = [uint256(16), 18];
+        uint256[2] memory widths = [uint256(32), 1];
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory payload = abi.encodeCall(market.settle, (settlements));
+            makeDirty(payload, words[i], widths[i]);
+
+            (bool succeeded,) = address(market).call(payload);
+
+            vm.assertFalse(succeeded, "refused like any malformed calldata");
+        }
+        settle(settlements[0]);
+        vm.assertEq(leaseOf(order).paidSeconds, 100, "clean it is paid");
+    }
+
     /// @notice (34) A receipt of an earlier serving of the same order, on the same offer, pays nothing in the next.
     function testRefusesAReceiptOfAnEarlierServing() external {
         Settlement memory settlement = aSettlement(order, MIN_SECONDS, false);
