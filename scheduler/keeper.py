@@ -1,4 +1,4 @@
-"""The keeper: posts ``finalize`` and ``expire`` when they fall due, so that nobody's money waits for somebody to remember it.
+"""The keeper: posts ``finalize``, ``expire`` and ``lapse`` when they fall due, so that nobody's money waits for somebody to remember it.
 
 Anyone may post them (P-10), so losing the race to another is success. Nothing here decides who gets what; the contract does.
 """
@@ -12,17 +12,17 @@ from marketplace.chain.market import Market
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import TransactionReverted
-from marketplace.domain.events import LeaseExpired, LeaseFinalized, SettlementRefused
+from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, MarketTerms, Order
-from marketplace.domain.pricing import can_expire, can_finalize
+from marketplace.domain.pricing import can_expire, can_finalize, can_lapse
 from marketplace.domain.units import UnixTime
 
 MAX_FINALIZED = 50
 """Claims paid in one transaction."""
-MAX_EXPIRED = 10
-"""Leases expired in one step, a transaction each: new orders should not wait long behind them."""
+MAX_SINGLE = 10
+"""Leases expired, and disputes lapsed, in one step, a transaction each: new orders should not wait long behind them."""
 
 _log = structlog.get_logger()
 
@@ -41,6 +41,12 @@ def expirable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseRec
     return sorted(due, key=lambda record: (record.lease.opened_at, record.id))
 
 
+def lapsable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseRecord]:
+    """Disputed leases on which nobody ruled in time, the longest waiting first."""
+    due = [record for record in view.leases.values() if record.order and can_lapse(record.lease, at, terms)]
+    return sorted(due, key=lambda record: (record.lease.changed_at, record.id))
+
+
 class Keeper:
     """Tries each due lease once per view that shows it due."""
 
@@ -53,8 +59,10 @@ class Keeper:
         self._tried = {one: number for one, number in self._tried.items() if number > view.block.number}
         terms = self._market.terms()
         claims = self._untried(finalizable(view, head.timestamp, terms))[:MAX_FINALIZED]
-        overdue = self._untried(expirable(view, head.timestamp, terms))[:MAX_EXPIRED]
-        return self._finalize(claims, head) + sum(self._expire(record, head) for record in overdue)
+        overdue = self._untried(expirable(view, head.timestamp, terms))[:MAX_SINGLE]
+        unruled = self._untried(lapsable(view, head.timestamp, terms))[:MAX_SINGLE]
+        closed = self._finalize(claims, head) + sum(self._expire(record, head) for record in overdue)
+        return closed + sum(self._lapse(record, head) for record in unruled)
 
     def _untried(self, due: list[LeaseRecord]) -> list[LeaseRecord]:
         return [record for record in due if record.id not in self._tried]
@@ -76,6 +84,13 @@ class Keeper:
         closed = [event for event in mined.events if isinstance(event, LeaseExpired)] if mined else []
         for event in closed:
             _log.info("lease.expired", lease=event.lease, compensation=event.compensation, provider=record.provider)
+        return len(closed)
+
+    def _lapse(self, record: LeaseRecord, head: BlockRef) -> int:
+        mined = self._send(verbs.lapse(self._market.address, _order(record)), [record], head)
+        closed = [event for event in mined.events if isinstance(event, LeaseLapsed)] if mined else []
+        for event in closed:
+            _log.info("lease.lapsed", lease=event.lease, paid=event.paid, stake=event.stake)
         return len(closed)
 
     def _send(self, call: verbs.Call, records: list[LeaseRecord], head: BlockRef) -> Mined | None:

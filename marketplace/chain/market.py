@@ -10,8 +10,8 @@ from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
 from marketplace.chain.token import Token
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, MarketTerms, Offer, Order, Receipt, Volume
-from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits
+from marketplace.domain.models import BlockRef, Budget, Lease, LeaseStatus, MarketTerms, Offer, Order, Receipt, Volume
+from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits, UnixTime
 
 _ABI = contract_abi("ComputeMarket")
 
@@ -77,6 +77,11 @@ class Market:
     def balance_of(self, account: Address, at: BlockRef | None = None) -> TokenUnits:
         """The account's free balance: locks are not in it."""
         return TokenUnits(self._read("balanceOf", account, at=at))
+
+    def budget_of(self, account: Address, delegate: Address, at: BlockRef | None = None) -> Budget:
+        """What the delegate may still spend of the account's money; nothing, until never, where it is none."""
+        left, until = self._read_all("budgetOf", account, delegate, at=at)
+        return Budget(TokenUnits(left), UnixTime(until))
 
     def payee_of(self, identifier: Bytes32, at: BlockRef | None = None) -> Address | None:
         """Who receives the lease's income; None unless it is live."""

@@ -7,7 +7,7 @@ r ‖ s ‖ v with v 27 or 28 and a low s, written as 0x-hex, and nothing else (
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -20,6 +20,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.units import TokenUnits, UnixTime
 
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _ORDER_TYPE = (
@@ -35,6 +36,11 @@ _RECEIPT_HEAD = keccak(_RECEIPT_TYPE)
 _order_values = attrgetter(*(item.name for item in fields(Order)))
 _receipt_values = attrgetter(*(item.name for item in fields(Receipt)))
 
+_PERMIT_HEAD = keccak(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
+_AUTHORIZATION_HEAD = keccak(
+    b"ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+)
+
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 SIGNATURE_BYTES = 65
 
@@ -45,6 +51,48 @@ class SigningDomain:
 
     chain_id: int
     market: Address
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDomain:
+    """What a token's permits and authorizations are bound to: its own EIP-712 domain."""
+
+    name: str
+    version: str
+    chain_id: int
+    token: Address
+
+    @property
+    def separator(self) -> bytes:
+        """The token's DOMAIN_SEPARATOR."""
+        names = keccak(self.name.encode()) + keccak(self.version.encode())
+        return keccak(keccak(_DOMAIN_TYPE) + names + _word(self.chain_id) + _word(self.token))
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """An allowance, signed (EIP-2612)."""
+
+    owner: Address
+    spender: Address
+    amount: TokenUnits
+    nonce: int
+    """The owner's next at the token; each is good once."""
+    deadline: UnixTime
+    """The last second in which it is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A transfer that only its receiver can carry out, signed (EIP-3009 ``ReceiveWithAuthorization``)."""
+
+    owner: Address
+    to: Address
+    amount: TokenUnits
+    valid_after: UnixTime
+    valid_before: UnixTime
+    nonce: Bytes32
+    """Any; each is good once. Random ones need no order among them."""
 
 
 def order_id(order: Order, domain: SigningDomain) -> Bytes32:
@@ -107,6 +155,14 @@ class Key:
     def sign_receipt(self, receipt: Receipt, domain: SigningDomain) -> str:
         return self._sign(_digest(_RECEIPT_HEAD, _receipt_values(receipt), domain))
 
+    def sign_permit(self, permit: Permit, domain: TokenDomain) -> str:
+        """Let the spender take the amount once (EIP-2612)."""
+        return self._sign(_typed_digest(_PERMIT_HEAD, astuple(permit), domain.separator))
+
+    def sign_authorization(self, authorization: Authorization, domain: TokenDomain) -> str:
+        """Let the receiver take the amount itself, once (EIP-3009)."""
+        return self._sign(_typed_digest(_AUTHORIZATION_HEAD, astuple(authorization), domain.separator))
+
     def sign_text(self, text: str) -> str:
         """Sign a message that people can read (EIP-191 ``personal_sign``)."""
         return self._sign(_text_digest(text))
@@ -129,7 +185,11 @@ def _separator(domain: SigningDomain) -> bytes:
 
 
 def _digest(head: bytes, values: tuple[int | str, ...], domain: SigningDomain) -> bytes:
-    return keccak(b"\x19\x01" + _separator(domain) + keccak(head + b"".join(map(_word, values))))
+    return _typed_digest(head, values, _separator(domain))
+
+
+def _typed_digest(head: bytes, values: tuple[int | str, ...], separator: bytes) -> bytes:
+    return keccak(b"\x19\x01" + separator + keccak(head + b"".join(map(_word, values))))
 
 
 def _word(value: int | str) -> bytes:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from eth_abi.exceptions import DecodingError
+
 from marketplace.chain.blocks import Chain
-from marketplace.chain.contracts import contract_abi
+from marketplace.chain.contracts import Parameter, Signature, contract_abi, decoded
+from marketplace.chain.signing import TokenDomain
+from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import TokenUnits
 
 # TestDollar is an ERC-20 like any other, as far as reading goes.
 _ABI = contract_abi("TestDollar")
+_VERSION = Signature("version", (), (Parameter("", "string", (), False),))
+_FIRST_VERSION = "1"
 
 
 class Token:
@@ -36,6 +42,40 @@ class Token:
     def allowance(self, owner: Address, spender: Address, at: BlockRef | None = None) -> TokenUnits:
         """What ``spender`` may still take from ``owner``."""
         return TokenUnits(self._read("allowance", owner, spender, at=at))
+
+    def permit_nonce(self, owner: Address, at: BlockRef | None = None) -> int:
+        """The nonce that the owner's next permit must carry (EIP-2612)."""
+        return int(self._read("nonces", owner, at=at))
+
+    @cached_property
+    def domain(self) -> TokenDomain:
+        """What the token's permits and authorizations are bound to.
+
+        Read as EIP-5267 tells it, else from name() and version(), and held against DOMAIN_SEPARATOR. Raises InvalidField (``token``)
+        for a token that takes no signatures, or whose domain is another one.
+        """
+        name, version = self._domain_words()
+        domain = TokenDomain(name, version, self.chain.chain_id, self.address)
+        if self._try(_ABI.functions["DOMAIN_SEPARATOR"]) != ("0x" + domain.separator.hex(),):
+            raise InvalidField(
+                "token", f"{self.address} takes no signed permits that could be made here: use approve and deposit"
+            )
+        return domain
+
+    def _domain_words(self) -> tuple[str, str]:
+        told = self._try(_ABI.functions["eip712Domain"])
+        if told is not None:
+            _, name, version, *_ = told
+            return str(name), str(version)
+        name, version = self._try(_ABI.functions["name"]), self._try(_VERSION)
+        return str(name[0] if name else ""), str(version[0] if version else _FIRST_VERSION)
+
+    def _try(self, view: Signature) -> tuple[Any, ...] | None:
+        """What the token says, or None where it has no such view."""
+        try:
+            return decoded(view.outputs, self.chain.call(self.address, view.selector))
+        except (TransactionReverted, WrongChain, DecodingError):
+            return None
 
     def _read(self, view: str, *arguments: Any, at: BlockRef | None = None) -> Any:
         (answer,) = _ABI.answer(view, self.chain.call(self.address, _ABI.call(view, *arguments), at))

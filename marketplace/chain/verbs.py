@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from marketplace.chain.contracts import contract_abi
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.models import Fill, Order, Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+
+SIGNATURE_BYTES = 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,36 @@ def deposit(market: Address, account: Address, amount: TokenUnits) -> Call:
     return _market(market, "deposit", account, amount)
 
 
+def deposit_with_permit(
+    market: Address, owner: Address, amount: TokenUnits, deadline: UnixTime, signature: str
+) -> Call:
+    """Deposit the owner's tokens to its own account with its permit (EIP-2612). Anyone's."""
+    return _market(market, "depositWithPermit", owner, amount, deadline, *_split(signature))
+
+
+def deposit_with_authorization(
+    market: Address,
+    owner: Address,
+    amount: TokenUnits,
+    *,
+    valid_after: UnixTime,
+    valid_before: UnixTime,
+    nonce: Bytes32,
+    signature: str,
+) -> Call:
+    """Deposit the owner's tokens to its own account with its authorization (EIP-3009). Anyone's, and for the market only."""
+    arguments = owner, amount, valid_after, valid_before, nonce
+    return _market(market, "depositWithAuthorization", *arguments, *_split(signature))
+
+
 def withdraw(market: Address, to: Address, amount: TokenUnits) -> Call:
     """Pay ``amount`` of the sender's free balance to ``to``."""
     return _market(market, "withdraw", to, amount)
+
+
+def authorize(market: Address, delegate: Address, budget: TokenUnits, until: UnixTime) -> Call:
+    """Let ``delegate`` sign orders for the sender, up to ``budget`` and until ``until``; 0 for either takes it back."""
+    return _market(market, "authorize", delegate, budget, until)
 
 
 def list_offer(
@@ -93,6 +123,26 @@ def expire(market: Address, order: Order) -> Call:
     return _market(market, "expire", order)
 
 
+def dispute(market: Address, order: Order) -> Call:
+    """Object to a lease or to the provider's claim, staking as much as the bond. The client's or the acceptor's."""
+    return _market(market, "dispute", order)
+
+
+def rule(market: Address, order: Order, used_seconds: Seconds, *, provider_at_fault: bool) -> Call:
+    """Decide a dispute. The arbiter's."""
+    return _market(market, "rule", order, used_seconds, provider_at_fault)
+
+
+def lapse(market: Address, order: Order) -> Call:
+    """End a dispute on which nobody ruled in time: stakes go back, the disputed seconds are split. Anyone's."""
+    return _market(market, "lapse", order)
+
+
+def assign(market: Address, order: Order, payee: Address) -> Call:
+    """Move the right to a live lease's future income. The current payee's."""
+    return _market(market, "assign", order, payee)
+
+
 def approve(token: Address, spender: Address, amount: TokenUnits) -> Call:
     """Let ``spender`` (the market, before a deposit) take up to ``amount`` of the sender's tokens."""
     return Call(token, contract_abi("TestDollar").call("approve", spender, amount), "approve")
@@ -101,6 +151,14 @@ def approve(token: Address, spender: Address, amount: TokenUnits) -> Call:
 def mint(token: Address, account: Address, amount: TokenUnits) -> Call:
     """Make test dollars out of nothing; local chains only."""
     return Call(token, contract_abi("TestDollar").call("mint", account, amount), "mint")
+
+
+def _split(signature: str) -> tuple[int, bytes, bytes]:
+    """v, r and s of a signature of 65 bytes. Raises InvalidField."""
+    content = bytes.fromhex(signature.removeprefix("0x"))
+    if len(content) != SIGNATURE_BYTES:
+        raise InvalidField("signature", f"has {len(content)} bytes; r, s and v are {SIGNATURE_BYTES}")
+    return content[64], content[:32], content[32:64]
 
 
 def _market(market: Address, verb: str, *arguments: Any) -> Call:

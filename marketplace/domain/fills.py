@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from marketplace.domain.errors import InvalidField, Refused
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import Fill, Lease, LeaseStatus, MarketTerms, Offer, Order
-from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.models import Budget, Fill, Lease, LeaseStatus, MarketTerms, Offer, Order
+from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import BPS_WHOLE, TokenUnits, UnixTime
 
@@ -19,7 +19,7 @@ _WIDTHS = {
     "starts_at": 40, "expires_at": 40, "tip": 96, "salt": 256,
 }  # fmt: skip
 LAST_INSTANT = 2**32 - 1
-"""The lease's word holds no later time, so no deadline may be later."""
+"""The lease's word holds no later time: from then on nothing is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def refusal_of_order(order: Order, lease: Lease, now: UnixTime, opener: Address)
     """The reason, if any, for which no offer at all could serve this order now."""
     checks = (
         (order.gpus < 1 or order.max_seconds < 1 or order.min_seconds > order.max_seconds, Refusal.BadAmounts),
-        (now + order.max_seconds > LAST_INSTANT, Refusal.BadAmounts),
+        (now > LAST_INSTANT, Refusal.BadAmounts),
         (lease.status.is_live, Refusal.OrderLive),
         (lease.status is LeaseStatus.CLOSED or lease.no_reopen, Refusal.OrderClosed),
         (now >= order.expires_at, Refusal.OrderExpired),
@@ -59,7 +59,7 @@ def refusal_of_order(order: Order, lease: Lease, now: UnixTime, opener: Address)
     return next((refusal for broken, refusal in checks if broken), None)
 
 
-def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime) -> Refusal | None:
+def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime, opener: Address) -> Refusal | None:
     """The reason, if any, for which this offer cannot serve this order now, whatever the price and the balances."""
     if offer is None or not offer.is_alive(now):
         return Refusal.OfferNotAlive
@@ -71,7 +71,8 @@ def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime) -> Refusa
         (order.min_seconds < offer.min_seconds, Refusal.MinSecondsTooSmall),
         (offer.price > order.max_price, Refusal.PriceOutOfBounds),
         (offer.free < order.gpus, Refusal.NotEnoughGpus),
-        (order.starts_at > now, Refusal.TermLeaseNotByProvider),
+        # A term lease blocks GPUs for later: only who has them may do that (P-21).
+        (order.starts_at > now and opener != offer.provider, Refusal.TermLeaseNotByProvider),
     )
     return next((refusal for broken, refusal in checks if broken), None)
 
@@ -79,11 +80,10 @@ def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime) -> Refusa
 def refusal_of_fill(fill: Fill, facts: FillFacts, terms: MarketTerms) -> Refusal | None:
     """The contract's answer to this fill, its signature aside (that needs keccak: ``chain.signing``)."""
     order, offer = fill.signed.order, facts.offer
-    refusal = refusal_of_order(order, facts.lease, facts.now, facts.opener) or refusal_of_offer(order, offer, facts.now)
+    refusal = refusal_of_order(order, facts.lease, facts.now, facts.opener)
+    refusal = refusal or refusal_of_offer(order, offer, facts.now, facts.opener)
     if refusal or offer is None:
         return refusal
-    if facts.now + order.max_seconds + terms.claim_grace > LAST_INSTANT:
-        return Refusal.BadAmounts
     if not offer.price <= fill.price <= order.max_price:
         return Refusal.PriceOutOfBounds
     locked = lock_of(order, fill.price)
@@ -95,8 +95,20 @@ def refusal_of_fill(fill: Fill, facts: FillFacts, terms: MarketTerms) -> Refusal
     return Refusal.ProviderBalanceTooLow if available < bond_of(locked, offer.bond_bps, terms.bond_floor) else None
 
 
+def refusal_of_signer(order: Order, signer: Address | None, budget: Budget, at: UnixTime) -> Refusal | None:
+    """What the contract says to a signature of this key (P-25). ``budget`` is the signer's, if it is a delegate.
+
+    A client that is a contract may have its own opinion (EIP-1271): that can only be asked, and only where the answer here is BadSignature.
+    """
+    if signer is not None and signer == order.client:
+        return None
+    if signer is None or not budget.is_alive(at):
+        return Refusal.BadSignature
+    return Refusal.OverBudget if budget.left < worst_cost_of(order) else None
+
+
 _FIELDS = {
-    Refusal.BadSignature: "signature", Refusal.OrderExpired: "expiresAt", Refusal.OpenerNotAllowed: "opener",
+    Refusal.BadSignature: "signature", Refusal.OverBudget: "signature", Refusal.OrderExpired: "expiresAt", Refusal.OpenerNotAllowed: "opener",
     Refusal.TipWithoutOpener: "opener", Refusal.BadAmounts: "gpus, maxSeconds, minSeconds", Refusal.ClassNotAccepted: "classes",
     Refusal.WrongOffer: "offer", Refusal.OfferNotAlive: "offer", Refusal.WrongArbiter: "arbiter", Refusal.NotEnoughGpus: "gpus",
     Refusal.PriceOutOfBounds: "maxPrice", Refusal.BondTooSmall: "minBondBps", Refusal.MinSecondsTooSmall: "minSeconds",

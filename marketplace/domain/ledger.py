@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from marketplace.domain import events as e
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import NO_LEASE, Lease, LeaseStatus, Offer, Order
+from marketplace.domain.models import NO_LEASE, Budget, Lease, LeaseStatus, Offer, Order
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
 from marketplace.domain.units import GpuCount, Seconds, TokenUnits, UnixTime
 
 NOTHING = TokenUnits(0)
+
+Delegation = tuple[Address, Address]
+"""An account, and the delegate that may sign for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,15 @@ class Rows:
     accounts: Mapping[Address, TokenUnits] = field(default_factory=dict)
     offers: Mapping[OfferId, Offer] = field(default_factory=dict)
     leases: Mapping[Bytes32, LeaseRecord] = field(default_factory=dict)
+    budgets: Mapping[Delegation, Budget] = field(default_factory=dict)
 
     def over(self, older: Rows) -> Rows:
         """These rows laid over ``older`` ones."""
         return Rows(
-            {**older.accounts, **self.accounts}, {**older.offers, **self.offers}, {**older.leases, **self.leases}
+            {**older.accounts, **self.accounts},
+            {**older.offers, **self.offers},
+            {**older.leases, **self.leases},
+            {**older.budgets, **self.budgets},
         )
 
 
@@ -60,12 +67,17 @@ def replay(events: Iterable[e.Event], bond_floor: TokenUnits) -> Rows:
 
 
 def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
-    """The rows that ``event`` changes. Events that move nothing (refusals, batches, budgets) change no row."""
+    """The rows that ``event`` changes. Events that move nothing (refusals, batches) change no row."""
     match event:
         case e.Deposited():
             return _credited(state, {event.account: event.amount})
         case e.Withdrawn():
             return _credited(state, {event.account: -event.amount})
+        case e.Authorized():
+            return Rows(budgets={(event.account, event.delegate): Budget(event.budget, event.until)})
+        case e.BudgetSpent():
+            delegation = event.account, event.delegate
+            return Rows(budgets={delegation: replace(state.budgets[delegation], left=event.left)})
         case e.OfferListed():
             return Rows(offers={event.offer.id: event.offer})
         case e.OfferRepriced():

@@ -177,6 +177,21 @@ class MarketTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What a delegate may still spend of an account's money, and until when it may sign (``budgetOf``)."""
+
+    left: TokenUnits
+    until: UnixTime
+
+    def is_alive(self, at: UnixTime) -> bool:
+        """A delegate whose time is over is nobody."""
+        return at < self.until
+
+
+NO_BUDGET = Budget(TokenUnits(0), UnixTime(0))
+
+
+@dataclass(frozen=True, slots=True)
 class GpuClass:
     """A row of the append-only catalogue."""
 

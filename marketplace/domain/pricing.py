@@ -36,7 +36,7 @@ def lock_of(order: Order, price: PricePerGpuHour) -> TokenUnits:
 
 
 def worst_cost_of(order: Order) -> TokenUnits:
-    """The most one opening can take from the client: T at maxPrice and the tip (I-6)."""
+    """The most one opening can take from the client (I-6), and what it takes from a delegate's budget (I-7): T at maxPrice and the tip."""
     return TokenUnits(lock_of(order, order.max_price) + order.tip)
 
 
@@ -61,3 +61,15 @@ def can_expire(order: Order, lease: Lease, at: UnixTime, terms: MarketTerms) -> 
 
 def can_finalize(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
     return lease.status is LeaseStatus.CLAIMED and at >= lease.changed_at + terms.challenge_window
+
+
+def can_lapse(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
+    return lease.status is LeaseStatus.DISPUTED and at >= lease.changed_at + terms.ruling_window
+
+
+def can_dispute(order: Order, lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
+    """Whether the client's side may object now."""
+    if lease.status is LeaseStatus.CLAIMED:
+        return at < lease.changed_at + terms.challenge_window
+    start = start_of(order, lease)
+    return lease.status is LeaseStatus.OPEN and start + terms.start_grace <= at < deadline_of(order, lease, terms)

@@ -51,7 +51,8 @@ class Fold:
         self._accounts = Overlay(table.account)
         self._offers = Overlay(table.offer)
         self._leases = Overlay(table.lease)
-        self._state = Rows(self._accounts, self._offers, self._leases)
+        self._budgets = Overlay(table.budget)
+        self._state = Rows(self._accounts, self._offers, self._leases, self._budgets)
         self._bond_floor = bond_floor
 
     def take(self, event: Event) -> None:
@@ -63,6 +64,7 @@ class Fold:
         self._accounts.changed.update(rows.accounts)
         self._offers.changed.update(rows.offers)
         self._leases.changed.update(rows.leases)
+        self._budgets.changed.update(rows.budgets)
 
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
         """The lease's record after all events so far."""
@@ -71,4 +73,4 @@ class Fold:
     @property
     def changed(self) -> Rows:
         """The rows that are no longer what is stored."""
-        return Rows(self._accounts.changed, self._offers.changed, self._leases.changed)
+        return Rows(self._accounts.changed, self._offers.changed, self._leases.changed, self._budgets.changed)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from marketplace.domain.classes import classes_in, load_classes
 from marketplace.domain.errors import InvalidField, MissingBlob, Refused
-from marketplace.domain.fills import LAST_INSTANT, refusal_of_offer, refusal_of_order, refused
+from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
 from marketplace.domain.ids import Address, Sha256, sha256_in
 from marketplace.domain.models import BlockRef, Lease, Offer, Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, read_spec
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import TokenUnits
 from marketplace.store.blobs import FolderBlobs
 
 
@@ -37,7 +37,7 @@ def check_order(order: Order, facts: OrderFacts) -> None:
     An order stands until it expires, so what passes by itself is no reason to refuse: that a pinned offer is busy now,
     or that its provider's balance is too low for a bond.
     """
-    _check_shape(order, facts.block.timestamp)
+    _check_shape(order)
     refusal = refusal_of_order(order, facts.lease, facts.block.timestamp, facts.opener)
     if refusal is None and order.starts_at > facts.block.timestamp:
         refusal = Refusal.TermLeaseNotByProvider
@@ -60,18 +60,12 @@ def of_order(refusal: Refusal, detail: str = "", field: str = "") -> Refused:
     return Refused(refusal, names, detail)
 
 
-def _check_shape(order: Order, now: UnixTime) -> None:
+def _check_shape(order: Order) -> None:
     """What no state of the market can make right. Only the zero price and the unknown class go beyond the contract."""
     if order.gpus < 1:
         raise of_order(Refusal.BadAmounts, field="gpus")
     if order.max_seconds < 1:
         raise of_order(Refusal.BadAmounts, field="maxSeconds")
-    if now + order.max_seconds > LAST_INSTANT:
-        raise of_order(
-            Refusal.BadAmounts,
-            f"it must end before {LAST_INSTANT}, the last instant that the lease's word holds",
-            "maxSeconds",
-        )
     if order.min_seconds > order.max_seconds:
         raise of_order(Refusal.BadAmounts, field="minSeconds")
     if order.max_price == 0:
@@ -82,7 +76,7 @@ def _check_shape(order: Order, now: UnixTime) -> None:
 
 
 def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
-    refusal = refusal_of_offer(order, facts.offer, facts.block.timestamp)
+    refusal = refusal_of_offer(order, facts.offer, facts.block.timestamp, facts.opener)
     is_busy = refusal is Refusal.NotEnoughGpus and facts.offer is not None and order.gpus <= facts.offer.gpus
     return None if is_busy else refusal
 

@@ -10,10 +10,12 @@ import structlog
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.chain.signing import order_id, recover
+from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.book import Explanation
 from marketplace.domain.errors import Forbidden, NotFound, StoreUnavailable
+from marketplace.domain.fills import refusal_of_signer
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Order, SignedOrder
+from marketplace.domain.models import NO_BUDGET, BlockRef, Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
 from marketplace.services.order_checks import OrderFacts, check_order, of_order, read_order_spec
@@ -36,13 +38,12 @@ class OrderDesk:
         self._log = structlog.get_logger()
 
     def signed(self, order: Order, signature: str) -> SignedOrder:
-        """The order with its id, once the signature is the client's own. Raises Refused(BadSignature).
-
-        Delegates and EIP-1271 clients can open on the chain what this desk does not take: it asks for a plain signature.
-        """
+        """The order with its id, once the signature is its client's, a delegate's within its budget, or one that its client, a contract,
+        takes for its own (P-25). Raises Refused (BadSignature, OverBudget)."""
         identifier = order_id(order, self._market.domain)
-        if recover(identifier, signature) != order.client:
-            raise of_order(Refusal.BadSignature)
+        signer = recover(identifier, signature)
+        if signer != order.client:
+            self._require_authority(SignedOrder(identifier, order, signature), signer)
         return SignedOrder(identifier, order, signature)
 
     def accept(self, signed: SignedOrder) -> Accepted:
@@ -82,6 +83,18 @@ class OrderDesk:
             self._log.info("order.withdrawn", order=identifier)
             self._nudge()
         return self._standing_now(identifier)
+
+    def _require_authority(self, signed: SignedOrder, signer: Address | None) -> None:
+        """Ask the chain about a signature that is not the client's key's."""
+        order, block = signed.order, self._chain.head()
+        budget = self._market.budget_of(order.client, signer, at=block) if signer else NO_BUDGET
+        refusal = refusal_of_signer(order, signer, budget, block.timestamp)
+        if refusal is Refusal.BadSignature and is_approved_by(
+            self._chain, order.client, signed.id, signed.signature, block
+        ):
+            return
+        if refusal is not None:
+            raise of_order(refusal)
 
     def _facts(self, order: Order, identifier: Bytes32) -> OrderFacts:
         """Everything the contract would look at, read at one block."""

@@ -70,7 +70,7 @@ class QuoteDesk:
         order = _fitted(request.order, offer) if request.is_draft else request.order
         locked = lock_of(order, offer.price)
         bond = bond_of(locked, offer.bond_bps, self._terms.bond_floor)
-        refusal = refusal_of_offer(order, offer, view.block.timestamp)
+        refusal = refusal_of_offer(order, offer, view.block.timestamp, order.opener)
         if refusal is not None:
             return QuoteRow(row, locked, bond, refusal.name, refusal.sentence)
         reason, detail = _rejection(request.spec, row, view)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from marketplace.chain.market import Market
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, LeaseStatus, Offer
+from marketplace.domain.ledger import Delegation, LeaseRecord
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
 from marketplace.domain.units import TokenUnits
 from marketplace.store.board_projection import ProjectionTable
 
@@ -40,6 +40,7 @@ def reconcile(table: ProjectionTable, market: Market) -> tuple[Difference, ...]:
         *_accounts(market, rows.accounts, head.cursor),
         *_offers(market, rows.offers, head.cursor),
         *_leases(market, rows.leases, head.cursor),
+        *_budgets(market, rows.budgets, head.cursor),
     )
 
 
@@ -65,3 +66,12 @@ def _leases(market: Market, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef)
             actual != projected and projected.status is not LeaseStatus.CLOSED
         ):
             yield Difference("lease", id_, projected, actual)
+        elif actual.status.is_live and (payee := market.payee_of(id_, at)) != record.payee:
+            yield Difference("payee", id_, record.payee, payee)
+
+
+def _budgets(market: Market, budgets: Mapping[Delegation, Budget], at: BlockRef) -> Iterator[Difference]:
+    for (account, delegate), projected in budgets.items():
+        actual = market.budget_of(account, delegate, at)
+        if actual != projected:
+            yield Difference("budget", f"{account}:{delegate}", projected, actual)

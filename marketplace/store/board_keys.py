@@ -18,6 +18,8 @@ HEAD = _projection("head")
 """Hash: whose projection this is, at which block, and the fence. It is gone exactly when the projection is gone."""
 
 ACCOUNTS = _projection("accounts")
+BUDGETS = _projection("budgets")
+"""Hash by ``budget_field``: what delegates may still spend."""
 OFFERS = _projection("offers")
 LEASES = _projection("leases")
 REOPENABLE = _projection("reopenable")
@@ -30,7 +32,7 @@ REFUSED = _projection("refused")
 REFUSED_AT = _projection("refused-at")
 """Sorted set: refused pairs by block number."""
 
-PROJECTION_HASHES = (ACCOUNTS, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REFUSED)
+PROJECTION_HASHES = (ACCOUNTS, BUDGETS, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REFUSED)
 PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT)
 
 HEARTBEATS = f"{ROOT}:heartbeats"

@@ -16,8 +16,8 @@ from marketplace.domain.book import BookOrder, RefusedFill
 from marketplace.domain.errors import Conflict
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.ledger import LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, LeaseStatus, Offer
+from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import event_to_wire
@@ -27,6 +27,10 @@ from marketplace.store.board_rows import (
     block_in,
     block_text,
     book_order_text,
+    budget_field,
+    budget_in,
+    budget_text,
+    delegation_in,
     lease_in,
     lease_text,
     machine_text,
@@ -110,6 +114,10 @@ class ProjectionTable:
         text = self._redis.call("HGET", keys.ACCOUNTS, account)
         return None if text is None else TokenUnits(int(text))
 
+    def budget(self, delegation: Delegation) -> Budget | None:
+        text = self._redis.call("HGET", keys.BUDGETS, budget_field(delegation))
+        return budget_in(text) if text else None
+
     def offer(self, offer: OfferId) -> Offer | None:
         text = self._redis.call("HGET", keys.OFFERS, str(offer))
         return offer_in(text) if text else None
@@ -120,13 +128,14 @@ class ProjectionTable:
 
     def all_rows(self) -> Rows:
         """Every row of the chain's state at once; for reconciling, not for rounds."""
-        accounts, offers, leases = self._redis.together(
-            [("HGETALL", keys.ACCOUNTS), ("HVALS", keys.OFFERS), ("HVALS", keys.LEASES)]
+        accounts, offers, leases, budgets = self._redis.together(
+            [("HGETALL", keys.ACCOUNTS), ("HVALS", keys.OFFERS), ("HVALS", keys.LEASES), ("HGETALL", keys.BUDGETS)]
         )
         return Rows(
             accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
             offers={offer.id: offer for offer in map(offer_in, offers)},
             leases={record.id: record for record in map(lease_in, leases)},
+            budgets={delegation_in(field): budget_in(text) for field, text in budgets.items()},
         )
 
     def machines_missing(self) -> frozenset[Sha256]:
@@ -181,6 +190,8 @@ _Row = tuple[str, str, str]
 def _rows(rows: Rows) -> Iterator[_Row]:
     for account, units in rows.accounts.items():
         yield keys.ACCOUNTS, account, str(units)
+    for delegation, budget in rows.budgets.items():
+        yield keys.BUDGETS, budget_field(delegation), budget_text(budget)
     for offer in rows.offers.values():
         yield keys.OFFERS, str(offer.id), offer_text(offer)
     for record in rows.leases.values():

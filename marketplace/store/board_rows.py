@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from marketplace.domain.book import BookOrder, RefusedFill
-from marketplace.domain.ids import Bytes32, OfferId
-from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, Offer, SignedOrder
+from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ledger import Delegation, LeaseRecord
+from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Machine, read_machine, read_spec
-from marketplace.domain.units import UnixTime
+from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import (
     block_from_wire,
     block_to_wire,
@@ -74,6 +74,25 @@ def book_order_in(text: bytes) -> BookOrder:
     row = json.loads(text)
     signed = SignedOrder(Bytes32(row["id"]), order_from_wire(row["order"]), row["signature"])
     return BookOrder(signed, read_spec(row["spec"].encode()), UnixTime(row["acceptedAt"]))
+
+
+def budget_field(delegation: Delegation) -> str:
+    """Account and delegate."""
+    return ":".join(delegation)
+
+
+def delegation_in(field: bytes) -> Delegation:
+    account, _, delegate = field.decode().partition(":")
+    return Address(account), Address(delegate)
+
+
+def budget_text(budget: Budget) -> str:
+    return text_of({"left": str(budget.left), "until": budget.until})
+
+
+def budget_in(text: bytes) -> Budget:
+    row = json.loads(text)
+    return Budget(TokenUnits(int(row["left"])), UnixTime(row["until"]))
 
 
 def machine_text(machine: Machine) -> str:

@@ -96,7 +96,7 @@ def _terms(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReaso
     """The contract's own rules, for any price and any number of GPUs: these two are asked last, order by order."""
     asked = replace(order.signed.order, max_price=offer.price, gpus=GpuCount(0))
     for at in snapshot.mining_times:
-        refusal = refusal_of_offer(asked, offer, at)
+        refusal = refusal_of_offer(asked, offer, at, snapshot.opener)
         if refusal:
             return RejectionReason.of(refusal)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketplace.chain import verbs
-from marketplace.domain.events import LeaseExpired, LeaseFinalized
+from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed
 from marketplace.domain.models import LeaseStatus, SignedOrder
 from marketplace.domain.units import Seconds
 from scheduler.service import SchedulerService
@@ -63,6 +63,32 @@ def test_claims_that_nobody_challenged_are_finalized_in_one_batch(floor: Floor) 
     paid = [event for event in floor.events() if isinstance(event, LeaseFinalized)]
     assert {event.lease for event in paid} == {order.id for order in orders}
     assert len({event.ref.tx_hash for event in paid}) == 1
+
+
+def test_a_dispute_on_which_nobody_rules_lapses(floor: Floor) -> None:
+    """From the end of the ruling window on, and not a second before: stakes go back, the seconds are split (P-10)."""
+    floor.list()
+    service = floor.scheduler()
+    order = _opened(floor, service)
+    floor.pass_time(10)
+    floor.send(CLIENT, verbs.dispute(floor.market.address, order.order))
+    disputed = floor.lease(order)
+    end = disputed.changed_at + floor.terms.ruling_window
+
+    floor.reach(end - 1)
+    floor.index()
+    service.step()
+    assert floor.lease(order).status is LeaseStatus.DISPUTED
+
+    floor.reach(end)
+    floor.index()
+    service.step()
+    half = disputed.claimed_seconds // 2
+    assert floor.lease(order).status is LeaseStatus.CLOSED
+    assert floor.lease(order).paid_seconds == half > 0
+    assert floor.free(CLIENT) == 100 * DOLLAR - DOLLAR * half // 3_600
+    assert floor.free(PROVIDERS[0]) == 100 * DOLLAR + DOLLAR * half // 3_600
+    assert [event.lease for event in floor.events() if isinstance(event, LeaseLapsed)] == [order.id]
 
 
 def test_being_second_is_no_failure(floor: Floor) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from marketplace.domain.fills import FillFacts, refusal_of_fill
+from marketplace.domain.fills import LAST_INSTANT, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import NO_LEASE, Fill, LeaseStatus, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.models import NO_LEASE, Budget, Fill, LeaseStatus, MarketTerms, Offer, Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
@@ -105,6 +105,53 @@ def test_one_address_in_both_roles_needs_both_amounts() -> None:
 
     assert refusal(facts=own) is Refusal.ProviderBalanceTooLow
     assert refusal(facts=replace(own, client_free=TokenUnits(LOCK + 5 + BOND))) is None
+
+
+def test_a_term_lease_is_opened_by_its_provider_and_nobody_else() -> None:
+    """It blocks GPUs for later; the client is no exception, and the order's opener is still asked (P-21)."""
+    later = replace(ORDER, starts_at=UnixTime(1000))
+    by_provider = replace(FACTS, opener=PROVIDER)
+
+    assert refusal(replace(later, opener=PROVIDER), by_provider) is None
+    assert refusal(replace(later, opener=PROVIDER), replace(FACTS, opener=CLIENT)) is Refusal.TermLeaseNotByProvider
+    assert refusal(later, by_provider) is Refusal.OpenerNotAllowed
+    assert refusal(replace(later, starts_at=UnixTime(999))) is None
+
+
+def test_times_end_where_the_word_ends() -> None:
+    """However long an order may last, it can be opened until 2106, and nothing can afterwards."""
+    longest = replace(ORDER, max_seconds=Seconds(2**32 - 1), expires_at=UnixTime(2**40 - 1))
+    rich = TokenUnits(10**15)
+    offer = replace(OFFER, expires_at=UnixTime(2**40 - 1))
+    facts = replace(FACTS, client_free=rich, provider_free=rich, offer=offer)
+
+    assert refusal(longest, facts) is None
+    assert refusal(longest, replace(facts, now=UnixTime(LAST_INSTANT))) is None
+    assert refusal(longest, replace(facts, now=UnixTime(LAST_INSTANT + 1))) is Refusal.BadAmounts
+
+
+COST = 2 * 400_000 + 5
+"""T at maxPrice for an hour of two GPUs, and the tip."""
+
+
+@pytest.mark.parametrize(
+    ("signer", "left", "until", "expected"),
+    [
+        (CLIENT, 0, 0, None),
+        (OPENER, COST, 1000, None),
+        (OPENER, COST - 1, 1000, Refusal.OverBudget),
+        (OPENER, COST, 999, Refusal.BadSignature),
+        (OPENER, 0, 0, Refusal.BadSignature),
+        (None, COST, 1000, Refusal.BadSignature),
+    ],
+)
+def test_a_signature_is_the_clients_or_a_delegates_within_its_budget(
+    signer: Address | None, left: int, until: int, expected: Refusal | None
+) -> None:
+    """What an opening can cost must be left, and a delegate whose time is over is nobody (P-20, P-25, I-7)."""
+    budget = Budget(TokenUnits(left), UnixTime(until))
+
+    assert refusal_of_signer(ORDER, signer, budget, UnixTime(999)) is expected
 
 
 def test_the_client_may_open_its_own_order_past_a_named_opener() -> None:
