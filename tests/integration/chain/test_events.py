@@ -65,7 +65,7 @@ def flat(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_every_event_is_decoded_field_by_field(name: str) -> None:
-    """Also those of verbs that no contract supports yet: each value lands in the field of its name."""
+    """Each value lands in the field of its name."""
     log, values = log_of(name)
     (event,) = decode_logs([log], MARKET, lambda _: UnixTime(0))
     found = [leaf for item in fields(event)[1:] for leaf in flat(as_values(getattr(event, item.name)))]
