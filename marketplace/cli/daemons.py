@@ -88,7 +88,7 @@ def claim(
     """Claim a lease's pay by hand, for a result that was posted; the agent does this by itself when a client is silent."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
+        mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(
             {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number},
             f"claimed in block {mined.block.number}; it can be finalized when the challenge window is over",

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from marketplace.chain.transactions import Mined
 from marketplace.client.answers import OfferAnswer, Quote
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.events import Event
+from marketplace.domain.models import Budget, MarketTerms
 from marketplace.domain.states import JobEvent
 from marketplace.domain.units import iso_from_time, text_from_units
-from marketplace.domain.wire import offer_to_wire
+from marketplace.domain.wire import event_to_wire, offer_to_wire
 
 
 def money(name: str, units: int | None, terms: MarketTerms) -> dict[str, str | None]:
@@ -33,6 +35,11 @@ def balance(value: Balance, account: str, terms: MarketTerms) -> dict[str, Any]:
     """An account's money."""
     named = {name: getattr(value, name) for name in ("free", "locked", "wallet")}
     return {"account": account} | _merged(money(name, units, terms) for name, units in named.items())
+
+
+def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> dict[str, Any]:
+    """What a delegate may still spend; both zero where it may nothing."""
+    return {"account": account, "delegate": delegate} | money("left", value.left, terms) | {"until": value.until}
 
 
 def offer(value: OfferAnswer) -> dict[str, Any]:
@@ -59,6 +66,12 @@ def quote(value: Quote, terms: MarketTerms) -> dict[str, Any]:
         "reason": value.reason,
         "detail": value.detail,
     }
+
+
+def event_of(lease: str, mined: Mined, said: Event) -> dict[str, Any]:
+    """What a transaction did to a lease: the contract's own event, by the ABI's names."""
+    where = {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number, "event": type(said).__name__}
+    return where | {name: value for name, value in event_to_wire(said)["fields"].items() if name not in where}
 
 
 def event(value: JobEvent) -> dict[str, Any]:

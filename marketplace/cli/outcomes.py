@@ -75,6 +75,9 @@ _ADVICE: dict[str, str] = {
     "NotFound": "bourse ps --all lists your jobs",
     "DeadlinePassed": "bourse watch waits on; bourse ps shows where it stands",
     "JobFailed": "bourse explain JOB tells why",
+    "TooEarly": "attempted and from are block times: try again when the chain has got there",
+    "NotDisputed": "bourse explain tells where the lease stands; bourse dispute opens a dispute",
+    "OverBudget": "the account's owner raises it: bourse wallet authorize DELEGATE BUDGET --for 7d",
     "TransactionNotMined": "it may still be mined: bourse wallet show",
 }
 """What to do next, by reason."""

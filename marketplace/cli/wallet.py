@@ -13,9 +13,13 @@ from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.session import KEY_FILE, PASSWORD_FILE, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import Market
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address, address
+from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
 
 app = typer.Typer(help="Keys and money: make a key, see the balance, deposit, withdraw.", no_args_is_help=True)
 
+DelegateArgument = Annotated[str, typer.Argument(help="The delegate's address: an account with a key, not a contract.")]
 Amount = Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50.")]
 
 
@@ -79,6 +83,51 @@ def fund(
     with session.market() as market:
         mined = market.mint_test_dollars(market.amount(amount))
         _show(session, market, mined)
+
+
+@app.command()
+def authorize(
+    delegate: DelegateArgument,
+    budget: Annotated[str, typer.Argument(help="The most that its orders may cost in all, e.g. 20; 0 takes it back.")],
+    duration: Annotated[str, typer.Option("--for", help="How long it may sign: 90s, 2h30m, 7d.")] = "",
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Let another key sign orders for this account, up to a hard budget that the contract keeps. It can withdraw nothing."""
+    session = Session(json, keystore, password_file)
+    signer = address(delegate, field="delegate")
+    with session.market() as market:
+        units = market.amount(budget, field="budget")
+        if units and not duration:
+            raise InvalidField("for", "say how long the delegate may sign, e.g. --for 7d")
+        seconds = seconds_from_text(duration, field="for") if units else 0
+        mined = market.authorize(signer, units, UnixTime(market.chain.head().timestamp + seconds if units else 0))
+        session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+        _show_budget(session, market, signer, mined)
+
+
+@app.command()
+def budget(
+    delegate: DelegateArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Show what a delegate may still spend of this account's money."""
+    session = Session(json, keystore, password_file)
+    signer = address(delegate, field="delegate")
+    with session.market() as market:
+        _show_budget(session, market, signer)
+
+
+def _show_budget(session: Session, market: Market, delegate: Address, mined: Mined | None = None) -> None:
+    left = market.budget_of(delegate)
+    document = documents.budget(left, market.account, delegate, market.terms)
+    if mined is not None:
+        document["transaction"] = mined.tx_hash
+    until = f" until {iso_from_time(left.until)}" if left.left else ""
+    session.answer(document, f"{checksum(delegate)} may spend {tables.amount(left.left, market.terms)}{until}")
 
 
 def _show(session: Session, market: Market, mined: Mined | None = None) -> None:

@@ -13,7 +13,7 @@ from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.chain.signing import Key, order_id
+from marketplace.chain.signing import Key
 from marketplace.chain.token import Token
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
@@ -21,6 +21,7 @@ from marketplace.client.api import GatewayApi, Retries
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.job import Job
 from marketplace.client.jobbook import Jobbook, KeptOrder
+from marketplace.client.leases import LeaseDesk
 from marketplace.client.money import sums_of
 from marketplace.client.opening import check_told, folder_of, named_by, terms_of_chain
 from marketplace.client.request import JobRequest, order_for, prepare, terms_of
@@ -33,18 +34,19 @@ from marketplace.domain.errors import (
     GatewayError,
     GatewayProblem,
     GatewayUnavailable,
-    HashMismatch,
     InsufficientBalance,
+    InvalidField,
     InvalidTransition,
     TransactionReverted,
 )
-from marketplace.domain.ids import Address, Bytes32, OfferId, bytes32_of
-from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
-from marketplace.domain.pricing import can_expire, elapsed_of
+from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms
+from marketplace.domain.pricing import can_expire
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
-from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, units_from_text
+from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
+BUDGET_BITS, TIME_BITS = 128, 40
 _STEP_SECONDS = 1.0
 _CHAIN_PATIENCE_SECONDS = 60.0
 _CANCEL_TRIES = 4
@@ -88,6 +90,7 @@ class Market:
         self._key, self._market = key, chain_market
         self._watching = watching or api
         self._sender = Sender(self.chain, key)
+        self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
         self._providers: dict[int, Address] = {}
         self._description: MarketDescription | None = None
@@ -186,6 +189,21 @@ class Market:
         if free < amount:
             raise InsufficientBalance(self.account, amount, free)
         return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
+
+    def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
+        """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
+
+        What its orders may cost at most is charged at every opening, and never restored (I-7).
+        """
+        if budget >= 1 << BUDGET_BITS:
+            raise InvalidField("budget", f"{budget} token units; the contract holds {BUDGET_BITS} bits")
+        if until >= 1 << TIME_BITS:
+            raise InvalidField("until", f"{until}; the contract holds {TIME_BITS} bits")
+        return self._sender.send(verbs.authorize(self._market.address, delegate, budget, until))
+
+    def budget_of(self, delegate: Address) -> Budget:
+        """What the delegate may still spend of this account's money."""
+        return self._market.budget_of(self.account, delegate)
 
     def mint_test_dollars(self, amount: TokenUnits) -> Mined:
         """Make test dollars in the wallet; local chains only."""
@@ -330,19 +348,6 @@ class Market:
             except TransactionReverted:
                 continue  # somebody was faster: opened, settled or declined it. Look again.
         raise InvalidTransition("lease", order.signed.id, "moving", "cancelled")
-
-    def claim(self, lease: Bytes32, used_seconds: Seconds | None = None) -> Mined:
-        """As the lease's provider: claim pay for the result that was posted, by hand, when the agent cannot.
-
-        ``used_seconds`` defaults to all that is on the meter. The order comes from the gateway and is checked by its hash.
-        """
-        record, block = self.api.lease(lease).record, self.chain.head()
-        if record.order is None or order_id(record.order, self._market.domain) != lease:
-            raise HashMismatch("the gateway's order", lease, "another lease")
-        word = self._market.lease_of(lease, block)
-        used = elapsed_of(record.order, word, block.timestamp) if used_seconds is None else used_seconds
-        result = bytes32_of(self.api.outputs(lease).result.sha256)
-        return self._sender.send(verbs.claim(self._market.address, record.order, used, result))
 
     def _withdraw_from_book(self, order: KeptOrder) -> None:
         """A courtesy to the scheduler; what counts is the chain."""

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
+from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.client import Job
 from marketplace.client.jobbook import Jobbook
-from marketplace.domain.models import Fill, LeaseStatus, Offer
+from marketplace.domain.ids import Address
+from marketplace.domain.models import NO_BUDGET, Fill, LeaseStatus, Offer
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import CLIENT, OPENER, Gateway
 from tests.integration.shell import Shell, logging_as_it_was
@@ -136,6 +137,92 @@ def test_a_provider_claims_by_hand(desk: Desk, play: Play, gateway: Gateway, run
     assert shell.answer("provider", "claim", running.id, *words, code=3)["error"]["reason"]
 
 
+def _as(shell: Shell, number: int) -> tuple[str, ...]:
+    """The options of another of anvil's accounts."""
+    keystore, word = shell.folder / f"key{number}.json", shell.folder / "word"
+    if not keystore.exists():
+        create_key(keystore, word, private_key=ANVIL_PRIVATE_KEYS[number], work_factor=2**12)
+    return "--keystore", str(keystore), "--password-file", str(word), "--json"
+
+
+ARBITER = 9
+
+
+def test_a_dispute_is_opened_and_ruled(play: Play, gateway: Gateway, running: Job, shell: Shell) -> None:
+    """The client stakes, the arbiter decides; each is told in one document, and the chain has it."""
+    gateway.fund(ANVIL_KEYS[ARBITER], 1)
+    before = gateway.market.balance_of(ANVIL_KEYS[ARBITER].address)
+    opened = shell.answer("dispute", running.id, "--json")
+    gateway.sync()
+    ruled = shell.answer("rule", running.id, "--seconds", "3", "--provider-at-fault", *_as(shell, ARBITER))
+
+    assert (opened["event"], opened["by"], opened["lease"]) == ("LeaseDisputed", CLIENT.address, running.id)
+    assert opened["claimedSeconds"] >= 10
+    assert (ruled["event"], ruled["providerAtFault"], ruled["paidSeconds"]) == ("LeaseRuled", True, 3)
+    assert gateway.market.balance_of(ANVIL_KEYS[ARBITER].address) == before + int(opened["stake"]) // 2
+    assert gateway.market.lease_of(running.id).status is LeaseStatus.CLOSED
+
+
+def test_a_dispute_on_which_nobody_rules_lapses(play: Play, gateway: Gateway, running: Job, shell: Shell) -> None:
+    """Too early is said with the times; afterwards anybody may."""
+    told = shell.run("dispute", running.id)
+    early = shell.answer("lapse", running.id, *_as(shell, 4), code=3)["error"]
+    play.pass_time(30)
+    lapsed = shell.answer("lapse", running.id, *_as(shell, 4))
+
+    assert "are in question" in told.stdout
+    assert early["reason"] == "TooEarly"
+    assert "from=" in early["detail"]
+    assert (lapsed["event"], gateway.market.lease_of(running.id).status) == ("LeaseLapsed", LeaseStatus.CLOSED)
+
+
+def test_a_provider_assigns_what_a_lease_will_earn(gateway: Gateway, running: Job, shell: Shell) -> None:
+    """The chain names the new payee; whoever is not the payee cannot pass it on."""
+    receiver = ANVIL_KEYS[5].address
+
+    refused = shell.answer("assign", running.id, receiver, "--json", code=3)["error"]
+    done = shell.answer("assign", running.id, receiver, *_as(shell, 2))
+
+    assert refused["reason"] == "NotPayee"
+    assert (done["event"], done["payee"]) == ("LeaseAssigned", receiver)
+    assert gateway.market.payee_of(running.id) == receiver
+
+
+def test_a_job_of_ones_own_is_disputed_by_its_number(
+    shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer], play: Play
+) -> None:
+    """Also where the gateway is away: the order is in the own book."""
+    words = ("run", "--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait", "--json", "--", "true")
+    job = shell.answer(*words)
+    (book,) = _books(shell)
+    kept = Jobbook(book)
+    signed = kept.order(job["id"]).signed
+    kept.close()
+    gateway.send(OPENER, verbs.open_fills(gateway.book.market, [Fill(signed, offers[0].id, offers[0].price)]))
+    play.pass_time(6)
+
+    done = shell.run("dispute", "1", "--json", BOURSE_GATEWAY_URL="http://127.0.0.1:9")
+
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)["lease"] == job["id"]
+
+
+def test_a_delegate_gets_a_budget_and_loses_it(shell: Shell, gateway: Gateway) -> None:
+    """What is shown is what the contract holds; 0 takes it back."""
+    delegate = ANVIL_KEYS[6].address
+
+    given = shell.answer("wallet", "authorize", delegate, "12.50", "--for", "2h", "--json")
+    shown = shell.answer("wallet", "budget", delegate, "--json")
+    kept = gateway.market.budget_of(CLIENT.address, Address(delegate))
+    taken = shell.answer("wallet", "authorize", delegate, "0", "--json")
+
+    assert (given["left"], shown["left"], kept.left) == ("12500000", "12500000", 12_500_000)
+    assert given["until"] == shown["until"] == kept.until
+    assert 0 <= kept.until - gateway.now() <= 7_200
+    assert (taken["left"], taken["until"]) == ("0", 0)
+    assert gateway.market.budget_of(CLIENT.address, Address(delegate)) == NO_BUDGET
+
+
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
@@ -145,6 +232,14 @@ def test_a_provider_claims_by_hand(desk: Desk, play: Play, gateway: Gateway, run
         (("run", "--gpu", "A10", "--max-price", "9000", "--max-time", "9d", "--json", "--", "true"), 3, "ClientBalanceTooLow"),
         (("wallet", "withdraw", "1000000000", "--json"), 3, "InsufficientBalance"),
         (("explain", "99", "--json"), 2, "NotFound"),
+        (("dispute", "99", "--json"), 2, "NotFound"),
+        (("dispute", "0x" + "12" * 32, "--json"), 2, "NotFound"),
+        (("assign", "99", "nobody", "--json"), 2, "InvalidField"),
+        (("rule", "99", "--seconds", "-1", "--provider-at-fault", "--json"), 2, None),
+        (("wallet", "authorize", "nobody", "1", "--for", "1h", "--json"), 2, "InvalidField"),
+        (("wallet", "authorize", "0x" + "12" * 20, "1", "--json"), 2, "InvalidField"),
+        (("wallet", "authorize", "0x" + "12" * 20, "1", "--for", "99999999d", "--json"), 2, "InvalidField"),
+        (("wallet", "authorize", "0x" + "00" * 20, "1", "--for", "1h", "--json"), 3, "ZeroAccount"),
         (("wallet", "deposit", "-1", "--json"), 2, None),
     ],
 )  # fmt: skip

@@ -1,0 +1,141 @@
+"""`bourse dispute | rule | lapse | assign`: what happens to a lease on which the two sides do not agree, and who is paid for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from marketplace.chain.transactions import Mined
+from marketplace.cli import documents, tables
+from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.client import Market
+from marketplace.domain import events as e
+from marketplace.domain.errors import InvalidField, NotFound
+from marketplace.domain.ids import Bytes32, address, bytes32
+from marketplace.domain.models import MarketTerms
+from marketplace.domain.units import Seconds, text_from_seconds
+
+app = typer.Typer()
+
+MAX_SECONDS = 2**32 - 1
+"""What a lease's word holds."""
+
+LeaseArgument = Annotated[
+    str, typer.Argument(help="The lease's id (0x and 64 hex digits), or one of your own jobs as in bourse ps.")
+]
+
+
+@app.command()
+def dispute(
+    lease: LeaseArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Object to a running lease or to its provider's claim; stakes as much as the provider's bond, and the arbiter rules."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        identifier = _lease_of(market, lease)
+        _show(session, market, identifier, market.leases.dispute(identifier))
+
+
+@app.command()
+def rule(
+    lease: LeaseArgument,
+    seconds: Annotated[
+        int, typer.Option("--seconds", help="How many seconds are to be paid, in all.", min=0, max=MAX_SECONDS)
+    ],
+    provider_at_fault: Annotated[
+        bool,
+        typer.Option(
+            "--provider-at-fault/--client-at-fault", help="Whose stake goes to the other side, half of it to you."
+        ),
+    ],
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Decide a dispute, as the arbiter that the order names."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        identifier = _lease_of(market, lease)
+        mined = market.leases.rule(identifier, Seconds(seconds), provider_at_fault=provider_at_fault)
+        _show(session, market, identifier, mined)
+
+
+@app.command()
+def lapse(
+    lease: LeaseArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """End a dispute on which nobody ruled in time: stakes go back, the disputed seconds are split. The scheduler does this, too."""
+    session = Session(json, keystore, password_file)
+    with session.market() as market:
+        identifier = _lease_of(market, lease)
+        _show(session, market, identifier, market.leases.lapse(identifier))
+
+
+@app.command()
+def assign(
+    lease: LeaseArgument,
+    payee: Annotated[str, typer.Argument(help="Who is to receive what the lease still earns.")],
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Pass the right to a lease's future income on, as the one who has it: its provider at first. The bond stays the provider's."""
+    session = Session(json, keystore, password_file)
+    receiver = address(payee, field="payee")
+    with session.market() as market:
+        identifier = _lease_of(market, lease)
+        _show(session, market, identifier, market.leases.assign(identifier, receiver))
+
+
+def _lease_of(market: Market, text: str) -> Bytes32:
+    """The lease of one of this account's jobs, else the one with that id."""
+    try:
+        return market.job(text).orders[-1]
+    except NotFound:
+        try:
+            return bytes32(text, field="lease")
+        except InvalidField:
+            raise NotFound("job or lease", text) from None
+
+
+def _show(session: Session, market: Market, lease: Bytes32, mined: Mined) -> None:
+    """What the contract said about it."""
+    event = mined.events[-1]
+    told = _words(event, market.terms)
+    session.answer(
+        documents.event_of(lease, mined, event), f"{told}\nmined in block {mined.block.number}: {mined.tx_hash}"
+    )
+
+
+def _words(event: e.Event, terms: MarketTerms) -> str:
+    def money(units: int) -> str:
+        return tables.amount(units, terms)
+
+    match event:
+        case e.LeaseDisputed():
+            return (
+                f"disputed: {text_from_seconds(event.claimed_seconds)} are in question, {money(event.stake)} are staked;"
+                f" the arbiter has {text_from_seconds(terms.ruling_window)}"
+            )
+        case e.LeaseRuled():
+            loser = "provider" if event.provider_at_fault else "client"
+            return (
+                f"ruled, the {loser} is at fault: {text_from_seconds(event.paid_seconds)} are paid in all; now {money(event.paid)} to the payee,"
+                f" {money(event.refund)} back to the client, {money(event.to_arbiter)} to the arbiter"
+            )
+        case e.LeaseLapsed():
+            return (
+                f"lapsed: {text_from_seconds(event.paid_seconds)} are paid in all; now {money(event.paid)} to the payee,"
+                f" {money(event.refund)} back to the client, stakes returned"
+            )
+        case e.LeaseAssigned():
+            return f"assigned: what the lease earns from now on goes to {event.payee}"
+        case _:
+            return "done"

@@ -1,0 +1,75 @@
+"""What parties do about single leases by hand: claim, dispute, rule, lapse, assign.
+
+The order comes from this account's own book, or else from the gateway, and is checked by its hash: the gateway cannot make anybody sign or
+stake for something else.
+"""
+
+from __future__ import annotations
+
+from marketplace.chain import verbs
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.signing import order_id
+from marketplace.chain.transactions import Mined, Sender
+from marketplace.client.api import GatewayApi
+from marketplace.client.jobbook import Jobbook
+from marketplace.domain.errors import HashMismatch, InsufficientBalance, NotFound
+from marketplace.domain.ids import Address, Bytes32, bytes32_of
+from marketplace.domain.models import Order
+from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
+from marketplace.domain.units import Seconds, TokenUnits
+
+
+class LeaseDesk:
+    """One account's verbs on leases. What the contract does not allow is TransactionReverted, before anything is sent."""
+
+    def __init__(self, market: ChainMarket, api: GatewayApi, book: Jobbook, sender: Sender) -> None:
+        self._market, self._api, self._book, self._sender = market, api, book, sender
+
+    def claim(self, lease: Bytes32, used_seconds: Seconds | None = None) -> Mined:
+        """As the lease's provider: claim pay for the result that was posted, by hand, when the agent cannot.
+
+        ``used_seconds`` defaults to all that is on the meter.
+        """
+        order, block = self.order_of(lease), self._market.chain.head()
+        word = self._market.lease_of(lease, block)
+        used = elapsed_of(order, word, block.timestamp) if used_seconds is None else used_seconds
+        result = bytes32_of(self._api.outputs(lease).result.sha256)
+        return self._sender.send(verbs.claim(self._market.address, order, used, result))
+
+    def dispute(self, lease: Bytes32) -> Mined:
+        """As the client's side: object, staking as much as the provider's bond. Raises InsufficientBalance."""
+        order = self.order_of(lease)
+        stake, free = self._stake_of(lease, order), self._market.balance_of(self._sender.address)
+        if free < stake:
+            raise InsufficientBalance(self._sender.address, stake, free)
+        return self._sender.send(verbs.dispute(self._market.address, order))
+
+    def rule(self, lease: Bytes32, used_seconds: Seconds, *, provider_at_fault: bool) -> Mined:
+        """As the arbiter: say how many seconds are to be paid, and who loses its stake."""
+        call = verbs.rule(self._market.address, self.order_of(lease), used_seconds, provider_at_fault=provider_at_fault)
+        return self._sender.send(call)
+
+    def lapse(self, lease: Bytes32) -> Mined:
+        """As anyone: end a dispute on which nobody ruled in time."""
+        return self._sender.send(verbs.lapse(self._market.address, self.order_of(lease)))
+
+    def assign(self, lease: Bytes32, payee: Address) -> Mined:
+        """As the one whom the lease pays: pass the right to its future income on."""
+        return self._sender.send(verbs.assign(self._market.address, self.order_of(lease), payee))
+
+    def order_of(self, lease: Bytes32) -> Order:
+        """The order that the lease serves. Raises NotFound, HashMismatch."""
+        try:
+            return self._book.order(lease).signed.order
+        except NotFound:
+            order = self._api.lease(lease).record.order
+        if order is None or order_id(order, self._market.domain) != lease:
+            raise HashMismatch("the gateway's order", lease, "another lease")
+        return order
+
+    def _stake_of(self, lease: Bytes32, order: Order) -> TokenUnits:
+        """B of the lease; nothing where it was never opened, which the contract will say."""
+        word = self._market.lease_of(lease)
+        offer = self._market.offer_of(word.offer)
+        floor = self._market.terms().bond_floor
+        return bond_of(lock_of(order, word.price), offer.bond_bps, floor) if offer else TokenUnits(0)
