@@ -6,10 +6,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from marketplace.domain.models import Offer
-from marketplace.domain.units import PricePerGpuHour
+from marketplace.chain import verbs
+from marketplace.chain.signing import order_id
+from marketplace.domain.ids import Address
+from marketplace.domain.models import Budget, LeaseStatus, Offer, SignedOrder
+from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire
 from marketplace.gateway import schemas
+from marketplace.services.reconcile import reconcile
 from tests.integration.gateway.conftest import (
     ARBITER,
     CLIENT,
@@ -32,6 +36,60 @@ def test_an_order_is_taken_once(gateway: Gateway) -> None:
     assert first.json() == second.json()
     assert first.json()["id"] == gateway.market.order_id(signed.order)
     assert len([row for row in gateway.journal.all_orders() if row.id == signed.id]) == 1
+
+
+def test_a_delegates_order_is_taken_within_its_budget(gateway: Gateway, offer: Offer) -> None:
+    """And opened and charged; what does not fit, or comes too late, is refused as the contract would (P-20, I-7)."""
+    cost, market = DOLLAR // 2, gateway.book.market
+    until = UnixTime(gateway.now() + 600)
+    gateway.send(CLIENT, verbs.authorize(market, STRANGER.address, TokenUnits(2 * cost - 1), until))
+    first, second = (STRANGER.sign_order(gateway.order(), gateway.domain) for _ in range(2))
+
+    assert gateway.post_order(first).status_code == 201
+    gateway.open(first, offer)
+    over = gateway.post_order(second)
+    gateway.send(CLIENT, verbs.authorize(market, STRANGER.address, TokenUnits(0), until))
+    nobody = gateway.post_order(second)
+
+    assert gateway.market.lease_of(first.id).status is LeaseStatus.OPEN
+    assert (over.status_code, over.json()["reason"], over.json()["field"]) == (422, "OverBudget", "signature")
+    assert (nobody.status_code, nobody.json()["reason"]) == (422, "BadSignature")
+
+
+def test_the_projection_keeps_budgets_as_the_contract_does(gateway: Gateway, offer: Offer) -> None:
+    """From events alone: given, spent, given anew (I-12)."""
+    market, domain = gateway.book.market, gateway.domain
+    until = UnixTime(gateway.now() + 600)
+    delegation = CLIENT.address, STRANGER.address
+    gateway.send(CLIENT, verbs.authorize(market, STRANGER.address, TokenUnits(DOLLAR), until))
+    assert gateway.board.projection.budget(delegation) == Budget(TokenUnits(DOLLAR), until)
+
+    gateway.open(STRANGER.sign_order(gateway.order(), domain), offer)
+    assert gateway.board.projection.budget(delegation) == Budget(TokenUnits(DOLLAR // 2), until)
+
+    gateway.send(CLIENT, verbs.authorize(market, STRANGER.address, TokenUnits(7), UnixTime(until + 1)))
+    assert gateway.board.projection.budget(delegation) == Budget(TokenUnits(7), UnixTime(until + 1))
+    assert reconcile(gateway.board.projection, gateway.market) == ()
+
+
+def test_a_wallets_order_is_taken_when_the_wallet_says_so(gateway: Gateway, offer: Offer) -> None:
+    """EIP-1271: asked of the contract at the client's address, whatever the signature looks like."""
+    wallet = Address("0x" + "e5" * 20)
+    word = "1626ba7e".ljust(64, "0")
+    gateway.send(CLIENT, verbs.mint(gateway.book.token, CLIENT.address, TokenUnits(DOLLAR)))
+    gateway.send(CLIENT, verbs.approve(gateway.book.token, gateway.book.market, TokenUnits(DOLLAR)))
+    gateway.send(CLIENT, verbs.deposit(gateway.book.market, wallet, TokenUnits(DOLLAR)))
+    order = replace(gateway.order(), client=wallet)
+    signed = SignedOrder(order_id(order, gateway.domain), order, "0x1234")
+
+    refused = gateway.post_order(signed)
+    gateway.chain.rpc("anvil_setCode", wallet, f"0x7f{word}5f5260205ff3")
+    taken = gateway.post_order(signed)
+    gateway.open(signed, offer)
+
+    assert (refused.status_code, refused.json()["reason"]) == (422, "BadSignature")
+    assert taken.status_code == 201
+    assert gateway.market.lease_of(signed.id).status is LeaseStatus.OPEN
 
 
 def test_an_order_is_shown_with_money_for_people(gateway: Gateway) -> None:
