@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from marketplace.domain import events as e
-from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import NO_LEASE, Budget, Lease, LeaseStatus, Offer, Order
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
+from marketplace.domain.models import NO_LEASE, Budget, Lease, LeaseStatus, Offer, Order, Volume
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
-from marketplace.domain.units import GpuCount, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import GpuCount, GpuSeconds, Seconds, TokenUnits, UnixTime
 
 NOTHING = TokenUnits(0)
+NO_VOLUME = Volume(TokenUnits(0), GpuSeconds(0))
+WRAP = 1 << 128
 
 Delegation = tuple[Address, Address]
 """An account, and the delegate that may sign for it."""
@@ -47,6 +49,7 @@ class Rows:
     offers: Mapping[OfferId, Offer] = field(default_factory=dict)
     leases: Mapping[Bytes32, LeaseRecord] = field(default_factory=dict)
     budgets: Mapping[Delegation, Budget] = field(default_factory=dict)
+    volumes: Mapping[ClassNumber, Volume] = field(default_factory=dict)
 
     def over(self, older: Rows) -> Rows:
         """These rows laid over ``older`` ones."""
@@ -55,6 +58,7 @@ class Rows:
             {**older.offers, **self.offers},
             {**older.leases, **self.leases},
             {**older.budgets, **self.budgets},
+            {**older.volumes, **self.volumes},
         )
 
 
@@ -182,7 +186,8 @@ def _settled(state: Rows, event: e.LeaseSettled) -> Rows:
     if not event.last:
         moved = _credited(state, {record.payee: event.paid})
         paid = TokenUnits(record.paid + event.paid)
-        return replace(moved, leases={record.id: replace(record, lease=paid_lease, paid=paid)})
+        row = replace(record, lease=paid_lease, paid=paid)
+        return replace(moved, leases={record.id: row}, volumes=_traded(state, row, event.paid))
     return _close(state, replace(record, lease=paid_lease, result=event.result), event, event.paid, event.refund,
                   (record.provider, event.bond), (_disputer(record), event.stake))  # fmt: skip
 
@@ -232,7 +237,17 @@ def _close(
         record, lease=replace(record.lease, status=LeaseStatus.CLOSED), paid=TokenUnits(record.paid + paid),
         refund=TokenUnits(to_client - compensation), exit=type(event).__name__,
     )  # fmt: skip
-    return replace(moved, offers=_freed(state, record.lease.offer, order.gpus) if held else {}, leases={record.id: row})
+    freed = _freed(state, record.lease.offer, order.gpus) if held else {}
+    return replace(moved, offers=freed, leases={record.id: row}, volumes=_traded(state, row, paid))
+
+
+def _traded(state: Rows, row: LeaseRecord, paid: int) -> dict[ClassNumber, Volume]:
+    """The volume of the class after a payment, which moved paidSeconds to what ``row`` says (I-11). Both halves wrap, as in the contract."""
+    before = state.leases[row.id].lease.paid_seconds
+    gpu_class = state.offers[row.lease.offer].gpu_class
+    volume = state.volumes.get(gpu_class, NO_VOLUME)
+    usage = _order(row).gpus * (row.lease.paid_seconds - before)
+    return {gpu_class: Volume(TokenUnits((volume.paid + paid) % WRAP), GpuSeconds((volume.gpu_seconds + usage) % WRAP))}
 
 
 def _order(record: LeaseRecord) -> Order:

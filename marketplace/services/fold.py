@@ -52,7 +52,8 @@ class Fold:
         self._offers = Overlay(table.offer)
         self._leases = Overlay(table.lease)
         self._budgets = Overlay(table.budget)
-        self._state = Rows(self._accounts, self._offers, self._leases, self._budgets)
+        self._volumes = Overlay(table.volume)
+        self._state = Rows(self._accounts, self._offers, self._leases, self._budgets, self._volumes)
         self._bond_floor = bond_floor
 
     def take(self, event: Event) -> None:
@@ -65,6 +66,7 @@ class Fold:
         self._offers.changed.update(rows.offers)
         self._leases.changed.update(rows.leases)
         self._budgets.changed.update(rows.budgets)
+        self._volumes.changed.update(rows.volumes)
 
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
         """The lease's record after all events so far."""
@@ -73,4 +75,10 @@ class Fold:
     @property
     def changed(self) -> Rows:
         """The rows that are no longer what is stored."""
-        return Rows(self._accounts.changed, self._offers.changed, self._leases.changed, self._budgets.changed)
+        return Rows(
+            self._accounts.changed,
+            self._offers.changed,
+            self._leases.changed,
+            self._budgets.changed,
+            self._volumes.changed,
+        )

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from marketplace.chain.market import Market
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer, Volume
 from marketplace.domain.units import TokenUnits
 from marketplace.store.board_projection import ProjectionTable
 
@@ -41,6 +41,7 @@ def reconcile(table: ProjectionTable, market: Market) -> tuple[Difference, ...]:
         *_offers(market, rows.offers, head.cursor),
         *_leases(market, rows.leases, head.cursor),
         *_budgets(market, rows.budgets, head.cursor),
+        *_volumes(market, rows.volumes, head.cursor),
     )
 
 
@@ -75,3 +76,10 @@ def _budgets(market: Market, budgets: Mapping[Delegation, Budget], at: BlockRef)
         actual = market.budget_of(account, delegate, at)
         if actual != projected:
             yield Difference("budget", f"{account}:{delegate}", projected, actual)
+
+
+def _volumes(market: Market, volumes: Mapping[ClassNumber, Volume], at: BlockRef) -> Iterator[Difference]:
+    for gpu_class, projected in volumes.items():
+        actual = market.volume_of(gpu_class, at)
+        if actual != projected:
+            yield Difference("volume", str(gpu_class), projected, actual)

@@ -20,6 +20,7 @@ HEAD = _projection("head")
 ACCOUNTS = _projection("accounts")
 BUDGETS = _projection("budgets")
 """Hash by ``budget_field``: what delegates may still spend."""
+VOLUMES = _projection("volumes")
 OFFERS = _projection("offers")
 LEASES = _projection("leases")
 REOPENABLE = _projection("reopenable")
@@ -32,7 +33,7 @@ REFUSED = _projection("refused")
 REFUSED_AT = _projection("refused-at")
 """Sorted set: refused pairs by block number."""
 
-PROJECTION_HASHES = (ACCOUNTS, BUDGETS, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REFUSED)
+PROJECTION_HASHES = (ACCOUNTS, BUDGETS, VOLUMES, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REFUSED)
 PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT)
 
 HEARTBEATS = f"{ROOT}:heartbeats"

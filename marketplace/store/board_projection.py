@@ -15,9 +15,9 @@ from typing import Any
 from marketplace.domain.book import BookOrder, RefusedFill
 from marketplace.domain.errors import Conflict
 from marketplace.domain.events import Event
-from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer, Volume
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import event_to_wire
@@ -39,6 +39,8 @@ from marketplace.store.board_rows import (
     refused_field,
     refused_text,
     text_of,
+    volume_in,
+    volume_text,
 )
 
 EVENTS_KEPT = 10_000
@@ -118,6 +120,10 @@ class ProjectionTable:
         text = self._redis.call("HGET", keys.BUDGETS, budget_field(delegation))
         return budget_in(text) if text else None
 
+    def volume(self, gpu_class: ClassNumber) -> Volume | None:
+        text = self._redis.call("HGET", keys.VOLUMES, str(gpu_class))
+        return volume_in(text) if text else None
+
     def offer(self, offer: OfferId) -> Offer | None:
         text = self._redis.call("HGET", keys.OFFERS, str(offer))
         return offer_in(text) if text else None
@@ -128,14 +134,14 @@ class ProjectionTable:
 
     def all_rows(self) -> Rows:
         """Every row of the chain's state at once; for reconciling, not for rounds."""
-        accounts, offers, leases, budgets = self._redis.together(
-            [("HGETALL", keys.ACCOUNTS), ("HVALS", keys.OFFERS), ("HVALS", keys.LEASES), ("HGETALL", keys.BUDGETS)]
-        )
+        named = (keys.ACCOUNTS, keys.OFFERS, keys.LEASES, keys.BUDGETS, keys.VOLUMES)
+        accounts, offers, leases, budgets, volumes = self._redis.together([("HGETALL", key) for key in named])
         return Rows(
             accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
-            offers={offer.id: offer for offer in map(offer_in, offers)},
-            leases={record.id: record for record in map(lease_in, leases)},
+            offers={offer.id: offer for offer in map(offer_in, offers.values())},
+            leases={record.id: record for record in map(lease_in, leases.values())},
             budgets={delegation_in(field): budget_in(text) for field, text in budgets.items()},
+            volumes={ClassNumber(int(number)): volume_in(text) for number, text in volumes.items()},
         )
 
     def machines_missing(self) -> frozenset[Sha256]:
@@ -192,6 +198,8 @@ def _rows(rows: Rows) -> Iterator[_Row]:
         yield keys.ACCOUNTS, account, str(units)
     for delegation, budget in rows.budgets.items():
         yield keys.BUDGETS, budget_field(delegation), budget_text(budget)
+    for gpu_class, volume in rows.volumes.items():
+        yield keys.VOLUMES, str(gpu_class), volume_text(volume)
     for offer in rows.offers.values():
         yield keys.OFFERS, str(offer.id), offer_text(offer)
     for record in rows.leases.values():

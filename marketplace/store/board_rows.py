@@ -9,10 +9,10 @@ from typing import Any
 from marketplace.domain.book import BookOrder, RefusedFill
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder
+from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder, Volume
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Machine, read_machine, read_spec
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import GpuSeconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     block_from_wire,
     block_to_wire,
@@ -93,6 +93,15 @@ def budget_text(budget: Budget) -> str:
 def budget_in(text: bytes) -> Budget:
     row = json.loads(text)
     return Budget(TokenUnits(int(row["left"])), UnixTime(row["until"]))
+
+
+def volume_text(volume: Volume) -> str:
+    return text_of({"paid": str(volume.paid), "gpuSeconds": str(volume.gpu_seconds)})
+
+
+def volume_in(text: bytes) -> Volume:
+    row = json.loads(text)
+    return Volume(TokenUnits(int(row["paid"])), GpuSeconds(int(row["gpuSeconds"])))
 
 
 def machine_text(machine: Machine) -> str:

@@ -371,27 +371,10 @@ def differences(walk: Walk) -> list[str]:
     held = trading.token.balance_of(market.address, at)
     compared.append(("tokens", sum(rows.accounts.values()) + locked, held))
     compared += [
-        (f"volume {number}", paid_for(page.events, rows, number), market.volume_of(number, at).paid)
+        (f"volume {number}", rows.volumes.get(ClassNumber(number), ledger.NO_VOLUME), market.volume_of(number, at))
         for number in range(3)
     ]
     return [f"{what}: {ours} != {theirs}" for what, ours, theirs in compared if ours != theirs]
-
-
-def paid_for(found: tuple[events.Event, ...], rows: ledger.Rows, gpu_class: int) -> int:
-    """The sum over all payments for GPUs of a class (I-11)."""
-    paying = [event for event in found if hasattr(event, "paid")]
-    return sum(event.paid for event in paying if rows.offers[served_by(found, event)].gpu_class == gpu_class)
-
-
-def served_by(found: tuple[events.Event, ...], event: Any) -> Any:
-    """The offer on which the lease was open when the event happened."""
-    openings = [one for one in found if isinstance(one, events.LeaseOpened) and one.lease == event.lease]
-    before = [one for one in openings if order_of(one) < order_of(event)]
-    return before[-1].offer
-
-
-def order_of(event: events.Event) -> tuple[int, int]:
-    return event.ref.block.number, event.ref.log_index
 
 
 @pytest.mark.parametrize("seed", [1, 2])
