@@ -6,6 +6,7 @@ import {ViolationsTest} from "./ViolationsTest.sol";
 
 /// @notice P-20: a valid fill of which one thing is broken: its terms, its balances, or its moment.
 /// forge-config: default.fuzz.runs = 100
+/// forge-config: deep.fuzz.runs = 1000
 contract FillViolationsTest is ViolationsTest {
     // ------------------------------------------------------------------------------------------------------------------------------------- terms
 

@@ -15,6 +15,7 @@ import {ViolationsTest} from "./ViolationsTest.sol";
 
 /// @notice P-25, I-5, I-9: a valid settlement or finalization of which one thing is broken.
 /// forge-config: default.fuzz.runs = 100
+/// forge-config: deep.fuzz.runs = 1000
 contract SettlementViolationsTest is ViolationsTest {
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
     IComputeMarket private elsewhere;

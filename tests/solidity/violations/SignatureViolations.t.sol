@@ -7,6 +7,7 @@ import {ViolationsTest} from "./ViolationsTest.sol";
 
 /// @notice P-20, P-25, I-7: a valid fill of which one thing is broken: who signed it, how, or what it says since.
 /// forge-config: default.fuzz.runs = 100
+/// forge-config: deep.fuzz.runs = 1000
 contract SignatureViolationsTest is ViolationsTest {
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
 
