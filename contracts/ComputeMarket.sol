@@ -235,15 +235,16 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         if (reason != Refusal.None) return reason;
 
         // Whether both can pay. A tip that the opener is about to earn pays for nothing here: debits come first (P-20).
-        (uint256 total, uint256 bond) =
+        (uint256 debit, uint256 bond) =
             Metering.locks(fill.price, order.gpusOf(), order.maxSecondsOf(), offer.bondBps(), BOND_FLOOR);
         uint256 tip = lease.tipPaid() ? 0 : order.tipOf();
+        debit += tip;
         Account storage client = _accounts[order.clientOf()];
         Account storage provider = _accounts[offer.provider()];
-        uint256 debit = total + tip;
         if (client.balance < debit) return Refusal.ClientBalanceTooLow;
-        uint256 needed = order.clientOf() == offer.provider() ? debit + bond : bond;
-        if (provider.balance < needed) return Refusal.ProviderBalanceTooLow;
+        if (provider.balance < (order.clientOf() == offer.provider() ? debit + bond : bond)) {
+            return Refusal.ProviderBalanceTooLow;
+        }
         reason = _refusalOfSignature(id, fill);
         if (reason != Refusal.None) return reason;
 
@@ -300,10 +301,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         Guards.requireProvider(listing.offer);
         Guards.requireFrom(lease.startOf(order) + order.minSecondsOf());
         Guards.requireBefore(lease.endOf(order) + CLAIM_GRACE);
-        uint256 elapsed = lease.elapsedOf(order);
-        if (usedSeconds < lease.paidSeconds() || usedSeconds > elapsed) {
-            revert SecondsOutOfBounds({attempted: usedSeconds, least: lease.paidSeconds(), most: elapsed});
-        }
+        Guards.requireSeconds(usedSeconds, lease.paidSeconds(), lease.elapsedOf(order));
 
         listing.offer = listing.offer.freed(order.gpusOf());
         serving.lease = lease.claimed(usedSeconds, Leases.timeNow());
@@ -387,33 +385,22 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         LeaseWord lease = serving.lease;
         Listing storage listing = _listings[lease.offer()];
         uint32 usedSeconds = settlement.usedSeconds;
-        bool last = settlement.last;
-        reason = Refusals.ofSeconds(lease, order, usedSeconds, last);
+        reason = Refusals.ofSeconds(lease, order, usedSeconds, settlement.last);
+        if (reason == Refusal.None) {
+            reason = Refusals.ofReceipt(settlement, id, lease, listing.offer, domain);
+        }
         if (reason != Refusal.None) return reason;
-        // Made of what the market knows: a receipt of another serving, lease, market or chain is simply a bad signature.
-        bytes32 digest =
-            Orders.receiptDigest(domain, id, lease.offer(), lease.openedAt(), usedSeconds, settlement.result, last);
-        bytes calldata signature = settlement.clientSignature;
-        if (!order.isClientSide(msg.sender) && !Signatures.isSignedByClientSide(order, digest, signature)) {
-            return Refusal.BadClientSignature;
-        }
-        address provider = listing.offer.provider();
-        signature = settlement.providerSignature;
-        if (last && msg.sender != provider && !Signatures.isSignedBy(provider, digest, signature)) {
-            return Refusal.BadProviderSignature;
-        }
 
         (uint256 paid, uint256 refund, uint256 bond, uint256 stake) = (0, 0, 0, 0);
-        if (last) {
+        if (settlement.last) {
             (paid, refund, bond, stake) = _close(serving, listing, lease, order, usedSeconds, 0);
         } else {
-            OfferWord offer = listing.offer;
-            (paid,) = _meter(lease, offer, order, usedSeconds);
-            _accounts[_payeeOf(serving, lease, offer)].balance += paid;
+            (paid,) = _meter(lease, listing.offer, order, usedSeconds);
+            _payOut(serving, lease, listing.offer, paid, 0);
             serving.lease = lease.withPaidSeconds(usedSeconds);
         }
 
-        emit LeaseSettled(id, usedSeconds, settlement.result, last, paid, refund, bond, stake);
+        emit LeaseSettled(id, usedSeconds, settlement.result, settlement.last, paid, refund, bond, stake);
     }
 
     function _finalize(bytes32 id, Order calldata order) private returns (Refusal) {
@@ -455,20 +442,12 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         Guards.requireDisputed(id, lease);
         Guards.requireArbiter(order);
         Guards.requireBefore(lease.changedAt() + RULING_WINDOW);
-        uint256 most = lease.mostRuledOf(order, providerAtFault);
-        if (usedSeconds > most) revert SecondsOutOfBounds({attempted: usedSeconds, least: 0, most: most});
+        Guards.requireSeconds(usedSeconds, 0, lease.mostRuledOf(order, providerAtFault));
 
-        // Both stakes go back; then the loser's goes to the winner, half of it to the arbiter.
         usedSeconds = lease.atLeastPaid(usedSeconds);
-        (uint256 paid, uint256 refund, uint256 bond,) = _close(serving, listing, lease, order, usedSeconds, 0);
-        uint256 fee = Metering.feeRoundedDown(bond);
-        address provider = listing.offer.provider();
-        address disputer = lease.disputerOf(order);
-        _accounts[providerAtFault ? provider : disputer].balance -= bond;
-        _accounts[providerAtFault ? disputer : provider].balance += bond - fee;
-        _accounts[order.arbiterOf()].balance += fee;
+        (uint256 paid, uint256 refund,, uint256 stake) = _close(serving, listing, lease, order, usedSeconds, 0);
+        (uint256 won, uint256 fee) = _award(order, listing, lease, stake, providerAtFault);
 
-        uint256 won = bond + bond - fee;
         (uint256 toProvider, uint256 toDisputer) = providerAtFault ? (uint256(0), won) : (won, 0);
         emit LeaseRuled(id, providerAtFault, usedSeconds, paid, refund, toProvider, toDisputer, fee);
     }
@@ -496,8 +475,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     }
 
     function statusOf(Order calldata order) external view returns (Status) {
-        (,,, LeaseWord lease) = _identify(order);
-        return lease.status();
+        return _servings[order.digestOf(_domainSeparatorV4())].lease.status();
     }
 
     function leaseOf(bytes32 id) external view returns (Lease memory) {
@@ -519,7 +497,8 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
     function payeeOf(bytes32 id) public view returns (address) {
         LeaseWord lease = _servings[id].lease;
-        return lease.isLive() ? _payeeOf(_servings[id], lease, _listings[lease.offer()].offer) : address(0);
+        if (!lease.isLive()) return address(0);
+        return lease.assigned() ? _servings[id].payee : _listings[lease.offer()].offer.provider();
     }
 
     function volumeOf(uint8 class) external view returns (uint128 paid, uint128 gpuSeconds) {
@@ -539,26 +518,41 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         uint256 forfeit
     ) private returns (uint256 paid, uint256 refund, uint256 bond, uint256 stake) {
         OfferWord offer = listing.offer;
-        (uint256 total, uint256 locked) = _locksOf(lease, offer, order);
+        (refund, bond) = _locksOf(lease, offer, order);
+        stake = lease.isIn(Status.Disputed) ? bond : 0;
         uint256 earned;
         (paid, earned) = _meter(lease, offer, order, usedSeconds);
-        refund = total - earned;
-        bond = locked - forfeit;
+        refund -= earned;
+        bond -= forfeit;
 
         serving.lease = lease.closed(usedSeconds);
         // In any other state the GPUs were freed when it was entered.
         if (lease.isIn(Status.Open)) listing.offer = offer.freed(order.gpusOf());
         _accounts[order.clientOf()].balance += refund + forfeit;
-        if (lease.assigned()) {
-            _accounts[serving.payee].balance += paid;
-            _accounts[offer.provider()].balance += bond;
-        } else {
-            _accounts[offer.provider()].balance += paid + bond;
-        }
-        if (lease.isIn(Status.Disputed)) {
-            stake = locked;
-            _accounts[lease.disputerOf(order)].balance += stake;
-        }
+        _payOut(serving, lease, offer, paid, bond);
+        if (stake != 0) _accounts[lease.disputerOf(order)].balance += stake;
+    }
+
+    /// The income to the payee, the bond to the provider: mostly one account, which is then written once.
+    function _payOut(Serving storage serving, LeaseWord lease, OfferWord offer, uint256 paid, uint256 bond) private {
+        if (lease.assigned()) _accounts[serving.payee].balance += paid;
+        else bond += paid;
+        if (bond != 0) _accounts[offer.provider()].balance += bond;
+    }
+
+    /// After both stakes went back: moves the loser's to the winner, less the arbiter's half. `won` is what the winner has of them in the end.
+    function _award(Order calldata order, Listing storage listing, LeaseWord lease, uint256 stake, bool providerAtFault)
+        private
+        returns (uint256 won, uint256 fee)
+    {
+        (address winner, address loser) = (listing.offer.provider(), lease.disputerOf(order));
+        if (providerAtFault) (winner, loser) = (loser, winner);
+        fee = Metering.feeRoundedDown(stake);
+        won = 2 * stake - fee;
+
+        _accounts[loser].balance -= stake;
+        _accounts[winner].balance += stake - fee;
+        _accounts[order.arbiterOf()].balance += fee;
     }
 
     /// What all seconds up to `usedSeconds` have earned, and what of it is still to be paid, which is counted into the class's volume. Paying it, and
@@ -592,9 +586,5 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         serving = _servings[id];
         lease = serving.lease;
         listing = _listings[lease.offer()];
-    }
-
-    function _payeeOf(Serving storage serving, LeaseWord lease, OfferWord offer) private view returns (address) {
-        return lease.assigned() ? serving.payee : offer.provider();
     }
 }

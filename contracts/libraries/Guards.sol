@@ -38,6 +38,10 @@ library Guards {
         if (!lease.isIn(Status.Disputed)) revert IComputeMarket.NotDisputed(id, lease.status());
     }
 
+    function requireSeconds(uint256 attempted, uint256 least, uint256 most) internal pure {
+        if (attempted < least || attempted > most) revert IComputeMarket.SecondsOutOfBounds(attempted, least, most);
+    }
+
     function requireFrom(uint256 from) internal view {
         if (block.timestamp < from) revert IComputeMarket.TooEarly({attempted: block.timestamp, from: from});
     }

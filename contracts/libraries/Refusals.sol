@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fill, Order, Refusal, Status} from "../interfaces/IComputeMarket.sol";
+import {Fill, Order, Refusal, Settlement, Status} from "../interfaces/IComputeMarket.sol";
 import {LeaseWord} from "./Leases.sol";
 import {OfferWord, TermsWord} from "./Offers.sol";
 import {Orders} from "./Orders.sol";
+import {Signatures} from "./Signatures.sol";
 
 /// @title Refusals
-/// @notice What speaks against an item of a batch, as far as order, lease and offer tell; the market adds what balances and signatures say (P-20).
+/// @notice What speaks against an item of a batch, as far as order, lease, offer and receipt tell; the market adds what balances and the client's signature say (P-20).
 /// @dev Each check stands alone: where several fail, any of their reasons is a true one. Cheapest first.
 library Refusals {
     using Orders for Order;
@@ -62,5 +63,29 @@ library Refusals {
             return Refusal.SecondsOutOfBounds;
         }
         return usedSeconds > lease.mostSecondsOf(order) ? Refusal.SecondsOutOfBounds : Refusal.None;
+    }
+
+    /// @notice Whether those agree whose money a settlement moves, by calling or by signing: the client's side always, the provider to close. The digest is
+    /// made of what the market knows: a receipt of another serving, lease, market or chain is simply a bad signature.
+    function ofReceipt(Settlement calldata settlement, bytes32 id, LeaseWord lease, OfferWord offer, bytes32 domain)
+        internal
+        view
+        returns (Refusal)
+    {
+        Order calldata order = settlement.order;
+        bool last = settlement.last;
+        bytes32 digest = Orders.receiptDigest(
+            domain, id, lease.offer(), lease.openedAt(), settlement.usedSeconds, settlement.result, last
+        );
+        bytes calldata signature = settlement.clientSignature;
+        if (!order.isClientSide(msg.sender) && !Signatures.isSignedByClientSide(order, digest, signature)) {
+            return Refusal.BadClientSignature;
+        }
+        address provider = offer.provider();
+        signature = settlement.providerSignature;
+        if (last && msg.sender != provider && !Signatures.isSignedBy(provider, digest, signature)) {
+            return Refusal.BadProviderSignature;
+        }
+        return Refusal.None;
     }
 }
