@@ -36,6 +36,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Orders for Order;
     using Orders for Receipt;
+    using Orders for Settlement;
 
     struct Account {
         uint256 balance;
@@ -255,7 +256,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         // The time fits: Refusals.ofOrder saw to that.
         serving.lease = Leases.opened(fill.offer, fill.price, uint32(block.timestamp));
 
-        order.logOpened(id, fill.offer, msg.sender, fill.price);
+        order.logOpened(id, fill.offer, fill.price);
     }
 
     /// Whether the client wants it: its own call says so; what anybody else brings must be signed by it, by a delegate, or by its contract.
@@ -385,22 +386,28 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         LeaseWord lease = serving.lease;
         Listing storage listing = _listings[lease.offer()];
         uint32 usedSeconds = settlement.usedSeconds;
-        reason = Refusals.ofSeconds(lease, order, usedSeconds, settlement.last);
-        if (reason == Refusal.None) {
-            reason = Refusals.ofReceipt(settlement, id, lease, listing.offer, domain);
-        }
+        bool last = settlement.last;
+        reason = Refusals.ofSeconds(lease, order, usedSeconds, last);
+        if (reason != Refusal.None) return reason;
+        // Made of what the market knows: a receipt of another serving, lease, market or chain is simply a bad signature.
+        reason = Refusals.ofSignatures(
+            settlement,
+            settlement.receiptDigestOf(domain, id, lease.offer(), lease.openedAt()),
+            last,
+            listing.offer.provider()
+        );
         if (reason != Refusal.None) return reason;
 
         (uint256 paid, uint256 refund, uint256 bond, uint256 stake) = (0, 0, 0, 0);
-        if (settlement.last) {
+        if (last) {
             (paid, refund, bond, stake) = _close(serving, listing, lease, order, usedSeconds, 0);
         } else {
             (paid,) = _meter(lease, listing.offer, order, usedSeconds);
-            _payOut(serving, lease, listing.offer, paid, 0);
+            _accounts[lease.assigned() ? serving.payee : listing.offer.provider()].balance += paid;
             serving.lease = lease.withPaidSeconds(usedSeconds);
         }
 
-        emit LeaseSettled(id, usedSeconds, settlement.result, settlement.last, paid, refund, bond, stake);
+        emit LeaseSettled(id, usedSeconds, settlement.result, last, paid, refund, bond, stake);
     }
 
     function _finalize(bytes32 id, Order calldata order) private returns (Refusal) {
@@ -529,15 +536,14 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         // In any other state the GPUs were freed when it was entered.
         if (lease.isIn(Status.Open)) listing.offer = offer.freed(order.gpusOf());
         _accounts[order.clientOf()].balance += refund + forfeit;
-        _payOut(serving, lease, offer, paid, bond);
+        // Mostly payee and provider are one, which is then written once.
+        if (lease.assigned()) {
+            _accounts[serving.payee].balance += paid;
+            _accounts[offer.provider()].balance += bond;
+        } else {
+            _accounts[offer.provider()].balance += paid + bond;
+        }
         if (stake != 0) _accounts[lease.disputerOf(order)].balance += stake;
-    }
-
-    /// The income to the payee, the bond to the provider: mostly one account, which is then written once.
-    function _payOut(Serving storage serving, LeaseWord lease, OfferWord offer, uint256 paid, uint256 bond) private {
-        if (lease.assigned()) _accounts[serving.payee].balance += paid;
-        else bond += paid;
-        if (bond != 0) _accounts[offer.provider()].balance += bond;
     }
 
     /// After both stakes went back: moves the loser's to the winner, less the arbiter's half. `won` is what the winner has of them in the end.

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {IComputeMarket, Order, Receipt} from "../interfaces/IComputeMarket.sol";
+import {IComputeMarket, Order, Receipt, Settlement} from "../interfaces/IComputeMarket.sol";
 
 /// @title Orders
 /// @notice EIP-712: what clients and providers sign.
@@ -47,51 +47,50 @@ library Orders {
     }
 
     /// @notice Emits LeaseOpened of an order whose digest was taken, and whose fields so fit their types.
-    function logOpened(Order calldata order, bytes32 id, uint40 offer, address opener, uint80 price) internal {
+    /// @dev Parameters of whole words, because assembly may find anything in the rest of a narrower one.
+    function logOpened(Order calldata order, bytes32 id, uint256 offer, uint256 price) internal {
         bytes32 topic = IComputeMarket.LeaseOpened.selector;
-        address client = clientOf(order);
+        uint256 client = uint160(clientOf(order));
         // Safe: writes to free memory only.
         assembly ("memory-safe") {
             let free := mload(0x40)
-            mstore(free, opener)
+            mstore(free, caller())
             mstore(add(free, 0x20), price)
             calldatacopy(add(free, 0x40), order, ORDER_BYTES)
             log4(free, add(ORDER_BYTES, 0x40), topic, id, offer, client)
         }
     }
 
-    /// @notice What both sides sign about a lease: the digest of the `Receipt` with these fields, in its order.
-    function receiptDigest(
+    /// @notice The digest of the receipt that a settlement proposes of this serving of the lease. Reverts like the ABI decoder if a field does not fit its type.
+    /// @dev The last three fields of a receipt are those that follow the order in a settlement, and are copied in one piece.
+    function receiptDigestOf(
+        Settlement calldata settlement,
         bytes32 domain,
         bytes32 lease,
-        uint40 offer,
-        uint40 openedAt,
-        uint32 usedSeconds,
-        bytes32 result,
-        bool last
+        uint256 offer,
+        uint256 openedAt
     ) internal pure returns (bytes32) {
         bytes32 typeHash = RECEIPT_TYPEHASH;
         bytes32 structHash;
-        // Safe: writes to free memory only, and leaves it free, which abi.encode would not. The types bound the values.
+        // Safe: writes to free memory only, and leaves it free, which abi.encode would not.
         assembly ("memory-safe") {
+            let fields := add(settlement, ORDER_BYTES)
+            if or(shr(32, calldataload(fields)), shr(1, calldataload(add(fields, 0x40)))) { revert(0, 0) }
+
             let free := mload(0x40)
             mstore(free, typeHash)
             mstore(add(free, 0x20), lease)
             mstore(add(free, 0x40), offer)
             mstore(add(free, 0x60), openedAt)
-            mstore(add(free, 0x80), usedSeconds)
-            mstore(add(free, 0xa0), result)
-            mstore(add(free, 0xc0), last)
+            calldatacopy(add(free, 0x80), fields, 0x60)
             structHash := keccak256(free, 0xe0)
         }
         return MessageHashUtils.toTypedDataHash(domain, structHash);
     }
 
-    /// @notice The digest of a receipt that is given whole.
+    /// @notice The digest of a receipt.
     function digestOf(Receipt calldata receipt, bytes32 domain) internal pure returns (bytes32) {
-        return receiptDigest(
-            domain, receipt.lease, receipt.offer, receipt.openedAt, receipt.usedSeconds, receipt.result, receipt.last
-        );
+        return MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)));
     }
 
     /// @notice Whether `who` is the client or its acceptor. Nobody is 0: that is what a bad signature recovers to, and an absent acceptor.

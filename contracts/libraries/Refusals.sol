@@ -65,26 +65,21 @@ library Refusals {
         return usedSeconds > lease.mostSecondsOf(order) ? Refusal.SecondsOutOfBounds : Refusal.None;
     }
 
-    /// @notice Whether those agree whose money a settlement moves, by calling or by signing: the client's side always, the provider to close. The digest is
-    /// made of what the market knows: a receipt of another serving, lease, market or chain is simply a bad signature.
-    function ofReceipt(Settlement calldata settlement, bytes32 id, LeaseWord lease, OfferWord offer, bytes32 domain)
+    /// @notice Whether those agree to a receipt whose money it moves, by calling or by signing: the client's side always, the provider to close.
+    function ofSignatures(Settlement calldata settlement, bytes32 digest, bool last, address provider)
         internal
         view
         returns (Refusal)
     {
-        Order calldata order = settlement.order;
-        bool last = settlement.last;
-        bytes32 digest = Orders.receiptDigest(
-            domain, id, lease.offer(), lease.openedAt(), settlement.usedSeconds, settlement.result, last
-        );
-        bytes calldata signature = settlement.clientSignature;
-        if (!order.isClientSide(msg.sender) && !Signatures.isSignedByClientSide(order, digest, signature)) {
-            return Refusal.BadClientSignature;
+        if (!settlement.order.isClientSide(msg.sender)) {
+            if (!Signatures.isSignedByClientSide(settlement.order, digest, settlement.clientSignature)) {
+                return Refusal.BadClientSignature;
+            }
         }
-        address provider = offer.provider();
-        signature = settlement.providerSignature;
-        if (last && msg.sender != provider && !Signatures.isSignedBy(provider, digest, signature)) {
-            return Refusal.BadProviderSignature;
+        if (last && msg.sender != provider) {
+            if (!Signatures.isSignedBy(provider, digest, settlement.providerSignature)) {
+                return Refusal.BadProviderSignature;
+            }
         }
         return Refusal.None;
     }

@@ -53,10 +53,11 @@ library Signatures {
     /// Reverts with GasTooLow rather than asking with less gas than it grants: whoever posts a batch must not be able to starve one of its items.
     function isApprovedBy(address wallet, bytes32 digest, bytes calldata signature) internal view returns (bool) {
         if (wallet.code.length == 0) return false;
+        // Before the gas is measured: copying a long signature takes some.
+        bytes memory question = abi.encodeCall(IERC1271.isValidSignature, (digest, signature));
         uint256 available = gasleft();
         if (available < GAS_NEEDED) revert IComputeMarket.GasTooLow({available: available, needed: GAS_NEEDED});
-        return answerOf(wallet, abi.encodeCall(IERC1271.isValidSignature, (digest, signature)))
-            == bytes32(IERC1271.isValidSignature.selector);
+        return answerOf(wallet, question) == bytes32(IERC1271.isValidSignature.selector);
     }
 
     /// @notice The first word that `wallet` answers to `question`, or 0 where it fails or says less.

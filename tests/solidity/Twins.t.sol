@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {IComputeMarket, Order, Receipt} from "../../contracts/interfaces/IComputeMarket.sol";
+import {IComputeMarket, Order, Receipt, Settlement} from "../../contracts/interfaces/IComputeMarket.sol";
 import {Orders} from "../../contracts/libraries/Orders.sol";
 import {Signatures} from "../../contracts/libraries/Signatures.sol";
 import {Test, Vm} from "./Test.sol";
@@ -36,32 +36,33 @@ contract TwinsTest is Test {
         vm.assertEq(Orders.digestOf(order, domain), plainOrderDigest(order, domain), "digest");
     }
 
-    /// @notice P-25: a receipt's digest is what abi.encode makes of it, given whole or in parts.
-    function testReceiptDigestTwin(Receipt calldata receipt, bytes32 domain) external pure {
+    /// @notice P-25: a receipt's digest is what abi.encode makes of it, given whole or as a settlement proposes it.
+    function testReceiptDigestTwin(Settlement calldata settlement, Receipt calldata receipt, bytes32 domain)
+        external
+        pure
+    {
         bytes32 plain =
             MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(Orders.RECEIPT_TYPEHASH, receipt)));
-
         vm.assertEq(Orders.digestOf(receipt, domain), plain, "whole");
-        vm.assertEq(
-            Orders.receiptDigest(
-                domain,
-                receipt.lease,
-                receipt.offer,
-                receipt.openedAt,
-                receipt.usedSeconds,
-                receipt.result,
-                receipt.last
-            ),
-            plain,
-            "in parts"
-        );
+
+        Receipt memory proposed = Receipt({
+            lease: receipt.lease,
+            offer: receipt.offer,
+            openedAt: receipt.openedAt,
+            usedSeconds: settlement.usedSeconds,
+            result: settlement.result,
+            last: settlement.last
+        });
+        plain = MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(Orders.RECEIPT_TYPEHASH, proposed)));
+        bytes32 digest = Orders.receiptDigestOf(settlement, domain, receipt.lease, receipt.offer, receipt.openedAt);
+        vm.assertEq(digest, plain, "as a settlement proposes it");
     }
 
     /// @notice I-12: an opening is logged as `emit LeaseOpened` would.
-    function testLogOpenedTwin(Order calldata order, bytes32 id, uint40 offer, address opener, uint80 price) external {
+    function testLogOpenedTwin(Order calldata order, bytes32 id, uint40 offer, uint80 price) external {
         vm.recordLogs();
-        Orders.logOpened(order, id, offer, opener, price);
-        emit IComputeMarket.LeaseOpened(id, offer, order.client, opener, price, order);
+        Orders.logOpened(order, id, offer, price);
+        emit IComputeMarket.LeaseOpened(id, offer, order.client, msg.sender, price, order);
 
         Vm.Log[] memory logs = vm.getRecordedLogs();
         vm.assertEq(logs.length, 2, "one each");
