@@ -217,7 +217,8 @@ interface IReceiveWithAuthorization {
 /// deadline = start + maxSeconds + CLAIM_GRACE. All intervals are half-open.
 ///
 /// Needed of the token for safety: balances move only by its own transfers (no rebasing), and no transfer moves more than it was asked to. A fee on the
-/// way in is borne by the depositor, a fee on the way out by whoever withdraws. Needed for liveness: it lets the market pay out.
+/// way in is borne by the depositor, a fee on the way out by whoever withdraws. `permit`, if called, reverts unless the owner signed it: of a token whose
+/// fallback swallows unknown calls, anybody could turn an owner's allowance into the owner's deposit. Needed for liveness: it lets the market pay out.
 /// Warning: a token that pauses or blacklists the market itself freezes every withdrawal; it cannot make the market pay anybody twice.
 /// Warning: tokens that are sent to the market without `deposit` belong to nobody.
 interface IComputeMarket {
