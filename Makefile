@@ -1,5 +1,5 @@
-# Five words: setup, demo, test, check, clean. Each sets up first what it needs, below this folder, without root.
-.PHONY: help setup demo test check clean
+# Six words: setup, demo, test, check, deep, clean. Each sets up first what it needs, below this folder, without root.
+.PHONY: help setup demo test check deep clean
 
 PYTEST ?= .venv/bin/pytest
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
@@ -24,8 +24,11 @@ check: setup  ## formatting, lint, types, import rules
 	@echo "check: ruff"; .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
 	@echo "check: mypy"; .venv/bin/mypy
 	@echo "check: import rules"; .venv/bin/lint-imports --no-cache
-	@echo "check: forge fmt"; $(FORGE) fmt --check
+	@echo "check: forge fmt"; $(FORGE) fmt --check && $(FORGE) fmt --check tests/halmos
+
+deep: setup  ## the long checks of the contracts; writes docs/figures.json; PART=halmos runs one
+	@nice -n 10 .venv/bin/python -m scripts.deep $(PART)
 
 clean:  ## remove everything that setup, tests and demo made
-	rm -rf .venv .runtime node_modules out cache .devnet .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .runtime .tools node_modules out cache .devnet .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

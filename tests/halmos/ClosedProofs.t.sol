@@ -17,7 +17,7 @@ contract ClosedProofs is MarketProof {
         assertStaysClosed(caller, verb, seconds_, time);
     }
 
-    /// @notice I-5, P-22: of an order that was cancelled before anybody opened it.
+    /// @notice I-5: of an order that was cancelled before anybody opened it.
     function check_cancelledStaysClosed(address caller, uint8 verb, uint32 seconds_, uint64 time) external {
         assert(callAs(CLIENT, abi.encodeCall(IComputeMarket.cancel, (anOrder()))));
 

@@ -106,16 +106,12 @@ contract ExitProofs is MarketProof {
 
     function claimed(Order memory order, Terms memory terms) private {
         vm.warp(terms.time);
-        vm.assume(
-            callAs(PROVIDER, abi.encodeCall(IComputeMarket.claim, (order, terms.usedSeconds, bytes32(0))))
-        );
+        vm.assume(callAs(PROVIDER, abi.encodeCall(IComputeMarket.claim, (order, terms.usedSeconds, bytes32(0)))));
     }
 
     function assertConserved(Order memory order) private view {
         assert(isIn(order, Status.Closed));
-        assert(
-            market.balanceOf(CLIENT) + market.balanceOf(PROVIDER) + market.balanceOf(ARBITER) == 2 * FUNDS
-        );
+        assert(market.balanceOf(CLIENT) + market.balanceOf(PROVIDER) + market.balanceOf(ARBITER) == 2 * FUNDS);
         assert(market.offerOf(offer).free == GPUS);
     }
 }

@@ -17,7 +17,7 @@ contract LeaseProofs is Test {
     uint256 private constant CLAIMED_SECONDS = uint256(type(uint32).max) << 191;
     uint256 private constant CHANGED_AT = uint256(type(uint32).max) << 223;
 
-    /// @notice P-21: what is read from a word makes the same word again, except for the one bit that no field has.
+    /// @notice What is read from a word makes the same word again, except for the one bit that no field has.
     function check_readingLosesNothing(LeaseWord word) external pure {
         vm.assume(hasStatus(word));
         Lease memory lease = word.unpacked();
@@ -30,7 +30,7 @@ contract LeaseProofs is Test {
         assert(uint256(lease.status) | flags | numbers == LeaseWord.unwrap(word) << 1 >> 1);
     }
 
-    /// @notice P-21: a new serving is open, its tip is paid, and it says offer, price and second, and nothing else.
+    /// @notice P-24: a new serving is open, its tip is paid, and it says offer, price and second, and nothing else.
     function check_openedSaysWhatWasPutIn(uint40 offer, uint80 price, uint32 time) external pure {
         LeaseWord word = Leases.opened(offer, price, time);
 
@@ -40,7 +40,7 @@ contract LeaseProofs is Test {
         assert(word.paidSeconds() == 0 && word.claimedSeconds() == 0 && word.changedAt() == 0);
     }
 
-    /// @notice P-22: cancelling a lease that is open sets one bit.
+    /// @notice I-5: cancelling a lease that is open sets one bit.
     function check_withNoReopenSetsItsBit(LeaseWord word) external pure {
         LeaseWord next = word.withNoReopen();
 
@@ -48,7 +48,7 @@ contract LeaseProofs is Test {
         assert(changed(word, next) & ~NO_REOPEN == 0);
     }
 
-    /// @notice P-23: assigning sets one bit.
+    /// @notice Assigning sets one bit.
     function check_withAssignedSetsItsBit(LeaseWord word) external pure {
         LeaseWord next = word.withAssigned();
 

@@ -33,9 +33,8 @@ abstract contract MarketProof is Test {
     function setUp() public virtual {
         vm.warp(NOW);
         dollar = new TestDollar();
-        market = new ComputeMarket(
-            address(dollar), START_GRACE, CLAIM_GRACE, CHALLENGE_WINDOW, RULING_WINDOW, BOND_FLOOR
-        );
+        market =
+            new ComputeMarket(address(dollar), START_GRACE, CLAIM_GRACE, CHALLENGE_WINDOW, RULING_WINDOW, BOND_FLOOR);
         fund(CLIENT, FUNDS);
         fund(PROVIDER, FUNDS);
         vm.prank(PROVIDER);

@@ -10,21 +10,21 @@ contract TimeProofs is MarketProof {
     // The words hold times of 32 bits.
     uint256 private constant LAST_SECOND = type(uint32).max;
 
-    /// @notice P-31: the client's side ends an open lease before its deadline, and at no other time.
+    /// @notice P-10: the client's side ends an open lease before its deadline, and at no other time.
     function check_terminateEndsAtTheDeadline(uint64 time) external {
         opened(time);
 
         assert(callAs(CLIENT, abi.encodeCall(IComputeMarket.terminate, (anOrder()))) == (time < DEADLINE));
     }
 
-    /// @notice P-31: anybody ends an open lease from its deadline on, and at no earlier time.
+    /// @notice P-10: anybody ends an open lease from its deadline on, and at no earlier time.
     function check_expireStartsAtTheDeadline(address caller, uint64 time) external {
         opened(time);
 
         assert(callAs(caller, abi.encodeCall(IComputeMarket.expire, (anOrder()))) == (time >= DEADLINE));
     }
 
-    /// @notice P-31: the provider claims from the guaranteed seconds on and before the deadline, and at no other time.
+    /// @notice P-10: the provider claims from the guaranteed seconds on and before the deadline, and at no other time.
     function check_claimHasItsInterval(uint64 time) external {
         opened(time);
         bool isDone = callAs(PROVIDER, abi.encodeCall(IComputeMarket.claim, (anOrder(), 0, bytes32(0))));
@@ -32,14 +32,14 @@ contract TimeProofs is MarketProof {
         assert(isDone == (time >= NOW + MIN_SECONDS && time < DEADLINE));
     }
 
-    /// @notice P-31: the provider declines before the start's grace is over, and at no other time.
+    /// @notice P-10: the provider declines before the start's grace is over, and at no other time.
     function check_declineHasItsInterval(uint64 time) external {
         opened(time);
 
         assert(callAs(PROVIDER, abi.encodeCall(IComputeMarket.decline, (anOrder()))) == (time < NOW + START_GRACE));
     }
 
-    /// @notice P-31: the client's side disputes an open lease from the start's grace on and before the deadline.
+    /// @notice P-10: the client's side disputes an open lease from the start's grace on and before the deadline.
     function check_disputeOfAnOpenLeaseHasItsInterval(uint64 time) external {
         opened(time);
         bool isDone = callAs(CLIENT, abi.encodeCall(IComputeMarket.dispute, (anOrder())));
@@ -47,14 +47,14 @@ contract TimeProofs is MarketProof {
         assert(isDone == (time >= NOW + START_GRACE && time < DEADLINE));
     }
 
-    /// @notice P-31: a claim is disputed within the challenge window, and at no other time.
+    /// @notice P-10: a claim is disputed within the challenge window, and at no other time.
     function check_disputeOfAClaimHasItsInterval(uint64 time) external {
         uint256 end = claimed(time) + CHALLENGE_WINDOW;
 
         assert(callAs(CLIENT, abi.encodeCall(IComputeMarket.dispute, (anOrder()))) == (time < end));
     }
 
-    /// @notice P-31: a claim is finalized from the end of that window on, and at no earlier time.
+    /// @notice P-10: a claim is finalized from the end of that window on, and at no earlier time.
     function check_finalizeStartsWhereTheDisputeEnds(uint64 time) external {
         uint256 end = claimed(time) + CHALLENGE_WINDOW;
         finalize(anOrder());
@@ -62,14 +62,14 @@ contract TimeProofs is MarketProof {
         assert(isIn(anOrder(), Status.Closed) == (time >= end));
     }
 
-    /// @notice P-31: the arbiter rules within its window, and at no other time.
+    /// @notice P-10: the arbiter rules within its window, and at no other time.
     function check_ruleHasItsInterval(uint64 time, bool providerAtFault) external {
         uint256 end = disputed(time) + RULING_WINDOW;
 
         assert(callAs(ARBITER, abi.encodeCall(IComputeMarket.rule, (anOrder(), 0, providerAtFault))) == (time < end));
     }
 
-    /// @notice P-31: anybody lapses a dispute from the end of that window on, and at no earlier time.
+    /// @notice P-10: anybody lapses a dispute from the end of that window on, and at no earlier time.
     function check_lapseStartsWhereTheRulingEnds(address caller, uint64 time) external {
         uint256 end = disputed(time) + RULING_WINDOW;
 

@@ -1,0 +1,75 @@
+"""Figures in documents: `python -m scripts.deep.tables` puts them where they are quoted; with --check it only says which are not fresh.
+
+A block `<!-- figures:begin gas -->` … `<!-- figures:end -->` is filled with a table of all figures of that group (or of several: `gas halmos`), and
+`<!-- figure:gas.single_job -->` … `<!-- /figure -->` with one value.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.deep.figures import ROOT, Number, read_figures
+
+WORDS = {
+    "gas.fill_100x100": "gas of a fill, batch of 100, 100 clients and 100 providers",
+    "gas.receipt_100x100": "gas of a receipt, batch of 100, 100 clients and 100 providers",
+    "gas.fill_10x10": "gas of a fill, batch of 100, 10 clients and 10 providers",
+    "gas.receipt_10x10": "gas of a receipt, batch of 100, 10 clients and 10 providers",
+    "gas.single_job": "gas of one job alone: opened and settled in two transactions",
+    "invariants.calls": "random calls of the invariant campaigns",
+    "invariants.violations": "of them, violations of an invariant",
+    "violations.cases": "valid fills and settlements of which one thing was broken",
+    "violations.accepted": "of them, accepted",
+    "attacks.tests": "tests of attacks",
+    "halmos.proofs": "properties proven for every value (halmos)",
+    "slither.high_medium_open": "open findings of high or medium impact (slither)",
+    "mutation.solidity_percent": "mutants of the contracts that a test caught, percent",
+    "coverage.contracts_lines_percent": "lines of the contracts that tests reach, percent",
+    "coverage.contracts_branches_percent": "branches of the contracts that tests reach, percent",
+}
+BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
+QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)
+
+
+def documents(root: Path = ROOT) -> list[Path]:
+    """Every document that may quote figures."""
+    return sorted([*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("tests/**/README.md")])
+
+
+def rendered(text: str, figures: Mapping[str, Any]) -> str:
+    """The document with every block and quote as the figures say."""
+    text = BLOCK.sub(lambda found: found[1] + _table(found[2].split(), figures) + found[4], text)
+    return QUOTE.sub(lambda found: found[1] + _number(figures[found[2]]["value"]) + found[4], text)
+
+
+def main(arguments: list[str]) -> int:
+    """Render all documents, or check that they are rendered."""
+    figures = read_figures()
+    stale = [path for path in documents() if rendered(text := path.read_text(encoding="utf-8"), figures) != text]
+    if "--check" not in arguments:
+        for path in stale:
+            path.write_text(rendered(path.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    for path in stale:
+        print(f"{'stale' if '--check' in arguments else 'wrote'}: {path.relative_to(ROOT)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def _table(groups: list[str], figures: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {WORDS[key]} | {_number(entry['value'])} | `{entry['command']}` | {entry['date']} |\n"
+        for key, entry in sorted(figures.items(), key=lambda item: list(WORDS).index(item[0]))
+        if key.partition(".")[0] in groups
+    ]
+    return "| figure | value | measured by | on |\n|---|---:|---|---|\n" + "".join(rows)
+
+
+def _number(value: Number) -> str:
+    return f"{value:,}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
