@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from marketplace import wiring
+from marketplace.chain.address_book import AddressBook
+from marketplace.chain.create2 import default_salt
+from marketplace.chain.verification import blueprint_of
 from marketplace.config import from_env
 from tests.acceptance.conftest import Network
 
@@ -39,3 +42,13 @@ def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path
     assert moved == {client: -cost, result["provider"]: cost}
     assert after.is_balanced
     assert after.is_what_the_chain_says
+
+
+def test_the_development_network_has_the_contracts_that_are_built_here(network: Network) -> None:
+    """`bourse devnet up` deploys with the library of `bourse deploy`: the same addresses as anywhere, and the check agrees."""
+    check = network.answer("deploy", "--check")
+    book = AddressBook.read(Path(network.settings["address_book"]))
+
+    assert check["matches"]
+    assert blueprint_of(book).market.address == book.market
+    assert blueprint_of(book).salt == default_salt()
