@@ -232,8 +232,13 @@ contract Crowd is CrowdMischief {
     /// All that may be finalized, in one batch; if there is nothing, what has to wait.
     function finalize(uint256 seed) external step(seed) {
         bytes32 id = claimedLease();
-        warpTo(_ghosts[id].lease.changedAt + CHALLENGE_WINDOW);
-        mustPerform(Attempt(Verb.Finalize, id, somebody(), 0, false, address(0)));
+        Attempt memory attempt = Attempt(Verb.Finalize, id, somebody(), 0, false, address(0));
+        uint256 first = _ghosts[id].lease.changedAt + CHALLENGE_WINDOW;
+        if (first > _now && isOneOf(4)) {
+            warpTo(first);
+            mustNotPerform(Attempt(Verb.Dispute, id, clientSideOf(_orders[id]), 0, false, address(0)));
+        }
+        mustPerformFrom(first, attempt);
     }
 
     function terminate(uint256 seed) external step(seed) {
@@ -259,8 +264,16 @@ contract Crowd is CrowdMischief {
     function expire(uint256 seed) external step(seed) {
         bytes32 id = find(Status.Open);
         if (id == 0) id = openOne();
-        warpTo(deadlineOf(_orders[id], _ghosts[id].lease));
-        mustPerform(Attempt(Verb.Expire, id, somebody(), 0, false, address(0)));
+        Order memory order = _orders[id];
+        Lease memory lease = _ghosts[id].lease;
+        uint256 deadline = deadlineOf(order, lease);
+        if (deadline > _now && isOneOf(2)) {
+            warpTo(deadline);
+            mustNotPerform(Attempt(Verb.Terminate, id, clientSideOf(order), 0, false, address(0)));
+            mustNotPerform(Attempt(Verb.Dispute, id, clientSideOf(order), 0, false, address(0)));
+            mustNotPerform(Attempt(Verb.Claim, id, providerOf(id), lease.paidSeconds, false, address(0)));
+        }
+        mustPerformFrom(deadline, Attempt(Verb.Expire, id, somebody(), 0, false, address(0)));
     }
 
     function dispute(uint256 seed) external step(seed) {
@@ -279,8 +292,12 @@ contract Crowd is CrowdMischief {
 
     function lapse(uint256 seed) external step(seed) {
         bytes32 id = disputedLease();
-        warpTo(_ghosts[id].lease.changedAt + RULING_WINDOW);
-        mustPerform(Attempt(Verb.Lapse, id, somebody(), 0, false, address(0)));
+        uint256 end = _ghosts[id].lease.changedAt + RULING_WINDOW;
+        if (end > _now && isOneOf(2)) {
+            warpTo(end);
+            mustNotPerform(Attempt(Verb.Rule, id, _orders[id].arbiter, 0, false, address(0)));
+        }
+        mustPerformFrom(end, Attempt(Verb.Lapse, id, somebody(), 0, false, address(0)));
     }
 
     /// Chains: each payee may pass it on.

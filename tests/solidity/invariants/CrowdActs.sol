@@ -183,6 +183,8 @@ abstract contract CrowdActs is CrowdRules {
             mustPerform(Attempt(Verb.Cancel, id, order.client, 0, false, address(0)));
         } else {
             uint32 used = uint32(between(lease.paidSeconds, mostOf(order, lease)));
+            if (isOneOf(4)) settleOne(Receipting(id, somebody(), used, true, used % 2 == 0, used % 2 == 1));
+            if (_ghosts[id].lease.status == Status.Closed) return;
             require(settleOne(Receipting(id, somebody(), used, true, false, false)), "both agree");
         }
     }
@@ -240,22 +242,33 @@ abstract contract CrowdActs is CrowdRules {
     function claimAs(bytes32 id) internal {
         Order memory order = _orders[id];
         Lease memory lease = _ghosts[id].lease;
-        warpTo(startOf(order, lease) + max(order.minSeconds, lease.paidSeconds));
-        uint32 used = uint32(between(lease.paidSeconds, elapsedOf(order, lease)));
-        mustPerform(Attempt(Verb.Claim, id, providerOf(id), used, false, address(0)));
+        Attempt memory attempt = Attempt(Verb.Claim, id, providerOf(id), lease.paidSeconds, false, address(0));
+        uint256 first = startOf(order, lease) + max(order.minSeconds, lease.paidSeconds);
+        if (first > _now) return mustPerformFrom(first, attempt);
+        attempt.used = uint32(between(lease.paidSeconds, elapsedOf(order, lease)));
+        mustPerform(attempt);
     }
 
     function disputeOne() internal returns (bytes32 id) {
         id = isOneOf(2) ? find(Status.Claimed) : bytes32(0);
-        Order memory order = _orders[id];
-        if (id == 0 || _now >= _ghosts[id].lease.changedAt + CHALLENGE_WINDOW) {
-            id = openLease();
-            order = _orders[id];
-            warpTo(startOf(order, _ghosts[id].lease) + START_GRACE);
+        if (id != 0 && _now < _ghosts[id].lease.changedAt + CHALLENGE_WINDOW) {
+            mustPerform(disputeBy(clientSideOf(_orders[id]), id));
+            return id;
         }
-        address by = clientSideOf(order);
-        fund(by);
-        mustPerform(Attempt(Verb.Dispute, id, by, 0, false, address(0)));
+        id = openLease();
+        Order memory order = _orders[id];
+        uint256 first = startOf(order, _ghosts[id].lease) + START_GRACE;
+        Attempt memory attempt = disputeBy(clientSideOf(order), id);
+        if (first > _now && isOneOf(2)) {
+            warpTo(first);
+            mustNotPerform(Attempt(Verb.Decline, id, providerOf(id), 0, false, address(0)));
+        }
+        mustPerformFrom(first, attempt);
+    }
+
+    function disputeBy(address who, bytes32 id) private returns (Attempt memory) {
+        fund(who);
+        return Attempt(Verb.Dispute, id, who, 0, false, address(0));
     }
 
     function providerOf(bytes32 id) internal view returns (address) {

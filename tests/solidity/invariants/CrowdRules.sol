@@ -70,9 +70,28 @@ abstract contract CrowdRules is CrowdLedger {
         vm.getRecordedLogs();
     }
 
-    /// A step's own verb, which must work.
+    /// A step's own verb, which must work; often after somebody without the right to it tried in vain.
     function mustPerform(Attempt memory attempt) internal {
+        if (isOneOf(4)) {
+            Attempt memory intrusion =
+                Attempt(attempt.verb, attempt.id, somebody(), attempt.used, attempt.atFault, attempt.payee);
+            if (!isAllowed(intrusion, _orders[attempt.id])) perform(intrusion);
+        }
         if (!perform(attempt)) revert Wrong("a step that found something must succeed", uint256(attempt.verb), 0);
+    }
+
+    /// A verb that begins to be allowed at `time`: not a second earlier.
+    function mustPerformFrom(uint256 time, Attempt memory attempt) internal {
+        if (time > _now && isOneOf(2)) {
+            warpTo(time - 1);
+            mustNotPerform(attempt);
+        }
+        warpTo(time);
+        mustPerform(attempt);
+    }
+
+    function mustNotPerform(Attempt memory attempt) internal {
+        if (perform(attempt)) revert Wrong("a step that must be refused", uint256(attempt.verb), 0);
     }
 
     function isAllowed(Attempt memory attempt, Order memory order) internal view returns (bool) {
