@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,9 +16,8 @@ COMMITTED = ROOT / "tests" / "solidity" / "gas.json"
 def measured() -> dict[str, int]:
     """What forge measures now, by sentence. Raises CalledProcessError when a gas test fails."""
     with tempfile.TemporaryDirectory(prefix="gas-") as folder:
-        environment = os.environ | {"FOUNDRY_SNAPSHOTS": folder}
-        command = [str(FORGE), "test", "--match-contract", "GasTest"]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+        command = ["env", f"FOUNDRY_SNAPSHOTS={folder}", str(FORGE), "test", "--match-contract", "GasTest"]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         noted = json.loads(Path(folder, "Gas.json").read_text(encoding="utf-8"))
     return {sentence: int(gas) for sentence, gas in sorted(noted.items())}
 
