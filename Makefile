@@ -1,5 +1,5 @@
-# Six words: setup, demo, test, check, deep, clean. Each sets up first what it needs, below this folder, without root.
-.PHONY: help setup demo test check deep clean
+# Seven words: setup, demo, test, check, gas, deep, clean. Each sets up first what it needs, below this folder, without root.
+.PHONY: help setup demo test check gas deep clean
 
 PYTEST ?= .venv/bin/pytest
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
@@ -25,6 +25,9 @@ check: setup  ## formatting, lint, types, import rules
 	@echo "check: mypy"; .venv/bin/mypy
 	@echo "check: import rules"; .venv/bin/lint-imports --no-cache
 	@echo "check: forge fmt"; $(FORGE) fmt --check && $(FORGE) fmt --check tests/halmos
+
+gas: setup  ## measure the gas of whole transactions anew, and keep it in tests/solidity/gas.json
+	@PYTHONPATH=. .venv/bin/python scripts/gas_snapshot.py
 
 deep: setup  ## the long checks of the contracts; writes docs/figures.json; PART=halmos runs one
 	@nice -n 10 .venv/bin/python -m scripts.deep $(PART)

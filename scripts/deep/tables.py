@@ -1,7 +1,7 @@
 """Figures in documents: `python -m scripts.deep.tables` puts them where they are quoted; with --check it only says which are not fresh.
 
 A block `<!-- figures:begin gas -->` … `<!-- figures:end -->` is filled with a table of all figures of that group (or of several: `gas halmos`), and
-`<!-- figure:gas.single_job -->` … `<!-- /figure -->` with one value.
+`<!-- figure:gas.single_job -->` … `<!-- /figure -->` with one value. `<!-- gas:begin -->` … `<!-- gas:end -->` is filled with all that the gas snapshot says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.deep.figures import ROOT, Number, read_figures
+from scripts.gas_snapshot import committed
 
 WORDS = {
     "gas.fill_100x100": "gas of a fill, batch of 100, 100 clients and 100 providers",
@@ -34,6 +35,8 @@ WORDS = {
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
 QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)
 
+SNAPSHOT = re.compile(r"(<!-- gas:begin -->\n)(.*?)(<!-- gas:end -->)", re.DOTALL)
+
 
 def documents(root: Path = ROOT) -> list[Path]:
     """Every document that may quote figures."""
@@ -43,6 +46,7 @@ def documents(root: Path = ROOT) -> list[Path]:
 def rendered(text: str, figures: Mapping[str, Any]) -> str:
     """The document with every block and quote as the figures say."""
     text = BLOCK.sub(lambda found: found[1] + _table(found[2].split(), figures) + found[4], text)
+    text = SNAPSHOT.sub(lambda found: found[1] + _gas_tables(committed()) + found[3], text)
     return QUOTE.sub(lambda found: found[1] + _number(figures[found[2]]["value"]) + found[4], text)
 
 
@@ -65,6 +69,22 @@ def _table(groups: list[str], figures: Mapping[str, Any]) -> str:
         if key.partition(".")[0] in groups
     ]
     return "| figure | value | measured by | on |\n|---|---:|---|---|\n" + "".join(rows)
+
+
+def _gas_tables(gas: Mapping[str, int]) -> str:
+    """One table of what comes in batches, one of the verbs that do not."""
+    parties = ("100 clients and 100 providers", "10 clients and 10 providers")
+    table = f"| gas of one, in a batch of | {' | '.join(parties)} |\n|---|---:|---:|\n"
+    for size in (1, 10, 100):
+        for item in ("fill", "receipt"):
+            cells = (_number(gas[f"{item}, batch of {size}, {who}"]) for who in parties)
+            table += f"| {item}, {size} | {' | '.join(cells)} |\n"
+    rest = [sentence for sentence in gas if not re.match(r"(fill|receipt), batch of \d+, \d+ clients", sentence)]
+    return (
+        table
+        + "\n| whole transaction, or one item of it | gas |\n|---|---:|\n"
+        + "".join(f"| {sentence} | {_number(gas[sentence])} |\n" for sentence in rest)
+    )
 
 
 def _number(value: Number) -> str:
