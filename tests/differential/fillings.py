@@ -107,7 +107,9 @@ class Fillings(Choices):
         client = some.choice(trusting) if trusting and self.chance(0.3) else client
         client = offer.provider if self.chance(0.08) and offer.provider in self.people else client
         max_seconds = some.choice([1, 7, 20, 30, 60, 61, 100, 300, 900, 3601])
-        min_seconds = min(max_seconds, max(offer.min_seconds, some.choice([0, 0, 1, 15, max_seconds])))
+        min_seconds = min(
+            max_seconds, max(offer.min_seconds, some.choice([0, 0, 1, 15, max_seconds // 2, max_seconds]))
+        )
         is_tipped, self.salt = self.chance(0.4), self.salt + 1
         later = self.now + some.choice([1, 5, 40]) if by in (None, offer.provider) else 0
         order = Order(

@@ -345,10 +345,9 @@ class Walk(Fillings):
         if at is None:
             return []
         self.aim(at.lease.changed_at, at.lease.changed_at + self.model.constants.ruling_window)
-        claimed, least = at.lease.claimed_seconds, at.order.min_seconds
-        used = some.choice(
-            [0, claimed, some.randint(0, claimed), some.randint(0, claimed), max(claimed, least), claimed + 1]
-        )
+        claimed, guaranteed = at.lease.claimed_seconds, max(at.lease.claimed_seconds, at.order.min_seconds)
+        within = some.randint(0, claimed)
+        used = some.choice([0, claimed, within, within, guaranteed, guaranteed, claimed + 1, guaranteed + 1])
         return [Call("rule", self.mostly(at.order.arbiter), (at.order, used, self.chance(0.5)))]
 
     def _lapse(self) -> list[Call]:
