@@ -58,6 +58,26 @@ contract TwinsTest is Test {
         vm.assertEq(digest, plain, "as a settlement proposes it");
     }
 
+    /// @notice P-25: a settlement whose fields do not fit their types has no digest, as it would have none by abi.encode.
+    function testReceiptDigestOfDirtyBitsReverts(Settlement calldata settlement) external view {
+        uint256[2] memory words = [uint256(16), 18];
+        uint256[2] memory widths = [uint256(32), 1];
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory payload = abi.encodeCall(this.receiptDigestOf, (settlement));
+            // Selector, offset of the settlement.
+            uint256 position = 4 + 32 + (words[i] + 1) * 32;
+            uint256 dirt = 1 << widths[i];
+            assembly {
+                mstore(add(payload, position), or(mload(add(payload, position)), dirt))
+            }
+
+            (bool succeeded,) = address(this).staticcall(payload);
+
+            vm.assertFalse(succeeded, "no digest");
+        }
+        this.receiptDigestOf(settlement);
+    }
+
     /// @notice I-12: an opening is logged as `emit LeaseOpened` would.
     function testLogOpenedTwin(Order calldata order, bytes32 id, uint40 offer, uint80 price) external {
         vm.recordLogs();
@@ -114,6 +134,11 @@ contract TwinsTest is Test {
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- plain twins
+
+    /// @notice Takes calldata that is not checked yet.
+    function receiptDigestOf(Settlement calldata settlement) external pure returns (bytes32) {
+        return Orders.receiptDigestOf(settlement, 0, 0, 0, 0);
+    }
 
     /// @notice Makes memory calldata.
     function signerOf(bytes32 digest, bytes calldata signature) external pure returns (address) {
