@@ -47,7 +47,7 @@ CONTRACTS = (
 )
 LEAST_CAUGHT_PERCENT = 90
 # Of each mutator's mutants, at most so many, drawn with a fixed seed.
-SAMPLE = int(os.environ.get("MUTANTS_PER_MUTATOR", "60"))
+SAMPLE = int(os.environ.get("MUTANTS_PER_MUTATOR", "40"))
 WORKERS = int(os.environ.get("MUTATION_WORKERS", "2"))
 BOUND_SECONDS = 4 * 3_600
 MUTANT_SECONDS = 240
@@ -65,7 +65,6 @@ QUICK = {
     "FOUNDRY_FUZZ_RUNS": "24",
     "FOUNDRY_INVARIANT_RUNS": "1",
     "FOUNDRY_INVARIANT_DEPTH": "400",
-    "NODE_OPTIONS": "--stack-size=4096",
 }
 
 
