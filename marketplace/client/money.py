@@ -25,7 +25,7 @@ class Sums:
     paid: TokenUnits = _NO_MONEY
     refunded: TokenUnits = _NO_MONEY
     compensation: TokenUnits = _NO_MONEY
-    """Out of providers' bonds."""
+    """Out of providers' bonds; negative where a lost dispute cost the client its stake."""
     tips: TokenUnits = _NO_MONEY
 
     def plus(self, other: Sums) -> Sums:
@@ -48,17 +48,21 @@ class Serving:
 
 def sums_of(order: Order, moves: Iterable[Move]) -> Sums:
     """What was paid, refunded and compensated, and what is still locked."""
-    sums, tip = Sums(), order.tip
+    sums, tip, staked = Sums(), order.tip, 0
     for move in moves:
         if move.name == "LeaseOpened":
             sums, tip = (
                 replace(sums, locked=lock_of(order, _price(move)), tips=TokenUnits(sums.tips + tip)),
                 TokenUnits(0),
             )
+        elif move.name == "LeaseDisputed" and move.amounts["by"] == order.client:
+            staked = _amount(move, "stake")
+            sums = replace(sums, locked=TokenUnits(sums.locked + staked))
         elif is_move_of_money(move):
             paid, refund = _amount(move, "paid"), _amount(move, "refund")
             locked = 0 if ends_serving(move) else sums.locked - paid
-            moved = Sums(TokenUnits(0), paid, refund, _amount(move, "compensation"))
+            won = _amount(move, "to_disputer") - staked if move.name == "LeaseRuled" and staked else 0
+            moved = Sums(TokenUnits(0), paid, refund, TokenUnits(_amount(move, "compensation") + won))
             sums = replace(sums, locked=TokenUnits(locked)).plus(moved)
     return sums
 

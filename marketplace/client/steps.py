@@ -126,8 +126,20 @@ def _of_closed(job: Job, terms: JobTerms, sight: Sight) -> Decision:
             return Become(JobState.CANCELLED, JobReason.CLIENT_CANCELLED)
         case "LeaseDeclined":
             return again_or_lost(job, terms, sight.provider, JobReason.LEASE_DECLINED, "the provider declined for good")
+        case "LeaseRuled" | "LeaseLapsed":
+            return _of_dispute(job, terms, sight, closing)
         case _:
             return again_or_lost(job, terms, sight.provider, JobReason.LEASE_EXPIRED, "the provider never came back")
+
+
+def _of_dispute(job: Job, terms: JobTerms, sight: Sight, closing: Move) -> Decision:
+    """There is no result that both sides stand by. Who lost a dispute pays for no second attempt without being asked."""
+    if closing.name == "LeaseRuled" and not closing.amounts["provider_at_fault"]:
+        return Become(JobState.LOST, JobReason.DISPUTE_ENDED, "the arbiter ruled that the provider is not at fault")
+    ruled = (
+        "the arbiter ruled that the provider is at fault" if closing.name == "LeaseRuled" else "nobody ruled in time"
+    )
+    return again_or_lost(job, terms, sight.provider, JobReason.DISPUTE_ENDED, ruled)
 
 
 def _outcome(moves: Sequence[Move], closing: Move) -> Decision:

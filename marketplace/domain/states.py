@@ -58,6 +58,7 @@ class JobReason(StrEnum):
     LEASE_DECLINED = "lease_declined"
     PROVIDER_SILENT = "provider_silent"
     LEASE_EXPIRED = "lease_expired"
+    DISPUTE_ENDED = "dispute_ended"
     RESULT_VERIFIED = "result_verified"
     RESULT_REJECTED = "result_rejected"
     ORDER_EXPIRED = "order_expired"

@@ -104,3 +104,33 @@ def test_cancelling_a_live_lease_ends_nothing() -> None:
 
     assert exit_of(moves) is None
     assert not is_over(an_order(), moves, UnixTime(5_000))
+
+
+STAKE = 100_000
+
+
+def disputed(by: str = ZERO_ADDRESS) -> Move:
+    return move("LeaseDisputed", 2, by=by, claimed_seconds=60, stake=STAKE)
+
+
+def test_a_stake_is_locked_and_comes_back_with_what_was_won_or_not_at_all() -> None:
+    """The winner has its own B and the other's, less the arbiter's half; the loser has nothing (exit table)."""
+    order, locked = an_order(), lock_of(an_order(), PRICE)
+    terms = {"paid_seconds": 0, "paid": 0, "refund": locked}
+    won = move("LeaseRuled", 3, provider_at_fault=1, to_disputer=STAKE * 3 // 2, **terms)
+    lost = move("LeaseRuled", 3, provider_at_fault=0, to_disputer=0, **terms)
+    lapsed = move("LeaseLapsed", 3, bond=STAKE, stake=STAKE, **terms)
+
+    assert sums_of(order, [opened(1), disputed()]).locked == locked + STAKE
+    assert sums_of(order, [opened(1), disputed(), won]) == Sums(refunded=locked, compensation=STAKE // 2)  # type: ignore[arg-type]
+    assert sums_of(order, [opened(1), disputed(), lost]) == Sums(refunded=locked, compensation=-STAKE)  # type: ignore[arg-type]
+    assert sums_of(order, [opened(1), disputed(), lapsed]) == Sums(refunded=locked)
+
+
+def test_an_acceptors_stake_is_not_the_clients_money() -> None:
+    """Who disputes stakes its own balance."""
+    order, locked = an_order(), lock_of(an_order(), PRICE)
+    ruled = move("LeaseRuled", 3, provider_at_fault=0, to_disputer=0, paid_seconds=0, paid=0, refund=locked)
+
+    assert sums_of(order, [opened(1), disputed("0x" + "44" * 20)]).locked == locked
+    assert sums_of(order, [opened(1), disputed("0x" + "44" * 20), ruled]) == Sums(refunded=locked)

@@ -167,6 +167,24 @@ def test_an_expired_lease_is_retried_and_then_lost() -> None:
     assert (lost.to, lost.reason) == (JobState.LOST, JobReason.RETRIES_EXHAUSTED)
 
 
+def test_a_dispute_that_the_client_won_or_nobody_decided_is_ordered_again() -> None:
+    """While retries are left; who lost it does not pay for a second attempt without being asked."""
+    at_fault, not_at_fault = (
+        move("LeaseRuled", 2, provider_at_fault=fault, paid_seconds=1, paid=1, refund=1, to_disputer=1)
+        for fault in (1, 0)
+    )
+    lapsed = move("LeaseLapsed", 2, paid_seconds=1, paid=1, refund=1, bond=1, stake=1)
+    closed = a_lease(LeaseStatus.CLOSED)
+
+    for ended in (at_fault, lapsed):
+        again = decide(a_job(JobState.RUNNING), kept(), TERMS, sight(closed, OPENED, ended))
+        assert isinstance(again, OrderAgain)
+        assert again.reason is JobReason.DISPUTE_ENDED
+    lost = decide(a_job(JobState.RUNNING), kept(), TERMS, sight(closed, OPENED, not_at_fault))
+    assert isinstance(lost, Become)
+    assert (lost.to, lost.reason) == (JobState.LOST, JobReason.DISPUTE_ENDED)
+
+
 def test_a_terminated_job_was_called_off() -> None:
     """By us, whichever process of ours it was."""
     ended = move("LeaseTerminated", 2, by=CLIENT, paid_seconds=5, paid=1, refund=2, bond=3)
