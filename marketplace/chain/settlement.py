@@ -67,7 +67,10 @@ def _warnings(chain: Chain, address: Address, symbol: str, decimals: int) -> lis
             f"{symbol} has {decimals} decimals: prices are 80 bits wide, the highest is {(2**80 - 1) // 10**decimals} {symbol}"
         )
     if not _answers(chain, address, "DOMAIN_SEPARATOR()"):
-        told.append(f"{symbol} has no EIP-2612 permit: depositWithPermit works with an allowance only")
+        told.append(
+            f"{symbol} has no EIP-2612 permit; if it swallows unknown calls, as WETH9 does, anyone can turn an allowance for the market"
+            " into a deposit to its owner's own account"
+        )
     if not _answers(chain, address, "authorizationState(address,bytes32)", bytes(64)):
         told.append(f"{symbol} has no EIP-3009 authorizations: depositWithAuthorization will revert")
     return told
