@@ -141,6 +141,33 @@ contract Crowd is CrowdMischief {
         same(_openedCount, count, "P-20: good fills open");
     }
 
+    /// One that has all it needs but one unit cannot open; with that unit it can. Client and provider may be one, and the tip that the opener would earn
+    /// counts for nothing (P-20).
+    function openWithTheLastUnit(uint256 seed) external step(seed) {
+        makeRoom(1);
+        uint40 offer = offerWithRoom(4);
+        (address provider, address sender) = (_offers[offer].provider, somebody());
+        Order memory order = anOrder(isOneOf(2) ? provider : somebody(), offer, 1);
+        if (isOneOf(2)) (order.opener, order.tip) = (sender, uint96(between(1, 1e6)));
+        bytes32 id = register(order);
+        Fill memory fill = aFill(id, offer, sender);
+        uint256 total = totalOf(order, fill.price);
+        uint256 bond = bondOf(total, _offers[offer].bondBps);
+        address poor = isOneOf(2) ? provider : order.client;
+        uint256 need = (poor == order.client ? total + order.tip : 0) + (poor == provider ? bond : 0);
+        if (need != 0) {
+            uint256 spare = _free[poor] - need + 1;
+            from(poor);
+            market.withdraw(OUTSIDER, spare);
+            told();
+            mustBeRefused(sender, fill);
+            from(address(this));
+            market.deposit(poor, 1);
+            told();
+        }
+        post(sender, fill);
+    }
+
     /// A term lease, which only the provider opens (P-21). Sometimes both agree at once to pay a share of it in advance.
     function openTerm(uint256 seed) external step(seed) {
         makeRoom(1);
