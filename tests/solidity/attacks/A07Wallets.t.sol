@@ -182,6 +182,13 @@ contract WalletsAttack is AttackTest {
         assertNeverStarved(abi.encodeCall(market.open, (batch(fill), ROUND)), fill.order, 90_000, 1_000);
     }
 
+    /// @notice A7, P-25: the same with a signature so long that to copy it costs more than the call.
+    function testA07NoAmountOfGasStarvesALongSignature() external {
+        Fill memory fill = aFillOf(address(new HungryWallet(WALLET_GAS - 1_000)), 1);
+        fill.signature = new bytes(60_000);
+        assertNeverStarved(abi.encodeCall(market.open, (batch(fill), ROUND)), fill.order, 120_000, 1_000);
+    }
+
     /// @notice A7, P-25: nor a receipt of a wallet.
     function testA07NoAmountOfGasStarvesAReceipt() external {
         Fill memory fill = aFillOf(address(new HungryWallet(WALLET_GAS - 1_000)), 1);
