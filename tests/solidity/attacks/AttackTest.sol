@@ -24,7 +24,10 @@ interface ISignedDollar {
 }
 
 /// @notice What the attacks share: a crowd whose balances are counted, attempts that may fail, and every order of racing verbs.
-/// The numbers A1 to A22 are those of docs/security.md.
+/// @dev The classes: A1 reentrancy, A2 tokens that move more or less than asked, A3 other awkward tokens, A4 blacklists, A5 replay, A6 malleable
+/// signatures, A7 malicious wallets, A8 permits that somebody else uses, A9 schedulers and delegates that steal, A10 front-running, A11 poisoned batches,
+/// A12 rounding, A13 extremes, A14 timestamps, A15 stuck funds, A16 disputes as a weapon, A17 free riders and payees, A18 donations and calls for others,
+/// A19 roles, A20 answers that are too long and gas that is too short, A21 GPUs sold twice, A22 races within a block.
 abstract contract AttackTest is MarketTest {
     uint256 internal constant DELEGATE_KEY = 0xDE1E;
     address internal delegate = vm.addr(DELEGATE_KEY);
