@@ -146,8 +146,9 @@ contract Crowd is CrowdMischief {
     function openWithTheLastUnit(uint256 seed) external step(seed) {
         makeRoom(1);
         uint40 offer = offerWithRoom(4);
-        (address provider, address sender) = (_offers[offer].provider, somebody());
+        address provider = _offers[offer].provider;
         Order memory order = anOrder(isOneOf(2) ? provider : somebody(), offer, 1);
+        address sender = isOneOf(3) ? order.client : somebody();
         if (isOneOf(2)) (order.opener, order.tip) = (sender, uint96(between(1, 1e6)));
         bytes32 id = register(order);
         Fill memory fill = aFill(id, offer, sender);
@@ -184,6 +185,7 @@ contract Crowd is CrowdMischief {
             uint32 used = uint32(between(1, order.minSeconds));
             require(settleOne(Receipting(id, somebody(), used, false, false, false)), "a consented prepayment");
         }
+        if (isOneOf(4)) mustNotPerform(Attempt(Verb.Decline, id, provider, 0, false, address(0)));
     }
 
     /// Opens a declined order again, elsewhere if that fits; if there is none, has one declined.
@@ -240,7 +242,12 @@ contract Crowd is CrowdMischief {
         if (lease.paidSeconds >= mostOf(order, lease)) {
             warpTo(startOf(order, lease) + lease.paidSeconds + between(1, 60));
         }
-        uint32 used = uint32(between(uint256(lease.paidSeconds) + 1, mostOf(order, lease)));
+        uint256 most = mostOf(order, lease);
+        if (isOneOf(4)) {
+            uint32 wrong = isOneOf(2) ? lease.paidSeconds : uint32(most + 1);
+            require(!settleOne(Receipting(id, somebody(), wrong, false, false, false)), "not one second more or less");
+        }
+        uint32 used = uint32(between(uint256(lease.paidSeconds) + 1, most));
         require(settleOne(Receipting(id, somebody(), used, false, false, false)), "a good receipt settles");
     }
 
@@ -282,10 +289,20 @@ contract Crowd is CrowdMischief {
         id = youngLease();
         if (isUnpaid && (_ghosts[id].lease.paidSeconds != 0 || _ghosts[id].lease.noReopen)) id = openOne();
         address provider = providerOf(id);
+        if (!isUnpaid && isOneOf(2)) prepay(id);
         if (isOneOf(3) && _ghosts[id].payee == provider) {
             mustPerform(Attempt(Verb.Assign, id, provider, 0, false, somebody()));
         }
         mustPerform(Attempt(Verb.Decline, id, provider, 0, false, address(0)));
+    }
+
+    /// As much of what is guaranteed as a provider that declines can give back.
+    function prepay(bytes32 id) private {
+        Order memory order = _orders[id];
+        Lease memory lease = _ghosts[id].lease;
+        uint256 used = between(0, mostOf(order, lease));
+        if (used <= lease.paidSeconds || earned(order, lease, used) > bondOfLease(order, lease)) return;
+        require(settleOne(Receipting(id, somebody(), uint32(used), false, false, false)), "a prepayment");
     }
 
     function expire(uint256 seed) external step(seed) {
