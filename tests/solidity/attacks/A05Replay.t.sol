@@ -106,6 +106,18 @@ contract ReplayAttack is AttackTest {
         vm.assertEq(market.balanceOf(client), 1_000 * DOLLAR - total(fill.order) - TIP, "one lock and one tip");
     }
 
+    /// @notice A5, P-24: an order that was declined after a second had been paid is closed: failing cannot be farmed.
+    function testA05PaidDeclineIsForGood() external {
+        Order memory order = serve(aFreeOrder(1));
+        skip(1);
+        pay(order, 1);
+        decline(order);
+        skip(1);
+
+        assertStatus(order, Status.Closed, "closed");
+        assertRefusedFrom(client, aFill(order), Refusal.OrderClosed);
+    }
+
     // --------------------------------------------------------------------------------------------------------------------------------- receipts
 
     /// @notice A5: a closing receipt settles once.

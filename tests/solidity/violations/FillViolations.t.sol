@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fill, Offer, Order, Refusal, Status} from "../../../contracts/interfaces/IComputeMarket.sol";
+import {Fill, Offer, Order, Refusal, Settlement, Status} from "../../../contracts/interfaces/IComputeMarket.sol";
 import {ViolationsTest} from "./ViolationsTest.sol";
 
 /// @notice P-20: a valid fill of which one thing is broken: its terms, its balances, or its moment.
@@ -344,6 +344,20 @@ contract FillViolationsTest is ViolationsTest {
         skip(1);
 
         assertFillRefused(fill, Refusal.OrderClosed);
+    }
+
+    /// @notice P-24, I-5: an order that was declined after something had been paid is refused.
+    function testReplayAfterAPaidDecline(uint256 seed) external {
+        Fill memory fill = aLongFill(seed);
+        (fill.price, fill.order.maxPrice) = (0, type(uint80).max);
+        Order memory order = opened(signed(fill));
+        Settlement memory prepayment = Settlement(order, order.minSeconds, RESULT, false, "", "");
+        settleAs(order.client, prepayment);
+        vm.assertEq(leaseOf(order).paidSeconds, order.minSeconds, "prepaid");
+        decline(fill);
+        skip(draw(1, 100));
+
+        assertFillRefused(signed(fill), Refusal.OrderClosed);
     }
 
     /// @notice I-5: an order whose lease was terminated is refused.
