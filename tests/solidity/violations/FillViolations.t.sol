@@ -48,7 +48,10 @@ contract FillViolationsTest is ViolationsTest {
     function testGangLargerThanTheOffer(uint256 seed) external {
         Fill memory fill = aValidFill(seed);
         Offer memory value = market.offerOf(offer);
-        if (value.gpus == type(uint16).max) (fill, value) = (onASmallOffer(fill), market.offerOf(offer));
+        if (value.gpus == type(uint16).max) {
+            (fill.order.offer, fill.order.gpus) = (0, 1);
+            (fill, value) = (onASmallOffer(fill), market.offerOf(offer));
+        }
         fill.order.gpus = uint16(draw(uint256(value.gpus) + 1, type(uint16).max));
 
         assertFillRefused(signed(fill), Refusal.NotEnoughGpus);

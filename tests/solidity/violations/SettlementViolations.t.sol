@@ -438,7 +438,7 @@ contract SettlementViolationsTest is ViolationsTest {
     function testFinalizeAnotherOrder(uint256 seed) external {
         Order memory order = aClaimedOrder(seed);
         skip(CHALLENGE_WINDOW);
-        order.gpus += 1;
+        order.gpus ^= 1;
 
         assertFinalizeRefused(order, Refusal.NotClaimed);
     }
