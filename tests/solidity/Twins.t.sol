@@ -8,26 +8,7 @@ import {IComputeMarket, Order, Receipt, Settlement} from "../../contracts/interf
 import {Orders} from "../../contracts/libraries/Orders.sol";
 import {Signatures} from "../../contracts/libraries/Signatures.sol";
 import {Test, Vm} from "./Test.sol";
-
-/// @notice Answers everything with the same bytes, by returning or reverting.
-contract Answer {
-    bytes private _answer;
-    bool private _reverts;
-
-    constructor(bytes memory answer, bool reverts) {
-        _answer = answer;
-        _reverts = reverts;
-    }
-
-    fallback() external {
-        bytes memory answer = _answer;
-        bool reverts = _reverts;
-        assembly {
-            if reverts { revert(add(answer, 0x20), mload(answer)) }
-            return(add(answer, 0x20), mload(answer))
-        }
-    }
-}
+import {Answer} from "./wallets/AwkwardWallets.sol";
 
 /// @notice Every function that is written in assembly, against its plain twin.
 contract TwinsTest is Test {

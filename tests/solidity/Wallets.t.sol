@@ -5,6 +5,7 @@ import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 
 import {Fill, IComputeMarket, Order, Refusal, Settlement, Status} from "../../contracts/interfaces/IComputeMarket.sol";
 import {LedgerTest} from "./LedgerTest.sol";
+import {Answer, BurningWallet} from "./wallets/AwkwardWallets.sol";
 
 /// @notice Says yes to one signature, of whatever bytes.
 contract OneSignatureWallet is IERC1271 {
@@ -16,29 +17,6 @@ contract OneSignatureWallet is IERC1271 {
 
     function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
         return keccak256(abi.encode(digest, signature)) == _approved ? this.isValidSignature.selector : bytes4(0);
-    }
-}
-
-/// @notice Answers everything with the same bytes, by returning or reverting.
-contract AnsweringWallet {
-    bytes private _answer;
-    bool private _reverts;
-
-    constructor(bytes memory answer, bool reverts) {
-        _answer = answer;
-        _reverts = reverts;
-    }
-
-    fallback() external {
-        bytes memory answer = _answer;
-        if (_reverts) {
-            assembly {
-                revert(add(answer, 0x20), mload(answer))
-            }
-        }
-        assembly {
-            return(add(answer, 0x20), mload(answer))
-        }
     }
 }
 
@@ -57,16 +35,6 @@ contract GasWallet is IERC1271 {
     function isValidSignature(bytes32, bytes calldata) external view returns (bytes4) {
         uint256 left = gasleft();
         return left > 99_000 && left <= 100_000 ? this.isValidSignature.selector : bytes4(0);
-    }
-}
-
-/// @notice Burns all the gas that it gets.
-contract BurningWallet is IERC1271 {
-    function isValidSignature(bytes32 digest, bytes calldata) external pure returns (bytes4) {
-        while (digest != 0) {
-            digest = keccak256(abi.encode(digest));
-        }
-        return 0;
     }
 }
 
@@ -140,7 +108,7 @@ contract WalletsTest is LedgerTest {
 
     /// @notice P-25: a client that has a key and code, too, signs with its key, whatever its code says.
     function testAKeyWithCodeSignsWithTheKey() external {
-        vm.etch(client, address(new AnsweringWallet(abi.encode(uint256(0)), true)).code);
+        vm.etch(client, address(new Answer(abi.encode(uint256(0)), true)).code);
 
         open(anOrder());
     }
@@ -378,7 +346,7 @@ contract WalletsTest is LedgerTest {
     }
 
     function assertAnswer(bytes memory answer, bool reverts, Refusal expected) private {
-        assertAnswers(address(new AnsweringWallet(answer, reverts)), expected);
+        assertAnswers(address(new Answer(answer, reverts)), expected);
     }
 
     /// @notice What a fill of a client that is this contract comes to.

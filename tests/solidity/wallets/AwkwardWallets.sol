@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice Answers every call with the bytes that it was made with.
-contract AnsweringWallet {
+/// @notice Answers every call with the same bytes, by returning or reverting.
+contract Answer {
     bytes private _answer;
+    bool private _reverts;
 
-    constructor(bytes memory answer) {
+    constructor(bytes memory answer, bool reverts) {
         _answer = answer;
+        _reverts = reverts;
     }
 
-    fallback(bytes calldata) external returns (bytes memory) {
-        return _answer;
+    fallback() external {
+        bytes memory answer = _answer;
+        bool reverts = _reverts;
+        assembly {
+            if reverts { revert(add(answer, 0x20), mload(answer)) }
+            return(add(answer, 0x20), mload(answer))
+        }
     }
+}
+
+/// @notice Answers every call with the bytes that it was made with.
+contract AnsweringWallet is Answer {
+    constructor(bytes memory answer) Answer(answer, false) {}
 }
 
 /// @notice Reverts with as many bytes as it was made with.
