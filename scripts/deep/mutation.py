@@ -199,7 +199,7 @@ def _run_mutant(mutant: Mutant, copy: Path) -> str:
 def _outcome(copy: Path) -> str:
     env = environment("plain", **QUICK)
     for round_ in ROUNDS:
-        command = [FORGE, "test", "--fail-fast", *round_]
+        command = [str(FORGE), "test", "--fail-fast", *round_]
         try:
             ended = subprocess.run(command, cwd=copy, env=env, timeout=MUTANT_SECONDS, capture_output=True, check=False)
         except subprocess.TimeoutExpired:
