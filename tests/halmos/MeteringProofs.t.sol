@@ -27,6 +27,7 @@ contract MeteringProofs is Test {
     /// @notice Exit table: the winner's and the arbiter's part of both stakes are both stakes, and the winner never loses by winning.
     function check_aRulingSharesBothStakes(uint128 stake) external pure {
         uint256 fee = Metering.feeRoundedDown(stake);
+        assert(fee <= stake);
         uint256 winner = uint256(stake) + stake - fee;
 
         assert(winner + fee == 2 * uint256(stake));
@@ -39,7 +40,8 @@ contract MeteringProofs is Test {
 
         assert(split >= paidSeconds);
         if (disputedSeconds <= paidSeconds) assert(split == paidSeconds);
-        else assert(split <= disputedSeconds && (disputedSeconds - split) - (split - paidSeconds) <= 1);
+        else assert(uint256(split) * 2 <= uint256(paidSeconds) + disputedSeconds);
+        if (disputedSeconds > paidSeconds) assert(uint256(split) * 2 + 1 >= uint256(paidSeconds) + disputedSeconds);
     }
 
     /// @notice P-03: no seconds earn nothing and cost nothing.
