@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import time
+import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,7 @@ WORKERS = int(os.environ.get("MUTATION_WORKERS", "2"))
 BOUND_SECONDS = 4 * 3_600
 MUTANT_SECONDS = 240
 FOLDER = TOOLS / "mutation"
+REASONS = Path(__file__).with_name("survivors.toml")
 RESULTS = FOLDER / "results.jsonl"
 COPIED = ("contracts", "tests/solidity", "scripts/solc", "marketplace/domain", "marketplace/chain/abi", "foundry.toml")
 # The tests of the verbs first, then what takes longer. Gas is not looked at: a mutant that is only dearer is not wrong.
@@ -101,10 +103,12 @@ def mutation() -> Measured:
         "mutation",
         f"{caught} caught, {len(survivors)} survived, {outcomes.count('invalid')} do not compile: {percent} %",
     )
+    known = read_reasons(REASONS)
+    unexplained = [told(mutant) for mutant in survivors if change(mutant) not in known]
     for mutant in survivors:
-        say("mutation", f"survived: {told(mutant)}")
-    if percent < LEAST_CAUGHT_PERCENT:
-        raise NotHeld(f"{percent} % of the mutants caught; at least {LEAST_CAUGHT_PERCENT} % must be")
+        say("mutation", f"survived: {told(mutant)}: {known.get(change(mutant), 'NOT EXPLAINED')}")
+    if percent < LEAST_CAUGHT_PERCENT or unexplained:
+        raise NotHeld("\n".join([f"{percent} % of {LEAST_CAUGHT_PERCENT} % caught; not explained:", *unexplained]))
     versions = {**forge_versions(), "slither": package_version(programs, "slither-analyzer")}
     return Measured({"mutation.solidity_percent": percent}, versions)
 
@@ -121,8 +125,19 @@ def sample(mutants: Sequence[Mutant], most: int) -> list[Mutant]:
 
 def told(mutant: Mutant) -> str:
     """A mutant in one line."""
-    old, new = (" ".join(text.split()) for text in (mutant.old, mutant.new))
+    _, old, new = change(mutant)
     return f"{mutant.mutator} {mutant.file}:{mutant.line} `{old}` => `{new}`"
+
+
+def change(mutant: Mutant) -> tuple[str, str, str]:
+    """What a mutant changes, wherever its line has moved to."""
+    return mutant.file.removeprefix("contracts/"), " ".join(mutant.old.split()), " ".join(mutant.new.split())
+
+
+def read_reasons(path: Path) -> dict[tuple[str, str, str], str]:
+    """Why a mutant may survive, by what it changes."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("survivor", [])
+    return {(entry["file"], entry["old"], entry["new"]): entry["reason"] for entry in entries}
 
 
 def _by_mutator(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
