@@ -1,4 +1,4 @@
-"""`python -m scripts.deep [PART…]`: run the deep checks, all or some, and write what they measured."""
+"""`python -m scripts.deep [PART…]`: run the deep checks, all or some, and write what they measured, also where documents quote it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from scripts.deep import tables
 from scripts.deep.campaigns import attacks, invariants, violations
 from scripts.deep.coverage import coverage
 from scripts.deep.figures import Measured, write_figures
@@ -49,6 +50,7 @@ def _run(name: str) -> bool:
         print(f"deep: {name}: FAILED after {minutes_since(start)}: {error}", file=sys.stderr, flush=True)
         return False
     write_figures(measured, f"make deep PART={name}")
+    tables.main([])
     say(name, f"{dict(measured.values)}, {minutes_since(start)}")
     return True
 
