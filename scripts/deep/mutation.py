@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
@@ -11,12 +12,12 @@ import subprocess
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.deep.figures import ROOT, Measured
+from scripts.deep.figures import ROOT, Measured, Number
 from scripts.deep.tools import (
     FORGE,
     TOOLS,
@@ -47,13 +48,14 @@ CONTRACTS = (
     "Volumes",
 )
 LEAST_CAUGHT_PERCENT = 90
-# Of each mutator's mutants, at most so many, drawn with a fixed seed.
+# Of each mutator's mutants, at most so many, drawn with a fixed seed; and of all these, the first so many.
+MOST = int(os.environ.get("MUTANTS", "220"))
 SAMPLE = int(os.environ.get("MUTANTS_PER_MUTATOR", "25"))
 WORKERS = int(os.environ.get("MUTATION_WORKERS", "2"))
 BOUND_SECONDS = 4 * 3_600
 MUTANT_SECONDS = 240
 FOLDER = TOOLS / "mutation"
-REASONS = Path(__file__).with_name("survivors.toml")
+SURVIVORS = Path(__file__).with_name("survivors.toml")
 RESULTS = FOLDER / "results.jsonl"
 COPIED = ("contracts", "tests/solidity", "scripts/solc", "marketplace/domain", "marketplace/chain/abi", "foundry.toml")
 # The tests of the verbs first, then what takes longer. Gas is not looked at: a mutant that is only dearer is not wrong.
@@ -71,6 +73,10 @@ QUICK = {
 }
 
 
+# A file below contracts/, what it said, and what it says then.
+Change = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One small change to one contract."""
@@ -84,6 +90,14 @@ class Mutant:
     new: str
 
 
+@dataclass(frozen=True)
+class Survivor:
+    """Why no test catches a mutant, and whether none ever could, because it is the same program."""
+
+    reason: str
+    is_equivalent: bool
+
+
 def mutation() -> Measured:
     """Run a sample of the mutants; what is caught of those that compile is the figure."""
     programs = installed("slither")
@@ -91,26 +105,37 @@ def mutation() -> Measured:
     _build(copies)
     # Some mutators put in what was there.
     made = [mutant for mutant in _make(programs) if mutant.new.strip() != mutant.old.strip()]
-    chosen = sample(made, SAMPLE)
+    chosen = sample(made, SAMPLE)[:MOST]
     say(
         "mutation",
         f"{len(chosen)} of {len(made)} mutants: at most {SAMPLE} of each of {len(_by_mutator(made))} mutators",
     )
-    outcomes = _run_all(chosen, copies)
-    caught, survivors = outcomes.count("caught"), [m for m, o in zip(chosen, outcomes, strict=True) if o == "survived"]
-    percent = caught * 1_000 // (caught + len(survivors)) / 10
+    outcomes = dict(zip(chosen, _run_all(chosen, copies), strict=True))
+    versions = {**forge_versions(), "slither": package_version(programs, "slither-analyzer")}
+    return Measured(judged(outcomes, read_survivors(SURVIVORS)), versions)
+
+
+def judged(outcomes: Mapping[Mutant, str], known: Mapping[Change, Survivor]) -> dict[str, Number]:
+    """Count, and raise if a survivor has no reason or too many survive. A mutant that is the same program counts for nothing."""
+    survivors = [mutant for mutant, outcome in outcomes.items() if outcome == "survived"]
+    for mutant in survivors:
+        reason = known[change(mutant)].reason if change(mutant) in known else "NOT EXPLAINED"
+        say("mutation", f"survived: {told(mutant)}: {reason}")
+    unexplained = [mutant for mutant in survivors if change(mutant) not in known]
+    caught = sum(outcome == "caught" for outcome in outcomes.values())
+    equivalent = sum(known[change(mutant)].is_equivalent for mutant in survivors if change(mutant) in known)
+    percent = caught * 1_000 // (caught + len(survivors) - equivalent) / 10
     say(
         "mutation",
-        f"{caught} caught, {len(survivors)} survived, {outcomes.count('invalid')} do not compile: {percent} %",
+        f"{caught} caught, {len(survivors)} survived, of which {equivalent} are the same program: {percent} %",
     )
-    known = read_reasons(REASONS)
-    unexplained = [told(mutant) for mutant in survivors if change(mutant) not in known]
-    for mutant in survivors:
-        say("mutation", f"survived: {told(mutant)}: {known.get(change(mutant), 'NOT EXPLAINED')}")
-    if percent < LEAST_CAUGHT_PERCENT or unexplained:
-        raise NotHeld("\n".join([f"{percent} % of {LEAST_CAUGHT_PERCENT} % caught; not explained:", *unexplained]))
-    versions = {**forge_versions(), "slither": package_version(programs, "slither-analyzer")}
-    return Measured({"mutation.solidity_percent": percent}, versions)
+    if unexplained or percent < LEAST_CAUGHT_PERCENT:
+        raise NotHeld(f"{percent} %; {len(unexplained)} survivors without a reason in {SURVIVORS.name}")
+    return {
+        "mutation.solidity_percent": percent,
+        "mutation.solidity_mutants": caught + len(survivors),
+        "mutation.solidity_equivalent": equivalent,
+    }
 
 
 def sample(mutants: Sequence[Mutant], most: int) -> list[Mutant]:
@@ -129,15 +154,18 @@ def told(mutant: Mutant) -> str:
     return f"{mutant.mutator} {mutant.file}:{mutant.line} `{old}` => `{new}`"
 
 
-def change(mutant: Mutant) -> tuple[str, str, str]:
+def change(mutant: Mutant) -> Change:
     """What a mutant changes, wherever its line has moved to."""
     return mutant.file.removeprefix("contracts/"), " ".join(mutant.old.split()), " ".join(mutant.new.split())
 
 
-def read_reasons(path: Path) -> dict[tuple[str, str, str], str]:
+def read_survivors(path: Path) -> dict[Change, Survivor]:
     """Why a mutant may survive, by what it changes."""
     entries = tomllib.loads(path.read_text(encoding="utf-8")).get("survivor", [])
-    return {(entry["file"], entry["old"], entry["new"]): entry["reason"] for entry in entries}
+    return {
+        (entry["file"], entry["old"], entry["new"]): Survivor(entry["reason"], entry["is_equivalent"])
+        for entry in entries
+    }
 
 
 def _by_mutator(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
@@ -171,34 +199,49 @@ def _make(programs: Path) -> list[Mutant]:
 
 
 def _run_all(mutants: Sequence[Mutant], copies: Sequence[Path]) -> list[str]:
-    """Run each mutant in a copy that is free. Nothing of an earlier run is taken over."""
-    RESULTS.unlink(missing_ok=True)
+    """Run each mutant in a copy that is free. What an interrupted run found about these very contracts is taken over."""
+    digest = _digest_of_contracts()
+    known = _read_outcomes(digest)
     free: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for copy in copies:
         # The unbroken contracts must pass, or everything would be "caught".
         if (outcome := _outcome(copy)) != "survived":
             raise DeepError(f"the tests fail without any mutant: {outcome}")
         free.put(copy)
-    start, done = time.monotonic(), 0
+    start = time.monotonic()
 
     def run_one(mutant: Mutant) -> str:
-        nonlocal done
+        if mutant in known:
+            return known[mutant]
         if time.monotonic() - start > BOUND_SECONDS:
             raise DeepError(f"not done after {BOUND_SECONDS} s")
         copy = free.get()
         try:
-            outcome = _run_mutant(mutant, copy)
+            outcome = known[mutant] = _run_mutant(mutant, copy)
         finally:
             free.put(copy)
-        done += 1
         with RESULTS.open("a", encoding="utf-8") as results:
-            results.write(json.dumps({"outcome": outcome, **asdict(mutant)}) + "\n")
-        if outcome == "survived" or done % 20 == 0:
-            say("mutation", f"{done} of {len(mutants)}, {minutes_since(start)}; {outcome}: {told(mutant)}")
+            results.write(json.dumps({"contracts": digest, "outcome": outcome, **asdict(mutant)}) + "\n")
+        if outcome == "survived" or len(known) % 20 == 0:
+            say("mutation", f"{len(known)} of {len(mutants)}, {minutes_since(start)}; {outcome}: {told(mutant)}")
         return outcome
 
     with ThreadPoolExecutor(len(copies)) as pool:
         return list(pool.map(run_one, mutants))
+
+
+def _digest_of_contracts() -> str:
+    files = sorted((ROOT / "contracts").glob("**/*.sol"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _read_outcomes(digest: str) -> dict[Mutant, str]:
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+    return {
+        Mutant(**{name: value for name, value in row.items() if name not in {"contracts", "outcome"}}): row["outcome"]
+        for row in rows
+        if row["contracts"] == digest
+    }
 
 
 def _run_mutant(mutant: Mutant, copy: Path) -> str:

@@ -28,7 +28,9 @@ WORDS = {
     "attacks.tests": "tests of attacks",
     "halmos.proofs": "properties proven for every value (halmos)",
     "slither.high_medium_open": "open findings of high or medium impact (slither)",
-    "mutation.solidity_percent": "mutants of the contracts that a test caught, percent",
+    "mutation.solidity_percent": "mutants of the contracts that a test caught, percent of those that are another program",
+    "mutation.solidity_mutants": "mutants that compile, of the sample",
+    "mutation.solidity_equivalent": "of them, the same program written otherwise",
     "coverage.contracts_lines_percent": "lines of the contracts that tests reach, percent",
     "coverage.contracts_branches_percent": "branches of the contracts that tests reach, percent",
 }
