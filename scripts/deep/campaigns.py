@@ -44,7 +44,7 @@ def invariants() -> Measured:
 
 def violations() -> Measured:
     """Break one thing of a valid fill or settlement, many times over; nothing of it may be accepted."""
-    tests = forge_tests(["--match-path", "tests/solidity/violations/*"], profile="default", seconds=1_800)
+    tests = forge_tests(["--match-path", "tests/solidity/violations/*"], profile="deep", seconds=3_600)
     require_success(tests)
     cases = sum(int(test.kind.get("Fuzz", {}).get("runs", 1)) for test in tests)
     say("violations", f"{len(tests)} kinds, {cases:,} cases, 0 accepted")
