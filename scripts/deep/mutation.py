@@ -49,7 +49,7 @@ CONTRACTS = (
 )
 LEAST_CAUGHT_PERCENT = 90
 # Of each mutator's mutants, at most so many, drawn with a fixed seed; and of all these, the first so many.
-MOST = int(os.environ.get("MUTANTS", "220"))
+MOST = int(os.environ.get("MUTANTS", "331"))
 SAMPLE = int(os.environ.get("MUTANTS_PER_MUTATOR", "25"))
 WORKERS = int(os.environ.get("MUTATION_WORKERS", "2"))
 BOUND_SECONDS = 4 * 3_600
