@@ -75,13 +75,15 @@ def _table(groups: list[str], figures: Mapping[str, Any]) -> str:
 
 def _gas_tables(gas: Mapping[str, int]) -> str:
     """One table of what comes in batches, one of the verbs that do not."""
-    parties = ("100 clients and 100 providers", "10 clients and 10 providers")
-    table = f"| gas of one, in a batch of | {' | '.join(parties)} |\n|---|---:|---:|\n"
+    parties = [
+        f"{first}{count} clients and {count} providers" for first in ("", "first use by ") for count in (100, 10)
+    ]
+    table = f"| gas of one, in a batch of | {' | '.join(parties)} |\n|---|---:|---:|---:|---:|\n"
     for size in (1, 10, 100):
         for item in ("fill", "receipt"):
             cells = (_number(gas[f"{item}, batch of {size}, {who}"]) for who in parties)
             table += f"| {item}, {size} | {' | '.join(cells)} |\n"
-    rest = [sentence for sentence in gas if not re.match(r"(fill|receipt), batch of \d+, \d+ clients", sentence)]
+    rest = [sentence for sentence in gas if not re.match(r"(fill|receipt), batch of", sentence)]
     return (
         table
         + "\n| whole transaction, or one item of it | gas |\n|---|---:|\n"

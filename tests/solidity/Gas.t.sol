@@ -17,21 +17,25 @@ contract GasTest is MarketTest {
 
     /// @notice Batches of 1, 10 and 100 of a hundred clients and providers, all of whom have used the market before.
     function testBatchesOfDistinctParties() external {
-        measureSteady(100, "100 clients and 100 providers");
+        measureSteady(100);
     }
 
     /// @notice Batches of 1, 10 and 100 of ten clients and providers, all of whom have used the market before.
     function testBatchesOfRepeatedParties() external {
-        measureSteady(10, "10 clients and 10 providers");
+        measureSteady(10);
     }
 
     /// @notice The first batch of a market: the opener, the class and the providers' incomes write their words for the first time.
-    function testTheFirstBatch() external {
-        introduce(100);
-        Order[] memory orders = newOrders(100, 100);
-        note("fill, batch of 100, first use by 100 clients and 100 providers", openAll(orders) / 100);
-        skip(1_000);
-        note("receipt, batch of 100, first use by 100 clients and 100 providers", settleAll(orders, true) / 100);
+    function testFirstBatches() external {
+        for (uint256 parties = 10; parties <= 100; parties *= 10) {
+            string memory who = string.concat("first use by ", inWords(parties));
+            for (uint256 items = 1; items <= 100; items *= 10) {
+                market = deployMarket(address(dollar));
+                delete offers;
+                introduce(parties);
+                measure(items, parties, who);
+            }
+        }
     }
 
     /// @notice The life of one job alone, in two transactions: opened, and settled with a last receipt.
@@ -131,16 +135,24 @@ contract GasTest is MarketTest {
         note("lapse");
     }
 
-    function measureSteady(uint256 parties, string memory who) private {
+    function measureSteady(uint256 parties) private {
         introduce(parties);
         warmUp(parties);
         for (uint256 items = 1; items <= 100; items *= 10) {
-            Order[] memory orders = newOrders(items, parties);
-            string memory batch = string.concat(", batch of ", vm.toString(items), ", ", who);
-            note(string.concat("fill", batch), openAll(orders) / items);
-            skip(1_000);
-            note(string.concat("receipt", batch), settleAll(orders, true) / items);
+            measure(items, parties, inWords(parties));
         }
+    }
+
+    function measure(uint256 items, uint256 parties, string memory who) private {
+        Order[] memory orders = newOrders(items, parties);
+        string memory batch = string.concat(", batch of ", vm.toString(items), ", ", who);
+        note(string.concat("fill", batch), openAll(orders) / items);
+        skip(1_000);
+        note(string.concat("receipt", batch), settleAll(orders, true) / items);
+    }
+
+    function inWords(uint256 parties) private pure returns (string memory) {
+        return string.concat(vm.toString(parties), " clients and ", vm.toString(parties), " providers");
     }
 
     function introduce(uint256 parties) private {
