@@ -368,7 +368,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     }
 
     function assign(Order calldata order, address payee) external nonReentrant {
-        (bytes32 id, Serving storage serving, Listing storage listing, LeaseWord lease) = _identify(order);
+        (bytes32 id, Serving storage serving,, LeaseWord lease) = _identify(order);
         address current = payeeOf(id);
         if (!lease.isLive()) revert NotLive(id, lease.status());
         if (msg.sender != current) revert NotPayee(msg.sender, current);

@@ -98,8 +98,8 @@ library Orders {
         return who != address(0) && (who == clientOf(order) || who == acceptorOf(order));
     }
 
-    // Reading. Solidity would check at every read that the field fits its type, which `digestOf` has done for all of them: these cut it off instead. They
-    // halve what a fill costs beyond storage, log and signature.
+    // Reading. Solidity would check at every read that the field fits its type, which `digestOf` has done for all of them: these cut it off instead. That
+    // saves some 1,100 gas a fill and 700 a receipt.
 
     function clientOf(Order calldata order) internal pure returns (address) {
         return address(uint160(_word(order, 0)));
