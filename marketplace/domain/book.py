@@ -90,6 +90,8 @@ class RejectionReason(StrEnum):
     RELIABILITY_UNKNOWN = "ReliabilityUnknown"
     DECLINED_BEFORE = "DeclinedBefore"
     """Its provider has declined this very order."""
+    GROUP_INCOMPLETE = "GroupIncomplete"
+    GROUP_NOT_TOGETHER = "GroupNotTogether"
     ROUND_FULL = "RoundFull"
     """It could be served; the batch was full. The next round goes on."""
 

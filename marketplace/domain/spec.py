@@ -17,12 +17,14 @@ from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 
 SPEC_VERSION = 1
 MAX_SPEC_BYTES = 64 * 1024
+MAX_NODES = 64
 JOB_IN = "/job/in"
 JOB_OUT = "/job/out"
 HOST_IMAGE = "host"
 
 _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
 _REGION = re.compile(r"^[a-z0-9-]{1,32}$")
+_GROUP = re.compile(r"^[0-9a-f]{64}$")
 _IMAGE = re.compile(r"^[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}$")
 
 
@@ -48,12 +50,31 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Where the job may run."""
+    """Where the job may run, and where it would rather run."""
 
     regions: tuple[str, ...] = ()
     min_reliability_bps: int = 0
     providers: tuple[Address, ...] = ()
     exclude_providers: tuple[Address, ...] = ()
+    prefer_regions: tuple[str, ...] = ()
+    """Soft: an offer there is taken before one elsewhere that is hardly cheaper, and no order waits for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One node of a job of several: ``size`` orders of one client name the same ``id``, each another ``rank``.
+
+    They are placed on distinct offers of one provider in one batch, or none of them is.
+    """
+
+    id: str
+    """64 hex digits that the client draws at random. Orders of another client with the same id are another group."""
+    size: int
+    rank: int
+
+    def variables(self) -> dict[str, str]:
+        """What the job finds in its environment."""
+        return {"BOURSE_GROUP": self.id, "BOURSE_NODES": str(self.size), "BOURSE_NODE_RANK": str(self.rank)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +90,19 @@ class JobSpec:
     constraints: Constraints = Constraints()
     network: Literal["none", "egress"] = "none"
     checkpoint: str | None = None
+    group: Group | None = None
 
     def canonical(self) -> bytes:
-        """The document in its full form. A client may leave defaults out: then its own bytes are the spec, not these."""
+        """The document in its full form. A client may leave defaults out: then its own bytes are the spec, not these.
+
+        Fields that came later are absent where nothing is asked of them, so that older specs keep their hashes.
+        """
         document = asdict(self) | {"version": SPEC_VERSION}
-        if self.checkpoint is None:
-            del document["checkpoint"]
+        for name in ("checkpoint", "group"):
+            if document[name] is None:
+                del document[name]
+        if not self.constraints.prefer_regions:
+            del document["constraints"]["prefer_regions"]
         return canonical_json(document)
 
     @property
@@ -193,6 +221,7 @@ def read_spec(content: bytes) -> JobSpec:
         constraints=_constraints(reader.take("constraints", dict, {})),
         network=_network(reader),
         checkpoint=_checkpoint(reader),
+        group=_group(reader),
     )
     reader.end()
     if canonical_json(document) != content:
@@ -300,17 +329,22 @@ def _resources(value: Any) -> Resources:
 
 def _constraints(value: Any) -> Constraints:
     reader = Reader(value, "spec.constraints")
-    regions = reader.texts("regions", [], limit=64)
-    if not all(_REGION.fullmatch(region) for region in regions):
-        raise InvalidField("spec.constraints.regions", "must be names of 1 to 32 of a-z, 0-9 and -")
     found = Constraints(
-        regions=regions,
+        regions=_regions(reader, "regions"),
         min_reliability_bps=reader.number("min_reliability_bps", 0, 10_000, 0),
         providers=_addresses(reader, "providers"),
         exclude_providers=_addresses(reader, "exclude_providers"),
+        prefer_regions=_regions(reader, "prefer_regions"),
     )
     reader.end()
     return found
+
+
+def _regions(reader: Reader, name: str) -> tuple[str, ...]:
+    regions = reader.texts(name, [], limit=64)
+    if not all(_REGION.fullmatch(region) for region in regions):
+        raise InvalidField(reader.where(name), "must be names of 1 to 32 of a-z, 0-9 and -")
+    return regions
 
 
 def _addresses(reader: Reader, name: str) -> tuple[Address, ...]:
@@ -327,3 +361,17 @@ def _network(reader: Reader) -> Literal["none", "egress"]:
 def _checkpoint(reader: Reader) -> str | None:
     checkpoint = reader.take("checkpoint", str, None)
     return None if checkpoint is None else _job_path(checkpoint, "spec.checkpoint")
+
+
+def _group(reader: Reader) -> Group | None:
+    value = reader.take("group", dict, None)
+    if value is None:
+        return None
+    inner = Reader(value, "spec.group")
+    identifier = inner.take("id", str)
+    if not _GROUP.fullmatch(identifier):
+        raise InvalidField("spec.group.id", "must be 64 lower-case hex digits")
+    size = inner.number("size", 2, MAX_NODES)
+    found = Group(identifier, size, inner.number("rank", 0, size - 1))
+    inner.end()
+    return found

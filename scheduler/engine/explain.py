@@ -18,8 +18,8 @@ R = RejectionReason
 Verdicts = Sequence[tuple[Offer, RejectionReason]]
 
 NEARNESS: tuple[RejectionReason, ...] = (
-    R.ROUND_FULL, R.OUTBID, R.PROVIDER_BALANCE_TOO_LOW, R.CLIENT_BALANCE_TOO_LOW, R.PRICE_OUT_OF_BOUNDS,
-    R.NOT_ENOUGH_GPUS,
+    R.ROUND_FULL, R.OUTBID, R.GROUP_NOT_TOGETHER, R.GROUP_INCOMPLETE, R.PROVIDER_BALANCE_TOO_LOW, R.CLIENT_BALANCE_TOO_LOW,
+    R.PRICE_OUT_OF_BOUNDS, R.NOT_ENOUGH_GPUS,
     R.RECENTLY_REFUSED, R.DECLINED_BEFORE, R.PROVIDER_SILENT, R.NOT_ENOUGH_DISK, R.NOT_ENOUGH_MEMORY, R.NOT_ENOUGH_CPUS,
     R.NOT_ENOUGH_VRAM, R.WRONG_REGION, R.MACHINE_UNKNOWN, R.RELIABILITY_UNKNOWN, R.PROVIDER_EXCLUDED,
     R.MIN_SECONDS_TOO_SMALL, R.BOND_TOO_SMALL, R.TERM_LEASE_NOT_BY_PROVIDER, R.WRONG_ARBITER, R.OFFER_NOT_ALIVE,
@@ -30,6 +30,8 @@ NEARNESS: tuple[RejectionReason, ...] = (
 PHRASES: Mapping[RejectionReason, tuple[str, str]] = {
     R.ROUND_FULL: ("waits for the next batch", "wait for the next batch"),
     R.OUTBID: ("went to orders ahead of it", "went to orders ahead of it"),
+    R.GROUP_NOT_TOGETHER: ("has no room beside it for its group", "have no room beside it for its group"),
+    R.GROUP_INCOMPLETE: ("waits for the rest of its group", "wait for the rest of its group"),
     R.PROVIDER_BALANCE_TOO_LOW: ("cannot pay its bond", "cannot pay their bonds"),
     R.CLIENT_BALANCE_TOO_LOW: ("costs more than the client's free balance", "cost more than the client's free balance"),
     R.PRICE_OUT_OF_BOUNDS: ("asks too much", "ask too much"),

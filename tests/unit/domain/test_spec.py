@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,17 @@ import pytest
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256
-from marketplace.domain.spec import Input, JobSpec, Machine, Result, read_machine, read_result, read_spec
+from marketplace.domain.spec import (
+    Constraints,
+    Group,
+    Input,
+    JobSpec,
+    Machine,
+    Result,
+    read_machine,
+    read_result,
+    read_spec,
+)
 
 HASH = Sha256("ab" * 32)
 SPEC = JobSpec(command=("python", "train.py"), env={"SEED": "1"}, inputs=(Input("/job/in", HASH, 10),))
@@ -32,6 +43,29 @@ def test_a_client_may_leave_defaults_out() -> None:
     assert read_spec(short) == JobSpec(command=("true",))
 
 
+def test_a_spec_without_later_fields_keeps_its_hash() -> None:
+    """Who signed an order before groups and preferred regions were thought of signed the same bytes."""
+    assert JobSpec(command=("true",)).sha256 == "9dadda800de492ed37a99f71ea966ed2e68f41ed072efdfa439c29f74e35081a"
+    assert b"group" not in SPEC.canonical()
+    assert b"prefer_regions" not in SPEC.canonical()
+
+
+def test_a_node_of_a_group_and_its_preferred_regions_survive_the_way_to_bytes_and_back() -> None:
+    """What is asked for beyond the first version is part of the hash, and read again."""
+    node = replace(SPEC, group=Group("ab" * 32, 2, 1), constraints=Constraints(prefer_regions=("eu", "us-east")))
+
+    assert read_spec(node.canonical()) == node
+    assert node.sha256 != SPEC.sha256
+
+
+def test_a_node_finds_its_place_in_plain_variables() -> None:
+    """Rank, size and group are all that a job needs to know which part of the work is its own."""
+    told = Group("ab" * 32, 3, 2).variables()
+
+    assert told == {"BOURSE_GROUP": "ab" * 32, "BOURSE_NODES": "3", "BOURSE_NODE_RANK": "2"}
+
+
+NODE = {"id": "ab" * 32, "size": 2, "rank": 0}
 BAD = [
     ("version", 2), ("version", True), ("command", []), ("command", [""]), ("command", ["a\0b"]), ("command", "ls"),
     ("image", "ubuntu:latest"), ("image", "--privileged"), ("env", {"A=B": "x"}), ("env", {"A": 1}), ("env", {"A": "\0"}),
@@ -41,6 +75,9 @@ BAD = [
     ("inputs", [{"path": "/job/in", "sha256": HASH}]), ("resources", {"gpus": 0}), ("resources", {"gpus": 2**16}), ("resources", {"tpus": 1}),
     ("resources", {"cpus": 10**9}), ("constraints", {"regions": ["EU!"]}), ("constraints", {"providers": ["0x12"]}),
     ("constraints", {"min_reliability_bps": 10_001}), ("network", "host"), ("checkpoint", "/tmp"), ("surprise", 1),
+    ("constraints", {"prefer_regions": ["EU!"]}), ("constraints", {"prefer_regions": "eu"}), ("group", "ab" * 32), ("group", {}),
+    ("group", NODE | {"id": "AB" * 32}), ("group", NODE | {"id": "ab"}), ("group", NODE | {"size": 1}), ("group", NODE | {"size": 65}),
+    ("group", NODE | {"rank": 2}), ("group", NODE | {"rank": -1}), ("group", NODE | {"rank": True}), ("group", NODE | {"leader": 0}),
 ]  # fmt: skip
 
 
