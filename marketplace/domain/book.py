@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, Offer, SignedOrder
+from marketplace.domain.ledger import Delegation, LeaseRecord
+from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.reputation import NEWCOMER, Reputation
 from marketplace.domain.spec import JobSpec, Machine
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import Bps, TokenUnits, UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class BookOrder:
     spec: JobSpec
     accepted_at: UnixTime
     """Block time at which the gateway took it."""
+    delegate: Address | None = None
+    """Who signed for the client, where that was a delegate: opening it is charged to its budget (P-25)."""
 
     @property
     def id(self) -> Bytes32:
@@ -51,6 +54,14 @@ class BookView:
     heartbeats: Mapping[Address, UnixTime]
     """Block time of each provider's last sign of life."""
     refused: Mapping[Bytes32, tuple[RefusedFill, ...]] = field(default_factory=dict)
+    budgets: Mapping[Delegation, Budget] = field(default_factory=dict)
+    """Of the delegates who signed orders on the book."""
+    reputations: Mapping[Address, Reputation] = field(default_factory=dict)
+    """Of the providers whose leases have had an outcome; the others are newcomers."""
+
+    def reliability_of(self, provider: Address) -> Bps:
+        """The provider's score as of this block: what ``min_reliability_bps`` is compared with, here and everywhere."""
+        return self.reputations.get(provider, NEWCOMER).score_bps(self.block.timestamp)
 
 
 class RejectionReason(StrEnum):
@@ -87,7 +98,8 @@ class RejectionReason(StrEnum):
     NOT_ENOUGH_DISK = "NotEnoughDisk"
     RECENTLY_REFUSED = "RecentlyRefused"
     OUTBID = "Outbid"
-    RELIABILITY_UNKNOWN = "ReliabilityUnknown"
+    RELIABILITY_TOO_LOW = "ReliabilityTooLow"
+    """Its provider's score is below what the spec asks for."""
     DECLINED_BEFORE = "DeclinedBefore"
     """Its provider has declined this very order."""
     GROUP_INCOMPLETE = "GroupIncomplete"

@@ -21,7 +21,7 @@ NEARNESS: tuple[RejectionReason, ...] = (
     R.ROUND_FULL, R.OUTBID, R.GROUP_NOT_TOGETHER, R.GROUP_INCOMPLETE, R.PROVIDER_BALANCE_TOO_LOW, R.CLIENT_BALANCE_TOO_LOW,
     R.PRICE_OUT_OF_BOUNDS, R.NOT_ENOUGH_GPUS,
     R.RECENTLY_REFUSED, R.DECLINED_BEFORE, R.PROVIDER_SILENT, R.NOT_ENOUGH_DISK, R.NOT_ENOUGH_MEMORY, R.NOT_ENOUGH_CPUS,
-    R.NOT_ENOUGH_VRAM, R.WRONG_REGION, R.MACHINE_UNKNOWN, R.RELIABILITY_UNKNOWN, R.PROVIDER_EXCLUDED,
+    R.NOT_ENOUGH_VRAM, R.WRONG_REGION, R.MACHINE_UNKNOWN, R.RELIABILITY_TOO_LOW, R.PROVIDER_EXCLUDED,
     R.MIN_SECONDS_TOO_SMALL, R.BOND_TOO_SMALL, R.TERM_LEASE_NOT_BY_PROVIDER, R.WRONG_ARBITER, R.OFFER_NOT_ALIVE,
     R.WRONG_OFFER, R.CLASS_NOT_ACCEPTED,
 )  # fmt: skip
@@ -45,7 +45,7 @@ PHRASES: Mapping[RejectionReason, tuple[str, str]] = {
     R.NOT_ENOUGH_VRAM: ("lacks VRAM", "lack VRAM"),
     R.WRONG_REGION: ("is in another region", "are in other regions"),
     R.MACHINE_UNKNOWN: ("has no machine description", "have no machine description"),
-    R.RELIABILITY_UNKNOWN: ("has no record of reliability", "have no record of reliability"),
+    R.RELIABILITY_TOO_LOW: ("is of a provider that is not reliable enough", "are of providers that are not reliable enough"),
     R.PROVIDER_EXCLUDED: ("is of an unwanted provider", "are of unwanted providers"),
     R.MIN_SECONDS_TOO_SMALL: ("wants a longer guaranteed time", "want a longer guaranteed time"),
     R.BOND_TOO_SMALL: ("has too small a bond", "have too small a bond"),

@@ -109,8 +109,10 @@ def _provider(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionRe
 
 
 def _reliability(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """Nobody keeps a record of reliability yet: an order that asks for one waits, and is not served on a guess."""
-    return RejectionReason.RELIABILITY_UNKNOWN if order.spec.constraints.min_reliability_bps else None
+    """What the provider's leases came to so far; a newcomer has the prior's score."""
+    asked = order.spec.constraints.min_reliability_bps
+    is_low = asked and snapshot.view.reliability_of(offer.provider) < asked
+    return RejectionReason.RELIABILITY_TOO_LOW if is_low else None
 
 
 def _description(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:

@@ -99,7 +99,7 @@ _DEMANDS = (
     JobSpec(command=("true",), constraints=Constraints(regions=("eu",))),
     JobSpec(command=("true",), constraints=Constraints(providers=PEOPLE[:2])),
     JobSpec(command=("true",), constraints=Constraints(exclude_providers=PEOPLE[:1])),
-    JobSpec(command=("true",), constraints=Constraints(min_reliability_bps=9_000)),
+    JobSpec(command=("true",), constraints=Constraints(min_reliability_bps=9_001)),
 )
 _OFFER_TROUBLES: tuple[dict[str, Any], ...] = (
     *[{"expires_at": UnixTime(NOW + late)} for late in (0, 1, 5, 6)],

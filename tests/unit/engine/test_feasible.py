@@ -106,7 +106,7 @@ def test_a_machine_must_have_what_the_spec_asks_for(resources: Resources, reason
         (Constraints(regions=("us", "asia")), R.WRONG_REGION),
         (Constraints(providers=PEOPLE[1:3]), R.PROVIDER_EXCLUDED),
         (Constraints(exclude_providers=PEOPLE[:1]), R.PROVIDER_EXCLUDED),
-        (Constraints(min_reliability_bps=1), R.RELIABILITY_UNKNOWN),
+        (Constraints(min_reliability_bps=9_001), R.RELIABILITY_TOO_LOW),
     ],
 )
 def test_a_job_runs_only_where_its_client_wants_it(constraints: Constraints, reason: RejectionReason) -> None:

@@ -207,7 +207,7 @@ def _could_serve(snapshot: Snapshot, book: Book, order: BookOrder, offer: Offer)
         (wanted.providers and offer.provider not in wanted.providers)
         or offer.provider in wanted.exclude_providers
         or (wanted.regions and (machine is None or machine.region not in wanted.regions))
-        or wanted.min_reliability_bps
+        or wanted.min_reliability_bps > 9_000
         or vram < asked.vram_mib
         or not (fits or (machine is None and undemanding))
         or now - snapshot.view.heartbeats.get(offer.provider, UnixTime(0)) > 60
