@@ -34,6 +34,9 @@ def quote(
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together.")] = 1,
     max_price: Annotated[str | None, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")] = None,
+    prefer_region: Annotated[
+        list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what a job would cost, offer by offer, and why some cannot serve it."""
@@ -46,5 +49,7 @@ def quote(
         limit = PricePerGpuHour(price) if price is not None else None
         rows: list[Quote] = []
         for name in names:
-            rows += api.quotes(name, gpus=gpus, max_seconds=seconds, max_price=limit)
+            rows += api.quotes(
+                name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or ()
+            )
     session.answer([documents.quote(row, terms) for row in rows], tables.quotes(rows, terms))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -123,13 +123,19 @@ class GatewayApi:
         max_seconds: Seconds,
         max_price: PricePerGpuHour | None = None,
         spec: Sha256 | None = None,
+        prefer_regions: Sequence[str] = (),
     ) -> tuple[Quote, ...]:
-        """What the job would cost on each offer, cheapest first, and why the others cannot serve it."""
+        """What the job would cost on each offer, cheapest first, and why the others cannot serve it.
+
+        Offers in preferred regions come before cheaper ones, where they are hardly dearer.
+        """
         asked: dict[str, Any] = {"gpu": gpu, "gpus": gpus, "maxSeconds": int(max_seconds)}
         if max_price is not None:
             asked["maxPrice"] = str(max_price)
         if spec is not None:
             asked["spec"] = spec
+        if prefer_regions:
+            asked["preferRegions"] = list(prefer_regions)
         answer = json_of(self._http.send("POST", "/v1/quotes", content=json_body(asked), headers=_JSON))
         return reading.quotes(answer)
 

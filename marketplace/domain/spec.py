@@ -72,6 +72,9 @@ class Group:
     size: int
     rank: int
 
+    def __str__(self) -> str:
+        return f"node {self.rank} of {self.size}"
+
     def variables(self) -> dict[str, str]:
         """What the job finds in its environment."""
         return {"BOURSE_GROUP": self.id, "BOURSE_NODES": str(self.size), "BOURSE_NODE_RANK": str(self.rank)}
@@ -108,6 +111,11 @@ class JobSpec:
     @property
     def sha256(self) -> Sha256:
         return sha256_of(self.canonical())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The job's own variables, and its place in its group: nothing that ``env`` says can hide that."""
+        return dict(self.env) | (self.group.variables() if self.group else {})
 
     def excluding(self, provider: Address) -> JobSpec:
         """The same job, never to run on this provider (again)."""
@@ -330,17 +338,18 @@ def _resources(value: Any) -> Resources:
 def _constraints(value: Any) -> Constraints:
     reader = Reader(value, "spec.constraints")
     found = Constraints(
-        regions=_regions(reader, "regions"),
+        regions=read_regions(reader, "regions"),
         min_reliability_bps=reader.number("min_reliability_bps", 0, 10_000, 0),
         providers=_addresses(reader, "providers"),
         exclude_providers=_addresses(reader, "exclude_providers"),
-        prefer_regions=_regions(reader, "prefer_regions"),
+        prefer_regions=read_regions(reader, "prefer_regions"),
     )
     reader.end()
     return found
 
 
-def _regions(reader: Reader, name: str) -> tuple[str, ...]:
+def read_regions(reader: Reader, name: str) -> tuple[str, ...]:
+    """The field as names of regions; none where it is absent."""
     regions = reader.texts(name, [], limit=64)
     if not all(_REGION.fullmatch(region) for region in regions):
         raise InvalidField(reader.where(name), "must be names of 1 to 32 of a-z, 0-9 and -")

@@ -106,6 +106,7 @@ class DraftQuoteRequest(Shape):
     maxSeconds: int = Field(ge=1, le=2**32 - 1)
     maxPrice: Decimal | None = None
     spec: BlobText | None = Field(None, description="sha256 of an uploaded job spec")
+    preferRegions: list[str] | None = Field(None, description="offers there come first where they are hardly dearer")
 
 
 class OrderQuoteRequest(Shape):

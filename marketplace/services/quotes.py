@@ -12,13 +12,16 @@ from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
 from marketplace.domain.models import MarketTerms, Offer, Order
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, Machine, read_spec
-from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.services.answers import OfferRow, QuoteRow
 from marketplace.services.offers import OfferDesk
 from marketplace.store.blobs import FolderBlobs
 
 SILENT_AFTER_SECONDS = 60
 """A provider without a sign of life for so long (block time) is quoted as silent; the scheduler has its own patience."""
+
+PREFERENCE_BPS = 200
+"""A preferred region comes first where it is dearer by at most so much; the scheduler has its own measure."""
 
 _ANY_PRICE = PricePerGpuHour(2**80 - 1)
 
@@ -31,6 +34,13 @@ class Request:
     is_draft: bool
     """A draft takes every arbiter, and guarantees as many seconds as the offer asks for."""
     spec: JobSpec | None = None
+    prefer_regions: tuple[str, ...] = ()
+    """Beyond those of the spec."""
+
+    def prefers(self, row: OfferRow) -> bool:
+        """Whether the offer's machine is where the client would rather have its job."""
+        named = self.spec.constraints.prefer_regions if self.spec else ()
+        return row.machine is not None and row.machine.region in (*self.prefer_regions, *named)
 
 
 def draft(classes: int, gpus: int, max_seconds: int, max_price: int | None) -> Order:
@@ -44,7 +54,7 @@ def draft(classes: int, gpus: int, max_seconds: int, max_price: int | None) -> O
 
 
 class QuoteDesk:
-    """Answers with one row per offer of an acceptable class: those that can serve first, cheapest first."""
+    """Answers with one row per offer of an acceptable class: those that can serve first, as a scheduler would rank them."""
 
     def __init__(self, offers: OfferDesk, blobs: FolderBlobs, terms: MarketTerms) -> None:
         self._offers, self._blobs, self._terms = offers, blobs, terms
@@ -63,7 +73,7 @@ class QuoteDesk:
             for offer in view.offers
             if request.order.accepts(offer.gpu_class) and offer.is_alive(view.block.timestamp)
         ]
-        return view, tuple(sorted(rows, key=lambda row: (bool(row.reason), row.row.offer.price, row.row.offer.id)))
+        return view, _ranked(request, rows)
 
     def _quote(self, request: Request, row: OfferRow, view: BookView) -> QuoteRow:
         offer = row.offer
@@ -77,6 +87,18 @@ class QuoteDesk:
         if not reason and view.accounts.get(offer.provider, 0) < bond:
             return QuoteRow(row, locked, bond, RejectionReason.PROVIDER_BALANCE_TOO_LOW, f"the bond would be {bond}")
         return QuoteRow(row, locked, bond, reason, detail)
+
+
+def _ranked(request: Request, rows: list[QuoteRow]) -> tuple[QuoteRow, ...]:
+    """Those that can serve first, cheapest first; of these the preferred ones that are hardly dearer before all others."""
+    cheapest = min((row.row.offer.price for row in rows if not row.reason), default=0)
+    most = cheapest * (BPS_WHOLE + PREFERENCE_BPS) // BPS_WHOLE
+
+    def rank(row: QuoteRow) -> tuple[bool, bool, int, int]:
+        is_first = row.row.offer.price <= most and request.prefers(row.row)
+        return bool(row.reason), not is_first, row.row.offer.price, row.row.offer.id
+
+    return tuple(sorted(rows, key=rank))
 
 
 def _fitted(order: Order, offer: Offer) -> Order:

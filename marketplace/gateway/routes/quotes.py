@@ -10,6 +10,7 @@ from starlette.responses import Response
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256, sha256_in
+from marketplace.domain.spec import Reader, read_regions
 from marketplace.domain.wire import block_to_wire, integer_from_wire, order_from_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject, only_fields
@@ -42,7 +43,7 @@ def _for_order(document: dict[str, Any], desks: Desks) -> Request:
 
 
 def _for_draft(document: dict[str, Any], desks: Desks) -> Request:
-    only_fields(document, required=("gpu", "maxSeconds"), optional=("gpus", "maxPrice", "spec"))
+    only_fields(document, required=("gpu", "maxSeconds"), optional=("gpus", "maxPrice", "spec", "preferRegions"))
     price, spec = document.get("maxPrice"), document.get("spec")
     order = draft(
         classes=_classes(document["gpu"]),
@@ -51,7 +52,8 @@ def _for_draft(document: dict[str, Any], desks: Desks) -> Request:
         max_price=None if price is None else _price(price),
     )
     named = None if spec is None else desks.quotes.spec_named(sha256(spec, field="spec"), "spec")
-    return Request(order, is_draft=True, spec=named)
+    preferred = read_regions(Reader({"preferRegions": document.get("preferRegions", [])}, ""), "preferRegions")
+    return Request(order, is_draft=True, spec=named, prefer_regions=preferred)
 
 
 def _classes(value: Any) -> int:

@@ -440,6 +440,8 @@ QUOTES: dict[str, tuple[dict[str, Any], str]] = {
     "price 2^80": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": str(2**80)}, "maxPrice"),
     "a price as a number": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": 5}, "maxPrice"),
     "a spec that is no hash": ({"gpu": "RTX4090", "maxSeconds": 1, "spec": "x"}, "spec"),
+    "a region as text": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": "eu"}, "preferRegions"),
+    "no name of a region": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": ["EU!"]}, "preferRegions"),
     "an unknown field": ({"gpu": "RTX4090", "maxSeconds": 1, "color": "red"}, "color"),
     "an order and more": ({"order": {}, "gpu": "RTX4090"}, "gpu"),
 }

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from marketplace.chain import verbs
 from marketplace.chain.signing import order_id
-from marketplace.domain.ids import Address
+from marketplace.domain.classes import class_numbered
+from marketplace.domain.ids import Address, ClassNumber, bytes32_of
 from marketplace.domain.models import Budget, LeaseStatus, Offer, SignedOrder
+from marketplace.domain.spec import Constraints
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire
 from marketplace.gateway import schemas
@@ -18,8 +20,10 @@ from tests.integration.gateway.conftest import (
     ARBITER,
     CLIENT,
     DOLLAR,
+    MACHINE,
     OPENER,
     OTHER_CLIENT,
+    PROVIDER,
     STRANGER,
     Gateway,
     submission,
@@ -238,6 +242,28 @@ def test_quotes_name_price_lock_bond_and_reasons(gateway: Gateway, offer: Offer)
     assert by_offer[dear.id]["reason"] == "PriceOutOfBounds"
     reasons = [row["reason"] for row in told["quotes"]]
     assert reasons == sorted(reasons, key=bool)
+
+
+def test_a_preferred_region_is_quoted_first_where_it_is_hardly_dearer(gateway: Gateway) -> None:
+    """2 % above the cheapest that can serve, and not a unit more; a spec says it as well as a draft."""
+    there = replace(MACHINE, region="us-east")
+    gateway.blobs.put(there.canonical(), there.sha256, 10_000)
+    gateway.board.beat(PROVIDER.address, gateway.now())
+    cheapest = gateway.list(price=PricePerGpuHour(DOLLAR), gpu_class=ClassNumber(3)).id
+    near, far = (
+        gateway.list(price=PricePerGpuHour(price), gpu_class=ClassNumber(3), spec=bytes32_of(there.sha256)).id
+        for price in (1_020_000, 1_020_001)
+    )
+    spec = gateway.spec(constraints=Constraints(prefer_regions=("us-east",)))
+    asked = {"gpu": class_numbered(3).name, "maxSeconds": 60}
+
+    def ids(**more: object) -> list[int]:
+        quotes = gateway.http.post("/v1/quotes", json=asked | more).json()["quotes"]
+        return [row["offer"]["id"] for row in quotes if not row["reason"]]
+
+    assert ids() == [cheapest, near, far]
+    assert ids(preferRegions=["us-east"]) == ids(spec=spec.sha256) == [near, cheapest, far]
+    assert ids(preferRegions=["mars"]) == [cheapest, near, far]
 
 
 def test_an_order_is_quoted_as_it_would_be_filled(gateway: Gateway, offer: Offer) -> None:
