@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from marketplace.chain.transactions import Mined
 from marketplace.client.answers import OfferAnswer, Quote
+from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.events import Event
 from marketplace.domain.models import Budget, MarketTerms
+from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent
 from marketplace.domain.units import iso_from_time, text_from_units
 from marketplace.domain.wire import event_to_wire, offer_to_wire
@@ -87,6 +89,7 @@ def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
         "id": value.id,
         "number": kept.number,
         "name": kept.job.name,
+        "group": _node(kept.group),
         "state": kept.job.state,
         "orders": list(kept.job.orders),
         "since": iso_from_time(last.at),
@@ -95,6 +98,11 @@ def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
         **sums(value.sums(), terms),
         **asdict(kept.terms),
     }
+
+
+def group(value: JobGroup, nodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A job of several nodes, and the documents of its nodes by rank."""
+    return {"group": value.id, "state": value.state, "failure": value.failure, "nodes": list(nodes)}
 
 
 def result(value: JobResult, terms: MarketTerms) -> dict[str, Any]:
@@ -133,6 +141,7 @@ def story(value: Story, terms: MarketTerms) -> dict[str, Any]:
         "id": value.job,
         "number": value.number,
         "name": value.name,
+        "group": _node(value.group),
         "command": list(value.command),
         "state": value.state,
         "history": [event(item) for item in value.history],
@@ -142,6 +151,10 @@ def story(value: Story, terms: MarketTerms) -> dict[str, Any]:
         "explanation": dict(value.explanation.document) if value.explanation else None,
         "result": result(value.result, terms) if value.result else None,
     }
+
+
+def _node(value: Group | None) -> dict[str, Any] | None:
+    return asdict(value) if value else None
 
 
 def _merged(parts: Iterable[dict[str, str | None]]) -> dict[str, str | None]:

@@ -6,24 +6,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.status import Status
 
 from marketplace.cli import documents, tables
-from marketplace.cli.outcomes import OF_STATE
+from marketplace.cli.following import run_alone, run_nodes
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
-from marketplace.client import Job, JobRequest, JobState, Market, Progress, Sums
+from marketplace.client import JobRequest
 from marketplace.client.request import NO_TIME, files_named
-from marketplace.domain.errors import DeadlinePassed, InvalidField
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.spec import MAX_NODES
 from marketplace.domain.units import Bps, GpuCount, seconds_from_text
 
 app = typer.Typer()
 
-SETTLE_SECONDS = 30.0
-"""How long `bourse run` waits for the money after the job is over; it moves anyway."""
-
 JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), its id, or the beginning of its id.")]
-
-_WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -34,13 +29,19 @@ def run(
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
     max_price: Annotated[str, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together.")] = 1,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together, on one machine.")] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, max=MAX_NODES, help="Machines needed together, of one provider.")
+    ] = 1,
     inputs: Annotated[
         Path | None, typer.Option("--input", help="Folder whose content becomes /job/in.", file_okay=False, exists=True)
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for what the job leaves in /job/out.")] = None,
     env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for the job; repeat.")] = None,
     region: Annotated[list[str] | None, typer.Option("--region", help="Only providers there; repeat.")] = None,
+    prefer_region: Annotated[
+        list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
+    ] = None,
     vram: Annotated[int, typer.Option("--vram", help="MiB of memory each GPU needs.", min=0)] = 0,
     cpus: Annotated[int, typer.Option("--cpus", help="CPUs the job needs.", min=1)] = 1,
     memory: Annotated[int, typer.Option("--memory", help="MiB of memory the job needs.", min=16)] = 1024,
@@ -62,7 +63,8 @@ def run(
 ) -> None:
     """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
 
-    A local file named in the command is added to the job's inputs.
+    A local file named in the command is added to the job's inputs. With --nodes it runs on several machines at once, each of
+    which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others are ended.
     """
     session = Session(json, keystore, password_file)
     _check_output(output)
@@ -71,60 +73,17 @@ def run(
         request = JobRequest(
             command=tuple(command), gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
-            inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()), vram_mib=vram,
-            cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
+            inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
+            prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
             min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
         )  # fmt: skip
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
-        job = market.submit(request)
-        session.say(f"job {job.number} is on the book: {job.id}")
-        if not wait:
-            session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
-            return
-        _follow(session, market, job, output)
-
-
-def _follow(session: Session, market: Market, job: Job, output: Path | None) -> None:
-    """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
-    with session.err.status("waiting for a provider") as line:
-        try:
-            job.wait(on_progress=lambda progress: _show_progress(line, progress))
-        except KeyboardInterrupt:
-            session.say(
-                f"job {job.number} goes on; `bourse watch` countersigns it, `bourse cancel {job.number}` ends it"
-            )
-            raise
-        line.update("waiting for the money")
-        sums = _settled(job)
-    files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
-    for file in files:
-        session.say(f"wrote {file}")
-    document = documents.story(job.explain(), market.terms) | {"files": [str(file) for file in files]}
-    if job.state in _WITH_RESULT:
-        session.answer(document, tables.receipt(job.result(), sums, market.terms))
-    else:
-        session.answer(document, tables.story(job.explain(), market.terms))
-    raise typer.Exit(OF_STATE[job.state])
-
-
-def _settled(job: Job) -> Sums | None:
-    """What moved; None where that takes longer than people like to wait. Nothing moves for a lost job before its deadline."""
-    if job.state not in _WITH_RESULT:
-        return None
-    try:
-        return job.wait_settled(SETTLE_SECONDS)
-    except DeadlinePassed:
-        return None
-
-
-def _show_progress(line: Status, progress: Progress) -> None:
-    if progress.state is JobState.RUNNING:
-        told = f"running, {progress.elapsed_seconds} s of at most {progress.max_seconds} s on the meter"
-    else:
-        told = f"{progress.state.value}, block {progress.block.number}"
-    line.update(f"{told}{' · ' + progress.note if progress.note else ''}")
+        if nodes > 1:
+            run_nodes(session, market, market.submit_group(request, nodes), output, wait=wait)
+        else:
+            run_alone(session, market, market.submit(request), output, wait=wait)
 
 
 @app.command()

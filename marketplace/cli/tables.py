@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from marketplace.client.answers import OfferAnswer, Quote
+from marketplace.client.groups import node_name
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
@@ -111,7 +112,7 @@ def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
         table.add_row(
             str(kept.number),
             short(row.id),
-            kept.job.name,
+            node_name(kept),
             state(kept.job.state),
             clock(last.at),
             amount(sums.paid, terms),
@@ -156,7 +157,8 @@ def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
 
 def story(value: Story, terms: MarketTerms) -> Group:
     """All there is to tell about a job, oldest first."""
-    head = Text.assemble(f"job {value.number} · {value.name} · ", state(value.state), f"\n{value.job}\n")
+    name = f"{value.name} · {value.group}" if value.group else value.name
+    head = Text.assemble(f"job {value.number} · {name} · ", state(value.state), f"\n{value.job}\n")
     history = _table("time", "state", "why", "")
     for event in value.history:
         history.add_row(clock(event.at), state(event.state), _words(event.reason), event.note)

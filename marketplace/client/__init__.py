@@ -2,6 +2,7 @@
 
 from marketplace.client.api import GatewayApi, Retries, Timeout
 from marketplace.client.executor import JobExecutor
+from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.market import JobChange, Market
 from marketplace.client.money import Sums
@@ -16,6 +17,7 @@ __all__ = [
     "Job",
     "JobChange",
     "JobExecutor",
+    "JobGroup",
     "JobReason",
     "JobRequest",
     "JobResult",

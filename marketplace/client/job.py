@@ -194,7 +194,7 @@ class Job:
         return Story(
             job=self.id, number=kept.number, name=kept.job.name, command=self.spec.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),
-            explanation=explanation, result=self.result() if self._document() else None,
+            explanation=explanation, result=self.result() if self._document() else None, group=kept.group,
         )  # fmt: skip
 
     def cancel(self) -> JobState:

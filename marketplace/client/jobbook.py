@@ -12,13 +12,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
@@ -27,6 +28,10 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, spec TEXT NOT NULL, history TEXT NOT NULL,
   excluded TEXT NOT NULL, terms TEXT NOT NULL, version INTEGER NOT NULL, number INTEGER NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE IF NOT EXISTS nodes (
+  job TEXT PRIMARY KEY REFERENCES jobs(id), group_id TEXT NOT NULL, size INTEGER NOT NULL, rank INTEGER NOT NULL,
+  broken TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id), attempt INTEGER NOT NULL, document TEXT NOT NULL,
@@ -66,6 +71,21 @@ class KeptJob:
     version: int
     number: int
     """Counts this book's jobs from 1: a short name for people."""
+    group: Group | None = None
+    """Which node of which group it is; None: it stands alone."""
+    broken: str = ""
+    """Why its group cannot succeed any more; empty while it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be written down, with its first order and the spec that the order names."""
+
+    job: Job
+    terms: JobTerms
+    signed: SignedOrder
+    spec: bytes
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,28 +147,10 @@ class Jobbook:
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
-    def add_job(self, job: Job, terms: JobTerms, signed: SignedOrder, spec: bytes, at: UnixTime) -> KeptJob:
-        """Write a new job and its first order down; raise Conflict when the job is there already."""
+    def add_jobs(self, new: Iterable[NewJob], at: UnixTime) -> list[KeptJob]:
+        """Write new jobs and their first orders down, all or none; raise Conflict when one is there already."""
         with self._transaction():
-            number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
-            try:
-                self._db.execute(
-                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
-                    (
-                        job.id,
-                        job.name,
-                        job.state,
-                        job.spec,
-                        _history(job),
-                        json.dumps(job.excluded),
-                        _terms(terms),
-                        number,
-                    ),
-                )
-            except sqlite3.IntegrityError:
-                raise Conflict("job", job.id) from None
-            self._add_order(job.id, 1, signed, spec, at)
-        return KeptJob(job, terms, 1, number)
+            return [self._add_job(one, at) for one in new]
 
     def change_job(self, kept: KeptJob, job: Job, order: tuple[SignedOrder, bytes, UnixTime] | None = None) -> KeptJob:
         """Replace a job by what it became, with the order of a retry if any; raise Conflict after a lost race."""
@@ -162,19 +164,33 @@ class Jobbook:
                 raise Conflict("job", job.id)
             if order is not None:
                 self._add_order(job.id, len(job.orders), *order)
-        return KeptJob(job, kept.terms, kept.version + 1, kept.number)
+        return replace(kept, job=job, version=kept.version + 1)
 
     def job(self, identifier: Bytes32) -> KeptJob:
         """The job with this id; raise NotFound."""
-        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (identifier,)).fetchone()
-        if row is None:
+        found = self._kept_jobs("WHERE id = ?", identifier)
+        if not found:
             raise NotFound("job", identifier)
-        return self._kept_job(row)
+        return found[0]
 
     def jobs(self) -> list[KeptJob]:
         """All jobs, oldest first."""
-        with self._lock:
-            return [self._kept_job(row) for row in self._db.execute("SELECT * FROM jobs ORDER BY number").fetchall()]
+        return self._kept_jobs("ORDER BY number")
+
+    def nodes(self) -> list[KeptJob]:
+        """The jobs that belong to groups, oldest first."""
+        return self._kept_jobs("WHERE group_id IS NOT NULL ORDER BY number")
+
+    def group(self, identifier: str) -> list[KeptJob]:
+        """The jobs of a group, by rank; raise NotFound."""
+        found = self._kept_jobs("WHERE group_id = ? ORDER BY rank", identifier)
+        if not found:
+            raise NotFound("group", identifier)
+        return found
+
+    def break_group(self, identifier: str, why: str) -> None:
+        """Say why the group cannot succeed any more. The first word stays: what follows from it is no other reason."""
+        self._write("UPDATE nodes SET broken = ? WHERE group_id = ? AND broken = ''", (why, identifier))
 
     def job_named(self, text: str) -> KeptJob:
         """The job that people mean by its number, its id or one of its orders, or their beginning; raise NotFound."""
@@ -275,15 +291,9 @@ class Jobbook:
                 self._db.execute(
                     "INSERT INTO moves VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (
-                        move.block_hash,
-                        move.log_index,
-                        move.number,
-                        move.lease,
-                        move.name,
-                        move.at,
-                        json.dumps(move.amounts),
+                        move.block_hash, move.log_index, move.number, move.lease, move.name, move.at, json.dumps(move.amounts),
                     ),
-                )
+                )  # fmt: skip
             self._db.execute("UPDATE cursor SET next_block = max(next_block, ?)", (next_block,))
 
     def moves(self, lease: Bytes32) -> list[Move]:
@@ -318,12 +328,32 @@ class Jobbook:
     def _one(self, statement: str) -> Any:
         return self._db.execute(statement).fetchone()
 
+    def _add_job(self, new: NewJob, at: UnixTime) -> KeptJob:
+        job, group = new.job, new.group
+        number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
+        row = (
+            job.id, job.name, job.state, job.spec, _history(job), json.dumps(job.excluded), _terms(new.terms), number,
+        )  # fmt: skip
+        try:
+            self._db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)", row)
+        except sqlite3.IntegrityError:
+            raise Conflict("job", job.id) from None
+        if group is not None:
+            self._db.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, '')", (job.id, group.id, group.size, group.rank))
+        self._add_order(job.id, 1, new.signed, new.spec, at)
+        return KeptJob(job, new.terms, 1, number, group)
+
     def _add_order(self, job: Bytes32, attempt: int, signed: SignedOrder, spec: bytes, at: UnixTime) -> None:
         document = json.dumps(order_to_wire(signed.order), sort_keys=True)
         self._db.execute(
             "INSERT INTO orders (id, job, attempt, document, signature, spec, signed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (signed.id, job, attempt, document, signed.signature, spec, at),
         )
+
+    def _kept_jobs(self, which: str, *values: object) -> list[KeptJob]:
+        with self._lock:
+            rows = self._db.execute(f"SELECT * FROM jobs LEFT JOIN nodes ON job = id {which}", values).fetchall()
+            return [self._kept_job(row) for row in rows]
 
     def _kept_job(self, row: sqlite3.Row) -> KeptJob:
         with self._lock:
@@ -336,7 +366,10 @@ class Jobbook:
             history=history, orders=tuple(Bytes32(found["id"]) for found in orders),
             excluded=tuple(Address(who) for who in json.loads(row["excluded"])),
         )  # fmt: skip
-        return KeptJob(job, JobTerms(*json.loads(row["terms"])), row["version"], row["number"])
+        group = Group(row["group_id"], row["size"], row["rank"]) if row["group_id"] else None
+        return KeptJob(
+            job, JobTerms(*json.loads(row["terms"])), row["version"], row["number"], group, row["broken"] or ""
+        )
 
 
 def _history(job: Job) -> str:

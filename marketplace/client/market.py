@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -19,29 +19,28 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
 from marketplace.client.countersign import ResultFolder
+from marketplace.client.ending import Ender
+from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.jobbook import Jobbook, KeptOrder
+from marketplace.client.jobbook import Jobbook, KeptOrder, NewJob
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.money import sums_of
 from marketplace.client.opening import check_told, folder_of, named_by, terms_of_chain
-from marketplace.client.request import JobRequest, order_for, prepare, terms_of
+from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.story import Balance
 from marketplace.client.watcher import Watcher
 from marketplace.domain.errors import (
     ChainUnavailable,
     ConfigError,
     DeadlinePassed,
-    GatewayError,
     GatewayProblem,
     GatewayUnavailable,
     InsufficientBalance,
     InvalidField,
-    InvalidTransition,
-    TransactionReverted,
 )
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms
-from marketplace.domain.pricing import can_expire
+from marketplace.domain.models import BlockRef, Budget, MarketTerms
+from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
@@ -49,7 +48,6 @@ from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, unit
 BUDGET_BITS, TIME_BITS = 128, 40
 _STEP_SECONDS = 1.0
 _CHAIN_PATIENCE_SECONDS = 60.0
-_CANCEL_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +89,7 @@ class Market:
         self._watching = watching or api
         self._sender = Sender(self.chain, key)
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
+        self._ender = Ender(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
         self._providers: dict[int, Address] = {}
         self._description: MarketDescription | None = None
@@ -185,9 +184,7 @@ class Market:
 
     def withdraw(self, amount: TokenUnits) -> Mined:
         """Move tokens from the free balance back into the wallet."""
-        free = self._market.balance_of(self.account)
-        if free < amount:
-            raise InsufficientBalance(self.account, amount, free)
+        self._require_free(amount)
         return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
@@ -227,7 +224,11 @@ class Market:
             quote
             for gpu in request.gpus_of
             for quote in self.api.quotes(
-                gpu, gpus=request.gpus, max_seconds=request.max_time, max_price=request.max_price
+                gpu,
+                gpus=request.gpus,
+                max_seconds=request.max_time,
+                max_price=request.max_price,
+                prefer_regions=request.prefer_regions,
             )
         )
 
@@ -247,26 +248,55 @@ class Market:
 
         When the gateway falls silent between the upload and the answer, the order is posted again while waiting.
         """
-        prepared, block = prepare(request), self.chain.head()
-        if prepared.inputs:
-            self.api.put_blob(prepared.inputs)
+        (job,) = self._submit(request, (prepare(request),))
+        return job
+
+    def submit_group(self, request: JobRequest, size: int) -> JobGroup:
+        """The same on ``size`` machines of one provider, or on none: a job for each node. None is ordered again by itself.
+
+        Raise InsufficientBalance, with nothing sent, where the money is not there for all of them together.
+        """
+        nodes = nodes_of(request, size)
+        (first, *_) = self._submit(replace(request, retries=0), nodes)
+        assert first.kept.group is not None
+        return JobGroup(self, first.kept.group.id)
+
+    def _submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> tuple[Job, ...]:
+        """An order and a job for each spec: all are written down before the first one is posted."""
+        block = self.chain.head()
+        new = [self._signed(request, one, block) for one in prepared]
+        if len(new) > 1:
+            self._require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
+        if prepared[0].inputs:
+            self.api.put_blob(prepared[0].inputs)
+        self.book.start_at(block.number)
+        kept = self.book.add_jobs(new, block.timestamp)
+        for number, one in enumerate(kept):
+            try:
+                self._watcher.post(self.book.order(one.job.order))
+            except GatewayProblem as exc:
+                for unsent in kept[number:]:
+                    self._watcher.refuse(unsent, exc, block)
+                self._ender.hold_groups_together(block)
+                raise
+            except GatewayUnavailable as exc:
+                self.book.note(one.job.order, str(exc))
+        return tuple(Job(self, one.job.id) for one in kept)
+
+    def _signed(self, request: JobRequest, prepared: Prepared, block: BlockRef) -> NewJob:
         spec = prepared.spec.sha256
         order = order_for(request, spec, client=self.account, market=self.description, now=block.timestamp)
         signed = self._key.sign_order(order, self._market.domain)
         accepted = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_ACCEPTED)
         name = request.name or " ".join(request.command)[:60]
         record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (accepted,))
-        self.book.start_at(block.number)
         terms = terms_of(request, self.terms.start_grace)
-        kept = self.book.add_job(record, terms, signed, prepared.spec_bytes, block.timestamp)
-        try:
-            self._watcher.post(self.book.order(signed.id))
-        except GatewayProblem as exc:
-            self._watcher.refuse(kept, exc, block)
-            raise
-        except GatewayUnavailable as exc:
-            self.book.note(signed.id, str(exc))
-        return Job(self, signed.id)
+        return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
+
+    def _require_free(self, needed: TokenUnits) -> None:
+        free = self._market.balance_of(self.account)
+        if free < needed:
+            raise InsufficientBalance(self.account, needed, free)
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""
@@ -286,6 +316,7 @@ class Market:
         while not self.stop.is_set():
             try:
                 block = self._watcher.step()
+                self._ender.hold_groups_together(block)
                 silent_since = None
                 yield block
                 if deadline is not None and monotonic() >= deadline:
@@ -324,37 +355,8 @@ class Market:
             raise DeadlinePassed("the end of all jobs", int(timeout or 0))
 
     def cancel(self, order: KeptOrder) -> None:
-        """Make sure that the order is over on the chain, whatever happens to it meanwhile.
-
-        Not yet opened: withdrawn from the book and cancelled. Open: terminated, or, after its deadline, expired. Raise
-        InvalidTransition when the provider has claimed: then only the challenge window helps.
-        """
-        value = order.signed.order
-        for _ in range(_CANCEL_TRIES):
-            block = self.chain.head()
-            lease = self._market.lease_of(order.signed.id, block)
-            if lease.status is LeaseStatus.CLOSED:
-                return
-            if lease.status in (LeaseStatus.CLAIMED, LeaseStatus.DISPUTED):
-                raise InvalidTransition("lease", order.signed.id, lease.status.name.lower(), "cancelled")
-            if lease.status is LeaseStatus.OPEN:
-                is_late = can_expire(value, lease, block.timestamp, self.terms)
-                call = (verbs.expire if is_late else verbs.terminate)(self._market.address, value)
-            else:
-                self._withdraw_from_book(order)
-                call = verbs.cancel(self._market.address, value)
-            try:
-                self._sender.send(call)
-            except TransactionReverted:
-                continue  # somebody was faster: opened, settled or declined it. Look again.
-        raise InvalidTransition("lease", order.signed.id, "moving", "cancelled")
-
-    def _withdraw_from_book(self, order: KeptOrder) -> None:
-        """A courtesy to the scheduler; what counts is the chain."""
-        try:
-            self.api.withdraw_order(order.signed.id)
-        except GatewayError:
-            return
+        """End the order on the chain, for good. Raise InvalidTransition when its provider has claimed."""
+        self._ender.end(order)
 
 
 def _changes(jobs: Iterable[Job], seen: dict[Bytes32, int]) -> Iterator[JobChange]:

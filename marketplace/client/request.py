@@ -15,7 +15,18 @@ from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Order
-from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT, Constraints, Input, JobSpec, Resources, read_spec
+from marketplace.domain.spec import (
+    HOST_IMAGE,
+    JOB_IN,
+    JOB_OUT,
+    MAX_NODES,
+    Constraints,
+    Group,
+    Input,
+    JobSpec,
+    Resources,
+    read_spec,
+)
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
@@ -51,6 +62,8 @@ class JobRequest:
     image: str = HOST_IMAGE
     network: Literal["none", "egress"] = "none"
     regions: tuple[str, ...] = ()
+    prefer_regions: tuple[str, ...] = ()
+    """Where it would rather run, if that is hardly dearer; ``regions`` is where it must."""
     exclude_providers: tuple[Address, ...] = ()
     vram_mib: int = 0
     cpus: int = 1
@@ -90,11 +103,26 @@ def prepare(request: JobRequest) -> Prepared:
         inputs=listed,
         outputs=request.outputs,
         resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
-        constraints=Constraints(regions=request.regions, exclude_providers=request.exclude_providers),
+        constraints=Constraints(
+            regions=request.regions,
+            exclude_providers=request.exclude_providers,
+            prefer_regions=request.prefer_regions,
+        ),
         network=request.network,
     )
     content = spec.canonical()
     return Prepared(read_spec(content), content, inputs)
+
+
+def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
+    """The request made ready for ``size`` nodes: their specs share a fresh group id, and differ by rank only."""
+    if not 2 <= size <= MAX_NODES:
+        raise InvalidField("nodes", f"must be from 2 to {MAX_NODES}")
+    if request.offer:
+        raise InvalidField("offer", "must not be pinned: every node gets an offer of its own")
+    alone, identifier = prepare(request), secrets.token_hex(32)
+    specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
+    return tuple(Prepared(spec, spec.canonical(), alone.inputs) for spec in specs)
 
 
 def bundle_inputs(request: JobRequest) -> bytes:

@@ -8,7 +8,7 @@ from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.money import Serving, Sums
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef
-from marketplace.domain.spec import OutputFile
+from marketplace.domain.spec import Group, OutputFile
 from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits
 
@@ -63,6 +63,8 @@ class Story:
     explanation: ExplanationAnswer | None
     """What the last round said about an order that is, or was, waiting."""
     result: JobResult | None
+    group: Group | None = None
+    """Which node of which group it is; None: it stands alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,8 +146,11 @@ class Watcher:
         if change.to is JobState.UNPLACED and not note:
             self._keep_explanation(kept, self._book.order(kept.job.order))
             note = self._nearest_miss(self._book.order(kept.job.order))
-        job = advance(kept.job, change.to, at=block.timestamp, reason=change.reason, note=note)
-        _log.info("job.advanced", job=job.id, state=job.state, reason=change.reason, note=note)
+        reason, broken = change.reason, self._book.job(kept.job.id).broken
+        if change.to is JobState.CANCELLED and broken:
+            reason, note = JobReason.GROUP_BROKEN, broken
+        job = advance(kept.job, change.to, at=block.timestamp, reason=reason, note=note)
+        _log.info("job.advanced", job=job.id, state=job.state, reason=reason, note=note)
         return self._book.change_job(kept, job)
 
     def _keep_explanation(self, kept: KeptJob, order: KeptOrder) -> None:

@@ -64,6 +64,8 @@ class JobReason(StrEnum):
     ORDER_EXPIRED = "order_expired"
     RETRIES_EXHAUSTED = "retries_exhausted"
     CLIENT_CANCELLED = "client_cancelled"
+    GROUP_BROKEN = "group_broken"
+    """Another node of its group failed, so its client ended this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,7 @@ class Attendant:
             cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
             wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
         )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, spec.command, spec.env, run, limits, gpus)
+        return ExecutionRequest(attendance.folder.name, spec.command, spec.environment, run, limits, gpus)
 
     # Running
 

@@ -80,6 +80,28 @@ def test_a_job_is_submitted_shown_explained_and_cancelled(
     assert "cancelled" in shell.run("explain", "1").stdout
 
 
+def test_a_job_of_several_nodes_is_shown_and_cancelled_as_one(shell: Shell, offers: tuple[Offer, Offer]) -> None:
+    """run --nodes: one document with a job for each node; cancelling one calls all off."""
+    run = ("run", "--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait", "--json")
+
+    made = shell.answer(*run, "--nodes", "2", "--prefer-region", "eu", "--name", "gang", "--", "true")
+    shown = shell.run("ps").stdout
+    shell.answer("cancel", "1", "--json")
+    left = shell.answer("ps", "--all", "--json")
+
+    assert (made["state"], made["failure"]) == ("submitted", "")
+    assert [node["group"] for node in made["nodes"]] == [
+        {"id": made["group"], "size": 2, "rank": rank} for rank in range(2)
+    ]
+    assert "gang · node 0 of 2" in shown
+    assert [(job["state"], job["reason"]) for job in left] == [
+        ("cancelled", "client_cancelled"),
+        ("cancelled", "group_broken"),
+    ]
+    assert left[1]["note"] == "node 0 of 2 was cancelled"
+    assert shell.run(*run, "--nodes", "65", "--", "true").returncode == 2
+
+
 def test_the_wallet_shows_and_moves_money(shell: Shell, gateway: Gateway) -> None:
     """fund, deposit, withdraw: base units beside words."""
     before = gateway.market.balance_of(CLIENT.address)

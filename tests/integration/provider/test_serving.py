@@ -11,7 +11,7 @@ from marketplace.domain import events as e
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import ZERO_BYTES32
 from marketplace.domain.models import LeaseStatus, SignedOrder
-from marketplace.domain.spec import Input, JobSpec, Resources
+from marketplace.domain.spec import Group, Input, JobSpec, Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
 from tests.integration.provider.stage import ACCEPTOR, CLIENT, CONSTANTS, FUNDS, INVENTORY, PROVIDER, Stage, build_agent
@@ -41,6 +41,18 @@ def test_job_runs_and_is_paid_to_the_unit(stage: Stage) -> None:
     assert [output.path for output in stage.result(signed.id).outputs] == ["/job/out"]
     assert stage.log_of(signed.id) == "hello\n"
     assert stage.client_api.log(signed.id) == b"hello\n"
+
+
+def test_a_node_of_a_group_knows_its_place(stage: Stage) -> None:
+    """Rank, size and group are in its environment, whatever its own variables say."""
+    agent = stage.agent()
+    script = "import os; print(*(os.environ[f'BOURSE_{name}'] for name in ('NODE_RANK', 'NODES', 'GROUP')))"
+    spec = stage.spec("python", "-c", script, group=Group("ab" * 32, 3, 1), env={"BOURSE_NODE_RANK": "0"})
+    signed = stage.order(spec)
+    stage.open(signed, stage.listed(agent))
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    assert stage.log_of(signed.id) == f"1 3 {'ab' * 32}\n"
 
 
 def test_folder_is_deleted_after_the_close(stage: Stage) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, Move
+from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, Move, NewJob
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, advance
 from marketplace.domain.units import Seconds, UnixTime
 
@@ -37,7 +38,8 @@ def signed(number: int) -> SignedOrder:
 def add(book: Jobbook, number: int) -> KeptJob:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED, "note")
     job = Job(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
-    return book.add_job(job, TERMS, signed(number), b"{}", UnixTime(5))
+    (kept,) = book.add_jobs([NewJob(job, TERMS, signed(number), b"{}")], UnixTime(5))
+    return kept
 
 
 @pytest.fixture
@@ -162,3 +164,48 @@ def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
     assert not book.order(an_id(7)).is_posted
     book.close()
     assert os.path.exists(tmp_path / "jobs.sqlite")
+
+
+def a_group(size: int = 2) -> list[NewJob]:
+    event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED)
+    return [
+        NewJob(
+            Job(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}",
+            Group("ab" * 32, size, rank),
+        )
+        for rank in range(size)
+    ]  # fmt: skip
+
+
+def test_the_nodes_of_a_group_are_kept_together(book: Jobbook) -> None:
+    """Found again by rank, apart from jobs that stand alone, also by a book that is opened anew."""
+    add(book, 9)
+    kept = book.add_jobs(a_group(), UnixTime(5))
+    again = Jobbook(book.path)
+
+    assert again.group("ab" * 32) == again.nodes() == kept
+    assert [node.group.rank for node in kept if node.group] == [0, 1]
+    assert len(again.jobs()) == 3
+    again.close()
+    with pytest.raises(NotFound):
+        book.group("cd" * 32)
+
+
+def test_a_group_is_written_down_whole_or_not_at_all(book: Jobbook) -> None:
+    """A node that is there already keeps the others out, too."""
+    add(book, 2)
+
+    with pytest.raises(Conflict):
+        book.add_jobs(a_group(), UnixTime(5))
+
+    assert [kept.job.id for kept in book.jobs()] == [an_id(2)]
+
+
+def test_why_a_group_broke_is_said_once(book: Jobbook) -> None:
+    """What follows from the first reason is none, and every node knows it."""
+    kept = book.add_jobs(a_group(), UnixTime(5))
+    book.break_group("ab" * 32, "node 1 of 2 failed")
+    book.break_group("ab" * 32, "node 0 of 2 was cancelled")
+
+    assert {node.broken for node in book.group("ab" * 32)} == {"node 1 of 2 failed"}
+    assert book.change_job(kept[0], running(kept[0])).group == kept[0].group

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from marketplace.client.answers import MarketDescription
-from marketplace.client.request import JobRequest, files_named, order_again, order_for, prepare, terms_of
+from marketplace.client.request import JobRequest, files_named, nodes_of, order_again, order_for, prepare, terms_of
 from marketplace.domain.bundles import unpack_bundle
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.spec import read_spec
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 CLIENT, OPENER, ARBITER, TOKEN = (Address("0x" + digit * 40) for digit in "abcd")
@@ -129,3 +130,30 @@ def test_an_unknown_gpu_class_is_refused_with_names_that_are_near() -> None:
     """The order cannot be made."""
     with pytest.raises(InvalidField, match="RTX4090"):
         order_for(a_request(gpus_of=("RTX4091",)), sha256_of(b""), client=CLIENT, market=MARKET, now=UnixTime(0))
+
+
+def test_the_nodes_of_a_group_differ_by_their_rank_only(tmp_path: Path) -> None:
+    """One group id, drawn anew every time, and one bundle of inputs for all."""
+    (tmp_path / "data.txt").write_text("1 2 3")
+    request = a_request(inputs=tmp_path, prefer_regions=("eu",))
+
+    nodes, others = nodes_of(request, 3), nodes_of(request, 3)
+
+    assert {node.spec.group.id for node in nodes if node.spec.group} != {
+        node.spec.group.id for node in others if node.spec.group
+    }
+    assert [node.spec.group.rank for node in nodes if node.spec.group] == [0, 1, 2]
+    assert {replace(node.spec, group=None).sha256 for node in nodes} == {prepare(request).spec.sha256}
+    assert {node.inputs for node in nodes} == {prepare(request).inputs}
+    assert all(read_spec(node.spec_bytes) == node.spec for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("size", "changed", "field"), [(1, {}, "nodes"), (65, {}, "nodes"), (2, {"offer": 7}, "offer")]
+)
+def test_a_group_has_2_to_64_nodes_and_no_single_offer(size: int, changed: dict[str, Any], field: str) -> None:
+    """Every node gets an offer of its own, so none can be pinned."""
+    with pytest.raises(InvalidField) as caught:
+        nodes_of(a_request(**changed), size)
+
+    assert caught.value.field == field

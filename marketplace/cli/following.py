@@ -1,0 +1,110 @@
+"""What `bourse run` does after submitting: wait with a line on the screen, download, print, and exit as the job did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.status import Status
+
+from marketplace.cli import documents, tables
+from marketplace.cli.outcomes import OF_STATE
+from marketplace.cli.session import Session
+from marketplace.client import Job, JobGroup, JobState, Market, Progress
+from marketplace.domain.errors import DeadlinePassed
+
+SETTLE_SECONDS = 30.0
+"""How long `bourse run` waits for the money after the job is over; it moves anyway."""
+
+_WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
+
+
+def run_alone(session: Session, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
+    """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
+    session.say(f"job {job.number} is on the book: {job.id}")
+    if not wait:
+        session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
+        return
+    with _waiting(session, (job,)) as line:
+        job.wait(on_progress=lambda progress: line.update(_words(progress)))
+        line.update("waiting for the money")
+        is_settled = _is_settled(market, (job,))
+    files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
+    _say_written(session, files)
+    document = documents.story(job.explain(), market.terms) | {"files": [str(file) for file in files]}
+    if job.state in _WITH_RESULT:
+        sums = job.sums() if is_settled else None
+        session.answer(document, tables.receipt(job.result(), sums, market.terms))
+    else:
+        session.answer(document, tables.story(job.explain(), market.terms))
+    raise typer.Exit(OF_STATE[job.state])
+
+
+def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | None, *, wait: bool) -> None:
+    """The same for a job of several nodes: it succeeds when all of them do, and otherwise says which one did not."""
+    jobs = group.jobs
+    session.say(f"jobs {jobs[0].number} to {jobs[-1].number} are on the book, one for each node of group {group.id}")
+    if not wait:
+        nodes = [documents.job(job, market.terms) for job in jobs]
+        session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
+        return
+    with _waiting(session, jobs) as line:
+        group.wait(on_progress=lambda progress: line.update(_words_of_nodes(progress)))
+        line.update("waiting for the money")
+        _is_settled(market, jobs)
+    files = group.download(output) if output is not None else ()
+    _say_written(session, files)
+    if group.failure:
+        session.say(f"the job failed: {group.failure}")
+    stories = [documents.story(job.explain(), market.terms) for job in jobs]
+    document = documents.group(group, stories) | {"files": [str(file) for file in files]}
+    session.answer(document, tables.jobs(jobs, market.terms))
+    raise typer.Exit(OF_STATE[group.state])
+
+
+@contextmanager
+def _waiting(session: Session, jobs: Sequence[Job]) -> Iterator[Status]:
+    with session.err.status("waiting for a provider") as line:
+        try:
+            yield line
+        except KeyboardInterrupt:
+            numbers = ", ".join(str(job.number) for job in jobs)
+            session.say(
+                f"job {numbers} goes on; `bourse watch` countersigns it, `bourse cancel {jobs[0].number}` ends it"
+            )
+            raise
+
+
+def _is_settled(market: Market, jobs: Sequence[Job]) -> bool:
+    """Wait for the money of the jobs that have a result; False where that takes longer than people like to wait.
+
+    Nothing moves for a lost job before its deadline.
+    """
+    earned = [job for job in jobs if job.state in _WITH_RESULT]
+    if not earned:
+        return False
+    try:
+        for _ in market.wait_all(earned, SETTLE_SECONDS, settled=True):
+            pass
+    except DeadlinePassed:
+        return False
+    return True
+
+
+def _say_written(session: Session, files: Sequence[Path]) -> None:
+    for file in files:
+        session.say(f"wrote {file}")
+
+
+def _words(progress: Progress) -> str:
+    if progress.state is JobState.RUNNING:
+        told = f"running, {progress.elapsed_seconds} s of at most {progress.max_seconds} s on the meter"
+    else:
+        told = f"{progress.state.value}, block {progress.block.number}"
+    return f"{told}{' · ' + progress.note if progress.note else ''}"
+
+
+def _words_of_nodes(progress: Mapping[int, Progress]) -> str:
+    return " | ".join(f"node {rank} {_words(one)}" for rank, one in progress.items())
