@@ -1,0 +1,270 @@
+"""A snapshot as columns of numbers, read by the domain's rules alone: what the bounds, the other ways to clear and the checks count with.
+
+Nothing here knows the engine, so that a mistake of the engine's cannot hide in what it is measured by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.domain.book import BookOrder
+from marketplace.domain.fills import refusal_of_order
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
+from marketplace.domain.models import Offer
+from marketplace.domain.spec import Constraints, Machine, Resources
+from scheduler.engine.snapshot import Snapshot
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+NOBODY = -1
+ENOUGH = 2**62
+"""Balances are cut here, so that they fit a column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Orders that may be opened and offers that are alive. Money is in token units, prices are per GPU-hour.
+
+    Orders that ask for the same are of one ``demand``, offers that nobody can tell apart but by price and room are of one ``kind``.
+    """
+
+    order_ids: tuple[Bytes32, ...]
+    demand: Ints
+    gpus: Ints
+    limit: Ints
+    seconds: Ints
+    tip: Ints
+    accepted_at: Ints
+    client: Ints
+    """Rows of ``balance``."""
+    pinned: Ints
+    """The row of the one offer that an order is for, else −1."""
+    offer_ids: tuple[OfferId, ...]
+    kind: Ints
+    free: Ints
+    ask: Ints
+    bond_bps: Ints
+    provider: Ints
+    """Rows of ``balance``."""
+    accepts: Flags
+    """Whether a demand (row) takes a kind (column)."""
+    balance: Ints
+    bond_floor: int
+
+    def locks(self, orders: Ints, prices: Ints) -> Ints:
+        """T of these orders at these prices (P-03)."""
+        locks: Ints = -(-prices * self.gpus[orders] * self.seconds[orders] // 3_600)
+        return locks
+
+    def bonds(self, offers: Ints, locks: Ints) -> Ints:
+        """B of leases with these locks on these offers (P-04)."""
+        bonds: Ints = np.maximum(locks * self.bond_bps[offers] // 10_000, self.bond_floor)
+        return bonds
+
+    def surplus(self, orders: Ints, offers: Ints) -> int:
+        """What these pairs are worth together, per hour: GPUs × (limit − ask)."""
+        return int((self.gpus[orders] * (self.limit[orders] - self.ask[offers])).sum())
+
+
+def columns_of(snapshot: Snapshot) -> Columns:
+    """Read a snapshot that has no fills under way: with some, what is left would be the engine's to say."""
+    if snapshot.posted:
+        raise ValueError("a snapshot to measure by has no posted fills")
+    offers = [offer for offer in snapshot.view.offers if _is_there(snapshot, offer)]
+    rows = {offer.id: n for n, offer in enumerate(offers)} | {OfferId(0): NOBODY}
+    orders = [
+        order for order in snapshot.view.orders if order.signed.order.offer in rows and _may_open(snapshot, order)
+    ]
+    demands, demand = _numbered(_demand_of(snapshot, order) for order in orders)
+    named = {who for one in demands for who in (*one.wanted.providers, *one.wanted.exclude_providers)}
+    scores = _scores(snapshot, offers) if any(one.wanted.min_reliability_bps for one in demands) else {}
+    kinds, kind = _numbered(_kind_of(snapshot, offer, named, scores) for offer in offers)
+    accepts, demand, kind = _distinct(_accepted(snapshot, demands, kinds), demand, kind)
+    terms = [order.signed.order for order in orders]
+    parties = dict.fromkeys((*(term.client for term in terms), *(offer.provider for offer in offers)))
+    people = {who: n for n, who in enumerate(parties)}
+    return Columns(
+        order_ids=tuple(order.id for order in orders),
+        demand=demand,
+        gpus=_ints(term.gpus for term in terms),
+        limit=_ints(term.max_price for term in terms),
+        seconds=_ints(term.max_seconds for term in terms),
+        tip=_ints(0 if snapshot.lease_of(order.id).tip_paid else order.signed.order.tip for order in orders),
+        accepted_at=_ints(order.accepted_at for order in orders),
+        client=_ints(people[term.client] for term in terms),
+        pinned=_ints(rows[term.offer] for term in terms),
+        offer_ids=tuple(offer.id for offer in offers),
+        kind=kind,
+        free=_ints(offer.free for offer in offers),
+        ask=_ints(offer.price for offer in offers),
+        bond_bps=_ints(offer.bond_bps for offer in offers),
+        provider=_ints(people[offer.provider] for offer in offers),
+        accepts=accepts,
+        balance=_ints(min(ENOUGH, snapshot.view.accounts.get(who, 0)) for who in people),
+        bond_floor=snapshot.terms.bond_floor,
+    )
+
+
+# Orders and offers, each alone -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """All of an order that decides which offers may serve it, but for GPUs, price and one offer alone."""
+
+    classes: int
+    arbiter: Address
+    min_bond_bps: int
+    min_seconds: int
+    is_term: bool
+    needs: tuple[int, int, int, int]
+    """VRAM, CPUs, memory, disk."""
+    wanted: Constraints
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """All of an offer that such a demand looks at. Providers are told apart only where an order names them."""
+
+    gpu_class: ClassNumber
+    arbiter: Address
+    bond_bps: int
+    min_seconds: int
+    spec: Bytes32
+    provider: Address | None
+    score: int
+    """Its provider's, where some order asks for one."""
+    is_own: bool
+    """Whether its provider is the opener of the round."""
+
+
+def _may_open(snapshot: Snapshot, order: BookOrder) -> bool:
+    lease = snapshot.lease_of(order.id)
+    terms = order.signed.order
+    return not any(refusal_of_order(terms, lease, at, snapshot.opener) for at in snapshot.mining_times)
+
+
+def _is_there(snapshot: Snapshot, offer: Offer) -> bool:
+    """Alive when a fill is mined, of a provider that was heard of and that is not its own arbiter."""
+    heard = snapshot.view.heartbeats.get(offer.provider)
+    is_heard = heard is not None and snapshot.now.timestamp - heard <= snapshot.policy.heartbeat_seconds
+    return is_heard and offer.is_alive(max(snapshot.mining_times)) and offer.arbiter != offer.provider
+
+
+def _demand_of(snapshot: Snapshot, order: BookOrder) -> _Demand:
+    terms, needs = order.signed.order, order.spec.resources
+    return _Demand(
+        terms.classes,
+        terms.arbiter,
+        terms.min_bond_bps,
+        terms.min_seconds,
+        terms.starts_at > min(snapshot.mining_times),
+        (needs.vram_mib, needs.cpus, needs.memory_mib, needs.disk_mib),
+        order.spec.constraints,
+    )
+
+
+def _scores(snapshot: Snapshot, offers: Iterable[Offer]) -> dict[Address, int]:
+    return {who: snapshot.view.reliability_of(who) for who in {offer.provider for offer in offers}}
+
+
+def _kind_of(snapshot: Snapshot, offer: Offer, named: set[Address], scores: Mapping[Address, int]) -> _Kind:
+    return _Kind(
+        offer.gpu_class,
+        offer.arbiter,
+        offer.bond_bps,
+        offer.min_seconds,
+        offer.spec,
+        offer.provider if offer.provider in named else None,
+        scores.get(offer.provider, 0),
+        offer.provider == snapshot.opener,
+    )
+
+
+# Pairs -----------------------------------------------------------------------------------------------------------------
+
+
+def _accepted(snapshot: Snapshot, demands: Sequence[_Demand], kinds: Sequence[_Kind]) -> Flags:
+    """Demands by kinds. A machine without a description has what a spec asks for by default, and its class's VRAM."""
+    machines = [snapshot.view.machines.get(sha256_in(kind.spec)) for kind in kinds]
+    promised = {row.number: row.vram_mib for row in snapshot.classes}
+    has = np.array([_has(kind, machine, promised) for kind, machine in zip(kinds, machines, strict=True)]).reshape(
+        -1, 4
+    )
+    table = _Table(
+        classes=[kind.gpu_class for kind in kinds],
+        arbiters=np.array([kind.arbiter for kind in kinds]),
+        bonds=_ints(kind.bond_bps for kind in kinds),
+        min_seconds=_ints(kind.min_seconds for kind in kinds),
+        providers=np.array([kind.provider or "" for kind in kinds]),
+        scores=_ints(kind.score for kind in kinds),
+        is_own=np.array([kind.is_own for kind in kinds], dtype=bool),
+        regions=np.array([machine.region if machine else "" for machine in machines]),
+        has=has,
+    )
+    return np.array([table.row(demand) for demand in demands], dtype=bool).reshape(len(demands), len(kinds))
+
+
+def _has(kind: _Kind, machine: Machine | None, promised: Mapping[ClassNumber, int]) -> tuple[int, int, int, int]:
+    if machine is None:
+        least = Resources()
+        return promised.get(kind.gpu_class, 0), least.cpus, least.memory_mib, least.disk_mib
+    return machine.vram_mib, machine.cpus, machine.memory_mib, machine.disk_mib
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The kinds as columns."""
+
+    classes: list[int]
+    arbiters: NDArray[Any]
+    bonds: Ints
+    min_seconds: Ints
+    providers: NDArray[Any]
+    scores: Ints
+    is_own: Flags
+    regions: NDArray[Any]
+    has: Ints
+
+    def row(self, demand: _Demand) -> Flags:
+        """Which kinds this demand takes."""
+        wanted = demand.wanted
+        takes = np.array([demand.classes >> number & 1 for number in self.classes], dtype=bool)
+        takes &= (self.arbiters == demand.arbiter) & (self.bonds >= demand.min_bond_bps)
+        takes &= (self.min_seconds <= demand.min_seconds) & (self.scores >= wanted.min_reliability_bps)
+        takes &= (self.has >= np.array(demand.needs)).all(axis=1)
+        if demand.is_term:
+            takes &= self.is_own
+        if wanted.regions:
+            takes &= np.isin(self.regions, wanted.regions)
+        if wanted.providers:
+            takes &= np.isin(self.providers, wanted.providers)
+        if wanted.exclude_providers:
+            takes &= ~np.isin(self.providers, wanted.exclude_providers)
+        return takes
+
+
+def _distinct(accepts: Flags, demand: Ints, kind: Ints) -> tuple[Flags, Ints, Ints]:
+    """The same, with demands that accept the same kinds made one, and kinds that the same demands accept."""
+    if not accepts.size:
+        return accepts, demand, kind
+    _, rows, row_of = np.unique(np.packbits(accepts, axis=1), axis=0, return_index=True, return_inverse=True)
+    accepts = accepts[rows]
+    _, columns, column_of = np.unique(np.packbits(accepts.T, axis=1), axis=0, return_index=True, return_inverse=True)
+    return accepts[:, columns], row_of.reshape(-1)[demand], column_of.reshape(-1)[kind]
+
+
+def _numbered(values: Iterable[Any]) -> tuple[list[Any], Ints]:
+    """The different values, and for each of all its place among them."""
+    places: dict[Any, int] = {}
+    place = _ints(places.setdefault(value, len(places)) for value in values)
+    return list(places), place
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.fromiter(values, dtype=np.int64)
