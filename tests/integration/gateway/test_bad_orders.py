@@ -349,6 +349,8 @@ def _spec(**changed: Any) -> bytes:
 
 INPUT = {"path": "/job/in", "sha256": sha256_of(b"an input bundle"), "bytes": 15}
 
+NODE = {"id": "ab" * 32, "size": 2, "rank": 0}
+
 SPECS: dict[str, tuple[bytes, str]] = {
     "an input's path with ..": (_spec(inputs=[{**INPUT, "path": "/job/in/../../etc"}]), "spec.inputs[0].path"),
     "an input outside /job": (_spec(inputs=[{**INPUT, "path": "/etc/passwd"}]), "spec.inputs[0].path"),
@@ -366,6 +368,9 @@ SPECS: dict[str, tuple[bytes, str]] = {
     "true for a number": (_spec(resources={"gpus": True}), "spec.resources.gpus"),
     "other GPUs than the order": (_spec(resources={"gpus": 2}), "spec.resources.gpus"),
     "an unknown field": (_spec(privileged=True), "spec.privileged"),
+    "a rank beyond the group": (_spec(group=NODE | {"rank": 2}), "spec.group.rank"),
+    "a group of one": (_spec(group=NODE | {"size": 1}), "spec.group.size"),
+    "a group without a proper id": (_spec(group=NODE | {"id": "my-group"}), "spec.group.id"),
     "an unknown version": (_spec(version=2), "spec.version"),
     "an input of another size": (_spec(inputs=[{**INPUT, "bytes": 16}]), "spec.inputs[0].bytes"),
     "not canonical": (b" " + _spec(), "spec"),
