@@ -31,6 +31,11 @@ class BookOrder:
         return self.signed.id
 
 
+def delegation_of(order: BookOrder) -> Delegation | None:
+    """Whose budget pays for it, where a delegate signed."""
+    return (order.signed.order.client, order.delegate) if order.delegate else None
+
+
 @dataclass(frozen=True, slots=True)
 class RefusedFill:
     """The contract refused this pair, as of this block."""

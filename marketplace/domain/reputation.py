@@ -12,9 +12,10 @@ token's decimals are. ``WHOLE`` is one of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from math import isqrt
+from typing import Any
 
 from marketplace.domain import events as e
 from marketplace.domain.ids import Address, Bytes32
@@ -139,10 +140,14 @@ def judge(
 
 def replay_standings(events: Iterable[e.Event], bond_floor: TokenUnits) -> dict[Address, Standing]:
     """Everybody's standing after all these events, from nothing."""
-    state, standings = Rows(), dict[Address, Standing]()
+    rows: tuple[dict[Any, Any], ...] = ({}, {}, {}, {}, {})
+    state, standings = Rows(*rows), dict[Address, Standing]()
     for event in events:
         standings |= judge(state, standings, event, bond_floor)
-        state = apply(state, event, bond_floor).over(state)
+        changed = apply(state, event, bond_floor)
+        # In place, as nobody else holds these rows: a history may be long.
+        for table, news in zip(rows, (getattr(changed, one.name) for one in fields(Rows)), strict=True):
+            table.update(news)
     return standings
 
 
@@ -235,7 +240,7 @@ def with_evidence(standing: Standing, evidence: Evidence) -> Standing:
     if evidence.outcome not in FAILURES and evidence.weight:
         voice = voice_of(evidence.client)
         voices[voice] = voices.get(voice, 0) + evidence.weight
-    return Standing(Reputation(UnixTime(max(old.as_of, evidence.at)), tallies, heard_of(voices)), voices)
+    return Standing(Reputation(evidence.at, tallies, heard_of(voices)), voices)
 
 
 def voice_of(client: Address) -> int:

@@ -17,6 +17,7 @@ from marketplace.domain.fills import check_widths
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Offer, Order, Receipt
+from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
 
 _DECIMAL = re.compile(r"^(0|[1-9][0-9]{0,77})$")
@@ -160,6 +161,23 @@ def lease_from_wire(value: dict[str, Any]) -> LeaseRecord:
         compensation=TokenUnits(int(value["compensation"])), exit=value["exit"],
         result=Bytes32(value["result"]) if value["result"] else None,
     )  # fmt: skip
+
+
+def reputation_to_wire(reputation: Reputation) -> dict[str, Any]:
+    """Weights as decimal strings, in billionths of a bond floor."""
+    return {
+        "asOf": reputation.as_of, "heard": str(reputation.heard), "failed": str(reputation.failed),
+        "outcomes": {
+            outcome.value: {"count": tally.count, "weight": str(tally.weight)}
+            for outcome, tally in sorted(reputation.tallies.items())
+        },
+    }  # fmt: skip
+
+
+def reputation_from_wire(value: dict[str, Any]) -> Reputation:
+    """Read what ``reputation_to_wire`` wrote; not for strangers' input."""
+    tallies = {Outcome(name): Tally(tally["count"], int(tally["weight"])) for name, tally in value["outcomes"].items()}
+    return Reputation(UnixTime(value["asOf"]), tallies, int(value["heard"]))
 
 
 _MONEY = frozenset({"TokenUnits", "PricePerGpuHour"})

@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 
 from marketplace.domain.errors import NotFound
 from marketplace.domain.events import Event
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.ledger import LeaseRecord, Rows, apply
+from marketplace.domain.reputation import Standing, judge
 from marketplace.domain.units import TokenUnits
 from marketplace.store.board_projection import ProjectionTable
 
@@ -45,7 +46,7 @@ class Overlay(Mapping[K, V], Generic[K, V]):
 
 
 class Fold:
-    """The ledger's fold, begun at the projection's cursor."""
+    """The ledger's fold, and that of the reputations, begun at the projection's cursor."""
 
     def __init__(self, table: ProjectionTable, bond_floor: TokenUnits) -> None:
         self._accounts = Overlay(table.account)
@@ -53,12 +54,15 @@ class Fold:
         self._leases = Overlay(table.lease)
         self._budgets = Overlay(table.budget)
         self._volumes = Overlay(table.volume)
+        self._standings = Overlay(table.standing)
         self._state = Rows(self._accounts, self._offers, self._leases, self._budgets, self._volumes)
         self._bond_floor = bond_floor
 
     def take(self, event: Event) -> None:
         """Apply the next event of the chain. Raises NotFound where it speaks of a row that is not stored."""
         try:
+            # Judged before the lease is closed: a serving is judged by how it stood.
+            standings = judge(self._state, self._standings, event, self._bond_floor)
             rows = apply(self._state, event, self._bond_floor)
         except KeyError as exc:
             raise NotFound("row of the projection", str(exc)) from exc
@@ -67,6 +71,7 @@ class Fold:
         self._leases.changed.update(rows.leases)
         self._budgets.changed.update(rows.budgets)
         self._volumes.changed.update(rows.volumes)
+        self._standings.changed.update(standings)
 
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
         """The lease's record after all events so far."""
@@ -82,3 +87,8 @@ class Fold:
             self._budgets.changed,
             self._volumes.changed,
         )
+
+    @property
+    def changed_standings(self) -> dict[Address, Standing]:
+        """The providers' standings that are no longer what is stored."""
+        return self._standings.changed

@@ -14,12 +14,13 @@ from functools import cached_property
 import structlog
 
 from marketplace.chain.events import MAX_BLOCKS, EventFollower, EventPage
+from marketplace.chain.signing import recover
 from marketplace.domain.book import BookOrder, RefusedFill
 from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms
+from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms, SignedOrder
 from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
@@ -37,6 +38,9 @@ IDLE_SECONDS = 0.25
 """How long a new block waits to be noticed, where nobody pushes."""
 
 ORDERS_AT_ONCE = 500
+
+PROJECTION_VERSION = 2
+"""Grows with the form of the rows: who starts an indexer of another version gets a projection made anew."""
 
 EXPIRED_KEPT_SECONDS = 30
 """An expired order stays on the book for a round or two, so that its explanation says that it expired."""
@@ -135,9 +139,12 @@ class Projector:
 
     @cached_property
     def _market(self) -> str:
-        """Names the market for good: another chain may have the same contract at the same address, but not the same block."""
+        """Names the market for good: another chain may have the same contract at the same address, but not the same block.
+
+        The version is in it, too: a projection with other rows than ours is another's.
+        """
         deployed_at = self._terms.deployed_at_block
-        return f"{self._terms.chain_id}:{self._terms.market}:{self._follower.chain.block(deployed_at).hash}"
+        return f"{PROJECTION_VERSION}:{self._terms.chain_id}:{self._terms.market}:{self._follower.chain.block(deployed_at).hash}"
 
     def _standing(self) -> Head:
         """Where the projection stands; begun anew where it is gone or another market's."""
@@ -200,7 +207,7 @@ class Projector:
         booked, unbooked = self._book(fold, rows, news)
         return Step(
             cursor=news.cursor, changed=news.orders[-1].changed if news.orders else head.changed,
-            is_ready=news.is_ready(head), rows=rows, booked=booked, unbooked=unbooked, machines=news.machines,
+            is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings, booked=booked, unbooked=unbooked, machines=news.machines,
             refused=self._refused(news.events), events=news.events, expired_before=_expired_before(news.cursor),
             refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS,
         )  # fmt: skip
@@ -225,7 +232,7 @@ class Projector:
         if entry.withdrawn_at is not None or not is_free or entry.signed.order.expires_at < _expired_before(now):
             return None
         try:
-            return BookOrder(entry.signed, read_spec(entry.spec), entry.accepted_at)
+            return BookOrder(entry.signed, read_spec(entry.spec), entry.accepted_at, _signer_for(entry.signed))
         except InvalidField as error:
             # The gateway takes no such order; one bad row must not keep all others off the book.
             self._log.error("order.unreadable", order=entry.id, reason=str(error))
@@ -238,6 +245,13 @@ class Projector:
                 fill = RefusedFill(event.offer, event.reason, event.ref.block.number)
                 found[event.order] = (*found.get(event.order, ()), fill)
         return found
+
+
+def _signer_for(signed: SignedOrder) -> Address | None:
+    """Who else than the client signed. Whether that is a delegate of the client, the projection's budgets say (``Board.view``):
+    a delegate may be authorized in a block that the projection has not reached when its order comes."""
+    signer = recover(signed.id, signed.signature)
+    return None if signer == signed.order.client else signer
 
 
 def _expired_before(now: BlockRef) -> UnixTime:

@@ -1,7 +1,8 @@
 """Holds the projection against the contract itself, row by row, at the projection's own block.
 
 The projection is the fold of the events; the contract's storage is the truth. They differ only where a node withheld an event or
-one of the two has a bug: in either case nobody should go on trading on the projection.
+one of the two has a bug: in either case nobody should go on trading on the projection. Reputations are not in the contract: they are
+held against a second computation from all events.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
+from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer, Volume
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms, Offer, Volume
+from marketplace.domain.reputation import replay_standings
 from marketplace.domain.units import TokenUnits
 from marketplace.store.board_projection import ProjectionTable
 
@@ -43,6 +47,34 @@ def reconcile(table: ProjectionTable, market: Market) -> tuple[Difference, ...]:
         *_budgets(market, rows.budgets, head.cursor),
         *_volumes(market, rows.volumes, head.cursor),
     )
+
+
+def reconcile_reputations(
+    table: ProjectionTable, follower: EventFollower, terms: MarketTerms
+) -> tuple[Difference, ...]:
+    """Every provider whose reputation is not what the events up to the projection's block give; empty where it has moved on meanwhile.
+
+    Reads the whole history of the market: for tests and now and then. Raises ChainUnavailable, StoreUnavailable.
+    """
+    head = table.head()
+    projected = table.all_standings()
+    if head is None or head.cursor is None or table.head() != head:
+        return ()
+    actual = replay_standings(_history(follower, terms.deployed_at_block, head.cursor.number), terms.bond_floor)
+    return tuple(
+        Difference("reputation", provider, projected.get(provider), actual.get(provider))
+        for provider in sorted({*projected, *actual})
+        if projected.get(provider) != actual.get(provider)
+    )
+
+
+def _history(follower: EventFollower, start: int, upto: int) -> Iterator[Event]:
+    while start <= upto:
+        page = follower.read(start)
+        yield from (event for event in page.events if event.ref.block.number <= upto)
+        if page.upto is None:
+            return
+        start = page.upto.number + 1
 
 
 def _accounts(market: Market, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[Difference]:

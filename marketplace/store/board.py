@@ -9,21 +9,31 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from marketplace.domain.book import BookOrder, BookView, Explanation, RefusedFill
+from marketplace.domain.book import BookOrder, BookView, Explanation, RefusedFill, delegation_of
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, LeaseStatus, Offer
+from marketplace.domain.ledger import Delegation, LeaseRecord
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_projection import ProjectionTable, head_in
-from marketplace.store.board_rows import book_order_in, lease_in, machine_in, offer_in, refused_in, text_of
+from marketplace.store.board_rows import (
+    book_order_in,
+    budget_field,
+    budget_in,
+    lease_in,
+    machine_in,
+    offer_in,
+    refused_in,
+    standing_in,
+    text_of,
+)
 
 EVENTS_PER_READ = 500
 TOLD_KEPT = 1_000
@@ -31,6 +41,11 @@ TOLD_KEPT = 1_000
 
 LOG_KEPT_SECONDS = 7 * 24 * 3600
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
+
+_VIEWED = (
+    keys.BOOK, keys.OFFERS, keys.ACCOUNTS, keys.REOPENABLE, keys.MACHINES, keys.HEARTBEATS, keys.REFUSED, keys.BUDGETS,
+    keys.REPUTATIONS,
+)  # fmt: skip
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
@@ -64,14 +79,13 @@ class Board:
 
     def view(self) -> BookView | None:
         """Everything a round looks at, in one atomic read, as of one block; None while there is no whole projection."""
-        hashes = (keys.BOOK, keys.OFFERS, keys.ACCOUNTS, keys.REOPENABLE, keys.MACHINES, keys.HEARTBEATS, keys.REFUSED)
-        head, book, offers, accounts, records, machines, beats, refused = self._redis.together(
-            [("HGETALL", key) for key in (keys.HEAD, *hashes)]
+        head, book, offers, accounts, records, machines, beats, refused, budgets, standings = self._redis.together(
+            [("HGETALL", key) for key in (keys.HEAD, *_VIEWED)]
         )
         standing = head_in(head) if head else None
         if standing is None or standing.cursor is None or not standing.is_ready:
             return None
-        orders = tuple(sorted(map(book_order_in, book.values()), key=lambda entry: (entry.accepted_at, entry.id)))
+        orders = _book_orders(book.values(), budgets)
         return BookView(
             block=standing.cursor,
             orders=orders,
@@ -81,6 +95,8 @@ class Board:
             machines={Sha256(name.decode()): machine_in(text) for name, text in machines.items()},
             heartbeats=_beats(beats),
             refused=_refusals(refused),
+            budgets=_budgets(orders, budgets),
+            reputations={Address(who.decode()): standing_in(text).reputation for who, text in standings.items()},
         )
 
     def cursor(self) -> BlockRef | None:
@@ -105,11 +121,6 @@ class Board:
     def account(self, account: Address) -> TokenUnits:
         """The free balance, 0 where the market does not know the account. StoreUnavailable also while rebuilding."""
         return TokenUnits(int(self._row("HGET", keys.ACCOUNTS, account) or 0))
-
-    def book_orders(self) -> tuple[BookOrder, ...]:
-        """The orders that wait, by acceptance. StoreUnavailable also while rebuilding."""
-        found = map(book_order_in, self._row("HVALS", keys.BOOK))
-        return tuple(sorted(found, key=lambda entry: (entry.accepted_at, entry.id)))
 
     def _row(self, *words: Any) -> Any:
         """A read of a whole projection: half of one would tell an account that it has nothing."""
@@ -203,6 +214,24 @@ class Board:
         for stream, entry, _ in found:
             self._heard[stream.removeprefix(keys.hint(""))] = entry
         return bool(found)
+
+
+def _book_orders(texts: Iterable[bytes], budgets: Mapping[bytes, bytes]) -> tuple[BookOrder, ...]:
+    """The orders that wait, by acceptance. Who signed for a client is its delegate only if it was ever given a budget."""
+    read = (_with_delegate(book_order_in(text), budgets) for text in texts)
+    return tuple(sorted(read, key=lambda entry: (entry.accepted_at, entry.id)))
+
+
+def _with_delegate(entry: BookOrder, budgets: Mapping[bytes, bytes]) -> BookOrder:
+    """Another signer than that stands for a wallet (EIP-1271), whose money has no other limit."""
+    delegation = delegation_of(entry)
+    is_stranger = delegation is not None and budget_field(delegation).encode() not in budgets
+    return replace(entry, delegate=None) if is_stranger else entry
+
+
+def _budgets(orders: Iterable[BookOrder], budgets: Mapping[bytes, bytes]) -> dict[Delegation, Budget]:
+    delegations = {delegation for entry in orders if (delegation := delegation_of(entry))}
+    return {delegation: budget_in(budgets[budget_field(delegation).encode()]) for delegation in delegations}
 
 
 def _offers(texts: Iterable[bytes]) -> tuple[Offer, ...]:

@@ -29,11 +29,13 @@ BOOK = _projection("book")
 BOOK_EXPIRY = _projection("book-expiry")
 """Sorted set: the orders on the book by ``expires_at``."""
 MACHINES = _projection("machines")
+REPUTATIONS = _projection("reputations")
+"""Hash by provider: what its leases came to."""
 REFUSED = _projection("refused")
 REFUSED_AT = _projection("refused-at")
 """Sorted set: refused pairs by block number."""
 
-PROJECTION_HASHES = (ACCOUNTS, BUDGETS, VOLUMES, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REFUSED)
+PROJECTION_HASHES = (ACCOUNTS, BUDGETS, VOLUMES, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REPUTATIONS, REFUSED)
 PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT)
 
 HEARTBEATS = f"{ROOT}:heartbeats"

@@ -18,6 +18,7 @@ from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
 from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer, Volume
+from marketplace.domain.reputation import Standing
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import event_to_wire
@@ -38,6 +39,8 @@ from marketplace.store.board_rows import (
     offer_text,
     refused_field,
     refused_text,
+    standing_in,
+    standing_text,
     text_of,
     volume_in,
     volume_text,
@@ -71,6 +74,7 @@ class Step:
     changed: int
     is_ready: bool
     rows: Rows = field(default_factory=Rows)
+    standings: Mapping[Address, Standing] = field(default_factory=dict)
     booked: Mapping[Bytes32, BookOrder] = field(default_factory=dict)
     unbooked: frozenset[Bytes32] = frozenset()
     machines: Mapping[Sha256, Machine] = field(default_factory=dict)
@@ -132,6 +136,15 @@ class ProjectionTable:
         text = self._redis.call("HGET", keys.LEASES, lease)
         return lease_in(text) if text else None
 
+    def standing(self, provider: Address) -> Standing | None:
+        text = self._redis.call("HGET", keys.REPUTATIONS, provider)
+        return standing_in(text) if text else None
+
+    def all_standings(self) -> dict[Address, Standing]:
+        """Every provider's; for reconciling, as below."""
+        words = self._redis.call("HGETALL", keys.REPUTATIONS)
+        return {Address(who.decode()): standing_in(text) for who, text in words.items()}
+
     def all_rows(self) -> Rows:
         """Every row of the chain's state at once; for reconciling, not for rounds."""
         named = (keys.ACCOUNTS, keys.OFFERS, keys.LEASES, keys.BUDGETS, keys.VOLUMES)
@@ -178,7 +191,7 @@ def _document(step: Step, fence: str) -> dict[str, Any]:
         "head": {
             "fence": fence, "cursor": block_text(step.cursor), "changed": str(step.changed), "ready": str(int(step.is_ready)),
         },
-        "put": [*_rows(step.rows), *_book(step), *_refused(step)],
+        "put": [*_rows(step.rows), *_standings(step), *_book(step), *_refused(step)],
         "drop": [*_dropped(step)],
         "rank": [*_ranks(step)],
         "expired_before": str(step.expired_before),
@@ -206,6 +219,11 @@ def _rows(rows: Rows) -> Iterator[_Row]:
         yield keys.LEASES, record.id, lease_text(record)
         if record.lease.status is not LeaseStatus.CLOSED:
             yield keys.REOPENABLE, record.id, lease_text(record)
+
+
+def _standings(step: Step) -> Iterator[_Row]:
+    for provider, standing in step.standings.items():
+        yield keys.REPUTATIONS, provider, standing_text(standing)
 
 
 def _book(step: Step) -> Iterator[_Row]:

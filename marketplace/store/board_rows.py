@@ -11,6 +11,7 @@ from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder, Volume
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.reputation import Standing
 from marketplace.domain.spec import Machine, read_machine, read_spec
 from marketplace.domain.units import GpuSeconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
@@ -22,6 +23,8 @@ from marketplace.domain.wire import (
     offer_to_wire,
     order_from_wire,
     order_to_wire,
+    reputation_from_wire,
+    reputation_to_wire,
 )
 
 _ROWS_KEPT_READ = 50_000
@@ -64,7 +67,7 @@ def book_order_text(entry: BookOrder) -> str:
     return text_of(
         {
             "id": signed.id, "order": order_to_wire(signed.order), "signature": signed.signature,
-            "spec": entry.spec.canonical().decode(), "acceptedAt": entry.accepted_at,
+            "spec": entry.spec.canonical().decode(), "acceptedAt": entry.accepted_at, "delegate": entry.delegate,
         }
     )  # fmt: skip
 
@@ -73,7 +76,8 @@ def book_order_text(entry: BookOrder) -> str:
 def book_order_in(text: bytes) -> BookOrder:
     row = json.loads(text)
     signed = SignedOrder(Bytes32(row["id"]), order_from_wire(row["order"]), row["signature"])
-    return BookOrder(signed, read_spec(row["spec"].encode()), UnixTime(row["acceptedAt"]))
+    delegate = Address(row["delegate"]) if row["delegate"] else None
+    return BookOrder(signed, read_spec(row["spec"].encode()), UnixTime(row["acceptedAt"]), delegate)
 
 
 def budget_field(delegation: Delegation) -> str:
@@ -84,6 +88,17 @@ def budget_field(delegation: Delegation) -> str:
 def delegation_in(field: bytes) -> Delegation:
     account, _, delegate = field.decode().partition(":")
     return Address(account), Address(delegate)
+
+
+def standing_text(standing: Standing) -> str:
+    voices = {str(voice): str(weight) for voice, weight in standing.voices.items()}
+    return text_of({**reputation_to_wire(standing.reputation), "voices": voices})
+
+
+@lru_cache(_ROWS_KEPT_READ)
+def standing_in(text: bytes) -> Standing:
+    row = json.loads(text)
+    return Standing(reputation_from_wire(row), {int(voice): int(weight) for voice, weight in row["voices"].items()})
 
 
 def budget_text(budget: Budget) -> str:

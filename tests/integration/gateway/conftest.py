@@ -106,6 +106,12 @@ class Gateway:
         while self.projector.step().within_seconds == 0:
             assert monotonic() < deadline
 
+    def waiting(self) -> set[Bytes32]:
+        """The orders on the book, as the projection has it."""
+        view = self.board.view()
+        assert view is not None
+        return {entry.id for entry in view.orders}
+
     def now(self) -> UnixTime:
         return self.chain.head().timestamp
 

@@ -184,7 +184,7 @@ def test_an_order_is_withdrawn_by_its_client_only(gateway: Gateway) -> None:
     assert (withdrawn.status_code, withdrawn.json()["state"]) == (200, "withdrawn")
     assert again.json()["withdrawnAt"] == withdrawn.json()["withdrawnAt"]
     gateway.sync()
-    assert signed.id not in {entry.id for entry in gateway.board.book_orders()}
+    assert signed.id not in gateway.waiting()
     assert gateway.post_order(signed).json()["state"] == "withdrawn"
 
 

@@ -14,8 +14,9 @@ from marketplace.domain.errors import Conflict, StoreUnavailable
 from marketplace.domain.events import Deposited, LogRef
 from marketplace.domain.ids import OfferId
 from marketplace.domain.ledger import Rows
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.models import NO_BUDGET, Budget, LeaseStatus
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.reputation import Outcome, Reputation, Standing, Tally
 from marketplace.domain.units import GpuCount, TokenUnits, UnixTime
 from marketplace.store.board import Board
 from marketplace.store.board_projection import Head, Step
@@ -72,7 +73,32 @@ def test_a_view_is_what_was_written(board: Board) -> None:
     assert (board.offer(OfferId(1)), board.offer(OfferId(2))) == (offer(), None)
     assert board.offers() == (offer(),)
     assert (board.account(CLIENT), board.account(OPENER)) == (2**200, 0)
-    assert board.book_orders() == (entry,)
+
+
+def test_a_view_has_the_reputations_and_the_budgets_that_pay_for_orders(board: Board) -> None:
+    """Who signed and was never given a budget is no delegate; budgets of nobody's order are left out."""
+    standing = Standing(Reputation(UnixTime(5), {Outcome.EXPIRED: Tally(1, 8)}, 0), {})
+    by_client, by_delegate, by_owner = (
+        replace(book_order(salt), delegate=who) for salt, who in ((1, None), (2, OPENER), (3, PROVIDER))
+    )
+    budgets = {(CLIENT, OPENER): Budget(TokenUnits(9), UnixTime(99)), (PROVIDER, OPENER): NO_BUDGET}
+    entries = {entry.id: entry for entry in (by_client, by_delegate, by_owner)}
+
+    head = board.projection.write(
+        step(5, rows=Rows(budgets=budgets), booked=entries, standings={PROVIDER: standing}), begun(board)
+    )
+
+    assert viewed(board).reputations == {PROVIDER: standing.reputation}
+    assert viewed(board).budgets == {(CLIENT, OPENER): Budget(TokenUnits(9), UnixTime(99))}
+    assert viewed(board).orders == (by_client, by_delegate, replace(by_owner, delegate=None))
+    assert board.projection.standing(PROVIDER) == standing
+    assert board.projection.standing(CLIENT) is None
+
+    # Authorized in a later block than the order came in: from then on it is charged.
+    late = Rows(budgets={(CLIENT, PROVIDER): NO_BUDGET})
+    board.projection.write(step(6, rows=late), head)
+    assert viewed(board).orders[2] == by_owner
+    assert viewed(board).budgets[CLIENT, PROVIDER] == NO_BUDGET
 
 
 def test_there_is_no_view_before_there_is_a_whole_projection(board: Board) -> None:
@@ -81,7 +107,7 @@ def test_there_is_no_view_before_there_is_a_whole_projection(board: Board) -> No
         prepare()
         assert board.view() is None
         assert board.cursor() is None
-        for ask in (board.offers, board.book_orders, lambda: board.account(CLIENT), lambda: board.lease(word(1))):
+        for ask in (board.offers, lambda: board.account(CLIENT), lambda: board.lease(word(1))):
             with pytest.raises(StoreUnavailable):
                 ask()
 

@@ -17,11 +17,14 @@ from marketplace.domain.book import BookView
 from marketplace.domain.errors import ChainUnavailable, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.ledger import replay
-from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.models import Budget, LeaseStatus, SignedOrder
+from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.reputation import WHOLE, Outcome, Reputation, Standing, replay_standings
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.services.projection import EXPIRED_KEPT_SECONDS, REFUSED_KEPT_BLOCKS, Projector
-from marketplace.services.reconcile import reconcile
+from marketplace.services.reconcile import reconcile, reconcile_reputations
+from marketplace.store import board_rows
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -127,6 +130,89 @@ def test_the_projection_is_the_fold_and_the_fold_is_the_contract(indexing: Index
     live = {id_ for id_, record in indexing.view().leases.items() if record.lease.status.is_live}
     assert live == {orders[name].id for name in ("open", "claimed", "progress")}
     assert indexing.view().block == indexing.trading.chain.head()
+
+
+def test_reputations_are_those_of_the_events(indexing: Indexing, raw_redis: Redis) -> None:
+    """A served, a declined and an expired lease change the row as the pure function says; a second computation finds the same,
+    and so does an indexer that begins anew."""
+    trading, projector = indexing.trading, indexing.projector()
+    market, terms = trading.book.market, trading.market.terms()
+    offer = trading.list(price=PricePerGpuHour(DOLLAR))
+    level(projector)
+    assert indexing.view().reputations == {}
+
+    served, declined, expired = (indexing.accept() for _ in range(3))
+    for signed in (served, declined, expired):
+        trading.open(signed, offer)
+    level(projector)
+    assert indexing.view().reputations == {}
+    trading.send(trading.provider, verbs.decline(market, declined.order))
+    level(projector)
+    increase_time(trading.chain, 360)
+    trading.settle([trading.receipted(served.order, 360, last=True)])
+    increase_time(trading.chain, 600)
+    trading.send(trading.opener, verbs.expire(market, expired.order))
+    level(projector)
+
+    provider = trading.provider.address
+    reputation = indexing.view().reputations[provider]
+    assert {outcome: tally.count for outcome, tally in reputation.tallies.items()} == {
+        Outcome.DECLINED: 1, Outcome.SETTLED: 1, Outcome.EXPIRED: 1,
+    }  # fmt: skip
+    # At a bond floor of a tenth of a dollar: 360 s and 600 s of one GPU at a dollar an hour.
+    lost = -(-DOLLAR * 600 // 3600) * WHOLE // terms.bond_floor
+    assert reputation.tallies[Outcome.EXPIRED].weight == lost
+    assert 0.999 * WHOLE < reputation.tallies[Outcome.SETTLED].weight < WHOLE
+    events = trading.follower().read(terms.deployed_at_block).events
+    assert indexing.board.projection.all_standings() == replay_standings(events, terms.bond_floor)
+    assert reconcile_reputations(indexing.board.projection, trading.follower(), terms) == ()
+    assert indexing.rebuilt_digest(raw_redis) == projector.digest()
+    assert indexing.view().reputations == {provider: reputation}
+
+
+def test_a_reputation_that_is_not_of_the_events_is_found(indexing: Indexing, raw_redis: Redis) -> None:
+    """Made up for somebody, and lost."""
+    busy_past(indexing)
+    level(indexing.projector())
+    rows, terms = "{bourse}:projection:reputations", indexing.trading.market.terms()
+    provider = indexing.trading.provider.address
+    made_up = board_rows.standing_text(Standing(Reputation(heard=WHOLE)))
+    raw_redis.hset(rows, indexing.trading.client.address, made_up)
+    raw_redis.hdel(rows, provider)
+
+    found = reconcile_reputations(indexing.board.projection, indexing.trading.follower(), terms)
+
+    assert {(one.kind, one.id) for one in found} == {
+        ("reputation", provider), ("reputation", indexing.trading.client.address),
+    }  # fmt: skip
+
+
+def test_the_book_knows_who_signed_for_a_client(indexing: Indexing) -> None:
+    """A delegate's order comes with its budget as of the view's block, also where the order came before its authority did."""
+    trading, projector = indexing.trading, indexing.projector()
+    market, delegate = trading.book.market, ANVIL_KEYS[7]
+    own = indexing.accept()
+    order = trading.order()
+    theirs = delegate.sign_order(order, trading.market.domain)
+    indexing.journal.add_order(theirs, SPEC.canonical(), trading.chain.head().timestamp)
+    level(projector)
+    assert {entry.delegate for entry in indexing.view().orders} == {None}
+
+    budget = Budget(TokenUnits(10 * DOLLAR), UnixTime(2**40 - 1))
+    trading.send(trading.client, verbs.authorize(market, delegate.address, budget.left, budget.until))
+    level(projector)
+
+    view, delegation = indexing.view(), (trading.client.address, delegate.address)
+    assert {entry.id: entry.delegate for entry in view.orders} == {own.id: None, theirs.id: delegate.address}
+    assert view.budgets == {delegation: budget}
+
+    offer = trading.list()
+    trading.open(theirs, offer)
+    trading.send(trading.provider, verbs.decline(market, order))
+    level(projector)
+    left = TokenUnits(budget.left - worst_cost_of(order))
+    assert indexing.view().budgets == {delegation: Budget(left, budget.until)}
+    assert indexing.book() == {own.id, theirs.id}
 
 
 def test_reconciling_finds_a_row_that_is_not_the_contracts(indexing: Indexing, raw_redis: Redis) -> None:

@@ -8,7 +8,9 @@ from marketplace.domain.book import RefusedFill
 from marketplace.domain.ids import OfferId
 from marketplace.domain.models import LeaseStatus
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.reputation import Outcome, Reputation, Standing, Tally
 from marketplace.domain.spec import Constraints, Input, JobSpec, Resources
+from marketplace.domain.units import UnixTime
 from marketplace.store import board_rows
 from tests.unit.store.rows import MACHINE, PROVIDER, block, book_order, lease, offer, signed, word
 
@@ -48,6 +50,21 @@ def test_an_order_on_the_book_survives() -> None:
     entry = replace(book_order(), spec=spec)
 
     assert board_rows.book_order_in(board_rows.book_order_text(entry).encode()) == entry
+
+
+def test_an_order_of_a_delegate_survives() -> None:
+    """Who signed is part of the row."""
+    entry = replace(book_order(), delegate=PROVIDER)
+
+    assert board_rows.book_order_in(board_rows.book_order_text(entry).encode()) == entry
+
+
+def test_a_standing_survives() -> None:
+    """Weights beyond what a double can hold."""
+    tallies = {Outcome.SETTLED: Tally(3, 2**80 + 1), Outcome.EXPIRED: Tally(1, 5)}
+    standing = Standing(Reputation(UnixTime(7), tallies, 2**70), {0: 2**80 + 1, 63: 4})
+
+    assert board_rows.standing_in(board_rows.standing_text(standing).encode()) == standing
 
 
 def test_a_machine_survives() -> None:
