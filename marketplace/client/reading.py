@@ -137,10 +137,7 @@ def order(answer: Any) -> OrderAnswer:
 
 
 @_strict
-def explanation(answer: Any, order_id: Bytes32) -> ExplanationAnswer | None:
-    told = answer.get("explanation")
-    if told is None:
-        return None
+def explanation(told: Any, order_id: Bytes32) -> ExplanationAnswer:
     reasons = {str(name): int(count) for name, count in dict(told.get("reasons") or {}).items()}
     placed = told.get("placedOn", told.get("placed_on"))
     miss = str(told.get("nearestMiss", told.get("nearest_miss")) or "")

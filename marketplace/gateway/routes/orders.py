@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from marketplace.domain.ids import address, bytes32
-from marketplace.domain.wire import order_from_wire, signature_from_wire
+from marketplace.domain.wire import explanation_to_wire, order_from_wire, signature_from_wire
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import After, ClientFilter, IdempotencyKey, Limit, OrderId
 from marketplace.gateway.render import Renderer
 from marketplace.gateway.responses import Written, answer, once, page
-from marketplace.gateway.schemas import OrderAnswer, OrderPage, OrderSubmission
+from marketplace.gateway.schemas import Explanation, OrderAnswer, OrderPage, OrderSubmission
 
 router = APIRouter(tags=["orders"])
 
@@ -47,6 +47,12 @@ def list_orders(desks: DesksHere, client: ClientFilter, after: After = None, lim
 def get_order(order_id: OrderId, desks: DesksHere) -> Response:
     """Where an order stands, and what the last round said about it."""
     return answer(Renderer(desks.market.terms()).order(desks.orders.standing(bytes32(order_id))))
+
+
+@router.get("/v1/orders/{order_id}/explanation", responses=told(Explanation))
+def get_explanation(order_id: OrderId, desks: DesksHere) -> Response:
+    """Why an order stands where it stands: what the last round said about it, and nothing that needs the chain."""
+    return answer(explanation_to_wire(desks.orders.explanation(bytes32(order_id))))
 
 
 @router.delete("/v1/orders/{order_id}", responses=told(OrderAnswer))

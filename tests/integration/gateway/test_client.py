@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from marketplace.client.api import GatewayApi
+from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import bytes32_of, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.domain.units import PricePerGpuHour, Seconds
+from marketplace.gateway import schemas
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, PROVIDER, Gateway
 
 
@@ -83,6 +85,28 @@ def test_problems_are_typed(gateway: Gateway, client: GatewayApi) -> None:
 
     assert (refused.value.status, refused.value.reason, refused.value.field) == (422, "OrderExpired", "order.expiresAt")
     assert (missing.value.status, missing.value.reason) == (404, "NotFound")
+
+
+def test_an_explanation_is_there_after_the_first_round(gateway: Gateway, client: GatewayApi) -> None:
+    """By itself and in the order's answer the same; before a round has looked at the order there is none."""
+    signed = gateway.signed()
+    client.post_order(signed)
+    before = client.explanation(signed.id)
+    why = Explanation(
+        signed.id, gateway.chain.head(), None, {RejectionReason.PRICE_OUT_OF_BOUNDS: 2}, "cheapest asks 2.80, your limit is 2.50"
+    )  # fmt: skip
+    gateway.board.explain([why])
+
+    after = client.explanation(signed.id)
+    told = gateway.http.get(f"/v1/orders/{signed.id}/explanation").json()
+
+    assert before is None
+    assert after is not None
+    assert (after.placed_on, dict(after.reasons), after.nearest_miss) == (
+        None, {"PriceOutOfBounds": 2}, "cheapest asks 2.80, your limit is 2.50",
+    )  # fmt: skip
+    schemas.Explanation.model_validate(told)
+    assert told == gateway.http.get(f"/v1/orders/{signed.id}").json()["explanation"]
 
 
 def test_a_withdrawn_order_is_known_as_such(gateway: Gateway, client: GatewayApi) -> None:

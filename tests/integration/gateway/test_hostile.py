@@ -23,7 +23,7 @@ JUNK = st.recursive(
     max_leaves=12,
 )  # fmt: skip
 READS = (
-    "/v1/orders/{}", "/v1/orders?client={}", "/v1/orders?client=0x" + "1" * 40 + "&after={}", "/v1/offers/{}", "/v1/offers?class={}",
+    "/v1/orders/{}", "/v1/orders/{}/explanation", "/v1/orders?client={}", "/v1/orders?client=0x" + "1" * 40 + "&after={}", "/v1/offers/{}", "/v1/offers?class={}",
     "/v1/offers?limit={}", "/v1/offers?after={}", "/v1/book/{}", "/v1/prices/{}", "/v1/leases/{}", "/v1/leases/{}/logs",
     "/v1/leases/0x" + "1" * 64 + "/logs?offset={}", "/v1/leases/{}/receipts", "/v1/leases/{}/outputs", "/v1/accounts/{}",
     "/v1/providers/{}", "/v1/blobs/{}", "/{}",

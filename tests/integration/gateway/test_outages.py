@@ -59,6 +59,7 @@ def test_orders_are_taken_without_redis(gateway: Gateway, without_redis: httpx.C
     assert taken.status_code == 201
     assert (refused.status_code, refused.json()["reason"]) == (422, "OrderExpired")
     assert without_redis.get(f"/v1/orders/{signed.id}").json()["state"] == "book"
+    assert without_redis.get(f"/v1/orders/{signed.id}/explanation").json()["reason"] == "StoreUnavailable"
     gateway.sync()
     assert signed.id in gateway.waiting()
 

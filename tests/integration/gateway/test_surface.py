@@ -129,6 +129,8 @@ def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
         ("GET", "/v1", 404, "NotFound"),
         ("GET", "/v1/orders/", 404, "NotFound"),
         ("GET", "/v1/orders/0x" + "1" * 64, 404, "NotFound"),
+        ("GET", "/v1/orders/0x" + "1" * 64 + "/explanation", 404, "NotFound"),
+        ("GET", "/v1/orders/x/explanation", 422, "InvalidField"),
         ("GET", "/v1/orders/x", 422, "InvalidField"),
         ("GET", "/v1/orders", 422, "InvalidField"),
         ("GET", "/v1/orders?client=me", 422, "InvalidField"),
