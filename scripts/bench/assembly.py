@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.classes import class_numbered, load_classes
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import BlockRef, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.ledger import Delegation
+from marketplace.domain.models import BlockRef, Budget, MarketTerms, Offer, Order, SignedOrder
 from marketplace.domain.pricing import worst_cost_of
+from marketplace.domain.reputation import NEWCOMER, WHOLE, Reputation
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import BPS_WHOLE, GpuCount, Seconds, TokenUnits, UnixTime
 from scheduler.engine.policy import Policy
@@ -33,6 +35,10 @@ TERMS = MarketTerms(
     challenge_window=Seconds(3_600), ruling_window=Seconds(86_400), bond_floor=TokenUnits(10_000),
 )  # fmt: skip
 RICH = TokenUnits(10**15)
+REPUTES = (NEWCOMER, Reputation(NOW, heard=100 * WHOLE), Reputation(NOW, heard=1_000 * WHOLE))
+"""Nothing known, served well, served well for long."""
+MIN_SCORES = (9_000, 9_500, 9_900)
+"""What the newcomer has, and what the next two have."""
 SIGNATURE = "0x" + "5a" * 65
 _PLACE = "00000000-0000-0000-0000-000000000000"
 """Stands in a spec's command where an order's own word goes."""
@@ -51,12 +57,17 @@ class OfferRows:
     ask: Column
     provider: Column
     min_seconds: Column
+    machine: Column
+    """Which of the machines of its model and region it is."""
+    repute: Column
+    """Its provider's row in ``REPUTES``."""
     money: float
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRows:
-    """A row per order. ``region``, ``pinned`` (an offer's row), ``named`` and ``excluded`` (providers) are −1 where there is none."""
+    """A row per order. ``region``, ``pinned`` (an offer's row), ``named`` and ``excluded`` (providers), ``min_score`` and ``machine`` are −1
+    where nothing is asked."""
 
     classes: Column
     vram_mib: Column
@@ -72,7 +83,11 @@ class OrderRows:
     min_seconds: Column
     accepted_at: Column
     expires_at: Column
+    min_score: Column
+    machine: Column
+    is_delegated: Column
     money: float
+    delegate_money: float
 
 
 def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: bool, first_offer: int = 1) -> Snapshot:
@@ -88,6 +103,12 @@ def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: 
             leases={},
             machines=machines,
             heartbeats={offer.provider: UnixTime(NOW - 1) for offer in listed},
+            budgets=_budgets(book, orders.delegate_money),
+            reputations={
+                offer.provider: REPUTES[n]
+                for offer, n in zip(listed, offers.repute.tolist(), strict=True)
+                if REPUTES[n] is not NEWCOMER
+            },
         ),
         opener=OPENER,
         terms=TERMS,
@@ -116,12 +137,14 @@ def _word(*parts: object) -> str:
 
 def _offers(rows: OfferRows, first: int, seed: object) -> tuple[list[Offer], dict[Sha256, Machine]]:
     """The offers, and the machines that they describe: one for each model and region."""
-    kinds = sorted(set(zip(rows.gpu_class.tolist(), rows.region.tolist(), strict=True)))
+    kinds = sorted(set(_rows((rows.gpu_class, rows.region, rows.machine))))
     machines = {kind: _machine(*kind, gpus=rows.gpus) for kind in kinds}
     specs = {kind: machine.sha256 for kind, machine in machines.items()}
     words = {kind: bytes32_of(name) for kind, name in specs.items()}
     people = {one: person("provider", seed, one) for one in np.unique(rows.provider).tolist()}
-    columns = (rows.gpu_class, rows.region, rows.bond_bps, rows.free, rows.ask, rows.provider, rows.min_seconds)
+    columns = (
+        rows.gpu_class, rows.region, rows.machine, rows.bond_bps, rows.free, rows.ask, rows.provider, rows.min_seconds,
+    )  # fmt: skip
     offers = [
         Offer(
             id=OfferId(first + n),
@@ -134,29 +157,35 @@ def _offers(rows: OfferRows, first: int, seed: object) -> tuple[list[Offer], dic
             arbiter=ARBITER,
             price=ask,
             min_seconds=min_seconds,
-            spec=words[gpu_class, region],
+            spec=words[gpu_class, region, machine],
         )
-        for n, (gpu_class, region, bond_bps, free, ask, provider, min_seconds) in enumerate(_rows(columns))
+        for n, (gpu_class, region, machine, bond_bps, free, ask, provider, min_seconds) in enumerate(_rows(columns))
     ]
     return offers, {specs[kind]: machine for kind, machine in machines.items()}
 
 
-def _machine(gpu_class: int, region: int, *, gpus: int) -> Machine:
-    model = class_numbered(gpu_class)
-    return Machine(region_name(region), model.name, model.vram_mib, gpus, 16 * gpus, 131_072 * gpus, 2**20 * gpus, True)
+def _machine(gpu_class: int, region: int, number: int, *, gpus: int) -> Machine:
+    model, cpus = class_numbered(gpu_class), cpus_of(number)
+    return Machine(region_name(region), model.name, model.vram_mib, gpus, cpus, 2_048 * cpus, 2**20 * gpus, True)
+
+
+def cpus_of(machine: int) -> int:
+    return 64 * (machine + 1)
 
 
 def _orders(rows: OrderRows, offers: list[Offer], seed: object, *, own_specs: bool) -> list[BookOrder]:
     people = {one: person("client", seed, one) for one in np.unique(rows.client).tolist()}
     specs = _Specs(seed, own_specs=own_specs)
-    demands = _rows((rows.gpus, rows.vram_mib, rows.region, rows.named, rows.excluded))
+    demands = _rows((rows.gpus, rows.vram_mib, rows.machine, rows.region, rows.named, rows.excluded, rows.min_score))
     terms = _rows((
         rows.client, rows.classes, rows.pinned, rows.gpus, rows.max_seconds, rows.min_seconds, rows.limit,
-        rows.min_bond_bps, rows.expires_at, rows.accepted_at,
+        rows.min_bond_bps, rows.expires_at, rows.accepted_at, rows.is_delegated,
     ))  # fmt: skip
     book = list[BookOrder]()
     for n, (demand, term) in enumerate(zip(demands, terms, strict=True)):
-        client, classes, pinned, gpus, max_seconds, min_seconds, limit, min_bond_bps, expires_at, accepted_at = term
+        client, classes, pinned, gpus, max_seconds, min_seconds, limit, min_bond_bps, *times, is_delegated = term
+        expires_at, accepted_at = times
+        delegate = person("delegate", seed, client) if is_delegated else None
         spec, word = specs.of(n, demand)
         order = Order(
             client=people[client], classes=classes, offer=offers[pinned].id if pinned >= 0 else OfferId(0), gpus=gpus,
@@ -164,9 +193,8 @@ def _orders(rows: OrderRows, offers: list[Offer], seed: object, *, own_specs: bo
             starts_at=UnixTime(0), expires_at=expires_at, tip=TokenUnits(0), opener=ZERO_ADDRESS,
             acceptor=ZERO_ADDRESS, arbiter=ARBITER, spec=word, salt=n,
         )  # fmt: skip
-        book.append(
-            BookOrder(SignedOrder(Bytes32("0x" + _word("order", seed, n)), order, SIGNATURE), spec, accepted_at)
-        )
+        signed = SignedOrder(Bytes32("0x" + _word("order", seed, n)), order, SIGNATURE)
+        book.append(BookOrder(signed, spec, accepted_at, delegate))
     return book
 
 
@@ -191,13 +219,14 @@ class _Specs:
         return own, bytes32_of(sha256_of(content.replace(_PLACE.encode(), name.encode())))
 
     def _resources(self, demand: tuple[int, ...]) -> Resources:
-        gpus, vram_mib, *_ = demand
-        return Resources(gpus=gpus, vram_mib=vram_mib)
+        gpus, vram_mib, machine, *_ = demand
+        return Resources(gpus=gpus, vram_mib=vram_mib, cpus=cpus_of(machine) if machine >= 0 else 1)
 
     def _constraints(self, demand: tuple[int, ...]) -> Constraints:
-        _, _, region, named, excluded = demand
+        *_, region, named, excluded, min_score = demand
         return Constraints(
             regions=(region_name(region),) if region >= 0 else (),
+            min_reliability_bps=max(0, min_score),
             providers=(person("provider", self._seed, named),) if named >= 0 else (),
             exclude_providers=(person("provider", self._seed, excluded),) if excluded >= 0 else (),
         )
@@ -209,6 +238,16 @@ def _client_money(book: Iterable[BookOrder], share: float) -> dict[Address, Toke
     for order in book:
         wanted[order.signed.order.client] += worst_cost_of(order.signed.order)
     return {who: TokenUnits(round(units * share)) if share else RICH for who, units in wanted.items()}
+
+
+def _budgets(book: Iterable[BookOrder], share: float) -> dict[Delegation, Budget]:
+    """What each delegate may spend: this share of all that it signed for."""
+    wanted = Counter[Delegation]()
+    for order in book:
+        if order.delegate:
+            wanted[order.signed.order.client, order.delegate] += worst_cost_of(order.signed.order)
+    until = UnixTime(NOW + 10**6)
+    return {pair: Budget(TokenUnits(round(units * share)) if share else RICH, until) for pair, units in wanted.items()}
 
 
 def _provider_money(offers: Iterable[Offer], share: float) -> dict[Address, TokenUnits]:

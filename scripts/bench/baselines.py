@@ -81,6 +81,9 @@ class _Book(NamedTuple):
     provider: Ints
     accepts: NDArray[np.bool_]
     balance: Ints
+    delegate: Ints
+    budget: Ints
+    worst: Ints
     bond_floor: int
 
 
@@ -95,7 +98,8 @@ def _served(columns: Columns, turn: Ints) -> Pairs:
         columns.demand, columns.gpus, size, columns.limit, columns.seconds, columns.tip, columns.client,
         columns.pinned, np.searchsorted(of_demand, np.arange(demands + 1)), kind_list, columns.kind, kind_start,
         by_ask, np.repeat(kind_start[:-1, None], len(sizes), axis=1), columns.free.copy(), columns.ask,
-        columns.bond_bps, columns.provider, columns.accepts, columns.balance.copy(), columns.bond_floor,
+        columns.bond_bps, columns.provider, columns.accepts, columns.balance.copy(), columns.delegate, columns.budget.copy(),
+        columns.worst_costs(np.arange(len(columns.gpus))), columns.bond_floor,
     )  # fmt: skip
     chosen = _serve(book, turn)
     orders = turn[chosen[turn] != NOBODY]
@@ -119,6 +123,8 @@ def _serve(book: _Book, turn: Ints) -> Ints:
             book.free[one] -= book.gpus[order]
             book.balance[book.client[order]] -= cost
             book.balance[book.provider[one]] -= bond
+            if book.delegate[order] != NOBODY:
+                book.budget[book.delegate[order]] -= book.worst[order]
     return chosen
 
 
@@ -162,4 +168,5 @@ def _has_room(book: _Book, order: int, one: int) -> bool:
 @njit(cache=True)
 def _can_pay(book: _Book, order: int, one: int) -> bool:
     cost, _ = _costs(book, order, one)
-    return bool(book.balance[book.client[order]] >= cost)
+    may_spend = book.delegate[order] == NOBODY or book.budget[book.delegate[order]] >= book.worst[order]
+    return bool(may_spend and book.balance[book.client[order]] >= cost)

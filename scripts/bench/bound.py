@@ -36,10 +36,7 @@ def ratio(snapshot: Snapshot, fills: Iterable[Fill]) -> float:
 
 def surplus_of(columns: Columns, fills: Iterable[Fill]) -> int:
     """GPUs × (limit − ask) per hour of these fills together, in token units."""
-    orders = {order: n for n, order in enumerate(columns.order_ids)}
-    offers = {offer: n for n, offer in enumerate(columns.offer_ids)}
-    pairs = [(orders[fill.signed.id], offers[fill.offer]) for fill in fills]
-    return columns.surplus(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
+    return columns.surplus(*columns.rows_of(fills))
 
 
 def tight_bound(columns: Columns) -> int:

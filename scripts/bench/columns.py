@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from marketplace.domain.book import BookOrder
 from marketplace.domain.fills import refusal_of_order
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
-from marketplace.domain.models import Offer
+from marketplace.domain.ledger import Delegation
+from marketplace.domain.models import NO_BUDGET, Fill, Offer
 from marketplace.domain.spec import Constraints, Machine, Resources
 from scheduler.engine.snapshot import Snapshot
 
@@ -54,7 +55,16 @@ class Columns:
     accepts: Flags
     """Whether a demand (row) takes a kind (column)."""
     balance: Ints
+    """Of clients and providers; it also pays for a delegate's orders, at most its ``budget``."""
+    delegate: Ints
+    """Rows of ``budget``; −1 where the client itself has signed."""
+    budget: Ints
     bond_floor: int
+
+    def worst_costs(self, orders: Ints) -> Ints:
+        """What opening these takes from a delegate's budget, at whatever price (P-25)."""
+        costs: Ints = self.locks(orders, self.limit[orders]) + self.tip[orders]
+        return costs
 
     def locks(self, orders: Ints, prices: Ints) -> Ints:
         """T of these orders at these prices (P-03)."""
@@ -65,6 +75,14 @@ class Columns:
         """B of leases with these locks on these offers (P-04)."""
         bonds: Ints = np.maximum(locks * self.bond_bps[offers] // 10_000, self.bond_floor)
         return bonds
+
+    def rows_of(self, fills: Iterable[Fill]) -> tuple[Ints, Ints]:
+        """The rows of the orders and of the offers of these fills."""
+        orders = {order: n for n, order in enumerate(self.order_ids)}
+        offers = {offer: n for n, offer in enumerate(self.offer_ids)}
+        pairs = [(orders[fill.signed.id], offers[fill.offer]) for fill in fills]
+        rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return rows[:, 0], rows[:, 1]
 
     def surplus(self, orders: Ints, offers: Ints) -> int:
         """What these pairs are worth together, per hour: GPUs × (limit − ask)."""
@@ -87,6 +105,7 @@ def columns_of(snapshot: Snapshot) -> Columns:
     accepts, demand, kind = _distinct(_accepted(snapshot, demands, kinds), demand, kind)
     terms = [order.signed.order for order in orders]
     parties = dict.fromkeys((*(term.client for term in terms), *(offer.provider for offer in offers)))
+    delegations, delegate = _numbered(_delegation(order) for order in orders)
     people = {who: n for n, who in enumerate(parties)}
     return Columns(
         order_ids=tuple(order.id for order in orders),
@@ -106,6 +125,8 @@ def columns_of(snapshot: Snapshot) -> Columns:
         provider=_ints(people[offer.provider] for offer in offers),
         accepts=accepts,
         balance=_ints(min(ENOUGH, snapshot.view.accounts.get(who, 0)) for who in people),
+        delegate=np.where(np.array([pair is None for pair in delegations], dtype=bool)[delegate], NOBODY, delegate),
+        budget=_ints(_left(snapshot, pair) for pair in delegations),
         bond_floor=snapshot.terms.bond_floor,
     )
 
@@ -147,6 +168,16 @@ def _may_open(snapshot: Snapshot, order: BookOrder) -> bool:
     lease = snapshot.lease_of(order.id)
     terms = order.signed.order
     return not any(refusal_of_order(terms, lease, at, snapshot.opener) for at in snapshot.mining_times)
+
+
+def _delegation(order: BookOrder) -> Delegation | None:
+    return (order.signed.order.client, order.delegate) if order.delegate else None
+
+
+def _left(snapshot: Snapshot, pair: Delegation | None) -> int:
+    """What a delegate may spend; nothing when its time is over before a fill is mined."""
+    budget = snapshot.view.budgets.get(pair, NO_BUDGET) if pair else NO_BUDGET
+    return min(ENOUGH, budget.left) if budget.is_alive(max(snapshot.mining_times)) else 0
 
 
 def _is_there(snapshot: Snapshot, offer: Offer) -> bool:

@@ -23,7 +23,8 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Choose pairs that are worth the most. Every row of ``uses`` is something that runs out: an order, an offer's GPUs, an account's money."""
+    """Choose pairs that are worth the most. Every row of ``uses`` is something that runs out: an order, an offer's GPUs, an account's money,
+    a delegate's budget."""
 
     orders: Ints
     offers: Ints
@@ -40,17 +41,20 @@ def program_of(columns: Columns) -> Program:
     bonds = columns.bonds(offers, locks)
     first_offer = len(columns.gpus)
     first_account = first_offer + len(columns.free)
+    first_budget = first_account + len(columns.balance)
     rows = [
         orders,
         first_offer + offers,
         first_account + columns.client[orders],
         first_account + columns.provider[offers],
+        first_budget + np.maximum(columns.delegate[orders], 0),
     ]
-    used = [one, gpus, locks + columns.tip[orders], bonds]
+    worst = np.where(columns.delegate[orders] == NOBODY, 0, columns.worst_costs(orders))
+    used = [one, gpus, locks + columns.tip[orders], bonds, worst]
     column = np.tile(np.arange(len(orders)), len(rows))
-    shape = (first_account + len(columns.balance), len(orders))
+    shape = (first_budget + len(columns.budget), len(orders))
     uses = csr_array((np.concatenate(used), (np.concatenate(rows), column)), shape=shape)
-    limits = np.concatenate([np.ones_like(columns.gpus), columns.free, columns.balance])
+    limits = np.concatenate([np.ones_like(columns.gpus), columns.free, columns.balance, columns.budget])
     # What cannot run out need not be said.
     can_run_out = uses.sum(axis=1) > limits
     worth = gpus * (columns.limit[orders] - columns.ask[offers])

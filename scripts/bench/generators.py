@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from marketplace.domain.units import BPS_WHOLE, GpuCount
 from scheduler.engine.snapshot import Snapshot
-from scripts.bench.assembly import NOW, OfferRows, OrderRows, assembled, block_at
+from scripts.bench.assembly import MIN_SCORES, NOW, REPUTES, OfferRows, OrderRows, assembled, block_at
 from scripts.bench.goods import classes_of, costs_of, vram_of
 
 Ints = NDArray[np.int64]
@@ -59,6 +59,12 @@ class Uniform:
     """Of the orders, those for one provider alone."""
     excluding_share: float = 0.0
     """Of the orders, those that exclude a provider."""
+    scored_share: float = 0.0
+    """Of the orders, those that ask for a provider of good repute; of the providers, two in three have one."""
+    machine_kinds: int = 1
+    """Different machines of each model and region: the second has twice the CPUs and memory of the first, and so on."""
+    hungry_share: float = 0.0
+    """Of the orders, those that ask for the CPUs of one of them."""
 
     ask_spread: float = 0.2
     """Standard deviation of the logarithm of an ask over the model's cost."""
@@ -82,6 +88,10 @@ class Uniform:
     """A client's balance over what all its orders would lock at their limits; 0: more than enough."""
     provider_money: float = 0.0
     """A provider's balance over the bonds of all its free GPUs, let for an hour at its ask; 0: more than enough."""
+    delegated_share: float = 0.0
+    """Of the orders, those that a delegate signed, one for each client."""
+    delegate_money: float = 0.0
+    """A delegate's budget over what all that it signed would lock at its limits; 0: more than enough."""
 
     seconds: int = 3_600
     """The median of an order's maximum; ``seconds_spread`` is the standard deviation of its logarithm."""
@@ -121,6 +131,8 @@ class Uniform:
             ask=self._rounded(costs_of(self.models)[model] * np.exp(noise)),
             provider=provider,
             min_seconds=rng.integers(self.min_seconds + 1, size=len(provider)),
+            machine=rng.integers(self.machine_kinds, size=len(provider)),
+            repute=rng.integers(len(REPUTES), size=_groups(provider))[provider],
             money=self.provider_money,
         )
 
@@ -148,7 +160,11 @@ class Uniform:
             min_seconds=np.minimum(rng.integers(self.min_seconds + 1, size=count), 60)[burst],
             accepted_at=accepted_at,
             expires_at=expires_at,
+            min_score=_some(rng, self.scored_share, rng.choice(MIN_SCORES, count))[burst],
+            machine=_some(rng, self.hungry_share, rng.integers(self.machine_kinds, size=count))[burst],
+            is_delegated=(rng.random(count) < self.delegated_share)[burst],
             money=self.client_money,
+            delegate_money=self.delegate_money,
         )
 
     def _providers(self, rng: np.random.Generator) -> Ints:
@@ -294,6 +310,8 @@ def _churned(market: Uniform, snapshot: Snapshot, seed: int, share: float) -> Sn
         orders=(*orders, *new.orders[: len(gone_orders)]),
         offers=(*offers, *new.offers[: len(gone_offers)]),
         accounts={**view.accounts, **new.accounts},
+        budgets={**view.budgets, **new.budgets},
+        reputations={**view.reputations, **new.reputations},
         machines={**view.machines, **new.machines},
         heartbeats={**view.heartbeats, **new.heartbeats},
     )

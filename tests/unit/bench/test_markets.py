@@ -20,7 +20,7 @@ from scripts.bench.generators import Thin, Trace, Uniform, generator
 
 MIXED = Uniform(
     orders=80, offers=30, models=5, regions=2, pinned_share=0.2, named_share=0.2, excluding_share=0.2,
-    offers_per_provider=3, min_seconds=90,
+    offers_per_provider=3, min_seconds=90, scored_share=0.3, machine_kinds=3, hungry_share=0.3,
 )  # fmt: skip
 
 
@@ -33,12 +33,16 @@ def _fits(snapshot: Snapshot, order: BookOrder, offer: Offer) -> bool:
         and (not wanted.regions or machine.region in wanted.regions)
         and (not wanted.providers or offer.provider in wanted.providers)
         and offer.provider not in wanted.exclude_providers
+        and snapshot.view.reliability_of(offer.provider) >= wanted.min_reliability_bps
+        and machine.cpus >= order.spec.resources.cpus
         and machine.vram_mib >= order.spec.resources.vram_mib
     )
 
 
 @pytest.mark.parametrize(
-    "market", [MIXED, Trace(orders=60, offers=30), Thin(orders=40, offers=30, regions=2)], ids=repr
+    "market",
+    [MIXED, Trace(orders=60, offers=30), Thin(orders=40, offers=30, regions=2)],
+    ids=lambda market: type(market).__name__,
 )
 def test_columns_accept_what_the_rules_accept(market: Uniform) -> None:
     """For every pair of an order and an offer."""
