@@ -200,7 +200,9 @@ def _explanation(value: Story) -> Text:
     if value.explanation.placed_on is not None:
         lines.append(f"  placed on offer {value.explanation.placed_on}")
     if value.explanation.nearest_miss:
-        lines.append(f"  nearest miss: {value.explanation.nearest_miss}")
+        lines.append(
+            f"  {'nearest miss' if value.explanation.placed_on is None else 'why'}: {value.explanation.nearest_miss}"
+        )
     return Text("\n".join(lines) + "\n")
 
 

@@ -189,8 +189,12 @@ class Job:
     def explain(self) -> Story:
         """The whole story: history, attempts, reasons, money."""
         kept, block = self.kept, self._market.chain.head()
-        was_waiting = kept.job.state in (JobState.SUBMITTED, JobState.UNPLACED)
-        explanation = explanation_kept(self._order()) if was_waiting else None
+        explanation, was_waiting = (
+            explanation_kept(self._order()),
+            kept.job.state in (JobState.SUBMITTED, JobState.UNPLACED),
+        )
+        if explanation is not None and explanation.placed_on is None and not was_waiting:
+            explanation = None  # of the time before it was placed
         return Story(
             job=self.id, number=kept.number, name=kept.job.name, command=self.spec.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),

@@ -61,7 +61,7 @@ class Story:
     sums: Sums
     is_settled: bool
     explanation: ExplanationAnswer | None
-    """What the last round said about an order that is, or was, waiting."""
+    """What the last round said about its order: why it waits, or waited in vain, or why it was placed there."""
     result: JobResult | None
     group: Group | None = None
     """Which node of which group it is; None: it stands alone."""

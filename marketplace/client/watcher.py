@@ -154,14 +154,18 @@ class Watcher:
         return self._book.change_job(kept, job)
 
     def _keep_explanation(self, kept: KeptJob, order: KeptOrder) -> None:
-        """Remember why a waiting order waits. Its expiry, said later, is no reason worth remembering instead."""
-        if kept.job.state is not JobState.SUBMITTED or not order.is_posted:
+        """Remember why a waiting order waits, and then why it was placed where it was. Its expiry, said later, is no reason
+        worth remembering instead."""
+        known, is_waiting = explanation_kept(order), kept.job.state is JobState.SUBMITTED
+        if not order.is_posted or not (is_waiting or known is None or known.placed_on is None):
             return
         try:
             told = self._api.explanation(order.signed.id)
         except GatewayError:
             return
-        if told is not None and (not order.explanation or set(told.reasons) != {RejectionReason.ORDER_EXPIRED}):
+        if told is None or not (is_waiting or told.placed_on is not None):
+            return
+        if known is None or set(told.reasons) != {RejectionReason.ORDER_EXPIRED}:
             self._book.keep_explanation(order.signed.id, json.dumps(dict(told.document), sort_keys=True))
 
     def _nearest_miss(self, order: KeptOrder) -> str:
