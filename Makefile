@@ -1,5 +1,5 @@
-# Seven words: setup, demo, test, check, gas, deep, clean. Each sets up first what it needs, below this folder, without root.
-.PHONY: help setup demo test check gas deep clean
+# Eight words: setup, demo, test, check, gas, bench, deep, clean. Each sets up first what it needs, below this folder, without root.
+.PHONY: help setup demo test check gas bench deep clean
 
 PYTEST ?= .venv/bin/pytest
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
@@ -28,6 +28,9 @@ check: setup  ## formatting, lint, types, import rules
 
 gas: setup  ## measure the gas of whole transactions anew, and keep it in tests/solidity/gas.json
 	@PYTHONPATH=. .venv/bin/python scripts/gas_snapshot.py
+
+bench: setup  ## how near to the optimum the engine clears, and how fast; writes docs/figures.json; ARGS="--quick" and others: ARGS=--help
+	@.venv/bin/python -m scripts.bench $(ARGS)
 
 deep: setup  ## the long checks of the contracts; writes docs/figures.json; PART=halmos runs one
 	@nice -n 10 .venv/bin/python -m scripts.deep $(PART)

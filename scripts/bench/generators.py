@@ -298,9 +298,8 @@ def _churned(market: Uniform, snapshot: Snapshot, seed: int, share: float) -> Sn
     gone_offers = set(rng.choice(len(view.offers), round(len(view.offers) * share), replace=False).tolist())
     small = replace(market, orders=max(1, len(gone_orders)), offers=max(1, len(gone_offers)), pinned_share=0.0)
     rows = small.offer_rows(rng)
-    others = assembled(
-        small.order_rows(rng, rows), rows, (seed, 1), own_specs=market.own_specs, first_offer=len(view.offers) + 1
-    )
+    next_offer = 1 + max((offer.id for offer in view.offers), default=0)
+    others = assembled(small.order_rows(rng, rows), rows, (seed, 1), own_specs=market.own_specs, first_offer=next_offer)
     orders = [order for n, order in enumerate(view.orders) if n not in gone_orders]
     offers = [offer for n, offer in enumerate(view.offers) if n not in gone_offers]
     new = others.view

@@ -76,6 +76,8 @@ def test_a_churned_market_keeps_all_but_its_share() -> None:
     assert after.now.number == before.now.number + 1
     assert len({order.id for order in after.view.orders} & {order.id for order in before.view.orders}) == 396
     assert len({offer.id for offer in after.view.offers} & {offer.id for offer in before.view.offers}) == 297
+    later = market.churned(after, 2)
+    assert (len(later.view.orders), len({offer.id for offer in later.view.offers})) == (400, 300)
     assert (len(after.view.orders), len(after.view.offers)) == (400, 300)
     assert len(columns_of(after).order_ids) == 400
 
