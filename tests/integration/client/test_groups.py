@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from marketplace.chain import verbs
 from marketplace.client import Job, JobGroup, JobReason, JobState
 from marketplace.domain.errors import GatewayProblem, InsufficientBalance
+from marketplace.domain.ids import bytes32_of
 from marketplace.domain.models import LeaseStatus
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Crash, Desk, Play
-from tests.integration.gateway.conftest import PROVIDER, Gateway
+from tests.integration.gateway.conftest import CLIENT, PROVIDER, Gateway
 
 
 @pytest.fixture
@@ -103,18 +105,33 @@ def test_calling_one_node_off_calls_all_off(desk: Desk, play: Play, gateway: Gat
     assert other.cancel() is JobState.CANCELLED
 
 
-def test_a_node_that_has_been_claimed_is_paid_although_another_failed(
+def test_a_node_that_has_been_claimed_is_left_to_its_claim(
     desk: Desk, play: Play, gateway: Gateway, group: JobGroup
 ) -> None:
-    """Its work is done: nothing can be terminated, and the group has failed all the same."""
+    """Its work is done and cannot be terminated any more: it is settled by itself, though another node has failed."""
     _start(desk, play, *group.jobs)
-    receipt = play.hand_in(group.jobs[0], 5, exit_code=0)
+    result, _ = play.result()
     order = play.order_of(desk, group.jobs[0])
-    gateway.send(PROVIDER, verbs.claim(gateway.book.market, order, receipt.used_seconds, receipt.result))
+    gateway.send(PROVIDER, verbs.claim(gateway.book.market, order, Seconds(5), bytes32_of(result.sha256)))
     play.hand_in(group.jobs[1], 5, exit_code=1)
+    desk.step()
+    desk.step()
 
-    assert group.wait(20) is JobState.FAILED
-    assert group.jobs[0].state is JobState.SUCCEEDED
+    assert group.failure == "node 1 of 2 failed: exit code 1 after 5 s"
+    assert [job.state for job in group.jobs] == [JobState.RUNNING, JobState.FAILED]
+    assert gateway.market.lease_of(group.jobs[0].id).status is LeaseStatus.CLAIMED
+
+
+def test_a_node_is_not_ordered_again_by_itself(desk: Desk, play: Play, group: JobGroup) -> None:
+    """Elsewhere it would not be beside the others: its silent provider is waited for until the deadline."""
+    for job in group.jobs:
+        play.open(desk, job)
+    play.api.heartbeat()
+    play.pass_time(100)
+    desk.step()
+
+    assert [len(job.orders) for job in group.jobs] == [1, 1]
+    assert group.state is JobState.RUNNING
 
 
 def test_another_process_ends_the_others_after_a_crash(desk: Desk, play: Play, group: JobGroup) -> None:
@@ -163,3 +180,24 @@ def test_a_group_that_the_gateway_refuses_is_over(desk: Desk, play: Play) -> Non
     assert refused.value.reason == "BadAmounts"
     assert {job.state for job in desk.market.jobs()} == {JobState.UNPLACED}
     assert len(desk.line.sent("POST", "/v1/orders")) == 1
+
+
+def test_a_refusal_of_a_later_node_ends_the_earlier_ones(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """Here the money goes away between the two posts: the first node's order cannot be opened any more, by anybody."""
+    free = gateway.market.balance_of(desk.market.account)
+
+    def spend(request: httpx.Request, content: bytes) -> None:
+        if request.url.path == "/v1/orders" and len(desk.line.sent("POST", "/v1/orders")) == 1:
+            gateway.send(CLIENT, verbs.withdraw(gateway.book.market, CLIENT.address, free))
+
+    desk.line.tampers.append(spend)
+    with pytest.raises(GatewayProblem) as refused:
+        desk.market.submit_group(play.request(), 3)
+    gateway.fund(CLIENT, free)
+    desk.step()
+
+    jobs = desk.market.jobs()
+    assert refused.value.reason == "ClientBalanceTooLow"
+    assert [job.state for job in jobs] == [JobState.CANCELLED, JobState.UNPLACED, JobState.UNPLACED]
+    assert gateway.market.lease_of(jobs[0].id).status is LeaseStatus.CLOSED
+    assert len(desk.line.sent("POST", "/v1/orders")) == 2
