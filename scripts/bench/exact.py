@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from ortools.sat.python import cp_model
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array, diags_array
 
 from scripts.bench.baselines import Pairs
@@ -70,6 +70,13 @@ def _pairs(columns: Columns) -> tuple[Ints, Ints]:
     fits &= (is_pinned == NOBODY) | (is_pinned == np.arange(len(columns.free))[None, :])
     orders, offers = np.nonzero(fits)
     return orders, offers
+
+
+def relaxed(columns: Columns) -> float:
+    """What the program is worth where orders may be split over offers: the bound once more, found without a flow."""
+    program = program_of(columns)
+    solved = linprog(-program.worth, A_ub=program.uses, b_ub=program.limits, bounds=(0, 1))
+    return -float(solved.fun)
 
 
 def by_mip(columns: Columns, seconds: float = 60.0) -> Pairs:

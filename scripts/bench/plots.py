@@ -43,27 +43,32 @@ def draw_plots(trials: Trials, folder: Path = PLOTS) -> list[Path]:
 Sized = Mapping[s.Size, Sequence[Trial]]
 
 
-def _drawn(trials: Sized, draw: Callable[[Axes, Sized], None], path: Path) -> Path:
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    axes = figure.add_subplot()
-    draw(axes, trials)
+def _drawn(trials: Sized, draw: Callable[[Figure, Sized], Axes], path: Path) -> Path:
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = draw(figure, trials)
     axes.set_xticks(range(len(trials)), [f"{orders:,}\n× {offers:,}" for orders, offers in trials])
     axes.set_xlabel("orders × offers")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
     figure.savefig(path, metadata={"Date": None})
     return path
 
 
-def _surplus(axes: Axes, trials: Sized) -> None:
-    for way, (colour, stroke) in LINES.items():
-        _line(axes, trials, partial(Trial.ratio, way=way), label=s.WAYS[way], color=colour, linestyle=stroke)
-    axes.axhline(1.0, color="black", linewidth=0.8)
-    axes.set_ylim(0, 1.05)
-    axes.set_ylabel("surplus over the tight bound")
+def _surplus(figure: Figure, trials: Sized) -> Axes:
+    """The last tenth has a panel of its own: there the ways that are any good differ."""
+    lower = figure.add_subplot(2, 1, 2)
+    upper = figure.add_subplot(2, 1, 1, sharex=lower)
+    upper.tick_params(labelbottom=False)
+    for axes, low, high in ((upper, 0.9, 1.0), (lower, 0.0, 0.9)):
+        for way, (colour, stroke) in LINES.items():
+            _line(axes, trials, partial(Trial.ratio, way=way), label=s.WAYS[way], color=colour, linestyle=stroke)
+        axes.set_ylim(low, high)
+        axes.grid(axis="y", alpha=0.3)
+    figure.supylabel("surplus over the tight bound", fontsize=9)
+    return lower
 
 
-def _seconds(axes: Axes, trials: Sized) -> None:
+def _seconds(figure: Figure, trials: Sized) -> Axes:
+    axes = figure.add_subplot()
     _line(axes, trials, lambda one: one.seconds["engine"], label="a whole round", color="#0b6e4f", linestyle="-")
     _line(
         axes,
@@ -76,6 +81,8 @@ def _seconds(axes: Axes, trials: Sized) -> None:
     _line(axes, trials, lambda one: one.bound_seconds, label="the bound alone", color="#555555", linestyle=":")
     axes.set_yscale("log")
     axes.set_ylabel("seconds, on two cores")
+    axes.grid(axis="y", alpha=0.3)
+    return axes
 
 
 def _line(axes: Axes, trials: Sized, read: Callable[[Trial], float], label: str, color: str, linestyle: Any) -> None:

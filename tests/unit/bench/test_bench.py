@@ -18,7 +18,7 @@ from scripts.bench.baselines import BASELINES, Pairs, price_time
 from scripts.bench.bound import loose_bound, ratio, tight_bound
 from scripts.bench.checking import broken_rules, broken_rules_at_once
 from scripts.bench.columns import Columns, columns_of
-from scripts.bench.exact import by_cp_sat, by_mip
+from scripts.bench.exact import by_cp_sat, by_mip, relaxed
 from scripts.bench.generators import Thin, Trace, Uniform
 
 ODD = Uniform(orders=60, offers=25, models=4, regions=2, gangs=(1, 3, 5, 6), free=(1, 2, 4, 7, 8))
@@ -45,6 +45,17 @@ def test_no_plan_is_worth_more_than_the_bound(market: Uniform, seed: int) -> Non
     assert optimum <= most <= loose_bound(columns)
     assert all(way(columns).surplus(columns) <= optimum * 1.0002 for way in BASELINES.values())
     assert ratio(snapshot, clear(snapshot).fills) * most <= optimum * 1.0002
+
+
+@pytest.mark.parametrize("name", ["even", "choosy", "trace", "thin"])
+def test_the_bound_is_that_of_the_linear_program(name: str) -> None:
+    """The flow and a program with a variable for every pair agree to the last unit, or the flow is below: where whole gangs leave GPUs over."""
+    market = replace(SMALL[name], orders=200, offers=90)
+    wholes = {"gangs": (1, 2, 4, 8), "free": (1, 2, 4, 8), "gang_weights": (), "free_weights": ()}
+    columns, even = columns_of(market.snapshot(1)), columns_of(replace(market, **wholes).snapshot(1))
+
+    assert tight_bound(columns) <= relaxed(columns) * (1 + 1e-9)
+    assert tight_bound(even) == pytest.approx(relaxed(even), rel=1e-9)
 
 
 @pytest.mark.parametrize("market", SMALL.values(), ids=SMALL)
