@@ -65,6 +65,15 @@ class EventFollower:
             raise ChainUnavailable(f"block {last} changed while it was read")
         return EventPage(found, upto)
 
+    def history(self, start: int, upto: int) -> Iterator[Event]:
+        """All events of these blocks, both included, as far as they are confirmed."""
+        while start <= upto:
+            page = self.read(start)
+            yield from (event for event in page.events if event.ref.block.number <= upto)
+            if page.upto is None:
+                return
+            start = page.upto.number + 1
+
     def decode(self, logs: Sequence[_Log]) -> tuple[Event, ...]:
         """The market's events among these logs, in the order of the chain."""
         return decode_logs(logs, self.market, self._time_of)

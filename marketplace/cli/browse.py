@@ -1,4 +1,4 @@
-"""`bourse offers` and `bourse quote`: what there is, and what it would cost. Nothing is signed."""
+"""`bourse offers`, `bourse quote` and `bourse reputation`: what there is, what it costs, and from whom. Nothing is signed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from typing import Annotated
 
 import typer
 
+from marketplace import wiring
 from marketplace.cli import documents, tables
+from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, Session
 from marketplace.client.answers import Quote
+from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.classes import class_named
-from marketplace.domain.units import PricePerGpuHour, seconds_from_text, units_from_text
+from marketplace.domain.ids import Address, address
+from marketplace.domain.models import BlockRef
+from marketplace.domain.reputation import Reputation
+from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_text, units_from_text
 
 app = typer.Typer()
+
+MIN_RELIABILITY = typer.Option(
+    "--min-reliability", help="Least score of the provider, in basis points (9800 is 98 %).", min=0, max=BPS_WHOLE
+)
 
 
 @app.command()
@@ -37,6 +47,7 @@ def quote(
     prefer_region: Annotated[
         list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
     ] = None,
+    min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
     json: JsonOption = False,
 ) -> None:
     """Say what a job would cost, offer by offer, and why some cannot serve it."""
@@ -50,6 +61,34 @@ def quote(
         rows: list[Quote] = []
         for name in names:
             rows += api.quotes(
-                name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or ()
-            )
+                name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or (),
+                min_reliability_bps=min_reliability,
+            )  # fmt: skip
     session.answer([documents.quote(row, terms) for row in rows], tables.quotes(rows, terms))
+
+
+@app.command()
+def reputation(
+    provider: Annotated[str, typer.Argument(help="The provider's address (0x and 40 hex digits).", metavar="ADDRESS")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Compute it from the chain's events, too, and compare (needs the node).")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say how reliable a provider is, and why: what became of its leases, and what that weighs."""
+    session = Session(json)
+    who = address(provider, field="ADDRESS")
+    with session.gateway() as api:
+        told, terms = api.provider(who), api.market().terms
+    is_same = _computed(session, who, told.block) == told.reputation if check else None
+    session.answer(documents.reputation(told, terms, is_same), tables.reputation(told, terms, is_same))
+    if is_same is False:
+        raise typer.Exit(ExitCode.LOST)
+
+
+def _computed(session: Session, provider: Address, at: BlockRef) -> Reputation:
+    market = wiring.open_chain_market(session.settings)
+    try:
+        return reputation_from_chain(market, provider, at)
+    finally:
+        market.chain.close()

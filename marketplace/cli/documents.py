@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from marketplace.chain.transactions import Mined
-from marketplace.client.answers import OfferAnswer, Quote
+from marketplace.client.answers import OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.events import Event
 from marketplace.domain.models import Budget, MarketTerms
+from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, units_rounded_down
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent
 from marketplace.domain.units import iso_from_time, text_from_units
@@ -53,6 +54,34 @@ def offer(value: OfferAnswer) -> dict[str, Any]:
         "measured": machine.measured if machine else False,
         "machine": asdict(machine) if machine else None,
         "lastHeartbeat": value.last_heartbeat,
+        "reliabilityBps": value.reliability_bps,
+    }
+
+
+def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) -> dict[str, Any]:
+    """A provider's score with its evidence; weights in money. ``is_what_the_chain_says`` is null where nobody looked."""
+    told, floor = value.reputation, terms.bond_floor
+
+    def weighed(name: str, weight: int) -> dict[str, str | None]:
+        return money(name, units_rounded_down(weight, floor), terms)
+
+    return {
+        "provider": value.address,
+        "reliability_bps": told.score_bps(value.block.timestamp),
+        "outcomes": {
+            outcome.value: {"count": tally.count} | weighed("weight", tally.weight)
+            for outcome, tally in told.tallies.items()
+        },
+        **weighed("heard", told.heard),
+        **weighed("failed", told.failed),
+        **weighed("prior_good", PRIOR_GOOD),
+        **weighed("prior_bad", PRIOR_BAD),
+        "half_life_seconds": HALF_LIFE_SECONDS,
+        "last_heartbeat": value.last_heartbeat,
+        "live_leases": value.live_leases,
+        "offers": [one.offer.id for one in value.offers],
+        "block": value.block.number,
+        "is_what_the_chain_says": is_same,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from marketplace.cli import documents, tables
+from marketplace.cli.browse import MIN_RELIABILITY
 from marketplace.cli.following import run_alone, run_nodes
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import JobRequest
@@ -50,6 +51,7 @@ def run(
         str | None, typer.Option("--min-time", help="Guaranteed to the provider, if it asks for it.")
     ] = None,
     min_bond: Annotated[int, typer.Option("--min-bond", help="Smallest bond accepted, in basis points.", min=0)] = 0,
+    min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
     tip: Annotated[str, typer.Option("--tip", help="To the scheduler, when the lease opens.")] = "0",
     expires_in: Annotated[str, typer.Option("--expires-in", help="How long the order may wait to be served.")] = "10m",
     retries: Annotated[int, typer.Option("--retries", help="Fresh orders when a provider falls silent.", min=0)] = 1,
@@ -75,6 +77,7 @@ def run(
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
+            min_reliability_bps=min_reliability,
             min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
         )  # fmt: skip

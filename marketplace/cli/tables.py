@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from marketplace.client.answers import OfferAnswer, Quote
+from marketplace.client.answers import OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import node_name
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
@@ -18,8 +18,9 @@ from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
+from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.states import JobReason, JobState
-from marketplace.domain.units import text_from_seconds, text_from_units
+from marketplace.domain.units import text_from_bps, text_from_seconds, text_from_units
 
 _COLOURS: dict[JobState, str] = {
     JobState.SUBMITTED: "yellow",
@@ -66,7 +67,9 @@ def clock(at: int) -> str:
 
 def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
     """The market's offers. GPUs that nobody measured are said to be declared."""
-    table = _table("offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "provider")
+    table = _table(
+        "offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "reliability", "provider"
+    )
     for row in rows:
         offer, machine = row.offer, row.machine
         table.add_row(
@@ -77,6 +80,7 @@ def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
             f"{offer.bond_bps / 100:g} %",
             machine.region if machine else "–",
             "measured" if machine and machine.measured else "declared",
+            text_from_bps(row.reliability_bps),
             short(offer.provider),
         )
     return table
@@ -101,6 +105,45 @@ def quotes(rows: Sequence[Quote], terms: MarketTerms) -> RenderableType:
 
 def _why_not(row: Quote) -> str:
     return f"{_words(row.reason)}{': ' + row.detail if row.detail else ''}"
+
+
+_OUTCOMES: dict[Outcome, str] = {
+    Outcome.SETTLED: "settled: both sides signed",
+    Outcome.CLAIMED: "claimed, and nobody objected",
+    Outcome.CLEARED: "disputed, and found not at fault",
+    Outcome.TERMINATED: "terminated by the client, and paid",
+    Outcome.SELF_DEALT: "served to itself: counts nothing",
+    Outcome.DECLINED: "declined",
+    Outcome.LAPSED: "disputed, and nobody ruled",
+    Outcome.EXPIRED: "expired: it never came back",
+    Outcome.AT_FAULT: "disputed, and found at fault",
+}
+
+
+def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) -> Group:
+    """A provider's score, and the evidence for it in money, each outcome by itself."""
+    told = value.reputation
+
+    def weight(units: int) -> str:
+        return amount(units_rounded_down(units, terms.bond_floor), terms)
+
+    head = _plain()
+    head.add_row("provider", value.address)
+    head.add_row("reliability", text_from_bps(told.score_bps(value.block.timestamp)))
+    head.add_row("offers", ", ".join(str(row.offer.id) for row in value.offers) or "none")
+    head.add_row("last sign of life", clock(value.last_heartbeat) if value.last_heartbeat else "never")
+    head.add_row("went well", f"{weight(told.heard)} are heard, no client for more than an eighth of them")
+    head.add_row("failed", weight(told.failed))
+    head.add_row("believed of a newcomer", f"{weight(PRIOR_GOOD)} went well, {weight(PRIOR_BAD)} failed")
+    head.add_row("half-life", text_from_seconds(HALF_LIFE_SECONDS))
+    if is_same is not None:
+        head.add_row("the chain's events", "say the same" if is_same else Text("say something else", style="red"))
+    rows = _table("leases", "what became of them", "weigh now")
+    for outcome in Outcome:
+        if outcome in told.tallies:
+            tally = told.tallies[outcome]
+            rows.add_row(str(tally.count), _OUTCOMES[outcome], weight(tally.weight))
+    return Group(head, Text(), rows if told.tallies else Text("No lease of this provider has ended yet."))
 
 
 def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:

@@ -9,8 +9,9 @@ from typing import Any
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, MarketTerms, Offer, Order, Receipt
+from marketplace.domain.reputation import Reputation
 from marketplace.domain.spec import Machine, Result
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import Bps, TokenUnits, UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,13 @@ class OrderAnswer:
 
 @dataclass(frozen=True, slots=True)
 class OfferAnswer:
-    """An offer, with what its provider says about the machine and when it last gave a sign of life."""
+    """An offer, with what its provider says about the machine, when it last gave a sign of life, and its score."""
 
     offer: Offer
     class_name: str
     machine: Machine | None
     last_heartbeat: UnixTime | None
+    reliability_bps: Bps
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,18 @@ class AccountAnswer:
     address: Address
     free: TokenUnits
     block: BlockRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAnswer:
+    """``GET /v1/providers/{address}``: its offers, and what its leases came to, aged to the block."""
+
+    address: Address
+    offers: tuple[OfferAnswer, ...]
+    live_leases: int
+    last_heartbeat: UnixTime | None
+    reputation: Reputation
+    block: BlockRef
 
 
 @dataclass(frozen=True, slots=True)

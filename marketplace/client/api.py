@@ -27,6 +27,7 @@ from marketplace.client.answers import (
     OfferAnswer,
     OrderAnswer,
     Outputs,
+    ProviderAnswer,
     Quote,
     SignedReceipt,
 )
@@ -124,6 +125,7 @@ class GatewayApi:
         max_price: PricePerGpuHour | None = None,
         spec: Sha256 | None = None,
         prefer_regions: Sequence[str] = (),
+        min_reliability_bps: int = 0,
     ) -> tuple[Quote, ...]:
         """What the job would cost on each offer, cheapest first, and why the others cannot serve it.
 
@@ -136,6 +138,8 @@ class GatewayApi:
             asked["spec"] = spec
         if prefer_regions:
             asked["preferRegions"] = list(prefer_regions)
+        if min_reliability_bps:
+            asked["minReliabilityBps"] = int(min_reliability_bps)
         answer = json_of(self._http.send("POST", "/v1/quotes", content=json_body(asked), headers=_JSON))
         return reading.quotes(answer)
 
@@ -229,6 +233,10 @@ class GatewayApi:
     def account(self, address: Address) -> AccountAnswer:
         """The account's free balance in the projection."""
         return reading.account(self._get(f"/v1/accounts/{address}"), address)
+
+    def provider(self, address: Address) -> ProviderAnswer:
+        """The provider's offers, and its reputation with the evidence. Who never served is a newcomer."""
+        return reading.provider(self._get(f"/v1/providers/{address}"))
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 

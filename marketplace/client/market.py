@@ -26,6 +26,7 @@ from marketplace.client.jobbook import Jobbook, KeptOrder, NewJob
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.money import sums_of
 from marketplace.client.opening import check_told, folder_of, named_by, terms_of_chain
+from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.story import Balance
 from marketplace.client.watcher import Watcher
@@ -41,6 +42,7 @@ from marketplace.domain.errors import (
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.pricing import worst_cost_of
+from marketplace.domain.reputation import Reputation
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
@@ -229,8 +231,16 @@ class Market:
                 max_seconds=request.max_time,
                 max_price=request.max_price,
                 prefer_regions=request.prefer_regions,
+                min_reliability_bps=request.min_reliability_bps,
             )
         )
+
+    def reputation_of(self, provider: Address, at: BlockRef | None = None) -> Reputation:
+        """What the provider's leases came to, computed here from all events of the market up to ``at`` or the newest block.
+
+        ``api.provider`` is quicker, and has to be believed.
+        """
+        return reputation_from_chain(self._market, provider, at or self.chain.head())
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""

@@ -17,6 +17,7 @@ from marketplace.client.answers import (
     OfferAnswer,
     OrderAnswer,
     Outputs,
+    ProviderAnswer,
     Quote,
     SignedReceipt,
 )
@@ -25,13 +26,14 @@ from marketplace.domain.errors import DomainError, GatewayProblem
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, address
 from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
 from marketplace.domain.spec import Machine, Result, read_machine, read_result
-from marketplace.domain.units import Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     block_from_wire,
     lease_from_wire,
     offer_from_wire,
     order_from_wire,
     receipt_from_wire,
+    reputation_from_wire,
     signature_from_wire,
 )
 
@@ -104,7 +106,7 @@ def gpu_class(value: Any) -> GpuClass:
 def offer(value: Any) -> OfferAnswer:
     return OfferAnswer(
         offer_from_wire(value), str(value.get("className") or value["class"]), _machine(value.get("machine")),
-        _instant_or_none(value.get("lastHeartbeat")),
+        _instant_or_none(value.get("lastHeartbeat")), Bps(int(value["reliabilityBps"])),
     )  # fmt: skip
 
 
@@ -184,6 +186,15 @@ def account(answer: Any, who: Address) -> AccountAnswer:
     free = answer.get("free", answer.get("balance"))
     block = answer.get("block")
     return AccountAnswer(who, TokenUnits(int(free)), None if block is None else _block(block))
+
+
+@_strict
+def provider(answer: Any) -> ProviderAnswer:
+    return ProviderAnswer(
+        address=address(answer["address"]), offers=tuple(offer(item) for item in items(answer, "offers")),
+        live_leases=int(answer["liveLeases"]), last_heartbeat=_instant_or_none(answer.get("lastHeartbeat")),
+        reputation=reputation_from_wire(answer["reputation"]), block=_block(answer["block"]),
+    )  # fmt: skip
 
 
 def result_document(result: Result) -> Any:

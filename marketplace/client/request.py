@@ -72,6 +72,8 @@ class JobRequest:
     min_time: Seconds = NO_TIME
     """Take-or-pay: what ``cancel`` costs at least once it runs; some offers ask for it."""
     min_bond_bps: Bps = NO_BOND
+    min_reliability_bps: int = 0
+    """Only providers whose score is at least that; a newcomer's is 9,000."""
     tip: TokenUnits = NO_TIP
     expires_in: Seconds = TEN_MINUTES
     """How long the order may wait on the book."""
@@ -107,6 +109,7 @@ def prepare(request: JobRequest) -> Prepared:
             regions=request.regions,
             exclude_providers=request.exclude_providers,
             prefer_regions=request.prefer_regions,
+            min_reliability_bps=request.min_reliability_bps,
         ),
         network=request.network,
     )

@@ -27,15 +27,15 @@ from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, Bps, Seconds, 
 WHOLE = 1_000_000_000
 """The weight of one bond floor."""
 
-PRIOR_GOOD, PRIOR_BAD = 45 * WHOLE, 5 * WHOLE
-"""What is believed of a newcomer, as if it had been seen: 50 bond floors of work, a tenth of it failed. It never ages."""
+PRIOR_GOOD, PRIOR_BAD = 180 * WHOLE, 20 * WHOLE
+"""What is believed of a newcomer, as if it had been seen: 200 bond floors of work, a tenth of it failed. It never ages."""
 
 _NO_SECONDS, _NEVER = Seconds(0), UnixTime(0)
 
 HALF_LIFE_SECONDS = Seconds(30 * 24 * 3600)
 """Evidence weighs half after so much block time."""
 
-MOST_PER_HOUR = 100 * WHOLE
+MOST_PER_HOUR = 40 * WHOLE
 """What one lease earns in an hour at most: the price of a large machine. A dearer lease is as good a witness as that, not a better one."""
 
 VOICES = 64
@@ -104,6 +104,12 @@ class Reputation:
         good = PRIOR_GOOD * _SHARE_WHOLE + self.heard * left
         bad = PRIOR_BAD * _SHARE_WHOLE + self.failed * left
         return Bps(BPS_WHOLE * good // (good + bad))
+
+    def aged(self, at: UnixTime) -> Reputation:
+        """The same with its weights as they are at this moment, rounded down: for showing."""
+        left = share_left(at - self.as_of)
+        tallies = {outcome: Tally(tally.count, _aged(tally.weight, left)) for outcome, tally in self.tallies.items()}
+        return Reputation(UnixTime(max(at, self.as_of)), tallies, _aged(self.heard, left))
 
 
 NEWCOMER = Reputation()
@@ -234,13 +240,18 @@ def with_evidence(standing: Standing, evidence: Evidence) -> Standing:
     old = standing.reputation
     left = share_left(evidence.at - old.as_of)
     voices = {voice: aged for voice, weight in standing.voices.items() if (aged := _aged(weight, left))}
-    tallies = {outcome: Tally(tally.count, _aged(tally.weight, left)) for outcome, tally in old.tallies.items()}
+    tallies = dict(old.aged(evidence.at).tallies)
     before = tallies.get(evidence.outcome, Tally())
     tallies[evidence.outcome] = Tally(before.count + 1, before.weight + evidence.weight)
     if evidence.outcome not in FAILURES and evidence.weight:
         voice = voice_of(evidence.client)
         voices[voice] = voices.get(voice, 0) + evidence.weight
     return Standing(Reputation(evidence.at, tallies, heard_of(voices)), voices)
+
+
+def units_rounded_down(weight: int, bond_floor: TokenUnits) -> TokenUnits:
+    """The money that a weight stands for."""
+    return TokenUnits(weight * bond_floor // WHOLE)
 
 
 def voice_of(client: Address) -> int:

@@ -82,6 +82,12 @@ def text_from_seconds(seconds: int) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
+def text_from_bps(share: int) -> str:
+    """Write a share of basis points as percent, losing nothing: ``98.07 %``."""
+    whole, fraction = divmod(share, 100)
+    return f"{whole}.{fraction:02d} %"
+
+
 def iso_from_time(at: int) -> str:
     """Write an instant as ISO-8601 UTC, for the wire."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,6 +12,7 @@ from typing import Any
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import GpuClass, Lease, LeaseStatus, MarketTerms, SignedOrder
 from marketplace.domain.pricing import worst_cost_of
+from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Reputation, units_rounded_down
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import UnixTime, iso_from_time, text_from_units
 from marketplace.domain.wire import (
@@ -21,6 +22,7 @@ from marketplace.domain.wire import (
     offer_to_wire,
     order_to_wire,
     receipt_to_wire,
+    reputation_to_wire,
 )
 from marketplace.services import answers as a
 
@@ -59,6 +61,7 @@ class Renderer:
         return {
             **offer_to_wire(offer), "className": _class_name(row), **self.price("price", offer.price), "alive": offer.is_alive(now),
             "expiresTime": iso(offer.expires_at), "machine": _machine(row.machine), **heartbeat(row.last_heartbeat),
+            "reliabilityBps": row.reliability_bps,
         }  # fmt: skip
 
     def quote(self, row: a.QuoteRow, now: UnixTime) -> Document:
@@ -99,8 +102,24 @@ class Renderer:
     def provider(self, view: a.ProviderView) -> Document:
         return {
             "address": view.address, "offers": [self.offer(row, view.block.timestamp) for row in view.offers],
-            "liveLeases": view.live_leases, **heartbeat(view.last_heartbeat), "block": block_to_wire(view.block),
+            "liveLeases": view.live_leases, **heartbeat(view.last_heartbeat), "reputation": self._reputation(view.reputation),
+            "block": block_to_wire(view.block),
         }  # fmt: skip
+
+    def _reputation(self, reputation: Reputation) -> Document:
+        """With what the weights are in money, and what is assumed before there is any evidence."""
+        document = reputation_to_wire(reputation)
+        for told in document["outcomes"].values():
+            told |= self._weight("weight", int(told["weight"]))
+        return {
+            "reliabilityBps": reputation.score_bps(reputation.as_of), **document, **self._weight("heard", reputation.heard),
+            **self._weight("failed", reputation.failed), **self._weight("priorGood", PRIOR_GOOD),
+            **self._weight("priorBad", PRIOR_BAD), "halfLifeSeconds": HALF_LIFE_SECONDS,
+        }  # fmt: skip
+
+    def _weight(self, name: str, weight: int) -> Document:
+        units = units_rounded_down(weight, self.terms.bond_floor)
+        return {name: str(weight), f"{name}Human": self._text(units)}
 
     def _bid(self, signed: SignedOrder) -> Document:
         """Without the signature: who wants it has the order's id, and the opener has the journal."""

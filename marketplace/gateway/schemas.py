@@ -107,6 +107,7 @@ class DraftQuoteRequest(Shape):
     maxPrice: Decimal | None = None
     spec: BlobText | None = Field(None, description="sha256 of an uploaded job spec")
     preferRegions: list[str] | None = Field(None, description="offers there come first where they are hardly dearer")
+    minReliabilityBps: int = Field(0, ge=0, le=10_000)
 
 
 class OrderQuoteRequest(Shape):
@@ -193,6 +194,7 @@ class Offer(Shape):
     machine: Machine | None
     lastHeartbeat: int | None
     lastHeartbeatTime: str | None
+    reliabilityBps: int
 
 
 class OfferAnswer(Offer):
@@ -357,15 +359,6 @@ class AccountAnswer(Shape):
     locked: Decimal | None
     lockedHuman: str | None
     liveLeases: list[WordText]
-    block: Block
-
-
-class ProviderAnswer(Shape):
-    address: AddressText
-    offers: list[Offer]
-    liveLeases: int
-    lastHeartbeat: int | None
-    lastHeartbeatTime: str | None
     block: Block
 
 

@@ -9,6 +9,7 @@ from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Address
 from marketplace.domain.ledger import LeaseRecord, locked_in
 from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.answers import AccountView, ProviderView
 from marketplace.services.offers import OfferDesk
@@ -37,11 +38,12 @@ class AccountDesk:
         return AccountView(address, block, free, TokenUnits(locked), tuple(record.id for record in mine))
 
     def provider(self, address: Address) -> ProviderView:
-        """A provider's offers, the number of leases that it serves, and its last sign of life."""
+        """A provider's offers, the number of leases that it serves, its last sign of life, and its reputation."""
         view = self._offers.view()
         live = sum(1 for record in view.leases.values() if record.lease.status.is_live and record.provider == address)
         rows = tuple(self._offers.row(offer, view) for offer in view.offers if offer.provider == address)
-        return ProviderView(address, view.block, rows, live, view.heartbeats.get(address))
+        reputation = view.reputations.get(address, NEWCOMER).aged(view.block.timestamp)
+        return ProviderView(address, view.block, rows, live, view.heartbeats.get(address), reputation)
 
     def beat(self, provider: Address) -> UnixTime:
         """Note that a provider is alive; the block time noted. Raises Forbidden for who takes no part in the market."""

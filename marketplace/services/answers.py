@@ -10,8 +10,9 @@ from marketplace.domain.book import Explanation
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, GpuClass, Lease, LeaseStatus, Offer, Receipt, SignedOrder
+from marketplace.domain.reputation import Reputation
 from marketplace.domain.spec import Machine, Result
-from marketplace.domain.units import GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
+from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 
 
 class OrderState(StrEnum):
@@ -60,12 +61,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class OfferRow:
-    """An offer, what its provider says about the machine, and the provider's last sign of life (block time)."""
+    """An offer, what its provider says about the machine, the provider's last sign of life (block time), and its score."""
 
     offer: Offer
     gpu_class: GpuClass | None
     machine: Machine | None
     last_heartbeat: UnixTime | None
+    reliability_bps: Bps
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,14 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class ProviderView:
-    """What there is to know about a provider: its offers, its leases' exits by the name of the event, its last sign of life."""
+    """What there is to know about a provider: its offers, its last sign of life, and what its leases came to, aged to the block."""
 
     address: Address
     block: BlockRef
     offers: tuple[OfferRow, ...]
     live_leases: int
     last_heartbeat: UnixTime | None
+    reputation: Reputation
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class OfferDesk:
             class_of(offer.gpu_class),
             view.machines.get(sha256_in(offer.spec)),
             view.heartbeats.get(offer.provider),
+            view.reliability_of(offer.provider),
         )
 
     def book(self, gpu_class: GpuClass) -> BookSide:

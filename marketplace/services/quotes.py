@@ -12,7 +12,16 @@ from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
 from marketplace.domain.models import MarketTerms, Offer, Order
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, Machine, read_spec
-from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import (
+    BPS_WHOLE,
+    Bps,
+    GpuCount,
+    PricePerGpuHour,
+    Seconds,
+    TokenUnits,
+    UnixTime,
+    text_from_bps,
+)
 from marketplace.services.answers import OfferRow, QuoteRow
 from marketplace.services.offers import OfferDesk
 from marketplace.store.blobs import FolderBlobs
@@ -36,6 +45,12 @@ class Request:
     spec: JobSpec | None = None
     prefer_regions: tuple[str, ...] = ()
     """Beyond those of the spec."""
+    min_reliability_bps: int = 0
+    """Where the spec asks for less, or there is none yet."""
+
+    @property
+    def reliability_asked(self) -> int:
+        return max(self.min_reliability_bps, self.spec.constraints.min_reliability_bps if self.spec else 0)
 
     def prefers(self, row: OfferRow) -> bool:
         """Whether the offer's machine is where the client would rather have its job."""
@@ -83,7 +98,7 @@ class QuoteDesk:
         refusal = refusal_of_offer(order, offer, view.block.timestamp, order.opener)
         if refusal is not None:
             return QuoteRow(row, locked, bond, refusal.name, refusal.sentence)
-        reason, detail = _rejection(request.spec, row, view)
+        reason, detail = _rejection(request, row, view)
         if not reason and view.accounts.get(offer.provider, 0) < bond:
             return QuoteRow(row, locked, bond, RejectionReason.PROVIDER_BALANCE_TOO_LOW, f"the bond would be {bond}")
         return QuoteRow(row, locked, bond, reason, detail)
@@ -105,11 +120,15 @@ def _fitted(order: Order, offer: Offer) -> Order:
     return replace(order, arbiter=offer.arbiter, min_seconds=offer.min_seconds)
 
 
-def _rejection(spec: JobSpec | None, row: OfferRow, view: BookView) -> tuple[str, str]:
+def _rejection(request: Request, row: OfferRow, view: BookView) -> tuple[str, str]:
     """The scheduler's likely reason against this offer, and a sentence; empty where there is none."""
+    if row.reliability_bps < request.reliability_asked:
+        score = text_from_bps(row.reliability_bps)
+        return RejectionReason.RELIABILITY_TOO_LOW, f"the provider's reliability is {score}"
     last = row.last_heartbeat
     if last is None or view.block.timestamp - last > SILENT_AFTER_SECONDS:
         return RejectionReason.PROVIDER_SILENT, "the provider has not given a sign of life lately"
+    spec = request.spec
     if spec is None:
         return "", ""
     for reason, sentence, holds in _DEMANDS:

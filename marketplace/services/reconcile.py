@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
-from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms, Offer, Volume
@@ -60,21 +59,12 @@ def reconcile_reputations(
     projected = table.all_standings()
     if head is None or head.cursor is None or table.head() != head:
         return ()
-    actual = replay_standings(_history(follower, terms.deployed_at_block, head.cursor.number), terms.bond_floor)
+    actual = replay_standings(follower.history(terms.deployed_at_block, head.cursor.number), terms.bond_floor)
     return tuple(
         Difference("reputation", provider, projected.get(provider), actual.get(provider))
         for provider in sorted({*projected, *actual})
         if projected.get(provider) != actual.get(provider)
     )
-
-
-def _history(follower: EventFollower, start: int, upto: int) -> Iterator[Event]:
-    while start <= upto:
-        page = follower.read(start)
-        yield from (event for event in page.events if event.ref.block.number <= upto)
-        if page.upto is None:
-            return
-        start = page.upto.number + 1
 
 
 def _accounts(market: Market, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[Difference]:

@@ -10,9 +10,10 @@ from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import AccountAddress
+from marketplace.gateway.provider_schemas import ProviderAnswer
 from marketplace.gateway.render import Renderer, iso
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import AccountAnswer, Heartbeat, HeartbeatAnswer, ProviderAnswer
+from marketplace.gateway.schemas import AccountAnswer, Heartbeat, HeartbeatAnswer
 
 router = APIRouter(tags=["accounts"])
 
@@ -25,7 +26,7 @@ def get_account(account: AccountAddress, desks: DesksHere) -> Response:
 
 @router.get("/v1/providers/{provider}", responses=told(ProviderAnswer))
 def get_provider(provider: AccountAddress, desks: DesksHere) -> Response:
-    """A provider's offers, how many leases it serves, and its last sign of life."""
+    """A provider's offers, how many leases it serves, its last sign of life, and its reputation with the evidence."""
     return answer(Renderer(desks.market.terms()).provider(desks.accounts.provider(address(provider))))
 
 

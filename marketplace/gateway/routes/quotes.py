@@ -11,6 +11,7 @@ from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256, sha256_in
 from marketplace.domain.spec import Reader, read_regions
+from marketplace.domain.units import BPS_WHOLE
 from marketplace.domain.wire import block_to_wire, integer_from_wire, order_from_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject, only_fields
@@ -23,6 +24,7 @@ from marketplace.services.quotes import Request, draft
 
 router = APIRouter(tags=["quotes"])
 MOST_CLASSES = 64
+_WISHES = ("preferRegions", "minReliabilityBps")
 
 
 @router.post("/v1/quotes", responses=told(Quotes), openapi_extra=asked(DraftQuoteRequest, OrderQuoteRequest))
@@ -43,7 +45,7 @@ def _for_order(document: dict[str, Any], desks: Desks) -> Request:
 
 
 def _for_draft(document: dict[str, Any], desks: Desks) -> Request:
-    only_fields(document, required=("gpu", "maxSeconds"), optional=("gpus", "maxPrice", "spec", "preferRegions"))
+    only_fields(document, required=("gpu", "maxSeconds"), optional=("gpus", "maxPrice", "spec", *_WISHES))
     price, spec = document.get("maxPrice"), document.get("spec")
     order = draft(
         classes=_classes(document["gpu"]),
@@ -53,7 +55,8 @@ def _for_draft(document: dict[str, Any], desks: Desks) -> Request:
     )
     named = None if spec is None else desks.quotes.spec_named(sha256(spec, field="spec"), "spec")
     preferred = read_regions(Reader({"preferRegions": document.get("preferRegions", [])}, ""), "preferRegions")
-    return Request(order, is_draft=True, spec=named, prefer_regions=preferred)
+    reliability = Reader(document, "").number("minReliabilityBps", 0, BPS_WHOLE, 0)
+    return Request(order, is_draft=True, spec=named, prefer_regions=preferred, min_reliability_bps=reliability)
 
 
 def _classes(value: Any) -> int:

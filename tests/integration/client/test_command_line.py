@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
@@ -17,8 +19,11 @@ from marketplace.client import Job
 from marketplace.client.jobbook import Jobbook
 from marketplace.domain.ids import Address
 from marketplace.domain.models import NO_BUDGET, Fill, LeaseStatus, Offer
+from marketplace.domain.reputation import WHOLE, Outcome, Reputation, Standing, Tally
+from marketplace.domain.units import UnixTime
+from marketplace.store import board_rows
 from tests.integration.client.conftest import Desk, Play
-from tests.integration.gateway.conftest import CLIENT, OPENER, Gateway
+from tests.integration.gateway.conftest import CLIENT, OPENER, OTHER_PROVIDER, STRANGER, Gateway
 from tests.integration.shell import Shell, logging_as_it_was
 
 __all__ = ["logging_as_it_was"]
@@ -126,7 +131,50 @@ def test_offers_and_quotes_need_no_key(shell: Shell, offers: tuple[Offer, Offer]
     assert {row["id"] for row in rows} >= {offer.id for offer in offers}
     assert not any(row["measured"] for row in rows)
     assert {quote["reason"] for quote in quotes} == {"PriceOutOfBounds"}
-    assert "declared" in looker.run("offers").stdout
+    table = looker.run("offers").stdout
+    assert "declared" in table
+    assert "90.00 %" in table
+    assert {row["reliabilityBps"] for row in rows} == {9_000}
+    strict = looker.answer(
+        "quote", "--gpu", "RTX4090", "--max-time", "1h", "--max-price", "3.00", "--min-reliability", "9001", "--json"
+    )
+    assert {quote["reason"] for quote in strict} == {"ReliabilityTooLow"}
+
+
+def test_a_reputation_is_shown_and_computed_again(shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]) -> None:
+    """With its evidence, for people and for programs; with --check it is held against the chain's own events, without a key."""
+    signed = gateway.leased(offers[1])
+    gateway.send(OTHER_PROVIDER, verbs.decline(gateway.book.market, signed.order))
+    provider = offers[1].provider
+    looker = replace(shell, environment={name: value for name, value in shell.environment.items() if "KEY" not in name})
+
+    told = looker.answer("reputation", provider, "--json", "--check")
+    table = looker.run("reputation", provider).stdout
+
+    assert (told["provider"], told["is_what_the_chain_says"]) == (provider, True)
+    assert told["outcomes"]["declined"] == {"count": 1, "weight": "10000", "weight_human": "0.01 tUSD"}
+    assert told["reliability_bps"] == 8_995
+    assert "89.95 %" in table
+    assert "declined" in table
+    newcomer = looker.answer("reputation", CLIENT.address, "--json")
+    assert (newcomer["reliability_bps"], newcomer["outcomes"], newcomer["is_what_the_chain_says"]) == (9_000, {}, None)
+    assert "No lease of this provider has ended yet." in looker.run("reputation", CLIENT.address).stdout
+    assert looker.answer("reputation", "0x12", "--json", code=2)["error"]["field"] == "ADDRESS"
+
+
+def test_a_gateway_that_tells_another_reputation_is_found_out(
+    shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]
+) -> None:
+    """Its word is shown, and that the chain's events say something else; the exit code is that of what does not verify."""
+    made_up = Standing(Reputation(UnixTime(1), {Outcome.SETTLED: Tally(9, WHOLE)}, WHOLE))
+    with Redis.from_url(gateway.redis.url) as redis:
+        redis.hset("{bourse}:projection:reputations", STRANGER.address, board_rows.standing_text(made_up))
+    done = shell.run("reputation", STRANGER.address, "--check")
+    with Redis.from_url(gateway.redis.url) as redis:
+        redis.hdel("{bourse}:projection:reputations", STRANGER.address)
+
+    assert done.returncode == 5
+    assert "say something else" in done.stdout
 
 
 def test_the_provider_sees_its_own_offers(shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]) -> None:

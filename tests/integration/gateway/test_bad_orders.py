@@ -447,6 +447,8 @@ QUOTES: dict[str, tuple[dict[str, Any], str]] = {
     "a spec that is no hash": ({"gpu": "RTX4090", "maxSeconds": 1, "spec": "x"}, "spec"),
     "a region as text": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": "eu"}, "preferRegions"),
     "no name of a region": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": ["EU!"]}, "preferRegions"),
+    "more than reliable": ({"gpu": "RTX4090", "maxSeconds": 1, "minReliabilityBps": 10_001}, "minReliabilityBps"),
+    "reliability as text": ({"gpu": "RTX4090", "maxSeconds": 1, "minReliabilityBps": "1"}, "minReliabilityBps"),
     "an unknown field": ({"gpu": "RTX4090", "maxSeconds": 1, "color": "red"}, "color"),
     "an order and more": ({"order": {}, "gpu": "RTX4090"}, "gpu"),
 }

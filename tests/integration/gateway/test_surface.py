@@ -17,6 +17,7 @@ from marketplace.domain.models import Offer
 from marketplace.domain.wire import offer_from_wire
 from marketplace.gateway import schemas
 from marketplace.gateway.app import create_app
+from marketplace.gateway.provider_schemas import ProviderAnswer
 from tests.integration.gateway.conftest import (
     ARBITER,
     CLIENT,
@@ -117,7 +118,7 @@ def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
 
     told = gateway.http.get(f"/v1/providers/{PROVIDER.address.upper().replace('0X', '0x')}").json()
 
-    schemas.ProviderAnswer.model_validate(told)
+    ProviderAnswer.model_validate(told)
     assert offer.id in [row["id"] for row in told["offers"]]
     assert told["lastHeartbeat"] is not None
 

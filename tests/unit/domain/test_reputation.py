@@ -151,14 +151,14 @@ def test_money_that_was_there_for_a_moment_proves_nothing() -> None:
 
 
 def test_an_absurd_price_weighs_no_more_than_a_large_machine() -> None:
-    """A hundred bond floors an hour and lease, so that price cannot stand for time."""
+    """Forty bond floors an hour and lease, so that price cannot stand for time."""
     life = Life()
     dear = life.settle(life.open(price=10**6 * DOLLAR, max_price=10**6 * DOLLAR), HOUR, START + HOUR)
-    large = life.settle(life.open(gpus=8, price=5 * DOLLAR, max_price=5 * DOLLAR), HOUR, START + HOUR)
+    large = life.settle(life.open(gpus=8, price=2 * DOLLAR), HOUR, START + HOUR)
 
     assert dear is not None
     assert large is not None
-    assert (dear.weight, large.weight) == (100 * WHOLE, 80 * WHOLE)
+    assert (dear.weight, large.weight) == (40 * WHOLE, 32 * WHOLE)
 
 
 @pytest.mark.parametrize("order", [{"client": PROVIDER}, {"acceptor": PROVIDER}, {"acceptor": PEOPLE[3]}])
@@ -193,8 +193,8 @@ def test_a_newcomer_has_the_priors_score() -> None:
 
 
 def test_a_good_record_reaches_9990() -> None:
-    """Eight clients and 4,950 bond floors of work: on an L2, 2,475 dollars."""
-    standing = after([said(Outcome.SETTLED, 4_950 * WHOLE // 8, client=client) for client in range(8)])
+    """Eight clients and 19,800 bond floors of work: on an L2, 9,900 dollars."""
+    standing = after([said(Outcome.SETTLED, 19_800 * WHOLE // 8, client=client) for client in range(8)])
 
     assert standing.reputation.score_bps(START) == 9_990
 

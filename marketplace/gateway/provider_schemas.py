@@ -1,0 +1,39 @@
+"""The shapes of what is told about a provider; see ``schemas``."""
+
+from __future__ import annotations
+
+from marketplace.domain.reputation import Outcome
+from marketplace.gateway.schemas import AddressText, Block, Decimal, Offer, Shape
+
+
+class Tally(Shape):
+    count: int
+    weight: Decimal
+    weightHuman: str
+
+
+class Reputation(Shape):
+    """Weights are billionths of a bond floor, as of ``asOf``; ``docs/reputation.md`` has the rules."""
+
+    reliabilityBps: int
+    asOf: int
+    outcomes: dict[Outcome, Tally]
+    heard: Decimal
+    heardHuman: str
+    failed: Decimal
+    failedHuman: str
+    priorGood: Decimal
+    priorGoodHuman: str
+    priorBad: Decimal
+    priorBadHuman: str
+    halfLifeSeconds: int
+
+
+class ProviderAnswer(Shape):
+    address: AddressText
+    offers: list[Offer]
+    liveLeases: int
+    lastHeartbeat: int | None
+    lastHeartbeatTime: str | None
+    reputation: Reputation
+    block: Block
