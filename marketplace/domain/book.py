@@ -45,6 +45,28 @@ class RefusedFill:
     block_number: int
 
 
+FAULTS_KEPT_BLOCKS = 1_000
+"""After so many blocks without another one, a client's faults are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How many of this scheduler's fills a client has spoilt in a row: refused for want of its money or its authority."""
+
+    count: int
+    block_number: int
+    """Of the last one."""
+
+    def is_recent(self, block_number: int) -> bool:
+        return block_number - self.block_number < FAULTS_KEPT_BLOCKS
+
+
+def faults_after(past: Faults | None, block_number: int) -> Faults:
+    """One fault more; the first one again where the last was long ago."""
+    count = past.count if past and past.is_recent(block_number) else 0
+    return Faults(count + 1, block_number)
+
+
 @dataclass(frozen=True, slots=True)
 class BookView:
     """The projection at one block. Rows are those of the chain (``ledger``); the rest is what providers and clients told us."""
@@ -63,6 +85,9 @@ class BookView:
     """Of the delegates who signed orders on the book."""
     reputations: Mapping[Address, Reputation] = field(default_factory=dict)
     """Of the providers whose leases have had an outcome; the others are newcomers."""
+
+    faults: Mapping[Address, Faults] = field(default_factory=dict)
+    """Of the clients whose orders cost us gas for nothing lately."""
 
     def reliability_of(self, provider: Address) -> Bps:
         """The provider's score as of this block: what ``min_reliability_bps`` is compared with, here and everywhere."""

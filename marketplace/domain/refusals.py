@@ -40,6 +40,9 @@ class Refusal(IntEnum):
         return SENTENCES[self]
 
 
+CLIENT_FAULTS = frozenset({Refusal.BadSignature, Refusal.OverBudget, Refusal.ClientBalanceTooLow})
+"""Refusals of a fill that only its client can bring about once the order was found good: by taking back money or authority."""
+
 SENTENCES: dict[Refusal, str] = {
     Refusal.BadSignature: "the signature is not the client's",
     Refusal.OverBudget: "the delegate's budget does not cover the order",

@@ -15,12 +15,13 @@ import structlog
 
 from marketplace.chain.events import MAX_BLOCKS, EventFollower, EventPage
 from marketplace.chain.signing import recover
-from marketplace.domain.book import BookOrder, RefusedFill
+from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
 from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms, SignedOrder
+from marketplace.domain.refusals import CLIENT_FAULTS
 from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
@@ -208,7 +209,7 @@ class Projector:
         return Step(
             cursor=news.cursor, changed=news.orders[-1].changed if news.orders else head.changed,
             is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings, booked=booked, unbooked=unbooked, machines=news.machines,
-            refused=self._refused(news.events), events=news.events, expired_before=_expired_before(news.cursor),
+            refused=self._refused(news.events), faults=self._faults(news.events), events=news.events, expired_before=_expired_before(news.cursor),
             refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS,
         )  # fmt: skip
 
@@ -244,6 +245,19 @@ class Projector:
             if isinstance(event, FillRefused) and event.opener == self._opener:
                 fill = RefusedFill(event.offer, event.reason, event.ref.block.number)
                 found[event.order] = (*found.get(event.order, ()), fill)
+        return found
+
+    def _faults(self, events: Sequence[Event]) -> dict[Address, Faults]:
+        """Who spoilt our fills by taking back its money or its authority between the round and the block."""
+        found: dict[Address, Faults] = {}
+        for event in events:
+            if not isinstance(event, FillRefused) or event.opener != self._opener or event.reason not in CLIENT_FAULTS:
+                continue
+            entry = self._journal.order(event.order)
+            if entry is not None:
+                client = entry.signed.order.client
+                past = found.get(client) or self._table.faults(client)
+                found[client] = faults_after(past, event.ref.block.number)
         return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from marketplace.domain.book import BookOrder, BookView, Explanation, RefusedFill, delegation_of
+from marketplace.domain.book import BookOrder, BookView, Explanation, Faults, RefusedFill, delegation_of
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import Delegation, LeaseRecord
@@ -27,6 +27,7 @@ from marketplace.store.board_rows import (
     book_order_in,
     budget_field,
     budget_in,
+    faults_in,
     lease_in,
     machine_in,
     offer_in,
@@ -44,7 +45,7 @@ EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
 
 _VIEWED = (
     keys.BOOK, keys.OFFERS, keys.ACCOUNTS, keys.REOPENABLE, keys.MACHINES, keys.HEARTBEATS, keys.REFUSED, keys.BUDGETS,
-    keys.REPUTATIONS,
+    keys.REPUTATIONS, keys.FAULTS,
 )  # fmt: skip
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
@@ -79,8 +80,8 @@ class Board:
 
     def view(self) -> BookView | None:
         """Everything a round looks at, in one atomic read, as of one block; None while there is no whole projection."""
-        head, book, offers, accounts, records, machines, beats, refused, budgets, standings = self._redis.together(
-            [("HGETALL", key) for key in (keys.HEAD, *_VIEWED)]
+        head, book, offers, accounts, records, machines, beats, refused, budgets, standings, faults = (
+            self._redis.together([("HGETALL", key) for key in (keys.HEAD, *_VIEWED)])
         )
         standing = head_in(head) if head else None
         if standing is None or standing.cursor is None or not standing.is_ready:
@@ -97,6 +98,7 @@ class Board:
             refused=_refusals(refused),
             budgets=_budgets(orders, budgets),
             reputations={Address(who.decode()): standing_in(text).reputation for who, text in standings.items()},
+            faults=_faults(faults, standing.cursor.number),
         )
 
     def cursor(self) -> BlockRef | None:
@@ -245,6 +247,11 @@ def _leases(texts: Iterable[bytes], on_book: set[Bytes32]) -> dict[Bytes32, Leas
 
 def _beats(words: dict[bytes, bytes]) -> dict[Address, UnixTime]:
     return {Address(provider.decode()): UnixTime(int(at)) for provider, at in words.items()}
+
+
+def _faults(words: dict[bytes, bytes], block_number: int) -> dict[Address, Faults]:
+    read = {Address(client.decode()): faults_in(text) for client, text in words.items()}
+    return {client: faults for client, faults in read.items() if faults.is_recent(block_number)}
 
 
 def _refusals(words: dict[bytes, bytes]) -> dict[Bytes32, tuple[RefusedFill, ...]]:

@@ -31,11 +31,25 @@ BOOK_EXPIRY = _projection("book-expiry")
 MACHINES = _projection("machines")
 REPUTATIONS = _projection("reputations")
 """Hash by provider: what its leases came to."""
+FAULTS = _projection("faults")
+"""Hash by client: how many of the scheduler's fills it has spoilt."""
 REFUSED = _projection("refused")
 REFUSED_AT = _projection("refused-at")
 """Sorted set: refused pairs by block number."""
 
-PROJECTION_HASHES = (ACCOUNTS, BUDGETS, VOLUMES, OFFERS, LEASES, REOPENABLE, BOOK, MACHINES, REPUTATIONS, REFUSED)
+PROJECTION_HASHES = (
+    ACCOUNTS,
+    BUDGETS,
+    VOLUMES,
+    OFFERS,
+    LEASES,
+    REOPENABLE,
+    BOOK,
+    MACHINES,
+    REPUTATIONS,
+    FAULTS,
+    REFUSED,
+)
 PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT)
 
 HEARTBEATS = f"{ROOT}:heartbeats"

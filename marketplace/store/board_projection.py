@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marketplace.domain.book import BookOrder, RefusedFill
+from marketplace.domain.book import BookOrder, Faults, RefusedFill
 from marketplace.domain.errors import Conflict
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
@@ -32,6 +32,8 @@ from marketplace.store.board_rows import (
     budget_in,
     budget_text,
     delegation_in,
+    faults_in,
+    faults_text,
     lease_in,
     lease_text,
     machine_text,
@@ -79,6 +81,7 @@ class Step:
     unbooked: frozenset[Bytes32] = frozenset()
     machines: Mapping[Sha256, Machine] = field(default_factory=dict)
     refused: Mapping[Bytes32, tuple[RefusedFill, ...]] = field(default_factory=dict)
+    faults: Mapping[Address, Faults] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     """To tell the readers of the stream."""
     expired_before: UnixTime
@@ -139,6 +142,10 @@ class ProjectionTable:
     def standing(self, provider: Address) -> Standing | None:
         text = self._redis.call("HGET", keys.REPUTATIONS, provider)
         return standing_in(text) if text else None
+
+    def faults(self, client: Address) -> Faults | None:
+        text = self._redis.call("HGET", keys.FAULTS, client)
+        return faults_in(text) if text else None
 
     def all_standings(self) -> dict[Address, Standing]:
         """Every provider's; for reconciling, as below."""
@@ -237,6 +244,8 @@ def _refused(step: Step) -> Iterator[_Row]:
     for order, fills in step.refused.items():
         for fill in fills:
             yield keys.REFUSED, refused_field(order, fill.offer), refused_text(fill)
+    for client, faults in step.faults.items():
+        yield keys.FAULTS, client, faults_text(faults)
 
 
 def _dropped(step: Step) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from marketplace.domain.book import BookOrder, RefusedFill
+from marketplace.domain.book import BookOrder, Faults, RefusedFill
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder, Volume
@@ -126,6 +126,15 @@ def machine_text(machine: Machine) -> str:
 @lru_cache(_ROWS_KEPT_READ)
 def machine_in(text: bytes) -> Machine:
     return read_machine(text)
+
+
+def faults_text(faults: Faults) -> str:
+    return text_of({"count": faults.count, "block": faults.block_number})
+
+
+def faults_in(text: bytes) -> Faults:
+    row = json.loads(text)
+    return Faults(row["count"], row["block"])
 
 
 def refused_field(order: Bytes32, offer: OfferId) -> str:

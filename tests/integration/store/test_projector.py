@@ -13,7 +13,7 @@ from redis import Redis
 
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time, mine
-from marketplace.domain.book import BookView
+from marketplace.domain.book import FAULTS_KEPT_BLOCKS, BookView, Faults
 from marketplace.domain.errors import ChainUnavailable, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.ledger import replay
@@ -361,6 +361,36 @@ def test_an_expired_order_leaves_the_book_after_a_while(indexing: Indexing) -> N
     level(projector)
     assert indexing.book() == set()
     assert indexing.journal.order(signed.id) is not None
+
+
+def test_clients_that_spoil_fills_are_remembered_for_a_while(indexing: Indexing, raw_redis: Redis) -> None:
+    """Money taken back before the block counts, each time; what the client cannot help, and strangers' fills, do not."""
+    trading, projector = indexing.trading, indexing.projector()
+    market, offer = trading.book.market, trading.list()
+    signed, small = indexing.accept(), indexing.accept(max_price=PricePerGpuHour(1))
+    trading.send(trading.client, verbs.withdraw(market, trading.client.address, trading.free(trading.client)))
+    trading.open(signed, offer)
+    trading.open(small, offer)
+    trading.open(signed, offer, by=trading.arbiter)
+    level(projector)
+    first = indexing.view().faults
+    trading.open(signed, offer)
+    level(projector)
+
+    client = trading.client.address
+    assert {who: faults.count for who, faults in first.items()} == {client: 1}
+    assert indexing.view().faults == {client: Faults(2, trading.chain.head().number)}
+    grown = projector.digest()
+    assert indexing.rebuilt_digest(raw_redis) == grown
+
+    mine(trading.chain, FAULTS_KEPT_BLOCKS)
+    level(indexing.projector())
+    assert indexing.view().faults == {}
+    trading.open(signed, offer)
+    level(indexing.projector())
+    assert indexing.view().faults == {client: Faults(1, trading.chain.head().number)}
+    grown = indexing.projector().digest()
+    assert indexing.rebuilt_digest(raw_redis) == grown
 
 
 def test_our_refused_fills_are_kept_for_a_while_and_nobody_elses(indexing: Indexing) -> None:
