@@ -69,6 +69,8 @@ class Board:
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
+        self._seen: tuple[str, BookView] | None = None
+        """The last view, by its fence. Nothing in it ever changes, so that threads may share it."""
 
     def ping(self) -> None:
         self._redis.call("PING")
@@ -79,7 +81,20 @@ class Board:
     # The projection
 
     def view(self) -> BookView | None:
-        """Everything a round looks at, in one atomic read, as of one block; None while there is no whole projection."""
+        """Everything a round looks at, in one atomic read, as of one block; None while there is no whole projection.
+
+        A projection that was read before and has not moved since is not read again: only the heartbeats are.
+        """
+        head, beats = self._redis.together([("HGETALL", keys.HEAD), ("HGETALL", keys.HEARTBEATS)])
+        standing, seen = head_in(head) if head else None, self._seen
+        if standing is None or not standing.is_ready:
+            return None
+        if seen is None or seen[0] != standing.fence:
+            seen = self._seen = self._read_view()
+        return replace(seen[1], heartbeats=_beats(beats)) if seen else None
+
+    def _read_view(self) -> tuple[str, BookView] | None:
+        """The whole projection, and the fence that names this state of it."""
         head, book, offers, accounts, records, machines, beats, refused, budgets, standings, faults = (
             self._redis.together([("HGETALL", key) for key in (keys.HEAD, *_VIEWED)])
         )
@@ -87,7 +102,7 @@ class Board:
         if standing is None or standing.cursor is None or not standing.is_ready:
             return None
         orders = _book_orders(book.values(), budgets)
-        return BookView(
+        view = BookView(
             block=standing.cursor,
             orders=orders,
             offers=_offers(offers.values()),
@@ -100,6 +115,7 @@ class Board:
             reputations={Address(who.decode()): standing_in(text).reputation for who, text in standings.items()},
             faults=_faults(faults, standing.cursor.number),
         )
+        return standing.fence, view
 
     def cursor(self) -> BlockRef | None:
         """The block that the projection is of; None while there is no whole one."""

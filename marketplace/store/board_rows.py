@@ -12,7 +12,7 @@ from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder, Volume
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Standing
-from marketplace.domain.spec import Machine, read_machine, read_spec
+from marketplace.domain.spec import JobSpec, Machine, read_machine, read_spec
 from marketplace.domain.units import GpuSeconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     block_from_wire,
@@ -27,7 +27,7 @@ from marketplace.domain.wire import (
     reputation_to_wire,
 )
 
-_ROWS_KEPT_READ = 50_000
+_ROWS_KEPT_READ = 250_000
 """Rows are values and change seldom; reading each of them again for every round would be most of a round's work."""
 
 
@@ -73,11 +73,17 @@ def book_order_text(entry: BookOrder) -> str:
 
 
 @lru_cache(_ROWS_KEPT_READ)
+def _spec_in(text: str) -> JobSpec:
+    """Many orders have one spec: it is read once."""
+    return read_spec(text.encode())
+
+
+@lru_cache(_ROWS_KEPT_READ)
 def book_order_in(text: bytes) -> BookOrder:
     row = json.loads(text)
     signed = SignedOrder(Bytes32(row["id"]), order_from_wire(row["order"]), row["signature"])
     delegate = Address(row["delegate"]) if row["delegate"] else None
-    return BookOrder(signed, read_spec(row["spec"].encode()), UnixTime(row["acceptedAt"]), delegate)
+    return BookOrder(signed, _spec_in(row["spec"]), UnixTime(row["acceptedAt"]), delegate)
 
 
 def budget_field(delegation: Delegation) -> str:

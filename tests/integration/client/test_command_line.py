@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
@@ -21,7 +20,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.models import NO_BUDGET, Fill, LeaseStatus, Offer
 from marketplace.domain.reputation import WHOLE, Outcome, Reputation, Standing, Tally
 from marketplace.domain.units import UnixTime
-from marketplace.store import board_rows
+from marketplace.store.board_projection import Step
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import CLIENT, OPENER, OTHER_PROVIDER, STRANGER, Gateway
 from tests.integration.shell import Shell, logging_as_it_was
@@ -167,11 +166,18 @@ def test_a_gateway_that_tells_another_reputation_is_found_out(
 ) -> None:
     """Its word is shown, and that the chain's events say something else; the exit code is that of what does not verify."""
     made_up = Standing(Reputation(UnixTime(1), {Outcome.SETTLED: Tally(9, WHOLE)}, WHOLE))
-    with Redis.from_url(gateway.redis.url) as redis:
-        redis.hset("{bourse}:projection:reputations", STRANGER.address, board_rows.standing_text(made_up))
+    table = gateway.board.projection
+    head = table.head()
+    assert head is not None
+    assert head.cursor is not None
+    lie = Step(
+        cursor=head.cursor, changed=head.changed, is_ready=True, standings={STRANGER.address: made_up},
+        expired_before=UnixTime(0), refused_before=0,
+    )  # fmt: skip
+    lied = table.write(lie, head)
     done = shell.run("reputation", STRANGER.address, "--check")
-    with Redis.from_url(gateway.redis.url) as redis:
-        redis.hdel("{bourse}:projection:reputations", STRANGER.address)
+    table.begin("of another market", lied)
+    gateway.sync()
 
     assert done.returncode == 5
     assert "say something else" in done.stdout

@@ -101,6 +101,26 @@ def test_a_view_has_the_reputations_and_the_budgets_that_pay_for_orders(board: B
     assert viewed(board).budgets[CLIENT, PROVIDER] == NO_BUDGET
 
 
+def test_a_view_is_read_once_and_its_heartbeats_each_time(board: Board, raw_redis: Redis) -> None:
+    """While nobody has written; a write, a rebuilt projection and a wiped Redis are seen at once."""
+    head = board.projection.write(step(5, rows=Rows({CLIENT: TokenUnits(5)})), begun(board))
+    first = viewed(board)
+    board.beat(PROVIDER, UnixTime(7))
+    assert viewed(board).accounts is first.accounts
+    assert viewed(board).heartbeats == {PROVIDER: UnixTime(7)}
+
+    head = board.projection.write(step(6, rows=Rows({CLIENT: TokenUnits(6)})), head)
+    assert viewed(board).accounts == {CLIENT: TokenUnits(6)}
+
+    begun_anew = board.projection.begin(MARKET, head)
+    assert board.view() is None
+    board.projection.write(step(7, rows=Rows({CLIENT: TokenUnits(7)})), begun_anew)
+    assert viewed(board).accounts == {CLIENT: TokenUnits(7)}
+
+    raw_redis.flushall()
+    assert board.view() is None
+
+
 def test_there_is_no_view_before_there_is_a_whole_projection(board: Board) -> None:
     """None and StoreUnavailable, never an empty or half a market."""
     for prepare in (lambda: None, lambda: begun(board)):
