@@ -67,9 +67,7 @@ def clock(at: int) -> str:
 
 def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
     """The market's offers. GPUs that nobody measured are said to be declared."""
-    table = _table(
-        "offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "reliability", "provider"
-    )
+    table = _table("offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "reliable", "provider")
     for row in rows:
         offer, machine = row.offer, row.machine
         table.add_row(

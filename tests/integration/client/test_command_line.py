@@ -161,6 +161,18 @@ def test_a_reputation_is_shown_and_computed_again(shell: Shell, gateway: Gateway
     assert looker.answer("reputation", "0x12", "--json", code=2)["error"]["field"] == "ADDRESS"
 
 
+def test_a_job_may_ask_for_a_reliable_provider(shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]) -> None:
+    """What is asked for on the command line is in the spec that the order names."""
+    job = shell.answer(
+        "run", "--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--min-reliability", "9876", "--no-wait",
+        "--json", "--", "true",
+    )  # fmt: skip
+    spec = gateway.http.get(f"/v1/orders/{job['orders'][0]}").json()["spec"]
+
+    assert gateway.http.get(f"/v1/blobs/{spec}").json()["constraints"]["min_reliability_bps"] == 9_876
+    assert shell.run("cancel", str(job["number"])).returncode == 0
+
+
 def test_a_gateway_that_tells_another_reputation_is_found_out(
     shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]
 ) -> None:

@@ -22,6 +22,7 @@ from marketplace.domain.errors import (
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down, lock_of
+from marketplace.domain.reputation import Outcome
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds, TokenUnits
 from tests.integration.client.conftest import Crash, Desk, Play
@@ -398,3 +399,21 @@ def test_jobs_are_found_by_number_and_by_the_beginning_of_their_id(desk: Desk, p
     assert desk.market.job(job.id[:10]).id == job.id
     with pytest.raises(NotFound):
         desk.market.job("2")
+
+
+def test_a_reputation_is_computed_by_whoever_wants_to_know(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """From the chain alone, and equal to the gateway's word as of its block; later it has aged."""
+    job = desk.market.submit(play.request())
+    play.open(desk, job)
+    play.pass_time(12)
+    play.hand_in(job, 11)
+    desk.step()
+    play.settle(desk, job)
+
+    told = desk.market.api.provider(PROVIDER.address)
+    assert told.reputation.tallies[Outcome.SETTLED].count >= 1
+    assert desk.market.reputation_of(PROVIDER.address, told.block) == told.reputation
+    play.pass_time(1_000)
+    later = desk.market.reputation_of(PROVIDER.address)
+    assert later.as_of == gateway.now()
+    assert later.heard < told.reputation.heard
