@@ -6,8 +6,10 @@ must survive: after a crash the projection shows what was opened, and the contra
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 
 import structlog
 
@@ -17,12 +19,14 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import BookView, Explanation, RejectionReason
 from marketplace.domain.errors import NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
 from marketplace.domain.wake import NextWake
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
-from scheduler.engine.clear import GREEDY, Clearing, clear
+from scheduler.engine.clear import Auctioneer, clear, hold_here
+from scheduler.engine.columns import Reader
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
@@ -33,15 +37,22 @@ IDLE_SECONDS = 1.0
 """When nothing wakes the daemon (hint ``chain`` of the board), it looks at the market so often."""
 WAIT_SECONDS = 20
 """How long one step waits for its transaction. If it is not mined by then, the next step waits on for the same one."""
+BATCH_FILLS = 100
+"""Fills in one transaction: about 6M gas (protocol, Costs), far below any block's limit."""
+ROUND_BATCHES = 10
+"""Batches of one round, about a block's worth. What is then left of its plan is cleared anew with what has come in meanwhile."""
+TOLD_PER_ROUND = 500
+"""Waiting orders whose explanations are put up after a round: those that have waited longest for one."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
-    """A batch on its way to the chain."""
+    """A batch of a plan on its way to the chain."""
 
     call: verbs.Call
+    fills: tuple[Fill, ...]
     plan: Plan
 
 
@@ -58,16 +69,21 @@ class SchedulerService:
         policy: Policy | None = None,
         *,
         classes: Sequence[GpuClass] = (),
-        clearing: Clearing = GREEDY,
+        auctioneer: Auctioneer = hold_here,
+        batch_fills: int = BATCH_FILLS,
         wait_seconds: int = WAIT_SECONDS,
     ) -> None:
-        """``classes``: the catalogue's rows, for offers whose machine nobody described. The sender's address is the opener."""
+        """``classes``: the catalogue's rows, for offers whose machine nobody described; ``auctioneer``: who holds the auctions (``ray_auction``).
+
+        The sender's address is the opener.
+        """
         self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
-        self._policy, self._classes, self._clearing = policy or Policy(), tuple(classes), clearing
+        self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
+        self._reader, self._told = Reader(), dict[Bytes32, int]()
         self._memory = Memory(self._policy)
         self._keeper = Keeper(market, sender, wait_seconds=wait_seconds)
         self._wait_seconds = wait_seconds
-        self._max_fills = self._policy.max_fills
+        self._most_fills = self._batch_fills = batch_fills
         self._unresolved: _Posting | None = None
         self._cleared: object = None
         self._hold_until_block = 0
@@ -113,13 +129,33 @@ class SchedulerService:
         if standing == self._cleared or view.block.number < self._hold_until_block:
             return False
         snapshot = self._snapshot(view, head)
-        plan = clear(snapshot, self._clearing)
-        self._board.explain([why for why in plan.rejections if self._is_news(why)])
+        plan = clear(snapshot, self._auctioneer, self._reader)
         if plan.fills:
             self._write_down(snapshot, plan)
-            self._post(_Posting(verbs.open_fills(self._market.address, plan.fills, plan.round), plan))
+        has_more = self._post_in_batches(plan)
+        self._tell(plan)
         self._cleared = standing
-        return len(plan.fills) >= snapshot.policy.max_fills
+        return has_more
+
+    def _post_in_batches(self, plan: Plan) -> bool:
+        """Post the plan, batch by batch, as far as a round goes; whether some of it is left."""
+        batches = batches_of(plan, self._batch_fills)
+        for fills in batches[:ROUND_BATCHES]:
+            self._post(_Posting(verbs.open_fills(self._market.address, fills, plan.round), fills, plan))
+            if self._hold_until_block > plan.block.number:
+                break
+        late = [fill for fills in batches[ROUND_BATCHES:] for fill in fills]
+        self._board.explain([_next_batch(plan, fill) for fill in late[:TOLD_PER_ROUND]])
+        return len(batches) > ROUND_BATCHES
+
+    def _tell(self, plan: Plan) -> None:
+        """Put up where waiting orders stand: all of them in small markets, else some each round, those first who were told longest ago."""
+        placed = {fill.signed.id for fill in plan.fills}
+        waiting = [order.id for order in plan.source.view.orders if order.id not in placed]
+        asking = heapq.nsmallest(TOLD_PER_ROUND, waiting, key=lambda order: (self._told.get(order, 0), order))
+        self._board.explain([why for order in asking if self._is_news(why := plan.explanation(order))])
+        self._told = {order: self._told[order] for order in waiting if order in self._told}
+        self._told |= dict.fromkeys(asking, plan.block.number)
 
     def _is_news(self, why: Explanation) -> bool:
         """An order that is being served has had its answer; one that has expired keeps the reason for which it waited till then."""
@@ -132,7 +168,7 @@ class SchedulerService:
             view=self._memory.over(view),
             opener=self._sender.address,
             terms=self._market.terms(),
-            policy=replace(self._policy, max_fills=self._max_fills),
+            policy=self._policy,
             classes=self._classes,
             head=head,
             posted=self._memory.posted,
@@ -153,16 +189,17 @@ class SchedulerService:
         except (TransactionReverted, NodeRefused):
             # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas. The
             # call is given up: it can never be mined, and resending it for ever would hold up every other order.
-            self._unresolved, self._max_fills = None, max(1, len(posting.plan.fills) // 2)
+            self._unresolved, self._batch_fills = None, max(1, len(posting.fills) // 2)
             raise
-        self._unresolved, self._max_fills = None, min(self._policy.max_fills, 2 * self._max_fills)
-        self._learn(posting.plan, mined)
+        self._unresolved, self._batch_fills = None, min(self._most_fills, 2 * self._batch_fills)
+        self._learn(posting, mined)
 
-    def _learn(self, plan: Plan, mined: Mined) -> None:
+    def _learn(self, posting: _Posting, mined: Mined) -> None:
         """Remember first what became of the fills, then tell: the board may be gone, the memory is what keeps us from repeating."""
+        plan = posting.plan
         opened = {event.lease for event in mined.events if isinstance(event, LeaseOpened)}
         refused = {event.order: event for event in mined.events if isinstance(event, FillRefused)}
-        for fill in plan.fills:
+        for fill in posting.fills:
             if fill.signed.id in opened:
                 self._memory.note_opened(fill, mined.block.number)
         for event in refused.values():
@@ -173,10 +210,31 @@ class SchedulerService:
             self._hold_until_block = mined.block.number
         _log.info(
             "round.posted", round=plan.round, block=mined.block.number, opened=len(opened), refused=len(refused),
-            waiting=len(plan.rejections), gas_used=mined.gas_used,
+            fills=len(plan.fills), gas_used=mined.gas_used,
         )  # fmt: skip
-        told = [item.why for item in plan.placements if item.fill.signed.id in opened]
+        told = [plan.explanation(fill.signed.id) for fill in posting.fills if fill.signed.id in opened]
         self._board.explain([*told, *(_refused(event) for event in refused.values())])
+
+
+def batches_of(plan: Plan, most: int) -> list[tuple[Fill, ...]]:
+    """The plan's fills, in order, so many to a transaction; the orders of a group together, in one of their own if they are more."""
+    linked: dict[Bytes32, object] = {
+        order.id: (order.signed.order.client, order.spec.group.id)
+        for order in plan.source.view.orders
+        if order.spec.group
+    }
+    batches: list[list[Fill]] = [[]]
+    for _, together in groupby(plan.fills, key=lambda fill: linked.get(fill.signed.id, fill.signed.id)):
+        fills = list(together)
+        if batches[-1] and len(batches[-1]) + len(fills) > most:
+            batches.append([])
+        batches[-1].extend(fills)
+    return [tuple(batch) for batch in batches if batch]
+
+
+def _next_batch(plan: Plan, fill: Fill) -> Explanation:
+    words = f"it was given offer {fill.offer}; the round's batches are full, the next round goes on"
+    return Explanation(fill.signed.id, plan.block, None, {RejectionReason.ROUND_FULL: 1}, words)
 
 
 def _standing(view: BookView, head: BlockRef) -> object:

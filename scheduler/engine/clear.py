@@ -1,115 +1,335 @@
-"""One round: snapshot in, plan out. Every order of the book ends in exactly one placement or one explanation."""
+"""One round: snapshot in, plan out. Every order of the book ends in exactly one placement or one explanation.
+
+How an order gets its place and its price:
+
+1. *Feasible?* (``feasible``) Its demand says which offers fit; demands and pools of like offers make a graph (``pools``).
+2. *Auction* (``auction``): the highest limits first, then chains of bids as long as the surplus rises.
+3. *Clearing prices* (``price``): the least at which nobody has a reason to complain.
+4. *Seats* (``seats``): whole groups, and orders that waited too long, if they can pay these prices, are seated first, and 2 and 3 are
+   done again for the rest. Clients whose fills keep failing take what is left. Who prefers a region is moved there if it costs hardly more.
+5. *Money* (``money``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
+
+Equal snapshots give equal plans, bit for bit, in whatever order their rows come, on whatever machine, by whatever auctioneer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from marketplace.domain.book import BookOrder, Explanation, RejectionReason
-from marketplace.domain.models import Fill, Offer
-from scheduler.engine.explain import explain_order, explain_placed, explain_waiting
-from scheduler.engine.feasible import Candidate, candidates_of, reason_against_order
-from scheduler.engine.plan import Placement, Plan
-from scheduler.engine.price import fill_price
-from scheduler.engine.remaining import Remaining
+import numpy as np
+
+from marketplace.domain.book import RejectionReason
+from marketplace.domain.models import Fill, Offer, SignedOrder
+from marketplace.domain.units import GpuCount, PricePerGpuHour
+from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat_by_priority
+from scheduler.engine.columns import CAP, Reader
+from scheduler.engine.explain import Story
+from scheduler.engine.feasible import Demands, Facts, refused_at_once
+from scheduler.engine.money import Purses, Remaining
+from scheduler.engine.plan import Plan, PoolPrice
+from scheduler.engine.pools import market_of, pools_of, rank_of
+from scheduler.engine.price import clearing_prices, nodes_of
+from scheduler.engine.seats import Hall, group_reasons, groups_of, prefer, seat_elders, seat_groups, served_last
 from scheduler.engine.snapshot import Snapshot
 
+Auctioneer = Callable[[Market, int], Ints]
+"""Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
-class Clearing(Protocol):
-    """How a round chooses among feasible pairs. It decides who gets what; what is feasible was decided before."""
-
-    def place(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> tuple[Fill, ...]:
-        """At most ``policy.max_fills`` fills, at most one per candidate on its fitting offers, that hold in this order.
-
-        ``candidates`` come by order id, so that equal snapshots ask the same question.
-        """
-        ...
+PASSES = 4
+"""Clearings in one round while somebody turns out to lack the money. The last one's fills are counted out anyway."""
 
 
-class GreedyClearing:
-    """Price priority, then time: the order with the highest limit takes the cheapest offer that is left for it.
+def hold_here(market: Market, shards: int) -> Ints:
+    """The auction in this process, all shards in one go."""
+    auction(market, shards)
+    return np.asarray(market.orders["offer"])
 
-    Correct and quick, not optimal: where gangs of different sizes compete it misses a few percent of the best surplus.
-    What it leaves unplaced really has no offer left (maximality), because what remains only ever shrinks.
-    """
 
-    def place(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> tuple[Fill, ...]:
-        remaining, fills = Remaining(snapshot), list[Fill]()
-        for candidate in sorted(candidates, key=_priority):
-            if len(fills) >= snapshot.policy.max_fills:
+def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: Reader | None = None) -> Plan:
+    """The plan of this round. ``reader``: one that has read most of these rows before saves the time to do it again."""
+    with _collector_paused():
+        return Round(snapshot, auctioneer, reader or Reader()).plan()
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A round makes many small objects and no cycles: the collector would only look through the whole book again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@dataclass
+class Outcome:
+    """Who sits where after one clearing, and at what prices. Ticks; rows of orders and of offers."""
+
+    offer: Ints
+    price: Ints
+    """Of each offer: the clearing price of its node."""
+    unseated: dict[int, RejectionReason]
+    """Orders of groups that took no part, and why."""
+
+
+class Round:
+    """All that one round knows. It is made, asked for its plan, and thrown away."""
+
+    def __init__(self, snapshot: Snapshot, auctioneer: Auctioneer, reader: Reader) -> None:
+        self.snapshot, self.auctioneer = snapshot, auctioneer
+        self.columns = reader.columns(snapshot.view.orders, snapshot.view.offers)
+        self.facts = Facts(snapshot, reader, self.columns)
+        self.turned_away = refused_at_once(self.facts)
+        self.rows = np.delete(np.arange(self.columns.orders.rows), list(self.turned_away))
+        self.demands = Demands(self.facts, self.rows)
+        self.pools = pools_of(self.demands, rank_of(self.facts))
+        self.at_first = Remaining(snapshot)
+        self.purses = Purses(self.at_first, reader.accounts.all, self.columns.tick_bits, snapshot.terms.bond_floor)
+        self.limit = self._limits()
+        self.room = np.array([self.at_first.free_of(offer.id) for offer in self.columns.listings], np.int64)
+        self.is_last = served_last(self.facts)
+        self.is_short = np.zeros(len(self.room), np.bool_)
+        """Offers whose providers turned out to lack the money for all bonds: they sell at their ask, at which bonds are least."""
+
+    def plan(self) -> Plan:
+        """Clear, count the money, and clear again without those who lack it, until all fills are paid for."""
+        room, barred = self.room.copy(), dict[int, RejectionReason]()
+        for _ in range(PASSES):
+            outcome = self._clear(room, barred)
+            fills, lacking = self._count(outcome)
+            if not lacking:
                 break
-            fill = _cheapest_that_holds(candidate, remaining)
-            if fill is not None:
+            self._bar(outcome, fills, lacking, room, barred)
+        if barred or self.is_short.any():
+            self._glean(outcome, fills)
+        return self._plan(outcome, fills)
+
+    def _limits(self) -> Ints:
+        """Of each order, in ticks: its limit, or less where its client has not so much."""
+        limit, orders = self.columns.orders["limit"].copy(), self.columns.orders
+        for row in self.rows[self.purses.cannot_surely_pay(orders.at(self.rows), limit[self.rows])].tolist():
+            highest = self.at_first.highest_price(self.columns.book[row].signed)
+            limit[row] = min(highest >> self.columns.tick_bits, CAP)
+        return np.asarray(limit)
+
+    # One clearing
+
+    def _clear(self, room: Ints, barred: Mapping[int, RejectionReason]) -> Outcome:
+        """Auction, prices and seats with this room, without those who are barred."""
+        takes_part = np.zeros(self.columns.orders.rows, np.bool_)
+        takes_part[self.rows] = True
+        takes_part[list(barred)] = False
+        groups = groups_of(self.columns.book, np.nonzero(self.columns.orders["is_special"] & takes_part)[0].tolist())
+        linked = [row for first, of_group in groups.items() for row in of_group or (first,)]
+        takes_part[linked] = False
+        alone = takes_part & ~self.is_last
+        seated = self._auction(np.nonzero(alone)[0], room)
+        prices, node = self._prices(alone, seated, room)
+        held, apart = self._held(
+            room, prices[node], seated, alone, [of_group for of_group in groups.values() if of_group]
+        )
+        if held:
+            rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
+            alone[rows] = False
+            seated = self._auction(np.nonzero(alone)[0], self._left(room, rows, offers))
+            seated[rows], alone[rows] = offers, True
+            prices, node = self._prices(alone, seated, room)
+        self._settle_in(room, seated, takes_part)
+        return Outcome(seated, prices[node], group_reasons(groups, apart))
+
+    def _auction(self, rows: Ints, room: Ints) -> Ints:
+        """The offer of each order of the book, or NOWHERE, after an auction for these rows."""
+        market = market_of(self.pools, rows, self.facts, self.limit, room)
+        seated = np.full(self.columns.orders.rows, NOWHERE, np.int64)
+        if len(market.orders):
+            seated[market.orders["row"]] = self.auctioneer(market, self.pools.shards)
+        return seated
+
+    def _prices(self, competing: Bools, seated: Ints, room: Ints) -> tuple[Ints, Ints]:
+        """The price of each node, and the node of each offer, with these orders seated so or left out."""
+        market = market_of(self.pools, np.nonzero(competing)[0], self.facts, self.limit, room)
+        market.orders["offer"] = seated[market.orders["row"]]
+        rows = np.nonzero(seated != NOWHERE)[0]
+        market.offers["room"] = self._left(room, rows, seated[rows])
+        return clearing_prices(market, room)
+
+    def _held(
+        self, room: Ints, price: Ints, seated: Ints, alone: Bools, groups: list[tuple[int, ...]]
+    ) -> tuple[dict[int, int], set[int]]:
+        """The seats held for groups and elders, and the rows of the groups that got none."""
+        hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
+        held, apart = seat_groups(hall, groups)
+        waiting = np.nonzero(alone & (seated == NOWHERE))[0]
+        return held | seat_elders(hall, waiting, self.snapshot, int((seated != NOWHERE).sum())), apart
+
+    def _settle_in(self, room: Ints, seated: Ints, takes_part: Bools) -> None:
+        """After the auction: who prefers a region is moved, and whoever may still come takes what is left."""
+        rows = np.nonzero(seated != NOWHERE)[0]
+        left = self._left(room, rows, seated[rows])
+        has_moved = prefer(self.facts, self.pools, self.limit, left, seated)
+        if has_moved or self.is_last.any():
+            market = market_of(
+                self.pools, np.nonzero(takes_part & (seated == NOWHERE))[0], self.facts, self.limit, left
+            )
+            seat_by_priority(market)
+            seated[market.orders["row"]] = market.orders["offer"]
+
+    def _left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
+        """What is left of this room when these rows sit on these offers."""
+        left = room.copy()
+        np.subtract.at(left, offers, self.columns.orders["gpus"][rows])
+        return left
+
+    # Money
+
+    def _count(self, outcome: Outcome) -> tuple[dict[int, Fill], dict[int, RejectionReason]]:
+        """The fills, by row in the order of priority, that the money is there for; and what the other seated rows lack."""
+        rows = np.nonzero(outcome.offer != NOWHERE)[0]
+        rows = rows[np.argsort(-self.limit[rows], kind="stable")]
+        offers = outcome.offer[rows]
+        orders, listed = self.columns.orders.at(rows), self.columns.offers.at(offers)
+        clearing = np.where(self.is_short[offers], 0, outcome.price[offers])
+        price = np.minimum(np.maximum(clearing, listed["ask"]), self.limit[rows])
+        is_doubtful = self.purses.may_lack(orders, listed, price) | orders["is_special"] | (self.columns.tick_bits > 0)
+        fills, lacking, remaining = dict[int, Fill](), dict[int, RejectionReason](), Remaining(self.snapshot)
+        for row, offer, ticks, doubtful in zip(
+            rows.tolist(), offers.tolist(), price.tolist(), is_doubtful.tolist(), strict=True
+        ):
+            signed, listing = self.columns.book[row].signed, self.columns.listings[offer]
+            if doubtful:
+                fill = self._counted(remaining, signed, listing, ticks << self.columns.tick_bits)
+            else:
+                fill = Fill(signed, listing.id, PricePerGpuHour(ticks))
+            if isinstance(fill, Fill):
+                fills[row] = fill
+            else:
+                lacking[row] = fill
+        return fills, lacking
+
+    def _counted(self, remaining: Remaining, signed: SignedOrder, offer: Offer, price: int) -> Fill | RejectionReason:
+        """The fill at this price, at the highest that the client can still pay, or at the ask if the bond is too much otherwise; counted as
+        opened. Or what is lacking."""
+        reason = RejectionReason.PRICE_OUT_OF_BOUNDS
+        for most in (min(price, remaining.highest_price(signed)), offer.price):
+            fill = Fill(signed, offer.id, PricePerGpuHour(max(offer.price, most)))
+            if fill.price > signed.order.max_price:
+                return RejectionReason.PRICE_OUT_OF_BOUNDS
+            lacking = remaining.reason_against(signed, offer, fill.price)
+            if lacking is None:
                 remaining.take(fill)
-                fills.append(fill)
-        return tuple(fills)
+                return fill
+            reason = lacking
+        return reason
 
+    def _bar(
+        self,
+        outcome: Outcome,
+        fills: dict[int, Fill],
+        lacking: dict[int, RejectionReason],
+        room: Ints,
+        barred: dict[int, RejectionReason],
+    ) -> None:
+        """Who and what stays out of the next clearing: the unpaid orders, all that their clients have beside the paid ones, and the room of
+        offers whose providers cannot cover more bonds."""
+        gpus, clients = self.columns.orders["gpus"], self.columns.orders["client"]
+        for row, reason in lacking.items():
+            if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
+                offer = outcome.offer[row]
+                self.is_short |= self.columns.offers["provider"] == self.columns.offers["provider"][offer]
+                paid = [other for other in np.nonzero(outcome.offer == offer)[0].tolist() if other in fills]
+                room[offer] = int(gpus[paid].sum()) if paid else 0
+            else:
+                barred[row] = reason
+        poor = [clients[row] for row, reason in lacking.items() if reason is RejectionReason.CLIENT_BALANCE_TOO_LOW]
+        beside = self.rows[np.isin(clients[self.rows], poor)].tolist()
+        barred |= {row: RejectionReason.CLIENT_BALANCE_TOO_LOW for row in beside if row not in fills}
+        for row in self._torn(fills, lacking):
+            del fills[row]
 
-GREEDY = GreedyClearing()
+    def _torn(self, fills: Mapping[int, Fill], lacking: Mapping[int, RejectionReason]) -> list[int]:
+        """Paid rows of groups of which another row was not: all or none."""
+        broken = {self._group(row) for row in lacking} - {None}
+        return [row for row in fills if self._group(row) in broken]
 
+    def _group(self, row: int) -> object:
+        group = self.columns.book[row].spec.group
+        return (self.columns.book[row].signed.order.client, group.id) if group else None
 
-def _priority(candidate: Candidate) -> tuple[int, int, str]:
-    """Highest limit first, then who came first; then the id, so that equal books give equal plans."""
-    order = candidate.order
-    return -order.signed.order.max_price, order.accepted_at, order.id
+    def _glean(self, outcome: Outcome, fills: dict[int, Fill]) -> None:
+        """When money was short: whoever can still be served with what is left is, by priority, order by order."""
+        remaining = Remaining(self.snapshot)
+        remaining.take_all(fills.values())
+        waiting = [
+            row for row in self.rows[np.argsort(-self.limit[self.rows], kind="stable")].tolist() if row not in fills
+        ]
+        for row in waiting:
+            if self.pools.shard[self.pools.demand[row]] == NOWHERE or self._group(row) is not None:
+                continue
+            signed = self.columns.book[row].signed
+            for offer in self.pools.offers_of(int(self.pools.demand[row])).tolist():
+                listing = self.columns.listings[offer]
+                if listing.price > remaining.highest_price(signed):
+                    break
+                clearing = 0 if self.is_short[offer] else int(outcome.price[offer])
+                price = max(clearing << self.columns.tick_bits, listing.price)
+                fill = self._counted(remaining, signed, listing, min(price, signed.order.max_price))
+                if isinstance(fill, Fill):
+                    fills[row] = fill
+                    break
 
+    # The plan
 
-def _cheapest_that_holds(candidate: Candidate, remaining: Remaining) -> Fill | None:
-    signed = candidate.order.signed
-    for offer in candidate.fitting:
-        price = fill_price(offer)
-        if remaining.reason_against(signed, offer, price) is None:
-            return Fill(signed, offer.id, price)
-    return None
+    def _plan(self, outcome: Outcome, fills: dict[int, Fill]) -> Plan:
+        view = self.snapshot.view
+        seated = np.full(self.columns.orders.rows, NOWHERE, np.int64)
+        number = {offer.id: at for at, offer in enumerate(self.columns.listings)}
+        seated[list(fills)] = [number[fill.offer] for fill in fills.values()]
+        story = Story(
+            self.snapshot, self.facts, self.demands, self.room, self.turned_away, outcome.unseated, self.is_last
+        )
+        return Plan(
+            source=self.snapshot,
+            block=view.block,
+            chain_id=self.snapshot.terms.chain_id,
+            market=self.snapshot.terms.market,
+            opener=self.snapshot.opener,
+            fills=tuple(fills[row] for row in self._by_group(list(fills))),
+            prices=self._pool_prices(outcome, seated),
+            story=story,
+        )
 
+    def _by_group(self, rows: list[int]) -> list[int]:
+        """By priority, the orders of a group together: they go to the chain in one batch."""
+        first: dict[object, int] = {}
+        for at, row in enumerate(rows):
+            if self.columns.orders["is_special"][row] and (group := self._group(row)) is not None:
+                first.setdefault(group, at)
+        if not first:
+            return rows
+        place = {row: first.get(self._group(row), at) for at, row in enumerate(rows)}
+        return sorted(rows, key=place.__getitem__)
 
-def clear(snapshot: Snapshot, clearing: Clearing = GREEDY) -> Plan:
-    """The plan of this round. Equal snapshots give equal plans, bit for bit, in whatever order their rows come."""
-    offers = _offers_left(snapshot)
-    turned_away, open_orders = _orders_by_standing(snapshot)
-    candidates = list(candidates_of(snapshot, open_orders, offers))
-    fills = clearing.place(snapshot, candidates)
-    placements, waiting = _told(snapshot, candidates, fills)
-    return Plan(
-        block=snapshot.view.block,
-        chain_id=snapshot.terms.chain_id,
-        market=snapshot.terms.market,
-        opener=snapshot.opener,
-        snapshot=snapshot.sha256,
-        placements=placements,
-        rejections=tuple(sorted((*turned_away, *waiting), key=lambda why: why.order)),
-    )
-
-
-def _offers_left(snapshot: Snapshot) -> list[Offer]:
-    """The offers by number, less the GPUs that our own latest fills took."""
-    remaining = Remaining(snapshot)
-    offers = sorted(snapshot.view.offers, key=lambda offer: offer.id)
-    return [replace(offer, free=remaining.free_of(offer.id)) for offer in offers]
-
-
-def _orders_by_standing(snapshot: Snapshot) -> tuple[list[Explanation], list[BookOrder]]:
-    """Those that no offer could serve now, explained; and the rest, by id."""
-    posted = {fill.signed.id: fill.offer for fill in snapshot.posted}
-    turned_away, rest = list[Explanation](), list[BookOrder]()
-    for order in sorted(snapshot.view.orders, key=lambda order: order.id):
-        reason = RejectionReason.ORDER_LIVE if order.id in posted else reason_against_order(snapshot, order)
-        if reason is None:
-            rest.append(order)
-        else:
-            turned_away.append(explain_order(snapshot, order, reason, posted.get(order.id)))
-    return turned_away, rest
-
-
-def _told(
-    snapshot: Snapshot, candidates: list[Candidate], fills: tuple[Fill, ...]
-) -> tuple[tuple[Placement, ...], list[Explanation]]:
-    """Each candidate's story, judged by what is left after the whole plan."""
-    by_order = {candidate.order.id: candidate for candidate in candidates}
-    placements = tuple(Placement(fill, explain_placed(snapshot, by_order[fill.signed.id], fill)) for fill in fills)
-    remaining, placed = Remaining(snapshot), {fill.signed.id for fill in fills}
-    remaining.take_all(fills)
-    is_full = len(fills) >= snapshot.policy.max_fills
-    waiting = [candidate for candidate in candidates if candidate.order.id not in placed]
-    return placements, [explain_waiting(snapshot, candidate, remaining, is_full) for candidate in waiting]
+    def _pool_prices(self, outcome: Outcome, seated: Ints) -> tuple[PoolPrice, ...]:
+        """The clearing price of every node on which something was sold, by its first offer."""
+        rows = np.nonzero(seated != NOWHERE)[0]
+        sold = np.zeros(len(self.room), np.int64)
+        np.add.at(sold, seated[rows], self.columns.orders["gpus"][rows])
+        node, _, _ = nodes_of(self.pools.of, self.room)
+        _, first = np.unique(node, return_index=True)
+        gpus = np.zeros(len(first), np.int64)
+        np.add.at(gpus, node, sold)
+        found = []
+        for at in np.nonzero(gpus)[0].tolist():
+            listing = self.columns.listings[first[at]]
+            price = PricePerGpuHour(int(outcome.price[first[at]]) << self.columns.tick_bits)
+            found.append(
+                PoolPrice(
+                    listing.gpu_class, listing.id, GpuCount(int(self.room[first[at]])), price, GpuCount(int(gpus[at]))
+                )
+            )
+        return tuple(sorted(found, key=lambda row: (row.gpu_class, row.first_offer)))

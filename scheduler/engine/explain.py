@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
 
 from marketplace.domain.book import BookOrder, Explanation, RejectionReason
+from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.models import Fill, LeaseStatus, Offer
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.units import text_from_units
-from scheduler.engine.feasible import Candidate
-from scheduler.engine.price import fill_price
-from scheduler.engine.remaining import Remaining
+from marketplace.domain.units import GpuCount, text_from_units
+from scheduler.engine.auction import Bools, Ints
+from scheduler.engine.feasible import UNKNOWN, Demands, Facts
+from scheduler.engine.money import Remaining
+from scheduler.engine.plan import PoolPrice
 from scheduler.engine.snapshot import Snapshot
 
 R = RejectionReason
-Verdicts = Sequence[tuple[Offer, RejectionReason]]
 
 NEARNESS: tuple[RejectionReason, ...] = (
     R.ROUND_FULL, R.OUTBID, R.GROUP_NOT_TOGETHER, R.GROUP_INCOMPLETE, R.PROVIDER_BALANCE_TOO_LOW, R.CLIENT_BALANCE_TOO_LOW,
@@ -26,6 +30,7 @@ NEARNESS: tuple[RejectionReason, ...] = (
     R.WRONG_OFFER, R.CLASS_NOT_ACCEPTED,
 )  # fmt: skip
 """From "nearly" to "not the right thing": the first of these that some offer fell for is the nearest miss."""
+CODES: Mapping[RejectionReason, int] = {reason: code for code, reason in enumerate(NEARNESS)}
 
 PHRASES: Mapping[RejectionReason, tuple[str, str]] = {
     R.ROUND_FULL: ("waits for the next batch", "wait for the next batch"),
@@ -70,51 +75,143 @@ def explain_order(snapshot: Snapshot, order: BookOrder, reason: RejectionReason,
     return Explanation(order.id, snapshot.view.block, offer, {reason: 1}, sentence)
 
 
+class Story:
+    """Where each order of one round stands. Made with the plan, worked out order by order when somebody asks."""
+
+    def __init__(
+        self, snapshot: Snapshot, facts: Facts, demands: Demands, room: Ints, turned_away: Mapping[int, RejectionReason],
+        unseated: Mapping[int, RejectionReason], is_last: Bools,
+    ) -> None:  # fmt: skip
+        self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
+        self._turned_away, self._unseated, self._is_last = turned_away, unseated, is_last
+        self._offers = tuple(
+            replace(offer, free=GpuCount(int(free))) for offer, free in zip(facts.columns.listings, room, strict=True)
+        )
+        self._asks = np.array([offer.price for offer in self._offers], np.object_)
+
+    @cached_property
+    def _rows(self) -> dict[Bytes32, int]:
+        return {order.id: row for row, order in enumerate(self._facts.columns.book)}
+
+    @cached_property
+    def _posted(self) -> dict[Bytes32, OfferId]:
+        return {fill.signed.id: fill.offer for fill in self._snapshot.posted}
+
+    def of(self, order: Bytes32, fills: Mapping[Bytes32, Fill], prices: tuple[PoolPrice, ...]) -> Explanation:
+        """Why this order is where it is, with the plan's fills. Raises KeyError for an order that is not on the book."""
+        row = self._rows[order]
+        if row in self._turned_away:
+            return explain_order(
+                self._snapshot, self._facts.columns.book[row], self._turned_away[row], self._posted.get(order)
+            )
+        candidate = self._candidate(row)
+        if order in fills:
+            return explain_placed(self._snapshot, candidate, fills[order])
+        return explain_waiting(
+            self._snapshot, candidate, self._left(fills), self._unseated.get(row), is_last=bool(self._is_last[row])
+        )
+
+    def _candidate(self, row: int) -> Candidate:
+        order = self._facts.columns.book[row]
+        is_too_dear = np.asarray(self._asks > order.signed.order.max_price, np.bool_)
+        return Candidate(order, self._offers, self._demands.reasons_against(row, self._room, is_too_dear, CODES))
+
+    def _left(self, fills: Mapping[Bytes32, Fill]) -> Remaining:
+        """What is left of GPUs and money after the whole plan."""
+        if self._remaining is None:
+            self._remaining = Remaining(self._snapshot)
+            self._remaining.take_all(fills.values())
+        return self._remaining
+
+    _remaining: Remaining | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An order that may be opened, all offers, and the code of the reason against each; UNKNOWN where it fits."""
+
+    order: BookOrder
+    offers: Sequence[Offer]
+    codes: Ints
+
+    @property
+    def fitting(self) -> list[Offer]:
+        return self.fallen_for(UNKNOWN)
+
+    def fallen_for(self, code: int) -> list[Offer]:
+        """The offers that fell for this reason, the cheapest first."""
+        found = [self.offers[at] for at in np.nonzero(self.codes == code)[0].tolist()]
+        return sorted(found, key=lambda offer: (offer.price, offer.free, offer.id))
+
+    @property
+    def counts(self) -> dict[RejectionReason, int]:
+        """How many offers fell for each reason, the nearest misses first."""
+        codes, counts = np.unique(self.codes[self.codes != UNKNOWN], return_counts=True)
+        return {NEARNESS[code]: count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
+
+
 def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Explanation:
-    """An order that this round places."""
-    count = len(candidate.fitting)
+    """An order that this round places: where, among how many, and what made the price."""
+    fitting = candidate.fitting
+    count = len(fitting)
     among = "the only offer that could serve it" if count == 1 else f"chosen among {count} offers that could serve it"
-    words = f"offer {fill.offer} at {_price(snapshot, fill.price)}, {among}"
-    return Explanation(candidate.order.id, snapshot.view.block, fill.offer, _counted(candidate.against), words)
+    ask = next(offer.price for offer in fitting if offer.id == fill.offer)
+    if fill.price == ask:
+        because = ""
+    elif fill.price == candidate.order.signed.order.max_price:
+        because = f"; it asks {_price(snapshot, ask)}, others would pay more than your limit for such GPUs but found no better use of them"
+    else:
+        because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, fill.price)}"
+    words = f"offer {fill.offer} at {_price(snapshot, fill.price)}, {among}{because}"
+    return Explanation(candidate.order.id, snapshot.view.block, fill.offer, candidate.counts, words)
 
 
-def explain_waiting(snapshot: Snapshot, candidate: Candidate, remaining: Remaining, is_full: bool) -> Explanation:
+def explain_waiting(
+    snapshot: Snapshot,
+    candidate: Candidate,
+    remaining: Remaining,
+    unseated: RejectionReason | None,
+    *,
+    is_last: bool = False,
+) -> Explanation:
     """An order that could have been placed, or nearly, and was not."""
-    verdicts = [*candidate.against, *_lost(candidate, remaining, is_full)]
-    order = candidate.order
-    if not verdicts:
-        return Explanation(order.id, snapshot.view.block, None, {R.NO_OFFERS: 1}, "nobody offers any GPUs")
-    words = _nearest_miss(snapshot, order, verdicts, remaining)
-    return Explanation(order.id, snapshot.view.block, None, _counted(verdicts), words)
+    order, block = candidate.order, snapshot.view.block
+    lost = _lost(candidate, remaining, unseated)
+    if R.OVER_BUDGET in lost.values():
+        return Explanation(order.id, block, None, {R.OVER_BUDGET: 1}, Refusal.OverBudget.sentence)
+    if not candidate.offers:
+        return Explanation(order.id, block, None, {R.NO_OFFERS: 1}, "nobody offers any GPUs")
+    codes = candidate.codes.copy()
+    for at, reason in lost.items():
+        codes[at] = CODES[reason]
+    told = replace(candidate, codes=codes)
+    words = _nearest_miss(snapshot, told, remaining)
+    if is_last:
+        words += (
+            f"; fills of yours were refused at least {snapshot.policy.strikes} times lately, so you are served last"
+        )
+    return Explanation(order.id, block, None, told.counts, words)
 
 
-def _lost(candidate: Candidate, remaining: Remaining, is_full: bool) -> Iterable[tuple[Offer, RejectionReason]]:
+def _lost(candidate: Candidate, remaining: Remaining, unseated: RejectionReason | None) -> dict[int, RejectionReason]:
     """Why each fitting offer was not to be had in the end. What it had at first and lacks now went to others."""
-    for offer in candidate.fitting:
-        lacking = remaining.reason_against(candidate.order.signed, offer, fill_price(offer))
-        if lacking is None and is_full:
-            yield offer, R.ROUND_FULL
-        elif lacking in (None, R.NOT_ENOUGH_GPUS):
-            yield offer, R.OUTBID
-        else:
-            yield offer, lacking
-
-
-def _counted(verdicts: Verdicts) -> dict[RejectionReason, int]:
-    counts = Counter(reason for _, reason in verdicts)
-    return {reason: counts[reason] for reason in sorted(counts, key=NEARNESS.index)}
+    found = dict[int, RejectionReason]()
+    for at in np.nonzero(candidate.codes == UNKNOWN)[0].tolist():
+        offer = candidate.offers[at]
+        lacking = unseated or remaining.reason_against(candidate.order.signed, offer, offer.price)
+        found[at] = R.OUTBID if lacking in (None, R.NOT_ENOUGH_GPUS) else lacking
+    return found
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
 
 
-def _nearest_miss(snapshot: Snapshot, order: BookOrder, verdicts: Verdicts, remaining: Remaining) -> str:
+def _nearest_miss(snapshot: Snapshot, candidate: Candidate, remaining: Remaining) -> str:
     """The nearest miss first, then what the other offers lack, most frequent first."""
-    counts = _counted(verdicts)
+    counts = candidate.counts
     nearest = next(iter(counts))
-    fallen = sorted((offer for offer, reason in verdicts if reason is nearest), key=lambda one: (one.price, one.id))
-    tell = _SENTENCES.get(nearest)
-    first = tell(snapshot, order, fallen, remaining) if tell else _phrase(nearest, len(fallen))
+    fallen, tell = candidate.fallen_for(CODES[nearest]), _SENTENCES.get(nearest)
+    first = tell(snapshot, candidate.order, fallen, remaining) if tell else _phrase(nearest, len(fallen))
     rest = sorted((reason for reason in counts if reason is not nearest), key=lambda reason: -counts[reason])
     return "; ".join((first, *(_phrase(reason, counts[reason]) for reason in rest[:OTHERS_TOLD])))
 
@@ -147,13 +244,13 @@ def _too_few_gpus(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer],
 
 
 def _client_too_poor(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    cost = remaining.cost_of(order.signed, fill_price(fallen[0]))
+    cost = remaining.cost_of(order.signed, fallen[0].price)
     free = remaining.balance_of(order.signed.order.client)
     return f"offer {fallen[0].id} locks {_money(snapshot, cost)}, your free balance is {_money(snapshot, free)}"
 
 
 def _provider_too_poor(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    bond = remaining.bond_of(order.signed.order, fallen[0], fill_price(fallen[0]))
+    bond = remaining.bond_of(order.signed.order, fallen[0], fallen[0].price)
     return f"the provider of offer {fallen[0].id} cannot cover the bond of {_money(snapshot, bond)}"
 
 

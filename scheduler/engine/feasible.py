@@ -1,25 +1,31 @@
 """Which offers could serve an order, looking at each pair alone. Every "no" has a typed reason.
 
-A check is a function of (snapshot, order, offer) that answers with the reason against the pair, or None; the tables
-at the end are the documentation. Checks know nothing of the round's other orders: who gets what is for the clearing.
+``CHECKS`` is the documentation: a check turns what an order asks for into a number, its *key*, and says which offers fail that key. Orders
+with the same keys make the same *demand* and are judged once. Checks know nothing of the round's other orders: who gets what is for the
+auction. How many GPUs and how high a limit are asked last, of each order by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from marketplace.domain.book import BookOrder, RejectionReason
-from marketplace.domain.fills import refusal_of_offer, refusal_of_order
-from marketplace.domain.models import Offer
+from marketplace.domain.fills import refusal_of_order, refusal_of_signer
+from marketplace.domain.ids import ZERO_ADDRESS, Address, sha256_in
+from marketplace.domain.models import NO_BUDGET, Offer
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import Resources
-from marketplace.domain.units import GpuCount
+from marketplace.domain.spec import Machine, Resources
+from marketplace.domain.units import BPS_WHOLE
+from scheduler.engine.auction import Bools, Ints
+from scheduler.engine.columns import Columns, Reader
 from scheduler.engine.snapshot import Snapshot
 
-Check = Callable[[Snapshot, BookOrder, Offer], RejectionReason | None]
-Judgement = tuple[tuple[Offer, ...], tuple[tuple[Offer, RejectionReason], ...]]
-"""The offers that fit, and those that do not with the reason."""
+R = RejectionReason
 
 ABOUT_THE_ORDER = frozenset(
     {
@@ -29,199 +35,309 @@ ABOUT_THE_ORDER = frozenset(
 )  # fmt: skip
 """Refused with one of these on one offer, an order would be refused on every other."""
 
+UNKNOWN = -1
 _NO_DEMANDS = Resources()
 """What a spec asks for when it says nothing. Every machine is taken to have that much, described or not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An order that may be opened, the offers that fit it, cheapest first, and the reason against each of the rest."""
+class Facts:
+    """What the checks look at, as columns: of the snapshot's orders (by id) and of its offers (by number)."""
 
-    order: BookOrder
-    fitting: tuple[Offer, ...]
-    against: tuple[tuple[Offer, RejectionReason], ...]
+    def __init__(self, snapshot: Snapshot, reader: Reader, columns: Columns) -> None:
+        self.snapshot, self.reader, self.columns = snapshot, reader, columns
+        self.orders, self.offers = columns.orders, columns.offers
+        self.soonest, self.latest = snapshot.mining_times
+
+    @cached_property
+    def is_alive(self) -> Bools:
+        return np.asarray(self.latest < self.offers["expires_at"])
+
+    @cached_property
+    def is_heard(self) -> Bools:
+        """Providers that went away take money and time from their clients before the bond pays them back."""
+        beats, oldest = (
+            self.snapshot.view.heartbeats,
+            self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
+        )
+        return self._of_providers(lambda who: who in beats and beats[who] >= oldest).astype(np.bool_)
+
+    @cached_property
+    def reliability(self) -> Ints:
+        return self._of_providers(self.snapshot.view.reliability_of)
+
+    @cached_property
+    def vram_mib(self) -> Ints:
+        """The machine's own word, else what its class promises; UNKNOWN where the catalogue lacks the class too."""
+        promised = {row.number: row.vram_mib for row in self.snapshot.classes}
+        return self._of_machines(lambda machine: machine.vram_mib, lambda offer: promised.get(offer.gpu_class, UNKNOWN))
+
+    def of_machine(self, name: str) -> Ints:
+        return self._of_machines(lambda machine: getattr(machine, name), lambda offer: UNKNOWN)
+
+    @cached_property
+    def region(self) -> Ints:
+        """The region's number among ``regions_met``."""
+        return self._of_machines(lambda machine: self.regions_met[machine.region], lambda offer: UNKNOWN)
+
+    @cached_property
+    def regions_met(self) -> dict[str, int]:
+        names = sorted({machine.region for machine in self._machines.values() if machine})
+        return {name: number for number, name in enumerate(names)}
+
+    @cached_property
+    def _machines(self) -> dict[int, Machine | None]:
+        """The machine descriptions behind the offers' spec numbers."""
+        known, names = self.snapshot.view.machines, self.reader.machines.all
+        return {int(number): known.get(sha256_in(names[number])) for number in np.unique(self.offers["machine"])}
+
+    def _of_machines(self, told: Callable[[Machine], int], untold: Callable[[Offer], int]) -> Ints:
+        found = {number: told(machine) for number, machine in self._machines.items() if machine}
+        rows = zip(self.offers["machine"].tolist(), self.columns.listings, strict=True)
+        return np.array([found[number] if number in found else untold(offer) for number, offer in rows], np.int64)
+
+    def _of_providers(self, told: Callable[[Address], int]) -> Ints:
+        numbers, names = self.offers["provider"], self.reader.accounts.all
+        providers, at = np.unique(numbers, return_inverse=True)
+        return np.array([told(names[number]) for number in providers], np.int64)[at]
 
 
-def reason_against_order(snapshot: Snapshot, order: BookOrder) -> RejectionReason | None:
-    """The reason, if any, for which no offer at all could serve this order in this round."""
-    lease = snapshot.lease_of(order.id)
-    for at in snapshot.mining_times:
-        refusal = refusal_of_order(order.signed.order, lease, at, snapshot.opener)
-        if refusal:
-            return RejectionReason.of(refusal)
-    recent = _recent_refusals(snapshot, order)
-    return next((RejectionReason.of(reason) for _, reason in sorted(recent) if reason in ABOUT_THE_ORDER), None)
+@dataclass(frozen=True)
+class Check:
+    """A reason, the key of each order, and which offers fail a key."""
 
-
-def candidates_of(snapshot: Snapshot, orders: list[BookOrder], offers: list[Offer]) -> Iterator[Candidate]:
-    """Judge every pair, stage by stage. Orders that ask for the same thing are judged once."""
-    judged: dict[object, Judgement] = {}
-    for order in orders:
-        fitting, against, asked = tuple(offers), list[tuple[Offer, RejectionReason]](), tuple[object, ...]()
-        for asks, checks in STAGES:
-            asked = (*asked, asks(order))
-            if asked not in judged:
-                judged[asked] = _judge(snapshot, order, fitting, checks)
-            fitting, more = judged[asked]
-            against.extend(more)
-        yield Candidate(order, fitting, tuple(against))
-
-
-def _judge(snapshot: Snapshot, order: BookOrder, offers: Iterable[Offer], checks: Iterable[Check]) -> Judgement:
-    fitting, against = list[Offer](), list[tuple[Offer, RejectionReason]]()
-    for offer in offers:
-        reason = _first_reason(snapshot, order, offer, checks)
-        if reason is None:
-            fitting.append(offer)
-        else:
-            against.append((offer, reason))
-    return tuple(sorted(fitting, key=_cheapest_first)), tuple(against)
-
-
-def _cheapest_first(offer: Offer) -> tuple[int, int, int]:
-    """By ask; of equal asks the one with the fewest GPUs free, so that whole machines stay whole for gangs."""
-    return offer.price, offer.free, offer.id
-
-
-def _first_reason(
-    snapshot: Snapshot, order: BookOrder, offer: Offer, checks: Iterable[Check]
-) -> RejectionReason | None:
-    return next((reason for check in checks if (reason := check(snapshot, order, offer)) is not None), None)
+    reason: RejectionReason
+    keys: Callable[[Facts], Any]
+    fails: Callable[[Facts, int], Any]
 
 
 # The checks -----------------------------------------------------------------------------------------------------------
 
 
-def _terms(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """The contract's own rules, for any price and any number of GPUs: these two are asked last, order by order."""
-    asked = replace(order.signed.order, max_price=offer.price, gpus=GpuCount(0))
+def _everyone(facts: Facts) -> Ints:
+    return np.zeros(facts.orders.rows, np.int64)
+
+
+def _at_least(
+    reason: RejectionReason, asked: Callable[[Facts], Ints], had: Callable[[Facts], Ints], *, known: bool = False
+) -> Check:
+    """Offers fail that have less than is asked; with ``known``, not those of which it is not known.
+
+    The key is the rank of what is asked among what there is: orders that no offer tells apart make one demand.
+    """
+
+    def keys(facts: Facts) -> Any:
+        levels, wanted = np.unique(had(facts)), asked(facts)
+        if not len(levels) or wanted.max(initial=levels[0]) <= levels[0]:
+            return _everyone(facts)
+        return np.searchsorted(levels, wanted)
+
+    def fails(facts: Facts, key: int) -> Any:
+        has = had(facts)
+        return (np.searchsorted(np.unique(has), has) < key) & ((has != UNKNOWN) | (not known))
+
+    return Check(reason, keys, fails)
+
+
+def _machine(reason: RejectionReason, name: str) -> Check:
+    return _at_least(reason, lambda facts: facts.orders[name], lambda facts: facts.of_machine(name), known=True)
+
+
+def _asks_of_machine(facts: Facts) -> Any:
+    """A machine without a description is good enough for an order that asks nothing of it."""
+    asked = [facts.orders[name] > getattr(_NO_DEMANDS, name) for name in ("cpus", "memory_mib", "disk_mib")]
+    return np.logical_or.reduce([facts.orders["regions"] != 0, *asked])
+
+
+def _wrong_class(facts: Facts, key: int) -> Any:
+    classes, offered = facts.reader.classes.all[key], facts.offers["gpu_class"]
+    return ~np.array([bool(classes >> number & 1) for number in range(int(offered.max(initial=0)) + 1)])[offered]
+
+
+def _wrong_arbiter(facts: Facts, key: int) -> Any:
+    return (facts.offers["arbiter"] != key) | (facts.offers["provider"] == key)
+
+
+def _excluded(facts: Facts, key: int) -> Any:
+    wanted, unwanted = (
+        np.array([facts.reader.accounts.of.get(who, UNKNOWN) for who in side])
+        for side in facts.reader.providers.all[key]
+    )
+    by = facts.offers["provider"]
+    return (np.isin(by, wanted, invert=True) if len(wanted) else np.zeros(len(by), np.bool_)) | np.isin(by, unwanted)
+
+
+def _wrong_region(facts: Facts, key: int) -> Any:
+    wanted = [facts.regions_met.get(name, UNKNOWN) for name in facts.reader.regions.all[key]]
+    return (facts.region != UNKNOWN) & np.isin(facts.region, wanted, invert=True) & bool(wanted)
+
+
+def _not_ours(facts: Facts, key: int) -> Any:
+    ours = facts.reader.accounts.of.get(facts.snapshot.opener, UNKNOWN)
+    return (facts.offers["provider"] != ours) & bool(key)
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(R.OFFER_NOT_ALIVE, _everyone, lambda facts, key: ~facts.is_alive),
+    Check(R.WRONG_OFFER, lambda facts: facts.orders["offer"], lambda facts, key: (facts.offers["id"] != key) & (key != 0)),
+    Check(R.CLASS_NOT_ACCEPTED, lambda facts: facts.orders["classes"], _wrong_class),
+    Check(R.WRONG_ARBITER, lambda facts: facts.orders["arbiter"], _wrong_arbiter),
+    _at_least(R.BOND_TOO_SMALL, lambda facts: facts.orders["min_bond_bps"], lambda facts: facts.offers["bond_bps"]),
+    _at_least(R.MIN_SECONDS_TOO_SMALL, lambda facts: -facts.orders["min_seconds"], lambda facts: -facts.offers["min_seconds"]),
+    Check(R.TERM_LEASE_NOT_BY_PROVIDER, lambda facts: facts.orders["starts_at"] > facts.soonest, _not_ours),
+    Check(R.PROVIDER_EXCLUDED, lambda facts: facts.orders["providers"], _excluded),
+    _at_least(R.RELIABILITY_TOO_LOW, lambda facts: facts.orders["reliability"], lambda facts: facts.reliability),
+    Check(R.MACHINE_UNKNOWN, _asks_of_machine, lambda facts, key: (facts.of_machine("cpus") == UNKNOWN) & bool(key)),
+    Check(R.WRONG_REGION, lambda facts: facts.orders["regions"], _wrong_region),
+    Check(R.MACHINE_UNKNOWN, lambda facts: facts.orders["vram_mib"] > 0, lambda facts, key: (facts.vram_mib == UNKNOWN) & bool(key)),
+    _at_least(R.NOT_ENOUGH_VRAM, lambda facts: facts.orders["vram_mib"], lambda facts: facts.vram_mib, known=True),
+    _machine(R.NOT_ENOUGH_CPUS, "cpus"),
+    _machine(R.NOT_ENOUGH_MEMORY, "memory_mib"),
+    _machine(R.NOT_ENOUGH_DISK, "disk_mib"),
+    Check(R.PROVIDER_SILENT, _everyone, lambda facts, key: ~facts.is_heard),
+)  # fmt: skip
+"""From "not the right thing" to "nearly": the first reason found is told. The contract's rules (P-20) come first, each at the second of
+mining at which it is hardest to meet."""
+
+
+# Orders that nobody could serve ----------------------------------------------------------------------------------------
+
+
+def refused_at_once(facts: Facts) -> dict[int, RejectionReason]:
+    """The orders, by row, that no offer at all could serve in this round, and why.
+
+    Columns pick out those of which anything is unusual; the rule itself is the contract's, in ``domain.fills``.
+    """
+    rows, view, book = facts.orders, facts.snapshot.view, facts.columns.book
+    number_of = facts.reader.accounts.of.get
+    us, nobody = number_of(facts.snapshot.opener, UNKNOWN), number_of(ZERO_ADDRESS)
+    is_unusual = (
+        (rows["gpus"] < 1) | (rows["max_seconds"] < 1) | (rows["min_seconds"] > rows["max_seconds"]) | (rows["min_bond_bps"] > BPS_WHOLE)
+        | (rows["expires_at"] <= facts.latest) | (rows["arbiter"] == nobody) | ((rows["tip"] > 0) & (rows["opener"] == nobody))
+        | ((rows["opener"] != nobody) & (rows["opener"] != us)) | rows["is_special"] | (facts.latest >= 1 << 32)
+    )  # fmt: skip
+    posted = {fill.signed.id for fill in facts.snapshot.posted}
+    touched = {*view.leases, *view.refused, *posted}
+    if touched:
+        is_unusual |= np.fromiter((order.signed.id in touched for order in book), np.bool_, len(book))
+    found = {}
+    for row in np.nonzero(is_unusual)[0].tolist():
+        reason = R.ORDER_LIVE if book[row].id in posted else reason_against_order(facts.snapshot, book[row])
+        if reason is not None:
+            found[row] = reason
+    return found
+
+
+def reason_against_order(snapshot: Snapshot, order: BookOrder) -> RejectionReason | None:
+    """The reason, if any, for which no offer at all could serve this order in this round."""
+    lease, terms = snapshot.lease_of(order.id), order.signed.order
     for at in snapshot.mining_times:
-        refusal = refusal_of_offer(asked, offer, at, snapshot.opener)
+        refusal = refusal_of_order(terms, lease, at, snapshot.opener)
+        if refusal is None and order.delegate is not None and snapshot.opener != terms.client:
+            budget = snapshot.view.budgets.get((terms.client, order.delegate), NO_BUDGET)
+            refusal = refusal_of_signer(terms, order.delegate, budget, at)
         if refusal:
             return RejectionReason.of(refusal)
-    return None
+    recent = recent_refusals(snapshot, order)
+    return next((RejectionReason.of(reason) for _, reason in sorted(recent.items()) if reason in ABOUT_THE_ORDER), None)
 
 
-def _provider(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    wanted = order.spec.constraints
-    is_wanted = not wanted.providers or offer.provider in wanted.providers
-    return None if is_wanted and offer.provider not in wanted.exclude_providers else RejectionReason.PROVIDER_EXCLUDED
-
-
-def _reliability(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """What the provider's leases came to so far; a newcomer has the prior's score."""
-    asked = order.spec.constraints.min_reliability_bps
-    is_low = asked and snapshot.view.reliability_of(offer.provider) < asked
-    return RejectionReason.RELIABILITY_TOO_LOW if is_low else None
-
-
-def _description(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """A machine without a description is good enough for an order that asks nothing of it."""
-    asked = order.spec.resources
-    asks = bool(order.spec.constraints.regions) or any(
-        getattr(asked, name) > getattr(_NO_DEMANDS, name) for name in ("cpus", "memory_mib", "disk_mib")
-    )
-    return RejectionReason.MACHINE_UNKNOWN if asks and snapshot.machine_of(offer) is None else None
-
-
-def _region(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    regions, machine = order.spec.constraints.regions, snapshot.machine_of(offer)
-    return RejectionReason.WRONG_REGION if regions and machine and machine.region not in regions else None
-
-
-def _vram(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """The machine's own word, else what its class promises; unknown where the catalogue lacks the class too."""
-    asked, machine = order.spec.resources.vram_mib, snapshot.machine_of(offer)
-    promised = (row.vram_mib for row in snapshot.classes if row.number == offer.gpu_class)
-    found = machine.vram_mib if machine else next(promised, None)
-    if not asked:
-        return None
-    if found is None:
-        return RejectionReason.MACHINE_UNKNOWN
-    return RejectionReason.NOT_ENOUGH_VRAM if found < asked else None
-
-
-def _enough(name: str, reason: RejectionReason) -> Check:
-    def check(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-        machine = snapshot.machine_of(offer)
-        return reason if machine and getattr(machine, name) < getattr(order.spec.resources, name) else None
-
-    return check
-
-
-def _heartbeat(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """Providers that went away take money and time from their clients before the bond pays them back."""
-    last = snapshot.view.heartbeats.get(offer.provider)
-    is_heard = last is not None and snapshot.now.timestamp - last <= snapshot.policy.heartbeat_seconds
-    return None if is_heard else RejectionReason.PROVIDER_SILENT
-
-
-def _room(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """A gang runs on one machine: all GPUs of an order on one offer."""
-    return RejectionReason.NOT_ENOUGH_GPUS if offer.free < order.signed.order.gpus else None
-
-
-def _price(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    return RejectionReason.PRICE_OUT_OF_BOUNDS if offer.price > order.signed.order.max_price else None
-
-
-def _not_refused(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
+def recent_refusals(snapshot: Snapshot, order: BookOrder) -> dict[int, Refusal]:
     """The contract knows best. Its refusal of a pair holds for a while: we do not pay for the same answer again."""
-    recent = {refused for refused, _ in _recent_refusals(snapshot, order)}
-    return RejectionReason.RECENTLY_REFUSED if offer.id in recent else None
-
-
-def _not_declined(snapshot: Snapshot, order: BookOrder, offer: Offer) -> RejectionReason | None:
-    """An order fails over to the next best provider; back to one that declined it only after a while."""
-    at = snapshot.declines_of(order).get(offer.provider)
-    is_recent = at is not None and snapshot.now.timestamp - at < snapshot.policy.decline_cooldown_seconds
-    return RejectionReason.DECLINED_BEFORE if is_recent else None
-
-
-def _recent_refusals(snapshot: Snapshot, order: BookOrder) -> list[tuple[int, Refusal]]:
     oldest = snapshot.now.number - snapshot.policy.refusal_cooldown_blocks
-    rows = snapshot.view.refused.get(order.id, ())
-    return [(row.offer, row.reason) for row in rows if row.block_number > oldest]
+    return {row.offer: row.reason for row in snapshot.view.refused.get(order.id, ()) if row.block_number > oldest}
 
 
-# The stages -----------------------------------------------------------------------------------------------------------
+def recent_declines(snapshot: Snapshot, order: BookOrder) -> set[Address]:
+    """An order fails over to the next best provider; back to one that declined it only after a while."""
+    since = snapshot.now.timestamp - snapshot.policy.decline_cooldown_seconds
+    return {provider for provider, at in snapshot.declines_of(order).items() if at > since}
 
 
-def _terms_of(order: BookOrder) -> object:
-    terms = order.signed.order
-    return terms.classes, terms.offer, terms.min_seconds, terms.min_bond_bps, terms.starts_at, terms.arbiter
+# Demands --------------------------------------------------------------------------------------------------------------
 
 
-def _demands_of(order: BookOrder) -> object:
-    return order.spec.resources, order.spec.constraints
+class Demands:
+    """What orders ask for, as rows of offers that fit, whatever their room and their price."""
 
+    def __init__(self, facts: Facts, rows: Ints) -> None:
+        """``rows``: the orders that take part."""
+        self._facts = facts
+        self._keys = [np.asarray(check.keys(facts), np.int64) for check in CHECKS]
+        self._failing: dict[tuple[int, int], Any] = {}
+        self._pairs = self._barred_pairs(rows)
+        self.of = np.full(facts.orders.rows, UNKNOWN, np.int64)
+        """Of each order: its demand; UNKNOWN where it takes no part."""
+        self.example, self.of[rows] = self._distinct(rows)
 
-def _size_of(order: BookOrder) -> object:
-    return order.signed.order.gpus, order.signed.order.max_price
+    def fits(self, row: int) -> Any:
+        """The offers that fit this order."""
+        found = np.ones(self._facts.offers.rows, np.bool_)
+        for n, keys in enumerate(self._keys):
+            failing = self._failed(n, int(keys[row]))
+            if failing is not None:
+                found &= ~failing
+        for barred, _ in self._pairs.get(row, ()):
+            found[barred] = False
+        return found
 
+    def reasons_against(self, row: int, room: Ints, is_too_dear: Bools, codes: Mapping[RejectionReason, int]) -> Ints:
+        """Of each offer: the code of the first reason against this order, or UNKNOWN where it fits."""
+        found = np.full(self._facts.offers.rows, UNKNOWN, np.int64)
+        failing = [
+            (self._failed(n, int(keys[row])), check.reason)
+            for n, (keys, check) in enumerate(zip(self._keys, CHECKS, strict=True))
+        ]
+        failing += [(room < self._facts.orders["gpus"][row], R.NOT_ENOUGH_GPUS), (is_too_dear, R.PRICE_OUT_OF_BOUNDS)]
+        for offers, reason in [*failing, *self._pairs.get(row, ())]:
+            if offers is not None:
+                found[offers & (found == UNKNOWN)] = codes[reason]
+        return found
 
-def _id_of(order: BookOrder) -> object:
-    return order.id
+    def _failed(self, check: int, key: int) -> Any:
+        """The offers that fail this key; None where none does."""
+        at = check, key
+        if at not in self._failing:
+            failing = np.asarray(CHECKS[check].fails(self._facts, key), np.bool_)
+            self._failing[at] = failing if failing.any() else None
+        return self._failing[at]
 
+    def _distinct(self, rows: Ints) -> tuple[Ints, Ints]:
+        """One example row of each demand, and the demand of each of ``rows``."""
+        code = np.zeros(len(rows), np.int64)
+        special = (
+            np.array([row if row in self._pairs else UNKNOWN for row in rows.tolist()], np.int64)
+            if self._pairs
+            else None
+        )
+        for keys in [*(keys[rows] for keys in self._keys), *([special] if special is not None else [])]:
+            if len(keys) and (low := keys.min()) != (high := keys.max()):
+                width = int(high - low) + 1
+                if int(code.max()) * width >= 1 << 62:
+                    code = np.unique(code, return_inverse=True)[1]
+                code = code * width + (keys - low)
+        _, first, at = np.unique(code, return_index=True, return_inverse=True)
+        return rows[first], at
 
-STAGES: tuple[tuple[Callable[[BookOrder], object], tuple[Check, ...]], ...] = (
-    (_terms_of, (_terms,)),
-    (
-        _demands_of,
-        (
-            _provider,
-            _reliability,
-            _description,
-            _region,
-            _vram,
-            _enough("cpus", RejectionReason.NOT_ENOUGH_CPUS),
-            _enough("memory_mib", RejectionReason.NOT_ENOUGH_MEMORY),
-            _enough("disk_mib", RejectionReason.NOT_ENOUGH_DISK),
-            _heartbeat,
-        ),
-    ),
-    (_size_of, (_room, _price)),
-    (_id_of, (_not_declined, _not_refused)),
-)
-"""All of an order that the checks look at, and the checks. From "not the right thing" to "nearly": the first reason found is told, so
-the last ones are the nearest misses."""
+    def _barred_pairs(self, rows: Ints) -> Mapping[int, tuple[tuple[Any, RejectionReason], ...]]:
+        """Pairs that had their chance: declined by the provider, or refused by the contract."""
+        snapshot, book = self._facts.snapshot, self._facts.columns.book
+        ids = {record.id for record in snapshot.view.leases.values() if record.exit} | {
+            *snapshot.declined,
+            *snapshot.view.refused,
+        }
+        found = {}
+        for row in rows.tolist() if ids else ():
+            if book[row].id in ids:
+                declined, refused = recent_declines(snapshot, book[row]), recent_refusals(snapshot, book[row])
+                barred = (
+                    self._those(lambda offer: offer.provider, declined),
+                    self._those(lambda offer: offer.id, refused),
+                )
+                if barred[0].any() or barred[1].any():
+                    found[row] = tuple(zip(barred, (R.DECLINED_BEFORE, R.RECENTLY_REFUSED), strict=True))
+        return found
+
+    def _those(self, of: Callable[[Offer], object], among: Container[object]) -> Bools:
+        return np.fromiter(
+            (of(offer) in among for offer in self._facts.columns.listings), np.bool_, self._facts.offers.rows
+        )

@@ -4,53 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
-from marketplace.domain.book import Explanation, RejectionReason
+from marketplace.domain.book import Explanation
 from marketplace.domain.canonical import canonical_json
-from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import BlockRef, Fill
+from marketplace.domain.units import GpuCount, PricePerGpuHour
 from marketplace.domain.wire import block_to_wire
+from scheduler.engine.snapshot import Snapshot
 
-PLAN_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """An order that goes to an offer at a price, and why there."""
-
-    fill: Fill
-    why: Explanation
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
+class PoolPrice:
+    """What GPUs of one class cost on offers that no order told apart, with equally many free (``price``)."""
+
+    gpu_class: ClassNumber
+    first_offer: OfferId
+    """The smallest number among these offers."""
+    free: GpuCount
+    """GPUs free on each of them before the round."""
+    price: PricePerGpuHour
+    gpus: GpuCount
+    """GPUs sold on them."""
+
+
+class Explains(Protocol):
+    """Tells where an order stands after a plan."""
+
+    def of(self, order: Bytes32, fills: Mapping[Bytes32, Fill], prices: tuple[PoolPrice, ...]) -> Explanation: ...
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Every order of the book exactly once: placed, in the order in which the fills are to be opened, or explained."""
+    """The fills of a round and its prices; and, when asked, where every order of the book stands, placed or not."""
 
+    source: Snapshot
     block: BlockRef
     chain_id: int
     market: Address
     opener: Address
-    snapshot: Sha256
-    """The snapshot that it was made from (``Snapshot.sha256``)."""
-    placements: tuple[Placement, ...]
-    rejections: tuple[Explanation, ...]
-    """By order id."""
+    fills: tuple[Fill, ...]
+    """In the order in which they are to be opened, the orders of a group side by side."""
+    prices: tuple[PoolPrice, ...]
+    story: Explains
+
+    @cached_property
+    def snapshot(self) -> Sha256:
+        """The snapshot that it was made from (``Snapshot.sha256``)."""
+        return self.source.sha256
+
+    @cached_property
+    def _fills(self) -> dict[Bytes32, Fill]:
+        return {fill.signed.id: fill for fill in self.fills}
+
+    def explanation(self, order: Bytes32) -> Explanation:
+        """Where an order of the book stands. It is worked out when asked for: a pure function of snapshot and plan, like the plan of the snapshot."""
+        return self.story.of(order, self._fills, self.prices)
 
     @property
-    def fills(self) -> tuple[Fill, ...]:
-        return tuple(placement.fill for placement in self.placements)
+    def rejections(self) -> tuple[Explanation, ...]:
+        """Why each of the others was not placed, by order id."""
+        ids = sorted(order.id for order in self.source.view.orders if order.id not in self._fills)
+        return tuple(self.explanation(order) for order in ids)
 
     @property
     def explanations(self) -> tuple[Explanation, ...]:
-        """Where every order of the book stands."""
-        return (*(placement.why for placement in self.placements), *self.rejections)
+        """Where every order of the book stands: the placed ones in the order of the fills, then the rest by id."""
+        return (*(self.explanation(fill.signed.id) for fill in self.fills), *self.rejections)
 
     def canonical(self) -> bytes:
         """The round's canonical JSON: equal snapshots give equal bytes."""
         return canonical_json(_document(self))
 
-    @property
+    @cached_property
     def sha256(self) -> Sha256:
         return sha256_of(self.canonical())
 
@@ -69,20 +99,10 @@ def _document(plan: Plan) -> dict[str, Any]:
         "block": block_to_wire(plan.block),
         "snapshot": plan.snapshot,
         "placements": [
-            {
-                "order": placement.fill.signed.id,
-                "offer": placement.fill.offer,
-                "price": str(placement.fill.price),
-                "reasons": _reasons(placement.why.reasons),
-            }
-            for placement in plan.placements
+            {"order": fill.signed.id, "offer": fill.offer, "price": str(fill.price)} for fill in plan.fills
         ],
-        "rejections": [
-            {"order": why.order, "reasons": _reasons(why.reasons), "nearestMiss": why.nearest_miss}
-            for why in plan.rejections
+        "prices": [
+            {"class": row.gpu_class, "firstOffer": row.first_offer, "free": row.free, "price": str(row.price), "gpus": row.gpus}
+            for row in plan.prices
         ],
-    }
-
-
-def _reasons(reasons: Mapping[RejectionReason, int]) -> dict[str, int]:
-    return {reason.value: count for reason, count in reasons.items()}
+    }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.domain.units import Seconds
+from marketplace.domain.units import Bps, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +19,11 @@ class Policy:
     """For so long, in block time, an order does not go back to a provider that declined it."""
     mining_margin_seconds: Seconds = Seconds(5)  # noqa: RUF009
     """A fill is mined later than it is planned: what expires within this time counts as expired."""
-    max_fills: int = 100
-    """Fills in one transaction: about 6M gas (protocol, Costs), far below any block's limit."""
+    patience_seconds: Seconds = Seconds(3600)  # noqa: RUF009
+    """An order that has waited longer, in block time, is an elder: seated first, if its limit meets the clearing price."""
+    elders_per_thousand: int = 2
+    """So many elders are seated first for each thousand orders that find a seat, and always one: whom they push aside was worth more."""
+    preference_bps: Bps = Bps(200)  # noqa: RUF009
+    """An offer in a region that the order prefers may ask so much more than the one it would get, and is taken."""
+    strikes: int = 3
+    """After so many fills in a row that it spoilt itself a client is served last, for as long as its faults are recent (``BookView.faults``)."""

@@ -1,14 +1,94 @@
-"""What a fill pays. One place, so that a better rule changes one place."""
+"""What a fill pays: the clearing price of the GPUs that it takes, kept between the offer's ask and the order's limit (I-4).
+
+GPUs of one pool on machines with equally many free make a *node*: an order that may go to one of them may go to all. The price of a node is
+the least that leaves nobody with a reason to complain, the lower end of what the duals of the assignment allow:
+
+1. it is no lower than the dearest ask that was needed there: who was needed is paid alike;
+2. it is no lower than the highest limit of an order that was left out and could have gone there: that one would have paid as much;
+3. it is no lower than the price of any other node whose orders could have come here: else they would rather be here;
+4. a machine on which nothing was sold wants no more than its ask: a node's price is at most the lowest of those.
+
+So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/clearing.md`` shows what shading
+a limit or padding an ask is worth, measured.
+"""
 
 from __future__ import annotations
 
-from marketplace.domain.models import Offer
-from marketplace.domain.units import PricePerGpuHour
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from scheduler.engine.auction import NEVER, NOWHERE, Ints, Market
 
 
-def fill_price(offer: Offer) -> PricePerGpuHour:
-    """The offer's ask, per GPU-hour: within both sides' limits (I-4), whatever the client was willing to pay.
+def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints, Ints]:
+    """The node of each offer, and of each node its pool and room; sorted by both."""
+    pairs, at = np.unique(np.stack((pool, room), axis=1), axis=0, return_inverse=True)
+    return at.reshape(-1), pairs[:, 0].copy(), pairs[:, 1].copy()
 
-    Naming a limit below the true one gains a client nothing but a later place in the queue.
-    """
-    return offer.price
+
+def clearing_prices(market: Market, room: Ints) -> tuple[Ints, Ints]:
+    """The price of each node in ticks, and the node of each offer. ``room``: what was free on each offer before anybody was seated."""
+    node, pool, free = nodes_of(market.offers["pool"], room)
+    starts = np.searchsorted(pool, np.arange(len(market.members_from)))
+    return _prices(market, node, starts, free, room), node
+
+
+@njit(cache=True)
+def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> Ints:
+    price, most = _by_asks(market, node, len(free), room)
+    left_out = _left_out(market)
+    for demand in range(left_out.shape[0]):  # rule 2
+        for size in range(left_out.shape[1]):
+            if left_out[demand, size] > 0:
+                _raise(market, price, most, starts, free, demand, market.sizes[size], left_out[demand, size])
+    orders, told, is_rising = market.orders, np.zeros_like(left_out), True
+    while is_rising:  # rule 3
+        is_rising = False
+        for order in range(len(orders)):
+            row = orders[order]
+            if row.offer != NOWHERE and price[node[row.offer]] > told[row.demand, row.size]:
+                told[row.demand, row.size] = price[node[row.offer]]
+                is_rising |= _raise(market, price, most, starts, free, row.demand, row.gpus, price[node[row.offer]])
+    return price
+
+
+@njit(cache=True)
+def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Ints]:
+    """Rules 1 and 4: the dearest ask that was needed on each node, and the lowest of a machine that was not."""
+    offers, needed, unneeded = market.offers, np.zeros(nodes, np.int64), np.full(nodes, NEVER, np.int64)
+    for offer in range(len(offers)):
+        at, ask = node[offer], offers[offer].ask
+        if offers[offer].room < room[offer]:
+            needed[at] = max(needed[at], ask)
+        else:
+            unneeded[at] = min(unneeded[at], ask)
+    return needed, unneeded
+
+
+@njit(cache=True)
+def _left_out(market: Any) -> Ints:
+    """The highest limit that was left out, of each demand and size."""
+    found, orders = np.zeros((len(market.accepts_from) - 1, len(market.sizes)), np.int64), market.orders
+    for order in range(len(orders)):
+        row = orders[order]
+        if row.offer == NOWHERE:
+            found[row.demand, row.size] = max(found[row.demand, row.size], row.limit)
+    return found
+
+
+@njit(cache=True)
+def _raise(market: Any, price: Ints, most: Ints, starts: Ints, free: Ints, demand: int, gpus: int, to: int) -> bool:
+    """Raise to ``to`` all nodes that accept this demand and have room for the gang; whether that changed any."""
+    has_risen = False
+    for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
+        pool = market.accepts[at]
+        for node in range(starts[pool + 1] - 1, starts[pool] - 1, -1):
+            if free[node] < gpus:
+                break
+            target = min(to, most[node])
+            if target > price[node]:
+                price[node] = target
+                has_risen = True
+    return has_risen

@@ -20,7 +20,6 @@ from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import NEWCOMER, WHOLE, Reputation
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import BPS_WHOLE, GpuCount, Seconds, TokenUnits, UnixTime
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 
 Column = NDArray[Any]
@@ -112,7 +111,6 @@ def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: 
         ),
         opener=OPENER,
         terms=TERMS,
-        policy=Policy(max_fills=10**9),
         classes=load_classes(),
     )
 

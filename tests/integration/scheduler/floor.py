@@ -72,12 +72,12 @@ class Floor:
     def terms(self) -> MarketTerms:
         return self.market.terms()
 
-    def scheduler(self, *, wait_seconds: int = 20, **policy: Any) -> SchedulerService:
+    def scheduler(self, *, wait_seconds: int = 20, batch_fills: int = 100, **policy: Any) -> SchedulerService:
         """A scheduler that has just been started."""
         sender = Sender(self.chain, OPENER, self.journal.outbox)
         return SchedulerService(
             self.board, self.journal, self.market, sender, self.blobs, Policy(**policy), classes=load_classes(),
-            wait_seconds=wait_seconds,
+            batch_fills=batch_fills, wait_seconds=wait_seconds,
         )  # fmt: skip
 
     # What the others do

@@ -22,8 +22,8 @@ from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, Floor
 R = RejectionReason
 
 
-def test_orders_become_leases_at_the_offers_asks(floor: Floor) -> None:
-    """The cheapest offer fills up, the next one takes the rest, and the money is locked."""
+def test_orders_become_leases_at_the_clearing_price(floor: Floor) -> None:
+    """The cheapest offer fills up, the next one takes the rest; both were needed, so both are paid what the dearer asks."""
     cheap, dear = floor.list(gpus=1), floor.list(PROVIDERS[1], price=3 * DOLLAR // 2)
     keen, frugal = floor.order(max_price=3 * DOLLAR), floor.order()
     floor.index()
@@ -31,10 +31,10 @@ def test_orders_become_leases_at_the_offers_asks(floor: Floor) -> None:
 
     leases = [floor.lease(order) for order in (keen, frugal)]
     assert [(lease.status, lease.offer, lease.price) for lease in leases] == [
-        (LeaseStatus.OPEN, cheap.id, cheap.price),
+        (LeaseStatus.OPEN, cheap.id, dear.price),
         (LeaseStatus.OPEN, dear.id, dear.price),
     ]
-    assert floor.free(CLIENT) == 100 * DOLLAR - cheap.price - dear.price
+    assert floor.free(CLIENT) == 100 * DOLLAR - 2 * dear.price
 
 
 def test_the_round_of_a_batch_can_be_looked_up_by_its_hash(floor: Floor) -> None:
@@ -215,16 +215,15 @@ def test_a_scheduler_killed_while_its_batch_waits_brings_it_home(floor: Floor) -
     assert len(floor.batches()) == 1
 
 
-def test_a_full_batch_is_followed_by_the_next_at_once(floor: Floor) -> None:
-    """Two fills a transaction here: three orders need two, and no wait in between."""
+def test_a_round_that_is_too_much_for_one_transaction_goes_out_in_batches(floor: Floor) -> None:
+    """Two fills a transaction here: three orders need two, of one round and in one step."""
     floor.list()
     orders = [floor.order() for _ in range(3)]
     floor.index()
-    service = floor.scheduler(max_fills=2)
+    floor.scheduler(batch_fills=2).step()
 
-    assert service.step().within_seconds == 0
-    assert service.step().within_seconds > 0
     assert [batch.opened for batch in floor.batches()] == [2, 1]
+    assert len({batch.round for batch in floor.batches()}) == 1
     assert all(floor.lease(order).status is LeaseStatus.OPEN for order in orders)
 
 

@@ -27,7 +27,6 @@ from marketplace.domain.models import (
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 
 DOLLAR = 1_000_000
@@ -142,7 +141,6 @@ def market_of(draw: random.Random) -> Snapshot:
         leases={order.id: _past_of(draw, order) for order in orders if draw.random() < 0.12},
         refused={order.id: _refusals_drawn(draw, offers) for order in orders if draw.random() < 0.12},
         posted=_posted_drawn(draw, offers),
-        policy=Policy(max_fills=draw.choice([100, 100, 100, 2, 1])),
         head=draw.choice([None, BlockRef(102, Bytes32("0x" + "b2" * 32), UnixTime(NOW + 2))]),
         declined={order.id: {PEOPLE[1]: NOW} for order in orders if draw.random() < 0.1},
     )

@@ -12,7 +12,6 @@ from marketplace.domain.models import Fill
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear
-from scheduler.engine.policy import Policy
 from tests.unit.engine.markets import DOLLAR, NOW, OPENER, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order
 
 R = RejectionReason
@@ -20,20 +19,19 @@ R = RejectionReason
 
 def test_the_highest_limit_comes_first() -> None:
     """One GPU, two orders: the one that values it more, though it came later."""
-    early, keen = an_order("early", accepted_at=1), an_order("keen", accepted_at=2, max_price=3 * DOLLAR)
+    early, keen = an_order("early", accepted_at=NOW - 9), an_order("keen", accepted_at=NOW - 1, max_price=3 * DOLLAR)
     plan = clear(a_snapshot([early, keen], [an_offer(free=1)]))
 
     assert [fill.signed.id for fill in plan.fills] == [keen.id]
     assert dict(plan.rejections[0].reasons) == {R.OUTBID: 1}
 
 
-def test_of_equal_limits_the_earlier_comes_first() -> None:
-    """Then, of equal times, the smaller id: nothing is left to chance."""
-    orders = [an_order(f"{n}", accepted_at=NOW - (n == 2)) for n in range(4)]
+def test_of_equal_limits_the_smaller_id_comes_first() -> None:
+    """Whichever gateway they came to, and whenever: being early at one of them is worth nothing."""
+    orders = [an_order(f"{n}", accepted_at=NOW - n) for n in range(4)]
     plan = clear(a_snapshot(orders, [an_offer(free=2)]))
 
-    rest = sorted(order.id for n, order in enumerate(orders) if n != 2)
-    assert [fill.signed.id for fill in plan.fills] == [orders[2].id, rest[0]]
+    assert [fill.signed.id for fill in plan.fills] == sorted(order.id for order in orders)[:2]
 
 
 def test_an_order_goes_to_the_cheapest_offer_and_pays_its_ask() -> None:
@@ -113,15 +111,6 @@ def test_what_we_posted_a_moment_ago_counts_as_done() -> None:
     reasons = {why.order: dict(why.reasons) for why in plan.rejections}
     assert reasons == {posted.id: {R.ORDER_LIVE: 1}, other.id: {R.NOT_ENOUGH_GPUS: 1}}
     assert {why.order: why.placed_on for why in plan.rejections} == {posted.id: 1, other.id: None}
-
-
-def test_a_full_batch_leaves_the_rest_for_the_next() -> None:
-    """And says so: nothing is wrong with these orders."""
-    plan = clear(a_snapshot([an_order(str(n)) for n in range(3)], [an_offer()], policy=Policy(max_fills=2)))
-
-    assert len(plan.fills) == 2
-    assert dict(plan.rejections[0].reasons) == {R.ROUND_FULL: 1}
-    assert plan.rejections[0].nearest_miss == "1 offer waits for the next batch"
 
 
 def test_orders_that_ask_for_the_same_thing_are_judged_alike_and_others_are_not() -> None:

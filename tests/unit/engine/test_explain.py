@@ -97,7 +97,7 @@ def test_a_placed_order_is_told_where_at_what_price_and_among_how_many() -> None
     """A placement explains itself too."""
     plan = clear(a_snapshot([an_order()], [an_offer(1), an_offer(2, price=150 * CENT), an_offer(3, gpu_class=9)]))
 
-    why = plan.placements[0].why
+    why = plan.explanation(plan.fills[0].signed.id)
     assert (why.placed_on, dict(why.reasons)) == (1, {RejectionReason.CLASS_NOT_ACCEPTED: 1})
     assert why.nearest_miss == "offer 1 at 1.00 tUSD/GPU-h, chosen among 2 offers that could serve it"
 

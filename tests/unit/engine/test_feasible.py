@@ -216,4 +216,4 @@ def test_all_providers_that_declined_are_remembered() -> None:
     plan = clear(a_snapshot([order], offers, leases={order.id: record}, declined=known))
 
     assert [fill.offer for fill in plan.fills] == [3]
-    assert dict(plan.placements[0].why.reasons) == {R.DECLINED_BEFORE: 2}
+    assert dict(plan.explanation(plan.fills[0].signed.id).reasons) == {R.DECLINED_BEFORE: 2}

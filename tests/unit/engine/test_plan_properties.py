@@ -136,7 +136,7 @@ def test_equal_snapshots_give_equal_bytes_whatever_the_order_of_their_rows(
     """A round can be replayed bit for bit from its rows, and its hash is the same."""
     plan, replayed = clear(snapshot), clear(_shuffled(snapshot, shuffler))
 
-    assert plan == replayed
+    assert (plan.fills, plan.prices, plan.explanations) == (replayed.fills, replayed.prices, replayed.explanations)
     assert plan.canonical() == replayed.canonical()
     assert plan.round == replayed.round
 
@@ -146,8 +146,6 @@ def test_equal_snapshots_give_equal_bytes_whatever_the_order_of_their_rows(
 def test_an_order_waits_only_if_no_single_offer_is_left_for_it(snapshot: Snapshot) -> None:
     """Maximality, by brute force: after the plan, no offer that is left holds for a waiting order."""
     plan = clear(snapshot)
-    if len(plan.fills) >= snapshot.policy.max_fills:
-        return
     book, posted = Book.of(snapshot), {fill.signed.id for fill in snapshot.posted}
     for fill in plan.fills:
         book.open(snapshot, fill)

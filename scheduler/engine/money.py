@@ -1,0 +1,140 @@
+"""The money behind a round: each account's balance over all its orders and bonds, each delegate's budget. Exact, in base units.
+
+Most accounts can surely pay for all that a round costs them: one sum in ticks, rounded up, says so for all of them at once (``Purses``). The
+others' fills are counted one by one, as the contract will (``Remaining``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+
+import numpy as np
+
+from marketplace.domain.book import RejectionReason
+from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.ledger import Delegation
+from marketplace.domain.models import Fill, Offer, Order, SignedOrder
+from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
+from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
+from scheduler.engine.auction import Bools, Ints
+from scheduler.engine.columns import CAP, Table
+from scheduler.engine.snapshot import Snapshot
+
+_HUGE, _HUGE_WORK, _MOST = 1 << 41, 1 << 31, 1 << 62
+"""Orders of more ticks or GPU-seconds than this are counted exactly: sums over a million of the others fit 64 bits."""
+
+
+class Remaining:
+    """Starts at the view less our own fills that it does not show yet; ``take`` only ever lowers it.
+
+    The tip that a fill credits to the opener is not counted: a round does not spend what the round itself brings in.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._offers = {offer.id: offer for offer in snapshot.view.offers}
+        self._free = {offer.id: int(offer.free) for offer in snapshot.view.offers}
+        self._balances: dict[Address, int] = dict(snapshot.view.accounts)
+        self._budgets: dict[Delegation, int] = {who: budget.left for who, budget in snapshot.view.budgets.items()}
+        self._delegates = {order.id: order.delegate for order in snapshot.view.orders if order.delegate is not None}
+        self.take_all(snapshot.posted)
+
+    def free_of(self, offer: OfferId) -> GpuCount:
+        """GPUs still free; never negative, even where the view has moved on without us."""
+        return GpuCount(max(0, self._free[offer]))
+
+    def balance_of(self, account: Address) -> TokenUnits:
+        return TokenUnits(self._balances.get(account, 0))
+
+    def balances_of(self, accounts: Sequence[Address]) -> list[int]:
+        return list(map(self._balances.get, accounts, repeat(0)))
+
+    def reason_against(self, signed: SignedOrder, offer: Offer, price: PricePerGpuHour) -> RejectionReason | None:
+        """What is lacking for this fill now, in the contract's order: the delegate's budget, GPUs, the client's money, the provider's."""
+        order, delegation = signed.order, self._delegation_of(signed)
+        if delegation and self._budgets.get(delegation, 0) < worst_cost_of(order):
+            return RejectionReason.OVER_BUDGET
+        if self.free_of(offer.id) < order.gpus:
+            return RejectionReason.NOT_ENOUGH_GPUS
+        cost, bond = self.cost_of(signed, price), self.bond_of(order, offer, price)
+        left = self.balance_of(order.client) - cost
+        if left < 0:
+            return RejectionReason.CLIENT_BALANCE_TOO_LOW
+        available = left if order.client == offer.provider else self.balance_of(offer.provider)
+        return RejectionReason.PROVIDER_BALANCE_TOO_LOW if available < bond else None
+
+    def cost_of(self, signed: SignedOrder, price: PricePerGpuHour) -> TokenUnits:
+        """T at this price, and the tip unless an earlier opening paid it (P-24)."""
+        return TokenUnits(lock_of(signed.order, price) + self.tip_of(signed))
+
+    def tip_of(self, signed: SignedOrder) -> TokenUnits:
+        return TokenUnits(0 if self._snapshot.lease_of(signed.id).tip_paid else signed.order.tip)
+
+    def bond_of(self, order: Order, offer: Offer, price: PricePerGpuHour) -> TokenUnits:
+        return bond_of(lock_of(order, price), offer.bond_bps, self._snapshot.terms.bond_floor)
+
+    def highest_price(self, signed: SignedOrder) -> PricePerGpuHour:
+        """The order's limit, or the highest price at which its client can pay for it alone: ceil(p u / 3600) <= b if p <= 3600 b / u."""
+        units, left = (
+            signed.order.gpus * signed.order.max_seconds,
+            self.balance_of(signed.order.client) - self.tip_of(signed),
+        )
+        return PricePerGpuHour(min(signed.order.max_price, max(-1, left * SECONDS_PER_HOUR // units)))
+
+    def take(self, fill: Fill) -> None:
+        """Count this fill as opened. Two roles may be one address (P-07): debits are made one after the other."""
+        order, offer, delegation = fill.signed.order, self._offers.get(fill.offer), self._delegation_of(fill.signed)
+        if delegation:
+            self._budgets[delegation] = self._budgets.get(delegation, 0) - worst_cost_of(order)
+        self._balances[order.client] = self.balance_of(order.client) - self.cost_of(fill.signed, fill.price)
+        if offer is None:
+            return
+        self._free[offer.id] -= order.gpus
+        self._balances[offer.provider] = self.balance_of(offer.provider) - self.bond_of(order, offer, fill.price)
+
+    def take_all(self, fills: Iterable[Fill]) -> None:
+        for fill in fills:
+            self.take(fill)
+
+    def _delegation_of(self, signed: SignedOrder) -> Delegation | None:
+        """Whose budget an opening is charged to. A client that opens its own order needs no signature, and spends no budget (P-20)."""
+        delegate = self._delegates.get(signed.id)
+        return (
+            None
+            if delegate is None or self._snapshot.opener == signed.order.client
+            else (signed.order.client, delegate)
+        )
+
+
+class Purses:
+    """All accounts at once, in ticks: whether they can surely pay. What is rounded is rounded to the unsafe side, so "surely" holds."""
+
+    def __init__(self, remaining: Remaining, names: Sequence[Address], tick_bits: int, bond_floor: TokenUnits) -> None:
+        self._tick_bits, self._least_bond = tick_bits, (bond_floor >> tick_bits) + 1
+        self._balances = np.array(
+            [min(max(0, remaining.balance_of(who)) >> tick_bits, _MOST) for who in names], np.int64
+        )
+
+    def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
+        """Of these orders, each by itself, at this price."""
+        locked, is_huge = self._locked(rows, price)
+        return np.asarray(is_huge | (locked + rows["tip"] > self._balances[rows["client"]]))
+
+    def may_lack(self, rows: Table, offers: Table, price: Ints) -> Bools:
+        """Of these fills together: those that touch an account which may not have enough for all of them."""
+        locked, is_huge = self._locked(rows, price)
+        bonds = np.maximum(locked * offers["bond_bps"] // BPS_WHOLE + 1, self._least_bond)
+        spent = np.zeros(len(self._balances), np.int64)
+        np.add.at(spent, rows["client"], locked + rows["tip"])
+        np.add.at(spent, offers["provider"], bonds)
+        is_short = spent > self._balances
+        return np.asarray(is_huge | is_short[rows["client"]] | is_short[offers["provider"]])
+
+    def _locked(self, rows: Table, price: Ints) -> tuple[Ints, Bools]:
+        """T in ticks, rounded up, and whether the order is too large to say."""
+        work = rows["gpus"] * rows["max_seconds"]
+        locked = (price + 1) * np.minimum(work, _HUGE_WORK) // SECONDS_PER_HOUR + 1
+        return np.minimum(locked, _HUGE), (work >= _HUGE_WORK) | (locked >= _HUGE) | (rows["tip"] >= _HUGE) | (
+            price >= CAP
+        )

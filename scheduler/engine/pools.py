@@ -1,0 +1,180 @@
+"""The market of a round as a graph: demands on one side, pools of offers on the other, and the shards that it falls into.
+
+A *pool* is the offers that no order of this round can tell apart, but by their ask and their room: nobody has to say what makes a class,
+a region or a bond worth a pool of its own. A *shard* is a connected component of demands and pools. No order of one shard can go to an
+offer of another, so clearing the shards apart is not an approximation (they share accounts, and ``money`` looks at those afterwards).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from scheduler.engine.auction import NOWHERE, OFFER, ORDER, Bools, Ints, Market, Records
+from scheduler.engine.feasible import UNKNOWN, Demands, Facts
+
+_AT_ONCE = 4_096
+"""Demands judged together: it bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The graph of one round: the same for every auction in it."""
+
+    demand: Ints
+    """Of each order, by row: its demand, or UNKNOWN."""
+    of: Ints
+    """Of each offer: its pool. Pools are numbered by their first offer."""
+    rank: Ints
+    """Of each offer: its place among all, the best first."""
+    accepts_from: Ints
+    accepts: Ints
+    members_from: Ints
+    members: Ints
+    shard: Ints
+    """Of each demand."""
+
+    @property
+    def shards(self) -> int:
+        return int(self.shard.max(initial=UNKNOWN)) + 1
+
+    def accepted(self, demand: int) -> Ints:
+        """The pools that a demand accepts."""
+        return self.accepts[self.accepts_from[demand] : self.accepts_from[demand + 1]]
+
+    def offers_of(self, demand: int) -> Ints:
+        """The offers that fit a demand, the best first."""
+        members = [
+            self.members[self.members_from[pool] : self.members_from[pool + 1]] for pool in self.accepted(demand)
+        ]
+        found = np.concatenate(members) if members else np.empty(0, np.int64)
+        return np.asarray(found[np.argsort(self.rank[found], kind="stable")])
+
+
+def pools_of(demands: Demands, rank: Ints) -> Pools:
+    """The pools that these demands make of the offers, and who accepts which."""
+    fits = _packed(demands, len(rank))
+    of = _numbered(fits)
+    count = int(of.max(initial=UNKNOWN)) + 1
+    first = np.full(count, len(rank), np.int64)
+    np.minimum.at(first, of, np.arange(len(rank)))
+    edges = np.unpackbits(fits[first], axis=1, count=len(demands.example)).astype(np.bool_).T
+    accepts_from = _starts(edges.sum(axis=1))
+    accepts = np.nonzero(edges)[1].astype(np.int64)
+    members = np.lexsort((rank, of)).astype(np.int64)
+    members_from = _starts(np.bincount(of, minlength=count))
+    shard = _components(accepts_from, accepts, count)
+    return Pools(demands.of, of, rank, accepts_from, accepts, members_from, members, shard)
+
+
+def _packed(demands: Demands, offers: int) -> Any:
+    """Of each offer: which demands it fits, a bit for each."""
+    parts = []
+    for start in range(0, len(demands.example), _AT_ONCE):
+        rows = demands.example[start : start + _AT_ONCE].tolist()
+        fits = np.array([demands.fits(row) for row in rows], np.bool_).reshape(len(rows), offers)
+        parts.append(np.packbits(fits, axis=0))
+    return np.ascontiguousarray(np.concatenate(parts).T) if parts else np.zeros((offers, 0), np.uint8)
+
+
+def _numbered(fits: Any) -> Ints:
+    """Equal rows, equal numbers, in the order in which they are met."""
+    if not fits.size:
+        return np.zeros(len(fits), np.int64)
+    words = fits.view(np.dtype((np.void, fits.shape[1]))).ravel()
+    _, first, at = np.unique(words, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(number[at])
+
+
+def _starts(counts: Any) -> Ints:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
+
+
+@njit(cache=True)
+def _components(accepts_from: Ints, accepts: Ints, pools: int) -> Ints:
+    """The connected component of each demand, numbered by its first pool; UNKNOWN for those that accept none."""
+    root = np.arange(pools)
+    for demand in range(len(accepts_from) - 1):
+        for at in range(accepts_from[demand] + 1, accepts_from[demand + 1]):
+            one, other = _root(root, accepts[at - 1]), _root(root, accepts[at])
+            root[max(one, other)] = min(one, other)
+    number, count = np.full(pools, UNKNOWN, np.int64), 0
+    found = np.full(len(accepts_from) - 1, UNKNOWN, np.int64)
+    for pool in range(pools):
+        if _root(root, pool) == pool:
+            number[pool] = count
+            count += 1
+    for demand in range(len(found)):
+        if accepts_from[demand] < accepts_from[demand + 1]:
+            found[demand] = number[_root(root, accepts[accepts_from[demand]])]
+    return found
+
+
+@njit(cache=True)
+def _root(root: Ints, pool: int) -> int:
+    while root[pool] != pool:
+        root[pool] = root[root[pool]]
+        pool = root[pool]
+    return pool
+
+
+def rank_of(facts: Facts) -> Ints:
+    """The place of each offer among all. By ask; of equal asks the more reliable provider (by the percent); of these the one with the fewest
+    GPUs free, so that whole machines stay whole for gangs; then by a lot that every block draws anew: equal offers have equal shares.
+    """
+    offers = facts.offers
+    keys = (
+        offers["id"],
+        _lots(facts.snapshot.now.hash, offers["id"]),
+        offers["free"],
+        -(facts.reliability // 100),
+        offers["ask"],
+    )
+    rank = np.empty(offers.rows, np.int64)
+    rank[np.lexsort(keys)] = np.arange(offers.rows)
+    return rank
+
+
+def _lots(block_hash: str, numbers: Ints) -> Any:
+    """A number for each offer and block that nobody chooses: splitmix64 of the block's hash and the offer's number."""
+    lots = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(int(block_hash[2:18], 16))
+    lots = (lots ^ (lots >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    lots = (lots ^ (lots >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return lots ^ (lots >> np.uint64(31))
+
+
+def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -> Market:
+    """The auction's market of these orders, by priority: the highest limits first, equal ones by id. Who fits nowhere is not in it."""
+    rows = rows[(pools.shard[pools.demand[rows]] != UNKNOWN) & (limit[rows] >= 0)]
+    rows = rows[np.argsort(-limit[rows], kind="stable")]
+    orders, offers = np.empty(len(rows), ORDER), np.empty(len(room), OFFER)
+    gpus, demand = facts.orders["gpus"][rows], pools.demand[rows]
+    sizes, size = np.unique(gpus, return_inverse=True)
+    columns = {
+        "row": rows,
+        "demand": demand,
+        "size": size,
+        "gpus": gpus,
+        "limit": limit[rows],
+        "shard": pools.shard[demand],
+    }
+    for name, values in columns.items():
+        orders[name] = values
+    for name in ("offer", "next", "previous", "chain"):
+        orders[name] = NOWHERE
+    for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
+        offers[name] = values
+    offers["first"] = NOWHERE
+    return Market(orders, offers, sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members)
+
+
+def part_of(market: Market, shard: int) -> tuple[Market, Any]:
+    """One shard by itself, as the others were not there, and the rows of its orders in the whole."""
+    is_in: Bools = market.orders["shard"] == shard
+    orders: Records = market.orders[is_in].copy()
+    return market._replace(orders=orders, offers=market.offers.copy()), np.nonzero(is_in)[0]

@@ -1,0 +1,218 @@
+"""Who is seated before the auction: groups, all of their orders or none, and elders, so that nobody waits for ever.
+
+Both must be worth their seats: the auction is held once without groups, and whoever cannot pay the prices that came of it is not seated.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from marketplace.domain.book import RejectionReason
+from scheduler.engine.auction import NEVER, Bools, Ints
+from scheduler.engine.feasible import Facts
+from scheduler.engine.pools import Pools
+from scheduler.engine.snapshot import Snapshot
+
+Seating = Mapping[int, int]
+"""Rows of orders, and the offer that each sits on."""
+
+
+@dataclass
+class Hall:
+    """What there is to sit on, and what it costs: room and price of each offer, in ticks."""
+
+    facts: Facts
+    pools: Pools
+    limit: Ints
+    room: Ints
+    price: Ints
+
+    def choices(self, row: int) -> Ints:
+        """The offers that could take this order at their prices, the cheapest first, then the best."""
+        offers = self.pools.offers_of(int(self.pools.demand[row]))
+        fits = (self.room[offers] >= self.facts.orders["gpus"][row]) & (self._cost(offers) <= self.limit[row])
+        found = offers[fits]
+        return np.asarray(found[np.argsort(self._cost(found), kind="stable")])
+
+    def cheapest(self, rows: Ints) -> Ints:
+        """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
+        pools, gpus = self.pools, self.facts.orders["gpus"][rows]
+        order = np.lexsort((gpus, pools.demand[rows]))
+        found = np.empty(len(rows), np.int64)
+        found[order] = _cheapest(
+            pools.demand[rows][order], gpus[order], pools.accepts_from, pools.accepts, pools.members_from, pools.members,
+            self._cost(np.arange(len(self.room))), self.room,
+        )  # fmt: skip
+        return found
+
+    def take(self, seating: Seating) -> None:
+        for row, offer in seating.items():
+            self.room[offer] -= self.facts.orders["gpus"][row]
+
+    def cost_of(self, seating: Seating) -> int:
+        gpus = self.facts.orders["gpus"]
+        return sum(int(gpus[row]) * int(self._cost(np.array([offer]))[0]) for row, offer in seating.items())
+
+    def _cost(self, offers: Ints) -> Ints:
+        return np.asarray(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+def groups_of(book: NDArray[np.object_], rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """The rows of each group by its first row; a group is of one client, and whole if it has all of its ranks once.
+
+    A group that is not whole is told so by an empty tuple for each of its rows.
+    """
+    members = defaultdict[tuple[str, str, int], list[int]](list)
+    for row in rows:
+        group = book[row].spec.group
+        if group is not None:
+            members[book[row].signed.order.client, group.id, group.size].append(row)
+    found: dict[int, tuple[int, ...]] = {}
+    for (_, _, size), linked in members.items():
+        ranks = sorted(group.rank for row in linked if (group := book[row].spec.group))
+        if ranks == list(range(size)):
+            found[min(linked)] = tuple(linked)
+        else:
+            found |= dict.fromkeys(linked, ())
+    return found
+
+
+def seat_groups(hall: Hall, groups: Iterable[tuple[int, ...]]) -> tuple[dict[int, int], set[int]]:
+    """Seat whole groups, the highest limits first, each with the provider who can take all of it for least: (seated, rows that were not)."""
+    seated, apart = dict[int, int](), set[int]()
+    for linked in sorted(groups, key=lambda linked: (-sum(int(hall.limit[row]) for row in linked), linked)):
+        best = _cheapest_together(hall, linked)
+        if best is None:
+            apart.update(linked)
+        else:
+            hall.take(best)
+            seated |= best
+    return seated, apart
+
+
+def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> dict[int, int] | None:
+    """Distinct offers of one provider for all orders of a group; the choosiest order chooses first."""
+    providers = hall.facts.offers["provider"]
+    choices = {row: hall.choices(row) for row in linked}
+    everywhere = set.intersection(*({int(who) for who in providers[offers]} for offers in choices.values()))
+    found = [seating for who in everywhere if (seating := _with(who, choices, providers)) is not None]
+    return min(found, key=lambda seating: (hall.cost_of(seating), sorted(seating.items())), default=None)
+
+
+def _with(provider: int, choices: Mapping[int, Ints], providers: Ints) -> dict[int, int] | None:
+    """A seat for each with this provider, no offer twice, or None: augmenting paths, so that one is found if there is one."""
+    theirs = {row: [int(offer) for offer in offers if providers[offer] == provider] for row, offers in choices.items()}
+    taken: dict[int, int] = {}
+
+    def seat(row: int, tried: set[int]) -> bool:
+        for offer in theirs[row]:
+            if offer not in tried:
+                tried.add(offer)
+                if offer not in taken or seat(taken[offer], tried):
+                    taken[offer] = row
+                    return True
+        return False
+
+    every = all(seat(row, set()) for row in sorted(theirs, key=lambda row: (len(theirs[row]), row)))
+    return {row: offer for offer, row in taken.items()} if every else None
+
+
+# Elders ---------------------------------------------------------------------------------------------------------------
+
+
+def seat_elders(hall: Hall, rows: Ints, snapshot: Snapshot, seats: int) -> dict[int, int]:
+    """Seat those of ``rows`` that have waited beyond patience, the longest first, where their limits meet the prices.
+
+    ``seats``: how many orders found a seat without them; a small share of these goes to elders.
+    """
+    most = max(1, seats * snapshot.policy.elders_per_thousand // 1_000)
+    since = hall.facts.orders["accepted_at"]
+    elders = rows[since[rows] + snapshot.policy.patience_seconds < snapshot.now.timestamp]
+    elders = elders[hall.cheapest(elders) <= hall.limit[elders]]
+    seated: dict[int, int] = {}
+    for row in elders[np.argsort(since[elders], kind="stable")].tolist():
+        if len(seated) == most:
+            break
+        choices = hall.choices(row)
+        if len(choices):
+            seated[row] = int(choices[0])
+            hall.take({row: seated[row]})
+    return seated
+
+
+@njit(cache=True)
+def _cheapest(
+    demand: Ints,
+    gpus: Ints,
+    accepts_from: Ints,
+    accepts: Ints,
+    members_from: Ints,
+    members: Ints,
+    cost: Ints,
+    room: Ints,
+) -> Ints:
+    """What each order would have to pay for a GPU at least, where there is room for all of it; orders come sorted by demand and gpus."""
+    found = np.empty(len(demand), np.int64)
+    for order in range(len(demand)):
+        if order and demand[order] == demand[order - 1] and gpus[order] == gpus[order - 1]:
+            found[order] = found[order - 1]
+            continue
+        least = NEVER
+        for at in range(accepts_from[demand[order]], accepts_from[demand[order] + 1]):
+            for offer in members[members_from[accepts[at]] : members_from[accepts[at] + 1]]:
+                if room[offer] >= gpus[order] and cost[offer] < least:
+                    least = cost[offer]
+        found[order] = least
+    return found
+
+
+# Those who come last --------------------------------------------------------------------------------------------------
+
+
+def served_last(facts: Facts) -> Bools:
+    """The orders of clients whose fills keep failing by their own fault: money pulled, budgets spent, signatures withdrawn.
+
+    The evidence is the contract's refusals (``BookView.faults``): it passes with time, and costs nobody else anything.
+    """
+    snapshot, names = facts.snapshot, facts.reader.accounts.of
+    struck = [
+        names[client]
+        for client, faults in snapshot.view.faults.items()
+        if client in names and faults.count >= snapshot.policy.strikes and faults.is_recent(snapshot.now.number)
+    ]
+    return np.isin(facts.orders["client"], struck) if struck else np.zeros(facts.orders.rows, np.bool_)
+
+
+def prefer(facts: Facts, pools: Pools, limit: Ints, room: Ints, seated: Ints) -> bool:
+    """Move who prefers a region there, into room that nobody took, where it asks hardly more; whether anybody moved."""
+    has_moved = False
+    orders, ask = facts.orders, facts.offers["ask"]
+    for row in np.nonzero((seated >= 0) & orders["is_special"])[0].tolist():
+        regions = facts.columns.book[row].spec.constraints.prefer_regions
+        wanted = [facts.regions_met[name] for name in regions if name in facts.regions_met]
+        here, gpus = int(seated[row]), orders["gpus"][row]
+        if not wanted or facts.region[here] in wanted or facts.columns.book[row].spec.group is not None:
+            continue
+        most = min(int(limit[row]), int(ask[here]) * (10_000 + facts.snapshot.policy.preference_bps) // 10_000)
+        offers = pools.offers_of(int(pools.demand[row]))
+        there = offers[np.isin(facts.region[offers], wanted) & (room[offers] >= gpus) & (ask[offers] <= most)]
+        if len(there):
+            room[here] += gpus
+            room[there[0]] -= gpus
+            seated[row], has_moved = there[0], True
+    return has_moved
+
+
+def group_reasons(groups: Mapping[int, tuple[int, ...]], apart: set[int]) -> dict[int, RejectionReason]:
+    """Why rows of groups have no seat."""
+    incomplete = {row: RejectionReason.GROUP_INCOMPLETE for row, linked in groups.items() if not linked}
+    return incomplete | dict.fromkeys(apart, RejectionReason.GROUP_NOT_TOGETHER)
