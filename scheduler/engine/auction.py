@@ -340,7 +340,15 @@ def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
 
 @njit(cache=True)
 def auction(market: Any, shards: int) -> None:
-    """Seat the orders: ``market.orders["offer"]`` says where each of them sits in the end, or NOWHERE. Nobody for whom there is room stands."""
+    """Seat the orders: ``market.orders["offer"]`` says where each of them sits in the end, or NOWHERE. Nobody for whom there is room stands.
+
+    Where it says an offer at the beginning, the order begins there if there is room: a second auction goes on from the first.
+    """
+    for order in range(len(market.orders)):
+        former = market.orders[order].offer
+        market.orders[order].offer = NOWHERE
+        if former != NOWHERE and market.offers[former].room >= market.orders[order].gpus:
+            sit(market.orders, market.offers, order, former)
     seat_by_priority(market)
     improve(market, shards)
     seat_by_priority(market)

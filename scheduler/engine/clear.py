@@ -128,35 +128,35 @@ class Round:
         linked = [row for first, of_group in groups.items() for row in of_group or (first,)]
         takes_part[linked] = False
         alone = takes_part & ~self.is_last
-        seated = self._auction(np.nonzero(alone)[0], room)
-        prices, node = self._prices(alone, seated, room)
+        nobody = np.full(len(self.columns.book), NOWHERE, np.int64)
+        seated, market = self._auction(np.nonzero(alone)[0], room, nobody)
+        prices, node = clearing_prices(market, room)
         held, apart = self._held(
             room, prices[node], seated, alone, [of_group for of_group in groups.values() if of_group]
         )
         if held:
             rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
             alone[rows] = False
-            seated = self._auction(np.nonzero(alone)[0], self._left(room, rows, offers))
-            seated[rows], alone[rows] = offers, True
-            prices, node = self._prices(alone, seated, room)
+            seated, market = self._auction(np.nonzero(alone)[0], self._left(room, rows, offers), seated)
+            prices, node = clearing_prices(market, room)
+            seated[rows] = offers
         self._settle_in(room, seated, takes_part)
         return Outcome(seated, prices[node], group_reasons(groups, apart))
 
-    def _auction(self, rows: Ints, room: Ints) -> Ints:
-        """The offer of each order of the book, or NOWHERE, after an auction for these rows."""
-        market = market_of(self.pools, rows, self.facts, self.limit, room)
-        seated = np.full(self.columns.orders.rows, NOWHERE, np.int64)
-        if len(market.orders):
-            seated[market.orders["row"]] = self.auctioneer(market, self.pools.shards)
-        return seated
+    def _auction(self, rows: Ints, room: Ints, former: Ints) -> tuple[Ints, Market]:
+        """The offer of each order of the book, or NOWHERE, after an auction for these rows, and the market as it is then.
 
-    def _prices(self, competing: Bools, seated: Ints, room: Ints) -> tuple[Ints, Ints]:
-        """The price of each node, and the node of each offer, with these orders seated so or left out."""
-        market = market_of(self.pools, np.nonzero(competing)[0], self.facts, self.limit, room)
-        market.orders["offer"] = seated[market.orders["row"]]
-        rows = np.nonzero(seated != NOWHERE)[0]
-        market.offers["room"] = self._left(room, rows, seated[rows])
-        return clearing_prices(market, room)
+        ``former``: where they sat after an earlier auction, and begin this one.
+        """
+        market = market_of(self.pools, rows, self.facts, self.limit, room)
+        market.orders["offer"] = former[market.orders["row"]]
+        if len(market.orders):
+            market.orders["offer"] = self.auctioneer(market, self.pools.shards)
+        seated = np.full(len(former), NOWHERE, np.int64)
+        seated[market.orders["row"]] = market.orders["offer"]
+        winners = np.nonzero(seated != NOWHERE)[0]
+        market.offers["room"] = self._left(room, winners, seated[winners])
+        return seated, market
 
     def _held(
         self, room: Ints, price: Ints, seated: Ints, alone: Bools, groups: list[tuple[int, ...]]
