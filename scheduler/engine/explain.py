@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marketplace.domain.book import BookOrder, Explanation, RejectionReason
 from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.models import Fill, LeaseStatus, Offer
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.units import GpuCount, text_from_units
+from marketplace.domain.units import text_from_units
 from scheduler.engine.auction import Bools, Ints
 from scheduler.engine.feasible import UNKNOWN, Demands, Facts
 from scheduler.engine.money import Remaining
@@ -84,10 +85,16 @@ class Story:
     ) -> None:  # fmt: skip
         self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
         self._turned_away, self._unseated, self._is_last = turned_away, unseated, is_last
-        self._offers = tuple(
-            replace(offer, free=GpuCount(int(free))) for offer, free in zip(facts.columns.listings, room, strict=True)
-        )
-        self._asks = np.array([offer.price for offer in self._offers], np.object_)
+
+    @cached_property
+    def _offers(self) -> tuple[Offer, ...]:
+        """The offers with the GPUs that they had free when the round began."""
+        free = self._room.tolist()
+        return tuple(replace(offer, free=left) for offer, left in zip(self._facts.columns.listings, free, strict=True))
+
+    @cached_property
+    def _asks(self) -> NDArray[np.object_]:
+        return np.array([offer.price for offer in self._offers], np.object_)
 
     @cached_property
     def _rows(self) -> dict[Bytes32, int]:

@@ -19,6 +19,7 @@ from marketplace.domain.fills import refusal_of_order, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address, sha256_in
 from marketplace.domain.models import NO_BUDGET, Offer
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Machine, Resources
 from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.auction import Bools, Ints
@@ -63,7 +64,10 @@ class Facts:
 
     @cached_property
     def reliability(self) -> Ints:
-        return self._of_providers(self.snapshot.view.reliability_of)
+        """Of each offer's provider, its score; most are newcomers, whose score is one."""
+        view = self.snapshot.view
+        newcomer = NEWCOMER.score_bps(view.block.timestamp)
+        return self._of_providers(lambda who: view.reliability_of(who) if who in view.reputations else newcomer)
 
     @cached_property
     def vram_mib(self) -> Ints:
@@ -269,15 +273,21 @@ class Demands:
         """Of each order: its demand; UNKNOWN where it takes no part."""
         self.example, self.of[rows] = self._distinct(rows)
 
-    def fits(self, row: int) -> Any:
-        """The offers that fit this order."""
-        found = np.ones(self._facts.offers.rows, np.bool_)
+    def fits(self, rows: Ints) -> Any:
+        """Which offers fit each of these orders: a row for each."""
+        found = np.ones((len(rows), self._facts.offers.rows), np.bool_)
         for n, keys in enumerate(self._keys):
-            failing = self._failed(n, int(keys[row]))
-            if failing is not None:
-                found &= ~failing
-        for barred, _ in self._pairs.get(row, ()):
-            found[barred] = False
+            distinct, at = np.unique(keys[rows], return_inverse=True)
+            failing = [self._failed(n, int(key)) for key in distinct]
+            if any(offers is not None for offers in failing):
+                passes = np.ones((len(distinct), self._facts.offers.rows), np.bool_)
+                for number, offers in enumerate(failing):
+                    if offers is not None:
+                        passes[number] = ~offers
+                found &= passes[at]
+        for number, row in enumerate(rows.tolist()):
+            for barred, _ in self._pairs.get(row, ()):
+                found[number, barred] = False
         return found
 
     def reasons_against(self, row: int, room: Ints, is_too_dear: Bools, codes: Mapping[RejectionReason, int]) -> Ints:

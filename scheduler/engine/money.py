@@ -18,7 +18,7 @@ from marketplace.domain.models import Fill, Offer, Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
 from scheduler.engine.auction import Bools, Ints
-from scheduler.engine.columns import CAP, Table
+from scheduler.engine.columns import CAP, Table, ticks
 from scheduler.engine.snapshot import Snapshot
 
 _HUGE, _HUGE_WORK, _MOST = 1 << 41, 1 << 31, 1 << 62
@@ -112,9 +112,7 @@ class Purses:
 
     def __init__(self, remaining: Remaining, names: Sequence[Address], tick_bits: int, bond_floor: TokenUnits) -> None:
         self._tick_bits, self._least_bond = tick_bits, (bond_floor >> tick_bits) + 1
-        self._balances = np.array(
-            [min(max(0, remaining.balance_of(who)) >> tick_bits, _MOST) for who in names], np.int64
-        )
+        self._balances = ticks(remaining.balances_of(names), tick_bits, _MOST)
 
     def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""

@@ -74,8 +74,7 @@ def _packed(demands: Demands, offers: int) -> Any:
     """Of each offer: which demands it fits, a bit for each."""
     parts = []
     for start in range(0, len(demands.example), _AT_ONCE):
-        rows = demands.example[start : start + _AT_ONCE].tolist()
-        fits = np.array([demands.fits(row) for row in rows], np.bool_).reshape(len(rows), offers)
+        fits = demands.fits(demands.example[start : start + _AT_ONCE])
         parts.append(np.packbits(fits, axis=0))
     return np.ascontiguousarray(np.concatenate(parts).T) if parts else np.zeros((offers, 0), np.uint8)
 
