@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from scheduler.engine.clear import clear
+from scheduler.engine.columns import Reader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.baselines import BASELINES
@@ -53,8 +54,9 @@ def tried(market: Uniform, seed: int, solver_seconds: float) -> Trial:
     """Clear this market in every way. ``solver_seconds`` is the patience with the exact solvers; with 0 they are not asked."""
     snapshot = market.snapshot(seed)
     _warm_up(type(market))
-    plan, engine_seconds = _timed(partial(round_of, snapshot))
-    later, broken = _later_rounds(market, snapshot, seed)
+    reader = Reader()
+    plan, engine_seconds = _timed(partial(round_of, snapshot, reader))
+    later, broken = _later_rounds(market, snapshot, seed, reader)
     columns = columns_of(snapshot)
     bound, bound_seconds = _timed(partial(tight_bound, columns))
     is_small = len(columns.gpus) * len(columns.free) <= MOST_EXACT
@@ -78,19 +80,20 @@ def tried(market: Uniform, seed: int, solver_seconds: float) -> Trial:
     return trial
 
 
-def round_of(snapshot: Snapshot) -> Plan:
-    """A whole round, from a snapshot to fills at their prices."""
-    plan = clear(snapshot)
-    assert isinstance(plan.fills, tuple)
+def round_of(snapshot: Snapshot, reader: Reader) -> Plan:
+    """A whole round, from a snapshot to fills at their prices. A new reader has not seen the book before."""
+    plan = clear(snapshot, reader=reader)
+    if plan.fills and not plan.prices:
+        raise ValueError("a plan with fills has prices")
     return plan
 
 
-def _later_rounds(market: Uniform, snapshot: Snapshot, seed: int) -> tuple[float, list[str]]:
+def _later_rounds(market: Uniform, snapshot: Snapshot, seed: int, reader: Reader) -> tuple[float, list[str]]:
     """How long a round takes that comes soon after another, and what is wrong with its plan."""
     seconds, broken = list[float](), list[str]()
     for step in range(CHURN_ROUNDS):
         snapshot = market.churned(snapshot, seed * CHURN_ROUNDS + step)
-        plan, taken = _timed(partial(round_of, snapshot))
+        plan, taken = _timed(partial(round_of, snapshot, reader))
         seconds.append(taken)
         broken += broken_rules_at_once(columns_of(snapshot), plan.fills)
     return statistics.median(seconds), broken
@@ -101,7 +104,7 @@ def _warm_up(kind: type[Uniform]) -> None:
     market = kind(orders=300, offers=100)
     snapshot = market.snapshot(WARM_UP_SEED)
     for each in (snapshot, market.churned(snapshot, WARM_UP_SEED)):
-        round_of(each)
+        round_of(each, Reader())
     columns = columns_of(snapshot)
     for cleared in BASELINES.values():
         cleared(columns)

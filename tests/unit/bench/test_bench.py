@@ -27,6 +27,7 @@ SMALL: dict[str, Uniform] = {
     "odd": ODD,
     "choosy": replace(ODD, pinned_share=0.3, named_share=0.2, excluding_share=0.2, offers_per_provider=4),
     "poor": replace(ODD, client_money=0.6, provider_money=0.7, bursts_per_client=4),
+    "delegated": replace(ODD, delegated_share=0.7, delegate_money=0.5, bursts_per_client=4),
     "trace": Trace(orders=80, offers=25, models=4, regions=2),
     "thin": Thin(orders=60, offers=30, models=5, regions=3),
 }
