@@ -31,8 +31,8 @@ CHAIN = 32
 """Moves in one chain. Longer ones seldom stand."""
 PAPER = 64 * CHAIN
 SWEEPS = 12
-EFFORT = 2_000_000
-"""Offers looked into per shard: some tens of milliseconds. Small markets are done long before."""
+EFFORT = 8_000_000
+"""Offers, and orders on them, that are looked at per shard: a tenth of a second. Small markets are done long before."""
 HOP_SHIFT = 5
 """A move costs 1/32 of the ask in a quote (never in the surplus): of two chains of equal worth the shorter is tried first."""
 
@@ -45,9 +45,9 @@ ORDER = np.dtype(
 """``row``: of the snapshot's orders, for who reads the outcome; ``demand``: its row in ``accepts``; ``size``: of its GPUs among ``sizes``; ``offer``: where it sits, or NOWHERE, in a list of those who sit
 there; ``chain``: the last one in which it was seated, for nobody is moved twice in one. Limits and asks are in ticks (``columns``)."""
 
-OFFER = np.dtype([(name, np.int64) for name in ("pool", "ask", "rank", "room", "first")])
+OFFER = np.dtype([(name, np.int64) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
 """``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:
-GPUs free; ``first`` of those who sit there."""
+GPUs free; ``first`` of those who sit there, and how many are ``sitting``."""
 
 QUOTE = np.dtype([("cost", np.int64), ("offer", np.int64), ("is_fresh", np.int64)])
 """Of a pool and a size: what such a gang costs there, all its GPUs for an hour, and on which offer. Fresh until the pool changes."""
@@ -84,7 +84,7 @@ class Notes(NamedTuple):
     bidders: Ints
     """Who still has to bid in this chain."""
     effort: Ints
-    """Of each shard: offers that it may still look into."""
+    """Of each shard: how much it may still look at."""
 
 
 @njit(cache=True)
@@ -94,6 +94,7 @@ def sit(orders: Any, offers: Any, order: int, offer: int) -> None:
     if first != NOWHERE:
         orders[first].previous = order
     offers[offer].first = order
+    offers[offer].sitting += 1
     offers[offer].room -= orders[order].gpus
 
 
@@ -107,6 +108,7 @@ def leave(orders: Any, offers: Any, order: int) -> None:
     if after != NOWHERE:
         orders[after].previous = before
     orders[order].offer = NOWHERE
+    offers[offer].sitting -= 1
     offers[offer].room += orders[order].gpus
 
 
@@ -154,14 +156,23 @@ def who_leaves(
     short = gpus - offers[offer].room
     if short <= 0:
         return 0, 0
-    _, held = _by_loss(orders, offers, elsewhere, leavers, chain, offer)
+    count, held = _losses(orders, offers, elsewhere, leavers, chain, offer)
     if held < short:
         return NOWHERE, NEVER
     n, freed, loss = 0, 0, 0
     while freed < short:
-        freed += orders[leavers[n].order].gpus
-        loss += leavers[n].value
-        n += 1
+        least = n
+        for at in range(n + 1, count):
+            mine, others = (
+                leavers[at].value * orders[leavers[least].order].gpus,
+                leavers[least].value * orders[leavers[at].order].gpus,
+            )
+            if mine < others or (mine == others and leavers[at].order > leavers[least].order):
+                least = at
+        order, value = leavers[least].order, leavers[least].value
+        leavers[least].order, leavers[least].value = leavers[n].order, leavers[n].value
+        leavers[n].order, leavers[n].value = order, value
+        freed, loss, n = freed + orders[order].gpus, loss + value, n + 1
     for at in range(n - 1, -1, -1):
         spared = orders[leavers[at].order].gpus
         if freed - spared >= short:
@@ -172,8 +183,8 @@ def who_leaves(
 
 
 @njit(cache=True)
-def _by_loss(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int) -> tuple[int, int]:
-    """All who sit on the offer and may be moved, least loss for each GPU first: (how many, how many GPUs).
+def _losses(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int) -> tuple[int, int]:
+    """All who sit on the offer and may be moved, and what each would lose: (how many, how many GPUs).
 
     An order that leaves loses its surplus, or less if it was quoted a place elsewhere; and a little for the move.
     """
@@ -181,18 +192,10 @@ def _by_loss(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int
     while order != NOWHERE:
         row = orders[order]
         if row.chain != chain:
-            gpus, here = row.gpus, row.gpus * ask
-            loss = max(0, min(gpus * row.limit, elsewhere[row.demand, row.size]) - here) + (here >> HOP_SHIFT) + 1
-            at = count
-            while at > 0:
-                other = leavers[at - 1].order
-                mine, others = loss * orders[other].gpus, leavers[at - 1].value * gpus
-                if others < mine or (others == mine and other > order):
-                    break
-                leavers[at].order, leavers[at].value = other, leavers[at - 1].value
-                at -= 1
-            leavers[at].order, leavers[at].value = order, loss
-            count, held = count + 1, held + gpus
+            here = row.gpus * ask
+            loss = max(0, min(row.gpus * row.limit, elsewhere[row.demand, row.size]) - here) + (here >> HOP_SHIFT) + 1
+            leavers[count].order, leavers[count].value = order, loss
+            count, held = count + 1, held + row.gpus
         order = row.next
     return count, held
 
@@ -207,7 +210,7 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, size: int, shard: int
         asked = gpus * offers[offer].ask
         if asked >= best:
             break
-        looks += 1
+        looks += 1 + offers[offer].sitting
         n, loss = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, gpus)
         if n != NOWHERE and asked + loss < best:
             best, best_offer = asked + loss, offer

@@ -168,7 +168,7 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
         orders[name] = NOWHERE
     for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
         offers[name] = values
-    offers["first"] = NOWHERE
+    offers["first"], offers["sitting"] = NOWHERE, 0
     return Market(orders, offers, sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members)
 
 
