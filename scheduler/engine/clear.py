@@ -24,7 +24,7 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat_by_priority
+from scheduler.engine.auction import NEVER, NOWHERE, Bools, Ints, Market, auction, seat_by_priority
 from scheduler.engine.columns import CAP, Reader
 from scheduler.engine.explain import Story
 from scheduler.engine.feasible import Demands, Facts, refused_at_once
@@ -234,22 +234,32 @@ class Round:
         room: Ints,
         barred: dict[int, RejectionReason],
     ) -> None:
-        """Who and what stays out of the next clearing: the unpaid orders, all that their clients have beside the paid ones, and the room of
-        offers whose providers cannot cover more bonds."""
+        """Who and what stays out of the next clearing: the unpaid orders; what else their clients cannot pay for, even at the lowest ask,
+        beside what is paid; and the room of offers whose providers cannot cover more bonds."""
+        for row in self._torn(fills, lacking):
+            del fills[row]
         gpus, clients = self.columns.orders["gpus"], self.columns.orders["client"]
+        paid = np.zeros(len(room), np.int64)
+        np.add.at(paid, outcome.offer[list(fills)], gpus[list(fills)])
         for row, reason in lacking.items():
             if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
                 offer = outcome.offer[row]
                 self.is_short |= self.columns.offers["provider"] == self.columns.offers["provider"][offer]
-                paid = [other for other in np.nonzero(outcome.offer == offer)[0].tolist() if other in fills]
-                room[offer] = int(gpus[paid].sum()) if paid else 0
+                room[offer] = paid[offer]
             else:
                 barred[row] = reason
         poor = [clients[row] for row, reason in lacking.items() if reason is RejectionReason.CLIENT_BALANCE_TOO_LOW]
-        beside = self.rows[np.isin(clients[self.rows], poor)].tolist()
-        barred |= {row: RejectionReason.CLIENT_BALANCE_TOO_LOW for row in beside if row not in fills}
-        for row in self._torn(fills, lacking):
-            del fills[row]
+        beside = self.rows[np.isin(clients[self.rows], poor)]
+        lowest, left = self._lowest_asks(beside), Remaining(self.snapshot)
+        left.take_all(fills.values())
+        for row, ask in zip(beside.tolist(), lowest.tolist(), strict=True):
+            signed = self.columns.book[row].signed
+            if row not in fills and left.highest_price(signed) < ask << self.columns.tick_bits:
+                barred[row] = RejectionReason.CLIENT_BALANCE_TOO_LOW
+
+    def _lowest_asks(self, rows: Ints) -> Ints:
+        """The lowest ask, in ticks, that could serve each of these orders."""
+        return Hall(self.facts, self.pools, self.limit, self.room, np.zeros(len(self.room), np.int64)).cheapest(rows)
 
     def _torn(self, fills: Mapping[int, Fill], lacking: Mapping[int, RejectionReason]) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
@@ -261,26 +271,44 @@ class Round:
         return (self.columns.book[row].signed.order.client, group.id) if group else None
 
     def _glean(self, outcome: Outcome, fills: dict[int, Fill]) -> None:
-        """When money was short: whoever can still be served with what is left is, by priority, order by order."""
-        remaining = Remaining(self.snapshot)
+        """When money was short: whoever can still be served with what is left is, by priority, order by order.
+
+        What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
+        that it could not cover.
+        """
+        gpus, bits = self.columns.orders["gpus"], self.columns.tick_bits
+        numbers = {offer.id: at for at, offer in enumerate(self.columns.listings)}
+        remaining, left = Remaining(self.snapshot), self.room.copy()
         remaining.take_all(fills.values())
-        waiting = [
-            row for row in self.rows[np.argsort(-self.limit[self.rows], kind="stable")].tolist() if row not in fills
-        ]
-        for row in waiting:
-            if self.pools.shard[self.pools.demand[row]] == NOWHERE or self._group(row) is not None:
+        np.subtract.at(left, [numbers[fill.offer] for fill in fills.values()], gpus[list(fills)])
+        fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
+        for row in self.rows[np.argsort(-self.limit[self.rows], kind="stable")].tolist():
+            if row in fills or self._group(row) is not None:
                 continue
-            signed = self.columns.book[row].signed
-            for offer in self.pools.offers_of(int(self.pools.demand[row])).tolist():
+            signed, demand = self.columns.book[row].signed, int(self.pools.demand[row])
+            offers = fitting[demand] if demand in fitting else self.pools.offers_of(demand)
+            fitting[demand] = offers = offers[left[offers] > 0]
+            highest, work = (
+                remaining.highest_price(signed),
+                int(gpus[row]) * int(self.columns.orders["max_seconds"][row]),
+            )
+            may_serve = (
+                (left[offers] >= gpus[row])
+                & (self.columns.offers["ask"][offers] <= highest >> bits)
+                & (too_much[offers] > work)
+            )
+            for offer in offers[may_serve].tolist():
                 listing = self.columns.listings[offer]
-                if listing.price > remaining.highest_price(signed):
-                    break
-                clearing = 0 if self.is_short[offer] else int(outcome.price[offer])
-                price = max(clearing << self.columns.tick_bits, listing.price)
-                fill = self._counted(remaining, signed, listing, min(price, signed.order.max_price))
+                clearing = 0 if self.is_short[offer] else int(outcome.price[offer]) << bits
+                fill = self._counted(
+                    remaining, signed, listing, min(max(clearing, listing.price), signed.order.max_price)
+                )
                 if isinstance(fill, Fill):
                     fills[row] = fill
+                    left[offer] -= gpus[row]
                     break
+                if fill is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
+                    too_much[offer] = work
 
     # The plan
 
