@@ -22,7 +22,7 @@ from rich.table import Table
 from scripts.bench import sizes as s
 from scripts.bench.generators import GENERATORS, Uniform, generator
 from scripts.bench.plots import draw_plots
-from scripts.bench.trial import Trial, tried
+from scripts.bench.trial import Trial, say_nothing, tried
 from scripts.bench.versions import versions
 from scripts.deep import tables
 from scripts.deep.figures import Measured, write_figures
@@ -100,7 +100,7 @@ def _measured(jobs: list[Job], console: Console) -> Trials:
     spawn = multiprocessing.get_context("spawn")
     with (
         Progress(*columns, console=console, transient=True) as progress,
-        ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1) as pool,
+        ProcessPoolExecutor(max_workers=1, mp_context=spawn, max_tasks_per_child=1, initializer=say_nothing) as pool,
     ):
         task = progress.add_task("", total=len(jobs))
         for job in jobs:

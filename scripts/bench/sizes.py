@@ -86,8 +86,11 @@ def table(figures: Mapping[str, Any]) -> str:
     text += "|---|---|" + "---:|" * (len(WAYS) + 2) + "\n"
     for market in MARKETS:
         for size in SIZES if market == "uniform" else OTHER_SIZES:
-            keys = [ratio_key(way, size, market) for way in WAYS]
-            keys += [seconds_key(way, size, market) for way in ("engine", "bound")]
-            cells = (str(figures[key]["value"]) if key in figures else "" for key in keys)
+            cells = [_cell(figures, ratio_key(way, size, market), 4) for way in WAYS]
+            cells += [_cell(figures, seconds_key(way, size, market), 3) for way in ("engine", "bound")]
             text += f"| {market} | {size[0]:,} × {size[1]:,} | {' | '.join(cells)} |\n"
     return text
+
+
+def _cell(figures: Mapping[str, Any], key: str, decimals: int) -> str:
+    return f"{figures[key]['value']:.{decimals}f}" if key in figures else ""

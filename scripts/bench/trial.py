@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -108,6 +109,11 @@ def _warm_up(kind: type[Uniform]) -> None:
     columns = columns_of(snapshot)
     for cleared in BASELINES.values():
         cleared(columns)
+
+
+def say_nothing() -> None:
+    """HiGHS prints notes of its own; a trial's process has nothing to say."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _timed(run: Callable[[], T]) -> tuple[T, float]:

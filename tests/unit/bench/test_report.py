@@ -26,8 +26,10 @@ def test_the_published_figures_have_their_words() -> None:
     figures = {key: {"value": 0.25} for key in words()}
 
     assert keys <= set(words())
-    assert "| uniform | 1,000 × 1,000 | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 |" in table(figures)
-    assert "| trace | 100,000 × 10,000 | 0.25 | 0.25 | 0.25 | 0.25 |  |  | 0.25 | 0.25 |" in table(figures)
+    assert "| uniform | 1,000 × 1,000 | 0.2500 | 0.2500 | 0.2500 | 0.2500 | 0.2500 | 0.2500 | 0.250 | 0.250 |" in table(
+        figures
+    )
+    assert "| trace | 100,000 × 10,000 | 0.2500 | 0.2500 | 0.2500 | 0.2500 |  |  | 0.250 | 0.250 |" in table(figures)
 
 
 def test_a_trial_measures_every_way_and_finds_nothing_broken(tmp_path: Path) -> None:
