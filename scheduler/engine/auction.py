@@ -4,7 +4,8 @@
 2. *Then the rest bid.* The quote of a pool for a gang is the least that so many GPUs on one of its machines cost: what the offer asks,
    and what those lose who would have to leave. An order takes the best quote below its limit; those who leave bid in their turn, a
    chain of at most ``CHAIN`` moves. The chain stands if it raised the surplus, and is undone, move by move, if not.
-3. *Sweeps* of 2 go on until nothing changes, or the effort of that shard is used up.
+3. *Sweeps* of 2 go on until nothing changes, then with moves made cheaper, so that longer chains are tried, or until the effort of that
+   shard is used up.
 
 The surplus, the sum of gpus × (limit − ask), rises with every chain that stands, so the auction ends. Orders come sorted by priority and
 offers by rank, whatever the order of the snapshot's rows, and there is neither a float nor a clock: equal markets give equal seats on
@@ -33,8 +34,9 @@ PAPER = 64 * CHAIN
 SWEEPS = 12
 EFFORT = 8_000_000
 """Offers, and orders on them, that are looked at per shard: a tenth of a second. Small markets are done long before."""
-HOP_SHIFT = 5
-"""A move costs 1/32 of the ask in a quote (never in the surplus): of two chains of equal worth the shorter is tried first."""
+HOPS = (5, 6, 7)
+"""A move costs 2^-5 of the ask in a quote (never in the surplus), so that of two chains of equal worth the shorter is tried first. When nothing
+changes any more it costs 2^-6, then 2^-7."""
 
 ORDER = np.dtype(
     [
@@ -85,6 +87,8 @@ class Notes(NamedTuple):
     """Who still has to bid in this chain."""
     effort: Ints
     """Of each shard: how much it may still look at."""
+    hop: Ints
+    """One number: the shift that makes a move's cost out of an ask (``HOPS``)."""
 
 
 @njit(cache=True)
@@ -147,7 +151,7 @@ def seat_by_priority(market: Any) -> None:
 
 @njit(cache=True)
 def who_leaves(
-    orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int, gpus: int
+    orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int, gpus: int, hop: int
 ) -> tuple[int, int]:
     """Who would leave the offer for so many GPUs, the first n of ``leavers``, and what they would lose: (n, loss). NOWHERE: all would not do.
 
@@ -156,7 +160,7 @@ def who_leaves(
     short = gpus - offers[offer].room
     if short <= 0:
         return 0, 0
-    count, held = _losses(orders, offers, elsewhere, leavers, chain, offer)
+    count, held = _losses(orders, offers, elsewhere, leavers, chain, offer, hop)
     if held < short:
         return NOWHERE, NEVER
     n, freed, loss = 0, 0, 0
@@ -183,7 +187,7 @@ def who_leaves(
 
 
 @njit(cache=True)
-def _losses(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int) -> tuple[int, int]:
+def _losses(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int, hop: int) -> tuple[int, int]:
     """All who sit on the offer and may be moved, and what each would lose: (how many, how many GPUs).
 
     An order that leaves loses its surplus, or less if it was quoted a place elsewhere; and a little for the move.
@@ -193,7 +197,7 @@ def _losses(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int,
         row = orders[order]
         if row.chain != chain:
             here = row.gpus * ask
-            loss = max(0, min(row.gpus * row.limit, elsewhere[row.demand, row.size]) - here) + (here >> HOP_SHIFT) + 1
+            loss = max(0, min(row.gpus * row.limit, elsewhere[row.demand, row.size]) - here) + (here >> hop) + 1
             leavers[count].order, leavers[count].value = order, loss
             count, held = count + 1, held + row.gpus
         order = row.next
@@ -211,7 +215,7 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, size: int, shard: int
         if asked >= best:
             break
         looks += 1 + offers[offer].sitting
-        n, loss = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, gpus)
+        n, loss = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, gpus, notes.hop[0])
         if n != NOWHERE and asked + loss < best:
             best, best_offer = asked + loss, offer
     quote = notes.quotes[pool, size]
@@ -250,7 +254,7 @@ def bid(market: Any, notes: Any, chain: int, order: int) -> bool:
         notes.elsewhere[bidder.demand, bidder.size] = cost
         if cost >= bidder.gpus * bidder.limit:
             continue
-        n, _ = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, bidder.gpus)
+        n, _ = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, bidder.gpus, notes.hop[0])
         if n == NOWHERE or moves + n >= PAPER or waiting + n >= PAPER:
             continue
         newcomer = bidders[waiting]
@@ -297,33 +301,41 @@ def _move(market: Any, notes: Any, moves: int, order: int, to: int) -> int:
 
 @njit(cache=True)
 def improve(market: Any, shards: int) -> None:
-    """Let bid who was left out, or was quoted a cheaper place, the highest limits first, sweep after sweep, while it raises the surplus.
+    """Sweep after sweep while it raises the surplus; then again at lower costs of a move, so that longer chains are tried."""
+    pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
+    notes = Notes(
+        np.zeros((pools, sizes), QUOTE), np.empty((demands, sizes), np.int64), np.empty(len(market.orders) + 1, PAIR),
+        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, EFFORT, np.int64), np.zeros(1, np.int64),
+    )  # fmt: skip
+    chain = 0
+    for hop in HOPS:
+        notes.hop[0], is_moving = hop, np.ones(shards, np.bool_)
+        for _ in range(SWEEPS):
+            is_moving, chain = _sweep(market, notes, is_moving, chain)
+            if not is_moving.any():
+                break
+
+
+@njit(cache=True)
+def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools, int]:
+    """Every order that was left out or was quoted a cheaper place bids once: which shards changed, and how many chains there have been.
 
     When one order's chain was undone, those of the same demand and size with lower limits need not try in this sweep.
     """
     orders, offers = market.orders, market.offers
-    pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
-    notes = Notes(
-        np.zeros((pools, sizes), QUOTE), np.empty((demands, sizes), np.int64), np.empty(len(orders) + 1, PAIR),
-        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, EFFORT, np.int64),
-    )  # fmt: skip
-    is_moving, chain = np.ones(shards, np.bool_), 0
-    for _ in range(SWEEPS):
-        _look_round(market, notes, is_moving)
-        has_changed, has_failed = np.zeros(shards, np.bool_), np.zeros((demands, sizes), np.bool_)
-        for order in range(len(orders)):
-            row = orders[order]
-            if has_failed[row.demand, row.size] or not is_moving[row.shard]:
-                continue
-            best = row.gpus * (row.limit if row.offer == NOWHERE else offers[row.offer].ask)
-            if notes.elsewhere[row.demand, row.size] < best and notes.effort[row.shard] > 0:
-                chain += 1
-                stands = bid(market, notes, chain, order)
-                has_changed[row.shard] |= stands
-                has_failed[row.demand, row.size] = not stands
-        is_moving = has_changed
-        if not is_moving.any():
-            break
+    _look_round(market, notes, is_moving)
+    has_changed, has_failed = np.zeros_like(is_moving), np.zeros(notes.elsewhere.shape, np.bool_)
+    for order in range(len(orders)):
+        row = orders[order]
+        if has_failed[row.demand, row.size] or not is_moving[row.shard]:
+            continue
+        best = row.gpus * (row.limit if row.offer == NOWHERE else offers[row.offer].ask)
+        if notes.elsewhere[row.demand, row.size] < best and notes.effort[row.shard] > 0:
+            chain += 1
+            stands = bid(market, notes, chain, order)
+            has_changed[row.shard] |= stands
+            has_failed[row.demand, row.size] = not stands
+    return has_changed, chain
 
 
 @njit(cache=True)
