@@ -32,7 +32,7 @@ CHAIN = 32
 """Moves in one chain. Longer ones seldom stand."""
 PAPER = 64 * CHAIN
 SWEEPS = 12
-EFFORT = 8_000_000
+EFFORT = 3_000_000
 """Offers, and orders on them, that are looked at per shard: a tenth of a second. Small markets are done long before."""
 HOPS = (5, 6, 7)
 """A move costs 2^-5 of the ask in a quote (never in the surplus), so that of two chains of equal worth the shorter is tried first. When nothing
@@ -187,7 +187,9 @@ def who_leaves(
 
 
 @njit(cache=True)
-def _losses(orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int, hop: int) -> tuple[int, int]:
+def _losses(
+    orders: Any, offers: Any, elsewhere: Ints, leavers: Any, chain: int, offer: int, hop: int
+) -> tuple[int, int]:
     """All who sit on the offer and may be moved, and what each would lose: (how many, how many GPUs).
 
     An order that leaves loses its surplus, or less if it was quoted a place elsewhere; and a little for the move.
