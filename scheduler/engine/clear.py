@@ -7,7 +7,7 @@ How an order gets its place and its price:
 3. *Clearing prices* (``price``): the least at which nobody has a reason to complain.
 4. *Seats* (``seats``): whole groups, and orders that waited too long, if they can pay these prices, are seated first, and 2 and 3 are
    done again for the rest. Clients whose fills keep failing take what is left. Who prefers a region is moved there if it costs hardly more.
-5. *Money* (``money``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
+5. *Money* (``count``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
 
 Equal snapshots give equal plans, bit for bit, in whatever order their rows come, on whatever machine, by whatever auctioneer.
 """
@@ -17,18 +17,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.models import Fill, Offer, SignedOrder
+from marketplace.domain.models import Fill
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine.auction import NEVER, NOWHERE, Bools, Ints, Market, auction, seat_by_priority
-from scheduler.engine.columns import CAP, Reader
+from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat_by_priority
+from scheduler.engine.columns import Reader
+from scheduler.engine.count import Count, Outcome
 from scheduler.engine.explain import Story
 from scheduler.engine.feasible import Demands, Facts, refused_at_once
-from scheduler.engine.money import Purses, Remaining
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
@@ -66,17 +65,6 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-@dataclass
-class Outcome:
-    """Who sits where after one clearing, and at what prices. Ticks; rows of orders and of offers."""
-
-    offer: Ints
-    price: Ints
-    """Of each offer: the clearing price of its node."""
-    unseated: dict[int, RejectionReason]
-    """Orders of groups that took no part, and why."""
-
-
 class Round:
     """All that one round knows. It is made, asked for its plan, and thrown away."""
 
@@ -88,34 +76,22 @@ class Round:
         self.rows = np.delete(np.arange(self.columns.orders.rows), list(self.turned_away))
         self.demands = Demands(self.facts, self.rows)
         self.pools = pools_of(self.demands, rank_of(self.facts))
-        self.at_first = Remaining(snapshot)
-        self.purses = Purses(self.at_first, reader.accounts.all, self.columns.tick_bits, snapshot.terms.bond_floor)
-        self.limit = self._limits()
-        self.room = np.array([self.at_first.free_of(offer.id) for offer in self.columns.listings], np.int64)
+        self.count = Count(self.facts, self.pools, self.rows)
+        self.limit, self.room = self.count.limit, self.count.room.copy()
         self.is_last = served_last(self.facts)
-        self.is_short = np.zeros(len(self.room), np.bool_)
-        """Offers whose providers turned out to lack the money for all bonds: they sell at their ask, at which bonds are least."""
 
     def plan(self) -> Plan:
         """Clear, count the money, and clear again without those who lack it, until all fills are paid for."""
-        room, barred = self.room.copy(), dict[int, RejectionReason]()
+        count = self.count
         for _ in range(PASSES):
-            outcome = self._clear(room, barred)
-            fills, lacking = self._count(outcome)
+            outcome = self._clear(count.room, count.barred)
+            fills, lacking = count.paid(outcome)
             if not lacking:
                 break
-            self._bar(outcome, fills, lacking, room, barred)
-        if barred or self.is_short.any():
-            self._glean(outcome, fills)
+            count.bar(outcome, fills, lacking)
+        if count.was_short:
+            count.glean(outcome, fills)
         return self._plan(outcome, fills)
-
-    def _limits(self) -> Ints:
-        """Of each order, in ticks: its limit, or less where its client has not so much."""
-        limit, orders = self.columns.orders["limit"].copy(), self.columns.orders
-        for row in self.rows[self.purses.cannot_surely_pay(orders.at(self.rows), limit[self.rows])].tolist():
-            highest = self.at_first.highest_price(self.columns.book[row].signed)
-            limit[row] = min(highest >> self.columns.tick_bits, CAP)
-        return np.asarray(limit)
 
     # One clearing
 
@@ -185,131 +161,6 @@ class Round:
         np.subtract.at(left, offers, self.columns.orders["gpus"][rows])
         return left
 
-    # Money
-
-    def _count(self, outcome: Outcome) -> tuple[dict[int, Fill], dict[int, RejectionReason]]:
-        """The fills, by row in the order of priority, that the money is there for; and what the other seated rows lack."""
-        rows = np.nonzero(outcome.offer != NOWHERE)[0]
-        rows = rows[np.argsort(-self.limit[rows], kind="stable")]
-        offers = outcome.offer[rows]
-        orders, listed = self.columns.orders.at(rows), self.columns.offers.at(offers)
-        clearing = np.where(self.is_short[offers], 0, outcome.price[offers])
-        price = np.minimum(np.maximum(clearing, listed["ask"]), self.limit[rows])
-        is_doubtful = self.purses.may_lack(orders, listed, price) | orders["is_special"] | (self.columns.tick_bits > 0)
-        fills, lacking, remaining = dict[int, Fill](), dict[int, RejectionReason](), Remaining(self.snapshot)
-        for row, offer, ticks, doubtful in zip(
-            rows.tolist(), offers.tolist(), price.tolist(), is_doubtful.tolist(), strict=True
-        ):
-            signed, listing = self.columns.book[row].signed, self.columns.listings[offer]
-            if doubtful:
-                fill = self._counted(remaining, signed, listing, ticks << self.columns.tick_bits)
-            else:
-                fill = Fill(signed, listing.id, PricePerGpuHour(ticks))
-            if isinstance(fill, Fill):
-                fills[row] = fill
-            else:
-                lacking[row] = fill
-        return fills, lacking
-
-    def _counted(self, remaining: Remaining, signed: SignedOrder, offer: Offer, price: int) -> Fill | RejectionReason:
-        """The fill at this price, at the highest that the client can still pay, or at the ask if the bond is too much otherwise; counted as
-        opened. Or what is lacking."""
-        reason = RejectionReason.PRICE_OUT_OF_BOUNDS
-        for most in (min(price, remaining.highest_price(signed)), offer.price):
-            fill = Fill(signed, offer.id, PricePerGpuHour(max(offer.price, most)))
-            if fill.price > signed.order.max_price:
-                return RejectionReason.PRICE_OUT_OF_BOUNDS
-            lacking = remaining.reason_against(signed, offer, fill.price)
-            if lacking is None:
-                remaining.take(fill)
-                return fill
-            reason = lacking
-        return reason
-
-    def _bar(
-        self,
-        outcome: Outcome,
-        fills: dict[int, Fill],
-        lacking: dict[int, RejectionReason],
-        room: Ints,
-        barred: dict[int, RejectionReason],
-    ) -> None:
-        """Who and what stays out of the next clearing: the unpaid orders; what else their clients cannot pay for, even at the lowest ask,
-        beside what is paid; and the room of offers whose providers cannot cover more bonds."""
-        for row in self._torn(fills, lacking):
-            del fills[row]
-        gpus, clients = self.columns.orders["gpus"], self.columns.orders["client"]
-        paid = np.zeros(len(room), np.int64)
-        np.add.at(paid, outcome.offer[list(fills)], gpus[list(fills)])
-        for row, reason in lacking.items():
-            if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
-                offer = outcome.offer[row]
-                self.is_short |= self.columns.offers["provider"] == self.columns.offers["provider"][offer]
-                room[offer] = paid[offer]
-            else:
-                barred[row] = reason
-        poor = [clients[row] for row, reason in lacking.items() if reason is RejectionReason.CLIENT_BALANCE_TOO_LOW]
-        beside = self.rows[np.isin(clients[self.rows], poor)]
-        lowest, left = self._lowest_asks(beside), Remaining(self.snapshot)
-        left.take_all(fills.values())
-        for row, ask in zip(beside.tolist(), lowest.tolist(), strict=True):
-            signed = self.columns.book[row].signed
-            if row not in fills and left.highest_price(signed) < ask << self.columns.tick_bits:
-                barred[row] = RejectionReason.CLIENT_BALANCE_TOO_LOW
-
-    def _lowest_asks(self, rows: Ints) -> Ints:
-        """The lowest ask, in ticks, that could serve each of these orders."""
-        return Hall(self.facts, self.pools, self.limit, self.room, np.zeros(len(self.room), np.int64)).cheapest(rows)
-
-    def _torn(self, fills: Mapping[int, Fill], lacking: Mapping[int, RejectionReason]) -> list[int]:
-        """Paid rows of groups of which another row was not: all or none."""
-        broken = {self._group(row) for row in lacking} - {None}
-        return [row for row in fills if self._group(row) in broken]
-
-    def _group(self, row: int) -> object:
-        group = self.columns.book[row].spec.group
-        return (self.columns.book[row].signed.order.client, group.id) if group else None
-
-    def _glean(self, outcome: Outcome, fills: dict[int, Fill]) -> None:
-        """When money was short: whoever can still be served with what is left is, by priority, order by order.
-
-        What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
-        that it could not cover.
-        """
-        gpus, bits = self.columns.orders["gpus"], self.columns.tick_bits
-        numbers = {offer.id: at for at, offer in enumerate(self.columns.listings)}
-        remaining, left = Remaining(self.snapshot), self.room.copy()
-        remaining.take_all(fills.values())
-        np.subtract.at(left, [numbers[fill.offer] for fill in fills.values()], gpus[list(fills)])
-        fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
-        for row in self.rows[np.argsort(-self.limit[self.rows], kind="stable")].tolist():
-            if row in fills or self._group(row) is not None:
-                continue
-            signed, demand = self.columns.book[row].signed, int(self.pools.demand[row])
-            offers = fitting[demand] if demand in fitting else self.pools.offers_of(demand)
-            fitting[demand] = offers = offers[left[offers] > 0]
-            highest, work = (
-                remaining.highest_price(signed),
-                int(gpus[row]) * int(self.columns.orders["max_seconds"][row]),
-            )
-            may_serve = (
-                (left[offers] >= gpus[row])
-                & (self.columns.offers["ask"][offers] <= highest >> bits)
-                & (too_much[offers] > work)
-            )
-            for offer in offers[may_serve].tolist():
-                listing = self.columns.listings[offer]
-                clearing = 0 if self.is_short[offer] else int(outcome.price[offer]) << bits
-                fill = self._counted(
-                    remaining, signed, listing, min(max(clearing, listing.price), signed.order.max_price)
-                )
-                if isinstance(fill, Fill):
-                    fills[row] = fill
-                    left[offer] -= gpus[row]
-                    break
-                if fill is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
-                    too_much[offer] = work
-
     # The plan
 
     def _plan(self, outcome: Outcome, fills: dict[int, Fill]) -> Plan:
@@ -335,11 +186,11 @@ class Round:
         """By priority, the orders of a group together: they go to the chain in one batch."""
         first: dict[object, int] = {}
         for at, row in enumerate(rows):
-            if self.columns.orders["is_special"][row] and (group := self._group(row)) is not None:
+            if self.columns.orders["is_special"][row] and (group := self.count.group(row)) is not None:
                 first.setdefault(group, at)
         if not first:
             return rows
-        place = {row: first.get(self._group(row), at) for at, row in enumerate(rows)}
+        place = {row: first.get(self.count.group(row), at) for at, row in enumerate(rows)}
         return sorted(rows, key=place.__getitem__)
 
     def _pool_prices(self, outcome: Outcome, seated: Ints) -> tuple[PoolPrice, ...]:
