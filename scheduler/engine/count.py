@@ -39,7 +39,7 @@ class Count:
         """``rows``: the orders that take part."""
         self._facts, self._pools, self._rows = facts, pools, rows
         self._snapshot, self._columns = facts.snapshot, facts.columns
-        remaining = Remaining(facts.snapshot)
+        self._at_first = remaining = Remaining(facts.snapshot)
         self._room: Ints = np.array([remaining.free_of(offer.id) for offer in facts.columns.listings], np.int64)
         self._purses = Purses(
             remaining, facts.reader.accounts.all, facts.columns.tick_bits, facts.snapshot.terms.bond_floor
@@ -76,7 +76,7 @@ class Count:
         is_doubtful = (
             self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         )
-        fills, lacking, remaining = dict[int, Fill](), dict[int, RejectionReason](), Remaining(self._snapshot)
+        fills, lacking, remaining = dict[int, Fill](), dict[int, RejectionReason](), self._at_first.anew()
         for row, offer, ticks, doubtful in zip(
             rows.tolist(), offers.tolist(), price.tolist(), is_doubtful.tolist(), strict=True
         ):
@@ -123,7 +123,7 @@ class Count:
                 self.barred[row] = reason
         poor = [clients[row] for row, reason in lacking.items() if reason is RejectionReason.CLIENT_BALANCE_TOO_LOW]
         beside = self._rows[np.isin(clients[self._rows], poor)]
-        lowest, left = self._lowest_asks(beside), Remaining(self._snapshot)
+        lowest, left = self._lowest_asks(beside), self._at_first.anew()
         left.take_all(fills.values())
         for row, ask in zip(beside.tolist(), lowest.tolist(), strict=True):
             signed = self._columns.book[row].signed
@@ -153,7 +153,7 @@ class Count:
         """
         gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
         numbers = {offer.id: at for at, offer in enumerate(self._columns.listings)}
-        remaining, left = Remaining(self._snapshot), self._room.copy()
+        remaining, left = self._at_first.anew(), self._room.copy()
         remaining.take_all(fills.values())
         np.subtract.at(left, [numbers[fill.offer] for fill in fills.values()], gpus[list(fills)])
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)

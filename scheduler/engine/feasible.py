@@ -37,6 +37,8 @@ ABOUT_THE_ORDER = frozenset(
 """Refused with one of these on one offer, an order would be refused on every other."""
 
 UNKNOWN = -1
+_TABLE = 1 << 22
+"""Codes below this are numbered by a table, which is ten times as fast as sorting them."""
 _NO_DEMANDS = Resources()
 """What a spec asks for when it says nothing. Every machine is taken to have that much, described or not."""
 
@@ -323,9 +325,9 @@ class Demands:
             if len(keys) and (low := keys.min()) != (high := keys.max()):
                 width = int(high - low) + 1
                 if int(code.max()) * width >= 1 << 62:
-                    code = np.unique(code, return_inverse=True)[1]
+                    _, code = numbered(code)
                 code = code * width + (keys - low)
-        _, first, at = np.unique(code, return_index=True, return_inverse=True)
+        first, at = numbered(code)
         return rows[first], at
 
     def _barred_pairs(self, rows: Ints) -> Mapping[int, tuple[tuple[Any, RejectionReason], ...]]:
@@ -351,3 +353,17 @@ class Demands:
         return np.fromiter(
             (of(offer) in among for offer in self._facts.columns.listings), np.bool_, self._facts.offers.rows
         )
+
+
+def numbered(codes: Ints) -> tuple[Ints, Ints]:
+    """Equal codes, equal numbers from 0, in their order: the first row of each number, and the number of each row."""
+    most = int(codes.max(initial=0))
+    if most >= _TABLE:
+        _, first, at = np.unique(codes, return_index=True, return_inverse=True)
+        return first, at
+    is_there = np.zeros(most + 1, np.bool_)
+    is_there[codes] = True
+    at = (np.cumsum(is_there) - 1)[codes]
+    first = np.empty(int(is_there.sum()), np.int64)
+    first[at[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    return first, at

@@ -7,6 +7,7 @@ others' fills are counted one by one, as the contract will (``Remaining``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from itertools import repeat
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.ledger import Delegation
-from marketplace.domain.models import Fill, Offer, Order, SignedOrder
+from marketplace.domain.models import NO_BUDGET, Fill, Offer, Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
 from scheduler.engine.auction import Bools, Ints
@@ -32,28 +33,39 @@ class Remaining:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._offers = {offer.id: offer for offer in snapshot.view.offers}
-        self._free = {offer.id: int(offer.free) for offer in snapshot.view.offers}
-        self._balances: dict[Address, int] = dict(snapshot.view.accounts)
-        self._budgets: dict[Delegation, int] = {who: budget.left for who, budget in snapshot.view.budgets.items()}
-        self._delegates = {order.id: order.delegate for order in snapshot.view.orders if order.delegate is not None}
+        self._snapshot, view = snapshot, snapshot.view
+        self._offers = {offer.id: offer for offer in view.offers}
+        self._delegates = {order.id: order.delegate for order in view.orders if order.delegate is not None}
+        self._taken: dict[OfferId, int] = {}
+        self._spent: dict[Address, int] = {}
+        self._charged: dict[Delegation, int] = {}
         self.take_all(snapshot.posted)
+
+    def anew(self) -> Remaining:
+        """What remained before anything was taken."""
+        other = copy(self)
+        other._taken, other._spent, other._charged = {}, {}, {}
+        other.take_all(self._snapshot.posted)
+        return other
 
     def free_of(self, offer: OfferId) -> GpuCount:
         """GPUs still free; never negative, even where the view has moved on without us."""
-        return GpuCount(max(0, self._free[offer]))
+        return GpuCount(max(0, self._offers[offer].free - self._taken.get(offer, 0)))
 
     def balance_of(self, account: Address) -> TokenUnits:
-        return TokenUnits(self._balances.get(account, 0))
+        return TokenUnits(self._snapshot.view.accounts.get(account, 0) - self._spent.get(account, 0))
 
-    def balances_of(self, accounts: Sequence[Address]) -> list[int]:
-        return list(map(self._balances.get, accounts, repeat(0)))
+    def balances_of(self, accounts: Sequence[Address]) -> list[TokenUnits]:
+        """Of many at once: most have spent nothing."""
+        found = list(map(self._snapshot.view.accounts.get, accounts, repeat(TokenUnits(0))))
+        if self._spent:
+            found = [TokenUnits(units - self._spent.get(who, 0)) for who, units in zip(accounts, found, strict=True)]
+        return found
 
     def reason_against(self, signed: SignedOrder, offer: Offer, price: PricePerGpuHour) -> RejectionReason | None:
         """What is lacking for this fill now, in the contract's order: the delegate's budget, GPUs, the client's money, the provider's."""
         order, delegation = signed.order, self._delegation_of(signed)
-        if delegation and self._budgets.get(delegation, 0) < worst_cost_of(order):
+        if delegation and self._budget_of(delegation) < worst_cost_of(order):
             return RejectionReason.OVER_BUDGET
         if self.free_of(offer.id) < order.gpus:
             return RejectionReason.NOT_ENOUGH_GPUS
@@ -86,12 +98,18 @@ class Remaining:
         """Count this fill as opened. Two roles may be one address (P-07): debits are made one after the other."""
         order, offer, delegation = fill.signed.order, self._offers.get(fill.offer), self._delegation_of(fill.signed)
         if delegation:
-            self._budgets[delegation] = self._budgets.get(delegation, 0) - worst_cost_of(order)
-        self._balances[order.client] = self.balance_of(order.client) - self.cost_of(fill.signed, fill.price)
-        if offer is None:
-            return
-        self._free[offer.id] -= order.gpus
-        self._balances[offer.provider] = self.balance_of(offer.provider) - self.bond_of(order, offer, fill.price)
+            self._charged[delegation] = self._charged.get(delegation, 0) + worst_cost_of(order)
+        self._spend(order.client, self.cost_of(fill.signed, fill.price))
+        if offer is not None:
+            self._taken[offer.id] = self._taken.get(offer.id, 0) + order.gpus
+            self._spend(offer.provider, self.bond_of(order, offer, fill.price))
+
+    def _spend(self, account: Address, amount: TokenUnits) -> None:
+        self._spent[account] = self._spent.get(account, 0) + amount
+
+    def _budget_of(self, delegation: Delegation) -> int:
+        budget = self._snapshot.view.budgets.get(delegation, NO_BUDGET)
+        return budget.left - self._charged.get(delegation, 0)
 
     def take_all(self, fills: Iterable[Fill]) -> None:
         for fill in fills:

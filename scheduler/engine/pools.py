@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scheduler.engine.auction import NOWHERE, OFFER, ORDER, Bools, Ints, Market, Records
-from scheduler.engine.feasible import UNKNOWN, Demands, Facts
+from scheduler.engine.auction import NEVER, NOWHERE, OFFER, ORDER, Bools, Ints, Market, Records
+from scheduler.engine.feasible import UNKNOWN, Demands, Facts, numbered
 
 _AT_ONCE = 4_096
 """Demands judged together: it bounds the memory."""
@@ -91,7 +91,8 @@ def _numbered(fits: Any) -> Ints:
 
 
 def _starts(counts: Any) -> Ints:
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
+    starts: Ints = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
+    return starts
 
 
 @njit(cache=True)
@@ -148,17 +149,31 @@ def _lots(block_hash: str, numbers: Ints) -> Any:
 
 
 def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -> Market:
-    """The auction's market of these orders, by priority: the highest limits first, equal ones by id. Who fits nowhere is not in it."""
-    rows = rows[(pools.shard[pools.demand[rows]] != UNKNOWN) & (limit[rows] >= 0)]
-    rows = rows[np.argsort(-limit[rows], kind="stable")]
-    orders, offers = np.empty(len(rows), ORDER), np.empty(len(room), OFFER)
+    """The auction's market of these orders, by priority: the highest limits first, equal ones by id.
+
+    Left out are machines that are full from the start, and orders for which there is no machine at all with so many GPUs at their limit.
+    """
+    is_open = room[pools.members] > 0
+    members = pools.members[is_open]
+    members_from = _starts(is_open)[pools.members_from]
+    offers = np.empty(len(room), OFFER)
+    for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
+        offers[name] = values
+    offers["first"], offers["sitting"] = NOWHERE, 0
+    rows = rows[pools.shard[pools.demand[rows]] != UNKNOWN]
     gpus, demand = facts.orders["gpus"][rows], pools.demand[rows]
-    sizes, size = np.unique(gpus, return_inverse=True)
+    first, size = numbered(gpus)
+    sizes = gpus[first]
+    lowest = _lowest_asks(offers, sizes, pools.accepts_from, pools.accepts, members_from, members)[demand, size]
+    has_a_chance = np.nonzero(limit[rows] >= lowest)[0]
+    order = has_a_chance[np.argsort(-limit[rows[has_a_chance]], kind="stable")]
+    rows, demand = rows[order], demand[order]
+    orders = np.empty(len(rows), ORDER)
     columns = {
         "row": rows,
         "demand": demand,
-        "size": size,
-        "gpus": gpus,
+        "size": size[order],
+        "gpus": gpus[order],
         "limit": limit[rows],
         "shard": pools.shard[demand],
     }
@@ -166,10 +181,22 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
         orders[name] = values
     for name in ("offer", "next", "previous", "chain"):
         orders[name] = NOWHERE
-    for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
-        offers[name] = values
-    offers["first"], offers["sitting"] = NOWHERE, 0
-    return Market(orders, offers, sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members)
+    return Market(orders, offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+
+
+@njit(cache=True)
+def _lowest_asks(
+    offers: Any, sizes: Ints, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints
+) -> Ints:
+    """Of each demand and size: the lowest ask of an offer that fits and has room."""
+    found = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64)
+    for demand in range(len(found)):
+        for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:
+            for offer in members[members_from[pool] : members_from[pool + 1]]:
+                for size in range(len(sizes)):
+                    if offers[offer].room >= sizes[size] and offers[offer].ask < found[demand, size]:
+                        found[demand, size] = offers[offer].ask
+    return found
 
 
 def part_of(market: Market, shard: int) -> tuple[Market, Any]:
