@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scheduler.engine.auction import NEVER, NOWHERE, OFFER, ORDER, Bools, Ints, Market, Records
+from scheduler.engine.auction import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
 from scheduler.engine.feasible import UNKNOWN, Demands, Facts, numbered
 
 _AT_ONCE = 4_096
@@ -197,10 +197,3 @@ def _lowest_asks(
                     if offers[offer].room >= sizes[size] and offers[offer].ask < found[demand, size]:
                         found[demand, size] = offers[offer].ask
     return found
-
-
-def part_of(market: Market, shard: int) -> tuple[Market, Any]:
-    """One shard by itself, as the others were not there, and the rows of its orders in the whole."""
-    is_in: Bools = market.orders["shard"] == shard
-    orders: Records = market.orders[is_in].copy()
-    return market._replace(orders=orders, offers=market.offers.copy()), np.nonzero(is_in)[0]

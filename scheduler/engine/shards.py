@@ -1,0 +1,36 @@
+"""A market's shards in bundles, to be cleared apart: by other processes, or on other machines.
+
+A shard is a connected component of demands and pools (``pools``). Shards share neither an offer nor the auction's effort, so any bundling of
+whole shards gives the seats that all of them together would have given, bit for bit.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from scheduler.engine.auction import Ints, Market
+
+
+def bundles_of(market: Market, most: int) -> list[Ints]:
+    """The rows of the market's orders in at most so many bundles of whole shards, of sizes as even as shards allow. None is empty.
+
+    The largest shard first, each to the bundle with the fewest orders. Rows stay in their order, which is the priority.
+    """
+    shard = market.orders["shard"]
+    sizes = np.bincount(shard)
+    bundle = np.zeros(len(sizes), np.int64)
+    heap = [(0, number) for number in range(max(1, most))]
+    for one in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)].tolist():
+        held, number = heap[0]
+        bundle[one] = number
+        heapq.heapreplace(heap, (held + int(sizes[one]), number))
+    by_bundle = np.argsort(bundle[shard], kind="stable")
+    counts = np.bincount(bundle[shard])
+    return [rows for rows in np.split(by_bundle, np.cumsum(counts)[:-1]) if len(rows)]
+
+
+def part_of(market: Market, rows: Ints) -> Market:
+    """These orders by themselves, as if the others were not there. The rows are those of whole shards."""
+    return market._replace(orders=market.orders[rows], offers=market.offers.copy())

@@ -1,0 +1,129 @@
+"""The split of a market into shards is exact: cleared together, apart or in any bundling, everybody has the same seat."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.engine import auction as auctions
+from scheduler.engine.auction import Ints, Market
+from scheduler.engine.clear import Auctioneer, clear, hold_here
+from scheduler.engine.shards import bundles_of, part_of
+from scheduler.engine.snapshot import Snapshot
+from scripts.bench.generators import Thin, Uniform
+from tests.unit.engine.markets import snapshots
+
+SEVERAL = settings(max_examples=30, deadline=None)
+THIN = Thin(orders=300, offers=90, models=4, regions=4, machine_kinds=2, hungry_share=0.2)
+WIDE = Uniform(orders=300, offers=60, models=4, regions=3)
+SEEDS = st.integers(0, 2**32)
+
+
+class Apart:
+    """An auctioneer that holds the auction bundle by bundle, in some order, and remembers the markets."""
+
+    def __init__(self, most: int, shuffler: random.Random | None = None, hold: Auctioneer = hold_here) -> None:
+        self.most, self.shuffler, self.hold = most, shuffler, hold
+        self.markets: list[Market] = []
+
+    def __call__(self, market: Market, shards: int) -> Ints:
+        self.markets.append(market)
+        offer, bundles = np.empty(len(market.orders), np.int64), bundles_of(market, self.most)
+        if self.shuffler:
+            self.shuffler.shuffle(bundles)
+        for rows in bundles:
+            offer[rows] = self.hold(part_of(market, rows), shards)
+        return offer
+
+
+@SEVERAL
+@given(SEEDS, st.sampled_from([THIN, WIDE]), st.integers(1, 40), st.randoms(use_true_random=False))
+def test_any_bundling_of_shards_gives_the_plan_of_all_at_once(
+    seed: int, market: Uniform, most: int, shuffler: random.Random
+) -> None:
+    """One bundle, a few, or every shard by itself, in whatever order: the same bytes."""
+    snapshot = market.snapshot(seed)
+
+    assert clear(snapshot).canonical() == clear(snapshot, Apart(most, shuffler)).canonical()
+
+
+@settings(max_examples=200, deadline=None)
+@given(snapshots())
+def test_troubled_little_markets_split_as_exactly(snapshot: Snapshot) -> None:
+    """With groups, elders, empty purses and every other trouble, clearing shard by shard gives the same plan."""
+    assert clear(snapshot).canonical() == clear(snapshot, Apart(100)).canonical()
+
+
+def test_a_shard_that_uses_up_its_effort_takes_none_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound on what an auction looks at is counted for each shard alone, so it bites the same together and apart."""
+    monkeypatch.setattr(auctions, "EFFORT", 500)
+    snapshot = replace(THIN, orders=2_000, offers=200).snapshot(5)
+    together = clear(snapshot, _hold_uncompiled)
+
+    assert together.canonical() == clear(snapshot, Apart(100, hold=_hold_uncompiled)).canonical()
+    assert together.canonical() != clear(snapshot).canonical()
+
+
+@SEVERAL
+@given(SEEDS, st.randoms(use_true_random=False))
+def test_shards_are_numbered_alike_whatever_the_order_of_the_rows(seed: int, shuffler: random.Random) -> None:
+    """Each order is in the shard of the same number when the snapshot's rows come shuffled."""
+    snapshot, one, other = THIN.snapshot(seed), Apart(1), Apart(1)
+    view = snapshot.view
+    orders, offers = shuffler.sample(view.orders, len(view.orders)), shuffler.sample(view.offers, len(view.offers))
+    clear(snapshot, one)
+    clear(replace(snapshot, view=replace(view, orders=tuple(orders), offers=tuple(offers))), other)
+
+    assert one.markets[0].orders["shard"].max() > 0
+    for first, second in zip(one.markets, other.markets, strict=True):
+        assert (first.orders["shard"] == second.orders["shard"]).all()
+
+
+@SEVERAL
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(1, 9))
+def test_bundles_are_whole_shards_and_every_order_is_in_one(shards: list[int], most: int) -> None:
+    """No shard is torn, no row is lost or moved before one of higher priority, and no bundle is empty."""
+    market = _market_with(shards)
+    bundles = bundles_of(market, most)
+    found = [{shards[row] for row in rows.tolist()} for rows in bundles]
+
+    assert sorted(np.concatenate(bundles).tolist()) == list(range(len(shards)))
+    assert sum(len(of_bundle) for of_bundle in found) == len(set(shards))
+    assert all((np.diff(rows) > 0).all() for rows in bundles)
+    assert 1 <= len(bundles) <= min(most, len(set(shards)))
+
+
+def test_bundles_are_about_even() -> None:
+    """Four hundred shards of one to four orders fill eight bundles to within one shard of each other."""
+    sizes = [1 + number % 4 for number in range(400)]
+    bundles = bundles_of(_market_with([number for number, size in enumerate(sizes) for _ in range(size)]), 8)
+    counts = [len(rows) for rows in bundles]
+
+    assert max(counts) - min(counts) <= 4
+
+
+def _market_with(shards: list[int]) -> Market:
+    """A market of which only the shards of its orders matter."""
+    seen = list[Market]()
+
+    def auctioneer(market: Market, count: int) -> Ints:
+        seen.append(market)
+        return hold_here(market, count)
+
+    clear(Thin(orders=60, offers=20, models=1, regions=1, limit_level=9.0).snapshot(1), auctioneer)
+    orders = np.repeat(seen[0].orders[:1], len(shards))
+    orders["shard"] = shards
+    return seen[0]._replace(orders=orders)
+
+
+def _hold_uncompiled(market: Market, shards: int) -> Ints:
+    """The auction, its frame in plain Python, where a test can change the constants."""
+    auctions.seat_by_priority(market)
+    auctions.improve.py_func(market, shards)
+    auctions.seat_by_priority(market)
+    return np.asarray(market.orders["offer"])
