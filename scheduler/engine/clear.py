@@ -76,9 +76,9 @@ class Round:
         self.rows = np.delete(np.arange(self.columns.orders.rows), list(self.turned_away))
         self.demands = Demands(self.facts, self.rows)
         self.pools = pools_of(self.demands, rank_of(self.facts))
-        self.count = Count(self.facts, self.pools, self.rows)
-        self.limit, self.room = self.count.limit, self.count.room.copy()
         self.is_last = served_last(self.facts)
+        self.count = Count(self.facts, self.pools, self.rows, self.is_last)
+        self.limit, self.room = self.count.limit, self.count.room.copy()
 
     def plan(self) -> Plan:
         """Clear, count the money, and clear again without those who lack it, until all fills are paid for."""
@@ -107,16 +107,16 @@ class Round:
         nobody = np.full(len(self.columns.book), NOWHERE, np.int64)
         seated, market = self._auction(np.nonzero(alone)[0], room, nobody)
         prices, node = clearing_prices(market, room)
-        held, apart = self._held(
-            room, prices[node], seated, alone, [of_group for of_group in groups.values() if of_group]
-        )
+        whole = [of_group for of_group in groups.values() if of_group]
+        late = [of_group for of_group in whole if self.is_last[of_group[0]]]
+        held, apart = self._held(room, prices[node], seated, alone, [one for one in whole if one not in late])
         if held:
             rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
             alone[rows] = False
             seated, market = self._auction(np.nonzero(alone)[0], self._left(room, rows, offers), seated)
             prices, node = clearing_prices(market, room)
             seated[rows] = offers
-        self._settle_in(room, seated, takes_part)
+        apart |= self._settle_in(room, prices[node], seated, takes_part, late)
         return Outcome(seated, prices[node], group_reasons(groups, apart))
 
     def _auction(self, rows: Ints, room: Ints, former: Ints) -> tuple[Ints, Market]:
@@ -143,17 +143,32 @@ class Round:
         waiting = np.nonzero(alone & (seated == NOWHERE))[0]
         return held | seat_elders(hall, waiting, self.snapshot, int((seated != NOWHERE).sum())), apart
 
-    def _settle_in(self, room: Ints, seated: Ints, takes_part: Bools) -> None:
-        """After the auction: who prefers a region is moved, and whoever may still come takes what is left."""
+    def _settle_in(
+        self, room: Ints, price: Ints, seated: Ints, takes_part: Bools, late: list[tuple[int, ...]]
+    ) -> set[int]:
+        """After the auction: who prefers a region is moved, and others take what that left; then come those who are served last.
+
+        Returns the rows of their groups that got no seats.
+        """
         rows = np.nonzero(seated != NOWHERE)[0]
-        left = self._left(room, rows, seated[rows])
-        has_moved = prefer(self.facts, self.pools, self.limit, left, seated)
-        if has_moved or self.is_last.any():
-            market = market_of(
-                self.pools, np.nonzero(takes_part & (seated == NOWHERE))[0], self.facts, self.limit, left
-            )
-            seat_by_priority(market)
-            seated[market.orders["row"]] = market.orders["offer"]
+        hall = Hall(self.facts, self.pools, self.limit, self._left(room, rows, seated[rows]), price)
+        if prefer(hall, seated):
+            self._fill_up(hall, seated, takes_part & ~self.is_last)
+        if not self.is_last.any():
+            return set()
+        held, apart = seat_groups(hall, late)
+        for row, offer in held.items():
+            seated[row] = offer
+        self._fill_up(hall, seated, takes_part & self.is_last)
+        return apart
+
+    def _fill_up(self, hall: Hall, seated: Ints, may_come: Bools) -> None:
+        """Seat those who have no seat where there is room, by priority."""
+        standing = np.nonzero(may_come & (seated == NOWHERE))[0]
+        market = market_of(self.pools, standing, self.facts, self.limit, hall.room)
+        seat_by_priority(market)
+        seated[market.orders["row"]] = market.orders["offer"]
+        hall.room = market.offers["room"].copy()
 
     def _left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
         """What is left of this room when these rows sit on these offers."""

@@ -35,9 +35,9 @@ class Outcome:
 class Count:
     """Counts the money of every clearing of one round, and remembers who fell short."""
 
-    def __init__(self, facts: Facts, pools: Pools, rows: Ints) -> None:
-        """``rows``: the orders that take part."""
-        self._facts, self._pools, self._rows = facts, pools, rows
+    def __init__(self, facts: Facts, pools: Pools, rows: Ints, is_last: Bools) -> None:
+        """``rows``: the orders that take part; ``is_last``: of all orders, those whose clients are served last."""
+        self._facts, self._pools, self._rows, self._is_last = facts, pools, rows, is_last
         self._snapshot, self._columns = facts.snapshot, facts.columns
         self._at_first = remaining = Remaining(facts.snapshot)
         self._room: Ints = np.array([remaining.free_of(offer.id) for offer in facts.columns.listings], np.int64)
@@ -65,10 +65,14 @@ class Count:
             limit[row] = min(highest >> self._columns.tick_bits, CAP)
         return np.asarray(limit)
 
+    def _by_priority(self, rows: Ints) -> Ints:
+        """The highest limits first, of equal ones the smaller id; after all others those who are served last."""
+        return np.asarray(rows[np.lexsort((-self.limit[rows], self._is_last[rows]))])
+
     def paid(self, outcome: Outcome) -> tuple[dict[int, Fill], dict[int, RejectionReason]]:
         """The fills, by row in the order of priority, that the money is there for; and what the other seated rows lack."""
         rows = np.nonzero(outcome.offer != NOWHERE)[0]
-        rows = rows[np.argsort(-self.limit[rows], kind="stable")]
+        rows = self._by_priority(rows)
         offers = outcome.offer[rows]
         orders, listed = self._columns.orders.at(rows), self._columns.offers.at(offers)
         clearing = np.where(self.is_short[offers], 0, outcome.price[offers])
@@ -115,7 +119,7 @@ class Count:
         paid = np.zeros(len(self.room), np.int64)
         np.add.at(paid, outcome.offer[list(fills)], gpus[list(fills)])
         for row, reason in lacking.items():
-            if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
+            if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW and not self._is_last[row]:
                 offer = outcome.offer[row]
                 self.is_short |= self._columns.offers["provider"] == self._columns.offers["provider"][offer]
                 self.room[offer] = paid[offer]
@@ -157,7 +161,7 @@ class Count:
         remaining.take_all(fills.values())
         np.subtract.at(left, [numbers[fill.offer] for fill in fills.values()], gpus[list(fills)])
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
-        for row in self._rows[np.argsort(-self.limit[self._rows], kind="stable")].tolist():
+        for row in self._by_priority(self._rows).tolist():
             if row in fills or self.group(row) is not None:
                 continue
             signed, demand = self._columns.book[row].signed, int(self._pools.demand[row])

@@ -145,7 +145,10 @@ class Purses:
         np.add.at(spent, rows["client"], locked + rows["tip"])
         np.add.at(spent, offers["provider"], bonds)
         is_short = spent > self._balances
-        return np.asarray(is_huge | is_short[rows["client"]] | is_short[offers["provider"]])
+        # What is too large to add up makes all fills of its accounts doubtful: they are counted together, or the count would be of a part.
+        is_short[rows["client"][is_huge]] = True
+        is_short[offers["provider"][is_huge]] = True
+        return np.asarray(is_short[rows["client"]] | is_short[offers["provider"]])
 
     def _locked(self, rows: Table, price: Ints) -> tuple[Ints, Bools]:
         """T in ticks, rounded up, and whether the order is too large to say."""

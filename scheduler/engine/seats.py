@@ -33,12 +33,18 @@ class Hall:
     room: Ints
     price: Ints
 
+    def __post_init__(self) -> None:
+        self._by_cost: dict[int, Ints] = {}
+
     def choices(self, row: int) -> Ints:
         """The offers that could take this order at their prices, the cheapest first, then the best."""
-        offers = self.pools.offers_of(int(self.pools.demand[row]))
-        fits = (self.room[offers] >= self.facts.orders["gpus"][row]) & (self._cost(offers) <= self.limit[row])
-        found = offers[fits]
-        return np.asarray(found[np.argsort(self._cost(found), kind="stable")])
+        demand = int(self.pools.demand[row])
+        if demand not in self._by_cost:
+            offers = self.pools.offers_of(demand)
+            self._by_cost[demand] = offers[np.argsort(self.cost(offers), kind="stable")]
+        offers = self._by_cost[demand]
+        fits = (self.room[offers] >= self.facts.orders["gpus"][row]) & (self.cost(offers) <= self.limit[row])
+        return np.asarray(offers[fits])
 
     def cheapest(self, rows: Ints) -> Ints:
         """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
@@ -47,7 +53,7 @@ class Hall:
         found = np.empty(len(rows), np.int64)
         found[order] = _cheapest(
             pools.demand[rows][order], gpus[order], pools.accepts_from, pools.accepts, pools.members_from, pools.members,
-            self._cost(np.arange(len(self.room))), self.room,
+            self.cost(np.arange(len(self.room))), self.room,
         )  # fmt: skip
         return found
 
@@ -57,9 +63,10 @@ class Hall:
 
     def cost_of(self, seating: Seating) -> int:
         gpus = self.facts.orders["gpus"]
-        return sum(int(gpus[row]) * int(self._cost(np.array([offer]))[0]) for row, offer in seating.items())
+        return sum(int(gpus[row]) * int(self.cost(np.array([offer]))[0]) for row, offer in seating.items())
 
-    def _cost(self, offers: Ints) -> Ints:
+    def cost(self, offers: Ints) -> Ints:
+        """What a GPU costs there: the clearing price, and never less than the ask."""
         return np.asarray(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))
 
 
@@ -89,8 +96,11 @@ def groups_of(book: NDArray[np.object_], rows: Iterable[int]) -> dict[int, tuple
 def seat_groups(hall: Hall, groups: Iterable[tuple[int, ...]]) -> tuple[dict[int, int], set[int]]:
     """Seat whole groups, the highest limits first, each with the provider who can take all of it for least: (seated, rows that were not)."""
     seated, apart = dict[int, int](), set[int]()
+    groups = list(groups)
+    rows = np.array([row for linked in groups for row in linked], np.int64)
+    finds_none = {row for row, cost in zip(rows.tolist(), hall.cheapest(rows), strict=True) if cost > hall.limit[row]}
     for linked in sorted(groups, key=lambda linked: (-sum(int(hall.limit[row]) for row in linked), linked)):
-        best = _cheapest_together(hall, linked)
+        best = None if finds_none.intersection(linked) else _cheapest_together(hall, linked)
         if best is None:
             apart.update(linked)
         else:
@@ -103,18 +113,23 @@ def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> dict[int, int] | 
     """Distinct offers of one provider for all orders of a group; the choosiest order chooses first."""
     providers = hall.facts.offers["provider"]
     choices = {row: hall.choices(row) for row in linked}
-    everywhere = set.intersection(*({int(who) for who in providers[offers]} for offers in choices.values()))
-    found = [seating for who in everywhere if (seating := _with(who, choices, providers)) is not None]
+    enough = np.bincount(providers[np.unique(np.concatenate(list(choices.values())))]) >= len(linked)
+    theirs = defaultdict[int, dict[int, list[int]]](dict)
+    for row, offers in choices.items():
+        for offer in offers[enough[providers[offers]]].tolist():
+            theirs[int(providers[offer])].setdefault(row, []).append(offer)
+    found = [seating for options in theirs.values() if (seating := _together(linked, options)) is not None]
     return min(found, key=lambda seating: (hall.cost_of(seating), sorted(seating.items())), default=None)
 
 
-def _with(provider: int, choices: Mapping[int, Ints], providers: Ints) -> dict[int, int] | None:
-    """A seat for each with this provider, no offer twice, or None: augmenting paths, so that one is found if there is one."""
-    theirs = {row: [int(offer) for offer in offers if providers[offer] == provider] for row, offers in choices.items()}
+def _together(linked: tuple[int, ...], options: Mapping[int, list[int]]) -> dict[int, int] | None:
+    """A seat for each, no offer twice, or None: augmenting paths, so that one is found if there is one."""
+    if len(options) < len(linked):
+        return None
     taken: dict[int, int] = {}
 
     def seat(row: int, tried: set[int]) -> bool:
-        for offer in theirs[row]:
+        for offer in options[row]:
             if offer not in tried:
                 tried.add(offer)
                 if offer not in taken or seat(taken[offer], tried):
@@ -122,7 +137,7 @@ def _with(provider: int, choices: Mapping[int, Ints], providers: Ints) -> dict[i
                     return True
         return False
 
-    every = all(seat(row, set()) for row in sorted(theirs, key=lambda row: (len(theirs[row]), row)))
+    every = all(seat(row, set()) for row in sorted(linked, key=lambda row: (len(options[row]), row)))
     return {row: offer for offer, row in taken.items()} if every else None
 
 
@@ -139,13 +154,19 @@ def seat_elders(hall: Hall, rows: Ints, snapshot: Snapshot, seats: int) -> dict[
     elders = rows[since[rows] + snapshot.policy.patience_seconds < snapshot.now.timestamp]
     elders = elders[hall.cheapest(elders) <= hall.limit[elders]]
     seated: dict[int, int] = {}
+    in_vain: dict[tuple[int, int], int] = {}
     for row in elders[np.argsort(since[elders], kind="stable")].tolist():
+        kind, limit = (int(hall.pools.demand[row]), int(hall.facts.orders["gpus"][row])), int(hall.limit[row])
         if len(seated) == most:
             break
+        if limit <= in_vain.get(kind, -1):
+            continue
         choices = hall.choices(row)
         if len(choices):
             seated[row] = int(choices[0])
             hall.take({row: seated[row]})
+        else:
+            in_vain[kind] = limit
     return seated
 
 
@@ -192,22 +213,25 @@ def served_last(facts: Facts) -> Bools:
     return np.isin(facts.orders["client"], struck) if struck else np.zeros(facts.orders.rows, np.bool_)
 
 
-def prefer(facts: Facts, pools: Pools, limit: Ints, room: Ints, seated: Ints) -> bool:
-    """Move who prefers a region there, into room that nobody took, where it asks hardly more; whether anybody moved."""
-    has_moved = False
-    orders, ask = facts.orders, facts.offers["ask"]
-    for row in np.nonzero((seated >= 0) & orders["is_special"])[0].tolist():
-        regions = facts.columns.book[row].spec.constraints.prefer_regions
-        wanted = [facts.regions_met[name] for name in regions if name in facts.regions_met]
-        here, gpus = int(seated[row]), orders["gpus"][row]
-        if not wanted or facts.region[here] in wanted or facts.columns.book[row].spec.group is not None:
+def prefer(hall: Hall, seated: Ints) -> bool:
+    """Move who prefers a region there, into room that nobody took, where it costs hardly more; whether anybody moved.
+
+    Those of the highest limits choose first.
+    """
+    facts, has_moved = hall.facts, False
+    most_bps = 10_000 + facts.snapshot.policy.preference_bps
+    choosing = np.nonzero((seated >= 0) & facts.orders["is_special"])[0]
+    for row in choosing[np.argsort(-hall.limit[choosing], kind="stable")].tolist():
+        spec = facts.columns.book[row].spec
+        wanted = [facts.regions_met[name] for name in spec.constraints.prefer_regions if name in facts.regions_met]
+        here, gpus = int(seated[row]), facts.orders["gpus"][row]
+        if not wanted or facts.region[here] in wanted or spec.group is not None:
             continue
-        most = min(int(limit[row]), int(ask[here]) * (10_000 + facts.snapshot.policy.preference_bps) // 10_000)
-        offers = pools.offers_of(int(pools.demand[row]))
-        there = offers[np.isin(facts.region[offers], wanted) & (room[offers] >= gpus) & (ask[offers] <= most)]
-        if len(there):
-            room[here] += gpus
-            room[there[0]] -= gpus
+        there = hall.choices(row)
+        there = there[np.isin(facts.region[there], wanted)]
+        if len(there) and hall.cost(there[:1])[0] * 10_000 <= hall.cost(np.array([here]))[0] * most_bps:
+            hall.room[here] += gpus
+            hall.room[there[0]] -= gpus
             seated[row], has_moved = there[0], True
     return has_moved
 

@@ -84,7 +84,10 @@ def wild_market(draw: random.Random) -> Snapshot:
         accounts=money,
         machines=MACHINES | {SMALL_DISK.sha256: SMALL_DISK},
         heartbeats=plain.view.heartbeats,
-        leases={order.id: record for order, record in zip(orders, plain.view.leases.values(), strict=False)},
+        leases={
+            order.id: replace(record, id=order.id, order=order.signed.order)
+            for order, record in zip(orders, plain.view.leases.values(), strict=False)
+        },
         refused={order.id: rows for order, rows in zip(orders, plain.view.refused.values(), strict=False)},
         budgets=budgets,
         reputations={who: draw.choice([RELIABLE, FLAKY]) for who in PEOPLE if draw.random() < 0.4},

@@ -1,0 +1,153 @@
+"""Money in a round: nobody spends it twice, in whatever role, and orders that nobody could pay for do no harm to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from marketplace.domain.book import BookOrder, RejectionReason
+from marketplace.domain.ids import Address
+from marketplace.domain.models import Budget
+from marketplace.domain.units import TokenUnits, UnixTime
+from scheduler.engine import clear as clearing
+from scheduler.engine.clear import PASSES, clear
+from scheduler.engine.plan import Plan
+from scheduler.engine.snapshot import Snapshot
+from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, a_snapshot, an_offer, an_order
+from tests.unit.engine.wild import DELEGATES, group_of, refusals_of, wild_markets
+
+R = RejectionReason
+RICH = TokenUnits(10_000 * DOLLAR)
+
+
+def person(number: int) -> Address:
+    return Address(f"0x{number:040x}")
+
+
+PROVIDERS = tuple(person(1_000 + n) for n in range(10))
+HONEST = tuple(person(n) for n in range(1, 61))
+
+
+@settings(max_examples=250, deadline=None)
+@given(wild_markets())
+def test_every_fill_of_a_wild_market_would_be_taken_by_the_contract(snapshot: Snapshot) -> None:
+    """Shared budgets, several roles of one address, sums beyond 64 bits: P-20 holds fill by fill, and groups are whole, each on offers of its own."""
+    plan = clear(snapshot)
+
+    assert refusals_of(snapshot, plan.fills) == []
+    linked = [order for order in snapshot.view.orders if group_of(order)]
+    placed = [fill for fill in plan.fills if fill.signed.id in {order.id for order in linked}]
+    size = linked[0].spec.group.size if linked and linked[0].spec.group else 0
+    assert (len(placed), len({fill.offer for fill in placed})) in ((0, 0), (size, size))
+
+
+def test_an_order_too_large_to_add_up_is_counted_with_the_others_of_its_client() -> None:
+    """136 years of a thousand GPUs lock more than columns can say: what is left after it pays for two hours more, not for three."""
+    huge = an_order("huge", gpus=1_000, max_seconds=2**32 - 1, max_price=2**50)
+    hours = [an_order(str(n)) for n in range(3)]
+    cost = 1_000 * (2**32 - 1) * DOLLAR // 3_600
+    accounts = {PEOPLE[-1]: TokenUnits(cost + 5 * DOLLAR // 2), PEOPLE[0]: TokenUnits(2**90)}
+    snapshot = a_snapshot([huge, *hours], [an_offer(gpus=2_000, free=2_000)], accounts=accounts)
+    plan = clear(snapshot)
+
+    assert refusals_of(snapshot, plan.fills) == []
+    assert len(plan.fills) == 3
+
+
+@pytest.mark.parametrize(("left", "fills"), [(4 * DOLLAR, 2), (4 * DOLLAR - 1, 1)])
+def test_orders_that_one_delegate_signed_share_its_budget(left: int, fills: int) -> None:
+    """It is charged with their limits, whatever they pay (I-7)."""
+    orders = [_signed_by_delegate(str(n)) for n in range(3)]
+    budgets = {(PEOPLE[-1], DELEGATES[0]): Budget(TokenUnits(left), UnixTime(NOW + 99))}
+    plan = clear(a_snapshot(orders, [an_offer()], budgets=budgets))
+
+    assert len(plan.fills) == fills
+    assert {reason for why in plan.rejections for reason in why.reasons} == {R.OVER_BUDGET}
+
+
+def test_a_provider_with_few_bonds_gives_way_to_the_next_dearer_one() -> None:
+    """Four GPUs and money for one bond: the other orders go where a bond can be paid, each for no more than its limit."""
+    offers = [an_offer(1), an_offer(2, provider=PEOPLE[1], price=DOLLAR + 5)]
+    accounts = {PEOPLE[-1]: RICH, PEOPLE[0]: TokenUnits(DOLLAR // 10), PEOPLE[1]: RICH}
+    snapshot = a_snapshot([an_order(str(n)) for n in range(4)], offers, accounts=accounts)
+    plan = clear(snapshot)
+
+    assert sorted(fill.offer for fill in plan.fills) == [1, 2, 2, 2]
+    assert refusals_of(snapshot, plan.fills) == []
+
+
+def test_a_client_without_money_for_its_orders_neither_displaces_nor_reprices_the_others() -> None:
+    """Two thousand orders at twenty dollars and the money for one: the others lose that one seat, and pay what they paid."""
+    before, after = clear(_market({})), clear(_market({person(9_000): 20 * DOLLAR}, orders_each=2_000))
+
+    assert len(_of_honest(before)) == 40
+    assert len(_of_honest(after)) == 39
+    assert _prices(after) == _prices(before) == {3 * DOLLAR // 2}
+    assert _surplus(after) >= _surplus(before) - 2 * DOLLAR
+
+
+@pytest.mark.parametrize("layers", [2, 4, 8])
+def test_several_such_clients_take_no_more_than_they_pay_for(layers: int) -> None:
+    """Each a dollar below the one before, so that one is found out when the one above it is gone."""
+    money = {person(9_000 + n): (20 - n) * DOLLAR for n in range(layers)}
+    snapshot = _market(money, orders_each=60)
+    plan = clear(snapshot)
+    theirs = [fill for fill in plan.fills if fill.signed.order.client in money]
+
+    assert refusals_of(snapshot, plan.fills) == []
+    assert len(plan.fills) == 40
+    assert _prices(plan) <= {3 * DOLLAR // 2, 2 * DOLLAR}
+    for client, units in money.items():
+        assert sum(fill.price for fill in theirs if fill.signed.order.client == client) <= units
+    # The seats that they do not pay for are the others' in this very round.
+    assert len(_of_honest(plan)) == 40 - len(theirs)
+
+
+def test_a_round_is_cleared_a_few_times_at_most_however_many_lack_money(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is bound: two auctions a pass at most, whatever clients pretend."""
+    held = list[int]()
+
+    def auctioneer(market: Any, shards: int) -> Any:
+        held.append(len(market.orders))
+        return clearing.hold_here(market, shards)
+
+    money = {person(9_000 + n): (20 - n) * DOLLAR for n in range(12)}
+    clear(_market(money, orders_each=200), auctioneer)
+
+    assert 0 < len(held) <= 2 * PASSES
+
+
+def _signed_by_delegate(name: str) -> BookOrder:
+    order = an_order(name)
+    return BookOrder(order.signed, order.spec, order.accepted_at, DELEGATES[0])
+
+
+def _market(pretenders: Mapping[Address, int], orders_each: int = 0) -> Snapshot:
+    """Forty GPUs at a dollar; thirty-nine honest orders at two dollars, twenty-one at 1.50; and pretenders with a dollar less each."""
+    offers = [an_offer(n + 1, provider=who) for n, who in enumerate(PROVIDERS)]
+    honest = [
+        an_order(f"honest {n}", client=who, max_price=2 * DOLLAR if n < 39 else 3 * DOLLAR // 2)
+        for n, who in enumerate(HONEST)
+    ]
+    others = [
+        an_order(f"pretended {who} {n}", client=who, max_price=units)
+        for who, units in pretenders.items()
+        for n in range(orders_each)
+    ]
+    accounts = dict.fromkeys((*HONEST, *PROVIDERS), RICH) | {who: TokenUnits(n) for who, n in pretenders.items()}
+    return a_snapshot([*honest, *others], offers, accounts=accounts, heartbeats=dict.fromkeys(PROVIDERS, NOW))
+
+
+def _of_honest(plan: Plan) -> list[Any]:
+    return [fill for fill in plan.fills if fill.signed.order.client in HONEST]
+
+
+def _prices(plan: Plan) -> set[int]:
+    return {fill.price for fill in _of_honest(plan)}
+
+
+def _surplus(plan: Plan) -> int:
+    return sum(fill.signed.order.max_price - fill.price for fill in _of_honest(plan))
