@@ -225,11 +225,11 @@ def read_spec(content: bytes) -> JobSpec:
         env=_env(reader),
         inputs=tuple(_input(item, f"spec.inputs[{n}]") for n, item in enumerate(reader.take("inputs", list, []))),
         outputs=tuple(_job_path(path, "spec.outputs") for path in reader.texts("outputs", [JOB_OUT], limit=16)),
-        resources=_resources(reader.take("resources", dict, {})),
-        constraints=_constraints(reader.take("constraints", dict, {})),
+        resources=read_resources(reader.take("resources", dict, {})),
+        constraints=read_constraints(reader.take("constraints", dict, {})),
         network=_network(reader),
         checkpoint=_checkpoint(reader),
-        group=_group(reader),
+        group=read_group(reader),
     )
     reader.end()
     if canonical_json(document) != content:
@@ -322,7 +322,8 @@ def _output(value: Any, path: str) -> OutputFile:
     return found
 
 
-def _resources(value: Any) -> Resources:
+def read_resources(value: Any) -> Resources:
+    """The part ``resources`` of a spec; defaults where it says nothing."""
     reader = Reader(value, "spec.resources")
     found = Resources(
         gpus=reader.number("gpus", 1, 2**16 - 1, 1),
@@ -335,7 +336,8 @@ def _resources(value: Any) -> Resources:
     return found
 
 
-def _constraints(value: Any) -> Constraints:
+def read_constraints(value: Any) -> Constraints:
+    """The part ``constraints`` of a spec; defaults where it says nothing."""
     reader = Reader(value, "spec.constraints")
     found = Constraints(
         regions=read_regions(reader, "regions"),
@@ -372,7 +374,8 @@ def _checkpoint(reader: Reader) -> str | None:
     return None if checkpoint is None else _job_path(checkpoint, "spec.checkpoint")
 
 
-def _group(reader: Reader) -> Group | None:
+def read_group(reader: Reader) -> Group | None:
+    """The part ``group`` of a spec, if it has one."""
     value = reader.take("group", dict, None)
     if value is None:
         return None

@@ -1,0 +1,213 @@
+"""What a snapshot's document holds: all that can change the plan, in one form only, and no signature."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marketplace.domain.book import BookOrder, BookView, Faults
+from marketplace.domain.canonical import canonical_json
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address, bytes32_of
+from marketplace.domain.models import Budget, SignedOrder
+from marketplace.domain.reputation import Outcome, Reputation, Tally
+from marketplace.domain.spec import Constraints, Group, JobSpec
+from marketplace.domain.units import TokenUnits, UnixTime
+from scheduler.engine.clear import clear
+from scheduler.engine.document import content
+from scheduler.engine.reading import read_plan, read_snapshot
+from scheduler.engine.snapshot import Snapshot
+from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order, market_of
+
+MANY = settings(max_examples=150, deadline=None)
+STRANGER = Address("0x" + "99" * 20)
+
+
+def markets() -> st.SearchStrategy[Snapshot]:
+    """The engine's markets, with delegates, groups, preferences, reputations and faults in them too."""
+    return st.integers(0, 2**32).map(lambda seed: _whole_market(random.Random(seed)))
+
+
+def _whole_market(draw: random.Random) -> Snapshot:
+    snapshot = market_of(draw)
+    orders = tuple(_decorated(draw, order) for order in snapshot.view.orders)
+    delegations = {(order.signed.order.client, order.delegate) for order in orders if order.delegate}
+    view = replace(
+        snapshot.view, orders=orders,
+        budgets={pair: Budget(TokenUnits(draw.choice([0, 3, 900]) * DOLLAR), UnixTime(NOW + draw.randint(-1, 9))) for pair in delegations},
+        reputations={who: _reputation(draw) for who in (*PEOPLE[:3], STRANGER)},
+        faults={who: Faults(draw.randint(1, 5), draw.randint(1, 100)) for who in draw.sample(PEOPLE, 2)},
+    )  # fmt: skip
+    return replace(snapshot, view=view)
+
+
+def _decorated(draw: random.Random, order: BookOrder) -> BookOrder:
+    spec = draw.choice(
+        [
+            order.spec, order.spec,
+            replace(order.spec, constraints=replace(order.spec.constraints, prefer_regions=("us",))),
+            replace(order.spec, group=Group("ab" * 32, 2, draw.randint(0, 1))),
+        ]
+    )  # fmt: skip
+    return replace(order, spec=spec, delegate=draw.choice([None, None, PEOPLE[2]]))
+
+
+def _reputation(draw: random.Random) -> Reputation:
+    tallies = {outcome: Tally(1, draw.randint(0, 10**15)) for outcome in draw.sample(list(Outcome), 3)}
+    return Reputation(UnixTime(NOW - draw.randint(0, NOW)), tallies, draw.randint(0, 10**14))
+
+
+# The way there and back -----------------------------------------------------------------------------------------------
+
+
+@MANY
+@given(markets())
+def test_a_snapshot_that_was_read_back_gives_the_same_document_and_the_same_plan(snapshot: Snapshot) -> None:
+    """P-22: whoever holds the document can clear the round again, bit for bit, reasons included."""
+    again = read_snapshot(snapshot.canonical())
+
+    assert again.canonical() == snapshot.canonical()
+    assert again.sha256 == snapshot.sha256
+    plan, replayed = clear(snapshot), clear(again)
+    assert replayed.canonical() == plan.canonical()
+    assert replayed.explanations == plan.explanations
+
+
+@MANY
+@given(markets(), st.randoms(use_true_random=False))
+def test_the_quick_way_writes_what_the_plain_way_writes(snapshot: Snapshot, shuffler: random.Random) -> None:
+    """Rows that were kept from other snapshots, in whatever order they come, never change a byte."""
+    view = snapshot.view
+    mixed = replace(view, orders=tuple(shuffler.sample(view.orders, len(view.orders))), offers=view.offers[::-1])
+    first, second = snapshot.canonical(), replace(snapshot, view=mixed).canonical()
+
+    assert first == canonical_json(content(snapshot))
+    assert second == first
+
+
+@MANY
+@given(markets())
+def test_a_plan_is_read_back_as_it_was_written(snapshot: Snapshot) -> None:
+    """The plan's document names the snapshot, every fill in its order, and the prices."""
+    plan = clear(snapshot)
+    read = read_plan(plan.canonical())
+
+    placed = [(row.order, row.offer, row.price) for row in read.placements]
+    assert placed == [(fill.signed.id, fill.offer, fill.price) for fill in plan.fills]
+    assert (read.snapshot, read.block, read.opener, read.market) == (
+        plan.snapshot, plan.block, plan.opener, plan.market,
+    )  # fmt: skip
+    assert read.prices == plan.prices
+
+
+def test_every_field_of_a_view_and_of_a_snapshot_is_in_the_document() -> None:
+    """Whoever adds a field has to write it down, or a round that looks at it cannot be replayed."""
+    written = set(content(a_snapshot()))
+    named = {item.name for item in fields(BookView)} | {item.name for item in fields(Snapshot)}
+
+    assert written - {"version"} == named - {"view"}
+
+
+def test_a_document_holds_no_signature() -> None:
+    """Whoever has an order's signature may open the order (P-22), and what a job runs is nobody's business."""
+    secret = "0x" + "5ec2e7" * 20
+    order = an_order("signed", spec=replace(SPEC, command=("launch", "codes"), env={"TOKEN": "hush"}))
+    document = a_snapshot([replace(order, signed=SignedOrder(order.id, order.signed.order, secret))]).canonical()
+
+    assert not [word for word in (secret[2:], "launch", "hush", "signature") if word in document.decode()]
+
+
+def test_rows_about_strangers_to_the_book_are_left_out() -> None:
+    """They change nothing; with them two schedulers of one market would hardly ever agree on a snapshot."""
+    plain = a_snapshot([an_order()], [an_offer()])
+    with_strangers = replace(
+        plain,
+        view=replace(
+            plain.view, accounts={**plain.view.accounts, STRANGER: TokenUnits(7)},
+            heartbeats={**plain.view.heartbeats, STRANGER: NOW}, budgets={(STRANGER, STRANGER): Budget(TokenUnits(1), NOW)},
+            reputations={STRANGER: Reputation()}, faults={STRANGER: Faults(1, 1)},
+        ),
+        declined={bytes32_of(SPEC.sha256): {STRANGER: NOW}},
+    )  # fmt: skip
+
+    assert with_strangers.canonical() == plain.canonical()
+
+
+# Strangers' documents -------------------------------------------------------------------------------------------------
+
+Change = Callable[[dict[str, Any]], object]
+
+CROOKED: tuple[tuple[str, Change], ...] = (
+    ("snapshot.version", lambda one: one.update(version=1)),
+    ("snapshot.colour", lambda one: one.update(colour="red")),
+    ("snapshot.opener", lambda one: one.update(opener="0x12")),
+    ("snapshot.orders", lambda one: one.update(orders={})),
+    ("snapshot.orders[0].id", lambda one: one["orders"][0].pop("id")),
+    ("snapshot.orders[0].order.gpus", lambda one: one["orders"][0]["order"].update(gpus="65536")),
+    ("snapshot.orders[0].order.maxPrice", lambda one: one["orders"][0]["order"].update(maxPrice="1.5")),
+    ("snapshot.orders[0].signature", lambda one: one["orders"][0].update(signature="0x")),
+    ("snapshot.orders[0].acceptedAt", lambda one: one["orders"][0].update(acceptedAt=-1)),
+    (
+        "snapshot.orders[0].spec: spec.resources.gpus",
+        lambda one: one["orders"][0]["spec"].update(resources={"gpus": 0}),
+    ),
+    ("snapshot.offers[0].price", lambda one: one["offers"][0].update(price=5)),
+    ("snapshot.offers[0].free", lambda one: one["offers"][0].update(free=True)),
+    (f"snapshot.accounts.{PEOPLE[0]}", lambda one: one["accounts"].update({PEOPLE[0]: "-1"})),
+    ("snapshot.accounts", lambda one: one["accounts"].update({"nobody": "1"})),
+    (f"snapshot.heartbeats.{PEOPLE[0]}", lambda one: one["heartbeats"].update({PEOPLE[0]: "now"})),
+    ("snapshot.block.time", lambda one: one["block"].update(time="yesterday")),
+    ("snapshot.block.timestamp", lambda one: one["block"].update(timestamp=2**50)),
+    ("snapshot.policy.luck", lambda one: one["policy"].update(luck=7)),
+    ("snapshot.terms.bondFloor", lambda one: one["terms"].update(bondFloor=1)),
+    ("snapshot", lambda one: one["accounts"].update({STRANGER: "1"})),
+    ("snapshot.offers", lambda one: one["offers"].append(one["offers"][0])),
+    ("snapshot.orders", lambda one: one["orders"].append(one["orders"][0])),
+    ("snapshot", lambda one: one["orders"][0]["spec"].update(resources={"gpus": 1})),
+)
+
+
+@pytest.mark.parametrize(("field", "change"), CROOKED)
+def test_a_crooked_document_is_refused_by_the_name_of_its_field(field: str, change: Change) -> None:
+    """Documents come from strangers, and each has one form only: hidden, doubled or misspelt rows are no snapshot."""
+    document = json.loads(a_snapshot([an_order()], [an_offer()]).canonical())
+    change(document)
+
+    with pytest.raises(InvalidField) as caught:
+        read_snapshot(canonical_json(document))
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"null", b'{"version":1.5}', b"\xff", b"[" * 100_000])
+def test_what_is_no_document_is_refused(text: bytes) -> None:
+    """Whatever the bytes, the answer is a typed error."""
+    for read in (read_snapshot, read_plan):
+        with pytest.raises(InvalidField):
+            read(text)
+
+
+def test_a_document_in_another_spelling_is_refused() -> None:
+    """The same values with a space more would hash differently: there is one form."""
+    document = a_snapshot([an_order()], [an_offer()]).canonical()
+
+    with pytest.raises(InvalidField, match="canonical"):
+        read_snapshot(document.replace(b":", b": ", 1))
+
+
+def test_a_spec_of_defaults_takes_no_room() -> None:
+    """Most orders ask for little: what is not asked is not written, and read back as the default."""
+    plain, picky = (
+        an_order("a", spec=JobSpec(("true",))),
+        an_order("b", spec=JobSpec(("true",), constraints=Constraints(("eu",)))),
+    )
+    rows = {row["id"]: row["spec"] for row in json.loads(a_snapshot([plain, picky]).canonical())["orders"]}
+
+    assert rows == {plain.id: {}, picky.id: {"constraints": {"regions": ["eu"]}}}
