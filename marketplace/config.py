@@ -17,6 +17,7 @@ from marketplace.domain.errors import ConfigError
 
 DEVNET_FOLDER = ".devnet"
 DEFAULT_CONFIRMATIONS = 1
+DEFAULT_RAY_ADDRESS = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Settings:
     """The scheduler's address, which the gateway tells clients to name as opener."""
     arbiter: str
     """The arbiter that the gateway tells clients to name."""
+    ray_address: str
+    """The Ray cluster that `bourse scheduler --engine ray` uses: host:port, or "auto" for the one that this machine is part of."""
 
     def require(self, *names: str) -> None:
         """Raise one ConfigError that lists every one of these settings that is not set."""
@@ -93,6 +96,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         home=home,
         opener=text("OPENER"),
         arbiter=text("ARBITER"),
+        ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
     )
 
 

@@ -15,6 +15,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop, run_forever
 from marketplace.domain.classes import load_classes
+from marketplace.domain.errors import ToolMissing
 from marketplace.domain.ids import address
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
@@ -35,6 +36,7 @@ from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.wiring import open_address_book, open_chain_market, open_key
+from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 
@@ -75,15 +77,27 @@ def run_indexer(settings: Settings) -> None:
     run_forever(projector.step, "indexer", Stop().on_signals(), wait=_until_nudged(board, "orders"))
 
 
-def run_scheduler(settings: Settings) -> None:
+def run_scheduler(settings: Settings, *, on_ray: bool = False) -> None:
     """Clear the market and keep its deadlines until SIGTERM."""
     configure_logging("scheduler")
     settings.require("redis_url", "journal_url", "blobs_url")
+    auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     market, journal = open_chain_market(settings), OperatorJournal(settings.journal_url)
     board, blobs = Board(settings.redis_url), FolderBlobs(settings.blobs_url)
     sender = Sender(market.chain, open_key(settings), journal.outbox)
-    service = SchedulerService(board, journal, market, sender, blobs, Policy(), classes=load_classes())
+    service = SchedulerService(
+        board, journal, market, sender, blobs, Policy(), classes=load_classes(), auctioneer=auctioneer
+    )
     run_forever(service.step, "scheduler", Stop().on_signals(), wait=_until_nudged(board, "chain"))
+
+
+def _auctioneer_on(ray_address: str) -> Auctioneer:
+    """Ray is large and optional: only who asks for it imports it."""
+    try:
+        from scheduler.ray_auction import RayAuctioneer
+    except ModuleNotFoundError as absent:
+        raise ToolMissing("ray", "pip install 'compute-bourse[ray]'") from absent
+    return RayAuctioneer(ray_address)
 
 
 def run_provider(settings: Settings, inventory: Path) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -42,13 +44,32 @@ def indexer() -> None:
     processes.run_indexer(from_env())
 
 
+class Engine(StrEnum):
+    """Where auctions are held. The plans are the same."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 @app.command()
-def scheduler() -> None:
+def scheduler(
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Where auctions are held: in this process, or on a Ray cluster.")
+    ] = Engine.LOCAL,
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            "--ray-address", help="The cluster: host:port (default: BOURSE_RAY_ADDRESS, or the one of this machine)."
+        ),
+    ] = "",
+) -> None:
     """Clear the market and post the fills; expire and finalize what is due."""
     configure_logging("scheduler")
     from marketplace import processes
 
-    processes.run_scheduler(from_env())
+    settings = from_env()
+    settings = replace(settings, ray_address=ray_address or settings.ray_address)
+    processes.run_scheduler(settings, on_ray=engine is Engine.RAY)
 
 
 @provider_app.command()

@@ -26,6 +26,7 @@ MarketplaceError
 ├── GatewayError                   the gateway answered with a problem, or not at all
 │   ├── GatewayUnavailable         retryable
 │   └── GatewayProblem(status, reason, detail, field)
+├── ClusterUnavailable(address, detail)   retryable
 ├── ConfigError(problems)
 ├── ToolMissing(tool, remedy)
 ├── DeadlinePassed(what, waited_seconds)
@@ -253,6 +254,16 @@ class GatewayProblem(GatewayError):
     @property
     def reason(self) -> str:
         return self.code
+
+
+class ClusterUnavailable(MarketplaceError):
+    """The cluster that holds the scheduler's auctions does not answer, or was lost on the way. Try again."""
+
+    retryable = True
+
+    def __init__(self, address: str, detail: str) -> None:
+        super().__init__(f"the Ray cluster at {address} cannot be used: {detail}")
+        self.address, self.detail = address, detail
 
 
 class ConfigError(MarketplaceError):

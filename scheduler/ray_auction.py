@@ -1,0 +1,111 @@
+"""The auction on a Ray cluster: bundles of whole shards are held on its CPUs, and the seats are those that one process would give, bit for bit.
+
+The only module that knows Ray; ``bourse scheduler --engine ray`` is the only one that imports it. Every node of the cluster has this package
+in the same version. Ray has no notion of who may do what: whoever reaches its ports runs code there, so a cluster belongs to one scheduler,
+in a network of its own (docs/scale.md).
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from marketplace.domain.errors import ClusterUnavailable
+from scheduler.engine.auction import Ints, Market, Records
+from scheduler.engine.clear import hold_here
+from scheduler.engine.shards import bundles_of
+
+ANY = "auto"
+"""The cluster that this machine is part of."""
+BUNDLES_PER_CPU = 2
+"""So that a bundle that takes longer than its size promises does not keep the whole round waiting."""
+RETRIES = 3
+"""Of one bundle, when the worker or the node that holds it dies. The auction has no effect but its answer: it may be held twice."""
+WAIT_SECONDS = 60
+"""For all bundles of one auction. Then the cluster counts as lost."""
+KNOCK_SECONDS = 3.0
+
+
+class RayAuctioneer:
+    """Holds auctions on the cluster at this address, ``host:port`` or ``ANY``; connects when it is made, and again after a failure.
+
+    Raises ClusterUnavailable (retryable: the round is cleared anew, nothing of it was posted).
+    """
+
+    def __init__(self, address: str = ANY, *, wait_seconds: int = WAIT_SECONDS) -> None:
+        self._address, self._wait_seconds = address, wait_seconds
+        self._connect()
+
+    def __call__(self, market: Market, shards: int) -> Ints:
+        try:
+            if not ray.is_initialized():
+                self._connect()
+            return self._held(market, shards)
+        except RayTaskError:
+            raise  # The auction itself went wrong. It would again.
+        except (RayError, ConnectionError) as lost:
+            self.close()
+            raise ClusterUnavailable(self._address, _first_line(lost)) from lost
+
+    def close(self) -> None:
+        """Leave the cluster. It goes on without us."""
+        ray.shutdown()
+
+    def _held(self, market: Market, shards: int) -> Ints:
+        cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        bundles = bundles_of(market, BUNDLES_PER_CPU * cpus)
+        return self._gathered(market, bundles, self._sent(market, bundles, shards))
+
+    def _sent(self, market: Market, bundles: list[Ints], shards: int) -> list[Any]:
+        """Orders go to whom they concern; the rest of the market goes once to each node, whose workers read it where it lies."""
+        rest = ray.put(market._replace(orders=market.orders[:0]))
+        return [_hold.remote(rest, market.orders[rows], shards) for rows in bundles]
+
+    def _gathered(self, market: Market, bundles: list[Ints], sent: list[Any]) -> Ints:
+        offer = np.empty(len(market.orders), np.int64)
+        for rows, seats in zip(bundles, ray.get(sent, timeout=self._wait_seconds), strict=True):
+            offer[rows] = seats
+        return offer
+
+    def _connect(self) -> None:
+        _knock(self._address)
+        is_main = threading.current_thread() is threading.main_thread()
+        on_term = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(address=self._address, log_to_driver=False, configure_logging=False)
+        except (RayError, ConnectionError, RuntimeError, ValueError) as failure:
+            raise ClusterUnavailable(self._address, _first_line(failure)) from failure
+        finally:
+            # Ray puts its own handler in the place of the daemon's.
+            if is_main and on_term is not None:
+                signal.signal(signal.SIGTERM, on_term)
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens: Ray itself would try for minutes, and then end this process."""
+    if address == ANY:
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ClusterUnavailable(address, "an address is host:port")
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    except OSError as failure:
+        raise ClusterUnavailable(address, _first_line(failure)) from failure
+
+
+def _first_line(failure: Exception) -> str:
+    return str(failure).strip().partition("\n")[0] or type(failure).__name__
+
+
+@ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")
+def _hold(rest: Any, orders: Records, shards: int) -> Ints:
+    """On a worker: the seats of these orders. What Ray hands out cannot be written, and numba would compile all anew for such arrays."""
+    market = Market(*(np.array(column) for column in rest._replace(orders=orders)))
+    return np.ascontiguousarray(hold_here(market, shards))
