@@ -184,7 +184,14 @@ class Round:
         number = {offer.id: at for at, offer in enumerate(self.columns.listings)}
         seated[list(fills)] = [number[fill.offer] for fill in fills.values()]
         story = Story(
-            self.snapshot, self.facts, self.demands, self.room, self.turned_away, outcome.unseated, self.is_last
+            self.snapshot,
+            self.facts,
+            self.demands,
+            self.room,
+            self.turned_away,
+            outcome.unseated,
+            self.is_last,
+            outcome.price,
         )
         return Plan(
             source=self.snapshot,

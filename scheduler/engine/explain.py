@@ -81,10 +81,11 @@ class Story:
 
     def __init__(
         self, snapshot: Snapshot, facts: Facts, demands: Demands, room: Ints, turned_away: Mapping[int, RejectionReason],
-        unseated: Mapping[int, RejectionReason], is_last: Bools,
+        unseated: Mapping[int, RejectionReason], is_last: Bools, price: Ints,
     ) -> None:  # fmt: skip
+        """``room`` and ``price``: of each offer, GPUs free before the round and the clearing price of such in ticks."""
         self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
-        self._turned_away, self._unseated, self._is_last = turned_away, unseated, is_last
+        self._turned_away, self._unseated, self._is_last, self._price = turned_away, unseated, is_last, price
 
     @cached_property
     def _offers(self) -> tuple[Offer, ...]:
@@ -121,7 +122,8 @@ class Story:
     def _candidate(self, row: int) -> Candidate:
         order = self._facts.columns.book[row]
         is_too_dear = np.asarray(self._asks > order.signed.order.max_price, np.bool_)
-        return Candidate(order, self._offers, self._demands.reasons_against(row, self._room, is_too_dear, CODES))
+        reasons = self._demands.reasons_against(row, self._room, is_too_dear, CODES)
+        return Candidate(order, self._offers, reasons, self._price, self._facts.columns.tick_bits)
 
     def _left(self, fills: Mapping[Bytes32, Fill]) -> Remaining:
         """What is left of GPUs and money after the whole plan."""
@@ -140,6 +142,13 @@ class Candidate:
     order: BookOrder
     offers: Sequence[Offer]
     codes: Ints
+    price: Ints
+    tick_bits: int
+
+    def cleared_from(self, code: int) -> int:
+        """The lowest clearing price among the offers that fell for this reason, and not less than they ask; base units."""
+        fallen = np.nonzero(self.codes == code)[0].tolist()
+        return min(max(int(self.price[at]) << self.tick_bits, self.offers[at].price) for at in fallen)
 
     @property
     def fitting(self) -> list[Offer]:
@@ -219,6 +228,10 @@ def _nearest_miss(snapshot: Snapshot, candidate: Candidate, remaining: Remaining
     nearest = next(iter(counts))
     fallen, tell = candidate.fallen_for(CODES[nearest]), _SENTENCES.get(nearest)
     first = tell(snapshot, candidate.order, fallen, remaining) if tell else _phrase(nearest, len(fallen))
+    if nearest is R.OUTBID:
+        limit = text_from_units(candidate.order.signed.order.max_price, snapshot.terms.token_decimals)
+        cleared = _price(snapshot, candidate.cleared_from(CODES[nearest]))
+        first += f" and cleared from {cleared}, your limit is {limit}"
     rest = sorted((reason for reason in counts if reason is not nearest), key=lambda reason: -counts[reason])
     return "; ".join((first, *(_phrase(reason, counts[reason]) for reason in rest[:OTHERS_TOLD])))
 

@@ -90,7 +90,9 @@ def test_an_order_that_was_outbid_is_told_from_what_price_on() -> None:
     keen, late = an_order("keen", max_price=3 * DOLLAR), an_order("late")
     plan = clear(a_snapshot([keen, late], [an_offer(free=1)]))
 
-    assert plan.rejections[0].nearest_miss == "1 feasible offer, from 1.00 tUSD/GPU-h, went to orders ahead of yours"
+    assert plan.rejections[0].nearest_miss == (
+        "1 feasible offer, from 1.00 tUSD/GPU-h, went to orders ahead of yours and cleared from 2.00 tUSD/GPU-h, your limit is 2.00"
+    )
 
 
 def test_a_placed_order_is_told_where_at_what_price_and_among_how_many() -> None:
