@@ -7,19 +7,20 @@ once is kept. That makes a document faster and never different: a test compares 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from marketplace.domain.book import BookOrder, delegation_of
+from marketplace.domain.book import BookOrder, BookView, RefusedFill, delegation_of
 from marketplace.domain.canonical import parse_json
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Bytes32, sha256_in
-from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.models import Fill, MarketTerms, Offer
 from marketplace.domain.spec import Constraints, Group, Resources
+from marketplace.domain.units import TokenUnits
 from marketplace.domain.wire import (
     ORDER_FIELDS,
     block_to_wire,
@@ -29,6 +30,7 @@ from marketplace.domain.wire import (
     order_to_wire,
     reputation_to_wire,
 )
+from scheduler.engine.kept import Form, KeptRows
 from scheduler.engine.policy import Policy
 
 if TYPE_CHECKING:
@@ -40,21 +42,48 @@ _DEMANDS_KEPT = 100_000
 
 def snapshot_bytes(snapshot: Snapshot) -> bytes:
     """The canonical JSON of ``content(snapshot)``."""
-    view = snapshot.view
-    parts = {name: _json(value) for name, value in _small_parts(snapshot).items()}
-    parts["accounts"] = _texts(_accounts(snapshot))
-    parts["orders"] = b"[" + b",".join(_ORDER_ROWS.written(view.orders)) + b"]"
-    parts["offers"] = b"[" + b",".join(_OFFER_ROWS.written(view.offers)) + b"]"
-    return b"{" + b",".join(b'"%s":%s' % (name.encode(), parts[name]) for name in sorted(parts)) + b"}"
+    orders, offers = _LAST.rows(snapshot.view.orders, snapshot.view.offers)
+    named = _named_in_rows(orders, offers)
+    parts: dict[str, bytes] = {name: _json(value) for name, value in _small_parts(snapshot, named).items()}
+    parts["accounts"] = _amounts(_accounts(snapshot, named))
+    tables, pieces = {"offers": offers.text, "orders": orders.text}, list[bytes | memoryview]()
+    for name in sorted([*parts, *tables]):
+        pieces += [b'%s"%s":' % (b"," if pieces else b"{", name.encode())]
+        pieces += [parts[name]] if name in parts else [b"[", tables[name], b"]"]
+    return b"".join((*pieces, b"}"))
 
 
 def content(snapshot: Snapshot) -> dict[str, Any]:
     """The document as plain values: what ``snapshot_bytes`` writes, said plainly."""
-    return _small_parts(snapshot) | {
-        "accounts": _accounts(snapshot),
+    named = _named_in(snapshot)
+    return _small_parts(snapshot, named) | {
+        "accounts": {who: str(units) for who, units in _accounts(snapshot, named)},
         "orders": [order_content(order) for order in sorted(snapshot.view.orders, key=attrgetter("id"))],
         "offers": [offer_to_wire(offer) for offer in sorted(snapshot.view.offers, key=attrgetter("id"))],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Whom and what orders and offers name. Rows about others are left out of the document: they change nothing."""
+
+    on_book: Callable[[Iterable[Bytes32]], set[Bytes32]]
+    """Those of these orders that are on the book."""
+    clients: set[Address]
+    delegations: set[Delegation]
+    providers: set[Address]
+    machines: set[Sha256]
+
+
+def _named_in(snapshot: Snapshot) -> _Named:
+    orders, offers = snapshot.view.orders, snapshot.view.offers
+    return _Named(
+        {order.id for order in orders}.intersection,
+        {order.signed.order.client for order in orders},
+        {pair for order in orders if (pair := delegation_of(order))},
+        {offer.provider for offer in offers},
+        {sha256_in(offer.spec) for offer in offers},
+    )
 
 
 def order_content(order: BookOrder) -> dict[str, Any]:
@@ -71,13 +100,10 @@ def lease_content(record: LeaseRecord) -> dict[str, Any]:
     return {name: value for name, value in lease_to_wire(record).items() if name not in ("id", "order")}
 
 
-def _small_parts(snapshot: Snapshot) -> dict[str, Any]:
-    """All but the long tables. Rows about strangers to this book are left out: they change nothing."""
-    view = snapshot.view
-    ids = {order.id for order in view.orders}
-    known = ids | {fill.signed.id for fill in snapshot.posted}
-    clients = {order.signed.order.client for order in view.orders}
-    providers, machines = {offer.provider for offer in view.offers}, {sha256_in(offer.spec) for offer in view.offers}
+def _small_parts(snapshot: Snapshot, named: _Named) -> dict[str, Any]:
+    """All but the long tables."""
+    view, classes = snapshot.view, sorted(snapshot.classes, key=attrgetter("number"))
+    leased = named.on_book(view.leases) | {fill.signed.id for fill in snapshot.posted if fill.signed.id in view.leases}
     return {
         "version": SNAPSHOT_VERSION,
         "opener": snapshot.opener,
@@ -85,18 +111,19 @@ def _small_parts(snapshot: Snapshot) -> dict[str, Any]:
         "head": block_to_wire(snapshot.now),
         "terms": terms_content(snapshot.terms),
         "policy": {camel(item.name): getattr(snapshot.policy, item.name) for item in fields(Policy)},
-        "classes": [{"class": row.number, "name": row.name, "vramMib": row.vram_mib} for row in sorted(snapshot.classes, key=attrgetter("number"))],
-        "leases": {one: lease_content(record) for one, record in view.leases.items() if one in known},
-        "machines": {name: parse_json(row.canonical()) for name, row in view.machines.items() if name in machines},
-        "heartbeats": {who: at for who, at in view.heartbeats.items() if who in providers},
-        "budgets": _budgets(snapshot),
-        "reputations": {who: reputation_to_wire(row) for who, row in view.reputations.items() if who in providers},
+        "classes": [{"class": row.number, "name": row.name, "vramMib": row.vram_mib} for row in classes],
+        "leases": {one: lease_content(view.leases[one]) for one in leased},
+        "machines": {name: parse_json(row.canonical()) for name, row in view.machines.items() if name in named.machines},
+        "heartbeats": {who: at for who, at in view.heartbeats.items() if who in named.providers},
+        "budgets": _budgets(view, named),
+        "reputations": {who: reputation_to_wire(row) for who, row in view.reputations.items() if who in named.providers},
         "faults": {
-            who: {"count": row.count, "block": row.block_number} for who, row in view.faults.items() if who in clients
+            who: {"count": row.count, "block": row.block_number}
+            for who, row in view.faults.items() if who in named.clients
         },
-        "refused": {one: _refusals(snapshot, one) for one, rows in view.refused.items() if one in ids and rows},
+        "refused": {one: _refusals(view.refused[one]) for one in named.on_book(view.refused) if view.refused[one]},
         "posted": sorted(map(_posted, snapshot.posted), key=lambda row: (row["id"], row["offer"], row["price"])),
-        "declined": {one: dict(who) for one, who in snapshot.declined.items() if one in ids and who},
+        "declined": {one: dict(who) for one in named.on_book(snapshot.declined) if (who := snapshot.declined[one])},
     }  # fmt: skip
 
 
@@ -106,27 +133,27 @@ def terms_content(terms: MarketTerms) -> dict[str, Any]:
     return plain | {"bondFloor": str(terms.bond_floor)}
 
 
-def _accounts(snapshot: Snapshot) -> dict[str, str]:
-    """The free balances of clients and providers."""
-    view = snapshot.view
-    parties = {order.signed.order.client for order in view.orders} | {offer.provider for offer in view.offers}
-    return {who: str(view.accounts[who]) for who in sorted(parties) if who in view.accounts}
+def _accounts(snapshot: Snapshot, named: _Named) -> Iterator[tuple[Address, TokenUnits]]:
+    """The free balances of clients and providers, by address."""
+    free_of = snapshot.view.accounts.get
+    for who in sorted(named.clients | named.providers):
+        units = free_of(who)
+        if units is not None:
+            yield who, units
 
 
-def _budgets(snapshot: Snapshot) -> list[dict[str, Any]]:
+def _budgets(view: BookView, named: _Named) -> list[dict[str, Any]]:
     """What is left to those who signed orders of this book for their clients."""
-    view = snapshot.view
-    wanted = sorted({pair for order in view.orders if (pair := delegation_of(order)) and pair in view.budgets})
+    rows = [(pair, view.budgets[pair]) for pair in sorted(named.delegations) if pair in view.budgets]
     return [
         {"account": account, "delegate": delegate, "left": str(budget.left), "until": budget.until}
-        for account, delegate in wanted
-        for budget in [view.budgets[account, delegate]]
+        for (account, delegate), budget in rows
     ]
 
 
-def _refusals(snapshot: Snapshot, order: Bytes32) -> list[dict[str, Any]]:
-    rows = {(row.offer, row.reason.name, row.block_number) for row in snapshot.view.refused[order]}
-    return [{"offer": offer, "reason": reason, "block": block} for offer, reason, block in sorted(rows)]
+def _refusals(rows: Iterable[RefusedFill]) -> list[dict[str, Any]]:
+    different = {(row.offer, row.reason.name, row.block_number) for row in rows}
+    return [{"offer": offer, "reason": reason, "block": block} for offer, reason, block in sorted(different)]
 
 
 def _posted(fill: Fill) -> dict[str, Any]:
@@ -150,28 +177,6 @@ def _set_fields(row: Resources | Constraints) -> dict[str, Any]:
 
 
 # Quick writing --------------------------------------------------------------------------------------------------------
-
-
-Row = TypeVar("Row")
-
-
-class _Kept(Generic[Row]):
-    """Rows as they were written, by the identity of the values; these are kept alive, so that an identity means the same."""
-
-    def __init__(self, key: str, write: Callable[[Row], bytes]) -> None:
-        self._key, self._write = attrgetter(key), write
-        self._values: list[Row] = []
-        self._texts: dict[int, bytes] = {}
-
-    def written(self, values: Iterable[Row]) -> list[bytes]:
-        """The rows of these values, sorted by their key; only those are written that were not there the last time."""
-        wanted, known = {id(value): value for value in values}, self._texts
-        stayed = [value for value in self._values if id(value) in wanted]
-        # What stayed is sorted already: little is left to do.
-        self._values = sorted(stayed + [one for at, one in wanted.items() if at not in known], key=self._key)
-        texts = [known.get(id(value)) or self._write(value) for value in self._values]
-        self._texts = dict(zip(map(id, self._values), texts, strict=True))
-        return texts
 
 
 _ORDER_WIRE = sorted(ORDER_FIELDS)
@@ -206,11 +211,41 @@ def _json(value: Any) -> bytes:
         raise InvalidField("snapshot", "must not hold lone surrogates") from None
 
 
-def _texts(rows: Mapping[str, str]) -> bytes:
-    """An object of texts that need no escapes, by sorted keys."""
-    return b"{" + ",".join([f'"{name}":"{text}"' for name, text in rows.items()]).encode() + b"}"
+def _amounts(rows: Iterable[tuple[Address, TokenUnits]]) -> bytes:
+    return b"{" + ",".join([f'"{who}":"{units}"' for who, units in rows]).encode() + b"}"
 
 
-# One of each for all snapshots of this process: a scheduler writes one after the other, and it holds no more than the last one had.
-_ORDER_ROWS = _Kept[BookOrder]("signed.id", _order_row)
-_OFFER_ROWS = _Kept[Offer]("id", _offer_row)
+_ORDERS = Form[BookOrder](
+    attrgetter("signed.id"),
+    "S66",
+    _order_row,
+    {"client": attrgetter("signed.order.client"), "delegation": delegation_of},
+)
+_OFFERS = Form[Offer](attrgetter("id"), "i8", _offer_row, {name: attrgetter(name) for name in ("provider", "spec")})
+
+
+def _named_in_rows(orders: KeptRows[BookOrder], offers: KeptRows[Offer]) -> _Named:
+    """``_named_in`` of the snapshot whose rows these are."""
+    return _Named(
+        orders.known,
+        set(orders.names("client")),
+        {pair for pair in orders.names("delegation") if pair},
+        set(offers.names("provider")),
+        {sha256_in(spec) for spec in offers.names("spec")},
+    )
+
+
+class _Last:
+    """The tables of the snapshot that was written last. A scheduler writes one after the other."""
+
+    def __init__(self) -> None:
+        self._orders, self._offers = KeptRows(_ORDERS), KeptRows(_OFFERS)
+
+    def rows(self, orders: Sequence[BookOrder], offers: Sequence[Offer]) -> tuple[KeptRows[BookOrder], KeptRows[Offer]]:
+        found = self._orders.of(orders), self._offers.of(offers)
+        self._orders, self._offers = found
+        return found
+
+
+_LAST = _Last()
+"""For all snapshots of this process: it holds no more than the last one did, and whoever writes two at once loses only time."""
