@@ -104,63 +104,81 @@ class Round:
         linked = [row for first, of_group in groups.items() for row in of_group or (first,)]
         takes_part[linked] = False
         alone = takes_part & ~self.is_last
-        nobody = np.full(len(self.columns.book), NOWHERE, np.int64)
-        seated, market = self._auction(np.nonzero(alone)[0], room, nobody)
-        prices, node = clearing_prices(market, room)
         whole = [of_group for of_group in groups.values() if of_group]
-        late = [of_group for of_group in whole if self.is_last[of_group[0]]]
-        held, apart = self._held(room, prices[node], seated, alone, [one for one in whole if one not in late])
-        if held:
-            rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
-            alone[rows] = False
-            seated, market = self._auction(np.nonzero(alone)[0], self._left(room, rows, offers), seated)
-            prices, node = clearing_prices(market, room)
-            seated[rows] = offers
-        apart |= self._settle_in(room, prices[node], seated, takes_part, late)
-        return Outcome(seated, prices[node], group_reasons(groups, apart))
+        seated, price = self._around({}, alone, room, np.full(len(self.columns.book), NOWHERE, np.int64))
+        seated, price = self._with_groups(whole, alone, room, seated, price)
+        seated, price = self._with_elders(whole, alone, room, seated, price)
+        self._settle_in(whole, room, price, seated, takes_part)
+        apart = {row for linked in whole for row in linked if seated[row] == NOWHERE}
+        return Outcome(seated, price, group_reasons(groups, apart))
 
-    def _auction(self, rows: Ints, room: Ints, former: Ints) -> tuple[Ints, Market]:
-        """The offer of each order of the book, or NOWHERE, after an auction for these rows, and the market as it is then.
+    def _around(self, held: Mapping[int, int], alone: Bools, room: Ints, former: Ints) -> tuple[Ints, Ints]:
+        """An auction around these held seats: where everybody sits then, and the price of each offer.
 
         ``former``: where they sat after an earlier auction, and begin this one.
         """
-        market = market_of(self.pools, rows, self.facts, self.limit, room)
+        rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
+        others = alone.copy()
+        others[rows] = False
+        competing = np.nonzero(others)[0]
+        market = market_of(self.pools, competing, self.facts, self.limit, self._left(room, rows, offers))
         market.orders["offer"] = former[market.orders["row"]]
         if len(market.orders):
             market.orders["offer"] = self.auctioneer(market, self.pools.shards)
         seated = np.full(len(former), NOWHERE, np.int64)
         seated[market.orders["row"]] = market.orders["offer"]
-        winners = np.nonzero(seated != NOWHERE)[0]
-        market.offers["room"] = self._left(room, winners, seated[winners])
-        return seated, market
+        if held:
+            # Also those are left out for whom the held seats left no room at all.
+            market = market_of(self.pools, competing, self.facts, self.limit, room)
+            market.orders["offer"] = seated[market.orders["row"]]
+            seated[rows] = offers
+        everybody = np.nonzero(seated != NOWHERE)[0]
+        market.offers["room"] = self._left(room, everybody, seated[everybody])
+        prices, node = clearing_prices(market, room)
+        return seated, np.asarray(prices[node])
 
-    def _held(
-        self, room: Ints, price: Ints, seated: Ints, alone: Bools, groups: list[tuple[int, ...]]
-    ) -> tuple[dict[int, int], set[int]]:
-        """The seats held for groups and elders, and the rows of the groups that got none."""
+    def _with_groups(
+        self, whole: list[tuple[int, ...]], alone: Bools, room: Ints, seated: Ints, price: Ints
+    ) -> tuple[Ints, Ints]:
+        """Seat groups that can pay these prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives
+        the seats up."""
         hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
-        held, apart = seat_groups(hall, groups)
+        held = seat_groups(hall, [linked for linked in whole if not self.is_last[linked[0]]])
+        if not held:
+            return seated, price
+        seated, price = self._around(held, alone, room, seated)
+        hall.price = price
+        given_up = {row for linked in whole if linked[0] in held and not hall.can_pay(linked, held) for row in linked}
+        if given_up:
+            held = {row: offer for row, offer in held.items() if row not in given_up}
+            seated, price = self._around(held, alone, room, seated)
+        return seated, price
+
+    def _with_elders(
+        self, whole: list[tuple[int, ...]], alone: Bools, room: Ints, seated: Ints, price: Ints
+    ) -> tuple[Ints, Ints]:
+        """Seat some elders who have no seat and can pay these prices; groups keep theirs where there is still room for them."""
+        hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
         waiting = np.nonzero(alone & (seated == NOWHERE))[0]
-        return held | seat_elders(hall, waiting, self.snapshot, int((seated != NOWHERE).sum())), apart
+        elders = seat_elders(hall, waiting, self.snapshot, int((seated != NOWHERE).sum()))
+        if not elders:
+            return seated, price
+        held = seat_groups(hall, [linked for linked in whole if seated[linked[0]] != NOWHERE])
+        return self._around(held | elders, alone, room, seated)
 
     def _settle_in(
-        self, room: Ints, price: Ints, seated: Ints, takes_part: Bools, late: list[tuple[int, ...]]
-    ) -> set[int]:
-        """After the auction: who prefers a region is moved, and others take what that left; then come those who are served last.
-
-        Returns the rows of their groups that got no seats.
-        """
+        self, whole: list[tuple[int, ...]], room: Ints, price: Ints, seated: Ints, takes_part: Bools
+    ) -> None:
+        """After the auction: who prefers a region is moved, and what is left goes to others, in the end to those who are served last."""
         rows = np.nonzero(seated != NOWHERE)[0]
         hall = Hall(self.facts, self.pools, self.limit, self._left(room, rows, seated[rows]), price)
-        if prefer(hall, seated):
-            self._fill_up(hall, seated, takes_part & ~self.is_last)
-        if not self.is_last.any():
-            return set()
-        held, apart = seat_groups(hall, late)
-        for row, offer in held.items():
-            seated[row] = offer
-        self._fill_up(hall, seated, takes_part & self.is_last)
-        return apart
+        has_moved = prefer(hall, seated)
+        for turn in (~self.is_last, self.is_last):
+            linked = [one for one in whole if turn[one[0]] and seated[one[0]] == NOWHERE]
+            late = seat_groups(hall, linked)
+            seated[list(late)] = list(late.values())
+            if (has_moved or turn is self.is_last) and turn.any():
+                self._fill_up(hall, seated, takes_part & turn)
 
     def _fill_up(self, hall: Hall, seated: Ints, may_come: Bools) -> None:
         """Seat those who have no seat where there is room, by priority."""

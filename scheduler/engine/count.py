@@ -119,8 +119,10 @@ class Count:
         paid = np.zeros(len(self.room), np.int64)
         np.add.at(paid, outcome.offer[list(fills)], gpus[list(fills)])
         for row, reason in lacking.items():
-            if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW and not self._is_last[row]:
-                offer = outcome.offer[row]
+            offer = outcome.offer[row]
+            # Whoever lacks a bond for its own order, or for one served last, keeps nobody else from that offer.
+            is_own = self._columns.offers["provider"][offer] == clients[row] or self._is_last[row]
+            if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW and not is_own:
                 self.is_short |= self._columns.offers["provider"] == self._columns.offers["provider"][offer]
                 self.room[offer] = paid[offer]
             else:
@@ -186,5 +188,5 @@ class Count:
                     fills[row] = fill
                     left[offer] -= gpus[row]
                     break
-                if fill is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
+                if fill is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
                     too_much[offer] = work

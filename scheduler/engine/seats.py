@@ -57,6 +57,10 @@ class Hall:
         )  # fmt: skip
         return found
 
+    def can_pay(self, rows: Iterable[int], seating: Seating) -> bool:
+        """Whether each of these orders can pay for where it sits."""
+        return all(self.cost(np.array([seating[row]]))[0] <= self.limit[row] for row in rows)
+
     def take(self, seating: Seating) -> None:
         for row, offer in seating.items():
             self.room[offer] -= self.facts.orders["gpus"][row]
@@ -93,20 +97,26 @@ def groups_of(book: NDArray[np.object_], rows: Iterable[int]) -> dict[int, tuple
     return found
 
 
-def seat_groups(hall: Hall, groups: Iterable[tuple[int, ...]]) -> tuple[dict[int, int], set[int]]:
-    """Seat whole groups, the highest limits first, each with the provider who can take all of it for least: (seated, rows that were not)."""
-    seated, apart = dict[int, int](), set[int]()
-    groups = list(groups)
+def seat_groups(hall: Hall, groups: Iterable[tuple[int, ...]]) -> dict[int, int]:
+    """Seat whole groups, each with the provider who can take all of it for least: elders first, then the highest limits."""
+    seated, groups = dict[int, int](), list(groups)
     rows = np.array([row for linked in groups for row in linked], np.int64)
     finds_none = {row for row, cost in zip(rows.tolist(), hall.cheapest(rows), strict=True) if cost > hall.limit[row]}
-    for linked in sorted(groups, key=lambda linked: (-sum(int(hall.limit[row]) for row in linked), linked)):
+    for linked in sorted(groups, key=lambda linked: _turn(hall, linked)):
         best = None if finds_none.intersection(linked) else _cheapest_together(hall, linked)
-        if best is None:
-            apart.update(linked)
-        else:
+        if best is not None:
             hall.take(best)
             seated |= best
-    return seated, apart
+    return seated
+
+
+def _turn(hall: Hall, linked: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+    """Elders by age, then the highest limits for a GPU, then the smallest ids."""
+    rows, snapshot, orders = np.array(linked), hall.facts.snapshot, hall.facts.orders
+    since, gpus = int(orders["accepted_at"][rows].max()), orders["gpus"][rows]
+    is_elder = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
+    limit = int((gpus * np.maximum(0, hall.limit[rows])).sum() // gpus.sum())
+    return since if is_elder else int(snapshot.now.timestamp), -limit, linked
 
 
 def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> dict[int, int] | None:

@@ -107,7 +107,7 @@ def test_several_such_clients_take_no_more_than_they_pay_for(layers: int) -> Non
 
 
 def test_a_round_is_cleared_a_few_times_at_most_however_many_lack_money(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is bound: two auctions a pass at most, whatever clients pretend."""
+    """The work is bound: four auctions a pass at most, whatever clients pretend."""
     held = list[int]()
 
     def auctioneer(market: Any, shards: int) -> Any:
@@ -117,7 +117,7 @@ def test_a_round_is_cleared_a_few_times_at_most_however_many_lack_money(monkeypa
     money = {person(9_000 + n): (20 - n) * DOLLAR for n in range(12)}
     clear(_market(money, orders_each=200), auctioneer)
 
-    assert 0 < len(held) <= 2 * PASSES
+    assert 0 < len(held) <= 4 * PASSES
 
 
 def _signed_by_delegate(name: str) -> BookOrder:
