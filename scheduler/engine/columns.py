@@ -173,7 +173,7 @@ class Reader:
 
     def _read_offers(self, offers: list[Offer]) -> Table:
         read = Table({}, len(offers))
-        for name in ("id", "gpu_class", "free", "bond_bps", "expires_at", "min_seconds"):
+        for name in ("id", "gpu_class", "gpus", "free", "bond_bps", "expires_at", "min_seconds"):
             read[name] = _column(offers, name)
         read["ask"] = ticks([offer.price for offer in offers], self._tick_bits)
         for name in ("provider", "arbiter"):

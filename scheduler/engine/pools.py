@@ -124,14 +124,15 @@ def _root(root: Ints, pool: int) -> int:
 
 
 def rank_of(facts: Facts) -> Ints:
-    """The place of each offer among all. By ask; of equal asks the more reliable provider (by the percent); of these the one with the fewest
-    GPUs free, so that whole machines stay whole for gangs; then by a lot that every block draws anew: equal offers have equal shares.
+    """The place of each offer among all. By ask; of equal asks the more reliable provider (by the percent); of these machines in use, the one
+    with the fewest GPUs free first, so that whole ones stay whole for gangs; then by a lot that every block draws anew: equal offers have
+    equal shares, and a machine in pieces, each of them whole, has no larger one.
     """
     offers = facts.offers
     keys = (
         offers["id"],
         _lots(facts.snapshot.now.hash, offers["id"]),
-        offers["free"],
+        np.where(offers["free"] < offers["gpus"], offers["free"], NEVER),
         -(facts.reliability // 100),
         offers["ask"],
     )
