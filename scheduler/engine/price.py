@@ -5,10 +5,10 @@ the least that leaves nobody with a reason to complain, the lower end of what th
 
 1. it is no lower than the dearest ask that was needed there: who was needed is paid alike;
 2. it is no lower than the highest limit of an order that was left out and could have gone there: that one would have paid as much;
-3. it is no lower than the price of any other node whose orders could have come here: else they would rather be here;
-4. a machine on which nothing was sold wants no more than its ask: a node's price is at most the lowest of those.
+3. it is no lower than what any order pays elsewhere that could have come here: else it would rather be here;
+4. 2 and 3 raise it no higher than the lowest ask of a machine on which nothing was sold and to which one who pays it could have gone.
 
-So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/clearing.md`` shows what shading
+Whole gangs cannot always be priced so that nobody complains: where the rules differ 1 goes before 4, and 4 before 2 and 3. So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/clearing.md`` shows what shading
 a limit or padding an ask is worth, measured.
 """
 
@@ -38,6 +38,7 @@ def clearing_prices(market: Market, room: Ints) -> tuple[Ints, Ints]:
 @njit(cache=True)
 def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> Ints:
     price, most = _by_asks(market, node, len(free), room)
+    _lower(market, node, most, starts, free)
     left_out = _left_out(market)
     for demand in range(left_out.shape[0]):  # rule 2
         for size in range(left_out.shape[1]):
@@ -48,15 +49,16 @@ def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> In
         is_rising = False
         for order in range(len(orders)):
             row = orders[order]
-            if row.offer != NOWHERE and price[node[row.offer]] > told[row.demand, row.size]:
-                told[row.demand, row.size] = price[node[row.offer]]
-                is_rising |= _raise(market, price, most, starts, free, row.demand, row.gpus, price[node[row.offer]])
+            pays = min(price[node[row.offer]], row.limit) if row.offer != NOWHERE else 0
+            if pays > told[row.demand, row.size]:
+                told[row.demand, row.size] = pays
+                is_rising |= _raise(market, price, most, starts, free, row.demand, row.gpus, pays)
     return price
 
 
 @njit(cache=True)
 def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Ints]:
-    """Rules 1 and 4: the dearest ask that was needed on each node, and the lowest of a machine that was not."""
+    """Rule 1: the dearest ask that was needed on each node; and for rule 4 the lowest of a machine there that was not."""
     offers, needed, unneeded = market.offers, np.zeros(nodes, np.int64), np.full(nodes, NEVER, np.int64)
     for offer in range(len(offers)):
         at, ask = node[offer], offers[offer].ask
@@ -65,6 +67,36 @@ def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Int
         else:
             unneeded[at] = min(unneeded[at], ask)
     return needed, unneeded
+
+
+@njit(cache=True)
+def _lower(market: Any, node: Ints, most: Ints, starts: Ints, free: Ints) -> None:
+    """Rule 4: the most that a node's price may be is the least of it on all nodes where those who sit there could have gone."""
+    orders, has_fallen = market.orders, True
+    while has_fallen:
+        has_fallen = False
+        least = np.full((len(market.accepts_from) - 1, len(market.sizes)), NOWHERE, np.int64)
+        for order in range(len(orders)):
+            row = orders[order]
+            if row.offer == NOWHERE:
+                continue
+            if least[row.demand, row.size] == NOWHERE:
+                least[row.demand, row.size] = _least(market, most, starts, free, row.demand, row.gpus)
+            if least[row.demand, row.size] < most[node[row.offer]]:
+                most[node[row.offer]], has_fallen = least[row.demand, row.size], True
+
+
+@njit(cache=True)
+def _least(market: Any, most: Ints, starts: Ints, free: Ints, demand: int, gpus: int) -> int:
+    """The least of ``most`` on all nodes that accept this demand and have room for the gang."""
+    least = NEVER
+    for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
+        pool = market.accepts[at]
+        for node in range(starts[pool + 1] - 1, starts[pool] - 1, -1):
+            if free[node] < gpus:
+                break
+            least = min(least, most[node])
+    return least
 
 
 @njit(cache=True)

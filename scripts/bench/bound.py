@@ -41,7 +41,7 @@ def surplus_of(columns: Columns, fills: Iterable[Fill]) -> int:
 
 def tight_bound(columns: Columns) -> int:
     """The most that a round can be worth, per hour in token units, where gangs need room on one offer. Balances are not looked at."""
-    return _solved(columns, np.maximum(columns.free, 0), columns.gpus, _fillable(columns))
+    return _solved(columns, np.maximum(columns.free, 0), columns.gpus, fillable(columns))
 
 
 def loose_bound(columns: Columns) -> int:
@@ -49,7 +49,7 @@ def loose_bound(columns: Columns) -> int:
     return _solved(columns, np.ones_like(columns.free), np.ones_like(columns.gpus), columns.free)
 
 
-def _fillable(columns: Columns) -> Ints:
+def fillable(columns: Columns) -> Ints:
     """The most GPUs of each offer that whole gangs can take: the largest sum of sizes of gangs that its kind may serve."""
     most = columns.free.copy()
     groups = np.unique(np.stack([columns.demand, columns.gpus]), axis=1)

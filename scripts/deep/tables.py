@@ -2,7 +2,7 @@
 
 A block `<!-- figures:begin gas -->` … `<!-- figures:end -->` is filled with a table of all figures of that group (or of several: `gas halmos`), and
 `<!-- figure:gas.single_job -->` … `<!-- /figure -->` with one value. `<!-- gas:begin -->` … `<!-- gas:end -->` is filled with all that the gas snapshot says,
-and `<!-- clearing:begin -->` … `<!-- clearing:end -->` with the table of the bench.
+`<!-- clearing:begin -->` … `<!-- clearing:end -->` with the table of the bench, and `<!-- prices:begin -->` … `<!-- prices:end -->` with that of price rules.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import sizes
+from scripts.bench import rules, sizes
 from scripts.deep.figures import ROOT, Number, read_figures
 from scripts.gas_snapshot import committed
 
@@ -36,11 +36,13 @@ WORDS = {
     "coverage.contracts_lines_percent": "lines of the contracts that tests reach, percent",
     "coverage.contracts_branches_percent": "branches of the contracts that tests reach, percent",
     **sizes.words(),
+    **rules.words(),
 }
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
 QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)
 
 SNAPSHOT = re.compile(r"(<!-- gas:begin -->\n)(.*?)(<!-- gas:end -->)", re.DOTALL)
+PRICES = re.compile(r"(<!-- prices:begin -->\n)(.*?)(<!-- prices:end -->)", re.DOTALL)
 CLEARING = re.compile(r"(<!-- clearing:begin -->\n)(.*?)(<!-- clearing:end -->)", re.DOTALL)
 
 
@@ -54,6 +56,7 @@ def rendered(text: str, figures: Mapping[str, Any]) -> str:
     text = BLOCK.sub(lambda found: found[1] + _table(found[2].split(), figures) + found[4], text)
     text = SNAPSHOT.sub(lambda found: found[1] + _gas_tables(committed()) + found[3], text)
     text = CLEARING.sub(lambda found: found[1] + sizes.table(figures) + found[3], text)
+    text = PRICES.sub(lambda found: found[1] + rules.table(figures) + found[3], text)
     return QUOTE.sub(lambda found: found[1] + _number(figures[found[2]]["value"]) + found[4], text)
 
 
