@@ -137,6 +137,16 @@ class ExplanationAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundEntry:
+    """A round in the gateway's list."""
+
+    round: Bytes32
+    block_number: int
+    """Of its snapshot."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class BlobRef:
     """A file at the gateway: its name is its sha256."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,6 +30,7 @@ from marketplace.client.answers import (
     Outputs,
     ProviderAnswer,
     Quote,
+    RoundEntry,
     SignedReceipt,
 )
 from marketplace.client.http import (
@@ -49,13 +51,14 @@ from marketplace.client.http import (
     problem_number,
 )
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField
-from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
+from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
 from marketplace.domain.spec import Result
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 
 MAX_BLOB_BYTES = 1 << 30
+_MOST_PER_PAGE = 100
 _CHUNK = 1 << 16
 
 
@@ -237,6 +240,23 @@ class GatewayApi:
     def provider(self, address: Address) -> ProviderAnswer:
         """The provider's offers, and its reputation with the evidence. Who never served is a newcomer."""
         return reading.provider(self._get(f"/v1/providers/{address}"))
+
+    # -- rounds -------------------------------------------------------------------------------------------------------
+
+    def rounds(self, limit: int = 50) -> tuple[RoundEntry, ...]:
+        """The newest rounds that were written down to be posted."""
+        found = self._pages("/v1/rounds", {"limit": min(limit, _MOST_PER_PAGE)}, "rounds")
+        return tuple(reading.round_entry(item) for item in islice(found, limit))
+
+    def fetch_round(self, round_hash: Bytes32) -> bytes:
+        """The plan that was posted under this hash, byte for byte; raise HashMismatch when it is not what its name says.
+
+        What it was made from is the blob that it names as ``snapshot``.
+        """
+        content = accepted(self._http.send("GET", f"/v1/rounds/{round_hash}")).content
+        if (actual := bytes32_of(sha256_of(content))) != round_hash:
+            raise HashMismatch("round", round_hash, actual)
+        return content
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 

@@ -19,11 +19,12 @@ from marketplace.client.answers import (
     Outputs,
     ProviderAnswer,
     Quote,
+    RoundEntry,
     SignedReceipt,
 )
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import DomainError, GatewayProblem
-from marketplace.domain.ids import Address, Bytes32, ClassNumber, address
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, address, bytes32
 from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
 from marketplace.domain.spec import Machine, Result, read_machine, read_result
 from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
@@ -165,6 +166,11 @@ def outputs(answer: Any) -> Outputs:
     told = answer.get("result", answer.get("resultDocument", answer))
     content = canonical_json({name: told[name] for name in ("exit_code", "outputs", "logs_sha256")})
     return Outputs(content, read_result(content))
+
+
+@_strict
+def round_entry(value: Any) -> RoundEntry:
+    return RoundEntry(bytes32(value["round"]), int(value["block"]), int(value["bytes"]))
 
 
 @_strict

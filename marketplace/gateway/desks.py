@@ -18,6 +18,7 @@ from marketplace.services.participants import Participants
 from marketplace.services.quotes import QuoteDesk
 from marketplace.services.readiness import Clock, ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
+from marketplace.services.rounds import RoundDesk
 from marketplace.services.servings import Servings
 from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
 from marketplace.store.blobs import FolderBlobs
@@ -49,6 +50,7 @@ class Desks:
     quotes: QuoteDesk
     leases: LeaseDesk
     receipts: ReceiptDesk
+    rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
     answers: GivenAnswers
@@ -80,6 +82,7 @@ def desks_over(
         quotes=QuoteDesk(offers, blobs, market.terms()),
         leases=LeaseDesk(market, journal, blobs, board, servings),
         receipts=ReceiptDesk(chain, market, journal, blobs, servings),
+        rounds=RoundDesk(journal),
         accounts=AccountDesk(chain, market, board, offers, participants),
         uploads=UploadDesk(blobs, participants, participant_limit_bytes=participant_limit_bytes),
         answers=GivenAnswers(journal),

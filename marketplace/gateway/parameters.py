@@ -18,6 +18,7 @@ _CLASS = "^[A-Za-z0-9._-]{1,32}$"
 OrderId = Annotated[str, Path(pattern=_BYTES32, description="the order's EIP-712 digest")]
 LeaseId = Annotated[str, Path(pattern=_BYTES32, description="the lease's id, which is its order's")]
 OfferNumber = Annotated[str, Path(pattern=_NUMBER, description="the offer's number in the contract")]
+RoundHash = Annotated[str, Path(pattern=_BYTES32, description="the round's hash, as `BatchOpened` has it")]
 BlobName = Annotated[str, Path(pattern=_SHA256, description="sha256 of the content, in lower case")]
 AccountAddress = Annotated[str, Path(pattern=_ADDRESS)]
 ClassName = Annotated[str, Path(pattern=_CLASS, description="a GPU class, by number or by name")]
@@ -29,6 +30,9 @@ ClassFilter = Annotated[
 ]
 Flag = Literal["true", "false"]
 After = Annotated[str | None, Query(pattern=_NUMBER, description="`next` of the page before")]
+AfterRound = Annotated[
+    str | None, Query(pattern="^(0|[1-9][0-9]{0,11})-0x[0-9a-f]{64}$", description="`next` of the page before")
+]
 Limit = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="items on a page, 1 to 100")]
 Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's beginning")]
 EventId = Annotated[

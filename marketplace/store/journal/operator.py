@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from marketplace.domain.errors import IdempotencyMismatch, NotFound
 from marketplace.domain.ids import Address, Bytes32
@@ -25,10 +25,13 @@ from marketplace.store.journal.rows import (
     JournalRound,
     RememberedAnswer,
     Role,
+    RoundEntry,
 )
 from marketplace.store.journal.schema import ANSWERS, OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
 
 PAGE = 500
+RoundCursor = tuple[int, Bytes32]
+"""A round's block and hash."""
 
 
 class OperatorJournal:
@@ -168,6 +171,18 @@ class OperatorJournal:
         with self._database.read() as connection:
             row = connection.execute(select(ROUNDS).where(ROUNDS.c.hash == round_hash)).first()
         return JournalRound(Bytes32(row.hash), row.content, row.block_number) if row else None
+
+    def rounds(self, after: RoundCursor | None = None, limit: int = 50) -> list[RoundEntry]:
+        """The rounds, those of the newest blocks first. ``after``: the last one of the page before."""
+        size = func.length(ROUNDS.c.content).label("bytes")
+        query = select(ROUNDS.c.hash, ROUNDS.c.block_number, size).limit(limit)
+        if after is not None:
+            number, name = after
+            is_older = ROUNDS.c.block_number < number
+            query = query.where(is_older | ((ROUNDS.c.block_number == number) & (ROUNDS.c.hash > name)))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(ROUNDS.c.block_number.desc(), ROUNDS.c.hash))
+            return [RoundEntry(Bytes32(row.hash), row.block_number, row.bytes) for row in rows]
 
 
 def _order_row(connection: Connection, order_id: Bytes32, *, for_update: bool = False) -> Row[Any] | None:

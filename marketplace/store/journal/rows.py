@@ -64,6 +64,16 @@ class JournalRound:
     block_number: int
 
 
+@dataclass(frozen=True, slots=True)
+class RoundEntry:
+    """A round in a list: what it is called, and how large it is."""
+
+    hash: Bytes32
+    block_number: int
+    """Of its snapshot."""
+    bytes: int
+
+
 class SendingState(StrEnum):
     """Where an outgoing transaction stands."""
 

@@ -118,6 +118,7 @@ ROUNDS = Table(
     Column("hash", String(66), primary_key=True),
     Column("content", LargeBinary, nullable=False),
     Column("block_number", BigInteger, nullable=False),
+    Index("rounds_by_block", "block_number", "hash"),
 )
 
 OUTBOX = Table(

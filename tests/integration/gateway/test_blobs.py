@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import random
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +43,23 @@ def test_a_blob_comes_back(gateway: Gateway) -> None:
     assert read.headers["x-content-type-options"] == "nosniff"
     head = gateway.http.head(f"/v1/blobs/{name}")
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(content)), b"")
+
+
+def test_a_large_blob_is_packed_on_the_way_where_that_pays(gateway: Gateway) -> None:
+    """Text shrinks for those who can unpack it; random bytes, small files and other clients get what is on the disk."""
+    text, noise = b'{"order":"0x00"}' * 100_000, random.Random(1).randbytes(1 << 20)
+    for content, asked, encoding in (
+        (text, "gzip", "gzip"), (text, "br, gzip", "gzip"), (text, "identity", None), (text, "gzip;q=0", None),
+        (noise, "gzip", None), (text[: 1 << 16], "gzip", None),
+    ):  # fmt: skip
+        gateway.blobs.put(content, sha256_of(content), len(content))
+        path = f"/v1/blobs/{sha256_of(content)}"
+
+        with gateway.http.stream("GET", path, headers={"Accept-Encoding": asked}) as answer:
+            sent = b"".join(answer.iter_raw())
+        assert answer.headers.get("content-encoding") == encoding
+        assert (gzip.decompress(sent) if encoding else sent) == content
+        assert (len(sent) < len(content)) == bool(encoding)
 
 
 def test_an_empty_blob_is_a_blob(gateway: Gateway) -> None:

@@ -188,6 +188,20 @@ def test_a_round_is_found_by_its_hash(journal: OperatorJournal) -> None:
     assert journal.round(word(2)) is None
 
 
+def test_rounds_are_listed_newest_block_first_page_by_page(journal: OperatorJournal) -> None:
+    """Several may be of one block; each is on exactly one page."""
+    for number, block in ((1, 7), (2, 9), (3, 7), (4, 8)):
+        journal.add_round(word(number), b"{}" * number, block)
+
+    first = journal.rounds(limit=3)
+    rest = journal.rounds(after=(first[-1].block_number, first[-1].hash), limit=3)
+    assert [(row.hash, row.block_number, row.bytes) for row in first] == [
+        (word(2), 9, 4), (word(4), 8, 8), (word(1), 7, 2),
+    ]  # fmt: skip
+    assert [row.hash for row in rest] == [word(3)]
+    assert journal.rounds(after=(7, word(3))) == []
+
+
 def test_a_journal_opened_again_has_what_it_had(tmp_path: Path) -> None:
     """Closing and opening loses nothing; opening twice changes nothing."""
     url = f"sqlite:///{tmp_path}/operator.sqlite"

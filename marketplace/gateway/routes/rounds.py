@@ -1,0 +1,32 @@
+"""Rounds: what was decided, in the very bytes whose hash is on the chain. What it was decided from is a blob."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from marketplace.domain.ids import bytes32
+from marketplace.gateway.auth import DesksHere
+from marketplace.gateway.openapi import told
+from marketplace.gateway.parameters import AfterRound, Limit, RoundHash
+from marketplace.gateway.responses import page
+from marketplace.gateway.round_schemas import PlanDocument, RoundPage
+
+router = APIRouter(tags=["rounds"])
+
+
+@router.get("/v1/rounds", responses=told(RoundPage))
+def list_rounds(desks: DesksHere, after: AfterRound = None, limit: Limit = "50") -> Response:
+    """Rounds that were written down to be posted, those of the newest blocks first."""
+    number, _, name = (after or "").partition("-")
+    entries, onward = desks.rounds.page((int(number), bytes32(name)) if after else None, int(limit))
+    rows = [{"round": entry.hash, "block": entry.block_number, "bytes": entry.bytes} for entry in entries]
+    return page(rows, None if onward is None else f"{onward[0]}-{onward[1]}")
+
+
+@router.get("/v1/rounds/{round_hash}", responses=told(PlanDocument))
+def get_round(round_hash: RoundHash, desks: DesksHere) -> Response:
+    """A round's plan, byte for byte: sha256 of this body is the round's hash."""
+    found = desks.rounds.round(bytes32(round_hash))
+    headers = {"ETag": f'"{found.hash}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(found.content, 200, headers, media_type="application/json")
