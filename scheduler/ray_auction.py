@@ -40,11 +40,14 @@ class RayAuctioneer:
 
     def __init__(self, address: str = ANY, *, wait_seconds: int = WAIT_SECONDS) -> None:
         self._address, self._wait_seconds = address, wait_seconds
+        self._head, self._cpus = address, 1
         self._connect()
 
     def __call__(self, market: Market, shards: int) -> Ints:
         try:
-            if not ray.is_initialized():
+            if ray.is_initialized():
+                _knock(self._head)
+            else:
                 self._connect()
             return self._held(market, shards)
         except RayTaskError:
@@ -58,9 +61,14 @@ class RayAuctioneer:
         ray.shutdown()
 
     def _held(self, market: Market, shards: int) -> Ints:
-        cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        bundles = bundles_of(market, BUNDLES_PER_CPU * cpus)
-        return self._gathered(market, bundles, self._sent(market, bundles, shards))
+        bundles = bundles_of(market, BUNDLES_PER_CPU * self._cpus)
+        offer = self._gathered(market, bundles, self._sent(market, bundles, shards))
+        self._count_cpus()
+        return offer
+
+    def _count_cpus(self) -> None:
+        """For the next auction. Asked right after something worked: where the head is lost, Ray would wait for it, and then end this process."""
+        self._cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
 
     def _sent(self, market: Market, bundles: list[Ints], shards: int) -> list[Any]:
         """Orders go to whom they concern; the rest of the market goes once to each node, whose workers read it where it lies."""
@@ -74,12 +82,15 @@ class RayAuctioneer:
         return offer
 
     def _connect(self) -> None:
-        _knock(self._address)
         is_main = threading.current_thread() is threading.main_thread()
         on_term = signal.getsignal(signal.SIGTERM)
         try:
+            _knock(self._address)
             ray.init(address=self._address, log_to_driver=False, configure_logging=False)
+            self._head = ray.get_runtime_context().gcs_address
+            self._count_cpus()
         except (RayError, ConnectionError, RuntimeError, ValueError) as failure:
+            self.close()
             raise ClusterUnavailable(self._address, _first_line(failure)) from failure
         finally:
             # Ray puts its own handler in the place of the daemon's.
@@ -88,16 +99,16 @@ class RayAuctioneer:
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens: Ray itself would try for minutes, and then end this process."""
+    """See that somebody listens: Ray itself would try for minutes, and then end this process. Raises ConnectionError."""
     if address == ANY:
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise ClusterUnavailable(address, "an address is host:port")
+        raise ConnectionError("an address is host:port")
     try:
         socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
     except OSError as failure:
-        raise ClusterUnavailable(address, _first_line(failure)) from failure
+        raise ConnectionError(str(failure)) from failure
 
 
 def _first_line(failure: Exception) -> str:

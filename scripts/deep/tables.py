@@ -2,7 +2,8 @@
 
 A block `<!-- figures:begin gas -->` … `<!-- figures:end -->` is filled with a table of all figures of that group (or of several: `gas halmos`), and
 `<!-- figure:gas.single_job -->` … `<!-- /figure -->` with one value. `<!-- gas:begin -->` … `<!-- gas:end -->` is filled with all that the gas snapshot says,
-`<!-- clearing:begin -->` … `<!-- clearing:end -->` with the table of the bench, and `<!-- prices:begin -->` … `<!-- prices:end -->` with that of price rules.
+`<!-- clearing:begin -->` … `<!-- clearing:end -->` with the table of the bench, `<!-- prices:begin -->` … `<!-- prices:end -->` with that of price rules,
+and `<!-- rounds:begin -->`, `<!-- ten_million:begin -->` with those of scale.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import rules, sizes
+from scripts.bench import rules, sizes, ten_million
 from scripts.deep.figures import ROOT, Number, read_figures
 from scripts.gas_snapshot import committed
 
@@ -37,6 +38,7 @@ WORDS = {
     "coverage.contracts_branches_percent": "branches of the contracts that tests reach, percent",
     **sizes.words(),
     **rules.words(),
+    **ten_million.words(),
 }
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
 QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)
@@ -44,6 +46,9 @@ QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTA
 SNAPSHOT = re.compile(r"(<!-- gas:begin -->\n)(.*?)(<!-- gas:end -->)", re.DOTALL)
 PRICES = re.compile(r"(<!-- prices:begin -->\n)(.*?)(<!-- prices:end -->)", re.DOTALL)
 CLEARING = re.compile(r"(<!-- clearing:begin -->\n)(.*?)(<!-- clearing:end -->)", re.DOTALL)
+
+ROUNDS = re.compile(r"(<!-- rounds:begin -->\n)(.*?)(<!-- rounds:end -->)", re.DOTALL)
+TEN_MILLION = re.compile(r"(<!-- ten_million:begin -->\n)(.*?)(<!-- ten_million:end -->)", re.DOTALL)
 
 
 def documents(root: Path = ROOT) -> list[Path]:
@@ -57,6 +62,8 @@ def rendered(text: str, figures: Mapping[str, Any]) -> str:
     text = SNAPSHOT.sub(lambda found: found[1] + _gas_tables(committed()) + found[3], text)
     text = CLEARING.sub(lambda found: found[1] + sizes.table(figures) + found[3], text)
     text = PRICES.sub(lambda found: found[1] + rules.table(figures) + found[3], text)
+    text = ROUNDS.sub(lambda found: found[1] + ten_million.rounds_table(figures) + found[3], text)
+    text = TEN_MILLION.sub(lambda found: found[1] + ten_million.table(figures) + found[3], text)
     return QUOTE.sub(lambda found: found[1] + _number(figures[found[2]]["value"]) + found[4], text)
 
 
