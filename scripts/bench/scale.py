@@ -62,6 +62,7 @@ class Sample:
     book_bytes: float
     round_bytes: float
     """Both for each order."""
+    fills_percent: float
     shards: int
     largest_shard_percent: float
 
@@ -116,6 +117,7 @@ def _of_one(thin: Sample, bytes_of: Written) -> dict[str, Number]:
         "calldata_bytes": round(bytes_of.calldata),
         "order_bytes": ORDER.itemsize + np.dtype(np.int64).itemsize,
         "offer_bytes": OFFER.itemsize,
+        "fills_percent": round(thin.fills_percent, 2),
         "shards": thin.shards,
         "largest_shard_percent": round(thin.largest_shard_percent, 2),
     }
@@ -139,7 +141,7 @@ def sampled(market: Uniform) -> Sample:
     begun = time.perf_counter()
     clear(snapshot, reader=reader)
     again = time.perf_counter()
-    clear(snapshot, auctions, reader)
+    plan = clear(snapshot, auctions, reader)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
     return Sample(
@@ -148,6 +150,7 @@ def sampled(market: Uniform) -> Sample:
         auction_seconds=auctions.seconds,
         book_bytes=(full - empty) / market.orders,
         round_bytes=(peak - full) / market.orders,
+        fills_percent=100 * len(plan.fills) / market.orders,
         shards=int(np.count_nonzero(auctions.shard_sizes)),
         largest_shard_percent=100 * float(auctions.shard_sizes.max()) / float(auctions.shard_sizes.sum()),
     )
