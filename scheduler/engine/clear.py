@@ -158,11 +158,12 @@ class Round:
         self, whole: list[tuple[int, ...]], alone: Bools, room: Ints, seated: Ints, price: Ints
     ) -> tuple[Ints, Ints]:
         """Seat some elders who have no seat and can pay these prices; groups keep theirs where there is still room for them."""
-        hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
-        waiting = np.nonzero(alone & (seated == NOWHERE))[0]
-        elders = seat_elders(hall, waiting, self.snapshot, int((seated != NOWHERE).sum()))
+        standing = np.nonzero(alone & (seated == NOWHERE))[0]
+        elders = seat_elders(Hall(self.facts, self.pools, self.limit, room.copy(), price), standing, seated)
         if not elders:
             return seated, price
+        hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
+        hall.take(elders)
         held = seat_groups(hall, [linked for linked in whole if seated[linked[0]] != NOWHERE])
         return self._around(held | elders, alone, room, seated)
 

@@ -22,7 +22,7 @@ class Policy:
     patience_seconds: Seconds = Seconds(3600)  # noqa: RUF009
     """An order that has waited longer, in block time, is an elder: seated first, if its limit meets the clearing price."""
     elders_per_thousand: int = 2
-    """So many elders are seated first for each thousand orders that find a seat, and always one: whom they push aside was worth more."""
+    """So many elders are seated first for each thousand orders that find a seat, and always one. They push aside who pays more, but nobody who has waited too long as well."""
     preference_bps: Bps = Bps(200)  # noqa: RUF009
     """An offer in a region that the order prefers may ask so much more than the one it would get, and is taken."""
     strikes: int = 3

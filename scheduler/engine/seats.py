@@ -17,7 +17,6 @@ from marketplace.domain.book import RejectionReason
 from scheduler.engine.auction import NEVER, Bools, Ints
 from scheduler.engine.feasible import Facts
 from scheduler.engine.pools import Pools
-from scheduler.engine.snapshot import Snapshot
 
 Seating = Mapping[int, int]
 """Rows of orders, and the offer that each sits on."""
@@ -154,19 +153,22 @@ def _together(linked: tuple[int, ...], options: Mapping[int, list[int]]) -> dict
 # Elders ---------------------------------------------------------------------------------------------------------------
 
 
-def seat_elders(hall: Hall, rows: Ints, snapshot: Snapshot, seats: int) -> dict[int, int]:
-    """Seat those of ``rows`` that have waited beyond patience, the longest first, where their limits meet the prices.
+def seat_elders(hall: Hall, standing: Ints, seats: Ints) -> dict[int, int]:
+    """Seat those of ``standing`` that have waited beyond patience, the longest first, where their limits meet the prices.
 
-    ``seats``: how many orders found a seat without them; a small share of these goes to elders.
+    ``seats``: where each order sits without them. A small share of the seats goes to them, of those in which no other elder sits.
     """
-    most = max(1, seats * snapshot.policy.elders_per_thousand // 1_000)
-    since = hall.facts.orders["accepted_at"]
-    elders = rows[since[rows] + snapshot.policy.patience_seconds < snapshot.now.timestamp]
+    orders, snapshot = hall.facts.orders, hall.facts.snapshot
+    since, sitting = orders["accepted_at"], np.nonzero(seats >= 0)[0]
+    is_old = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
+    kept, elders = sitting[is_old[sitting]], standing[is_old[standing]]
+    np.subtract.at(hall.room, seats[kept], orders["gpus"][kept])
     elders = elders[hall.cheapest(elders) <= hall.limit[elders]]
+    most = max(1, len(sitting) * snapshot.policy.elders_per_thousand // 1_000)
     seated: dict[int, int] = {}
     in_vain: dict[tuple[int, int], int] = {}
     for row in elders[np.argsort(since[elders], kind="stable")].tolist():
-        kind, limit = (int(hall.pools.demand[row]), int(hall.facts.orders["gpus"][row])), int(hall.limit[row])
+        kind, limit = (int(hall.pools.demand[row]), int(orders["gpus"][row])), int(hall.limit[row])
         if len(seated) == most:
             break
         if limit <= in_vain.get(kind, -1):

@@ -87,7 +87,7 @@ STREAMS: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
 def test_nobody_starves_whose_limit_meets_the_price(stream: str) -> None:
     """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / elders a round) + 1, counted from its acceptance.
 
-    Elders a round: max(1, seats × elders_per_thousand / 1,000), here one. All newcomers pay more than any who waits, and take all
+    Elders a round: max(1, seats × elders_per_thousand / 1,000), here one; n also counts elders who pay more and have no seat yet. All newcomers pay more than any who waits, and take all
     there is: without ageing none who waits is ever served. The highest limit left out is the price, so theirs meet it.
     """
     changes, count, others = STREAMS[stream]
@@ -163,6 +163,19 @@ def test_elders_take_a_small_share_of_the_seats() -> None:
     placed = {fill.signed.id for fill in plan.fills}
 
     assert len(placed & {order.id for order in waiting}) == 1
+
+
+def test_an_elder_pushes_no_other_elder_aside() -> None:
+    """Where all have waited too long the highest limits come first: ageing costs nothing there, and those who are served are out of the way."""
+    old = [replace(order, accepted_at=UnixTime(NOW - 9_000)) for order in _waiting(9, max_price=2 * DOLLAR)]
+    (keen,) = _waiting(1, "keen", max_price=3 * DOLLAR)
+    keen = replace(keen, accepted_at=UnixTime(NOW - 5_000))
+    plan = clear(snapshot_of(0, [*old, keen], [an_offer(1, free=1)], PATIENT))
+
+    assert _ids(plan.fills) == {keen.id}
+    assert clear(snapshot_of(0, [*old, keen], [an_offer(1, free=2)], PATIENT)).fills[1].signed.id in {
+        one.id for one in old
+    }
 
 
 # Shares ---------------------------------------------------------------------------------------------------------------
