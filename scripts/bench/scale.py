@@ -80,7 +80,7 @@ class Written:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and write unless other sizes than the published were asked for."""
-    parser = argparse.ArgumentParser(prog=t.COMMAND, description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench.scale", description=__doc__)
     parser.add_argument("--sizes", help="orders x offers, such as 10kx1k: print only")
     options = parser.parse_args(arguments)
     sizes = tuple(size_of(text) for text in options.sizes.split(",")) if options.sizes else t.SIZES

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.bench.sizes import short
 
-COMMAND = "python -m scripts.bench.scale"
+COMMAND = "make bench PART=scale"
 GROUP = "scale"
 SIZES = ((100_000, 10_000), (300_000, 30_000), (1_000_000, 100_000))
 """Orders and offers of the measured rounds."""

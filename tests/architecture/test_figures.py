@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import ten_million
 from scripts.deep.__main__ import PARTS
 from scripts.deep.coverage import parse_lcov
 from scripts.deep.figures import ROOT, Measured, read_figures, write_figures
@@ -26,7 +25,8 @@ def test_a_figure_says_what_by_which_command_with_what_and_when() -> None:
         part = re.fullmatch(r"make deep PART=(\w+)", figure["command"])
         is_bench = (figure["command"], key.partition(".")[0]) in (
             ("make bench", "clearing"),
-            (ten_million.COMMAND, "scale"),
+            ("make bench PART=regret", "prices"),
+            ("make bench PART=scale", "scale"),
         )
 
         assert set(figure) == {"value", "command", "versions", "date"}, key
