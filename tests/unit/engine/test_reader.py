@@ -1,0 +1,140 @@
+"""A round does not depend on what the engine has read before, on the order of rows, on the process, or on the compiler."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from marketplace.domain.book import BookOrder
+from marketplace.domain.ids import sha256_of
+from marketplace.domain.models import Offer
+from marketplace.domain.units import GpuCount, PricePerGpuHour
+from scheduler.engine.clear import clear, hold_here
+from scheduler.engine.columns import Reader
+from scheduler.engine.plan import Plan
+from scheduler.engine.snapshot import Snapshot
+from scripts.bench.generators import Thin, Trace, Uniform
+from tests.unit.engine.wild import wild_market
+
+ROOT = Path(__file__).parents[3]
+MARKETS = (Uniform(orders=120, offers=40, client_money=0.3), Trace(orders=120, offers=40), Thin(orders=120, offers=40))
+
+
+def told(plan: Plan) -> tuple[bytes, tuple[object, ...]]:
+    return plan.canonical(), plan.explanations
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_warm_reader_gives_the_plans_of_a_cold_one(seed: int) -> None:
+    """Over twenty rounds in which rows come, go, change and are shuffled, at six decimals and at eighteen, with other markets in between."""
+    draw, reader = random.Random(seed), Reader()
+    snapshot, other = wild_market(draw), wild_market(draw)
+    for turn in range(20):
+        snapshot = _changed(draw, snapshot, other)
+        if turn % 7 == 6:
+            clear(wild_market(draw), hold_here, reader)
+
+        assert told(clear(snapshot, hold_here, reader)) == told(clear(snapshot))
+
+
+@pytest.mark.parametrize("market", MARKETS, ids=lambda market: type(market).__name__)
+def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
+    """The same for larger markets, of which a twentieth changes each round."""
+    snapshot, reader = market.snapshot(3), Reader()
+    for turn in range(5):
+        assert clear(snapshot, hold_here, reader).canonical() == clear(snapshot).canonical()
+        snapshot = market.churned(snapshot, turn, share=0.05)
+
+
+def _changed(draw: random.Random, snapshot: Snapshot, other: Snapshot) -> Snapshot:
+    """A round later: some rows are gone, some have come, some are the same in new objects, some have changed."""
+    view = snapshot.view
+    orders = [_order_changed(draw, order) for order in view.orders if draw.random() < 0.9]
+    known = {order.id for order in orders}
+    orders += [order for order in other.view.orders if order.id not in known and draw.random() < 0.2]
+    offers = [_offer_changed(draw, offer) for offer in view.offers if draw.random() < 0.95]
+    draw.shuffle(orders)
+    draw.shuffle(offers)
+    return replace(snapshot, view=replace(view, orders=tuple(orders), offers=tuple(offers)))
+
+
+def _order_changed(draw: random.Random, order: BookOrder) -> BookOrder:
+    """Mostly the same object; else one that is equal to it, or of another age."""
+    change = draw.random()
+    if change < 0.7:
+        return order
+    return replace(order) if change < 0.85 else replace(order, accepted_at=order.accepted_at - 4_000)
+
+
+def _offer_changed(draw: random.Random, offer: Offer) -> Offer:
+    change = draw.random()
+    if change < 0.7:
+        return offer
+    if change < 0.85:
+        return replace(offer, free=GpuCount(draw.randint(0, offer.gpus)))
+    return replace(offer, price=PricePerGpuHour(offer.price * draw.choice([1, 2, 10**12]) % 2**80))
+
+
+SCRIPT = """
+import random
+from marketplace.domain.ids import sha256_of
+from scheduler.engine.clear import clear
+from scripts.bench.generators import Trace, Uniform
+from tests.unit.engine.wild import wild_market
+
+for snapshot in [*(wild_market(random.Random(seed)) for seed in range(12)), Uniform(40, 16).snapshot(1), Trace(40, 16).snapshot(1)]:
+    plan = clear(snapshot)
+    print(sha256_of(plan.canonical() + repr(plan.explanations).encode()))
+"""
+
+INTERPRETED = """
+import types, warnings
+import numpy as np
+from scheduler.engine import auction, pools, price
+
+warnings.simplefilter("error", RuntimeWarning)
+
+class Row(np.record):  # what numba calls row.size is row["size"], not numpy's own
+    size = property(lambda row: row["size"])
+
+def rows_of(make):
+    def made(*a, **k):
+        found = make(*a, **k)
+        return found.view(np.dtype((Row, found.dtype))) if found.dtype.names else found
+    return made
+
+ours = types.SimpleNamespace(**vars(np) | {name: rows_of(getattr(np, name)) for name in ("empty", "zeros")})
+for module in (auction, pools, price):
+    module.np = ours
+"""
+
+
+def _printed(script: str = SCRIPT, **environment: str) -> str:
+    ours = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(
+        [sys.executable, "-c", script], env=ours, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_another_process_gives_the_same_plans() -> None:
+    """Whatever the seed of its hashes: sets and dicts of names decide nothing."""
+    snapshots = [
+        *(wild_market(random.Random(seed)) for seed in range(12)),
+        Uniform(40, 16).snapshot(1),
+        Trace(40, 16).snapshot(1),
+    ]
+    plans = [clear(snapshot) for snapshot in snapshots]
+    here = [sha256_of(plan.canonical() + repr(plan.explanations).encode()) for plan in plans]
+
+    assert _printed(PYTHONHASHSEED="1").split() == _printed(PYTHONHASHSEED="77").split() == here
+
+
+def test_the_compiler_changes_nothing() -> None:
+    """The same functions, interpreted: integers are integers, and none overflows on the way."""
+    assert _printed(INTERPRETED + SCRIPT, NUMBA_DISABLE_JIT="1") == _printed()
