@@ -8,8 +8,10 @@ the least that leaves nobody with a reason to complain, the lower end of what th
 3. it is no lower than what any order pays elsewhere that could have come here: else it would rather be here;
 4. 2 and 3 raise it no higher than the lowest ask of a machine on which nothing was sold and to which one who pays it could have gone.
 
-Whole gangs cannot always be priced so that nobody complains: where the rules differ 1 goes before 4, and 4 before 2 and 3. So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/clearing.md`` shows what shading
-a limit or padding an ask is worth, measured.
+Whole gangs cannot always be priced so that nobody complains: where the rules differ 1 goes before 4, and 4 before 2 and 3.
+
+So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/clearing.md`` shows what shading
+a limit or padding an ask is worth, and how near to the duals prices are, measured.
 """
 
 from __future__ import annotations

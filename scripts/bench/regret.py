@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,8 +46,8 @@ FACTORS: Mapping[str, tuple[float, ...]] = {
     "clients": (0.98, 0.95, 0.9, 0.8, 0.6),
     "providers": (1.02, 1.05, 1.1, 1.2, 1.5),
 }
-SAMPLE: Mapping[bool, int] = {True: 24, False: 6}
-"""Agents of each side asked on each market, with and without a place."""
+LARGEST, OTHERS, UNPLACED = 12, 14, 5
+"""Agents of each side asked on each market: those who trade the most GPUs, some of the others with a place, and some without."""
 
 Floats = NDArray[np.float64]
 Utilities = Mapping[tuple[str, str], Ints]
@@ -63,6 +63,17 @@ class Bourse:
         self.nodes = nodes_of(self.columns)
         self.plan, self.placed, self.utilities = self.cleared(snapshot.view, self.columns)
         self.surplus = self.columns.surplus(self.placed.orders, self.placed.offers)
+
+    def traded(self, side: str) -> Ints:
+        """GPUs that each account has of the truthful plan, or sells in it."""
+        orders, offers = self.placed.orders, self.placed.offers
+        found = np.zeros(len(self.columns.balance), np.int64)
+        np.add.at(
+            found,
+            self.columns.client[orders] if side == "clients" else self.columns.provider[offers],
+            self.columns.gpus[orders],
+        )
+        return found
 
     @property
     def has_orders_left_out(self) -> NDArray[np.bool_]:
@@ -172,51 +183,63 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Agents that were asked, of so many like them; and what each gains by each misreport (rows and columns), by rule."""
+
+    count: int
+    who: Ints
+    gains: Mapping[str, Floats]
+
+    def best(self, rule: str) -> Floats:
+        """What each gains by its best misreport, or by none."""
+        return np.asarray(np.maximum(0.0, self.gains[rule].max(axis=1)))
+
+    def total(self, values: NDArray[Any]) -> float:
+        """The sum over all of them of what is known of those who were asked."""
+        return float(values.mean()) * self.count
+
+
 def _add_regrets(tally: Tally, bourse: Bourse, kind: str, rng: np.random.Generator) -> None:
     """What a sample of agents gains, scaled to all of them."""
     luck, totals = bourse.luck(), dict.fromkeys(rules.RULES, 0.0)
     for side in rules.SIDES:
-        found = [_asked(bourse, side, has_place, rng) for has_place in SAMPLE]
+        samples = list(_samples(bourse, side, rng))
+        agents = sum(sample.count for sample in samples)
         for rule in rules.RULES:
-            parts = [(len(everybody), np.array([gains[rule] for _, gains in asked])) for everybody, asked in found]
-            best = sum(_scaled(count, np.maximum(0.0, gains.max(axis=1))) for count, gains in parts if len(gains))
-            able = sum(_scaled(count, gains.max(axis=1) > 0) for count, gains in parts if len(gains))
-            common = max(
-                sum(_scaled(count, gains[:, n]) for count, gains in parts if len(gains))
-                for n in range(len(FACTORS[side]))
-            )
-            worst = max(float(gains.max()) for _, gains in parts if len(gains))
-            tally.add(rules.key("regret", rule, side), best / bourse.surplus)
-            tally.add(rules.key("able", rule, side), able / sum(count for count, _ in parts))
-            tally.add(rules.key("thumb", rule, side), max(0.0, common) / bourse.surplus)
-            tally.add(rules.key("noise", rule, side), float(luck[side, rule].sum()) / bourse.surplus)
-            tally.add(rules.key("worst", rule, side), max(0.0, worst) / bourse.surplus)
+            best = sum(one.total(one.best(rule)) for one in samples)
+            by_factor = [sum(one.total(one.gains[rule][:, n]) for one in samples) for n in range(len(FACTORS[side]))]
+            found = {
+                "regret": best,
+                "thumb": max(0.0, *by_factor),
+                "noise": float(luck[side, rule].sum()),
+                "worst": max(float(one.best(rule).max()) for one in samples),
+            }
+            for measure, units in found.items():
+                tally.add(rules.key(measure, rule, side), units / bourse.surplus)
+            tally.add(rules.key("able", rule, side), sum(one.total(one.best(rule) > 0) for one in samples) / agents)
             totals[rule] += best / bourse.surplus
         if side == "clients":
-            beside, (everybody, asked) = bourse.has_orders_left_out, found[0]
-            mine = [max(0.0, gains[rules.DEFAULT].max()) * float(beside[who]) for who, gains in asked]
-            tally.add(rules.other_key("regret_left_out"), _scaled(len(everybody), np.array(mine)) / bourse.surplus)
+            beside = bourse.has_orders_left_out & (bourse.traded(side) > 0)
+            units = sum(one.total(one.best(rules.DEFAULT) * beside[one.who]) for one in samples)
+            tally.add(rules.other_key("regret_left_out"), units / bourse.surplus)
     for rule, total in totals.items():
         tally.add(rules.total_key(rule), total)
         tally.add(rules.total_key(rule, kind), total)
         tally.add(rules.share_key(rule), float(bourse.utilities["clients", rule].sum()) / bourse.surplus)
 
 
-def _asked(
-    bourse: Bourse, side: str, has_place: bool, rng: np.random.Generator
-) -> tuple[Ints, Sequence[tuple[int, Mapping[str, Floats]]]]:
-    """All agents of one side with a place, or without; and the gains of a sample of them."""
-    columns, placed = bourse.columns, bourse.placed
-    every = np.unique(columns.client if side == "clients" else columns.provider)
-    seated = columns.client[placed.orders] if side == "clients" else columns.provider[placed.offers]
-    everybody = every[np.isin(every, seated) == has_place]
-    sample = rng.permutation(everybody)[: SAMPLE[has_place]]
-    return everybody, [(who, bourse.gains(side, who)) for who in sample.tolist()]
-
-
-def _scaled(count: int, sample: NDArray[Any]) -> float:
-    """The sum over all of so many agents, of which these were asked."""
-    return float(sample.mean()) * count
+def _samples(bourse: Bourse, side: str, rng: np.random.Generator) -> Iterable[Sample]:
+    """The agents that trade the most, some of the others with a place, and some of those without."""
+    traded = bourse.traded(side)
+    every = rng.permutation(np.unique(bourse.columns.client if side == "clients" else bourse.columns.provider))
+    every = every[np.argsort(-traded[every], kind="stable")]
+    placed, unplaced = every[traded[every] > 0], every[traded[every] == 0]
+    for alike, most in ((placed[:LARGEST], LARGEST), (placed[LARGEST:], OTHERS), (unplaced, UNPLACED)):
+        who = rng.permutation(alike)[:most]
+        gains = [bourse.gains(side, int(one)) for one in who]
+        if gains:
+            yield Sample(len(alike), who, {rule: np.array([one[rule] for one in gains]) for rule in rules.RULES})
 
 
 def _add_duals(tally: Tally, bourse: Bourse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
@@ -25,9 +26,7 @@ def draw_regret(values: Mapping[str, float], folder: Path = PLOTS) -> Path:
         gains, noise = ([values[rules.key(name, rule, side)] for rule in rules.RULES] for name in ("regret", "noise"))
         axes.bar(place, gains, 0.36, color=COLOURS[side], label=f"{side}, by their best misreports")
         axes.scatter(place, noise, marker="_", color="black", label="by luck alone" if n else None)
-    axes.set_xticks(
-        at, [name.replace(", ", ",\n").replace(" of ", "\nof ") for name in rules.RULES.values()], fontsize=7.5
-    )
+    axes.set_xticks(at, [fill(name, 17) for name in rules.RULES.values()], fontsize=7.5)
     axes.set_ylabel("gain, percent of the surplus")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
