@@ -150,6 +150,11 @@ class Candidate:
         fallen = np.nonzero(self.codes == code)[0].tolist()
         return min(max(int(self.price[at]) << self.tick_bits, self.offers[at].price) for at in fallen)
 
+    def cleared_at(self, offer: OfferId) -> int:
+        """The clearing price of GPUs like those of this offer; base units."""
+        at = next(at for at, listed in enumerate(self.offers) if listed.id == offer)
+        return int(self.price[at]) << self.tick_bits
+
     @property
     def fitting(self) -> list[Offer]:
         return self.fallen_for(UNKNOWN)
@@ -172,12 +177,14 @@ def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Expl
     count = len(fitting)
     among = "the only offer that could serve it" if count == 1 else f"chosen among {count} offers that could serve it"
     ask = next(offer.price for offer in fitting if offer.id == fill.offer)
+    cleared = candidate.cleared_at(fill.offer)
     if fill.price == ask:
         because = ""
-    elif fill.price == candidate.order.signed.order.max_price:
-        because = f"; it asks {_price(snapshot, ask)}, others would pay more than your limit for such GPUs but found no better use of them"
-    else:
+    elif fill.price >= cleared:
         because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, fill.price)}"
+    else:
+        most = "limit" if fill.price == candidate.order.signed.order.max_price else "balance"
+        because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, cleared)}, of which you pay what your {most} allows"
     words = f"offer {fill.offer} at {_price(snapshot, fill.price)}, {among}{because}"
     return Explanation(candidate.order.id, snapshot.view.block, fill.offer, candidate.counts, words)
 

@@ -1,0 +1,177 @@
+"""Explanations against the rules: reasons recomputed in plain words for every order of wild markets, and sentences held against the plan's numbers."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+
+from marketplace.domain.book import BookOrder, Explanation, RejectionReason
+from marketplace.domain.fills import refusal_of_order
+from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.models import NO_LEASE, Offer
+from marketplace.domain.reputation import NEWCOMER
+from marketplace.domain.spec import Resources
+from marketplace.domain.units import text_from_units
+from scheduler.engine.clear import clear
+from scheduler.engine.explain import NEARNESS
+from scheduler.engine.feasible import reason_against_order
+from scheduler.engine.money import Remaining
+from scheduler.engine.plan import Plan
+from scheduler.engine.snapshot import Snapshot
+from tests.unit.engine.wild import group_of, time_of, wild_market, wild_markets
+
+R = RejectionReason
+MANY = settings(max_examples=150, deadline=None)
+
+
+@MANY
+@given(wild_markets())
+def test_the_reasons_are_those_that_the_rules_give(snapshot: Snapshot) -> None:
+    """Offer by offer: the first check that fails, then room and price; and what became of those that fit."""
+    plan = clear(snapshot)
+    left = Remaining(snapshot)
+    left.take_all(plan.fills)
+    placed = {fill.signed.id for fill in plan.fills}
+
+    for order in snapshot.view.orders:
+        told = plan.explanation(order.id)
+        hopeless = reason_against_order(snapshot, order)
+        if hopeless:
+            assert dict(told.reasons) == {hopeless: 1}
+        elif group_of(order) is None:
+            assert Counter(told.reasons) == _expected(snapshot, order, left, is_placed=order.id in placed)
+
+
+@MANY
+@given(wild_markets())
+def test_a_placement_is_told_with_the_numbers_of_its_fill(snapshot: Snapshot) -> None:
+    """The offer, the price, how many offers could have served it, and its ask where that is another price."""
+    plan, offers = clear(snapshot), {offer.id: offer for offer in snapshot.view.offers}
+
+    for fill in plan.fills:
+        told, fits = (
+            plan.explanation(fill.signed.id),
+            len(offers) - sum(plan.explanation(fill.signed.id).reasons.values()),
+        )
+        assert told.placed_on == fill.offer
+        assert told.nearest_miss.startswith(f"offer {fill.offer} at {_price(snapshot, fill.price)}, ")
+        assert ("the only offer" if fits == 1 else f"among {fits} offers") in told.nearest_miss
+        ask = offers[fill.offer].price
+        assert (f"it asks {_price(snapshot, ask)}, such GPUs cleared at " in told.nearest_miss) == (fill.price != ask)
+
+
+@MANY
+@given(wild_markets())
+def test_the_nearest_miss_is_the_nearest_and_counts_are_those_of_the_reasons(snapshot: Snapshot) -> None:
+    """Every offer is counted once; limits and asks are as people write them, at six decimals and at eighteen."""
+    plan = clear(snapshot)
+
+    for told in plan.rejections:
+        assert sum(told.reasons.values()) in (1, len(snapshot.view.offers))
+        if sum(told.reasons.values()) == len(snapshot.view.offers) and set(told.reasons) <= set(NEARNESS):
+            assert next(iter(told.reasons)) == min(told.reasons, key=NEARNESS.index)
+        _check_words(snapshot, plan, told)
+
+
+def _check_words(snapshot: Snapshot, plan: Plan, told: Explanation) -> None:
+    order = next(order for order in snapshot.view.orders if order.id == told.order)
+    asks = [_price(snapshot, offer.price) for offer in snapshot.view.offers]
+    limit = text_from_units(order.signed.order.max_price, snapshot.terms.token_decimals)
+    dear = re.match(r"cheapest feasible offer asks (.*?), your limit is ([\d.]+)", told.nearest_miss)
+    if dear:
+        assert dear[1] in asks
+        assert dear[2] == limit
+    outbid = re.match(r"(\d+) feasible offers?, from (.*?), went to", told.nearest_miss)
+    if outbid:
+        assert int(outbid[1]) == told.reasons[R.OUTBID]
+        assert outbid[2] in asks
+
+
+def test_an_order_that_is_not_on_the_book_has_no_explanation() -> None:
+    """It raises KeyError."""
+    with pytest.raises(KeyError):
+        clear(wild_market(random.Random(1))).explanation(Bytes32("0x" + "00" * 32))
+
+
+def test_a_price_below_the_clearing_price_is_explained_by_what_holds_it_down() -> None:
+    """At least one fill of many markets pays its limit or its client's balance and is told so; none that pays the clearing price is."""
+    said = Counter[str]()
+    for seed in range(300):
+        snapshot = wild_market(random.Random(seed))
+        plan = clear(snapshot)
+        for fill in plan.fills:
+            words = plan.explanation(fill.signed.id).nearest_miss
+            said["limit"] += (is_limit := "what your limit allows" in words)
+            said["balance"] += "what your balance allows" in words
+            assert not is_limit or fill.price == fill.signed.order.max_price
+
+    assert said["limit"] + said["balance"] > 0
+
+
+def _price(snapshot: Snapshot, units: int) -> str:
+    return f"{text_from_units(units, snapshot.terms.token_decimals)} {snapshot.terms.token_symbol}/GPU-h"
+
+
+def _expected(snapshot: Snapshot, order: BookOrder, left: Remaining, *, is_placed: bool) -> Counter[RejectionReason]:
+    found = Counter[RejectionReason]()
+    at_first = Remaining(snapshot)
+    for offer in snapshot.view.offers:
+        reason = _against(snapshot, order, offer, at_first.free_of(offer.id))
+        if reason is None and not is_placed:
+            reason = left.reason_against(order.signed, offer, offer.price)
+            if reason is R.OVER_BUDGET:
+                return Counter({R.OVER_BUDGET: 1})
+            reason = R.OUTBID if reason in (None, R.NOT_ENOUGH_GPUS) else reason
+        if reason:
+            found[reason] += 1
+    return found
+
+
+def _against(snapshot: Snapshot, order: BookOrder, offer: Offer, free: int) -> RejectionReason | None:
+    """The first reason against this pair, in the order of ``CHECKS``."""
+    number, now = time_of(snapshot)
+    terms, wanted, asked, nothing = order.signed.order, order.spec.constraints, order.spec.resources, Resources()
+    machine = snapshot.view.machines.get(sha256_in(offer.spec))
+    promised = {row.number: row.vram_mib for row in snapshot.classes}.get(offer.gpu_class)
+    vram = machine.vram_mib if machine else promised
+    beat = snapshot.view.heartbeats.get(offer.provider)
+    reputation = snapshot.view.reputations.get(offer.provider, NEWCOMER)
+    asks_of_machine = wanted.regions or any(
+        getattr(asked, name) > getattr(nothing, name) for name in ("cpus", "memory_mib", "disk_mib")
+    )
+    declined = [at for who, at in snapshot.declines_of(order).items() if who == offer.provider and now - at < 600]
+    refused = [
+        row
+        for row in snapshot.view.refused.get(order.id, ())
+        if row.offer == offer.id and number - row.block_number < 5
+    ]
+    assert refusal_of_order(terms, snapshot.lease_of(order.id) or NO_LEASE, now + 1, snapshot.opener) is None
+    checks = (
+        (not all(offer.is_alive(at) for at in (now + 1, now + 5)), R.OFFER_NOT_ALIVE),
+        (terms.offer not in (OfferId(0), offer.id), R.WRONG_OFFER),
+        (not terms.classes >> offer.gpu_class & 1, R.CLASS_NOT_ACCEPTED),
+        (terms.arbiter != offer.arbiter or terms.arbiter == offer.provider, R.WRONG_ARBITER),
+        (offer.bond_bps < terms.min_bond_bps, R.BOND_TOO_SMALL),
+        (offer.min_seconds > terms.min_seconds, R.MIN_SECONDS_TOO_SMALL),
+        (terms.starts_at > now + 1 and offer.provider != snapshot.opener, R.TERM_LEASE_NOT_BY_PROVIDER),
+        (bool(wanted.providers) and offer.provider not in wanted.providers, R.PROVIDER_EXCLUDED),
+        (offer.provider in wanted.exclude_providers, R.PROVIDER_EXCLUDED),
+        (reputation.score_bps(snapshot.view.block.timestamp) < wanted.min_reliability_bps, R.RELIABILITY_TOO_LOW),
+        (bool(asks_of_machine) and machine is None, R.MACHINE_UNKNOWN),
+        (machine is not None and bool(wanted.regions) and machine.region not in wanted.regions, R.WRONG_REGION),
+        (asked.vram_mib > 0 and vram is None, R.MACHINE_UNKNOWN),
+        (vram is not None and vram < asked.vram_mib, R.NOT_ENOUGH_VRAM),
+        (machine is not None and machine.cpus < asked.cpus, R.NOT_ENOUGH_CPUS),
+        (machine is not None and machine.memory_mib < asked.memory_mib, R.NOT_ENOUGH_MEMORY),
+        (machine is not None and machine.disk_mib < asked.disk_mib, R.NOT_ENOUGH_DISK),
+        (beat is None or now - beat > 60, R.PROVIDER_SILENT),
+        (free < terms.gpus, R.NOT_ENOUGH_GPUS),
+        (offer.price > terms.max_price, R.PRICE_OUT_OF_BOUNDS),
+        (bool(declined), R.DECLINED_BEFORE),
+        (bool(refused), R.RECENTLY_REFUSED),
+    )
+    return next((reason for is_broken, reason in checks if is_broken), None)
