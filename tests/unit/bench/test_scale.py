@@ -19,11 +19,10 @@ def figures() -> dict[str, Any]:
 
 
 def test_a_round_is_timed_and_weighed() -> None:
-    """Two rounds of a small market of many shards: every quantity is there, and the auction is a part of its round."""
+    """Rounds of a small market of many shards: the auction is a part of its round. (Memory is measured in a process of its own.)"""
     sample, of_one = sampled(Thin(orders=600, offers=200)), written(Thin(orders=600, offers=200))
 
     assert 0 < sample.auction_seconds < sample.seconds_again
-    assert sample.book_bytes > 0
     assert sample.shards > 50
     assert 0 < sample.largest_shard_percent < 10
     assert 0 < sample.fills_percent <= 100
