@@ -3,7 +3,7 @@
 1. *The highest limits first.* Each order in turn takes the best offer that has room for it: the cheapest that its demand accepts.
 2. *Then the rest bid.* The quote of a pool for a gang is the least that so many GPUs on one of its machines cost: what the offer asks,
    and what those lose who would have to leave. An order takes the best quote below its limit; those who leave bid in their turn, a
-   chain of at most ``CHAIN`` moves. The chain stands if it raised the surplus, and is undone, move by move, if not.
+   chain of at most ``CHAIN`` moves. The chain stands up to where it raised the surplus most, and is undone, move by move, from there on.
 3. *Sweeps* of 2 go on until nothing changes, then with moves made cheaper, so that longer chains are tried, or until the effort of that
    shard is used up.
 
@@ -242,7 +242,7 @@ def _best_quote(market: Any, notes: Any, chain: int, demand: int, size: int, sha
 def bid(market: Any, notes: Any, chain: int, order: int) -> bool:
     """One chain, begun by this order, which gives up its own place if it has one; whether the chain stands."""
     orders, offers, bidders = market.orders, market.offers, notes.bidders
-    gain, moves, waiting = 0, 0, 1
+    gain, moves, waiting, most, kept = 0, 0, 1, 0, 0
     bidders[0] = order
     if orders[order].offer != NOWHERE:
         gain -= _surplus(orders, offers, order)
@@ -269,10 +269,11 @@ def bid(market: Any, notes: Any, chain: int, order: int) -> bool:
         moves = _move(market, notes, moves, newcomer, offer)
         gain += _surplus(orders, offers, newcomer)
         orders[newcomer].chain = chain
-    if gain <= 0:
-        for at in range(moves - 1, -1, -1):
-            _move(market, notes, at, notes.moves[at].order, notes.moves[at].value)
-    return gain > 0
+        if gain > most:
+            most, kept = gain, moves
+    for at in range(moves - 1, kept - 1, -1):
+        _move(market, notes, at, notes.moves[at].order, notes.moves[at].value)
+    return most > 0
 
 
 @njit(cache=True)
