@@ -67,7 +67,9 @@ def clock(at: int) -> str:
 
 def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
     """The market's offers. GPUs that nobody measured are said to be declared."""
-    table = _table("offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "reliable", "provider")
+    table = plain_table(
+        "offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "reliable", "provider"
+    )
     for row in rows:
         offer, machine = row.offer, row.machine
         table.add_row(
@@ -88,7 +90,7 @@ def quotes(rows: Sequence[Quote], terms: MarketTerms) -> RenderableType:
     """What a job would cost, offer by offer, and why some cannot serve it."""
     if not rows:
         return Text("No offer of these GPU classes is on the market.")
-    table = _table("offer", "GPU", "price per GPU-hour", "locked at most", "provider's bond", "")
+    table = plain_table("offer", "GPU", "price per GPU-hour", "locked at most", "provider's bond", "")
     for row in rows:
         table.add_row(
             str(row.offer.id),
@@ -136,7 +138,7 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
     head.add_row("half-life", text_from_seconds(HALF_LIFE_SECONDS))
     if is_same is not None:
         head.add_row("the chain's events", "say the same" if is_same else Text("say something else", style="red"))
-    rows = _table("leases", "what became of them", "weigh now")
+    rows = plain_table("leases", "what became of them", "weigh now")
     for outcome in Outcome:
         if outcome in told.tallies:
             tally = told.tallies[outcome]
@@ -146,7 +148,7 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
 
 def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
     """A client's jobs."""
-    table = _table("#", "job", "name", "state", "since", "paid", "refunded", "compensation", "")
+    table = plain_table("#", "job", "name", "state", "since", "paid", "refunded", "compensation", "")
     for row in rows:
         kept, sums = row.kept, row.sums()
         last = kept.job.history[-1]
@@ -200,7 +202,7 @@ def story(value: Story, terms: MarketTerms) -> Group:
     """All there is to tell about a job, oldest first."""
     name = f"{value.name} · {value.group}" if value.group else value.name
     head = Text.assemble(f"job {value.number} · {name} · ", state(value.state), f"\n{value.job}\n")
-    history = _table("time", "state", "why", "")
+    history = plain_table("time", "state", "why", "")
     for event in value.history:
         history.add_row(clock(event.at), state(event.state), _words(event.reason), event.note)
     parts: list[RenderableType] = [head, history, _attempts(value.attempts, terms)]
@@ -213,7 +215,9 @@ def story(value: Story, terms: MarketTerms) -> Group:
 
 
 def _attempts(rows: Iterable[Attempt], terms: MarketTerms) -> Table:
-    table = _table("order", "at most", "provider", "opened", "price", "ended", "paid", "refunded", "compensation", "")
+    table = plain_table(
+        "order", "at most", "provider", "opened", "price", "ended", "paid", "refunded", "compensation", ""
+    )
     for row in rows:
         last = row.servings[-1] if row.servings else None
         table.add_row(
@@ -267,7 +271,7 @@ def _words(reason: str) -> str:
     return spaced.replace("_", " ").strip()
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -35,6 +35,8 @@ class OrderAnswer:
     state: str
     """The gateway's word for it, e.g. ``book``, ``open``, ``closed``, ``withdrawn``; for display only."""
     withdrawn: bool
+    accepted_at: UnixTime
+    """Block time at which the gateway took it."""
 
 
 @dataclass(frozen=True, slots=True)

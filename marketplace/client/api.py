@@ -119,6 +119,10 @@ class GatewayApi:
         query = {"class": gpu_class, "provider": provider}
         return tuple(reading.offer(item) for item in self._pages("/v1/offers", query, "offers"))
 
+    def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
+        """The ids of the orders that wait for GPUs of this class."""
+        return reading.bids(self._get(f"/v1/book/{gpu_class}"))
+
     def quotes(
         self,
         gpu: str,

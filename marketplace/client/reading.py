@@ -111,6 +111,11 @@ def offer(value: Any) -> OfferAnswer:
     )  # fmt: skip
 
 
+@_strict
+def bids(answer: Any) -> tuple[Bytes32, ...]:
+    return tuple(bytes32(item["id"]) for item in items(answer, "bids"))
+
+
 def _machine(value: Any) -> Machine | None:
     return None if value is None else read_machine(canonical_json(value))
 
@@ -136,7 +141,10 @@ def _units_or_none(value: Any) -> TokenUnits | None:
 @_strict
 def order(answer: Any) -> OrderAnswer:
     withdrawn = answer.get("withdrawnAt") is not None
-    return OrderAnswer(Bytes32(answer["id"]), order_from_wire(answer["order"]), str(answer.get("state", "")), withdrawn)
+    return OrderAnswer(
+        Bytes32(answer["id"]), order_from_wire(answer["order"]), str(answer.get("state", "")), withdrawn,
+        instant(answer["acceptedAt"]),
+    )  # fmt: skip
 
 
 @_strict

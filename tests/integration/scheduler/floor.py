@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.chain import verbs
+from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time, mine
@@ -47,6 +48,7 @@ class Floor:
     board: Board
     journal: OperatorJournal
     blobs: FolderBlobs
+    book: AddressBook
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     senders: dict[str, Sender] = field(default_factory=dict)
     projector: Projector = field(init=False)
@@ -56,7 +58,7 @@ class Floor:
         book = deploy(chain, ANVIL_KEYS[0], LOCAL_CONSTANTS)
         market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
         journal = OperatorJournal(f"sqlite:///{folder}/journal.sqlite")
-        floor = cls(chain, market, Board(redis_url), journal, FolderBlobs(folder / "blobs"))
+        floor = cls(chain, market, Board(redis_url), journal, FolderBlobs(folder / "blobs"), book)
         for key in (CLIENT, *PROVIDERS):
             floor.fund(key, 100 * DOLLAR)
         machine = MACHINE.canonical()

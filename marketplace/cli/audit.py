@@ -1,0 +1,150 @@
+"""`bourse audit`: the market's books, or one round of its scheduler. Reads only; nothing is signed, no key is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from marketplace import wiring
+from marketplace.chain.catalogue import Catalogue
+from marketplace.cli import documents, tables
+from marketplace.cli.outcomes import ExitCode
+from marketplace.cli.session import JsonOption, Session
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Bytes32, bytes32
+from marketplace.domain.models import MarketTerms
+from marketplace.services.books import Books
+
+if TYPE_CHECKING:
+    from scheduler.audit.findings import Report
+    from scheduler.audit.replayed import Documents
+
+app = typer.Typer()
+
+PLAN_FILE, SNAPSHOT_FILE = "plan.json", "snapshot.json"
+_COLOURS = {"ok": "green", "FAILED": "bold red", "warning": "yellow", "not checked": "dim"}
+
+
+@app.command()
+def audit(
+    round_hash: Annotated[
+        str | None,
+        typer.Argument(help="A round, as BatchOpened has it; without one, the market's books.", metavar="ROUND"),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="The plan's file, instead of the gateway's.", exists=True, dir_okay=False),
+    ] = None,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option("--snapshot", help="The snapshot's file, instead of the gateway's.", exists=True, dir_okay=False),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="A folder for the round's two documents.", file_okay=False)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Hold a round of the scheduler, or the market's books, against the chain. Exits with 5 where something does not hold."""
+    session = Session(json)
+    if (plan is None) != (snapshot is None):
+        raise InvalidField("--plan" if plan is None else "--snapshot", "is needed, too: a round has two documents")
+    if round_hash is None:
+        holds = _books(session)
+    else:
+        files = (plan, snapshot) if plan and snapshot else None
+        holds = _round(session, bytes32(round_hash, field="ROUND"), files, save)
+    if not holds:
+        raise typer.Exit(ExitCode.LOST)
+
+
+def _books(session: Session) -> bool:
+    books = wiring.audit(session.settings)
+    terms = _terms(session)
+    session.answer(_books_document(books, terms), _books_table(books, terms))
+    return books.is_balanced and books.is_what_the_chain_says
+
+
+def _terms(session: Session) -> MarketTerms:
+    market = wiring.open_chain_market(session.settings)
+    try:
+        return market.terms()
+    finally:
+        market.chain.close()
+
+
+def _round(session: Session, round_hash: Bytes32, files: tuple[Path, Path] | None, save: Path | None) -> bool:
+    # Here, and not above: the engine's libraries take longer to load than most commands to run.
+    from scheduler.audit.replayed import Documents
+    from scheduler.audit.round import audit_round, fetch_documents
+
+    market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
+    catalogue = Catalogue(market.chain, book.catalogue)
+    try:
+        if files:
+            found = Documents(files[0].read_bytes(), files[1].read_bytes())
+            report = audit_round(round_hash, found, market, catalogue)
+        else:
+            with session.gateway() as api:
+                found = fetch_documents(api, round_hash)
+                report = audit_round(round_hash, found, market, catalogue, api)
+    finally:
+        market.chain.close()
+    if save:
+        _save(found, save)
+    session.answer(_report_document(report), _report_table(report))
+    return report.holds
+
+
+def _save(found: Documents, folder: Path) -> None:
+    """For another machine: with both files it needs a node, and no gateway."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((PLAN_FILE, found.plan), (SNAPSHOT_FILE, found.snapshot)):
+        if content is not None:
+            (folder / name).write_bytes(content)
+
+
+def _report_document(report: Report) -> dict[str, Any]:
+    return {
+        "round": report.round,
+        "holds": report.holds,
+        "reason": "" if report.holds else "AuditFailed",
+        "failed": [str(check) for check in report.failed],
+        "findings": [
+            {"check": str(one.check), "verdict": str(one.verdict), "words": list(one.words)} for one in report.findings
+        ],
+    }
+
+
+def _report_table(report: Report) -> Table:
+    table = tables.plain_table("check", "", "what was found")
+    for one in report.findings:
+        table.add_row(str(one.check), Text(str(one.verdict), style=_COLOURS[str(one.verdict)]), "\n".join(one.words))
+    return table
+
+
+def _books_document(books: Books, terms: MarketTerms) -> dict[str, Any]:
+    return {
+        "block": books.block.number,
+        "accounts": len(books.accounts),
+        **documents.money("free", sum(books.accounts.values()), terms),
+        **documents.money("locked", books.locked, terms),
+        **documents.money("held", books.held, terms),
+        "is_balanced": books.is_balanced,
+        "is_what_the_chain_says": books.is_what_the_chain_says,
+    }
+
+
+def _books_table(books: Books, terms: MarketTerms) -> Table:
+    table = tables.plain_table("the market's books", "")
+    table.add_row("as of block", str(books.block.number))
+    table.add_row("accounts", str(len(books.accounts)))
+    table.add_row("free, in all", tables.amount(sum(books.accounts.values()), terms))
+    table.add_row("locked in live leases", tables.amount(books.locked, terms))
+    table.add_row("held by the contract", tables.amount(books.held, terms))
+    table.add_row("held is what is owed", "yes" if books.is_balanced else "NO")
+    table.add_row("events and contract agree", "yes" if books.is_what_the_chain_says else "NO")
+    return table

@@ -1,0 +1,122 @@
+"""One round, audited: the documents, the replay, the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from marketplace.chain.catalogue import Catalogue
+from marketplace.chain.events import EventFollower
+from marketplace.chain.market import Market
+from marketplace.client.api import GatewayApi
+from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField, NodeRefused
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.models import BlockRef
+from scheduler.audit import word
+from scheduler.audit.findings import Check, Finding, Report, Verdict, found, unchecked
+from scheduler.audit.history import History
+from scheduler.audit.memory import check_memory
+from scheduler.audit.posted import check_posting, check_posting_without_plan
+from scheduler.audit.replayed import Documents, Read, read_documents
+from scheduler.audit.state import check_classes, check_market, check_state
+from scheduler.engine.reading import PlanDocument, read_plan
+from scheduler.engine.snapshot import Snapshot
+
+STATE_CHECKS = (
+    Check.ORDERS, Check.OFFERS, Check.ACCOUNTS, Check.LEASES, Check.BUDGETS, Check.REPUTATIONS, Check.MEMORY, Check.CLASSES,
+    Check.MACHINES, Check.SPECS, Check.HEARTBEATS, Check.BOOK,
+)  # fmt: skip
+
+
+def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
+    """The round's documents, as far as this gateway has them. What it hands out under a wrong name is what it does not have."""
+    try:
+        plan = api.fetch_round(round_hash)
+    except (GatewayProblem, HashMismatch) as error:
+        return Documents(None, None, str(error))
+    try:
+        return Documents(plan, api.fetch_blob(read_plan(plan).snapshot))
+    except (GatewayProblem, HashMismatch, InvalidField) as error:
+        return Documents(plan, None, str(error))
+
+
+def audit_round(
+    round_hash: Bytes32, documents: Documents, market: Market, catalogue: Catalogue, api: GatewayApi | None = None
+) -> Report:
+    """Hold the documents against each other and against this chain. Without ``api`` what only the gateway knows is not checked.
+
+    Raises ChainUnavailable, GatewayUnavailable.
+    """
+    read = read_documents(round_hash, documents)
+    return Report(round_hash, (*read.findings, *_on_chain(round_hash, read, market, catalogue, api)))
+
+
+def _on_chain(
+    round_hash: Bytes32, read: Read, market: Market, catalogue: Catalogue, api: GatewayApi | None
+) -> Iterator[Finding]:
+    plan, snapshot, terms = read.plan, read.snapshot, market.terms()
+    at = snapshot.view.block.number if snapshot else market.chain.head().number
+    follower = EventFollower(market.chain, market.address, confirmations=1)
+    events = follower.history(terms.deployed_at_block, market.chain.head().number)
+    history = History(at, terms.bond_floor).take(events)
+    if plan is None:
+        yield check_posting_without_plan(round_hash, history)
+        yield from unchecked("there is no plan", Check.MARKET, Check.BLOCK, Check.OPENINGS, *STATE_CHECKS)
+        return
+    posting = check_posting(round_hash, plan, snapshot, history)
+    if snapshot is None:
+        yield from posting
+        yield from unchecked("there is no snapshot", Check.MARKET, Check.BLOCK, *STATE_CHECKS)
+        return
+    blocks = _blocks(snapshot, market)
+    yield from (check_market(plan, snapshot, terms), blocks, *posting)
+    if blocks.verdict is Verdict.FAILED:
+        yield from unchecked("the snapshot's block is not on this chain", *STATE_CHECKS)
+        return
+    yield from _state(plan, snapshot, history, market, catalogue, api)
+
+
+def _state(
+    plan: PlanDocument,
+    snapshot: Snapshot,
+    history: History,
+    market: Market,
+    catalogue: Catalogue,
+    api: GatewayApi | None,
+) -> Iterator[Finding]:
+    gateway = word.Gateway(api) if api else None
+    yield word.check_orders(snapshot, history, market.domain)
+    yield from check_state(snapshot, history)
+    yield check_memory(snapshot, history)
+    yield check_classes(snapshot, catalogue.classes())
+    yield word.check_machines(snapshot, gateway)
+    if gateway:
+        yield word.check_specs(plan, snapshot, gateway)
+    else:
+        yield from unchecked(word.NO_GATEWAY, Check.SPECS)
+    yield word.check_heartbeats(snapshot)
+    if gateway:
+        yield word.check_book(snapshot, history, gateway)
+    else:
+        yield from unchecked(word.NO_GATEWAY, Check.BOOK)
+
+
+def _blocks(snapshot: Snapshot, market: Market) -> Finding:
+    """A snapshot of a block that is not on the chain says nothing about it."""
+    faults = list[str]()
+    newest = market.chain.head()
+    for block in dict.fromkeys((snapshot.view.block, snapshot.now)):
+        true = _block(market, block.number) if block.number <= newest.number else None
+        if true != block:
+            faults.append(
+                f"block {block.number} is {true.hash if true else 'not there yet'} here, the snapshot says {block.hash}"
+            )
+    return found(
+        Check.BLOCK, faults, f"block {snapshot.view.block.number}, head {snapshot.now.number}: both on this chain"
+    )
+
+
+def _block(market: Market, number: int) -> BlockRef | None:
+    try:
+        return market.chain.block(number)
+    except NodeRefused:
+        return None

@@ -1,0 +1,96 @@
+"""Rounds by hand, honest and not: a scheduler that may lie in every document, post what it likes, and be audited."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from time import time
+from typing import Any
+
+from marketplace.chain import verbs
+from marketplace.chain.catalogue import Catalogue
+from marketplace.chain.signing import Key
+from marketplace.client.api import GatewayApi
+from marketplace.domain.canonical import canonical_json
+from marketplace.domain.classes import load_classes
+from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
+from marketplace.domain.models import Fill
+from marketplace.gateway.app import create_app
+from marketplace.gateway.desks import MarketRoles, desks_over
+from scheduler.audit.findings import Check, Report, Verdict
+from scheduler.audit.replayed import Documents
+from scheduler.audit.round import audit_round, fetch_documents
+from scheduler.engine.clear import clear
+from scheduler.engine.plan import Plan
+from scheduler.engine.snapshot import Snapshot
+from tests.integration.gateway.conftest import running
+from tests.integration.scheduler.floor import ARBITER, OPENER, Floor
+
+
+def snapshot_of(floor: Floor) -> Snapshot:
+    """What an honest scheduler that has just been started would look at."""
+    view = floor.board.view()
+    assert view is not None
+    return Snapshot(view, OPENER.address, floor.terms, classes=load_classes(), head=floor.chain.head())
+
+
+def with_view(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    return replace(snapshot, view=replace(snapshot.view, **changes))
+
+
+def written_down(floor: Floor, snapshot: Snapshot, plan: bytes) -> Bytes32:
+    """Both documents where the gateway finds them; the round."""
+    content, name = snapshot.canonical(), bytes32_of(sha256_of(plan))
+    floor.blobs.put(content, snapshot.sha256, len(content))
+    floor.journal.add_round(name, plan, snapshot.view.block.number)
+    return name
+
+
+def posted(floor: Floor, fills: Sequence[Fill], round_hash: Bytes32, *, by: Key = OPENER) -> None:
+    """A batch in this round's name. The signatures are the journal's: a snapshot has none."""
+    signed = {fill.signed.id: floor.journal.order(fill.signed.id) for fill in fills}
+    whole = [replace(fill, signed=row.signed) for fill in fills if (row := signed[fill.signed.id])]
+    floor.send(by, verbs.open_fills(floor.market.address, whole, round_hash))
+
+
+def held(floor: Floor, snapshot: Snapshot) -> tuple[Plan, Bytes32]:
+    """Clear this snapshot, true or not, write the round down and post it whole."""
+    plan = clear(snapshot)
+    name = written_down(floor, snapshot, plan.canonical())
+    posted(floor, plan.fills, name)
+    return plan, name
+
+
+def altered(content: bytes, change: Callable[[Any], object]) -> bytes:
+    """A document with a change, still canonical."""
+    document = json.loads(content)
+    change(document)
+    return canonical_json(document)
+
+
+@contextmanager
+def gateway_over(floor: Floor) -> Iterator[GatewayApi]:
+    """A real gateway over the floor's stores."""
+    roles = MarketRoles(floor.book.catalogue, OPENER.address, ARBITER.address)
+    app = create_app(desks_over(floor.market, floor.journal, floor.board, floor.blobs, roles, clock=time))
+    with running(app) as url, closing(GatewayApi(url)) as api:
+        yield api
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Somebody with a node, a gateway and the address book."""
+
+    floor: Floor
+    api: GatewayApi
+
+    def audits(self, round_hash: Bytes32, documents: Documents | None = None) -> Report:
+        found = documents or fetch_documents(self.api, round_hash)
+        catalogue = Catalogue(self.floor.chain, self.floor.book.catalogue)
+        return audit_round(round_hash, found, self.floor.market, catalogue, None if documents else self.api)
+
+
+def warned(report: Report) -> set[Check]:
+    return {finding.check for finding in report.findings if finding.verdict is Verdict.WARNING}
