@@ -1,7 +1,8 @@
 """The snapshot's rows as columns of integers, so that a round looks at a hundred thousand orders in a handful of operations.
 
-Prices become *ticks*: the token's base units where the median ask is below 2^26 of them, else 2^k of them each, rounded down, at most
-``CAP`` ticks (a tip is rounded up). So products with GPUs fit 64 bits whatever a single order or offer says; prices that are paid stay exact (``money``).
+Prices become *ticks*: the token's base units where the median ask is below 2^26 of them, else 2^k of them each, rounded down, so that the
+median is some millions of ticks; at most ``CAP`` ticks, which is 256 times as much or more (a tip is rounded up). So products with GPUs fit
+64 bits whatever a single order or offer says; prices that are paid stay exact (``money``).
 
 Reading a row costs more than clearing it, and most rows stay the same from round to round: ``Reader`` keeps what it has read. That makes
 a round faster and never different (a test compares): names are numbered as they are met, and no result depends on a number.
@@ -24,7 +25,7 @@ from marketplace.domain.models import Offer
 from scheduler.engine.auction import NOWHERE, Ints
 
 CAP = 1 << 30
-TICKS_OF_MEDIAN = 26
+FINEST, TICKS_OF_MEDIAN = 26, 22
 HUGE_TIP = 1 << 41
 
 _PLAIN = ("offer", "gpus", "max_seconds", "min_seconds", "min_bond_bps", "starts_at", "expires_at")
@@ -185,7 +186,8 @@ class Reader:
 def tick_bits_of(offers: Sequence[Offer]) -> int:
     """How many bits a tick drops. By the median ask: no single offer can make the others' prices coarse."""
     typical = median_low(offer.price for offer in offers) if offers else 0
-    return max(0, int(typical).bit_length() - TICKS_OF_MEDIAN)
+    bits = int(typical).bit_length()
+    return 0 if bits <= FINEST else bits - TICKS_OF_MEDIAN
 
 
 def ticks(units: Sequence[int], tick_bits: int, most: int = CAP) -> Ints:

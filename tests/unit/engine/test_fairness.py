@@ -241,8 +241,10 @@ def test_the_ids_of_equal_orders_decide_and_nothing_else() -> None:
 
 
 def test_an_order_in_pieces_gains_little() -> None:
-    """Four GPUs asked for together or one by one, on a hundred scarce markets: the same surplus for the client, but for three hundredths: pieces fit where the
-    whole does not."""
+    """Four GPUs asked for together or one by one, on a hundred scarce markets: the client gains as much, but for three hundredths.
+
+    Pieces fit where the whole does not.
+    """
     gained = [0, 0]
     for seed in range(100):
         draw = random.Random(seed)
