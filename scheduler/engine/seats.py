@@ -65,8 +65,8 @@ class Hall:
             self.room[offer] -= self.facts.orders["gpus"][row]
 
     def cost_of(self, seating: Seating) -> int:
-        gpus = self.facts.orders["gpus"]
-        return sum(int(gpus[row]) * int(self.cost(np.array([offer]))[0]) for row, offer in seating.items())
+        gpus = self.facts.orders["gpus"][list(seating)]
+        return int((gpus * self.cost(np.array(list(seating.values()), np.int64))).sum())
 
     def cost(self, offers: Ints) -> Ints:
         """What a GPU costs there: the clearing price, and never less than the ask."""
@@ -127,8 +127,17 @@ def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> dict[int, int] | 
     for row, offers in choices.items():
         for offer in offers[enough[providers[offers]]].tolist():
             theirs[int(providers[offer])].setdefault(row, []).append(offer)
-    found = [seating for options in theirs.values() if (seating := _together(linked, options)) is not None]
-    return min(found, key=lambda seating: (hall.cost_of(seating), sorted(seating.items())), default=None)
+    firsts = {who: {row: options[row][0] for row in options} for who, options in theirs.items()}
+    least = {who: hall.cost_of(first) for who, first in firsts.items() if len(first) == len(linked)}
+    best, cost = None, NEVER
+    for who in sorted(least, key=lambda who: (least[who], sorted(firsts[who].items()))):
+        # Even if each order had the cheapest machine for itself, this provider and all after it would cost more.
+        if least[who] >= cost:
+            break
+        seating = _together(linked, theirs[who])
+        if seating is not None and hall.cost_of(seating) < cost:
+            best, cost = seating, hall.cost_of(seating)
+    return best
 
 
 def _together(linked: tuple[int, ...], options: Mapping[int, list[int]]) -> dict[int, int] | None:
