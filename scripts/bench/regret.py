@@ -178,7 +178,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.regret", description=__doc__)
     parser.add_argument("--market", choices=GENERATORS, action="append", help="on this market only")
-    parser.add_argument("--seeds", type=int, default=2, help="so many markets of each kind (default: 2)")
+    parser.add_argument("--seeds", type=int, default=3, help="so many markets of each kind (default: 3)")
     parser.add_argument("--write", action="store_true", help="write figures and plot all the same")
     return parser
 
