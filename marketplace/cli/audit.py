@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,8 @@ from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, Session
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Bytes32, bytes32
+from marketplace.domain.events import BatchOpened
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, address, bytes32
 from marketplace.domain.models import MarketTerms
 from marketplace.services.books import Books
 
@@ -46,13 +48,23 @@ def audit(
     save: Annotated[
         Path | None, typer.Option("--save", help="A folder for the round's two documents.", file_okay=False)
     ] = None,
+    last: Annotated[
+        int, typer.Option("--last", help="Audit the last so many rounds that the scheduler posted.", min=0, max=1_000)
+    ] = 0,
+    opener: Annotated[
+        str | None, typer.Option("--opener", help="With --last: whose (default: the gateway's scheduler).")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Hold a round of the scheduler, or the market's books, against the chain. Exits with 5 where something does not hold."""
     session = Session(json)
+    if round_hash is not None and last:
+        raise InvalidField("--last", "goes without a ROUND")
     if (plan is None) != (snapshot is None):
         raise InvalidField("--plan" if plan is None else "--snapshot", "is needed, too: a round has two documents")
-    if round_hash is None:
+    if last:
+        holds = _latest(session, last, address(opener, field="--opener") if opener else None)
+    elif round_hash is None:
         holds = _books(session)
     else:
         files = (plan, snapshot) if plan and snapshot else None
@@ -97,6 +109,53 @@ def _round(session: Session, round_hash: Bytes32, files: tuple[Path, Path] | Non
         _save(found, save)
     session.answer(_report_document(report), _report_table(report))
     return report.holds
+
+
+def _latest(session: Session, last: int, opener: Address | None) -> bool:
+    """Round by round, each with a verdict. A batch under no round cannot be held against anything: whoever decided it says nothing."""
+    from scheduler.audit.round import audit_round, fetch_documents, latest_batches
+
+    market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
+    catalogue = Catalogue(market.chain, book.catalogue)
+    rows: list[tuple[BatchOpened, Report | None]] = []
+    try:
+        with session.gateway() as api:
+            for batch in latest_batches(market, opener or api.market().opener, last):
+                is_named = batch.round != ZERO_BYTES32
+                report = (
+                    audit_round(batch.round, fetch_documents(api, batch.round), market, catalogue, api)
+                    if is_named
+                    else None
+                )
+                rows.append((batch, report))
+    finally:
+        market.chain.close()
+    session.answer([_row_document(*row) for row in rows], _rows_table(rows))
+    return all(report is not None and report.holds for _, report in rows)
+
+
+def _row_document(batch: BatchOpened, report: Report | None) -> dict[str, Any]:
+    holds, words = report is not None and report.holds, _failures(report)
+    return {
+        "round": batch.round,
+        "block": batch.ref.block.number,
+        "opened": batch.opened,
+        "holds": holds,
+        "failed": words,
+    }
+
+
+def _failures(report: Report | None) -> list[str]:
+    return ["no round"] if report is None else [str(check) for check in report.failed]
+
+
+def _rows_table(rows: Sequence[tuple[BatchOpened, Report | None]]) -> Table:
+    table = tables.plain_table("round", "block", "opened", "")
+    for batch, report in rows:
+        failures = _failures(report)
+        verdict = Text(f"FAILED: {', '.join(failures)}", style="bold red") if failures else Text("ok", style="green")
+        table.add_row(batch.round, str(batch.ref.block.number), str(batch.opened), verdict)
+    return table
 
 
 def _save(found: Documents, folder: Path) -> None:

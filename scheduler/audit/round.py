@@ -9,7 +9,8 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField, NodeRefused
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.events import BatchOpened
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32
 from marketplace.domain.models import BlockRef
 from scheduler.audit import word
 from scheduler.audit.findings import Check, Finding, Report, Verdict, found, unchecked
@@ -48,6 +49,18 @@ def audit_round(
     """
     read = read_documents(round_hash, documents)
     return Report(round_hash, (*read.findings, *_on_chain(round_hash, read, market, catalogue, api)))
+
+
+def latest_batches(market: Market, opener: Address, last: int) -> list[BatchOpened]:
+    """The batches that this account posted last, newest first; of several with one round the newest. A batch of round 0 names none."""
+    follower = EventFollower(market.chain, market.address, confirmations=1)
+    events = follower.history(market.terms().deployed_at_block, market.chain.head().number)
+    batches = [event for event in events if isinstance(event, BatchOpened) and event.opener == opener]
+    newest: dict[object, BatchOpened] = {}
+    for batch in reversed(batches):
+        key = batch.ref if batch.round == ZERO_BYTES32 else batch.round
+        newest.setdefault(key, batch)
+    return list(newest.values())[:last]
 
 
 def _on_chain(

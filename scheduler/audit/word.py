@@ -21,6 +21,9 @@ from scheduler.audit.state import is_closed
 from scheduler.engine.reading import PlanDocument
 from scheduler.engine.snapshot import Snapshot
 
+CLOCKS_SECONDS = 120
+"""The gateway's node may be ahead of the scheduler's by so much block time: what it noted then is not of the future."""
+
 MOST_ASKED = 200
 """So many orders and so many files are asked of the gateway in one audit, those of the plan first."""
 
@@ -31,7 +34,7 @@ def check_orders(snapshot: Snapshot, history: History, domain: SigningDomain) ->
     for order in snapshot.view.orders:
         if order_id(order.signed.order, domain) != order.id:
             faults.append(f"order {order.id} is not what its id says: a field was changed")
-        elif order.accepted_at > snapshot.now.timestamp:
+        elif order.accepted_at > snapshot.now.timestamp + CLOCKS_SECONDS:
             faults.append(f"order {order.id} was accepted after the snapshot")
     faults += [
         f"order {fill.signed.id}, remembered as opened, is not what its id says"
@@ -51,7 +54,8 @@ def check_heartbeats(snapshot: Snapshot) -> Finding:
         if snapshot.now.timestamp - snapshot.view.heartbeats.get(provider, UnixTime(0))
         > snapshot.policy.heartbeat_seconds
     ]
-    early = [who for who, at in snapshot.view.heartbeats.items() if at > snapshot.now.timestamp]
+    latest = snapshot.now.timestamp + CLOCKS_SECONDS
+    early = [who for who, at in snapshot.view.heartbeats.items() if at > latest]
     words = f"the operator's word, not on the chain: {len(snapshot.view.heartbeats)} providers heard, {len(silent)} of them silent for too long or never heard"
     if early:
         return found(Check.HEARTBEATS, [f"{who} was heard after the snapshot" for who in sorted(early)], "")

@@ -15,7 +15,7 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.domain.book import Faults, RefusedFill
 from marketplace.domain.events import LeaseOpened
-from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.ids import ZERO_BYTES32, Bytes32, OfferId
 from marketplace.domain.models import Budget, Fill
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
@@ -174,6 +174,32 @@ def test_the_command_line_tells_what_does_not_hold(floor: Floor, auditor: Audito
     assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["plan.json", "snapshot.json"]
     books = _bourse(floor, tmp_path, ["--json"])
     assert (books.returncode, json.loads(books.stdout)["is_balanced"]) == (0, True)
+
+
+def test_the_last_rounds_are_audited_one_by_one(floor: Floor, auditor: Auditor, tmp_path: Path) -> None:
+    """An honest one, one that hides an offer, one under no round and one that nobody shows; a stranger's is not the scheduler's."""
+    snapshot = snapshot_of(floor)
+    _, honest = held(floor, snapshot)
+    floor.list(PROVIDERS[2])
+    for _ in range(4):
+        floor.order()
+    floor.index()
+    later = snapshot_of(floor)
+    fills = clear(later).fills
+    lying = with_view(later, offers=later.view.offers[1:])
+    lie = written_down(floor, lying, clear(lying).canonical())
+    posted(floor, clear(lying).fills[:1], lie)
+    for fill, name in ((fills[1], ZERO_BYTES32), (fills[2], NOBODY)):
+        posted(floor, [fill], name)
+    posted(floor, [fills[3]], NOBODY, by=CLIENT)
+    floor.book.write(tmp_path / "book.json")
+
+    told = _bourse(floor, tmp_path, ["--last", "10", "--json"], BOURSE_GATEWAY_URL=auditor.api.base_url)
+    assert told.returncode == 5
+    assert [(row["round"], row["holds"], row["failed"]) for row in json.loads(told.stdout)] == [
+        (NOBODY, False, ["plan", "snapshot", "batches"]), (ZERO_BYTES32, False, ["no round"]), (lie, False, ["offers"]),
+        (honest, True, []),
+    ]  # fmt: skip
 
 
 def _bourse(floor: Floor, folder: Path, words: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
@@ -396,6 +422,10 @@ LIES: dict[str, tuple[Check, Lie]] = {
     "a class has more memory": (
         Check.CLASSES,
         lambda one: replace(one, classes=(replace(one.classes[0], vram_mib=2**20), *one.classes[1:])),
+    ),
+    "a machine has more memory": (
+        Check.MACHINES,
+        lambda one: with_view(one, machines={name: replace(row, vram_mib=2**20) for name, row in one.view.machines.items()}),
     ),
     "the bond floor is another": (
         Check.MARKET,
