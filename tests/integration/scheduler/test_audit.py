@@ -425,7 +425,9 @@ LIES: dict[str, tuple[Check, Lie]] = {
     ),
     "a machine has more memory": (
         Check.MACHINES,
-        lambda one: with_view(one, machines={name: replace(row, vram_mib=2**20) for name, row in one.view.machines.items()}),
+        lambda one: with_view(
+            one, machines={name: replace(row, vram_mib=2**20) for name, row in one.view.machines.items()}
+        ),
     ),
     "the bond floor is another": (
         Check.MARKET,
