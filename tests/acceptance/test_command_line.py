@@ -44,6 +44,18 @@ def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path
     assert after.is_what_the_chain_says
 
 
+def test_the_scheduler_is_held_to_its_own_rounds(network: Network) -> None:
+    """P-22: whatever it posted so far can be replayed from what the gateway hands out, and is what the chain says."""
+    network.bourse("wallet", "deposit", "1")
+    network.answer("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--", "true")
+    rounds = network.answer("audit", "--last", "20")
+    report = network.answer("audit", rounds[0]["round"])
+
+    assert rounds
+    assert [row["failed"] for row in rounds if not row["holds"]] == []
+    assert {row["verdict"] for row in report["findings"] if row["check"] != "heartbeats"} == {"ok"}
+
+
 def test_the_development_network_has_the_contracts_that_are_built_here(network: Network) -> None:
     """`bourse devnet up` deploys with the library of `bourse deploy`: the same addresses as anywhere, and the check agrees."""
     check = network.answer("deploy", "--check")
