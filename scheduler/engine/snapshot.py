@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from marketplace.domain.book import BookOrder, BookView
-from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import NO_LEASE, BlockRef, Fill, GpuClass, Lease, LeaseStatus, MarketTerms, Offer
-from marketplace.domain.spec import Machine
+from marketplace.domain.models import NO_LEASE, BlockRef, Fill, GpuClass, Lease, LeaseStatus, MarketTerms
 from marketplace.domain.units import UnixTime
 from scheduler.engine.document import snapshot_bytes
 from scheduler.engine.policy import Policy
@@ -50,9 +49,6 @@ class Snapshot:
     def lease_of(self, order: Bytes32) -> Lease:
         record = self.view.leases.get(order)
         return record.lease if record else NO_LEASE
-
-    def machine_of(self, offer: Offer) -> Machine | None:
-        return self.view.machines.get(sha256_in(offer.spec))
 
     def declines_of(self, order: BookOrder) -> Mapping[Address, UnixTime]:
         """Who declined this order, and when it had been opened there."""
