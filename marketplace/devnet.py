@@ -28,7 +28,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.constants import LOCAL_CONSTANTS
 from marketplace.chain.create2 import default_salt
 from marketplace.chain.deployment import deploy
-from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, start_anvil
+from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, AnvilHandle, start_anvil
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
@@ -214,15 +214,14 @@ class Devnet:
         self.supervisor = Supervisor(self.folder)
         self._accounts: dict[str, Account] = {}
         self._settings: dict[str, str] = {}
+        self._anvil: AnvilHandle | None = None
 
     def start(self) -> None:
         """Bring everything up in the order in which it needs each other; the order of ``stop`` is the reverse."""
         chain_port, redis_port, gateway_port = free_ports(3)
         self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys")}
         # Mines at once while contracts are deployed; a block every second afterwards: metering is by block time.
-        self.supervisor.add(
-            "anvil", lambda: start_anvil(chain_port, self.folder / "logs", block_time=None).process, is_vital=True
-        )
+        self.supervisor.add("anvil", lambda: self._start_chain(chain_port), is_vital=True)
         chain = Chain([f"http://127.0.0.1:{chain_port}"])
         book = self._deploy(chain)
         book.write(self.folder / "address-book.json")
@@ -249,7 +248,14 @@ class Devnet:
 
     def stop(self) -> None:
         self.supervisor.stop()
+        if self._anvil:
+            self._anvil.stop()
         (self.folder / "state.json").unlink(missing_ok=True)
+
+    def _start_chain(self, port: int) -> subprocess.Popen[bytes]:
+        """With all of its history: an audit asks for the state at the block of a round."""
+        self._anvil = start_anvil(port, self.folder / "logs", block_time=None, keeps_history=True)
+        return self._anvil.process
 
     def _add(self, name: str, role: str, *arguments: str) -> None:
         account, home = self._accounts[role], self.folder / name

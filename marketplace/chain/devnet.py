@@ -63,9 +63,10 @@ class AnvilHandle:
     rpc_url: str
     log: Path
     process: subprocess.Popen[bytes]
+    states: Path
 
     def stop(self) -> None:
-        """End it, by force if it does not listen. Does nothing when it has ended already."""
+        """End it, by force if it does not listen, and forget the old states that it wrote down, which may be gigabytes."""
         if self.process.poll() is None:
             os.killpg(self.pid, signal.SIGTERM)
         try:
@@ -73,6 +74,7 @@ class AnvilHandle:
         except subprocess.TimeoutExpired:
             os.killpg(self.pid, signal.SIGKILL)
             self.process.wait(_STOP_SECONDS)
+        shutil.rmtree(self.states, ignore_errors=True)
 
 
 def anvil_binary() -> Path:
@@ -91,20 +93,25 @@ def start_anvil(
     *,
     block_time: int | None = 1,
     chain_id: int = LOCAL_CHAIN_ID,
+    keeps_history: bool = False,
     arguments: tuple[str, ...] = (),
 ) -> AnvilHandle:
-    """Start a fresh chain on a loopback port and wait until it answers; ``folder`` receives its log.
+    """Start a fresh chain on a loopback port and wait until it answers; ``folder`` receives its log and old states.
 
-    ``block_time`` is in seconds; None mines each transaction at once, and block time then stands still in between.
+    ``block_time`` is in seconds; None mines each transaction at once, and block time then stands still in between. ``keeps_history``: answer
+    for the state of any block, not only of the last few hundred: anvil writes all of it down for each, below ``folder``.
     Raises ToolMissing, ConfigError when the port is taken, or DeadlinePassed when anvil does not answer.
     """
     _require_free(port)
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "anvil.log"
+    log, states = folder / "anvil.log", folder / f"states-{port}"
     command = [
         str(anvil_binary()), "--silent", "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id),
-        "--accounts", str(_ACCOUNTS), "--mnemonic", _LOCAL_ONLY_MNEMONIC, *arguments,
+        "--accounts", str(_ACCOUNTS), "--mnemonic", _LOCAL_ONLY_MNEMONIC,
+        "--cache-path", str(states), *arguments,  # else it fills the home directory, and leaves it full
     ]  # fmt: skip
+    if not keeps_history:
+        command += ["--max-persisted-states", "0"]
     if block_time is not None:
         command += ["--block-time", str(block_time)]
     with log.open("ab") as output:
@@ -112,7 +119,7 @@ def start_anvil(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder,
             start_new_session=True, preexec_fn=_die_with_parent,
         )  # fmt: skip
-    handle = AnvilHandle(process.pid, f"http://127.0.0.1:{port}", log, process)
+    handle = AnvilHandle(process.pid, f"http://127.0.0.1:{port}", log, process, states)
     _wait_until_it_answers(handle)
     return handle
 
