@@ -36,7 +36,7 @@ from scheduler.engine.policy import Policy
 if TYPE_CHECKING:
     from scheduler.engine.snapshot import Snapshot
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 _DEMANDS_KEPT = 100_000
 
 
@@ -124,6 +124,7 @@ def _small_parts(snapshot: Snapshot, named: _Named) -> dict[str, Any]:
         "refused": {one: _refusals(view.refused[one]) for one in named.on_book(view.refused) if view.refused[one]},
         "posted": sorted(map(_posted, snapshot.posted), key=lambda row: (row["id"], row["offer"], row["price"])),
         "declined": {one: dict(who) for one in named.on_book(snapshot.declined) if (who := snapshot.declined[one])},
+        "former": snapshot.former.plan if snapshot.former else None,
     }  # fmt: skip
 
 

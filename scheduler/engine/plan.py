@@ -13,6 +13,7 @@ from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha25
 from marketplace.domain.models import BlockRef, Fill
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from marketplace.domain.wire import block_to_wire
+from scheduler.engine.former import Former
 from scheduler.engine.snapshot import Snapshot
 
 PLAN_VERSION = 2
@@ -88,6 +89,11 @@ class Plan:
     def round(self) -> Bytes32:
         """The word that goes with the fills to the chain: whoever holds the bytes can check them against it (P-22)."""
         return bytes32_of(self.sha256)
+
+    def former(self) -> Former:
+        """What a later round can go on from."""
+        fills = self.fills
+        return Former.of(self.sha256, [fill.signed.id for fill in fills], [fill.offer for fill in fills])
 
 
 def _document(plan: Plan) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import NO_LEASE, BlockRef, Fill, GpuClass, Lease, LeaseStatus, MarketTerms
 from marketplace.domain.units import UnixTime
 from scheduler.engine.document import snapshot_bytes
+from scheduler.engine.former import Former
 from scheduler.engine.policy import Policy
 
 
@@ -32,6 +33,8 @@ class Snapshot:
     """The newest block, where it is not the view's own."""
     posted: tuple[Fill, ...] = ()
     declined: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
+    former: Former | None = None
+    """Where orders sat in the plan that this round goes on from; None where it begins from nothing."""
 
     @property
     def now(self) -> BlockRef:

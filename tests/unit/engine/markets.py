@@ -71,7 +71,7 @@ def a_snapshot(orders: Sequence[BookOrder] = (), offers: Sequence[Offer] = (), *
     """Everybody is rich, every provider was heard this second. ``changes`` go to the view or the snapshot."""
     ours = {
         name: changes.pop(name)
-        for name in ("opener", "policy", "classes", "head", "posted", "declined")
+        for name in ("opener", "policy", "classes", "head", "posted", "declined", "former")
         if name in changes
     }
     view = BookView(
