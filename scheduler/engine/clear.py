@@ -120,7 +120,7 @@ class Round:
         rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
         others = alone.copy()
         others[rows] = False
-        competing = np.nonzero(others)[0]
+        competing = self.count.by_priority(others)
         market = market_of(self.pools, competing, self.facts, self.limit, self._left(room, rows, offers))
         market.orders["offer"] = former[market.orders["row"]]
         if len(market.orders):
@@ -183,7 +183,7 @@ class Round:
 
     def _fill_up(self, hall: Hall, seated: Ints, may_come: Bools) -> None:
         """Seat those who have no seat where there is room, by priority."""
-        standing = np.nonzero(may_come & (seated == NOWHERE))[0]
+        standing = self.count.by_priority(may_come & (seated == NOWHERE))
         market = market_of(self.pools, standing, self.facts, self.limit, hall.room)
         seat_by_priority(market)
         seated[market.orders["row"]] = market.orders["offer"]
@@ -200,8 +200,7 @@ class Round:
     def _plan(self, outcome: Outcome, fills: dict[int, Fill]) -> Plan:
         view = self.snapshot.view
         seated = np.full(self.columns.orders.rows, NOWHERE, np.int64)
-        number = {offer.id: at for at, offer in enumerate(self.columns.listings)}
-        seated[list(fills)] = [number[fill.offer] for fill in fills.values()]
+        seated[list(fills)] = np.searchsorted(self.columns.offers["id"], [fill.offer for fill in fills.values()])
         story = Story(
             self.snapshot,
             self.facts,
@@ -239,8 +238,7 @@ class Round:
         rows = np.nonzero(seated != NOWHERE)[0]
         sold = np.zeros(len(self.room), np.int64)
         np.add.at(sold, seated[rows], self.columns.orders["gpus"][rows])
-        node, _, _ = nodes_of(self.pools.of, self.room)
-        _, first = np.unique(node, return_index=True)
+        first, node = nodes_of(self.pools.of, self.room)
         gpus = np.zeros(len(first), np.int64)
         np.add.at(gpus, node, sold)
         found = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from scheduler.engine.feasible import Facts
 from scheduler.engine.money import Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.seats import Hall
+
+MONEY = ("gpus", "max_seconds", "tip", "client")
+"""Columns of orders that say what a fill costs."""
 
 
 @dataclass
@@ -40,7 +44,9 @@ class Count:
         self._facts, self._pools, self._rows, self._is_last = facts, pools, rows, is_last
         self._snapshot, self._columns = facts.snapshot, facts.columns
         self._at_first = remaining = Remaining(facts.snapshot)
-        self._room: Ints = np.array([remaining.free_of(offer.id) for offer in facts.columns.listings], np.int64)
+        self._room: Ints = np.maximum(0, facts.offers["free"])
+        for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
+            self._room[at] = remaining.free_of(offer.id)
         self._purses = Purses(
             remaining, facts.reader.accounts.all, facts.columns.tick_bits, facts.snapshot.terms.bond_floor
         )
@@ -52,48 +58,68 @@ class Count:
         """The orders that stay out of the next clearing."""
         self.is_short: Bools = np.zeros(len(self.room), np.bool_)
         """Offers whose providers turned out to lack the money for all bonds: they sell at their ask, at which bonds are least."""
+        self.priority = self._sorted(rows)
+        """``rows`` by priority: the highest limits first, of equal ones the smaller id; after all others those who are served last."""
 
     @property
     def was_short(self) -> bool:
         return bool(self.barred) or bool(self.is_short.any())
 
     def _limits(self, remaining: Remaining) -> Ints:
-        orders, rows = self._columns.orders, self._rows
-        limit = orders["limit"].copy()
+        orders, rows = self._columns.orders.only(*MONEY), self._rows
+        limit = self._columns.orders["limit"].copy()
         for row in rows[self._purses.cannot_surely_pay(orders.at(rows), limit[rows])].tolist():
             highest = remaining.highest_price(self._columns.book[row].signed)
             limit[row] = min(highest >> self._columns.tick_bits, CAP)
         return np.asarray(limit)
 
-    def _by_priority(self, rows: Ints) -> Ints:
-        """The highest limits first, of equal ones the smaller id; after all others those who are served last."""
-        return np.asarray(rows[np.lexsort((-self.limit[rows], self._is_last[rows]))])
+    def _sorted(self, rows: Ints) -> Ints:
+        """By priority. One number says all: who comes last, the limit from above, and the row."""
+        limit, is_last = CAP - self.limit[rows], self._is_last[rows].astype(np.int64)
+        number = (is_last * (2 * CAP) + limit) * len(self.limit) + rows
+        return np.asarray(np.sort(number) % len(self.limit))
+
+    def by_priority(self, among: Bools) -> Ints:
+        """The rows that take part and are among these, by priority."""
+        return np.asarray(self.priority[among[self.priority]])
 
     def paid(self, outcome: Outcome) -> tuple[dict[int, Fill], dict[int, RejectionReason]]:
         """The fills, by row in the order of priority, that the money is there for; and what the other seated rows lack."""
-        rows = np.nonzero(outcome.offer != NOWHERE)[0]
-        rows = self._by_priority(rows)
+        rows = self.by_priority(outcome.offer != NOWHERE)
         offers = outcome.offer[rows]
-        orders, listed = self._columns.orders.at(rows), self._columns.offers.at(offers)
+        orders = self._columns.orders.only("is_special", *MONEY).at(rows)
+        listed = self._columns.offers.only("ask", "bond_bps", "provider").at(offers)
         clearing = np.where(self.is_short[offers], 0, outcome.price[offers])
         price = np.minimum(np.maximum(clearing, listed["ask"]), self.limit[rows])
         is_doubtful = (
             self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         )
-        fills, lacking, remaining = dict[int, Fill](), dict[int, RejectionReason](), self._at_first.anew()
-        for row, offer, ticks, doubtful in zip(
-            rows.tolist(), offers.tolist(), price.tolist(), is_doubtful.tolist(), strict=True
-        ):
-            signed, listing = self._columns.book[row].signed, self._columns.listings[offer]
-            if doubtful:
-                fill = self._counted(remaining, signed, listing, ticks << self._columns.tick_bits)
-            else:
-                fill = Fill(signed, listing.id, PricePerGpuHour(ticks))
+        signed = map(attrgetter("signed"), self._columns.book[rows])
+        fills = dict(
+            zip(
+                rows.tolist(),
+                map(Fill, signed, self._columns.offers["id"][offers].tolist(), price.tolist()),
+                strict=True,
+            )
+        )
+        return fills, self._counted_out(
+            fills, rows[is_doubtful].tolist(), offers[is_doubtful].tolist(), price[is_doubtful].tolist()
+        )
+
+    def _counted_out(
+        self, fills: dict[int, Fill], rows: list[int], offers: list[int], price: list[int]
+    ) -> dict[int, RejectionReason]:
+        """Put exact fills into the place of those of these doubtful rows, or take them out and say what they lack."""
+        lacking, remaining = dict[int, RejectionReason](), self._at_first.anew()
+        for row, offer, ticks in zip(rows, offers, price, strict=True):
+            listing = self._columns.listings[offer]
+            fill = self._counted(remaining, fills[row].signed, listing, ticks << self._columns.tick_bits)
             if isinstance(fill, Fill):
                 fills[row] = fill
             else:
+                del fills[row]
                 lacking[row] = fill
-        return fills, lacking
+        return lacking
 
     def _counted(self, remaining: Remaining, signed: SignedOrder, offer: Offer, price: int) -> Fill | RejectionReason:
         """The fill at this price, at the highest that the client can still pay, or at the ask if the bond is too much otherwise; counted as
@@ -163,7 +189,7 @@ class Count:
         remaining.take_all(fills.values())
         np.subtract.at(left, [numbers[fill.offer] for fill in fills.values()], gpus[list(fills)])
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
-        for row in self._by_priority(self._rows).tolist():
+        for row in self.priority.tolist():
             if row in fills or self.group(row) is not None:
                 continue
             signed, demand = self._columns.book[row].signed, int(self._pools.demand[row])

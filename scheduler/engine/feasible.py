@@ -1,13 +1,13 @@
 """Which offers could serve an order, looking at each pair alone. Every "no" has a typed reason.
 
-``CHECKS`` is the documentation: a check turns what an order asks for into a number, its *key*, and says which offers fail that key. Orders
-with the same keys make the same *demand* and are judged once. Checks know nothing of the round's other orders: who gets what is for the
+``CHECKS`` is the documentation: a check turns what a kind of orders asks for into a number, its *key*, and says which offers fail that key.
+Orders with the same keys make the same *demand* and are judged once. Checks know nothing of the round's other orders: who gets what is for the
 auction. How many GPUs and how high a limit are asked last, of each order by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Machine, Resources
 from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.auction import Bools, Ints
-from scheduler.engine.columns import Columns, Reader
+from scheduler.engine.columns import Columns, Reader, distinct, numbered
 from scheduler.engine.snapshot import Snapshot
 
 R = RejectionReason
@@ -37,18 +37,18 @@ ABOUT_THE_ORDER = frozenset(
 """Refused with one of these on one offer, an order would be refused on every other."""
 
 UNKNOWN = -1
-_TABLE = 1 << 22
-"""Codes below this are numbered by a table, which is ten times as fast as sorting them."""
+_AT_ONCE = 40
+"""Bits by which groups of offers are split at once: with a group's number they fit 62."""
 _NO_DEMANDS = Resources()
 """What a spec asks for when it says nothing. Every machine is taken to have that much, described or not."""
 
 
 class Facts:
-    """What the checks look at, as columns: of the snapshot's orders (by id) and of its offers (by number)."""
+    """What the checks look at, as columns: of the snapshot's orders (by id), of their kinds, and of its offers (by number)."""
 
     def __init__(self, snapshot: Snapshot, reader: Reader, columns: Columns) -> None:
         self.snapshot, self.reader, self.columns = snapshot, reader, columns
-        self.orders, self.offers = columns.orders, columns.offers
+        self.orders, self.kinds, self.offers = columns.orders, columns.kinds, columns.offers
         self.soonest, self.latest = snapshot.mining_times
 
     @cached_property
@@ -109,7 +109,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Check:
-    """A reason, the key of each order, and which offers fail a key."""
+    """A reason, the key of each kind of orders, and which offers fail a key."""
 
     reason: RejectionReason
     keys: Callable[[Facts], Any]
@@ -120,7 +120,15 @@ class Check:
 
 
 def _everyone(facts: Facts) -> Ints:
-    return np.zeros(facts.orders.rows, np.int64)
+    return np.zeros(facts.kinds.rows, np.int64)
+
+
+def _seen_through(numbers: Ints, see: Callable[[int], Hashable]) -> Ints:
+    """The first of the numbers that look alike: what no offer can tell apart is one key."""
+    alike, found = dict[Hashable, int](), np.zeros(int(numbers.max(initial=0)) + 1, np.int64)
+    for number in np.unique(numbers).tolist():
+        found[number] = alike.setdefault(see(number), number)
+    return np.asarray(found[numbers])
 
 
 def _at_least(
@@ -145,13 +153,23 @@ def _at_least(
 
 
 def _machine(reason: RejectionReason, name: str) -> Check:
-    return _at_least(reason, lambda facts: facts.orders[name], lambda facts: facts.of_machine(name), known=True)
+    return _at_least(reason, lambda facts: facts.kinds[name], lambda facts: facts.of_machine(name), known=True)
 
 
 def _asks_of_machine(facts: Facts) -> Any:
     """A machine without a description is good enough for an order that asks nothing of it."""
-    asked = [facts.orders[name] > getattr(_NO_DEMANDS, name) for name in ("cpus", "memory_mib", "disk_mib")]
-    return np.logical_or.reduce([facts.orders["regions"] != 0, *asked])
+    asked = [facts.kinds[name] > getattr(_NO_DEMANDS, name) for name in ("cpus", "memory_mib", "disk_mib")]
+    return np.logical_or.reduce([facts.kinds["regions"] != 0, *asked])
+
+
+def _pinned_to(facts: Facts) -> Any:
+    asked = facts.kinds["offer"]
+    return np.where((asked == 0) | np.isin(asked, facts.offers["id"]), asked, UNKNOWN)
+
+
+def _classes(facts: Facts) -> Ints:
+    offered = sum(1 << number for number in np.unique(facts.offers["gpu_class"]).tolist())
+    return _seen_through(facts.kinds["classes"], lambda number: facts.reader.classes.all[number] & offered)
 
 
 def _wrong_class(facts: Facts, key: int) -> Any:
@@ -159,8 +177,24 @@ def _wrong_class(facts: Facts, key: int) -> Any:
     return ~np.array([bool(classes >> number & 1) for number in range(int(offered.max(initial=0)) + 1)])[offered]
 
 
+def _arbiters(facts: Facts) -> Any:
+    asked = facts.kinds["arbiter"]
+    return np.where(np.isin(asked, facts.offers["arbiter"]), asked, UNKNOWN)
+
+
 def _wrong_arbiter(facts: Facts, key: int) -> Any:
     return (facts.offers["arbiter"] != key) | (facts.offers["provider"] == key)
+
+
+def _providers(facts: Facts) -> Ints:
+    names = facts.reader.accounts.all
+    here = {names[number] for number in np.unique(facts.offers["provider"]).tolist()}
+
+    def see(number: int) -> Hashable:
+        wanted, unwanted = facts.reader.providers.all[number]
+        return bool(wanted), frozenset(here.intersection(wanted)), frozenset(here.intersection(unwanted))
+
+    return _seen_through(facts.kinds["providers"], see)
 
 
 def _excluded(facts: Facts, key: int) -> Any:
@@ -170,6 +204,14 @@ def _excluded(facts: Facts, key: int) -> Any:
     )
     by = facts.offers["provider"]
     return (np.isin(by, wanted, invert=True) if len(wanted) else np.zeros(len(by), np.bool_)) | np.isin(by, unwanted)
+
+
+def _regions(facts: Facts) -> Ints:
+    def see(number: int) -> Hashable:
+        wanted = facts.reader.regions.all[number]
+        return bool(wanted), frozenset(facts.regions_met.keys() & wanted)
+
+    return _seen_through(facts.kinds["regions"], see)
 
 
 def _wrong_region(facts: Facts, key: int) -> Any:
@@ -184,18 +226,18 @@ def _not_ours(facts: Facts, key: int) -> Any:
 
 CHECKS: tuple[Check, ...] = (
     Check(R.OFFER_NOT_ALIVE, _everyone, lambda facts, key: ~facts.is_alive),
-    Check(R.WRONG_OFFER, lambda facts: facts.orders["offer"], lambda facts, key: (facts.offers["id"] != key) & (key != 0)),
-    Check(R.CLASS_NOT_ACCEPTED, lambda facts: facts.orders["classes"], _wrong_class),
-    Check(R.WRONG_ARBITER, lambda facts: facts.orders["arbiter"], _wrong_arbiter),
-    _at_least(R.BOND_TOO_SMALL, lambda facts: facts.orders["min_bond_bps"], lambda facts: facts.offers["bond_bps"]),
-    _at_least(R.MIN_SECONDS_TOO_SMALL, lambda facts: -facts.orders["min_seconds"], lambda facts: -facts.offers["min_seconds"]),
-    Check(R.TERM_LEASE_NOT_BY_PROVIDER, lambda facts: facts.orders["starts_at"] > facts.soonest, _not_ours),
-    Check(R.PROVIDER_EXCLUDED, lambda facts: facts.orders["providers"], _excluded),
-    _at_least(R.RELIABILITY_TOO_LOW, lambda facts: facts.orders["reliability"], lambda facts: facts.reliability),
+    Check(R.WRONG_OFFER, _pinned_to, lambda facts, key: (facts.offers["id"] != key) & (key != 0)),
+    Check(R.CLASS_NOT_ACCEPTED, _classes, _wrong_class),
+    Check(R.WRONG_ARBITER, _arbiters, _wrong_arbiter),
+    _at_least(R.BOND_TOO_SMALL, lambda facts: facts.kinds["min_bond_bps"], lambda facts: facts.offers["bond_bps"]),
+    _at_least(R.MIN_SECONDS_TOO_SMALL, lambda facts: -facts.kinds["min_seconds"], lambda facts: -facts.offers["min_seconds"]),
+    Check(R.TERM_LEASE_NOT_BY_PROVIDER, lambda facts: facts.kinds["starts_at"] > facts.soonest, _not_ours),
+    Check(R.PROVIDER_EXCLUDED, _providers, _excluded),
+    _at_least(R.RELIABILITY_TOO_LOW, lambda facts: facts.kinds["reliability"], lambda facts: facts.reliability),
     Check(R.MACHINE_UNKNOWN, _asks_of_machine, lambda facts, key: (facts.of_machine("cpus") == UNKNOWN) & bool(key)),
-    Check(R.WRONG_REGION, lambda facts: facts.orders["regions"], _wrong_region),
-    Check(R.MACHINE_UNKNOWN, lambda facts: facts.orders["vram_mib"] > 0, lambda facts, key: (facts.vram_mib == UNKNOWN) & bool(key)),
-    _at_least(R.NOT_ENOUGH_VRAM, lambda facts: facts.orders["vram_mib"], lambda facts: facts.vram_mib, known=True),
+    Check(R.WRONG_REGION, _regions, _wrong_region),
+    Check(R.MACHINE_UNKNOWN, lambda facts: facts.kinds["vram_mib"] > 0, lambda facts, key: (facts.vram_mib == UNKNOWN) & bool(key)),
+    _at_least(R.NOT_ENOUGH_VRAM, lambda facts: facts.kinds["vram_mib"], lambda facts: facts.vram_mib, known=True),
     _machine(R.NOT_ENOUGH_CPUS, "cpus"),
     _machine(R.NOT_ENOUGH_MEMORY, "memory_mib"),
     _machine(R.NOT_ENOUGH_DISK, "disk_mib"),
@@ -213,18 +255,18 @@ def refused_at_once(facts: Facts) -> dict[int, RejectionReason]:
 
     Columns pick out those of which anything is unusual; the rule itself is the contract's, in ``domain.fills``.
     """
-    rows, view, book = facts.orders, facts.snapshot.view, facts.columns.book
+    rows, kinds, view, book = facts.orders, facts.kinds, facts.snapshot.view, facts.columns.book
     number_of = facts.reader.accounts.of.get
     us, nobody = number_of(facts.snapshot.opener, UNKNOWN), number_of(ZERO_ADDRESS)
+    is_ours, is_anybodys = kinds["opener"] == us, kinds["opener"] == nobody
+    is_odd = (kinds["min_bond_bps"] > BPS_WHOLE) | (kinds["arbiter"] == nobody) | ~(is_ours | is_anybodys)
     is_unusual = (
-        (rows["gpus"] < 1) | (rows["max_seconds"] < 1) | (rows["min_seconds"] > rows["max_seconds"]) | (rows["min_bond_bps"] > BPS_WHOLE)
-        | (rows["expires_at"] <= facts.latest) | (rows["arbiter"] == nobody) | ((rows["tip"] > 0) & (rows["opener"] == nobody))
-        | ((rows["opener"] != nobody) & (rows["opener"] != us)) | rows["is_special"] | (facts.latest >= 1 << 32)
+        (rows["gpus"] < 1) | (rows["max_seconds"] < 1) | (kinds["min_seconds"][rows["kind"]] > rows["max_seconds"])
+        | (rows["expires_at"] <= facts.latest) | is_odd[rows["kind"]] | ((rows["tip"] > 0) & is_anybodys[rows["kind"]])
+        | rows["is_special"] | (facts.latest >= 1 << 32)
     )  # fmt: skip
     posted = {fill.signed.id for fill in facts.snapshot.posted}
-    touched = {*view.leases, *view.refused, *posted}
-    if touched:
-        is_unusual |= np.fromiter((order.signed.id in touched for order in book), np.bool_, len(book))
+    is_unusual[facts.columns.rows_of({*view.leases, *view.refused, *posted})] = True
     found = {}
     for row in np.nonzero(is_unusual)[0].tolist():
         reason = R.ORDER_LIVE if book[row].id in posted else reason_against_order(facts.snapshot, book[row])
@@ -271,32 +313,47 @@ class Demands:
         self._keys = [np.asarray(check.keys(facts), np.int64) for check in CHECKS]
         self._failing: dict[tuple[int, int], Any] = {}
         self._pairs = self._barred_pairs(rows)
+        of_row = facts.orders["kind"][rows]
+        kinds = np.nonzero(np.bincount(of_row, minlength=facts.kinds.rows))[0]
+        first, at = distinct([keys[kinds] for keys in self._keys])
+        of_kind = np.full(facts.kinds.rows, UNKNOWN, np.int64)
+        of_kind[kinds] = at
         self.of = np.full(facts.orders.rows, UNKNOWN, np.int64)
-        """Of each order: its demand; UNKNOWN where it takes no part."""
-        self.example, self.of[rows] = self._distinct(rows)
+        """Of each order: its demand; UNKNOWN where it takes no part. An order with barred pairs has one of its own."""
+        self.of[rows] = of_kind[of_row]
+        self.of[list(self._pairs)] = len(first) + np.arange(len(self._pairs))
+        self._kind = np.concatenate((kinds[first], facts.orders["kind"][list(self._pairs)]))
+        """Of each demand: a kind that makes it."""
 
-    def fits(self, rows: Ints) -> Any:
-        """Which offers fit each of these orders: a row for each."""
-        found = np.ones((len(rows), self._facts.offers.rows), np.bool_)
+    def told_apart(self) -> tuple[Ints, Bools]:
+        """The group of each offer, of those that no demand tells apart, numbered by their first; and which groups fit each demand."""
+        offers, told = self._facts.offers.rows, list[tuple[Ints, list[Any]]]()
+        of = np.zeros(offers, np.int64)
         for n, keys in enumerate(self._keys):
-            distinct, at = np.unique(keys[rows], return_inverse=True)
-            failing = [self._failed(n, int(key)) for key in distinct]
-            if any(offers is not None for offers in failing):
-                passes = np.ones((len(distinct), self._facts.offers.rows), np.bool_)
-                for number, offers in enumerate(failing):
-                    if offers is not None:
-                        passes[number] = ~offers
-                found &= passes[at]
-        for number, row in enumerate(rows.tolist()):
-            for barred, _ in self._pairs.get(row, ()):
-                found[number, barred] = False
-        return found
+            key, at = np.unique(keys[self._kind], return_inverse=True)
+            failing = [self._failed(n, number) for number in key.tolist()]
+            if any(fails is not None for fails in failing):
+                told.append((at, failing))
+                of = _split(of, [fails for fails in failing if fails is not None])
+        of = _split(of, [barred for pairs in self._pairs.values() for barred, _ in pairs if barred.any()])
+        first, of = _in_order_met(of)
+        fits = np.ones((len(self._kind), len(first)), np.bool_)
+        for at, failing in told:
+            passes = np.ones((len(failing), len(first)), np.bool_)
+            for number, fails in enumerate(failing):
+                if fails is not None:
+                    passes[number] = ~fails[first]
+            fits &= passes[at]
+        for row, pairs in self._pairs.items():
+            for barred, _ in pairs:
+                fits[self.of[row], barred[first]] = False
+        return of, fits
 
     def reasons_against(self, row: int, room: Ints, is_too_dear: Bools, codes: Mapping[RejectionReason, int]) -> Ints:
         """Of each offer: the code of the first reason against this order, or UNKNOWN where it fits."""
         found = np.full(self._facts.offers.rows, UNKNOWN, np.int64)
         failing = [
-            (self._failed(n, int(keys[row])), check.reason)
+            (self._failed(n, int(keys[self._facts.orders["kind"][row]])), check.reason)
             for n, (keys, check) in enumerate(zip(self._keys, CHECKS, strict=True))
         ]
         failing += [(room < self._facts.orders["gpus"][row], R.NOT_ENOUGH_GPUS), (is_too_dear, R.PRICE_OUT_OF_BOUNDS)]
@@ -313,23 +370,6 @@ class Demands:
             self._failing[at] = failing if failing.any() else None
         return self._failing[at]
 
-    def _distinct(self, rows: Ints) -> tuple[Ints, Ints]:
-        """One example row of each demand, and the demand of each of ``rows``."""
-        code = np.zeros(len(rows), np.int64)
-        special = (
-            np.array([row if row in self._pairs else UNKNOWN for row in rows.tolist()], np.int64)
-            if self._pairs
-            else None
-        )
-        for keys in [*(keys[rows] for keys in self._keys), *([special] if special is not None else [])]:
-            if len(keys) and (low := keys.min()) != (high := keys.max()):
-                width = int(high - low) + 1
-                if int(code.max()) * width >= 1 << 62:
-                    _, code = numbered(code)
-                code = code * width + (keys - low)
-        first, at = numbered(code)
-        return rows[first], at
-
     def _barred_pairs(self, rows: Ints) -> Mapping[int, tuple[tuple[Any, RejectionReason], ...]]:
         """Pairs that had their chance: declined by the provider, or refused by the contract."""
         snapshot, book = self._facts.snapshot, self._facts.columns.book
@@ -337,16 +377,17 @@ class Demands:
             *snapshot.declined,
             *snapshot.view.refused,
         }
+        takes_part = np.zeros(self._facts.orders.rows, np.bool_)
+        takes_part[rows] = True
         found = {}
-        for row in rows.tolist() if ids else ():
-            if book[row].id in ids:
-                declined, refused = recent_declines(snapshot, book[row]), recent_refusals(snapshot, book[row])
-                barred = (
-                    self._those(lambda offer: offer.provider, declined),
-                    self._those(lambda offer: offer.id, refused),
-                )
-                if barred[0].any() or barred[1].any():
-                    found[row] = tuple(zip(barred, (R.DECLINED_BEFORE, R.RECENTLY_REFUSED), strict=True))
+        for row in sorted(self._facts.columns.rows_of(ids)):
+            declined, refused = recent_declines(snapshot, book[row]), recent_refusals(snapshot, book[row])
+            barred = (
+                self._those(lambda offer: offer.provider, declined),
+                self._those(lambda offer: offer.id, refused),
+            )
+            if takes_part[row] and (barred[0].any() or barred[1].any()):
+                found[row] = tuple(zip(barred, (R.DECLINED_BEFORE, R.RECENTLY_REFUSED), strict=True))
         return found
 
     def _those(self, of: Callable[[Offer], object], among: Container[object]) -> Bools:
@@ -355,15 +396,19 @@ class Demands:
         )
 
 
-def numbered(codes: Ints) -> tuple[Ints, Ints]:
-    """Equal codes, equal numbers from 0, in their order: the first row of each number, and the number of each row."""
-    most = int(codes.max(initial=0))
-    if most >= _TABLE:
-        _, first, at = np.unique(codes, return_index=True, return_inverse=True)
-        return first, at
-    is_there = np.zeros(most + 1, np.bool_)
-    is_there[codes] = True
-    at = (np.cumsum(is_there) - 1)[codes]
-    first = np.empty(int(is_there.sum()), np.int64)
-    first[at[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    return first, at
+def _split(groups: Ints, masks: Sequence[Bools]) -> Ints:
+    """Groups that are in one part of each mask, and were in one group before."""
+    for start in range(0, len(masks), _AT_ONCE):
+        code = groups.copy()
+        for mask in masks[start : start + _AT_ONCE]:
+            code = code * 2 + mask
+        _, groups = numbered(code)
+    return groups
+
+
+def _in_order_met(groups: Ints) -> tuple[Ints, Ints]:
+    """The same groups, numbered in the order in which they are met: the first of each, and the number of each."""
+    _, first, at = np.unique(groups, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return np.sort(first), np.asarray(number[at])

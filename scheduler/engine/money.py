@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from functools import cached_property
 from itertools import repeat
 
 import numpy as np
 
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import Delegation
 from marketplace.domain.models import NO_BUDGET, Fill, Offer, Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
@@ -35,11 +36,14 @@ class Remaining:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot, view = snapshot, snapshot.view
         self._offers = {offer.id: offer for offer in view.offers}
-        self._delegates = {order.id: order.delegate for order in view.orders if order.delegate is not None}
         self._taken: dict[OfferId, int] = {}
         self._spent: dict[Address, int] = {}
         self._charged: dict[Delegation, int] = {}
         self.take_all(snapshot.posted)
+
+    @cached_property
+    def _delegates(self) -> dict[Bytes32, Address]:
+        return {order.id: order.delegate for order in self._snapshot.view.orders if order.delegate is not None}
 
     def anew(self) -> Remaining:
         """What remained before anything was taken."""
@@ -55,12 +59,12 @@ class Remaining:
     def balance_of(self, account: Address) -> TokenUnits:
         return TokenUnits(self._snapshot.view.accounts.get(account, 0) - self._spent.get(account, 0))
 
-    def balances_of(self, accounts: Sequence[Address]) -> list[TokenUnits]:
+    def balances_of(self, accounts: Sequence[Address]) -> Iterable[TokenUnits]:
         """Of many at once: most have spent nothing."""
-        found = list(map(self._snapshot.view.accounts.get, accounts, repeat(TokenUnits(0))))
-        if self._spent:
-            found = [TokenUnits(units - self._spent.get(who, 0)) for who, units in zip(accounts, found, strict=True)]
-        return found
+        found = map(self._snapshot.view.accounts.get, accounts, repeat(TokenUnits(0)))
+        if not self._spent:
+            return found
+        return (TokenUnits(units - self._spent.get(who, 0)) for who, units in zip(accounts, found, strict=True))
 
     def reason_against(self, signed: SignedOrder, offer: Offer, price: PricePerGpuHour) -> RejectionReason | None:
         """What is lacking for this fill now, in the contract's order: the delegate's budget, GPUs, the client's money, the provider's."""
@@ -130,7 +134,7 @@ class Purses:
 
     def __init__(self, remaining: Remaining, names: Sequence[Address], tick_bits: int, bond_floor: TokenUnits) -> None:
         self._tick_bits, self._least_bond = tick_bits, (bond_floor >> tick_bits) + 1
-        self._balances = ticks(remaining.balances_of(names), tick_bits, _MOST)
+        self._balances = ticks(list(remaining.balances_of(names)), tick_bits, _MOST)
 
     def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""

@@ -14,10 +14,8 @@ import numpy as np
 from numba import njit
 
 from scheduler.engine.auction import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
-from scheduler.engine.feasible import UNKNOWN, Demands, Facts, numbered
-
-_AT_ONCE = 4_096
-"""Demands judged together: it bounds the memory."""
+from scheduler.engine.columns import numbered
+from scheduler.engine.feasible import UNKNOWN, Demands, Facts
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,11 @@ class Pools:
 
 def pools_of(demands: Demands, rank: Ints) -> Pools:
     """The pools that these demands make of the offers, and who accepts which."""
-    fits = _packed(demands, len(rank))
-    of = _numbered(fits)
-    count = int(of.max(initial=UNKNOWN)) + 1
-    first = np.full(count, len(rank), np.int64)
-    np.minimum.at(first, of, np.arange(len(rank)))
-    edges = np.unpackbits(fits[first], axis=1, count=len(demands.example)).astype(np.bool_).T
+    group, fits = demands.told_apart()
+    pool_of_group = _numbered(fits)
+    of, count = pool_of_group[group], int(pool_of_group.max(initial=UNKNOWN)) + 1
+    _, first = np.unique(pool_of_group, return_index=True)
+    edges = fits[:, first]
     accepts_from = _starts(edges.sum(axis=1))
     accepts = np.nonzero(edges)[1].astype(np.int64)
     members = np.lexsort((rank, of)).astype(np.int64)
@@ -70,20 +67,12 @@ def pools_of(demands: Demands, rank: Ints) -> Pools:
     return Pools(demands.of, of, rank, accepts_from, accepts, members_from, members, shard)
 
 
-def _packed(demands: Demands, offers: int) -> Any:
-    """Of each offer: which demands it fits, a bit for each."""
-    parts = []
-    for start in range(0, len(demands.example), _AT_ONCE):
-        fits = demands.fits(demands.example[start : start + _AT_ONCE])
-        parts.append(np.packbits(fits, axis=0))
-    return np.ascontiguousarray(np.concatenate(parts).T) if parts else np.zeros((offers, 0), np.uint8)
-
-
 def _numbered(fits: Any) -> Ints:
-    """Equal rows, equal numbers, in the order in which they are met."""
+    """Equal columns, equal numbers, in the order in which they are met."""
     if not fits.size:
-        return np.zeros(len(fits), np.int64)
-    words = fits.view(np.dtype((np.void, fits.shape[1]))).ravel()
+        return np.zeros(fits.shape[1], np.int64)
+    packed = np.ascontiguousarray(np.packbits(fits, axis=0).T)
+    words = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, at = np.unique(words, return_index=True, return_inverse=True)
     number = np.empty(len(first), np.int64)
     number[np.argsort(first)] = np.arange(len(first))
@@ -150,7 +139,7 @@ def _lots(block_hash: str, numbers: Ints) -> Any:
 
 
 def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -> Market:
-    """The auction's market of these orders, by priority: the highest limits first, equal ones by id.
+    """The auction's market of these orders, which come by priority: the highest limits first, equal ones by id.
 
     Left out are machines that are full from the start, and orders for which there is no machine at all with so many GPUs at their limit.
     """
@@ -162,19 +151,17 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
         offers[name] = values
     offers["first"], offers["sitting"] = NOWHERE, 0
     rows = rows[pools.shard[pools.demand[rows]] != UNKNOWN]
-    gpus, demand = facts.orders["gpus"][rows], pools.demand[rows]
-    first, size = numbered(gpus)
-    sizes = gpus[first]
-    lowest = _lowest_asks(offers, sizes, pools.accepts_from, pools.accepts, members_from, members)[demand, size]
-    has_a_chance = np.nonzero(limit[rows] >= lowest)[0]
-    order = has_a_chance[np.argsort(-limit[rows[has_a_chance]], kind="stable")]
-    rows, demand = rows[order], demand[order]
+    first, size = numbered(facts.orders["gpus"][rows])
+    sizes, demand = facts.orders["gpus"][rows[first]], pools.demand[rows]
+    lowest = _lowest_asks(offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+    has_a_chance = np.nonzero(limit[rows] >= lowest[demand, size])[0]
+    rows, size, demand = rows[has_a_chance], size[has_a_chance], demand[has_a_chance]
     orders = np.empty(len(rows), ORDER)
     columns = {
         "row": rows,
         "demand": demand,
-        "size": size[order],
-        "gpus": gpus[order],
+        "size": size,
+        "gpus": sizes[size],
         "limit": limit[rows],
         "shard": pools.shard[demand],
     }
@@ -190,11 +177,14 @@ def _lowest_asks(
     offers: Any, sizes: Ints, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints
 ) -> Ints:
     """Of each demand and size: the lowest ask of an offer that fits and has room."""
+    of_pool = np.full((len(members_from) - 1, len(sizes)), NEVER, np.int64)
+    for pool in range(len(of_pool)):
+        for offer in members[members_from[pool] : members_from[pool + 1]]:
+            for size in range(len(sizes)):
+                if offers[offer].room >= sizes[size] and offers[offer].ask < of_pool[pool, size]:
+                    of_pool[pool, size] = offers[offer].ask
     found = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64)
     for demand in range(len(found)):
         for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:
-            for offer in members[members_from[pool] : members_from[pool + 1]]:
-                for size in range(len(sizes)):
-                    if offers[offer].room >= sizes[size] and offers[offer].ask < found[demand, size]:
-                        found[demand, size] = offers[offer].ask
+            found[demand] = np.minimum(found[demand], of_pool[pool])
     return found

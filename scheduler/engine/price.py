@@ -22,19 +22,19 @@ import numpy as np
 from numba import njit
 
 from scheduler.engine.auction import NEVER, NOWHERE, Ints, Market
+from scheduler.engine.columns import numbered
 
 
-def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints, Ints]:
-    """The node of each offer, and of each node its pool and room; sorted by both."""
-    pairs, at = np.unique(np.stack((pool, room), axis=1), axis=0, return_inverse=True)
-    return at.reshape(-1), pairs[:, 0].copy(), pairs[:, 1].copy()
+def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints]:
+    """The first offer of each node, and the node of each offer; sorted by pool, then by room."""
+    return numbered(pool * (1 + room.max(initial=0)) + room)
 
 
 def clearing_prices(market: Market, room: Ints) -> tuple[Ints, Ints]:
     """The price of each node in ticks, and the node of each offer. ``room``: what was free on each offer before anybody was seated."""
-    node, pool, free = nodes_of(market.offers["pool"], room)
-    starts = np.searchsorted(pool, np.arange(len(market.members_from)))
-    return _prices(market, node, starts, free, room), node
+    first, node = nodes_of(market.offers["pool"], room)
+    starts = np.searchsorted(market.offers["pool"][first], np.arange(len(market.members_from)))
+    return _prices(market, node, starts, room[first], room), node
 
 
 @njit(cache=True)
