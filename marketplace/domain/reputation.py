@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import lru_cache
 from math import isqrt
 from typing import Any
 
@@ -282,6 +283,7 @@ def _roots() -> tuple[int, ...]:
 _ROOTS = _roots()
 
 
+@lru_cache(maxsize=1 << 16)
 def share_left(seconds: int) -> int:
     """What is left of a weight after so much time, in 2^64ths: 2^(-seconds / half-life), rounded down."""
     halvings, rest = divmod(max(0, seconds), HALF_LIFE_SECONDS)

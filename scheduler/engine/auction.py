@@ -41,11 +41,14 @@ changes any more it costs 2^-6, then 2^-7."""
 ORDER = np.dtype(
     [
         (name, np.int64)
-        for name in ("row", "demand", "size", "gpus", "limit", "shard", "offer", "next", "previous", "chain")
+        for name in (
+            "row", "demand", "size", "gpus", "limit", "shard", "offer", "next", "previous", "chain", "is_held",
+        )
     ]
-)
+)  # fmt: skip
 """``row``: of the snapshot's orders, for who reads the outcome; ``demand``: its row in ``accepts``; ``size``: of its GPUs among ``sizes``; ``offer``: where it sits, or NOWHERE, in a list of those who sit
-there; ``chain``: the last one in which it was seated, for nobody is moved twice in one. Limits and asks are in ticks (``columns``)."""
+there; ``chain``: the last one in which it was seated, for nobody is moved twice in one; ``is_held``: takes no part: it stays on its seat, or stands
+aside without one. Limits and asks are in ticks (``columns``)."""
 
 OFFER = np.dtype([(name, np.int64) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
 """``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:
@@ -129,7 +132,7 @@ def seat_by_priority(market: Any) -> None:
     is_full = np.zeros((len(accepts_from) - 1, len(sizes)), np.bool_)
     for order in range(len(orders)):
         demand, size, gpus = orders[order].demand, orders[order].size, orders[order].gpus
-        if orders[order].offer != NOWHERE or is_full[demand, size]:
+        if orders[order].offer != NOWHERE or is_full[demand, size] or orders[order].is_held:
             continue
         best = NOWHERE
         for at in range(accepts_from[demand], accepts_from[demand + 1]):
@@ -197,7 +200,7 @@ def _losses(
     count, held, ask, order = 0, 0, offers[offer].ask, offers[offer].first
     while order != NOWHERE:
         row = orders[order]
-        if row.chain != chain:
+        if row.chain != chain and not row.is_held:
             here = row.gpus * ask
             loss = max(0, min(row.gpus * row.limit, elsewhere[row.demand, row.size]) - here) + (here >> hop) + 1
             leavers[count].order, leavers[count].value = order, loss
@@ -330,7 +333,7 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools
     has_changed, has_failed = np.zeros_like(is_moving), np.zeros(notes.elsewhere.shape, np.bool_)
     for order in range(len(orders)):
         row = orders[order]
-        if has_failed[row.demand, row.size] or not is_moving[row.shard]:
+        if has_failed[row.demand, row.size] or not is_moving[row.shard] or row.is_held:
             continue
         best = row.gpus * (row.limit if row.offer == NOWHERE else offers[row.offer].ask)
         if notes.elsewhere[row.demand, row.size] < best and notes.effort[row.shard] > 0:
@@ -351,7 +354,7 @@ def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
         found = np.full(notes.elsewhere.shape, NEVER, np.int64)
         for order in range(len(orders)):
             row = orders[order]
-            if is_moving[row.shard] and found[row.demand, row.size] == NEVER:
+            if is_moving[row.shard] and found[row.demand, row.size] == NEVER and not row.is_held:
                 found[row.demand, row.size], _ = _best_quote(market, notes, -2, row.demand, row.size, row.shard)
         notes.elsewhere[:] = found
 
@@ -360,13 +363,36 @@ def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
 def auction(market: Any, shards: int) -> None:
     """Seat the orders: ``market.orders["offer"]`` says where each of them sits in the end, or NOWHERE. Nobody for whom there is room stands.
 
-    Where it says an offer at the beginning, the order begins there if there is room: a second auction goes on from the first.
+    Where it says an offer at the beginning, the order begins there if it still can: an auction goes on from an earlier one.
     """
-    for order in range(len(market.orders)):
-        former = market.orders[order].offer
-        market.orders[order].offer = NOWHERE
-        if former != NOWHERE and market.offers[former].room >= market.orders[order].gpus:
-            sit(market.orders, market.offers, order, former)
+    _begin(market)
     seat_by_priority(market)
     improve(market, shards)
     seat_by_priority(market)
+
+
+@njit(cache=True)
+def _begin(market: Any) -> None:
+    """Seat those who are held, then those who sat somewhere where they may still sit."""
+    orders, offers = market.orders, market.offers
+    for order in range(len(orders)):
+        if orders[order].is_held and orders[order].offer != NOWHERE:
+            sit(orders, offers, order, orders[order].offer)
+    for order in range(len(orders)):
+        row = orders[order]
+        former = row.offer
+        if row.is_held or former == NOWHERE:
+            continue
+        row.offer = NOWHERE
+        if (
+            offers[former].room >= row.gpus
+            and offers[former].ask <= row.limit
+            and _accepts(market, row.demand, offers[former].pool)
+        ):
+            sit(orders, offers, order, former)
+
+
+@njit(cache=True)
+def _accepts(market: Any, demand: int, pool: int) -> bool:
+    accepted: Any = market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]]
+    return bool((accepted == pool).any())

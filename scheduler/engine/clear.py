@@ -65,6 +65,40 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+class _Sitting:
+    """The market of one clearing, and the last auction held in it: where everybody sat then, and the price of each offer."""
+
+    def __init__(self, round_: Round, rows: Ints, aside: list[int], room: Ints) -> None:
+        """``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each offer."""
+        self._round, self._aside, self._room = round_, aside, room
+        self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room)
+        self.seated: Ints = np.full(round_.columns.orders.rows, NOWHERE, np.int64)
+        self.price: Ints = np.zeros(len(room), np.int64)
+
+    def hold(self, held: Mapping[int, int]) -> None:
+        """An auction around these held seats, which goes on from the last one."""
+        market, seats = self._market, self.seated
+        is_aside = np.zeros(len(seats), np.bool_)
+        is_aside[self._aside] = True
+        seats[is_aside] = NOWHERE
+        is_aside[list(held)] = True
+        seats[list(held)] = list(held.values())
+        rows = market.orders["row"]
+        market.orders["offer"], market.orders["is_held"], market.orders["chain"] = seats[rows], is_aside[rows], NOWHERE
+        market.offers["room"], market.offers["first"], market.offers["sitting"] = self._room, NOWHERE, 0
+        if len(rows):
+            market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
+        seats[rows] = market.orders["offer"]
+        everybody = np.nonzero(seats != NOWHERE)[0]
+        market.offers["room"] = self._round.left(self._room, everybody, seats[everybody])
+        prices, node = clearing_prices(market, self._room)
+        self.price = np.asarray(prices[node])
+
+    def hall(self) -> Hall:
+        """Room of all offers, as if nobody sat, at the prices of the last auction."""
+        return Hall(self._round.facts, self._round.pools, self._round.limit, self._room.copy(), self.price)
+
+
 class Round:
     """All that one round knows. It is made, asked for its plan, and thrown away."""
 
@@ -103,76 +137,48 @@ class Round:
         groups = groups_of(self.columns.book, np.nonzero(self.columns.orders["is_special"] & takes_part)[0].tolist())
         linked = [row for first, of_group in groups.items() for row in of_group or (first,)]
         takes_part[linked] = False
-        alone = takes_part & ~self.is_last
         whole = [of_group for of_group in groups.values() if of_group]
-        seated, price = self._around({}, alone, room, np.full(len(self.columns.book), NOWHERE, np.int64))
-        seated, price = self._with_groups(whole, alone, room, seated, price)
-        seated, price = self._with_elders(whole, alone, room, seated, price)
+        competes = takes_part & ~self.is_last
+        competes[[row for of_group in whole for row in of_group if not self.is_last[row]]] = True
+        sitting = _Sitting(self, self.count.by_priority(competes), linked, room)
+        sitting.hold({})
+        self._seat_groups(sitting, whole)
+        self._seat_elders(sitting, whole, takes_part & ~self.is_last)
+        seated, price = sitting.seated, sitting.price
         self._settle_in(whole, room, price, seated, takes_part)
         apart = {row for linked in whole for row in linked if seated[row] == NOWHERE}
         return Outcome(seated, price, group_reasons(groups, apart))
 
-    def _around(self, held: Mapping[int, int], alone: Bools, room: Ints, former: Ints) -> tuple[Ints, Ints]:
-        """An auction around these held seats: where everybody sits then, and the price of each offer.
-
-        ``former``: where they sat after an earlier auction, and begin this one.
-        """
-        rows, offers = np.array(list(held), np.int64), np.array(list(held.values()), np.int64)
-        others = alone.copy()
-        others[rows] = False
-        competing = self.count.by_priority(others)
-        market = market_of(self.pools, competing, self.facts, self.limit, self._left(room, rows, offers))
-        market.orders["offer"] = former[market.orders["row"]]
-        if len(market.orders):
-            market.orders["offer"] = self.auctioneer(market, self.pools.shards)
-        seated = np.full(len(former), NOWHERE, np.int64)
-        seated[market.orders["row"]] = market.orders["offer"]
-        if held:
-            # Also those are left out for whom the held seats left no room at all.
-            market = market_of(self.pools, competing, self.facts, self.limit, room)
-            market.orders["offer"] = seated[market.orders["row"]]
-            seated[rows] = offers
-        everybody = np.nonzero(seated != NOWHERE)[0]
-        market.offers["room"] = self._left(room, everybody, seated[everybody])
-        prices, node = clearing_prices(market, room)
-        return seated, np.asarray(prices[node])
-
-    def _with_groups(
-        self, whole: list[tuple[int, ...]], alone: Bools, room: Ints, seated: Ints, price: Ints
-    ) -> tuple[Ints, Ints]:
-        """Seat groups that can pay these prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives
+    def _seat_groups(self, sitting: _Sitting, whole: list[tuple[int, ...]]) -> None:
+        """Seat groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives
         the seats up."""
-        hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
+        hall = sitting.hall()
         held = seat_groups(hall, [linked for linked in whole if not self.is_last[linked[0]]])
         if not held:
-            return seated, price
-        seated, price = self._around(held, alone, room, seated)
-        hall.price = price
+            return
+        sitting.hold(held)
+        hall.price = sitting.price
         given_up = {row for linked in whole if linked[0] in held and not hall.can_pay(linked, held) for row in linked}
         if given_up:
-            held = {row: offer for row, offer in held.items() if row not in given_up}
-            seated, price = self._around(held, alone, room, seated)
-        return seated, price
+            sitting.hold({row: offer for row, offer in held.items() if row not in given_up})
 
-    def _with_elders(
-        self, whole: list[tuple[int, ...]], alone: Bools, room: Ints, seated: Ints, price: Ints
-    ) -> tuple[Ints, Ints]:
-        """Seat some elders who have no seat and can pay these prices; groups keep theirs where there is still room for them."""
-        standing = np.nonzero(alone & (seated == NOWHERE))[0]
-        elders = seat_elders(Hall(self.facts, self.pools, self.limit, room.copy(), price), standing, seated)
-        if not elders:
-            return seated, price
-        hall = Hall(self.facts, self.pools, self.limit, room.copy(), price)
-        hall.take(elders)
-        held = seat_groups(hall, [linked for linked in whole if seated[linked[0]] != NOWHERE])
-        return self._around(held | elders, alone, room, seated)
+    def _seat_elders(self, sitting: _Sitting, whole: list[tuple[int, ...]], alone: Bools) -> None:
+        """Seat some elders who have no seat and can pay the prices; groups keep theirs where there is still room for them."""
+        standing = np.nonzero(alone & (sitting.seated == NOWHERE))[0]
+        elders = seat_elders(sitting.hall(), standing, sitting.seated)
+        if elders:
+            hall = sitting.hall()
+            hall.take(elders)
+            sitting.hold(
+                elders | seat_groups(hall, [linked for linked in whole if sitting.seated[linked[0]] != NOWHERE])
+            )
 
     def _settle_in(
         self, whole: list[tuple[int, ...]], room: Ints, price: Ints, seated: Ints, takes_part: Bools
     ) -> None:
         """After the auction: who prefers a region is moved, and what is left goes to others, in the end to those who are served last."""
         rows = np.nonzero(seated != NOWHERE)[0]
-        hall = Hall(self.facts, self.pools, self.limit, self._left(room, rows, seated[rows]), price)
+        hall = Hall(self.facts, self.pools, self.limit, self.left(room, rows, seated[rows]), price)
         has_moved = prefer(hall, seated)
         for turn in (~self.is_last, self.is_last):
             linked = [one for one in whole if turn[one[0]] and seated[one[0]] == NOWHERE]
@@ -189,7 +195,7 @@ class Round:
         seated[market.orders["row"]] = market.orders["offer"]
         hall.room = market.offers["room"].copy()
 
-    def _left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
+    def left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
         """What is left of this room when these rows sit on these offers."""
         left = room.copy()
         np.subtract.at(left, offers, self.columns.orders["gpus"][rows])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class Facts:
         self.snapshot, self.reader, self.columns = snapshot, reader, columns
         self.orders, self.kinds, self.offers = columns.orders, columns.kinds, columns.offers
         self.soonest, self.latest = snapshot.mining_times
+        self._told: dict[str, Ints] = {}
 
     @cached_property
     def is_alive(self) -> Bools:
@@ -74,32 +76,40 @@ class Facts:
     @cached_property
     def vram_mib(self) -> Ints:
         """The machine's own word, else what its class promises; UNKNOWN where the catalogue lacks the class too."""
-        promised = {row.number: row.vram_mib for row in self.snapshot.classes}
-        return self._of_machines(lambda machine: machine.vram_mib, lambda offer: promised.get(offer.gpu_class, UNKNOWN))
-
-    def of_machine(self, name: str) -> Ints:
-        return self._of_machines(lambda machine: getattr(machine, name), lambda offer: UNKNOWN)
+        promised, told = {row.number: row.vram_mib for row in self.snapshot.classes}, self.of_machine("vram_mib")
+        classes, at = np.unique(self.offers["gpu_class"], return_inverse=True)
+        by_class = np.array([promised.get(number, UNKNOWN) for number in classes.tolist()], np.int64)
+        return np.where(told == UNKNOWN, by_class[at], told)
 
     @cached_property
     def region(self) -> Ints:
         """The region's number among ``regions_met``."""
-        return self._of_machines(lambda machine: self.regions_met[machine.region], lambda offer: UNKNOWN)
+        return self._of_machines(lambda machine: self.regions_met[machine.region])
 
     @cached_property
     def regions_met(self) -> dict[str, int]:
-        names = sorted({machine.region for machine in self._machines.values() if machine})
+        names = sorted({machine.region for machine in self._machines if machine})
         return {name: number for number, name in enumerate(names)}
 
-    @cached_property
-    def _machines(self) -> dict[int, Machine | None]:
-        """The machine descriptions behind the offers' spec numbers."""
-        known, names = self.snapshot.view.machines, self.reader.machines.all
-        return {int(number): known.get(sha256_in(names[number])) for number in np.unique(self.offers["machine"])}
+    def of_machine(self, name: str) -> Ints:
+        """This number of each offer's machine; UNKNOWN where nobody described it."""
+        if name not in self._told:
+            self._told[name] = self._of_machines(attrgetter(name))
+        return self._told[name]
 
-    def _of_machines(self, told: Callable[[Machine], int], untold: Callable[[Offer], int]) -> Ints:
-        found = {number: told(machine) for number, machine in self._machines.items() if machine}
-        rows = zip(self.offers["machine"].tolist(), self.columns.listings, strict=True)
-        return np.array([found[number] if number in found else untold(offer) for number, offer in rows], np.int64)
+    @cached_property
+    def _machines(self) -> list[Machine | None]:
+        """The machine descriptions behind the offers' spec numbers, as far as they are known."""
+        known, names = self.snapshot.view.machines, self.reader.machines.all
+        return [known.get(sha256_in(names[number])) for number in self._by_machine[0].tolist()]
+
+    @cached_property
+    def _by_machine(self) -> tuple[Ints, Ints]:
+        return np.unique(self.offers["machine"], return_inverse=True)
+
+    def _of_machines(self, told: Callable[[Machine], int]) -> Ints:
+        found = [told(machine) if machine else UNKNOWN for machine in self._machines]
+        return np.array(found, np.int64)[self._by_machine[1]]
 
     def _of_providers(self, told: Callable[[Address], int]) -> Ints:
         numbers, names = self.offers["provider"], self.reader.accounts.all

@@ -153,7 +153,7 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
     rows = rows[pools.shard[pools.demand[rows]] != UNKNOWN]
     first, size = numbered(facts.orders["gpus"][rows])
     sizes, demand = facts.orders["gpus"][rows[first]], pools.demand[rows]
-    lowest = _lowest_asks(offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+    lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
     has_a_chance = np.nonzero(limit[rows] >= lowest[demand, size])[0]
     rows, size, demand = rows[has_a_chance], size[has_a_chance], demand[has_a_chance]
     orders = np.empty(len(rows), ORDER)
@@ -169,20 +169,21 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
         orders[name] = values
     for name in ("offer", "next", "previous", "chain"):
         orders[name] = NOWHERE
+    orders["is_held"] = 0
     return Market(orders, offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
 
 
 @njit(cache=True)
-def _lowest_asks(
-    offers: Any, sizes: Ints, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints
+def lowest_of(
+    sizes: Ints, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints, cost: Ints, room: Ints
 ) -> Ints:
-    """Of each demand and size: the lowest ask of an offer that fits and has room."""
+    """Of each demand and size: the least cost of an offer that fits and has room; NEVER where there is none."""
     of_pool = np.full((len(members_from) - 1, len(sizes)), NEVER, np.int64)
     for pool in range(len(of_pool)):
         for offer in members[members_from[pool] : members_from[pool + 1]]:
             for size in range(len(sizes)):
-                if offers[offer].room >= sizes[size] and offers[offer].ask < of_pool[pool, size]:
-                    of_pool[pool, size] = offers[offer].ask
+                if room[offer] >= sizes[size] and cost[offer] < of_pool[pool, size]:
+                    of_pool[pool, size] = cost[offer]
     found = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64)
     for demand in range(len(found)):
         for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:

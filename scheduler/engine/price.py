@@ -40,8 +40,8 @@ def clearing_prices(market: Market, room: Ints) -> tuple[Ints, Ints]:
 @njit(cache=True)
 def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> Ints:
     price, most = _by_asks(market, node, len(free), room)
-    _lower(market, node, most, starts, free)
-    left_out = _left_out(market)
+    seated, left_out = _seated_and_left_out(market)
+    _lower(market, seated, node, most, starts, free)
     for demand in range(left_out.shape[0]):  # rule 2
         for size in range(left_out.shape[1]):
             if left_out[demand, size] > 0:
@@ -49,9 +49,9 @@ def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> In
     orders, told, is_rising = market.orders, np.zeros_like(left_out), True
     while is_rising:  # rule 3
         is_rising = False
-        for order in range(len(orders)):
+        for order in seated:
             row = orders[order]
-            pays = min(price[node[row.offer]], row.limit) if row.offer != NOWHERE else 0
+            pays = min(price[node[row.offer]], row.limit)
             if pays > told[row.demand, row.size]:
                 told[row.demand, row.size] = pays
                 is_rising |= _raise(market, price, most, starts, free, row.demand, row.gpus, pays)
@@ -72,16 +72,14 @@ def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Int
 
 
 @njit(cache=True)
-def _lower(market: Any, node: Ints, most: Ints, starts: Ints, free: Ints) -> None:
+def _lower(market: Any, seated: Ints, node: Ints, most: Ints, starts: Ints, free: Ints) -> None:
     """Rule 4: the most that a node's price may be is the least of it on all nodes where those who sit there could have gone."""
     orders, has_fallen = market.orders, True
     while has_fallen:
         has_fallen = False
         least = np.full((len(market.accepts_from) - 1, len(market.sizes)), NOWHERE, np.int64)
-        for order in range(len(orders)):
+        for order in seated:
             row = orders[order]
-            if row.offer == NOWHERE:
-                continue
             if least[row.demand, row.size] == NOWHERE:
                 least[row.demand, row.size] = _least(market, most, starts, free, row.demand, row.gpus)
             if least[row.demand, row.size] < most[node[row.offer]]:
@@ -102,14 +100,20 @@ def _least(market: Any, most: Ints, starts: Ints, free: Ints, demand: int, gpus:
 
 
 @njit(cache=True)
-def _left_out(market: Any) -> Ints:
-    """The highest limit that was left out, of each demand and size."""
+def _seated_and_left_out(market: Any) -> tuple[Ints, Ints]:
+    """The orders that sit, and the highest limit that was left out of each demand and size; without those who took no part."""
     found, orders = np.zeros((len(market.accepts_from) - 1, len(market.sizes)), np.int64), market.orders
+    seated, count = np.empty(len(orders), np.int64), 0
     for order in range(len(orders)):
         row = orders[order]
+        if row.is_held:
+            continue
         if row.offer == NOWHERE:
             found[row.demand, row.size] = max(found[row.demand, row.size], row.limit)
-    return found
+        else:
+            seated[count] = order
+            count += 1
+    return seated[:count].copy(), found
 
 
 @njit(cache=True)

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from marketplace.domain.book import RejectionReason
 from scheduler.engine.auction import NEVER, Bools, Ints
+from scheduler.engine.columns import numbered
 from scheduler.engine.feasible import Facts
-from scheduler.engine.pools import Pools
+from scheduler.engine.pools import Pools, lowest_of
 
 Seating = Mapping[int, int]
 """Rows of orders, and the offer that each sits on."""
@@ -48,13 +48,11 @@ class Hall:
     def cheapest(self, rows: Ints) -> Ints:
         """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
         pools, gpus = self.pools, self.facts.orders["gpus"][rows]
-        order = np.lexsort((gpus, pools.demand[rows]))
-        found = np.empty(len(rows), np.int64)
-        found[order] = _cheapest(
-            pools.demand[rows][order], gpus[order], pools.accepts_from, pools.accepts, pools.members_from, pools.members,
-            self.cost(np.arange(len(self.room))), self.room,
+        first, size = numbered(gpus)
+        least = lowest_of(
+            gpus[first], pools.accepts_from, pools.accepts, pools.members_from, pools.members, self.cost(np.arange(len(self.room))), self.room
         )  # fmt: skip
-        return found
+        return np.asarray(least[pools.demand[rows], size])
 
     def can_pay(self, rows: Iterable[int], seating: Seating) -> bool:
         """Whether each of these orders can pay for where it sits."""
@@ -189,32 +187,6 @@ def seat_elders(hall: Hall, standing: Ints, seats: Ints) -> dict[int, int]:
         else:
             in_vain[kind] = limit
     return seated
-
-
-@njit(cache=True)
-def _cheapest(
-    demand: Ints,
-    gpus: Ints,
-    accepts_from: Ints,
-    accepts: Ints,
-    members_from: Ints,
-    members: Ints,
-    cost: Ints,
-    room: Ints,
-) -> Ints:
-    """What each order would have to pay for a GPU at least, where there is room for all of it; orders come sorted by demand and gpus."""
-    found = np.empty(len(demand), np.int64)
-    for order in range(len(demand)):
-        if order and demand[order] == demand[order - 1] and gpus[order] == gpus[order - 1]:
-            found[order] = found[order - 1]
-            continue
-        least = NEVER
-        for at in range(accepts_from[demand[order]], accepts_from[demand[order] + 1]):
-            for offer in members[members_from[accepts[at]] : members_from[accepts[at] + 1]]:
-                if room[offer] >= gpus[order] and cost[offer] < least:
-                    least = cost[offer]
-        found[order] = least
-    return found
 
 
 # Those who come last --------------------------------------------------------------------------------------------------
