@@ -365,14 +365,14 @@ def auction(market: Any, shards: int) -> None:
 
     Where it says an offer at the beginning, the order begins there if it still can: an auction goes on from an earlier one.
     """
-    _begin(market)
+    begin(market)
     seat_by_priority(market)
     improve(market, shards)
     seat_by_priority(market)
 
 
 @njit(cache=True)
-def _begin(market: Any) -> None:
+def begin(market: Any) -> None:
     """Seat those who are held, then those who sat somewhere where they may still sit."""
     orders, offers = market.orders, market.offers
     for order in range(len(orders)):

@@ -27,7 +27,8 @@ from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat
 from scheduler.engine.columns import Reader
 from scheduler.engine.count import Count, Outcome
 from scheduler.engine.explain import Story
-from scheduler.engine.feasible import Demands, Facts, refused_at_once
+from scheduler.engine.facts import Facts
+from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of

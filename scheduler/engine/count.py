@@ -16,7 +16,7 @@ from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import NEVER, NOWHERE, Bools, Ints
 from scheduler.engine.columns import CAP
-from scheduler.engine.feasible import Facts
+from scheduler.engine.facts import Facts
 from scheduler.engine.money import Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.seats import Hall

@@ -15,7 +15,8 @@ from marketplace.domain.models import Fill, LeaseStatus, Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import text_from_units
 from scheduler.engine.auction import Bools, Ints
-from scheduler.engine.feasible import UNKNOWN, Demands, Facts
+from scheduler.engine.facts import UNKNOWN, Facts
+from scheduler.engine.feasible import Demands
 from scheduler.engine.money import Remaining
 from scheduler.engine.plan import PoolPrice
 from scheduler.engine.snapshot import Snapshot

@@ -15,7 +15,8 @@ from numba import njit
 
 from scheduler.engine.auction import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
 from scheduler.engine.columns import numbered
-from scheduler.engine.feasible import UNKNOWN, Demands, Facts
+from scheduler.engine.facts import UNKNOWN, Facts
+from scheduler.engine.feasible import Demands
 
 
 @dataclass(frozen=True)

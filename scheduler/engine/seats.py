@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from marketplace.domain.book import RejectionReason
 from scheduler.engine.auction import NEVER, Bools, Ints
 from scheduler.engine.columns import numbered
-from scheduler.engine.feasible import Facts
+from scheduler.engine.facts import Facts
 from scheduler.engine.pools import Pools, lowest_of
 
 Seating = Mapping[int, int]

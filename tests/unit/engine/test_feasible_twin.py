@@ -17,7 +17,8 @@ from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine.columns import Reader
-from scheduler.engine.feasible import Demands, Facts, refused_at_once
+from scheduler.engine.facts import Facts
+from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import snapshots
 from tests.unit.engine.wild import time_of, wild_market, wild_markets

@@ -123,6 +123,7 @@ def _market_with(shards: list[int]) -> Market:
 
 def _hold_uncompiled(market: Market, shards: int) -> Ints:
     """The auction, its frame in plain Python, where a test can change the constants."""
+    auctions.begin(market)
     auctions.seat_by_priority(market)
     auctions.improve.py_func(market, shards)
     auctions.seat_by_priority(market)

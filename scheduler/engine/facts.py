@@ -1,0 +1,91 @@
+"""What the checks look at, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from operator import attrgetter
+
+import numpy as np
+
+from marketplace.domain.ids import Address, sha256_in
+from marketplace.domain.reputation import NEWCOMER
+from marketplace.domain.spec import Machine
+from scheduler.engine.auction import Bools, Ints
+from scheduler.engine.columns import Columns, Reader
+from scheduler.engine.snapshot import Snapshot
+
+UNKNOWN = -1
+
+
+class Facts:
+    """Of the snapshot's orders (by id), of their kinds, and of its offers (by number)."""
+
+    def __init__(self, snapshot: Snapshot, reader: Reader, columns: Columns) -> None:
+        self.snapshot, self.reader, self.columns = snapshot, reader, columns
+        self.orders, self.kinds, self.offers = columns.orders, columns.kinds, columns.offers
+        self.soonest, self.latest = snapshot.mining_times
+        self._told: dict[str, Ints] = {}
+
+    @cached_property
+    def is_alive(self) -> Bools:
+        return np.asarray(self.latest < self.offers["expires_at"])
+
+    @cached_property
+    def is_heard(self) -> Bools:
+        """Providers that went away take money and time from their clients before the bond pays them back."""
+        beats, oldest = (
+            self.snapshot.view.heartbeats,
+            self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
+        )
+        return self._of_providers(lambda who: who in beats and beats[who] >= oldest).astype(np.bool_)
+
+    @cached_property
+    def reliability(self) -> Ints:
+        """Of each offer's provider, its score; most are newcomers, whose score is one."""
+        view = self.snapshot.view
+        newcomer = NEWCOMER.score_bps(view.block.timestamp)
+        return self._of_providers(lambda who: view.reliability_of(who) if who in view.reputations else newcomer)
+
+    @cached_property
+    def vram_mib(self) -> Ints:
+        """The machine's own word, else what its class promises; UNKNOWN where the catalogue lacks the class too."""
+        promised, told = {row.number: row.vram_mib for row in self.snapshot.classes}, self.of_machine("vram_mib")
+        classes, at = np.unique(self.offers["gpu_class"], return_inverse=True)
+        by_class = np.array([promised.get(number, UNKNOWN) for number in classes.tolist()], np.int64)
+        return np.where(told == UNKNOWN, by_class[at], told)
+
+    @cached_property
+    def region(self) -> Ints:
+        """The region's number among ``regions_met``."""
+        return self._of_machines(lambda machine: self.regions_met[machine.region])
+
+    @cached_property
+    def regions_met(self) -> dict[str, int]:
+        names = sorted({machine.region for machine in self._machines if machine})
+        return {name: number for number, name in enumerate(names)}
+
+    def of_machine(self, name: str) -> Ints:
+        """This number of each offer's machine; UNKNOWN where nobody described it."""
+        if name not in self._told:
+            self._told[name] = self._of_machines(attrgetter(name))
+        return self._told[name]
+
+    @cached_property
+    def _machines(self) -> list[Machine | None]:
+        """The machine descriptions behind the offers' spec numbers, as far as they are known."""
+        known, names = self.snapshot.view.machines, self.reader.machines.all
+        return [known.get(sha256_in(names[number])) for number in self._by_machine[0].tolist()]
+
+    @cached_property
+    def _by_machine(self) -> tuple[Ints, Ints]:
+        return np.unique(self.offers["machine"], return_inverse=True)
+
+    def _of_machines(self, told: Callable[[Machine], int]) -> Ints:
+        found = [told(machine) if machine else UNKNOWN for machine in self._machines]
+        return np.array(found, np.int64)[self._by_machine[1]]
+
+    def _of_providers(self, told: Callable[[Address], int]) -> Ints:
+        numbers, names = self.offers["provider"], self.reader.accounts.all
+        providers, at = np.unique(numbers, return_inverse=True)
+        return np.array([told(names[number]) for number in providers], np.int64)[at]
