@@ -31,6 +31,7 @@ from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from scheduler.keeper import Keeper
+from scheduler.lineage import Lineage
 from scheduler.memory import Memory
 
 IDLE_SECONDS = 1.0
@@ -80,7 +81,7 @@ class SchedulerService:
         self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
         self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
         self._reader, self._told = Reader(), dict[Bytes32, int]()
-        self._memory = Memory(self._policy)
+        self._memory, self._lineage = Memory(self._policy), Lineage()
         self._keeper = Keeper(market, sender, wait_seconds=wait_seconds)
         self._wait_seconds = wait_seconds
         self._most_fills = self._batch_fills = batch_fills
@@ -124,12 +125,15 @@ class SchedulerService:
         """Clear and post, unless nothing has changed since the last time; whether there is more to post at once."""
         if self._unresolved:
             self._post(self._unresolved)
+            # What was just mined is remembered: the head must not be older.
+            head = self._market.chain.head()
         self._memory.learn(view)
         standing = _standing(view, head)
         if standing == self._cleared or view.block.number < self._hold_until_block:
             return False
         snapshot = self._snapshot(view, head)
         plan = clear(snapshot, self._auctioneer, self._reader)
+        self._lineage.note_planned(plan)
         if plan.fills:
             self._write_down(snapshot, plan)
         has_more = self._post_in_batches(plan)
@@ -173,6 +177,7 @@ class SchedulerService:
             head=head,
             posted=self._memory.posted,
             declined=self._memory.declined,
+            former=self._lineage.former,
         )
 
     def _write_down(self, snapshot: Snapshot, plan: Plan) -> None:
@@ -197,6 +202,7 @@ class SchedulerService:
     def _learn(self, posting: _Posting, mined: Mined) -> None:
         """Remember first what became of the fills, then tell: the board may be gone, the memory is what keeps us from repeating."""
         plan = posting.plan
+        self._lineage.note_mined(plan)
         opened = {event.lease for event in mined.events if isinstance(event, LeaseOpened)}
         refused = {event.order: event for event in mined.events if isinstance(event, FillRefused)}
         for fill in posting.fills:

@@ -10,16 +10,17 @@ from marketplace.chain.market import Market
 from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField, NodeRefused
 from marketplace.domain.events import BatchOpened
-from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32_of
 from marketplace.domain.models import BlockRef
 from scheduler.audit import word
 from scheduler.audit.findings import Check, Finding, Report, Verdict, found, unchecked
+from scheduler.audit.former import check_former, former_round
 from scheduler.audit.history import History
 from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
 from scheduler.audit.replayed import Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.reading import PlanDocument, read_plan
+from scheduler.engine.reading import PlanDocument, former_named, read_plan
 from scheduler.engine.snapshot import Snapshot
 
 STATE_CHECKS = (
@@ -33,11 +34,16 @@ def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
     try:
         plan = api.fetch_round(round_hash)
     except (GatewayProblem, HashMismatch) as error:
-        return Documents(None, None, str(error))
+        return Documents(None, None, why_not=str(error))
     try:
-        return Documents(plan, api.fetch_blob(read_plan(plan).snapshot))
+        snapshot = api.fetch_blob(read_plan(plan).snapshot)
     except (GatewayProblem, HashMismatch, InvalidField) as error:
-        return Documents(plan, None, str(error))
+        return Documents(plan, None, why_not=str(error))
+    try:
+        former = former_named(snapshot)
+        return Documents(plan, snapshot, api.fetch_round(bytes32_of(former)) if former else None)
+    except (GatewayProblem, HashMismatch, InvalidField) as error:
+        return Documents(plan, snapshot, why_not=str(error))
 
 
 def audit_round(
@@ -48,7 +54,8 @@ def audit_round(
     Raises ChainUnavailable, GatewayUnavailable.
     """
     read = read_documents(round_hash, documents)
-    return Report(round_hash, (*read.findings, *_on_chain(round_hash, read, market, catalogue, api)))
+    findings = (*read.findings, *_on_chain(round_hash, read, market, catalogue, api))
+    return Report(round_hash, findings, former_round(read.snapshot))
 
 
 def latest_batches(market: Market, opener: Address, last: int) -> list[BatchOpened]:
@@ -73,13 +80,14 @@ def _on_chain(
     history = History(at, terms.bond_floor).take(events)
     if plan is None:
         yield check_posting_without_plan(round_hash, history)
-        yield from unchecked("there is no plan", Check.MARKET, Check.BLOCK, Check.OPENINGS, *STATE_CHECKS)
+        yield from unchecked("there is no plan", Check.FORMER, Check.MARKET, Check.BLOCK, Check.OPENINGS, *STATE_CHECKS)
         return
     posting = check_posting(round_hash, plan, snapshot, history)
     if snapshot is None:
         yield from posting
-        yield from unchecked("there is no snapshot", Check.MARKET, Check.BLOCK, *STATE_CHECKS)
+        yield from unchecked("there is no snapshot", Check.FORMER, Check.MARKET, Check.BLOCK, *STATE_CHECKS)
         return
+    yield check_former(round_hash, plan, snapshot, read, history)
     blocks = _blocks(snapshot, market)
     yield from (check_market(plan, snapshot, terms), blocks, *posting)
     if blocks.verdict is Verdict.FAILED:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -27,6 +31,8 @@ from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from tests.integration.gateway.conftest import running
 from tests.integration.scheduler.floor import ARBITER, OPENER, Floor
+
+ROOT = Path(__file__).parents[3]
 
 
 def snapshot_of(floor: Floor) -> Snapshot:
@@ -94,3 +100,15 @@ class Auditor:
 
 def warned(report: Report) -> set[Check]:
     return {finding.check for finding in report.findings if finding.verdict is Verdict.WARNING}
+
+
+def bourse_audit(floor: Floor, folder: Path, words: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own; ``folder`` holds the address book."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BOURSE_")}
+    environment = kept | {
+        "PYTHONPATH": str(ROOT), "BOURSE_RPC_URLS": floor.chain.rpc_url, "BOURSE_ADDRESS_BOOK": "book.json", "BOURSE_HOME": "home",
+    } | settings  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "marketplace.cli.main", "audit", *words],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip

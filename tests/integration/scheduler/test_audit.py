@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +29,7 @@ from tests.integration.scheduler.floor import CLIENT, DOLLAR, OPENER, PROVIDERS,
 from tests.integration.scheduler.rounds import (
     Auditor,
     altered,
+    bourse_audit,
     gateway_over,
     held,
     posted,
@@ -41,7 +39,6 @@ from tests.integration.scheduler.rounds import (
     written_down,
 )
 
-ROOT = Path(__file__).parents[3]
 NOBODY = Bytes32("0x" + "ab" * 32)
 
 
@@ -102,11 +99,13 @@ def test_rounds_of_a_market_with_a_past_hold(floor: Floor, auditor: Auditor) -> 
     seen = list[Snapshot]()
     for one in dict.fromkeys(batch.round for batch in floor.batches()):
         assert auditor.audits(one).failed == ()
-        seen.append(read_snapshot(fetch_documents(auditor.api, one).snapshot or b""))
+        documents = fetch_documents(auditor.api, one)
+        seen.append(read_snapshot(documents.snapshot or b"", documents.former))
     assert any(one.posted for one in seen)
     assert any(one.declined for one in seen)
     assert any(one.view.refused and one.view.faults for one in seen)
     assert any(one.view.reputations for one in seen)
+    assert any(one.former for one in seen)
 
 
 def test_a_delegates_budget_is_the_chains(floor: Floor, auditor: Auditor) -> None:
@@ -151,7 +150,7 @@ def test_a_round_replays_on_another_machine_from_two_files(floor: Floor, auditor
 
     for seed in ("1", "2"):
         words = [batch.round, "--plan", "plan", "--snapshot", "snapshot", "--json"]
-        answer = json.loads(_bourse(floor, tmp_path, words, PYTHONHASHSEED=seed).stdout)
+        answer = json.loads(bourse_audit(floor, tmp_path, words, PYTHONHASHSEED=seed).stdout)
         verdicts = {row["check"]: row["verdict"] for row in answer["findings"]}
         assert answer["holds"] is True
         assert {verdicts[name] for name in ("plan", "snapshot", "replay", "openings", "offers", "accounts")} == {"ok"}
@@ -164,15 +163,15 @@ def test_the_command_line_tells_what_does_not_hold(floor: Floor, auditor: Audito
     _, lie = held(floor, with_view(snapshot, offers=snapshot.view.offers[1:]))
     floor.book.write(tmp_path / "book.json")
 
-    told = _bourse(floor, tmp_path, [lie, "--save", "kept"], BOURSE_GATEWAY_URL=auditor.api.base_url)
-    document = _bourse(floor, tmp_path, [lie, "--json"], BOURSE_GATEWAY_URL=auditor.api.base_url)
+    told = bourse_audit(floor, tmp_path, [lie, "--save", "kept"], BOURSE_GATEWAY_URL=auditor.api.base_url)
+    document = bourse_audit(floor, tmp_path, [lie, "--json"], BOURSE_GATEWAY_URL=auditor.api.base_url)
     assert (told.returncode, document.returncode) == (5, 5)
     assert "FAILED" in told.stdout
     assert "is kept back: 1 GPUs free at 1.00" in told.stdout
     answer = json.loads(document.stdout)
     assert (answer["holds"], answer["reason"], answer["failed"]) == (False, "AuditFailed", ["offers"])
     assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["plan.json", "snapshot.json"]
-    books = _bourse(floor, tmp_path, ["--json"])
+    books = bourse_audit(floor, tmp_path, ["--json"])
     assert (books.returncode, json.loads(books.stdout)["is_balanced"]) == (0, True)
 
 
@@ -194,23 +193,12 @@ def test_the_last_rounds_are_audited_one_by_one(floor: Floor, auditor: Auditor, 
     posted(floor, [fills[3]], NOBODY, by=CLIENT)
     floor.book.write(tmp_path / "book.json")
 
-    told = _bourse(floor, tmp_path, ["--last", "10", "--json"], BOURSE_GATEWAY_URL=auditor.api.base_url)
+    told = bourse_audit(floor, tmp_path, ["--last", "10", "--json"], BOURSE_GATEWAY_URL=auditor.api.base_url)
     assert told.returncode == 5
     assert [(row["round"], row["holds"], row["failed"]) for row in json.loads(told.stdout)] == [
         (NOBODY, False, ["plan", "snapshot", "batches"]), (ZERO_BYTES32, False, ["no round"]), (lie, False, ["offers"]),
         (honest, True, []),
     ]  # fmt: skip
-
-
-def _bourse(floor: Floor, folder: Path, words: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BOURSE_")}
-    environment = kept | {
-        "PYTHONPATH": str(ROOT), "BOURSE_RPC_URLS": floor.chain.rpc_url, "BOURSE_ADDRESS_BOOK": "book.json", "BOURSE_HOME": "home",
-    } | settings  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-m", "marketplace.cli.main", "audit", *words],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 # Lies in the plan -----------------------------------------------------------------------------------------------------

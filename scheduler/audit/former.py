@@ -1,0 +1,48 @@
+"""The plan that a round goes on from: one of the same scheduler's, posted before. From a made-up one it could seat whom it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from marketplace.domain.ids import ZERO_BYTES32, Bytes32, bytes32_of
+from scheduler.audit.findings import Check, Finding, found
+from scheduler.audit.history import History
+from scheduler.audit.replayed import Read
+from scheduler.engine.reading import PlanDocument
+from scheduler.engine.snapshot import Snapshot
+
+
+def former_round(snapshot: Snapshot | None) -> Bytes32 | None:
+    """The round that this one goes on from."""
+    return bytes32_of(snapshot.former.plan) if snapshot and snapshot.former else None
+
+
+def check_former(round_hash: Bytes32, plan: PlanDocument, snapshot: Snapshot, read: Read, history: History) -> Finding:
+    """Whether the former plan is there, of this market and this scheduler, and was on the chain when this round came to it. That it was
+    itself decided by the rules, only its own audit tells."""
+    former = former_round(snapshot)
+    if former is None:
+        return found(Check.FORMER, [], "this round begins from nothing")
+    own = [batch.opened.round for batch in history.batches if batch.opened.opener == plan.opener]
+    before = own[: own.index(round_hash)] if round_hash in own else own
+    faults = [*read.former_faults, *(_elsewhere(read.former, plan) if read.former else ())]
+    if former not in before:
+        when = "was posted after it" if former in own else f"was never posted by {plan.opener}: its seats are made up"
+        faults.append(f"round {former}, from which this one goes on, {when}")
+    words = f"this round goes on from another; audit that one too: bourse audit {former}"
+    return found(Check.FORMER, faults, words, doubts=[*_passed_over(former, before)])
+
+
+def _elsewhere(former: PlanDocument, plan: PlanDocument) -> Iterator[str]:
+    for name in ("chain_id", "market", "opener"):
+        if getattr(former, name) != getattr(plan, name):
+            yield f"{name}: the former plan says {getattr(former, name)}, this round's {getattr(plan, name)}"
+    if former.block.number > plan.block.number:
+        yield f"the former plan is of block {former.block.number}, this round's of block {plan.block.number}"
+
+
+def _passed_over(former: Bytes32, before: Sequence[Bytes32]) -> Iterator[str]:
+    """Later rounds than the former one. Our scheduler goes on from its last, or begins from nothing: it does not choose whose seats count."""
+    named = [one for one in before if one != ZERO_BYTES32]
+    if former in named and named[-1] != former:
+        yield f"round {former}, from which this one goes on, was not the last before it: that was {named[-1]}"
