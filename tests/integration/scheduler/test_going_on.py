@@ -13,12 +13,13 @@ import pytest
 from marketplace.client.api import MAX_BLOB_BYTES
 from marketplace.domain.errors import ChainError, TransactionNotMined
 from marketplace.domain.ids import Bytes32, OfferId, Sha256, sha256_in
-from marketplace.domain.models import Fill, SignedOrder
+from marketplace.domain.models import Fill, LeaseStatus, SignedOrder
 from scheduler.audit.findings import Check, Verdict
 from scheduler.audit.round import fetch_documents
 from scheduler.engine.clear import clear
 from scheduler.engine.former import Former
-from scheduler.engine.reading import former_of
+from scheduler.engine.reading import former_of, read_snapshot
+from scheduler.service import ROUND_BATCHES
 from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, SPEC, Floor
 from tests.integration.scheduler.rounds import (
     Auditor,
@@ -119,6 +120,29 @@ def test_a_round_that_never_was_on_the_chain_is_not_gone_on_from(floor: Floor) -
 
     assert first != after
     assert _former_of(floor, after) is None
+
+
+def test_what_was_placed_and_not_posted_has_a_seat_to_go_on_from(floor: Floor, auditor: Auditor) -> None:
+    """More fills than a round's batches take: who is left over sits in the former plan and on the book, and is opened by the next round."""
+    floor.list(gpus=16)
+    orders = [floor.order(max_price=3 * DOLLAR) for _ in range(ROUND_BATCHES + 2)]
+    floor.pass_time(5)
+    floor.mine()
+    floor.index()
+    service = floor.scheduler(batch_fills=1)
+    for _ in range(2):
+        service.step()
+        floor.index()
+    first, second = dict.fromkeys(batch.round for batch in floor.batches())
+    documents = fetch_documents(auditor.api, second)
+    snapshot = read_snapshot(documents.snapshot or b"", documents.former)
+
+    assert snapshot.former
+    seated = set(snapshot.former.orders.tolist())
+    assert seated == {int(order.id[2:18], 16) for order in orders}
+    assert sum(int(order.id[2:18], 16) in seated for order in snapshot.view.orders) >= 2
+    assert all(floor.lease(order).status is LeaseStatus.OPEN for order in orders)
+    assert [auditor.audits(one).failed for one in (first, second)] == [(), ()]
 
 
 # Its audit ------------------------------------------------------------------------------------------------------------
