@@ -7,6 +7,9 @@
 3. *Sweeps* of 2 go on until nothing changes, then with moves made cheaper, so that longer chains are tried, or until the effort of that
    shard is used up.
 
+An auction may begin from the seats of an earlier one. A shard in which most seats are kept *goes on*: its sweeps make short chains only,
+and ask all pools once, in the first.
+
 The surplus, the sum of gpus × (limit − ask), rises with every chain that stands, so the auction ends. Orders come sorted by priority and
 offers by rank, whatever the order of the snapshot's rows, and there is neither a float nor a clock: equal markets give equal seats on
 every machine. Shards share nothing, not even their effort: cleared together or apart, they end the same.
@@ -32,7 +35,7 @@ CHAIN = 32
 """Moves in one chain. Longer ones seldom stand."""
 PAPER = 64 * CHAIN
 SWEEPS = 12
-EFFORT = 3_000_000
+EFFORT = 4_000_000
 """Offers, and orders on them, that are looked at per shard: a tenth of a second. Small markets are done long before."""
 HOPS = (5, 6, 7)
 """A move costs 2^-5 of the ask in a quote (never in the surplus), so that of two chains of equal worth the shorter is tried first. When nothing
@@ -129,10 +132,10 @@ def seat_by_priority(market: Any) -> None:
     looked = np.empty((len(members_from) - 1, len(sizes)), np.int64)
     for pool in range(len(members_from) - 1):
         looked[pool, :] = members_from[pool]
-    is_full = np.zeros((len(accepts_from) - 1, len(sizes)), np.bool_)
+    has_none = np.zeros((len(accepts_from) - 1, len(sizes)), np.bool_)
     for order in range(len(orders)):
         demand, size, gpus = orders[order].demand, orders[order].size, orders[order].gpus
-        if orders[order].offer != NOWHERE or is_full[demand, size] or orders[order].is_held:
+        if orders[order].offer != NOWHERE or has_none[demand, size] or orders[order].is_held:
             continue
         best = NOWHERE
         for at in range(accepts_from[demand], accepts_from[demand + 1]):
@@ -143,10 +146,10 @@ def seat_by_priority(market: Any) -> None:
             looked[pool, size] = look
             if look < end and (best == NOWHERE or offers[members[look]].rank < offers[best].rank):
                 best = members[look]
-        if best == NOWHERE:
-            is_full[demand, size] = True
-        elif offers[best].ask <= orders[order].limit:
+        if best != NOWHERE and offers[best].ask <= orders[order].limit:
             sit(orders, offers, order, best)
+        else:  # Nor is there one for those who come later, with lower limits.
+            has_none[demand, size] = True
 
 
 # 2. The rest bid ------------------------------------------------------------------------------------------------------
@@ -306,20 +309,55 @@ def _move(market: Any, notes: Any, moves: int, order: int, to: int) -> int:
 
 
 @njit(cache=True)
-def improve(market: Any, shards: int) -> None:
-    """Sweep after sweep while it raises the surplus; then again at lower costs of a move, so that longer chains are tried."""
+def improve(market: Any, goes_on: Bools) -> None:
+    """Sweep after sweep while it raises the surplus; then again at lower costs of a move, so that longer chains are tried.
+
+    ``goes_on``: of each shard. Such a one does not try longer chains, and keeps its quotes from sweep to sweep.
+    """
     pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
     notes = Notes(
-        np.zeros((pools, sizes), QUOTE), np.empty((demands, sizes), np.int64), np.empty(len(market.orders) + 1, PAIR),
-        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, EFFORT, np.int64), np.zeros(1, np.int64),
+        np.zeros((pools, sizes), QUOTE), np.full((demands, sizes), NEVER, np.int64), np.empty(len(market.orders) + 1, PAIR),
+        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(len(goes_on), EFFORT, np.int64), np.array([HOPS[0]]),
     )  # fmt: skip
-    chain = 0
+    shard = _shards_of_pools(market)
+    is_moving, chain = np.ones_like(goes_on), 0
+    _look_round(
+        market, notes, is_moving
+    )  # Twice: in the first sweep again, knowing what those can be quoted who would have to leave.
+    _forget_quotes(notes, shard, is_moving)
     for hop in HOPS:
-        notes.hop[0], is_moving = hop, np.ones(shards, np.bool_)
+        notes.hop[0] = hop
+        is_moving |= ~goes_on
         for _ in range(SWEEPS):
-            is_moving, chain = _sweep(market, notes, is_moving, chain)
             if not is_moving.any():
                 break
+            is_moving, chain = _sweep(market, notes, is_moving, chain)
+            _forget_quotes(notes, shard, ~goes_on)
+        is_moving[:] = False
+
+
+@njit(cache=True)
+def _shards_of_pools(market: Any) -> Ints:
+    found, is_told = (
+        np.full(len(market.members_from) - 1, NOWHERE, np.int64),
+        np.zeros(len(market.accepts_from) - 1, np.bool_),
+    )
+    for order in range(len(market.orders)):
+        demand = market.orders[order].demand
+        if not is_told[demand]:
+            is_told[demand] = True
+            for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
+                found[market.accepts[at]] = market.orders[order].shard
+    return found
+
+
+@njit(cache=True)
+def _forget_quotes(notes: Any, shard: Ints, of: Bools) -> None:
+    """The quotes of all pools in these shards."""
+    for pool in range(len(shard)):
+        if shard[pool] != NOWHERE and of[shard[pool]]:
+            for size in range(notes.quotes.shape[1]):
+                notes.quotes[pool, size].is_fresh = 0
 
 
 @njit(cache=True)
@@ -346,17 +384,13 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools
 
 @njit(cache=True)
 def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
-    """What each demand would be quoted now, twice: the second time knowing what those can be quoted who would have to leave."""
-    orders = market.orders
-    notes.elsewhere[:] = NEVER
-    for _ in range(2):
-        notes.quotes["is_fresh"][:] = 0
-        found = np.full(notes.elsewhere.shape, NEVER, np.int64)
-        for order in range(len(orders)):
-            row = orders[order]
-            if is_moving[row.shard] and found[row.demand, row.size] == NEVER and not row.is_held:
-                found[row.demand, row.size], _ = _best_quote(market, notes, -2, row.demand, row.size, row.shard)
-        notes.elsewhere[:] = found
+    """What each demand would be quoted now, where those would have to leave who were quoted something elsewhere the last time."""
+    orders, found = market.orders, np.full(notes.elsewhere.shape, NEVER, np.int64)
+    for order in range(len(orders)):
+        row = orders[order]
+        if is_moving[row.shard] and found[row.demand, row.size] == NEVER and not row.is_held:
+            found[row.demand, row.size], _ = _best_quote(market, notes, -2, row.demand, row.size, row.shard)
+    notes.elsewhere[:] = found
 
 
 @njit(cache=True)
@@ -365,34 +399,45 @@ def auction(market: Any, shards: int) -> None:
 
     Where it says an offer at the beginning, the order begins there if it still can: an auction goes on from an earlier one.
     """
-    begin(market)
+    kept = begin(market, shards)
     seat_by_priority(market)
-    improve(market, shards)
+    improve(market, 2 * kept > _seated(market, shards))
     seat_by_priority(market)
 
 
 @njit(cache=True)
-def begin(market: Any) -> None:
-    """Seat those who are held, then those who sat somewhere where they may still sit."""
-    orders, offers = market.orders, market.offers
+def begin(market: Any, shards: int) -> Ints:
+    """Seat those who are held, then those who sat somewhere where they may still sit; how many of each shard."""
+    orders, offers, kept = market.orders, market.offers, np.zeros(shards, np.int64)
     for order in range(len(orders)):
         if orders[order].is_held and orders[order].offer != NOWHERE:
             sit(orders, offers, order, orders[order].offer)
     for order in range(len(orders)):
-        row = orders[order]
-        former = row.offer
+        row, former = orders[order], orders[order].offer
         if row.is_held or former == NOWHERE:
             continue
         row.offer = NOWHERE
-        if (
-            offers[former].room >= row.gpus
-            and offers[former].ask <= row.limit
-            and _accepts(market, row.demand, offers[former].pool)
-        ):
+        fits = offers[former].room >= row.gpus and offers[former].ask <= row.limit
+        if fits and _accepts(market, row.demand, offers[former].pool):
             sit(orders, offers, order, former)
+            kept[row.shard] += 1
+    return kept
 
 
 @njit(cache=True)
 def _accepts(market: Any, demand: int, pool: int) -> bool:
-    accepted: Any = market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]]
-    return bool((accepted == pool).any())
+    at, end = market.accepts_from[demand], market.accepts_from[demand + 1]
+    while at < end and market.accepts[at] != pool:
+        at += 1
+    return bool(at < end)
+
+
+@njit(cache=True)
+def _seated(market: Any, shards: int) -> Ints:
+    """How many orders of each shard sit, and are not held."""
+    found = np.zeros(shards, np.int64)
+    for order in range(len(market.orders)):
+        row = market.orders[order]
+        if row.offer != NOWHERE and not row.is_held:
+            found[row.shard] += 1
+    return found

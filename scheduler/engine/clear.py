@@ -73,7 +73,7 @@ class _Sitting:
         """``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each offer."""
         self._round, self._aside, self._room = round_, aside, room
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room)
-        self.seated: Ints = np.full(round_.columns.orders.rows, NOWHERE, np.int64)
+        self.seated = round_.former_seats()
         self.price: Ints = np.zeros(len(room), np.int64)
 
     def hold(self, held: Mapping[int, int]) -> None:
@@ -195,6 +195,22 @@ class Round:
         seat_by_priority(market)
         seated[market.orders["row"]] = market.orders["offer"]
         hall.room = market.offers["room"].copy()
+
+    def former_seats(self) -> Ints:
+        """Where each order sat in the plan that this round goes on from, or NOWHERE."""
+        seats, former, columns = (
+            np.full(self.columns.orders.rows, NOWHERE, np.int64),
+            self.snapshot.former,
+            self.columns,
+        )
+        if former is None or not columns.orders.rows or not columns.offers.rows:
+            return seats
+        ties, numbers = columns.orders["tie"], columns.offers["id"]
+        rows = np.minimum(np.searchsorted(ties, former.orders), len(ties) - 1)
+        offers = np.minimum(np.searchsorted(numbers, former.offers), len(numbers) - 1)
+        is_there = (ties[rows] == former.orders) & (numbers[offers] == former.offers)
+        seats[rows[is_there]] = offers[is_there]
+        return seats
 
     def left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
         """What is left of this room when these rows sit on these offers."""

@@ -123,8 +123,8 @@ def _market_with(shards: list[int]) -> Market:
 
 def _hold_uncompiled(market: Market, shards: int) -> Ints:
     """The auction, its frame in plain Python, where a test can change the constants."""
-    auctions.begin(market)
+    kept = auctions.begin(market, shards)
     auctions.seat_by_priority(market)
-    auctions.improve.py_func(market, shards)
+    auctions.improve.py_func(market, 2 * kept > auctions._seated(market, shards))
     auctions.seat_by_priority(market)
     return np.asarray(market.orders["offer"])
