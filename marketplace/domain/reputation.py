@@ -94,7 +94,7 @@ class Reputation:
     @property
     def failed(self) -> int:
         """What failed, in full: it cannot be talked away."""
-        return sum(self.tallies[outcome].weight for outcome in FAILURES if outcome in self.tallies)
+        return sum(tally.weight for outcome, tally in self.tallies.items() if outcome in FAILURES)
 
     def score_bps(self, at: UnixTime) -> Bps:
         """The share of this provider's work that is expected to end well; from 0 to 9,999.

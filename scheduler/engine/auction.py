@@ -385,12 +385,22 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools
 @njit(cache=True)
 def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
     """What each demand would be quoted now, where those would have to leave who were quoted something elsewhere the last time."""
-    orders, found = market.orders, np.full(notes.elsewhere.shape, NEVER, np.int64)
+    orders, found, is_found = market.orders, notes.elsewhere.copy(), np.zeros(notes.elsewhere.shape, np.bool_)
     for order in range(len(orders)):
         row = orders[order]
-        if is_moving[row.shard] and found[row.demand, row.size] == NEVER and not row.is_held:
+        if is_moving[row.shard] and not is_found[row.demand, row.size] and not row.is_held:
             found[row.demand, row.size], _ = _best_quote(market, notes, -2, row.demand, row.size, row.shard)
+            is_found[row.demand, row.size] = True
     notes.elsewhere[:] = found
+
+
+@njit(cache=True)
+def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
+    """Before another auction: everybody where ``seats`` says, by row, and all room as it was."""
+    for order in market.orders:
+        order.offer, order.is_held, order.chain = seats[order.row], is_held[order.row], NOWHERE
+    for offer in range(len(market.offers)):
+        market.offers[offer].room, market.offers[offer].first, market.offers[offer].sitting = room[offer], NOWHERE, 0
 
 
 @njit(cache=True)

@@ -23,7 +23,7 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.models import Fill
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat_by_priority
+from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat_anew, seat_by_priority
 from scheduler.engine.columns import Reader
 from scheduler.engine.count import Count, Outcome
 from scheduler.engine.explain import Story
@@ -84,12 +84,10 @@ class _Sitting:
         seats[is_aside] = NOWHERE
         is_aside[list(held)] = True
         seats[list(held)] = list(held.values())
-        rows = market.orders["row"]
-        market.orders["offer"], market.orders["is_held"], market.orders["chain"] = seats[rows], is_aside[rows], NOWHERE
-        market.offers["room"], market.offers["first"], market.offers["sitting"] = self._room, NOWHERE, 0
-        if len(rows):
+        seat_anew(market, seats, is_aside, self._room)
+        if len(market.orders):
             market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
-        seats[rows] = market.orders["offer"]
+        seats[market.orders["row"]] = market.orders["offer"]
         everybody = np.nonzero(seats != NOWHERE)[0]
         market.offers["room"] = self._round.left(self._room, everybody, seats[everybody])
         prices, node = clearing_prices(market, self._room)

@@ -13,20 +13,21 @@ looked at once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from statistics import median_low
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.models import Offer, Order
 from marketplace.domain.spec import JobSpec
 from scheduler.engine.auction import Bools, Ints
+
+Row = TypeVar("Row")
 
 CAP = 1 << 30
 FINEST, TICKS_OF_MEDIAN = 26, 22
@@ -83,6 +84,32 @@ class Names:
         return np.array(found, np.int64)
 
 
+class Book(Sequence[Row]):
+    """Values by row. Those of former rounds lie between them, and are never moved: an earlier book stays what it was."""
+
+    def __init__(self, values: list[Row], places: Ints) -> None:
+        self._values, self._places = values, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, row: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Row]: ...
+
+    def __getitem__(self, row: int | slice) -> Row | list[Row]:
+        return self.at(np.arange(len(self))[row]) if isinstance(row, slice) else self._values[self._places[row]]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.at(np.arange(len(self))))
+
+    def at(self, rows: Ints) -> list[Row]:
+        """The values of these rows."""
+        return list(map(self._values.__getitem__, self._places[rows].tolist()))
+
+
 @dataclass(frozen=True)
 class Columns:
     """All orders by id, and all offers by number."""
@@ -91,9 +118,9 @@ class Columns:
     """``kind``: the row in ``kinds``."""
     kinds: Table
     """What the orders of a kind have in common."""
-    book: NDArray[np.object_]
+    book: Book[BookOrder]
     offers: Table
-    listings: NDArray[np.object_]
+    listings: Book[Offer]
     tick_bits: int
 
     def rows_of(self, ids: Iterable[Bytes32]) -> list[int]:
@@ -102,46 +129,48 @@ class Columns:
         ties = np.fromiter((tie_of(order) for order in wanted), np.uint64, len(wanted))
         starts, ends = (np.searchsorted(self.orders["tie"], ties, side).tolist() for side in ("left", "right"))
         near = zip(wanted, starts, ends, strict=True)
-        return [row for order, start, end in near for row in range(start, end) if self.book[row].signed.id == order]
+        return [row for order, start, end in near for row in range(start, end) if self.book[row].id == order]
 
 
-class _Kept:
+class _Kept(Generic[Row]):
     """Rows as they were read, sorted by their first column, which tells them apart or nearly (``finely``).
 
     Values are known again by their identities, and kept alive, so that an identity means the same the next time.
     """
 
-    def __init__(self, read: Callable[[list[Any]], Table], finely: Callable[[Any], Any]) -> None:
+    def __init__(self, read: Callable[[list[Row]], Table], finely: Callable[[Row], Any]) -> None:
         self._read, self._finely = read, finely
-        self.values: NDArray[np.object_] = np.empty(0, np.object_)
-        self.rows = read([])
-        self._identities = np.empty(0, np.int64)
+        self._values: list[Row] = []
+        self._rows = read([])
+        self._rows["identity"], self._rows["place"] = np.empty(0, np.int64), np.empty(0, np.int64)
 
-    def reread(self, values: Sequence[Any]) -> tuple[Table, NDArray[np.object_]]:
+    def reread(self, values: Sequence[Row]) -> tuple[Table, Book[Row]]:
         """The rows of these values, and the values in that order; only those are read that were not there the last time."""
         seen = np.fromiter(map(id, values), np.int64, len(values))
-        stays, is_fresh = _matched(self._identities, seen)
+        stays, is_fresh = _matched(self._rows["identity"], seen)
         fresh = np.nonzero(is_fresh)[0]
         if len(fresh) or not stays.all():
-            news = np.empty(len(fresh), np.object_)
-            news[:] = [values[at] for at in fresh.tolist()]
-            self._merge(stays, news, seen[fresh])
-        return self.rows, self.values
+            self._merge(stays, [values[at] for at in fresh.tolist()], seen[fresh])
+        return self._rows, Book(self._values, self._rows["place"])
 
-    def _merge(self, stays: Bools, news: NDArray[np.object_], identities: Ints) -> None:
-        read = self._read(news.tolist())
+    def _merge(self, stays: Bools, news: list[Row], identities: Ints) -> None:
+        read = self._read(news)
+        read["identity"], read["place"] = identities, len(self._values) + np.arange(len(news))
+        self._values.extend(news)
         key = next(iter(read))
         kept, order = np.nonzero(stays)[0], np.argsort(read[key], kind="stable")
-        at = np.searchsorted(self.rows[key][kept], read[key][order])
-        source = np.insert(kept, at, len(stays) + order)
-        rows, values = self.rows.above(read), np.concatenate((self.values, news))
-        if not len(stays) or not len(news):
-            source = source if len(stays) else order
-        keys = rows[key][source]
+        at = np.searchsorted(self._rows[key][kept], read[key][order])
+        rows = self._rows.above(read)
+        source = np.insert(kept, at, rows.rows - len(news) + order)
+        keys, places = rows[key][source], rows["place"]
         if (keys[1:] == keys[:-1]).any():
-            source = np.array(sorted(source.tolist(), key=lambda row: self._finely(values[row])), np.int64)
-        self.rows, self.values = rows.at(source), values[source]
-        self._identities = np.concatenate((self._identities, identities))[source]
+            source = np.array(
+                sorted(source.tolist(), key=lambda row: self._finely(self._values[places[row]])), np.int64
+            )
+        self._rows = rows.at(source)
+        if len(self._values) > 2 * len(source) + _SPARE:
+            self._values = list(Book(self._values, self._rows["place"]))
+            self._rows["place"] = np.arange(len(source))
 
 
 def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
@@ -190,7 +219,7 @@ class Reader:
         read["tie"] = np.fromiter((tie_of(row.signed.id) for row in rows), np.uint64, len(rows))
         for name in ("gpus", "max_seconds", "expires_at"):
             read[name] = _column(orders, name)
-        read["limit"] = ticks([order.max_price for order in orders], self._tick_bits)
+        read["limit"] = ticks(lambda: map(attrgetter("max_price"), orders), self._tick_bits)
         read["tip"] = np.fromiter(
             (min((order.tip >> self._tick_bits) + 1, HUGE_TIP) if order.tip else 0 for order in orders),
             np.int64,
@@ -233,7 +262,7 @@ class Reader:
         read = Table({}, len(offers))
         for name in ("id", "gpu_class", "gpus", "free", "bond_bps", "expires_at", "min_seconds"):
             read[name] = _column(offers, name)
-        read["ask"] = ticks([offer.price for offer in offers], self._tick_bits)
+        read["ask"] = ticks(lambda: map(attrgetter("price"), offers), self._tick_bits)
         for name in ("provider", "arbiter"):
             read[name] = self.accounts.numbers(map(attrgetter(name), offers))
         read["machine"] = self.machines.numbers(map(attrgetter("spec"), offers))
@@ -252,12 +281,12 @@ def tick_bits_of(offers: Sequence[Offer]) -> int:
     return 0 if bits <= FINEST else bits - TICKS_OF_MEDIAN
 
 
-def ticks(units: Sequence[int], tick_bits: int, most: int = CAP) -> Ints:
+def ticks(units: Callable[[], Iterable[int]], tick_bits: int, most: int = CAP) -> Ints:
     """Base units in ticks, rounded down, from 0 to ``most``."""
     try:
-        found = np.array(units, np.int64) if len(units) else np.empty(0, np.int64)
+        found = np.fromiter(units(), np.int64)
     except OverflowError:
-        return np.array([max(0, min(amount >> tick_bits, most)) for amount in units], np.int64)
+        return np.array([max(0, min(amount >> tick_bits, most)) for amount in units()], np.int64)
     return np.asarray(np.clip(found >> tick_bits, 0, most))
 
 

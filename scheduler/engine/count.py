@@ -94,7 +94,7 @@ class Count:
         is_doubtful = (
             self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         )
-        signed = map(attrgetter("signed"), self._columns.book[rows])
+        signed = map(attrgetter("signed"), self._columns.book.at(rows))
         fills = dict(
             zip(
                 rows.tolist(),

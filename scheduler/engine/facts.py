@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from operator import attrgetter
 
@@ -26,6 +26,7 @@ class Facts:
         self.orders, self.kinds, self.offers = columns.orders, columns.kinds, columns.offers
         self.soonest, self.latest = snapshot.mining_times
         self._told: dict[str, Ints] = {}
+        self._ranked: dict[str, tuple[Ints, Ints]] = {}
 
     @cached_property
     def is_alive(self) -> Bools:
@@ -34,18 +35,19 @@ class Facts:
     @cached_property
     def is_heard(self) -> Bools:
         """Providers that went away take money and time from their clients before the bond pays them back."""
-        beats, oldest = (
+        beats, since = (
             self.snapshot.view.heartbeats,
             self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
         )
-        return self._of_providers(lambda who: who in beats and beats[who] >= oldest).astype(np.bool_)
+        return self._of_providers([beats.get(who, since - 1) >= since for who in self._providers[0]]).astype(np.bool_)
 
     @cached_property
     def reliability(self) -> Ints:
-        """Of each offer's provider, its score; most are newcomers, whose score is one."""
+        """Of each offer's provider, its score as of the view's block (``BookView.reliability_of``); most are newcomers, whose score is one."""
         view = self.snapshot.view
-        newcomer = NEWCOMER.score_bps(view.block.timestamp)
-        return self._of_providers(lambda who: view.reliability_of(who) if who in view.reputations else newcomer)
+        known, at, newcomer = view.reputations.get, view.block.timestamp, NEWCOMER.score_bps(view.block.timestamp)
+        met = map(known, self._providers[0])
+        return self._of_providers([reputation.score_bps(at) if reputation else newcomer for reputation in met])
 
     @cached_property
     def vram_mib(self) -> Ints:
@@ -85,7 +87,17 @@ class Facts:
         found = [told(machine) if machine else UNKNOWN for machine in self._machines]
         return np.array(found, np.int64)[self._by_machine[1]]
 
-    def _of_providers(self, told: Callable[[Address], int]) -> Ints:
-        numbers, names = self.offers["provider"], self.reader.accounts.all
-        providers, at = np.unique(numbers, return_inverse=True)
-        return np.array([told(names[number]) for number in providers], np.int64)[at]
+    @cached_property
+    def _providers(self) -> tuple[list[Address], Ints]:
+        """All providers, and which of them lists each offer."""
+        numbers, at = np.unique(self.offers["provider"], return_inverse=True)
+        return [self.reader.accounts.all[number] for number in numbers.tolist()], at
+
+    def _of_providers(self, told: Sequence[int]) -> Ints:
+        return np.array(told, np.int64)[self._providers[1]]
+
+    def ranked(self, name: str, had: Ints) -> tuple[Ints, Ints]:
+        """The different values of what offers have, ascending, and the rank of each offer's among them. ``name`` says what it is."""
+        if name not in self._ranked:
+            self._ranked[name] = np.unique(had, return_inverse=True)
+        return self._ranked[name]

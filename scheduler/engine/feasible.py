@@ -74,14 +74,14 @@ def _at_least(
     """
 
     def keys(facts: Facts) -> Any:
-        levels, wanted = np.unique(had(facts)), asked(facts)
+        (levels, _), wanted = facts.ranked(reason, had(facts)), asked(facts)
         if not len(levels) or wanted.max(initial=levels[0]) <= levels[0]:
             return _everyone(facts)
         return np.searchsorted(levels, wanted)
 
     def fails(facts: Facts, key: int) -> Any:
         has = had(facts)
-        return (np.searchsorted(np.unique(has), has) < key) & ((has != UNKNOWN) | (not known))
+        return (facts.ranked(reason, has)[1] < key) & ((has != UNKNOWN) | (not known))
 
     return Check(reason, keys, fails)
 

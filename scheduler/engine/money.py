@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import repeat
 
 import numpy as np
@@ -134,7 +134,7 @@ class Purses:
 
     def __init__(self, remaining: Remaining, names: Sequence[Address], tick_bits: int, bond_floor: TokenUnits) -> None:
         self._tick_bits, self._least_bond = tick_bits, (bond_floor >> tick_bits) + 1
-        self._balances = ticks(list(remaining.balances_of(names)), tick_bits, _MOST)
+        self._balances = ticks(partial(remaining.balances_of, names), tick_bits, _MOST)
 
     def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""

@@ -151,27 +151,28 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
     for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
         offers[name] = values
     offers["first"], offers["sitting"] = NOWHERE, 0
-    rows = rows[pools.shard[pools.demand[rows]] != UNKNOWN]
     first, size = numbered(facts.orders["gpus"][rows])
-    sizes, demand = facts.orders["gpus"][rows[first]], pools.demand[rows]
+    sizes = facts.orders["gpus"][rows[first]]
     lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
-    has_a_chance = np.nonzero(limit[rows] >= lowest[demand, size])[0]
-    rows, size, demand = rows[has_a_chance], size[has_a_chance], demand[has_a_chance]
     orders = np.empty(len(rows), ORDER)
-    columns = {
-        "row": rows,
-        "demand": demand,
-        "size": size,
-        "gpus": sizes[size],
-        "limit": limit[rows],
-        "shard": pools.shard[demand],
-    }
-    for name, values in columns.items():
-        orders[name] = values
-    for name in ("offer", "next", "previous", "chain"):
-        orders[name] = NOWHERE
-    orders["is_held"] = 0
-    return Market(orders, offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+    count = _fill(orders, rows, pools.demand[rows], size, limit[rows], sizes, lowest, pools.shard)
+    return Market(orders[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+
+
+@njit(cache=True)
+def _fill(
+    orders: Any, rows: Ints, demand: Ints, size: Ints, limit: Ints, sizes: Ints, lowest: Ints, shard: Ints
+) -> int:
+    """Write down those orders that have a chance, nobody seated; how many."""
+    count = 0
+    for at in range(len(rows)):
+        if limit[at] >= lowest[demand[at], size[at]]:
+            order = orders[count]
+            order.row, order.demand, order.size, order.shard = rows[at], demand[at], size[at], shard[demand[at]]
+            order.gpus, order.limit, order.is_held = sizes[size[at]], limit[at], 0
+            order.offer, order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE, NOWHERE
+            count += 1
+    return count
 
 
 @njit(cache=True)

@@ -6,13 +6,12 @@ Both must be worth their seats: the auction is held once without groups, and who
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from marketplace.domain.book import RejectionReason
+from marketplace.domain.book import BookOrder, RejectionReason
 from scheduler.engine.auction import NEVER, Bools, Ints
 from scheduler.engine.columns import numbered
 from scheduler.engine.facts import Facts
@@ -74,7 +73,7 @@ class Hall:
 # Groups ---------------------------------------------------------------------------------------------------------------
 
 
-def groups_of(book: NDArray[np.object_], rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
+def groups_of(book: Sequence[BookOrder], rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
     """The rows of each group by its first row; a group is of one client, and whole if it has all of its ranks once.
 
     A group that is not whole is told so by an empty tuple for each of its rows.
@@ -97,6 +96,8 @@ def groups_of(book: NDArray[np.object_], rows: Iterable[int]) -> dict[int, tuple
 def seat_groups(hall: Hall, groups: Iterable[tuple[int, ...]]) -> dict[int, int]:
     """Seat whole groups, each with the provider who can take all of it for least: elders first, then the highest limits."""
     seated, groups = dict[int, int](), list(groups)
+    if not groups:
+        return seated
     rows = np.array([row for linked in groups for row in linked], np.int64)
     finds_none = {row for row, cost in zip(rows.tolist(), hall.cheapest(rows), strict=True) if cost > hall.limit[row]}
     for linked in sorted(groups, key=lambda linked: _turn(hall, linked)):
