@@ -17,8 +17,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from marketplace.domain.errors import ClusterUnavailable
-from scheduler.engine.auction import Ints, Market, Records
 from scheduler.engine.clear import hold_here
+from scheduler.engine.market import Ints, Market, Records
 from scheduler.engine.shards import bundles_of
 
 ANY = "auto"

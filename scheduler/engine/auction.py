@@ -21,16 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Records = NDArray[np.void]
-"""Rows with named columns. (mypy cannot know the names: a row is Any.)"""
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, seated, sit
 
-NOWHERE = -1
-NEVER = 1 << 60
-"""More than any quote."""
+NO_CHAIN = -2
+"""Nobody was seated in it."""
 CHAIN = 32
 """Moves in one chain. Longer ones seldom stand."""
 PAPER = 64 * CHAIN
@@ -41,42 +36,10 @@ HOPS = (5, 6, 7)
 """A move costs 2^-5 of the ask in a quote (never in the surplus), so that of two chains of equal worth the shorter is tried first. When nothing
 changes any more it costs 2^-6, then 2^-7."""
 
-ORDER = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "row", "demand", "size", "gpus", "limit", "shard", "offer", "next", "previous", "chain", "is_held",
-        )
-    ]
-)  # fmt: skip
-"""``row``: of the snapshot's orders, for who reads the outcome; ``demand``: its row in ``accepts``; ``size``: of its GPUs among ``sizes``; ``offer``: where it sits, or NOWHERE, in a list of those who sit
-there; ``chain``: the last one in which it was seated, for nobody is moved twice in one; ``is_held``: takes no part: it stays on its seat, or stands
-aside without one. Limits and asks are in ticks (``columns``)."""
-
-OFFER = np.dtype([(name, np.int64) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
-"""``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:
-GPUs free; ``first`` of those who sit there, and how many are ``sitting``."""
-
 QUOTE = np.dtype([("cost", np.int64), ("offer", np.int64), ("is_fresh", np.int64)])
 """Of a pool and a size: what such a gang costs there, all its GPUs for an hour, and on which offer. Fresh until the pool changes."""
 
 PAIR = np.dtype([("order", np.int64), ("value", np.int64)])
-
-
-class Market(NamedTuple):
-    """Who may go where, and who sits where."""
-
-    orders: Records
-    """By priority."""
-    offers: Records
-    sizes: Ints
-    """The distinct numbers of GPUs that orders ask for, ascending."""
-    accepts_from: Ints
-    """``accepts[accepts_from[d]:accepts_from[d + 1]]`` are the pools that demand d accepts."""
-    accepts: Ints
-    members_from: Ints
-    """``members[members_from[k]:members_from[k + 1]]`` are the offers of pool k, best first."""
-    members: Ints
 
 
 class Notes(NamedTuple):
@@ -95,31 +58,8 @@ class Notes(NamedTuple):
     """Of each shard: how much it may still look at."""
     hop: Ints
     """One number: the shift that makes a move's cost out of an ask (``HOPS``)."""
-
-
-@njit(cache=True)
-def sit(orders: Any, offers: Any, order: int, offer: int) -> None:
-    first = offers[offer].first
-    orders[order].offer, orders[order].next, orders[order].previous = offer, first, NOWHERE
-    if first != NOWHERE:
-        orders[first].previous = order
-    offers[offer].first = order
-    offers[offer].sitting += 1
-    offers[offer].room -= orders[order].gpus
-
-
-@njit(cache=True)
-def leave(orders: Any, offers: Any, order: int) -> None:
-    offer, before, after = orders[order].offer, orders[order].previous, orders[order].next
-    if before == NOWHERE:
-        offers[offer].first = after
-    else:
-        orders[before].next = after
-    if after != NOWHERE:
-        orders[after].previous = before
-    orders[order].offer = NOWHERE
-    offers[offer].sitting -= 1
-    offers[offer].room += orders[order].gpus
+    shard: Ints
+    """Of each pool; NOWHERE where no order accepts it."""
 
 
 # 1. The highest limits first ------------------------------------------------------------------------------------------
@@ -167,8 +107,12 @@ def who_leaves(
     if short <= 0:
         return 0, 0
     count, held = _losses(orders, offers, elsewhere, leavers, chain, offer, hop)
-    if held < short:
-        return NOWHERE, NEVER
+    return _least(orders, leavers, count, short) if held >= short else (NOWHERE, NEVER)
+
+
+@njit(cache=True)
+def _least(orders: Any, leavers: Any, count: int, short: int) -> tuple[int, int]:
+    """Bring to the front of the first ``count`` leavers those who free so many GPUs at the least loss: (how many, loss)."""
     n, freed, loss = 0, 0, 0
     while freed < short:
         least = n
@@ -184,11 +128,12 @@ def who_leaves(
         leavers[n].order, leavers[n].value = order, value
         freed, loss, n = freed + orders[order].gpus, loss + value, n + 1
     for at in range(n - 1, -1, -1):
-        spared = orders[leavers[at].order].gpus
-        if freed - spared >= short:
-            freed, loss, n = freed - spared, loss - leavers[at].value, n - 1
+        order, value = leavers[at].order, leavers[at].value
+        if freed - orders[order].gpus >= short:
+            freed, loss, n = freed - orders[order].gpus, loss - value, n - 1
             for after in range(at, n):
                 leavers[after].order, leavers[after].value = leavers[after + 1].order, leavers[after + 1].value
+            leavers[n].order, leavers[n].value = order, value
     return n, loss
 
 
@@ -228,6 +173,37 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, size: int, shard: int
             best, best_offer = asked + loss, offer
     quote = notes.quotes[pool, size]
     quote.cost, quote.offer, quote.is_fresh = best, best_offer, 1
+    notes.effort[shard] -= looks
+
+
+@njit(cache=True)
+def _quote_all(market: Any, notes: Any, pool: int, shard: int) -> None:
+    """The same for all sizes at once, nobody being in a chain: what those on an offer lose is looked at once."""
+    orders, offers, sizes, _, _, members_from, members = market
+    cost, best, looks = np.full(len(sizes), NEVER, np.int64), np.full(len(sizes), NOWHERE, np.int64), 0
+    for at in range(members_from[pool], members_from[pool + 1]):
+        offer, count, held, is_dear = members[at], NOWHERE, 0, True
+        for size in range(len(sizes)):
+            asked, short = sizes[size] * offers[offer].ask, sizes[size] - offers[offer].room
+            if asked >= cost[size]:
+                continue
+            is_dear = False
+            if short <= 0:
+                cost[size], best[size] = asked, offer
+                continue
+            if count == NOWHERE:
+                looks += offers[offer].sitting
+                count, held = _losses(orders, offers, notes.elsewhere, notes.leavers, NO_CHAIN, offer, notes.hop[0])
+            if held >= short:
+                _, loss = _least(orders, notes.leavers, count, short)
+                if asked + loss < cost[size]:
+                    cost[size], best[size] = asked + loss, offer
+        if is_dear:
+            break
+        looks += 1
+    for size in range(len(sizes)):
+        quote = notes.quotes[pool, size]
+        quote.cost, quote.offer, quote.is_fresh = cost[size], best[size], 1
     notes.effort[shard] -= looks
 
 
@@ -317,22 +293,20 @@ def improve(market: Any, goes_on: Bools) -> None:
     pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
     notes = Notes(
         np.zeros((pools, sizes), QUOTE), np.full((demands, sizes), NEVER, np.int64), np.empty(len(market.orders) + 1, PAIR),
-        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(len(goes_on), EFFORT, np.int64), np.array([HOPS[0]]),
+        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(len(goes_on), EFFORT, np.int64), np.array([HOPS[0]]), _shards_of_pools(market),
     )  # fmt: skip
-    shard = _shards_of_pools(market)
-    is_moving, chain = np.ones_like(goes_on), 0
+    is_moving, asks_anew, chain = np.ones_like(goes_on), np.ones_like(goes_on), 0
     _look_round(
-        market, notes, is_moving
-    )  # Twice: in the first sweep again, knowing what those can be quoted who would have to leave.
-    _forget_quotes(notes, shard, is_moving)
+        market, notes, is_moving, asks_anew
+    )  # The first sweep does so again, knowing what those can be quoted who would leave.
     for hop in HOPS:
         notes.hop[0] = hop
         is_moving |= ~goes_on
         for _ in range(SWEEPS):
             if not is_moving.any():
                 break
-            is_moving, chain = _sweep(market, notes, is_moving, chain)
-            _forget_quotes(notes, shard, ~goes_on)
+            is_moving, chain = _sweep(market, notes, is_moving, asks_anew, chain)
+            asks_anew = ~goes_on
         is_moving[:] = False
 
 
@@ -352,22 +326,13 @@ def _shards_of_pools(market: Any) -> Ints:
 
 
 @njit(cache=True)
-def _forget_quotes(notes: Any, shard: Ints, of: Bools) -> None:
-    """The quotes of all pools in these shards."""
-    for pool in range(len(shard)):
-        if shard[pool] != NOWHERE and of[shard[pool]]:
-            for size in range(notes.quotes.shape[1]):
-                notes.quotes[pool, size].is_fresh = 0
-
-
-@njit(cache=True)
-def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools, int]:
+def _sweep(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools, chain: int) -> tuple[Bools, int]:
     """Every order that was left out or was quoted a cheaper place bids once: which shards changed, and how many chains there have been.
 
     When one order's chain was undone, those of the same demand and size with lower limits need not try in this sweep.
     """
     orders, offers = market.orders, market.offers
-    _look_round(market, notes, is_moving)
+    _look_round(market, notes, is_moving, asks_anew)
     has_changed, has_failed = np.zeros_like(is_moving), np.zeros(notes.elsewhere.shape, np.bool_)
     for order in range(len(orders)):
         row = orders[order]
@@ -383,24 +348,19 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools
 
 
 @njit(cache=True)
-def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
+def _look_round(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools) -> None:
     """What each demand would be quoted now, where those would have to leave who were quoted something elsewhere the last time."""
+    for pool in range(len(notes.shard)):
+        shard = notes.shard[pool]
+        if shard != NOWHERE and is_moving[shard] and asks_anew[shard]:
+            _quote_all(market, notes, pool, shard)
     orders, found, is_found = market.orders, notes.elsewhere.copy(), np.zeros(notes.elsewhere.shape, np.bool_)
     for order in range(len(orders)):
         row = orders[order]
         if is_moving[row.shard] and not is_found[row.demand, row.size] and not row.is_held:
-            found[row.demand, row.size], _ = _best_quote(market, notes, -2, row.demand, row.size, row.shard)
+            found[row.demand, row.size], _ = _best_quote(market, notes, NO_CHAIN, row.demand, row.size, row.shard)
             is_found[row.demand, row.size] = True
     notes.elsewhere[:] = found
-
-
-@njit(cache=True)
-def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
-    """Before another auction: everybody where ``seats`` says, by row, and all room as it was."""
-    for order in market.orders:
-        order.offer, order.is_held, order.chain = seats[order.row], is_held[order.row], NOWHERE
-    for offer in range(len(market.offers)):
-        market.offers[offer].room, market.offers[offer].first, market.offers[offer].sitting = room[offer], NOWHERE, 0
 
 
 @njit(cache=True)
@@ -411,43 +371,5 @@ def auction(market: Any, shards: int) -> None:
     """
     kept = begin(market, shards)
     seat_by_priority(market)
-    improve(market, 2 * kept > _seated(market, shards))
+    improve(market, 2 * kept > seated(market, shards))
     seat_by_priority(market)
-
-
-@njit(cache=True)
-def begin(market: Any, shards: int) -> Ints:
-    """Seat those who are held, then those who sat somewhere where they may still sit; how many of each shard."""
-    orders, offers, kept = market.orders, market.offers, np.zeros(shards, np.int64)
-    for order in range(len(orders)):
-        if orders[order].is_held and orders[order].offer != NOWHERE:
-            sit(orders, offers, order, orders[order].offer)
-    for order in range(len(orders)):
-        row, former = orders[order], orders[order].offer
-        if row.is_held or former == NOWHERE:
-            continue
-        row.offer = NOWHERE
-        fits = offers[former].room >= row.gpus and offers[former].ask <= row.limit
-        if fits and _accepts(market, row.demand, offers[former].pool):
-            sit(orders, offers, order, former)
-            kept[row.shard] += 1
-    return kept
-
-
-@njit(cache=True)
-def _accepts(market: Any, demand: int, pool: int) -> bool:
-    at, end = market.accepts_from[demand], market.accepts_from[demand + 1]
-    while at < end and market.accepts[at] != pool:
-        at += 1
-    return bool(at < end)
-
-
-@njit(cache=True)
-def _seated(market: Any, shards: int) -> Ints:
-    """How many orders of each shard sit, and are not held."""
-    found = np.zeros(shards, np.int64)
-    for order in range(len(market.orders)):
-        row = market.orders[order]
-        if row.offer != NOWHERE and not row.is_held:
-            found[row.shard] += 1
-    return found

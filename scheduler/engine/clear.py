@@ -22,13 +22,14 @@ import numpy as np
 
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.models import Fill
-from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine.auction import NOWHERE, Bools, Ints, Market, auction, seat_anew, seat_by_priority
+from marketplace.domain.units import PricePerGpuHour
+from scheduler.engine.auction import auction, seat_by_priority
 from scheduler.engine.columns import Reader
 from scheduler.engine.count import Count, Outcome
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
+from scheduler.engine.market import NOWHERE, Bools, Ints, Market, seat_anew
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
@@ -263,12 +264,9 @@ class Round:
         gpus = np.zeros(len(first), np.int64)
         np.add.at(gpus, node, sold)
         found = []
-        for at in np.nonzero(gpus)[0].tolist():
-            listing = self.columns.listings[first[at]]
-            price = PricePerGpuHour(int(outcome.price[first[at]]) << self.columns.tick_bits)
-            found.append(
-                PoolPrice(
-                    listing.gpu_class, listing.id, GpuCount(int(self.room[first[at]])), price, GpuCount(int(gpus[at]))
-                )
-            )
+        at = np.nonzero(gpus)[0]
+        first, listed = first[at], self.columns.offers
+        columns = (listed["gpu_class"][first], listed["id"][first], self.room[first], outcome.price[first], gpus[at])
+        for gpu_class, offer, free, price, count in zip(*(column.tolist() for column in columns), strict=True):
+            found.append(PoolPrice(gpu_class, offer, free, PricePerGpuHour(price << self.columns.tick_bits), count))
         return tuple(sorted(found, key=lambda row: (row.gpu_class, row.first_offer)))

@@ -20,12 +20,13 @@ from statistics import median_low
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
+from numba import njit
 
 from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.models import Offer, Order
 from marketplace.domain.spec import JobSpec
-from scheduler.engine.auction import Bools, Ints
+from scheduler.engine.market import NOWHERE, Bools, Ints
 
 Row = TypeVar("Row")
 
@@ -173,16 +174,32 @@ class _Kept(Generic[Row]):
             self._rows["place"] = np.arange(len(source))
 
 
+@njit(cache=True)
 def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
-    """Which of the known identities were seen, and which of the seen are not known."""
-    by_known, by_seen = np.argsort(known), np.argsort(seen)
+    """Which of the known identities were seen, and which of the seen are not known: by a hash table, at most half full."""
+    size = 2
+    while size < 2 * len(known):
+        size *= 2
+    places = np.full(size, NOWHERE, np.int64)
+    for row in range(len(known)):
+        at = _hash(known[row]) % size
+        while places[at] != NOWHERE:
+            at = (at + 1) % size
+        places[at] = row
     was_seen, is_fresh = np.zeros(len(known), np.bool_), np.ones(len(seen), np.bool_)
-    if len(known):
-        at = np.minimum(np.searchsorted(known[by_known], seen[by_seen]), len(known) - 1)
-        is_there = known[by_known[at]] == seen[by_seen]
-        was_seen[by_known[at[is_there]]] = True
-        is_fresh[by_seen[is_there]] = False
+    for row in range(len(seen)):
+        at = _hash(seen[row]) % size
+        while places[at] != NOWHERE and known[places[at]] != seen[row]:
+            at = (at + 1) % size
+        if places[at] != NOWHERE:
+            was_seen[places[at]], is_fresh[row] = True, False
     return was_seen, is_fresh
+
+
+@njit(cache=True)
+def _hash(identity: int) -> int:
+    """Identities are addresses: even, below 2^48, and often evenly spaced."""
+    return (identity >> 4) * 40_503 >> 8
 
 
 class Reader:

@@ -14,9 +14,9 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.units import PricePerGpuHour
-from scheduler.engine.auction import NEVER, NOWHERE, Bools, Ints
 from scheduler.engine.columns import CAP
 from scheduler.engine.facts import Facts
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints
 from scheduler.engine.money import Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.seats import Hall

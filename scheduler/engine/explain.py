@@ -14,9 +14,9 @@ from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.models import Fill, LeaseStatus, Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import text_from_units
-from scheduler.engine.auction import Bools, Ints
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
+from scheduler.engine.market import Bools, Ints
 from scheduler.engine.money import Remaining
 from scheduler.engine.plan import PoolPrice
 from scheduler.engine.snapshot import Snapshot

@@ -11,8 +11,8 @@ import numpy as np
 from marketplace.domain.ids import Address, sha256_in
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Machine
-from scheduler.engine.auction import Bools, Ints
 from scheduler.engine.columns import Columns, Reader
+from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
 UNKNOWN = -1

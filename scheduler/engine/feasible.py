@@ -20,9 +20,9 @@ from marketplace.domain.models import NO_BUDGET, Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
-from scheduler.engine.auction import Bools, Ints
 from scheduler.engine.columns import distinct, numbered
 from scheduler.engine.facts import UNKNOWN, Facts
+from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
 R = RejectionReason
@@ -122,6 +122,8 @@ def _wrong_arbiter(facts: Facts, key: int) -> Any:
 
 def _providers(facts: Facts) -> Ints:
     names = facts.reader.accounts.all
+    if not facts.kinds["providers"].any():
+        return _everyone(facts)
     here = {names[number] for number in np.unique(facts.offers["provider"]).tolist()}
 
     def see(number: int) -> Hashable:

@@ -19,8 +19,8 @@ from marketplace.domain.ledger import Delegation
 from marketplace.domain.models import NO_BUDGET, Fill, Offer, Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
-from scheduler.engine.auction import Bools, Ints
 from scheduler.engine.columns import CAP, Table, ticks
+from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
 _HUGE, _HUGE_WORK, _MOST = 1 << 41, 1 << 31, 1 << 62

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scheduler.engine.auction import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
 from scheduler.engine.columns import numbered
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
+from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scheduler.engine.auction import NEVER, NOWHERE, Ints, Market
 from scheduler.engine.columns import numbered
+from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
 
 
 def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints]:

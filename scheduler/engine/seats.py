@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketplace.domain.book import BookOrder, RejectionReason
-from scheduler.engine.auction import NEVER, Bools, Ints
 from scheduler.engine.columns import numbered
 from scheduler.engine.facts import Facts
+from scheduler.engine.market import NEVER, Bools, Ints
 from scheduler.engine.pools import Pools, lowest_of
 
 Seating = Mapping[int, int]

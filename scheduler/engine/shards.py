@@ -10,7 +10,7 @@ import heapq
 
 import numpy as np
 
-from scheduler.engine.auction import Ints, Market
+from scheduler.engine.market import Ints, Market
 
 
 def bundles_of(market: Market, most: int) -> list[Ints]:

@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 
 from marketplace.chain import verbs
-from scheduler.engine.auction import OFFER, ORDER, Ints, Market
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import Reader
+from scheduler.engine.market import OFFER, ORDER, Ints, Market
 from scripts.bench import ten_million as t
 from scripts.bench.assembly import TERMS
 from scripts.bench.generators import Thin, Uniform

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from marketplace.domain.errors import ClusterUnavailable
-from scheduler.engine.auction import Ints, Market
 from scheduler.engine.clear import clear
+from scheduler.engine.market import Ints, Market
 from scripts.bench.generators import Thin, Uniform
 
 pytest.importorskip("ray", reason="pip install 'compute-bourse[ray]'")

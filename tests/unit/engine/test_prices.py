@@ -15,8 +15,8 @@ from marketplace.domain.ids import ClassNumber, bytes32_of
 from marketplace.domain.models import Offer
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds
-from scheduler.engine.auction import NEVER
 from scheduler.engine.clear import clear
+from scheduler.engine.market import NEVER
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot

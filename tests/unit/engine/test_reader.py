@@ -96,7 +96,7 @@ for snapshot in [*(wild_market(random.Random(seed)) for seed in range(12)), Unif
 INTERPRETED = """
 import types, warnings
 import numpy as np
-from scheduler.engine import auction, pools, price
+from scheduler.engine import auction, market, pools, price
 
 warnings.simplefilter("error", RuntimeWarning)
 
@@ -110,7 +110,7 @@ def rows_of(make):
     return made
 
 ours = types.SimpleNamespace(**vars(np) | {name: rows_of(getattr(np, name)) for name in ("empty", "zeros")})
-for module in (auction, pools, price):
+for module in (auction, market, pools, price):
     module.np = ours
 """
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import auction as auctions
-from scheduler.engine.auction import Ints, Market
+from scheduler.engine import market as markets
 from scheduler.engine.clear import Auctioneer, clear, hold_here
+from scheduler.engine.market import Ints, Market
 from scheduler.engine.shards import bundles_of, part_of
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
@@ -123,8 +124,8 @@ def _market_with(shards: list[int]) -> Market:
 
 def _hold_uncompiled(market: Market, shards: int) -> Ints:
     """The auction, its frame in plain Python, where a test can change the constants."""
-    kept = auctions.begin(market, shards)
+    kept = markets.begin(market, shards)
     auctions.seat_by_priority(market)
-    auctions.improve.py_func(market, 2 * kept > auctions._seated(market, shards))
+    auctions.improve.py_func(market, 2 * kept > markets.seated(market, shards))
     auctions.seat_by_priority(market)
     return np.asarray(market.orders["offer"])

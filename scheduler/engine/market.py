@@ -1,0 +1,122 @@
+"""The market of an auction as arrays: who may go where, and who sits where. Compiled by numba, in integers only."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Records = NDArray[np.void]
+"""Rows with named columns. (mypy cannot know the names: a row is Any.)"""
+
+NOWHERE = -1
+NEVER = 1 << 60
+"""More than any quote."""
+
+ORDER = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "row", "demand", "size", "gpus", "limit", "shard", "offer", "next", "previous", "chain", "is_held",
+        )
+    ]
+)  # fmt: skip
+"""``row``: of the snapshot's orders, for who reads the outcome; ``demand``: its row in ``accepts``; ``size``: of its GPUs among ``sizes``;
+``offer``: where it sits, or NOWHERE, in a list of those who sit there; ``chain``: the last one in which it was seated, for nobody is moved
+twice in one; ``is_held``: it takes no part: it stays on its seat, or stands aside without one. Limits and asks are in ticks (``columns``)."""
+
+OFFER = np.dtype([(name, np.int64) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
+"""``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:
+GPUs free; ``first`` of those who sit there, and how many are ``sitting``."""
+
+
+class Market(NamedTuple):
+    """Who may go where, and who sits where."""
+
+    orders: Records
+    """By priority."""
+    offers: Records
+    sizes: Ints
+    """The distinct numbers of GPUs that orders ask for, ascending."""
+    accepts_from: Ints
+    """``accepts[accepts_from[d]:accepts_from[d + 1]]`` are the pools that demand d accepts."""
+    accepts: Ints
+    members_from: Ints
+    """``members[members_from[k]:members_from[k + 1]]`` are the offers of pool k, best first."""
+    members: Ints
+
+
+@njit(cache=True)
+def sit(orders: Any, offers: Any, order: int, offer: int) -> None:
+    first = offers[offer].first
+    orders[order].offer, orders[order].next, orders[order].previous = offer, first, NOWHERE
+    if first != NOWHERE:
+        orders[first].previous = order
+    offers[offer].first = order
+    offers[offer].sitting += 1
+    offers[offer].room -= orders[order].gpus
+
+
+@njit(cache=True)
+def leave(orders: Any, offers: Any, order: int) -> None:
+    offer, before, after = orders[order].offer, orders[order].previous, orders[order].next
+    if before == NOWHERE:
+        offers[offer].first = after
+    else:
+        orders[before].next = after
+    if after != NOWHERE:
+        orders[after].previous = before
+    orders[order].offer = NOWHERE
+    offers[offer].sitting -= 1
+    offers[offer].room += orders[order].gpus
+
+
+@njit(cache=True)
+def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
+    """Before another auction: everybody where ``seats`` says, by row, and all room as it was."""
+    for order in market.orders:
+        order.offer, order.is_held, order.chain = seats[order.row], is_held[order.row], NOWHERE
+    for offer in range(len(market.offers)):
+        market.offers[offer].room, market.offers[offer].first, market.offers[offer].sitting = room[offer], NOWHERE, 0
+
+
+@njit(cache=True)
+def begin(market: Any, shards: int) -> Ints:
+    """Seat those who are held, then those who sat somewhere where they may still sit; how many of each shard."""
+    orders, offers, kept = market.orders, market.offers, np.zeros(shards, np.int64)
+    for order in range(len(orders)):
+        if orders[order].is_held and orders[order].offer != NOWHERE:
+            sit(orders, offers, order, orders[order].offer)
+    for order in range(len(orders)):
+        row, former = orders[order], orders[order].offer
+        if row.is_held or former == NOWHERE:
+            continue
+        row.offer = NOWHERE
+        fits = offers[former].room >= row.gpus and offers[former].ask <= row.limit
+        if fits and _accepts(market, row.demand, offers[former].pool):
+            sit(orders, offers, order, former)
+            kept[row.shard] += 1
+    return kept
+
+
+@njit(cache=True)
+def _accepts(market: Any, demand: int, pool: int) -> bool:
+    at, end = market.accepts_from[demand], market.accepts_from[demand + 1]
+    while at < end and market.accepts[at] != pool:
+        at += 1
+    return bool(at < end)
+
+
+@njit(cache=True)
+def seated(market: Any, shards: int) -> Ints:
+    """How many orders of each shard sit, and are not held."""
+    found = np.zeros(shards, np.int64)
+    for order in range(len(market.orders)):
+        row = market.orders[order]
+        if row.offer != NOWHERE and not row.is_held:
+            found[row.shard] += 1
+    return found
