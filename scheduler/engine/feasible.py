@@ -20,7 +20,7 @@ from marketplace.domain.models import NO_BUDGET, Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
-from scheduler.engine.columns import distinct, numbered
+from scheduler.engine.columns import distinct
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
@@ -338,7 +338,7 @@ def _split(groups: Ints, masks: Sequence[Bools]) -> Ints:
         code = groups.copy()
         for mask in masks[start : start + _AT_ONCE]:
             code = code * 2 + mask
-        _, groups = numbered(code)
+        _, groups = np.unique(code, return_inverse=True)
     return groups
 
 
