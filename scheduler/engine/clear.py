@@ -107,8 +107,10 @@ class Round:
         self.columns = reader.columns(snapshot.view.orders, snapshot.view.offers)
         self.facts = Facts(snapshot, reader, self.columns)
         self.turned_away = refused_at_once(self.facts)
-        self.rows = np.delete(np.arange(self.columns.orders.rows), list(self.turned_away))
-        self.demands = Demands(self.facts, self.rows)
+        rows = np.delete(np.arange(self.columns.orders.rows), list(self.turned_away))
+        self.demands = Demands(self.facts, rows)
+        self.turned_away |= dict.fromkeys(self.demands.left_out.tolist(), RejectionReason.ROUND_FULL)
+        self.rows = np.setdiff1d(rows, self.demands.left_out) if len(self.demands.left_out) else rows
         self.pools = pools_of(self.demands, rank_of(self.facts))
         self.is_last = served_last(self.facts)
         self.count = Count(self.facts, self.pools, self.rows, self.is_last)

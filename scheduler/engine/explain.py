@@ -73,7 +73,10 @@ def explain_order(snapshot: Snapshot, order: BookOrder, reason: RejectionReason,
     lease = snapshot.lease_of(order.id)
     serving = posted_on if posted_on is not None else lease.offer if lease.status is LeaseStatus.OPEN else None
     offer = next((offer.id for offer in snapshot.view.offers if offer.id == serving), None)
-    sentence = "its lease is being opened" if posted_on is not None else Refusal[reason.value].sentence
+    if reason is R.ROUND_FULL:
+        sentence = "it asks for what hardly anybody else asks for, and this round had too many such orders: a later one looks at it"
+    else:
+        sentence = "its lease is being opened" if posted_on is not None else Refusal[reason.value].sentence
     return Explanation(order.id, snapshot.view.block, offer, {reason: 1}, sentence)
 
 

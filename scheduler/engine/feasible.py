@@ -35,6 +35,9 @@ ABOUT_THE_ORDER = frozenset(
 )  # fmt: skip
 """Refused with one of these on one offer, an order would be refused on every other."""
 
+MOST_DEMANDS = 16_384
+"""Different demands in one round: a book in which everybody wants something else must not stop the market for all. A round of so many takes
+some seconds on 10,000 offers; usual markets have some hundreds."""
 _AT_ONCE = 40
 """Bits by which groups of offers are split at once: with a group's number they fit 62."""
 _NO_DEMANDS = Resources()
@@ -260,6 +263,21 @@ class Demands:
         self.of[list(self._pairs)] = len(first) + np.arange(len(self._pairs))
         self._kind = np.concatenate((kinds[first], facts.orders["kind"][list(self._pairs)]))
         """Of each demand: a kind that makes it."""
+        self.left_out = self._leave_out(rows) if len(self._kind) > MOST_DEMANDS else np.empty(0, np.int64)
+        """The orders of demands that this round does not look at."""
+
+    def _leave_out(self, rows: Ints) -> Ints:
+        """Keep the demands that most orders make, of these those with the highest limits; the orders of the others."""
+        of, orders, demands = self.of[rows], self._facts.orders, len(self._kind)
+        highest, first = np.zeros(demands, np.int64), np.full(demands, orders.rows, np.int64)
+        np.maximum.at(highest, of, orders["limit"][rows])
+        np.minimum.at(first, of, rows)
+        kept = np.sort(np.lexsort((first, -highest, -np.bincount(of, minlength=demands)))[:MOST_DEMANDS])
+        number = np.full(demands, UNKNOWN, np.int64)
+        number[kept] = np.arange(len(kept))
+        self._kind, self.of[rows] = self._kind[kept], number[of]
+        self._pairs = {row: pairs for row, pairs in self._pairs.items() if self.of[row] != UNKNOWN}
+        return np.asarray(rows[self.of[rows] == UNKNOWN])
 
     def told_apart(self) -> tuple[Ints, Bools]:
         """The group of each offer, of those that no demand tells apart, numbered by their first; and which groups fit each demand."""
@@ -306,7 +324,7 @@ class Demands:
             self._failing[at] = failing if failing.any() else None
         return self._failing[at]
 
-    def _barred_pairs(self, rows: Ints) -> Mapping[int, tuple[tuple[Any, RejectionReason], ...]]:
+    def _barred_pairs(self, rows: Ints) -> dict[int, tuple[tuple[Any, RejectionReason], ...]]:
         """Pairs that had their chance: declined by the provider, or refused by the contract."""
         snapshot, book = self._facts.snapshot, self._facts.columns.book
         ids = {record.id for record in snapshot.view.leases.values() if record.exit} | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from marketplace.domain.book import RefusedFill, RejectionReason
@@ -13,7 +14,11 @@ from marketplace.domain.models import BlockRef, LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import UnixTime
+from scheduler.engine import feasible
 from scheduler.engine.clear import clear
+from scheduler.engine.columns import Reader
+from scheduler.engine.facts import Facts
+from scheduler.engine.feasible import Demands
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order
 
 R = RejectionReason
@@ -217,3 +222,39 @@ def test_all_providers_that_declined_are_remembered() -> None:
 
     assert [fill.offer for fill in plan.fills] == [3]
     assert dict(plan.explanation(plan.fills[0].signed.id).reasons) == {R.DECLINED_BEFORE: 2}
+
+
+def test_a_book_in_which_everybody_wants_something_else_does_not_stop_the_market(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What most orders ask for is looked at first, then what the highest limits ask for; the others wait, and are told so."""
+    monkeypatch.setattr(feasible, "MOST_DEMANDS", 2)
+    common = [an_order(f"common {n}", max_price=2 * DOLLAR + n) for n in range(3)]
+    pinned = [an_order(f"pinned {n}", offer=OfferId(n), max_price=(10 + n) * DOLLAR) for n in range(1, 5)]
+
+    plan = clear(a_snapshot([*common, *pinned], [an_offer(n) for n in range(1, 5)]))
+
+    assert {fill.signed.id for fill in plan.fills} == {order.id for order in [*common, pinned[-1]]}
+    assert {why.order: dict(why.reasons) for why in plan.rejections} == {
+        order.id: {R.ROUND_FULL: 1} for order in pinned[:-1]
+    }
+
+
+def test_what_no_offer_can_tell_apart_is_one_demand() -> None:
+    """Pins, classes, arbiters, regions and providers that are not there make no demands of their own, however many there are."""
+    orders = [
+        an_order(
+            f"order {n}",
+            offer=OfferId(100 + n % 7),
+            classes=1 << n % 3 + 2,
+            arbiter=PEOPLE[n % 3 + 1],
+            spec=replace(
+                SPEC, constraints=Constraints(regions=(f"region {n}",), exclude_providers=(PEOPLE[n % 5 + 1],))
+            ),
+        )
+        for n in range(50)
+    ]
+    snapshot, reader = a_snapshot(orders, [an_offer()]), Reader()
+    facts = Facts(snapshot, reader, reader.columns(snapshot.view.orders, snapshot.view.offers))
+
+    assert set(Demands(facts, np.arange(50)).of.tolist()) == {0}
