@@ -36,8 +36,8 @@ HOPS = (5, 6, 7)
 """A move costs 2^-5 of the ask in a quote (never in the surplus), so that of two chains of equal worth the shorter is tried first. When nothing
 changes any more it costs 2^-6, then 2^-7."""
 
-QUOTE = np.dtype([("cost", np.int64), ("offer", np.int64), ("is_fresh", np.int64)])
-"""Of a pool and a size: what such a gang costs there, all its GPUs for an hour, and on which offer. Fresh until the pool changes."""
+QUOTE = np.dtype([("cost", np.int64), ("offer", np.int64)])
+"""Of a pool and a size: what such a gang costs there, all its GPUs for an hour, and on which offer."""
 
 PAIR = np.dtype([("order", np.int64), ("value", np.int64)])
 
@@ -46,6 +46,8 @@ class Notes(NamedTuple):
     """Paper of the auction."""
 
     quotes: Records
+    is_fresh: Bools
+    """Of each pool: whether its quotes are still true. They are until somebody comes or goes."""
     elsewhere: Ints
     """Of each demand and size: the best quote it was last given. What leaving costs an order that can go there."""
     leavers: Records
@@ -158,31 +160,12 @@ def _losses(
 
 
 @njit(cache=True)
-def _quote(market: Any, notes: Any, chain: int, pool: int, size: int, shard: int) -> None:
-    """Work out what a gang of this size costs in this pool."""
-    orders, offers, sizes, _, _, members_from, members = market
-    gpus, best, best_offer, looks = sizes[size], NEVER, NOWHERE, 0
-    for at in range(members_from[pool], members_from[pool + 1]):
-        offer = members[at]
-        asked = gpus * offers[offer].ask
-        if asked >= best:
-            break
-        looks += 1 + offers[offer].sitting
-        n, loss = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, gpus, notes.hop[0])
-        if n != NOWHERE and asked + loss < best:
-            best, best_offer = asked + loss, offer
-    quote = notes.quotes[pool, size]
-    quote.cost, quote.offer, quote.is_fresh = best, best_offer, 1
-    notes.effort[shard] -= looks
-
-
-@njit(cache=True)
-def _quote_all(market: Any, notes: Any, pool: int, shard: int) -> None:
-    """The same for all sizes at once, nobody being in a chain: what those on an offer lose is looked at once."""
+def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
+    """Work out what a gang of each size costs in this pool."""
     orders, offers, sizes, _, _, members_from, members = market
     cost, best, looks = np.full(len(sizes), NEVER, np.int64), np.full(len(sizes), NOWHERE, np.int64), 0
-    for at in range(members_from[pool], members_from[pool + 1]):
-        offer, count, held, is_dear = members[at], NOWHERE, 0, True
+    for offer in members[members_from[pool] : members_from[pool + 1]]:
+        count, held, is_dear, looks = NOWHERE, 0, True, looks + 1
         for size in range(len(sizes)):
             asked, short = sizes[size] * offers[offer].ask, sizes[size] - offers[offer].room
             if asked >= cost[size]:
@@ -192,18 +175,18 @@ def _quote_all(market: Any, notes: Any, pool: int, shard: int) -> None:
                 cost[size], best[size] = asked, offer
                 continue
             if count == NOWHERE:
+                count, held = _losses(orders, offers, notes.elsewhere, notes.leavers, chain, offer, notes.hop[0])
                 looks += offers[offer].sitting
-                count, held = _losses(orders, offers, notes.elsewhere, notes.leavers, NO_CHAIN, offer, notes.hop[0])
             if held >= short:
                 _, loss = _least(orders, notes.leavers, count, short)
                 if asked + loss < cost[size]:
                     cost[size], best[size] = asked + loss, offer
         if is_dear:
             break
-        looks += 1
     for size in range(len(sizes)):
         quote = notes.quotes[pool, size]
-        quote.cost, quote.offer, quote.is_fresh = cost[size], best[size], 1
+        quote.cost, quote.offer = cost[size], best[size]
+    notes.is_fresh[pool] = True
     notes.effort[shard] -= looks
 
 
@@ -213,8 +196,8 @@ def _best_quote(market: Any, notes: Any, chain: int, demand: int, size: int, sha
     cost, offer, accepts, quotes = NEVER, NOWHERE, market.accepts, notes.quotes
     for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
         pool = accepts[at]
-        if not quotes[pool, size].is_fresh:
-            _quote(market, notes, chain, pool, size, shard)
+        if not notes.is_fresh[pool]:
+            _quote(market, notes, chain, pool, shard)
         if quotes[pool, size].cost < cost:
             cost, offer = quotes[pool, size].cost, quotes[pool, size].offer
     return cost, offer
@@ -268,7 +251,7 @@ def _surplus(orders: Any, offers: Any, order: int) -> int:
 @njit(cache=True)
 def _move(market: Any, notes: Any, moves: int, order: int, to: int) -> int:
     """Note where the order sat, and seat it there; how many moves the chain has now."""
-    orders, offers, quotes, came_from = market.orders, market.offers, notes.quotes, market.orders[order].offer
+    orders, offers, came_from = market.orders, market.offers, market.orders[order].offer
     notes.moves[moves].order, notes.moves[moves].value = order, came_from
     if came_from != NOWHERE:
         leave(orders, offers, order)
@@ -276,8 +259,7 @@ def _move(market: Any, notes: Any, moves: int, order: int, to: int) -> int:
         sit(orders, offers, order, to)
     for offer in (came_from, to):
         if offer != NOWHERE:
-            for size in range(len(market.sizes)):
-                quotes[offers[offer].pool, size].is_fresh = 0
+            notes.is_fresh[offers[offer].pool] = False
     return moves + 1
 
 
@@ -292,13 +274,12 @@ def improve(market: Any, goes_on: Bools) -> None:
     """
     pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
     notes = Notes(
-        np.zeros((pools, sizes), QUOTE), np.full((demands, sizes), NEVER, np.int64), np.empty(len(market.orders) + 1, PAIR),
+        np.empty((pools, sizes), QUOTE), np.zeros(pools, np.bool_), np.full((demands, sizes), NEVER, np.int64), np.empty(len(market.orders) + 1, PAIR),
         np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(len(goes_on), EFFORT, np.int64), np.array([HOPS[0]]), _shards_of_pools(market),
     )  # fmt: skip
     is_moving, asks_anew, chain = np.ones_like(goes_on), np.ones_like(goes_on), 0
-    _look_round(
-        market, notes, is_moving, asks_anew
-    )  # The first sweep does so again, knowing what those can be quoted who would leave.
+    # The first sweep looks round again, then knowing what those can be quoted who would have to leave.
+    _look_round(market, notes, is_moving, asks_anew)
     for hop in HOPS:
         notes.hop[0] = hop
         is_moving |= ~goes_on
@@ -312,10 +293,8 @@ def improve(market: Any, goes_on: Bools) -> None:
 
 @njit(cache=True)
 def _shards_of_pools(market: Any) -> Ints:
-    found, is_told = (
-        np.full(len(market.members_from) - 1, NOWHERE, np.int64),
-        np.zeros(len(market.accepts_from) - 1, np.bool_),
-    )
+    found = np.full(len(market.members_from) - 1, NOWHERE, np.int64)
+    is_told = np.zeros(len(market.accepts_from) - 1, np.bool_)
     for order in range(len(market.orders)):
         demand = market.orders[order].demand
         if not is_told[demand]:
@@ -353,7 +332,7 @@ def _look_round(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools) -> 
     for pool in range(len(notes.shard)):
         shard = notes.shard[pool]
         if shard != NOWHERE and is_moving[shard] and asks_anew[shard]:
-            _quote_all(market, notes, pool, shard)
+            _quote(market, notes, NO_CHAIN, pool, shard)
     orders, found, is_found = market.orders, notes.elsewhere.copy(), np.zeros(notes.elsewhere.shape, np.bool_)
     for order in range(len(orders)):
         row = orders[order]
