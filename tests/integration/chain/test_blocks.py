@@ -133,6 +133,20 @@ def test_a_local_chain_ends_when_it_is_stopped(tmp_path: Path, port: int) -> Non
         chain.head()
 
 
+@pytest.mark.parametrize("keeps_history", [True, False])
+def test_a_local_chain_leaves_nothing_but_its_log(tmp_path: Path, port: int, keeps_history: bool) -> None:
+    """Old states are written down only where they were asked for, and whatever was written down is gone with it."""
+    handle = start_anvil(port, tmp_path, block_time=None, keeps_history=keeps_history)
+    try:
+        mine(Chain([handle.rpc_url]), 2_500)
+        wrote_down = any((tmp_path / f"states-{port}").rglob("*.json"))
+    finally:
+        handle.stop()
+
+    assert wrote_down is keeps_history
+    assert [left.name for left in tmp_path.iterdir()] == ["anvil.log"]
+
+
 def test_a_port_that_is_taken_is_told_at_once(anvil: Any, tmp_path: Path) -> None:
     """A second chain on the same port does not pass for the first one's answers."""
     port = int(anvil.rpc_url.rpartition(":")[2])
