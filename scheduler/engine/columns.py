@@ -111,10 +111,20 @@ class Book(Sequence[Row]):
         return list(map(self._values.__getitem__, self._places[rows].tolist()))
 
 
+class Known:
+    """What the numbers in columns stand for."""
+
+    def __init__(self) -> None:
+        self.accounts = Names(ZERO_ADDRESS)
+        self.classes, self.regions, self.machines = Names(), Names(()), Names()
+        self.providers = Names(((), ()))
+
+
 @dataclass(frozen=True)
 class Columns:
     """All orders by id, and all offers by number."""
 
+    known: Known
     orders: Table
     """``kind``: the row in ``kinds``."""
     kinds: Table
@@ -210,9 +220,7 @@ class Reader:
         self._begin()
 
     def _begin(self) -> None:
-        self.accounts = Names(ZERO_ADDRESS)
-        self.classes, self.regions, self.machines = Names(), Names(()), Names()
-        self.providers = Names(((), ()))
+        self.known = Known()
         self._kinds, self._kind_numbers = Table({}, 0), Names()
         self._orders = _Kept(self._read_orders, lambda order: order.signed.id)
         self._offers = _Kept(self._read_offers, attrgetter("id"))
@@ -220,7 +228,7 @@ class Reader:
     def columns(self, orders: Sequence[BookOrder], offers: Sequence[Offer]) -> Columns:
         """The columns of these rows, whatever their order."""
         tick_bits, spare = tick_bits_of(offers), 2 * (len(orders) + len(offers)) + _SPARE
-        if tick_bits != self._tick_bits or max(len(self.accounts.all), self._kinds.rows) > spare:
+        if tick_bits != self._tick_bits or max(len(self.known.accounts.all), self._kinds.rows) > spare:
             self._tick_bits = tick_bits
             self._begin()
         rows, book = self._orders.reread(orders)
@@ -228,7 +236,7 @@ class Reader:
         is_met = np.bincount(rows["kind"], minlength=self._kinds.rows) > 0
         number = np.cumsum(is_met) - 1
         rows = Table({**rows, "kind": number[rows["kind"]]}, rows.rows)
-        return Columns(rows, self._kinds.at(np.nonzero(is_met)[0]), book, listed, listings, tick_bits)
+        return Columns(self.known, rows, self._kinds.at(np.nonzero(is_met)[0]), book, listed, listings, tick_bits)
 
     def _read_orders(self, rows: list[BookOrder]) -> Table:
         orders, specs = [row.signed.order for row in rows], [row.spec for row in rows]
@@ -242,7 +250,7 @@ class Reader:
             np.int64,
             len(rows),
         )
-        read["client"] = self.accounts.numbers(map(attrgetter("client"), orders))
+        read["client"] = self.known.accounts.numbers(map(attrgetter("client"), orders))
         read["accepted_at"] = _column(rows, "accepted_at")
         read["is_special"] = np.fromiter(
             (spec.group is not None or row.delegate is not None or bool(spec.constraints.prefer_regions)
@@ -258,12 +266,12 @@ class Reader:
             read[name] = _column(orders, name)
         for name in _RESOURCES:
             read[name] = _column(resources, name)
-        read["classes"] = self.classes.numbers(map(attrgetter("classes"), orders))
+        read["classes"] = self.known.classes.numbers(map(attrgetter("classes"), orders))
         for name in ("arbiter", "opener"):
-            read[name] = self.accounts.numbers(map(attrgetter(name), orders))
+            read[name] = self.known.accounts.numbers(map(attrgetter(name), orders))
         read["reliability"] = _column(constraints, "min_reliability_bps")
-        read["regions"] = self.regions.numbers(map(attrgetter("regions"), constraints))
-        read["providers"] = self.providers.numbers(map(attrgetter("providers", "exclude_providers"), constraints))
+        read["regions"] = self.known.regions.numbers(map(attrgetter("regions"), constraints))
+        read["providers"] = self.known.providers.numbers(map(attrgetter("providers", "exclude_providers"), constraints))
         return read
 
     def _numbered_kinds(self, read: Table) -> Ints:
@@ -281,8 +289,8 @@ class Reader:
             read[name] = _column(offers, name)
         read["ask"] = ticks(lambda: map(attrgetter("price"), offers), self._tick_bits)
         for name in ("provider", "arbiter"):
-            read[name] = self.accounts.numbers(map(attrgetter(name), offers))
-        read["machine"] = self.machines.numbers(map(attrgetter("spec"), offers))
+            read[name] = self.known.accounts.numbers(map(attrgetter(name), offers))
+        read["machine"] = self.known.machines.numbers(map(attrgetter("spec"), offers))
         return read
 
 

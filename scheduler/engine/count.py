@@ -48,7 +48,7 @@ class Count:
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
             self._room[at] = remaining.free_of(offer.id)
         self._purses = Purses(
-            remaining, facts.reader.accounts.all, facts.columns.tick_bits, facts.snapshot.terms.bond_floor
+            remaining, facts.known.accounts.all, facts.columns.tick_bits, facts.snapshot.terms.bond_floor
         )
         self.limit = self._limits(remaining)
         """Of each order, in ticks: its limit, or less where its client has not so much."""

@@ -11,7 +11,7 @@ import numpy as np
 from marketplace.domain.ids import Address, sha256_in
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Machine
-from scheduler.engine.columns import Columns, Reader
+from scheduler.engine.columns import Columns
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
@@ -21,8 +21,8 @@ UNKNOWN = -1
 class Facts:
     """Of the snapshot's orders (by id), of their kinds, and of its offers (by number)."""
 
-    def __init__(self, snapshot: Snapshot, reader: Reader, columns: Columns) -> None:
-        self.snapshot, self.reader, self.columns = snapshot, reader, columns
+    def __init__(self, snapshot: Snapshot, columns: Columns) -> None:
+        self.snapshot, self.columns, self.known = snapshot, columns, columns.known
         self.orders, self.kinds, self.offers = columns.orders, columns.kinds, columns.offers
         self.soonest, self.latest = snapshot.mining_times
         self._told: dict[str, Ints] = {}
@@ -76,7 +76,7 @@ class Facts:
     @cached_property
     def _machines(self) -> list[Machine | None]:
         """The machine descriptions behind the offers' spec numbers, as far as they are known."""
-        known, names = self.snapshot.view.machines, self.reader.machines.all
+        known, names = self.snapshot.view.machines, self.known.machines.all
         return [known.get(sha256_in(names[number])) for number in self._by_machine[0].tolist()]
 
     @cached_property
@@ -91,7 +91,7 @@ class Facts:
     def _providers(self) -> tuple[list[Address], Ints]:
         """All providers, and which of them lists each offer."""
         numbers, at = np.unique(self.offers["provider"], return_inverse=True)
-        return [self.reader.accounts.all[number] for number in numbers.tolist()], at
+        return [self.known.accounts.all[number] for number in numbers.tolist()], at
 
     def _of_providers(self, told: Sequence[int]) -> Ints:
         return np.array(told, np.int64)[self._providers[1]]

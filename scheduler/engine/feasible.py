@@ -106,11 +106,11 @@ def _pinned_to(facts: Facts) -> Any:
 
 def _classes(facts: Facts) -> Ints:
     offered = sum(1 << number for number in np.unique(facts.offers["gpu_class"]).tolist())
-    return _seen_through(facts.kinds["classes"], lambda number: facts.reader.classes.all[number] & offered)
+    return _seen_through(facts.kinds["classes"], lambda number: facts.known.classes.all[number] & offered)
 
 
 def _wrong_class(facts: Facts, key: int) -> Any:
-    classes, offered = facts.reader.classes.all[key], facts.offers["gpu_class"]
+    classes, offered = facts.known.classes.all[key], facts.offers["gpu_class"]
     return ~np.array([bool(classes >> number & 1) for number in range(int(offered.max(initial=0)) + 1)])[offered]
 
 
@@ -124,13 +124,13 @@ def _wrong_arbiter(facts: Facts, key: int) -> Any:
 
 
 def _providers(facts: Facts) -> Ints:
-    names = facts.reader.accounts.all
+    names = facts.known.accounts.all
     if not facts.kinds["providers"].any():
         return _everyone(facts)
     here = {names[number] for number in np.unique(facts.offers["provider"]).tolist()}
 
     def see(number: int) -> Hashable:
-        wanted, unwanted = facts.reader.providers.all[number]
+        wanted, unwanted = facts.known.providers.all[number]
         return bool(wanted), frozenset(here.intersection(wanted)), frozenset(here.intersection(unwanted))
 
     return _seen_through(facts.kinds["providers"], see)
@@ -138,8 +138,7 @@ def _providers(facts: Facts) -> Ints:
 
 def _excluded(facts: Facts, key: int) -> Any:
     wanted, unwanted = (
-        np.array([facts.reader.accounts.of.get(who, UNKNOWN) for who in side])
-        for side in facts.reader.providers.all[key]
+        np.array([facts.known.accounts.of.get(who, UNKNOWN) for who in side]) for side in facts.known.providers.all[key]
     )
     by = facts.offers["provider"]
     return (np.isin(by, wanted, invert=True) if len(wanted) else np.zeros(len(by), np.bool_)) | np.isin(by, unwanted)
@@ -147,19 +146,19 @@ def _excluded(facts: Facts, key: int) -> Any:
 
 def _regions(facts: Facts) -> Ints:
     def see(number: int) -> Hashable:
-        wanted = facts.reader.regions.all[number]
+        wanted = facts.known.regions.all[number]
         return bool(wanted), frozenset(facts.regions_met.keys() & wanted)
 
     return _seen_through(facts.kinds["regions"], see)
 
 
 def _wrong_region(facts: Facts, key: int) -> Any:
-    wanted = [facts.regions_met.get(name, UNKNOWN) for name in facts.reader.regions.all[key]]
+    wanted = [facts.regions_met.get(name, UNKNOWN) for name in facts.known.regions.all[key]]
     return (facts.region != UNKNOWN) & np.isin(facts.region, wanted, invert=True) & bool(wanted)
 
 
 def _not_ours(facts: Facts, key: int) -> Any:
-    ours = facts.reader.accounts.of.get(facts.snapshot.opener, UNKNOWN)
+    ours = facts.known.accounts.of.get(facts.snapshot.opener, UNKNOWN)
     return (facts.offers["provider"] != ours) & bool(key)
 
 
@@ -195,7 +194,7 @@ def refused_at_once(facts: Facts) -> dict[int, RejectionReason]:
     Columns pick out those of which anything is unusual; the rule itself is the contract's, in ``domain.fills``.
     """
     rows, kinds, view, book = facts.orders, facts.kinds, facts.snapshot.view, facts.columns.book
-    number_of = facts.reader.accounts.of.get
+    number_of = facts.known.accounts.of.get
     us, nobody = number_of(facts.snapshot.opener, UNKNOWN), number_of(ZERO_ADDRESS)
     is_ours, is_anybodys = kinds["opener"] == us, kinds["opener"] == nobody
     is_odd = (kinds["min_bond_bps"] > BPS_WHOLE) | (kinds["arbiter"] == nobody) | ~(is_ours | is_anybodys)

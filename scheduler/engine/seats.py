@@ -198,7 +198,7 @@ def served_last(facts: Facts) -> Bools:
 
     The evidence is the contract's refusals (``BookView.faults``): it passes with time, and costs nobody else anything.
     """
-    snapshot, names = facts.snapshot, facts.reader.accounts.of
+    snapshot, names = facts.snapshot, facts.known.accounts.of
     struck = [
         names[client]
         for client, faults in snapshot.view.faults.items()

@@ -15,6 +15,7 @@ from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import sha256_of
 from marketplace.domain.models import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
+from scheduler.engine import columns
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import Reader
 from scheduler.engine.plan import Plan
@@ -50,6 +51,21 @@ def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
     for turn in range(5):
         assert clear(snapshot, hold_here, reader).canonical() == clear(snapshot).canonical()
         snapshot = market.churned(snapshot, turn, share=0.05)
+
+
+def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows hardly more names, kinds and rows than there are, however many have come and gone, and plans of former rounds can still be asked."""
+    monkeypatch.setattr(columns, "_SPARE", 20)
+    market, reader = Uniform(orders=120, offers=40), Reader()
+    snapshot = market.snapshot(3)
+    plans = [clear(snapshot, hold_here, reader)]
+    for turn in range(12):
+        snapshot = market.churned(snapshot, turn, share=0.4)
+        plans.append(clear(snapshot, hold_here, reader))
+
+    assert len(reader.known.accounts.all) < 3 * 160 + 20
+    assert len(reader._orders._values) <= 2 * 120 + 20
+    assert [told(plan) for plan in plans] == [told(clear(plan.source)) for plan in plans]
 
 
 def _changed(draw: random.Random, snapshot: Snapshot, other: Snapshot) -> Snapshot:
