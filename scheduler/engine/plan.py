@@ -79,11 +79,15 @@ class Plan:
 
     def canonical(self) -> bytes:
         """The round's canonical JSON: equal snapshots give equal bytes."""
+        return self._written
+
+    @cached_property
+    def _written(self) -> bytes:
         return canonical_json(_document(self))
 
     @cached_property
     def sha256(self) -> Sha256:
-        return sha256_of(self.canonical())
+        return sha256_of(self._written)
 
     @property
     def round(self) -> Bytes32:
