@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         console.print(f"[red]bench: {len(broken)} broken rules, the first: {broken[0]}[/red]")
         return 1
     if options.write or not arguments:
-        write_figures(_figures(trials), COMMAND)
+        write_figures(figures_of(trials), COMMAND)
         draw_plots(trials)
         tables.main([])
     return 0
@@ -121,27 +121,33 @@ def _median(trials: Iterable[Trial], read: Callable[[Trial], float]) -> float:
 
 
 def _tables(trials: Trials) -> Iterable[Table]:
-    """Medians of the seeds: surplus over the tight bound, then seconds."""
+    """Medians of the seeds: surplus over the tight bound, then seconds, then what came of rounds that go on from the former plan."""
     ways = [way for way in s.WAYS if any(way in one.surplus for many in trials.values() for one in many)]
     surplus = _headed("surplus over the tight bound", *ways, "tight / loose", "bound $/h")
-    seconds = _headed("seconds", "round", "1 % later", "bound", "fills")
+    seconds = _headed("seconds", "round", "bound", "fills")
+    later = _headed("rounds that go on", "seconds", "of a round", "surplus", "from nothing")
     for (name, size), many in trials.items():
+        median, place = partial(_median, many), (name, _shown(size))
         surplus.add_row(
-            name,
-            _shown(size),
-            *(f"{_median(many, partial(Trial.ratio, way=way)):.4f}" if way in many[0].surplus else "" for way in ways),
-            f"{_median(many, lambda one: one.bound / one.loose if one.loose else 1.0):.3f}",
-            f"{_median(many, lambda one: one.bound) / 10**6:,.0f}",
+            *place,
+            *(f"{median(partial(Trial.ratio, way=way)):.4f}" if way in many[0].surplus else "" for way in ways),
+            f"{median(lambda one: one.bound / one.loose if one.loose else 1.0):.3f}",
+            f"{median(lambda one: one.bound) / 10**6:,.0f}",
         )
         seconds.add_row(
-            name,
-            _shown(size),
-            f"{_median(many, lambda one: one.seconds['engine']):.3f}",
-            f"{_median(many, lambda one: one.incremental_seconds):.3f}",
-            f"{_median(many, lambda one: one.bound_seconds):.3f}",
-            f"{_median(many, lambda one: one.fills):,.0f}",
+            *place,
+            f"{median(lambda one: one.seconds['engine']):.3f}",
+            f"{median(lambda one: one.bound_seconds):.3f}",
+            f"{median(lambda one: one.fills):,.0f}",
         )
-    return surplus, seconds
+        later.add_row(
+            *place,
+            f"{median(lambda one: one.later.seconds):.3f}",
+            f"{median(Trial.later_share):.3f}",
+            f"{median(lambda one: one.later.ratio):.4f}",
+            f"{median(lambda one: one.later.ratio_anew):.4f}",
+        )
+    return surplus, seconds, later
 
 
 def _headed(title: str, *headings: str) -> Table:
@@ -153,7 +159,7 @@ def _headed(title: str, *headings: str) -> Table:
     return table
 
 
-def _figures(trials: Trials) -> Measured:
+def figures_of(trials: Trials) -> Measured:
     """The published figures, of what was measured."""
     values: dict[str, float] = {}
     for (name, size), many in trials.items():
@@ -163,9 +169,10 @@ def _figures(trials: Trials) -> Measured:
         values[s.seconds_key("bound", size, name)] = round(_median(many, lambda one: one.bound_seconds), 3)
     largest = trials.get(("uniform", s.LARGEST))
     if largest:
-        values[s.INCREMENTAL_SECONDS] = round(_median(largest, lambda one: one.incremental_seconds), 3)
-        share = _median(largest, lambda one: one.incremental_seconds / one.seconds["engine"])
-        values[s.INCREMENTAL_SHARE] = round(share, 3)
+        values[s.INCREMENTAL_SECONDS] = round(_median(largest, lambda one: one.later.seconds), 3)
+        values[s.INCREMENTAL_SHARE] = round(_median(largest, Trial.later_share), 3)
+        values[s.INCREMENTAL_RATIO] = round(_median(largest, lambda one: one.later.ratio), 4)
+        values[s.ANEW_RATIO] = round(_median(largest, lambda one: one.later.ratio_anew), 4)
     values[s.SEEDS] = max(len(many) for many in trials.values())
     return Measured({key: value for key, value in values.items() if key in s.words()}, versions())
 

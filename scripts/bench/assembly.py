@@ -93,15 +93,16 @@ def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: 
     """The snapshot of these rows. Ids, addresses and salts are words made of the seed."""
     listed, machines = _offers(offers, first_offer, seed)
     book = _orders(orders, listed, seed, own_specs=own_specs)
+    block = block_at(FIRST_BLOCK)
     return Snapshot(
         view=BookView(
-            block=block_at(FIRST_BLOCK),
+            block=block,
             orders=tuple(book),
             offers=tuple(listed),
             accounts={**_client_money(book, orders.money), **_provider_money(listed, offers.money)},
             leases={},
             machines=machines,
-            heartbeats={offer.provider: UnixTime(NOW - 1) for offer in listed},
+            heartbeats=heartbeats_at(block, (offer.provider for offer in listed)),
             budgets=_budgets(book, orders.delegate_money),
             reputations={
                 offer.provider: REPUTES[n]
@@ -118,6 +119,11 @@ def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: 
 def block_at(number: int) -> BlockRef:
     """A block and its time: the first of a market is mined at ``NOW``."""
     return BlockRef(number, Bytes32(f"0x{number:064x}"), UnixTime(NOW + (number - FIRST_BLOCK) * BLOCK_SECONDS))
+
+
+def heartbeats_at(block: BlockRef, providers: Iterable[Address]) -> dict[Address, UnixTime]:
+    """All of them heard of a second before the block."""
+    return dict.fromkeys(providers, UnixTime(block.timestamp - 1))
 
 
 def person(kind: str, seed: object, number: int) -> Address:

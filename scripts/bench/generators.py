@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from marketplace.domain.units import BPS_WHOLE, GpuCount
 from scheduler.engine.snapshot import Snapshot
-from scripts.bench.assembly import MIN_SCORES, NOW, REPUTES, OfferRows, OrderRows, assembled, block_at
+from scripts.bench.assembly import MIN_SCORES, NOW, REPUTES, OfferRows, OrderRows, assembled, block_at, heartbeats_at
 from scripts.bench.goods import classes_of, costs_of, vram_of
 
 Ints = NDArray[np.int64]
@@ -111,7 +111,8 @@ class Uniform:
         return assembled(self.order_rows(rng, offers), offers, seed, own_specs=self.own_specs)
 
     def churned(self, snapshot: Snapshot, seed: int, share: float = 0.01) -> Snapshot:
-        """The market a block later: so large a share of its orders and of its offers has gone, and as many others have come."""
+        """The market a block later: so large a share of its orders and of its offers has gone, and as many others have come. All providers are
+        heard of."""
         return _churned(self, snapshot, seed, share)
 
     def offer_rows(self, rng: np.random.Generator) -> OfferRows:
@@ -302,16 +303,16 @@ def _churned(market: Uniform, snapshot: Snapshot, seed: int, share: float) -> Sn
     others = assembled(small.order_rows(rng, rows), rows, (seed, 1), own_specs=market.own_specs, first_offer=next_offer)
     orders = [order for n, order in enumerate(view.orders) if n not in gone_orders]
     offers = [offer for n, offer in enumerate(view.offers) if n not in gone_offers]
-    new = others.view
+    new, block = others.view, block_at(view.block.number + 1)
     later = replace(
         view,
-        block=block_at(view.block.number + 1),
+        block=block,
         orders=(*orders, *new.orders[: len(gone_orders)]),
         offers=(*offers, *new.offers[: len(gone_offers)]),
         accounts={**view.accounts, **new.accounts},
         budgets={**view.budgets, **new.budgets},
         reputations={**view.reputations, **new.reputations},
         machines={**view.machines, **new.machines},
-        heartbeats={**view.heartbeats, **new.heartbeats},
+        heartbeats=heartbeats_at(block, (*view.heartbeats, *new.heartbeats)),
     )
     return replace(snapshot, view=later)

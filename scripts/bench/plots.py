@@ -73,8 +73,8 @@ def _seconds(figure: Figure, trials: Sized) -> Axes:
     _line(
         axes,
         trials,
-        lambda one: one.incremental_seconds,
-        label="1 % of the book later",
+        lambda one: one.later.seconds,
+        label="going on, 1 % of the book another",
         color="#0b6e4f",
         linestyle="--",
     )

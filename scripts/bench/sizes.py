@@ -52,6 +52,7 @@ def seconds_key(way: str, size: Size, market: str = "uniform") -> str:
 
 
 INCREMENTAL_SHARE, INCREMENTAL_SECONDS = f"{GROUP}.incremental_share", f"{GROUP}.incremental_seconds"
+INCREMENTAL_RATIO, ANEW_RATIO = f"{GROUP}.incremental_ratio", f"{GROUP}.incremental_ratio_anew"
 SEEDS = f"{GROUP}.seeds"
 
 
@@ -74,8 +75,12 @@ def words() -> dict[str, str]:
                 found[seconds_key(way, size, market)] = f"{prefix}seconds of the whole round, {place}"
                 found[seconds_key("bound", size, market)] = f"{prefix}seconds of the bound, solved as a flow, {place}"
     largest = f"{LARGEST[0]:,} orders on {LARGEST[1]:,} offers"
-    found[INCREMENTAL_SECONDS] = f"seconds of a round in which 1 % of the book is another, {largest}"
+    found[INCREMENTAL_SECONDS] = (
+        f"seconds of a round that goes on from the former plan, 1 % of the book another, {largest}"
+    )
     found[INCREMENTAL_SHARE] = "of the seconds of a full round"
+    found[INCREMENTAL_RATIO] = "surplus of the last of such rounds in a row, over the tight bound of its market"
+    found[ANEW_RATIO] = "of a round from nothing on that market"
     found[SEEDS] = "markets drawn of each size; the figures are medians"
     return found
 

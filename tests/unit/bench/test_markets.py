@@ -15,6 +15,7 @@ from marketplace.domain.models import Offer
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine.snapshot import Snapshot
+from scripts.bench.assembly import NOW
 from scripts.bench.columns import columns_of
 from scripts.bench.generators import Thin, Trace, Uniform, generator
 
@@ -80,6 +81,21 @@ def test_a_churned_market_keeps_all_but_its_share() -> None:
     assert (len(later.view.orders), len({offer.id for offer in later.view.offers})) == (400, 300)
     assert (len(after.view.orders), len(after.view.offers)) == (400, 300)
     assert len(columns_of(after).order_ids) == 400
+
+
+@pytest.mark.parametrize(
+    "market", [Uniform(orders=200, offers=100), Trace(orders=200, offers=100)], ids=["uniform", "trace"]
+)
+def test_nothing_falls_silent_or_expires_in_a_market_that_goes_on(market: Uniform) -> None:
+    """After thirty blocks, a minute, every provider is still heard of and every order may still be opened."""
+    snapshot = market.snapshot(1)
+    for step in range(30):
+        snapshot = market.churned(snapshot, step)
+    columns = columns_of(snapshot)
+
+    assert snapshot.now.timestamp == NOW + 60
+    assert set(snapshot.view.heartbeats.values()) == {snapshot.now.timestamp - 1}
+    assert (len(columns.order_ids), len(columns.offer_ids)) == (200, 100)
 
 
 def test_a_trace_has_bursts_and_large_providers() -> None:
