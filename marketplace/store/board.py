@@ -9,32 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from marketplace.domain.book import BookOrder, BookView, Explanation, Faults, RefusedFill, delegation_of
+from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.errors import InvalidField, StoreUnavailable
-from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
+from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.models import BlockRef, Offer
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
-from marketplace.store.board_projection import ProjectionTable, head_in
-from marketplace.store.board_rows import (
-    book_order_in,
-    budget_field,
-    budget_in,
-    faults_in,
-    lease_in,
-    machine_in,
-    offer_in,
-    refused_in,
-    standing_in,
-    text_of,
-)
+from marketplace.store.board_projection import ProjectionTable
+from marketplace.store.board_rows import beats_in, lease_in, offer_in, text_of
+from marketplace.store.board_view import ViewReader
 
 EVENTS_PER_READ = 500
 TOLD_KEPT = 1_000
@@ -42,11 +32,6 @@ TOLD_KEPT = 1_000
 
 LOG_KEPT_SECONDS = 7 * 24 * 3600
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
-
-_VIEWED = (
-    keys.BOOK, keys.OFFERS, keys.ACCOUNTS, keys.REOPENABLE, keys.MACHINES, keys.HEARTBEATS, keys.REFUSED, keys.BUDGETS,
-    keys.REPUTATIONS, keys.FAULTS,
-)  # fmt: skip
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
@@ -68,9 +53,8 @@ class Board:
         self._redis = RedisConnection(url)
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
+        self._views = ViewReader(self._redis)
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
-        self._seen: tuple[str, BookView] | None = None
-        """The last view, by its fence. Nothing in it ever changes, so that threads may share it."""
 
     def ping(self) -> None:
         self._redis.call("PING")
@@ -83,39 +67,9 @@ class Board:
     def view(self) -> BookView | None:
         """Everything a round looks at, in one atomic read, as of one block; None while there is no whole projection.
 
-        A projection that was read before and has not moved since is not read again: only the heartbeats are.
+        Of a projection that this board has read before, only what has changed since is read, and the heartbeats.
         """
-        head, beats = self._redis.together([("HGETALL", keys.HEAD), ("HGETALL", keys.HEARTBEATS)])
-        standing, seen = head_in(head) if head else None, self._seen
-        if standing is None or not standing.is_ready:
-            return None
-        if seen is None or seen[0] != standing.fence:
-            seen = self._seen = self._read_view()
-        return replace(seen[1], heartbeats=_beats(beats)) if seen else None
-
-    def _read_view(self) -> tuple[str, BookView] | None:
-        """The whole projection, and the fence that names this state of it."""
-        head, book, offers, accounts, records, machines, beats, refused, budgets, standings, faults = (
-            self._redis.together([("HGETALL", key) for key in (keys.HEAD, *_VIEWED)])
-        )
-        standing = head_in(head) if head else None
-        if standing is None or standing.cursor is None or not standing.is_ready:
-            return None
-        orders = _book_orders(book.values(), budgets)
-        view = BookView(
-            block=standing.cursor,
-            orders=orders,
-            offers=_offers(offers.values()),
-            accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
-            leases=_leases(records.values(), {entry.id for entry in orders}),
-            machines={Sha256(name.decode()): machine_in(text) for name, text in machines.items()},
-            heartbeats=_beats(beats),
-            refused=_refusals(refused),
-            budgets=_budgets(orders, budgets),
-            reputations={Address(who.decode()): standing_in(text).reputation for who, text in standings.items()},
-            faults=_faults(faults, standing.cursor.number),
-        )
-        return standing.fence, view
+        return self._views.read()
 
     def cursor(self) -> BlockRef | None:
         """The block that the projection is of; None while there is no whole one."""
@@ -155,7 +109,7 @@ class Board:
 
     def heartbeats(self) -> dict[Address, UnixTime]:
         """Block time of each provider's last sign of life."""
-        return _beats(self._redis.call("HGETALL", keys.HEARTBEATS))
+        return beats_in(self._redis.call("HGETALL", keys.HEARTBEATS))
 
     # Live logs
 
@@ -234,45 +188,5 @@ class Board:
         return bool(found)
 
 
-def _book_orders(texts: Iterable[bytes], budgets: Mapping[bytes, bytes]) -> tuple[BookOrder, ...]:
-    """The orders that wait, by acceptance. Who signed for a client is its delegate only if it was ever given a budget."""
-    read = (_with_delegate(book_order_in(text), budgets) for text in texts)
-    return tuple(sorted(read, key=lambda entry: (entry.accepted_at, entry.id)))
-
-
-def _with_delegate(entry: BookOrder, budgets: Mapping[bytes, bytes]) -> BookOrder:
-    """Another signer than that stands for a wallet (EIP-1271), whose money has no other limit."""
-    delegation = delegation_of(entry)
-    is_stranger = delegation is not None and budget_field(delegation).encode() not in budgets
-    return replace(entry, delegate=None) if is_stranger else entry
-
-
-def _budgets(orders: Iterable[BookOrder], budgets: Mapping[bytes, bytes]) -> dict[Delegation, Budget]:
-    delegations = {delegation for entry in orders if (delegation := delegation_of(entry))}
-    return {delegation: budget_in(budgets[budget_field(delegation).encode()]) for delegation in delegations}
-
-
 def _offers(texts: Iterable[bytes]) -> tuple[Offer, ...]:
     return tuple(sorted(map(offer_in, texts), key=lambda offer: offer.id))
-
-
-def _leases(texts: Iterable[bytes], on_book: set[Bytes32]) -> dict[Bytes32, LeaseRecord]:
-    records = map(lease_in, texts)
-    return {item.id: item for item in records if item.lease.status is not LeaseStatus.NONE or item.id in on_book}
-
-
-def _beats(words: dict[bytes, bytes]) -> dict[Address, UnixTime]:
-    return {Address(provider.decode()): UnixTime(int(at)) for provider, at in words.items()}
-
-
-def _faults(words: dict[bytes, bytes], block_number: int) -> dict[Address, Faults]:
-    read = {Address(client.decode()): faults_in(text) for client, text in words.items()}
-    return {client: faults for client, faults in read.items() if faults.is_recent(block_number)}
-
-
-def _refusals(words: dict[bytes, bytes]) -> dict[Bytes32, tuple[RefusedFill, ...]]:
-    found: dict[Bytes32, tuple[RefusedFill, ...]] = {}
-    for field in sorted(words):
-        order, fill = refused_in(field, words[field])
-        found[order] = (*found.get(order, ()), fill)
-    return found

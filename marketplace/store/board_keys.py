@@ -50,7 +50,12 @@ PROJECTION_HASHES = (
     FAULTS,
     REFUSED,
 )
-PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT)
+VIEWED = (BOOK, OFFERS, ACCOUNTS, REOPENABLE, MACHINES, REFUSED, BUDGETS, REPUTATIONS, FAULTS)
+"""What a view is made of."""
+TOUCHED = _projection("touched")
+"""List: each ``key field`` of these hashes that the last steps changed, and between the steps the fences."""
+
+PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, TOUCHED)
 
 HEARTBEATS = f"{ROOT}:heartbeats"
 

@@ -51,6 +51,9 @@ from marketplace.store.board_rows import (
 EVENTS_KEPT = 10_000
 """About how many events of the chain a reader of the stream may be behind before it has to read the chain itself."""
 
+TOUCHED_KEPT = 20_000
+"""About how many rows may have changed since a reader's last view; beyond that it reads the whole projection again. Two megabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -112,7 +115,8 @@ class ProjectionTable:
     def write(self, step: Step, seen: Head) -> Head:
         """Write a step, whole or not at all; where the projection stands then. Raises Conflict where it is not ``seen`` any more."""
         fence = secrets.token_hex(8)
-        first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), keys.BOOK, keys.BOOK_EXPIRY, keys.REFUSED, keys.REFUSED_AT)
+        books = (keys.BOOK, keys.BOOK_EXPIRY, keys.REFUSED, keys.REFUSED_AT)
+        first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), *books, keys.TOUCHED)
         every_key = (*first, *(key for key in keys.PROJECTION if key not in first))
         if not self._redis.run("write", every_key, (seen.fence, text_of(_document(step, fence)))):
             raise Conflict("projection", seen.market)
@@ -207,6 +211,8 @@ def _document(step: Step, fence: str) -> dict[str, Any]:
             (f"{event.ref.block.number}-{event.ref.log_index + 1}", text_of(event_to_wire(event))) for event in step.events
         ],
         "events_kept": EVENTS_KEPT,
+        "viewed": keys.VIEWED,
+        "touched_kept": TOUCHED_KEPT,
     }  # fmt: skip
 
 

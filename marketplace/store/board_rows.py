@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -111,6 +112,7 @@ def budget_text(budget: Budget) -> str:
     return text_of({"left": str(budget.left), "until": budget.until})
 
 
+@lru_cache(_ROWS_KEPT_READ)
 def budget_in(text: bytes) -> Budget:
     row = json.loads(text)
     return Budget(TokenUnits(int(row["left"])), UnixTime(row["until"]))
@@ -152,7 +154,15 @@ def refused_text(fill: RefusedFill) -> str:
     return text_of({"reason": fill.reason.name, "block": fill.block_number})
 
 
-def refused_in(field: bytes, text: bytes) -> tuple[Bytes32, RefusedFill]:
+def refused_pair_in(field: bytes) -> tuple[Bytes32, OfferId]:
     order, _, offer = field.decode().partition(":")
-    row = json.loads(text)
-    return Bytes32(order), RefusedFill(OfferId(int(offer)), Refusal[row["reason"]], row["block"])
+    return Bytes32(order), OfferId(int(offer))
+
+
+def refused_in(field: bytes, text: bytes) -> tuple[Bytes32, RefusedFill]:
+    (order, offer), row = refused_pair_in(field), json.loads(text)
+    return order, RefusedFill(offer, Refusal[row["reason"]], row["block"])
+
+
+def beats_in(words: Mapping[bytes, bytes]) -> dict[Address, UnixTime]:
+    return {Address(provider.decode()): UnixTime(int(at)) for provider, at in words.items()}

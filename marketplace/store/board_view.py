@@ -1,0 +1,280 @@
+"""What a round looks at, read from the projection: once whole, and from then on what has changed.
+
+A view of a hundred thousand orders takes seconds to read, and a block changes some of its rows. So a reader tells the fence of the
+state that it has, and is told the rows that were touched since, all of it in one step of Redis. Where Redis does not know that state
+(it was wiped or rolled back, the projection begun anew, or too much has happened), the reader reads everything.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from marketplace.domain.book import BookOrder, BookView, Faults, RefusedFill, delegation_of
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ledger import Delegation, LeaseRecord
+from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
+from marketplace.domain.reputation import Reputation
+from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.store import board_keys as keys
+from marketplace.store.board_connection import RedisConnection
+from marketplace.store.board_projection import Head, head_in
+from marketplace.store.board_rows import (
+    beats_in,
+    book_order_in,
+    budget_field,
+    budget_in,
+    delegation_in,
+    faults_in,
+    lease_in,
+    machine_in,
+    offer_in,
+    refused_field,
+    refused_in,
+    refused_pair_in,
+    standing_in,
+)
+
+Name = TypeVar("Name")
+Row = TypeVar("Row")
+Texts = Mapping[bytes, bytes | None]
+"""Rows of one table by their fields; None where there is none any more."""
+
+
+class ViewReader:
+    """Reads views, and remembers the last. Threads may share it."""
+
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
+        self._seen: tuple[str, _Tables] | None = None
+        """The last state read, by its fence. Nothing in it ever changes: who reads at the same time finds this one or another."""
+
+    def read(self) -> BookView | None:
+        """The view as of this moment; None while there is no whole projection. Raises StoreUnavailable."""
+        seen = self._seen
+        every_key = (keys.HEAD, keys.TOUCHED, keys.HEARTBEATS, *keys.VIEWED)
+        words, beats, changes = self._redis.run("read_changes", every_key, (seen[0] if seen else "",))
+        head = _ready(_pairs(words))
+        if head is None or head.cursor is None:
+            return None
+        if seen is None or changes is None:
+            seen = self._read_whole()
+        elif seen[0] != head.fence:
+            seen = head.fence, seen[1].after(head.cursor, _by_table(changes))
+        if seen is None:
+            return None
+        self._seen = seen
+        return replace(seen[1].view, heartbeats=beats_in(_pairs(beats)))
+
+    def _read_whole(self) -> tuple[str, _Tables] | None:
+        """The whole projection, and the fence that names this state of it."""
+        words, *tables = self._redis.together([("HGETALL", key) for key in (keys.HEAD, *keys.VIEWED)])
+        head = _ready(words)
+        if head is None or head.cursor is None:
+            return None
+        nothing = _Tables(BookView(head.cursor, (), (), {}, {}, {}, {}))
+        return head.fence, nothing.after(head.cursor, dict(zip(keys.VIEWED, tables, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """The orders that wait, and whose budgets pay for them."""
+
+    orders: tuple[BookOrder, ...] = ()
+    """By acceptance. Who signed for a client is its delegate only if it was ever given a budget: another signer than that stands
+    for a wallet (EIP-1271), whose money has no other limit."""
+    budgets: Mapping[Delegation, Budget] = field(default_factory=dict)
+    """Of the delegates who signed these orders."""
+    entries: Mapping[Bytes32, BookOrder] = field(default_factory=dict)
+    """The orders as they were written: with who signed them, delegate or not."""
+    signers: Mapping[Delegation, int] = field(default_factory=dict)
+    """How many of them each pair of client and signer has."""
+    given: Mapping[bytes, bytes] = field(default_factory=dict)
+    """All budgets that were ever given."""
+
+    def after(self, booked: Mapping[Bytes32, BookOrder | None], texts: Texts) -> _Book:
+        """The book with these entries, and these rows of budgets."""
+        if not booked and not texts:
+            return self
+        entries, given = _changed(self.entries, booked), _changed(self.given, texts)
+        turned = {
+            delegation_in(name) for name in texts if (name in given) != (name in self.given)
+        } & self.signers.keys()
+        anew = {*booked, *self._signed_by(turned)}
+        orders = _resorted(
+            self.orders,
+            [_by_acceptance(self.entries[one]) for one in anew if one in self.entries],
+            [_judged(entries[one], given) for one in anew if one in entries],
+            _by_acceptance,
+        )
+        signers = self._signers_after(booked)
+        pairs = {*map(delegation_in, texts), *_pairs_in(booked.values()), *_pairs_in(map(self.entries.get, booked))}
+        paying = {pair: given.get(budget_field(pair).encode()) if pair in signers else None for pair in pairs}
+        budgets = _changed(self.budgets, {pair: budget_in(text) if text else None for pair, text in paying.items()})
+        return _Book(orders, budgets, entries, signers, given)
+
+    def _signed_by(self, pairs: Collection[Delegation]) -> list[Bytes32]:
+        """The orders of these signers. It looks at all of them: that is for the few who are given their first budget."""
+        return [one for one, entry in self.entries.items() if delegation_of(entry) in pairs] if pairs else []
+
+    def _signers_after(self, booked: Mapping[Bytes32, BookOrder | None]) -> Mapping[Delegation, int]:
+        counts = Counter(_pairs_in(booked.values()))
+        counts.subtract(_pairs_in(map(self.entries.get, booked)))
+        return _changed(self.signers, {pair: self.signers.get(pair, 0) + more or None for pair, more in counts.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The rows of one state of the projection: the view, and what else is needed to make the next one."""
+
+    view: BookView
+    """Without heartbeats."""
+    book: _Book = field(default_factory=_Book)
+    records: Mapping[Bytes32, LeaseRecord] = field(default_factory=dict)
+    """All that are live or may be opened again."""
+    faults: Mapping[Address, Faults] = field(default_factory=dict)
+    """Also those of long ago."""
+
+    def after(self, block: BlockRef, texts: Mapping[str, Texts]) -> _Tables:
+        """The tables with these rows, as of this block. Rows that stay are the same objects as before."""
+        view, told = self.view, defaultdict[str, Texts](dict, texts)
+        # An order that returns as it was is no other one.
+        booked = {
+            one: entry
+            for one, entry in _read(told[keys.BOOK], Bytes32, book_order_in).items()
+            if entry is not self.book.entries.get(one)
+        }
+        leased, faulty = _read(told[keys.REOPENABLE], Bytes32, lease_in), _read(told[keys.FAULTS], Address, faults_in)
+        book, records = self.book.after(booked, told[keys.BUDGETS]), _changed(self.records, leased)
+        faults = _changed(self.faults, faulty)
+        leases = {one: _looked_at(records.get(one), book.entries) for one in leased.keys() | booked.keys()}
+        news = BookView(
+            block=block,
+            orders=book.orders,
+            offers=_offers(view.offers, told[keys.OFFERS]),
+            accounts=_changed(view.accounts, _read(told[keys.ACCOUNTS], Address, _units)),
+            leases=_changed(view.leases, leases),
+            machines=_changed(view.machines, _read(told[keys.MACHINES], Sha256, machine_in)),
+            heartbeats={},
+            refused=_changed(view.refused, _refusals(view.refused, told[keys.REFUSED])),
+            budgets=book.budgets,
+            reputations=_changed(view.reputations, _read(told[keys.REPUTATIONS], Address, _reputation)),
+            faults={client: row for client, row in faults.items() if row.is_recent(block.number)},
+        )
+        return _Tables(news, book, records, faults)
+
+
+# Rows ------------------------------------------------------------------------------------------------------------------
+
+
+def _changed(table: Mapping[Name, Row], news: Mapping[Name, Row | None]) -> Mapping[Name, Row]:
+    """The table with these rows, and without those that are None."""
+    if not news:
+        return table
+    after = dict(table)
+    for name, row in news.items():
+        if row is None:
+            after.pop(name, None)
+        else:
+            after[name] = row
+    return after
+
+
+def _resorted(
+    rows: Sequence[Row], gone: Iterable[Any], come: Iterable[Row], rank: Callable[[Row], Any]
+) -> tuple[Row, ...]:
+    """Sorted rows without those of some ranks and with others: only these are looked for, the rest is copied."""
+    if not rows:
+        return tuple(sorted(come, key=rank))
+    stayed, at = list[Row](), 0
+    for one in sorted(gone):
+        cut = bisect_left(rows, one, lo=at, key=rank)
+        stayed += rows[at:cut]
+        at = cut + 1 if cut < len(rows) and rank(rows[cut]) == one else cut
+    stayed += rows[at:]
+    merged, at = list[Row](), 0
+    for row in sorted(come, key=rank):
+        cut = bisect_left(stayed, rank(row), lo=at, key=rank)
+        merged += stayed[at:cut]
+        merged.append(row)
+        at = cut
+    return (*merged, *stayed[at:])
+
+
+def _by_acceptance(entry: BookOrder) -> tuple[UnixTime, Bytes32]:
+    return entry.accepted_at, entry.signed.id
+
+
+def _judged(entry: BookOrder, given: Mapping[bytes, bytes]) -> BookOrder:
+    """The order without the delegate that is none."""
+    pair = delegation_of(entry)
+    return entry if pair is None or budget_field(pair).encode() in given else replace(entry, delegate=None)
+
+
+def _pairs_in(entries: Iterable[BookOrder | None]) -> list[Delegation]:
+    return [pair for entry in entries if entry and (pair := delegation_of(entry))]
+
+
+def _looked_at(record: LeaseRecord | None, on_book: Collection[Bytes32]) -> LeaseRecord | None:
+    """A lease that nobody has is of interest while its order waits."""
+    is_seen = record is not None and (record.lease.status is not LeaseStatus.NONE or record.id in on_book)
+    return record if is_seen else None
+
+
+def _offers(offers: Sequence[Offer], texts: Texts) -> tuple[Offer, ...]:
+    """The offers, by number."""
+    numbers = [OfferId(int(name)) for name in texts]
+    come = [offer_in(text) for text in texts.values() if text is not None]
+    return _resorted(offers, numbers, come, lambda offer: offer.id)
+
+
+def _refusals(
+    refused: Mapping[Bytes32, tuple[RefusedFill, ...]], texts: Texts
+) -> dict[Bytes32, tuple[RefusedFill, ...] | None]:
+    """Of each order with such rows all that are left, by their fields."""
+    found: dict[Bytes32, dict[str, RefusedFill]] = {}
+    for name, text in texts.items():
+        order, offer = refused_pair_in(name)
+        if order not in found:
+            found[order] = {refused_field(order, fill.offer): fill for fill in refused.get(order, ())}
+        if text is None:
+            found[order].pop(refused_field(order, offer), None)
+        else:
+            found[order][name.decode()] = refused_in(name, text)[1]
+    return {order: tuple(fills[name] for name in sorted(fills)) or None for order, fills in found.items()}
+
+
+# What Redis says -------------------------------------------------------------------------------------------------------
+
+
+def _ready(words: Mapping[bytes, bytes]) -> Head | None:
+    head = head_in(words) if words else None
+    return head if head and head.is_ready else None
+
+
+def _pairs(words: Sequence[bytes]) -> dict[bytes, bytes]:
+    """A hash, as a script hands it over."""
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _by_table(changes: Sequence[bytes | None]) -> dict[str, dict[bytes, bytes | None]]:
+    found = defaultdict[str, dict[bytes, bytes | None]](dict)
+    for key, name, text in zip(changes[::3], changes[1::3], changes[2::3], strict=True):
+        if key and name:
+            found[key.decode()][name] = text
+    return found
+
+
+def _read(texts: Texts, name: Callable[[str], Name], row: Callable[[bytes], Row]) -> dict[Name, Row | None]:
+    return {name(one.decode()): None if text is None else row(text) for one, text in texts.items()}
+
+
+def _units(text: bytes) -> TokenUnits:
+    return TokenUnits(int(text))
+
+
+def _reputation(text: bytes) -> Reputation:
+    return standing_in(text).reputation
