@@ -39,6 +39,8 @@ from scheduler.engine.snapshot import Snapshot
 Auctioneer = Callable[[Market, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
+LARGE = 2_000
+"""Offers in one shard. From there on a round that goes on is much faster, and hardly worse, measured over many rounds (docs/clearing.md)."""
 PASSES = 4
 """Clearings in one round while somebody turns out to lack the money. The last one's fills are counted out anyway."""
 
@@ -74,7 +76,9 @@ class _Sitting:
         """``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each offer."""
         self._round, self._aside, self._room = round_, aside, room
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room)
-        self.seated = round_.former_seats()
+        here = self._market.orders["row"]
+        self.seated: Ints = np.full(round_.columns.orders.rows, NOWHERE, np.int64)
+        self.seated[here] = round_.former_seats()[here]
         self.price: Ints = np.zeros(len(room), np.int64)
 
     def hold(self, held: Mapping[int, int]) -> None:
@@ -198,7 +202,8 @@ class Round:
         hall.room = market.offers["room"].copy()
 
     def former_seats(self) -> Ints:
-        """Where each order sat in the plan that this round goes on from, or NOWHERE."""
+        """Where each order of a large shard sat in the plan that this round goes on from, or NOWHERE. The small ones begin from nothing: that
+        takes hardly longer, and where offers are few, seats that were right once are in the way of better ones."""
         seats, former, columns = (
             np.full(self.columns.orders.rows, NOWHERE, np.int64),
             self.snapshot.former,
@@ -210,6 +215,7 @@ class Round:
         rows = np.minimum(np.searchsorted(ties, former.orders), len(ties) - 1)
         offers = np.minimum(np.searchsorted(numbers, former.offers), len(numbers) - 1)
         is_there = (ties[rows] == former.orders) & (numbers[offers] == former.offers)
+        is_there &= self.pools.offers_beside[offers] >= LARGE
         seats[rows[is_there]] = offers[is_there]
         return seats
 

@@ -40,6 +40,14 @@ class Pools:
     def shards(self) -> int:
         return int(self.shard.max(initial=UNKNOWN)) + 1
 
+    @property
+    def offers_beside(self) -> Ints:
+        """Of each offer: how many there are in its shard, with itself; 0 where no order accepts it."""
+        of_pool = np.full(len(self.members_from) - 1, UNKNOWN, np.int64)
+        of_pool[self.accepts] = np.repeat(self.shard, np.diff(self.accepts_from))
+        shard = of_pool[self.of]
+        return np.where(shard == UNKNOWN, 0, np.bincount(shard[shard != UNKNOWN], minlength=1)[shard])
+
     def accepted(self, demand: int) -> Ints:
         """The pools that a demand accepts."""
         return self.accepts[self.accepts_from[demand] : self.accepts_from[demand + 1]]
