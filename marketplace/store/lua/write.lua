@@ -53,11 +53,7 @@ end
 -- fence we began from has missed a step, and one step that fills it alone is as well read whole: it begins anew then.
 if redis.call('LINDEX', touched, -1) ~= ARGV[1] or #news >= step.touched_kept then
   redis.call('UNLINK', touched)
-end
-if #news < step.touched_kept then
-  if redis.call('EXISTS', touched) == 0 then
-    redis.call('RPUSH', touched, ARGV[1])
-  end
+else
   for first = 1, #news, 1000 do
     redis.call('RPUSH', touched, unpack(news, first, math.min(first + 999, #news)))
   end
