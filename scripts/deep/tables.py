@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import rules, sizes, ten_million
+from scripts.bench import rules, sizes, ten_million, whole_rounds
 from scripts.deep.figures import ROOT, Number, read_figures
 from scripts.gas_snapshot import committed
 
@@ -39,6 +39,7 @@ WORDS = {
     **sizes.words(),
     **rules.words(),
     **ten_million.words(),
+    **whole_rounds.words(),
 }
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
 QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)
