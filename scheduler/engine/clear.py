@@ -9,6 +9,8 @@ How an order gets its place and its price:
    done again for the rest. Clients whose fills keep failing take what is left. Who prefers a region is moved there if it costs hardly more.
 5. *Money* (``count``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
 
+The first auction of a large shard begins from the seats of the former plan, if the snapshot names one (``former_seats``).
+
 Equal snapshots give equal plans, bit for bit, in whatever order their rows come, on whatever machine, by whatever auctioneer.
 """
 
