@@ -1,4 +1,4 @@
-"""What holds for every plan, whatever the market: checked against the contract's own rules, applied fill by fill."""
+"""What holds for every plan, whatever the market and wherever orders sat before: checked against the contract's own rules, applied fill by fill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import NOW, TERMS, snapshots
 
+pytestmark = pytest.mark.usefixtures("small_books_go_on")
 MANY = settings(max_examples=200, deadline=None)
 
 

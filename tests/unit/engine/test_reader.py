@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.domain.book import BookOrder
-from marketplace.domain.ids import sha256_of
+from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine import columns
@@ -21,6 +21,7 @@ from scheduler.engine.columns import Reader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Trace, Uniform
+from tests.unit.engine.markets import going_on
 from tests.unit.engine.wild import wild_market
 
 ROOT = Path(__file__).parents[3]
@@ -32,25 +33,34 @@ def told(plan: Plan) -> tuple[bytes, tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.usefixtures("small_books_go_on")
 def test_a_warm_reader_gives_the_plans_of_a_cold_one(seed: int) -> None:
-    """Over twenty rounds in which rows come, go, change and are shuffled, at six decimals and at eighteen, with other markets in between."""
+    """Over twenty rounds in which rows come, go, change and are shuffled, at six decimals and at eighteen, with other markets in between.
+
+    Most go on from the one before, some from an older one or from nothing.
+    """
     draw, reader = random.Random(seed), Reader()
-    snapshot, other = wild_market(draw), wild_market(draw)
+    snapshot, other, former = wild_market(draw), wild_market(draw), None
     for turn in range(20):
-        snapshot = _changed(draw, snapshot, other)
+        snapshot = replace(_changed(draw, snapshot, other), former=draw.choice([former, former, snapshot.former, None]))
         if turn % 7 == 6:
             clear(wild_market(draw), hold_here, reader)
+        plan = clear(snapshot, hold_here, reader)
+        former = plan.former()
 
-        assert told(clear(snapshot, hold_here, reader)) == told(clear(snapshot))
+        assert told(plan) == told(clear(snapshot))
 
 
 @pytest.mark.parametrize("market", MARKETS, ids=lambda market: type(market).__name__)
+@pytest.mark.usefixtures("small_books_go_on")
 def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
     """The same for larger markets, of which a twentieth changes each round."""
     snapshot, reader = market.snapshot(3), Reader()
     for turn in range(5):
-        assert clear(snapshot, hold_here, reader).canonical() == clear(snapshot).canonical()
-        snapshot = market.churned(snapshot, turn, share=0.05)
+        plan = clear(snapshot, hold_here, reader)
+
+        assert plan.canonical() == clear(snapshot).canonical()
+        snapshot = replace(market.churned(snapshot, turn, share=0.05), former=plan.former())
 
 
 def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,16 +107,24 @@ def _offer_changed(draw: random.Random, offer: Offer) -> Offer:
     return replace(offer, price=PricePerGpuHour(offer.price * draw.choice([1, 2, 10**12]) % 2**80))
 
 
-SCRIPT = """
-import random
-from marketplace.domain.ids import sha256_of
-from scheduler.engine.clear import clear
-from scripts.bench.generators import Trace, Uniform
-from tests.unit.engine.wild import wild_market
+def hashes() -> list[Sha256]:
+    """Of the plans and explanations of wild markets and of drawn ones, which begin from nothing and then go on."""
+    plans = list[Plan]()
+    for seed in range(12):
+        draw = random.Random(seed)
+        plans += (clear(wild_market(draw)), clear(going_on(draw, wild_market(draw))))
+    for market in (Uniform(40, 16), Trace(40, 16)):
+        plans.append(clear(market.snapshot(1)))
+        plans.append(clear(replace(market.churned(plans[-1].source, 1, share=0.2), former=plans[-1].former())))
+    return [sha256_of(plan.canonical() + repr(plan.explanations).encode()) for plan in plans]
 
-for snapshot in [*(wild_market(random.Random(seed)) for seed in range(12)), Uniform(40, 16).snapshot(1), Trace(40, 16).snapshot(1)]:
-    plan = clear(snapshot)
-    print(sha256_of(plan.canonical() + repr(plan.explanations).encode()))
+
+SCRIPT = """
+from scheduler.engine import clear
+from tests.unit.engine.test_reader import hashes
+
+clear.LARGE = 1
+print(*hashes())
 """
 
 INTERPRETED = """
@@ -138,17 +156,10 @@ def _printed(script: str = SCRIPT, **environment: str) -> str:
     ).stdout
 
 
+@pytest.mark.usefixtures("small_books_go_on")
 def test_another_process_gives_the_same_plans() -> None:
     """Whatever the seed of its hashes: sets and dicts of names decide nothing."""
-    snapshots = [
-        *(wild_market(random.Random(seed)) for seed in range(12)),
-        Uniform(40, 16).snapshot(1),
-        Trace(40, 16).snapshot(1),
-    ]
-    plans = [clear(snapshot) for snapshot in snapshots]
-    here = [sha256_of(plan.canonical() + repr(plan.explanations).encode()) for plan in plans]
-
-    assert _printed(PYTHONHASHSEED="1").split() == _printed(PYTHONHASHSEED="77").split() == here
+    assert _printed(PYTHONHASHSEED="1").split() == _printed(PYTHONHASHSEED="77").split() == hashes()
 
 
 def test_the_compiler_changes_nothing() -> None:
