@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, seated, sit
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, sit
 
 NO_CHAIN = -2
 """Nobody was seated in it."""
@@ -62,6 +63,12 @@ class Notes(NamedTuple):
     """One number: the shift that makes a move's cost out of an ask (``HOPS``)."""
     shard: Ints
     """Of each pool; NOWHERE where no order accepts it."""
+    wish: NDArray[np.int32]
+    """Of each order: the place of its demand and size in ``elsewhere``, row by row."""
+    beats: Ints
+    """Of each order: what a quote must stay below for it to bid: what it would lose where it sits, or its limit; 0 where it takes no part."""
+    asks: Bools
+    """Of each demand and size: whether anybody takes part who asks for it."""
 
 
 # 1. The highest limits first ------------------------------------------------------------------------------------------
@@ -255,28 +262,30 @@ def _move(market: Any, notes: Any, moves: int, order: int, to: int) -> int:
     notes.moves[moves].order, notes.moves[moves].value = order, came_from
     if came_from != NOWHERE:
         leave(orders, offers, order)
+        notes.is_fresh[offers[came_from].pool] = False
     if to != NOWHERE:
         sit(orders, offers, order, to)
-    for offer in (came_from, to):
-        if offer != NOWHERE:
-            notes.is_fresh[offers[offer].pool] = False
+        notes.is_fresh[offers[to].pool] = False
+    notes.beats[order] = _beats(orders, offers, order)
     return moves + 1
+
+
+@njit(cache=True)
+def _beats(orders: Any, offers: Any, order: int) -> int:
+    row = orders[order]
+    beats: int = row.gpus * (row.limit if row.offer == NOWHERE else offers[row.offer].ask)
+    return beats
 
 
 # 3. Sweeps ------------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True)
-def improve(market: Any, goes_on: Bools) -> None:
+def improve(market: Any, notes: Any, goes_on: Bools) -> None:
     """Sweep after sweep while it raises the surplus; then again at lower costs of a move, so that longer chains are tried.
 
     ``goes_on``: of each shard. Such a one does not try longer chains, and keeps its quotes from sweep to sweep.
     """
-    pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
-    notes = Notes(
-        np.empty((pools, sizes), QUOTE), np.zeros(pools, np.bool_), np.full((demands, sizes), NEVER, np.int64), np.empty(len(market.orders) + 1, PAIR),
-        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(len(goes_on), EFFORT, np.int64), np.array([HOPS[0]]), _shards_of_pools(market),
-    )  # fmt: skip
     is_moving, asks_anew, chain = np.ones_like(goes_on), np.ones_like(goes_on), 0
     # The first sweep looks round again, then knowing what those can be quoted who would have to leave.
     _look_round(market, notes, is_moving, asks_anew)
@@ -292,16 +301,27 @@ def improve(market: Any, goes_on: Bools) -> None:
 
 
 @njit(cache=True)
-def _shards_of_pools(market: Any) -> Ints:
-    found = np.full(len(market.members_from) - 1, NOWHERE, np.int64)
-    is_told = np.zeros(len(market.accepts_from) - 1, np.bool_)
-    for order in range(len(market.orders)):
-        demand = market.orders[order].demand
-        if not is_told[demand]:
-            is_told[demand] = True
-            for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
-                found[market.accepts[at]] = market.orders[order].shard
-    return found
+def noted(market: Any, shards: int, effort: int) -> tuple[Notes, Ints]:
+    """Paper as it is before the first bid; and how many sit in each shard, without those who are held."""
+    orders, offers = market.orders, market.offers
+    pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
+    wish, beats = np.empty(len(orders), np.int32), np.empty(len(orders), np.int64)
+    asks, shard = np.zeros((demands, sizes), np.bool_), np.full(pools, NOWHERE, np.int64)
+    is_told, seated = np.zeros(demands, np.bool_), np.zeros(shards, np.int64)
+    for order in range(len(orders)):
+        row = orders[order]
+        if not is_told[row.demand]:
+            is_told[row.demand] = True
+            for at in range(market.accepts_from[row.demand], market.accepts_from[row.demand + 1]):
+                shard[market.accepts[at]] = row.shard
+        wish[order], beats[order] = row.demand * sizes + row.size, 0
+        if not row.is_held:
+            asks[row.demand, row.size], beats[order] = True, _beats(orders, offers, order)
+            seated[row.shard] += row.offer != NOWHERE
+    return Notes(
+        np.empty((pools, sizes), QUOTE), np.zeros(pools, np.bool_), np.full((demands, sizes), NEVER, np.int64), np.empty(len(orders) + 1, PAIR),
+        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, effort, np.int64), np.array([HOPS[0]]), shard, wish, beats, asks,
+    ), seated  # fmt: skip
 
 
 @njit(cache=True)
@@ -310,19 +330,22 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools, chain: i
 
     When one order's chain was undone, those of the same demand and size with lower limits need not try in this sweep.
     """
-    orders, offers = market.orders, market.offers
     _look_round(market, notes, is_moving, asks_anew)
-    has_changed, has_failed = np.zeros_like(is_moving), np.zeros(notes.elsewhere.shape, np.bool_)
-    for order in range(len(orders)):
-        row = orders[order]
-        if has_failed[row.demand, row.size] or not is_moving[row.shard] or row.is_held:
+    has_changed, has_failed, elsewhere = (
+        np.zeros_like(is_moving),
+        np.zeros(notes.asks.size, np.bool_),
+        notes.elsewhere.ravel(),
+    )
+    for order in range(len(notes.beats)):
+        wish = notes.wish[order]
+        if elsewhere[wish] >= notes.beats[order] or has_failed[wish]:
             continue
-        best = row.gpus * (row.limit if row.offer == NOWHERE else offers[row.offer].ask)
-        if notes.elsewhere[row.demand, row.size] < best and notes.effort[row.shard] > 0:
+        shard = market.orders[order].shard
+        if is_moving[shard] and notes.effort[shard] > 0:
             chain += 1
             stands = bid(market, notes, chain, order)
-            has_changed[row.shard] |= stands
-            has_failed[row.demand, row.size] = not stands
+            has_changed[shard] |= stands
+            has_failed[wish] = not stands
     return has_changed, chain
 
 
@@ -333,12 +356,18 @@ def _look_round(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools) -> 
         shard = notes.shard[pool]
         if shard != NOWHERE and is_moving[shard] and asks_anew[shard]:
             _quote(market, notes, NO_CHAIN, pool, shard)
-    orders, found, is_found = market.orders, notes.elsewhere.copy(), np.zeros(notes.elsewhere.shape, np.bool_)
-    for order in range(len(orders)):
-        row = orders[order]
-        if is_moving[row.shard] and not is_found[row.demand, row.size] and not row.is_held:
-            found[row.demand, row.size], _ = _best_quote(market, notes, NO_CHAIN, row.demand, row.size, row.shard)
-            is_found[row.demand, row.size] = True
+    found = notes.elsewhere.copy()
+    for demand in range(len(found)):
+        pools = market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]]
+        if not notes.asks[demand].any() or not is_moving[notes.shard[pools[0]]]:
+            continue
+        found[demand] = np.where(notes.asks[demand], NEVER, found[demand])
+        for pool in pools:
+            if not notes.is_fresh[pool]:
+                _quote(market, notes, NO_CHAIN, pool, notes.shard[pool])
+            for size in range(found.shape[1]):
+                if notes.asks[demand, size]:
+                    found[demand, size] = min(found[demand, size], notes.quotes[pool, size].cost)
     notes.elsewhere[:] = found
 
 
@@ -350,5 +379,6 @@ def auction(market: Any, shards: int) -> None:
     """
     kept = begin(market, shards)
     seat_by_priority(market)
-    improve(market, 2 * kept > seated(market, shards))
+    notes, seated = noted(market, shards, EFFORT)
+    improve(market, notes, 2 * kept > seated)
     seat_by_priority(market)

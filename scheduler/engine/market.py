@@ -19,7 +19,7 @@ NEVER = 1 << 60
 
 ORDER = np.dtype(
     [
-        (name, np.int64)
+        (name, np.int32)
         for name in (
             "row", "demand", "size", "gpus", "limit", "shard", "offer", "next", "previous", "chain", "is_held",
         )
@@ -27,9 +27,12 @@ ORDER = np.dtype(
 )  # fmt: skip
 """``row``: of the snapshot's orders, for who reads the outcome; ``demand``: its row in ``accepts``; ``size``: of its GPUs among ``sizes``;
 ``offer``: where it sits, or NOWHERE, in a list of those who sit there; ``chain``: the last one in which it was seated, for nobody is moved
-twice in one; ``is_held``: it takes no part: it stays on its seat, or stands aside without one. Limits and asks are in ticks (``columns``)."""
+twice in one; ``is_held``: it takes no part: it stays on its seat, or stands aside without one. Limits and asks are in ticks (``columns``).
 
-OFFER = np.dtype([(name, np.int64) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
+An auction passes over all orders some ten times, and does little else in a round that goes on: so they are packed into 32 bits each. Ticks end
+at 2^30, a contract's GPUs at 2^16."""
+
+OFFER = np.dtype([(name, np.int32) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
 """``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:
 GPUs free; ``first`` of those who sit there, and how many are ``sitting``."""
 
@@ -88,13 +91,16 @@ def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
 def begin(market: Any, shards: int) -> Ints:
     """Seat those who are held, then those who sat somewhere where they may still sit; how many of each shard."""
     orders, offers, kept = market.orders, market.offers, np.zeros(shards, np.int64)
+    sat, count = np.empty(len(orders), np.int32), 0
     for order in range(len(orders)):
-        if orders[order].is_held and orders[order].offer != NOWHERE:
-            sit(orders, offers, order, orders[order].offer)
-    for order in range(len(orders)):
+        if orders[order].offer != NOWHERE:
+            if orders[order].is_held:
+                sit(orders, offers, order, orders[order].offer)
+            else:
+                sat[count] = order
+                count += 1
+    for order in sat[:count]:
         row, former = orders[order], orders[order].offer
-        if row.is_held or former == NOWHERE:
-            continue
         row.offer = NOWHERE
         fits = offers[former].room >= row.gpus and offers[former].ask <= row.limit
         if fits and _accepts(market, row.demand, offers[former].pool):
@@ -109,14 +115,3 @@ def _accepts(market: Any, demand: int, pool: int) -> bool:
     while at < end and market.accepts[at] != pool:
         at += 1
     return bool(at < end)
-
-
-@njit(cache=True)
-def seated(market: Any, shards: int) -> Ints:
-    """How many orders of each shard sit, and are not held."""
-    found = np.zeros(shards, np.int64)
-    for order in range(len(market.orders)):
-        row = market.orders[order]
-        if row.offer != NOWHERE and not row.is_held:
-            found[row.shard] += 1
-    return found

@@ -134,8 +134,12 @@ from scheduler.engine import auction, market, pools, price
 
 warnings.simplefilter("error", RuntimeWarning)
 
-class Row(np.record):  # what numba calls row.size is row["size"], not numpy's own
-    size = property(lambda row: row["size"])
+class Row(np.record):
+    size = property(lambda row: row["size"])  # for numba this is a column, not numpy's own
+
+    def __getattribute__(self, name):  # to numba products of 32 bits have 64
+        found = super().__getattribute__(name)
+        return np.int64(found) if isinstance(found, np.int32) else found
 
 def rows_of(make):
     def made(*a, **k):

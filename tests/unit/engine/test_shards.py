@@ -79,7 +79,7 @@ def test_a_shard_goes_on_if_most_of_its_seats_are_kept(monkeypatch: pytest.Monke
     seats = _seats_by_shard(snapshot, before.markets[-1])
     kept = [seat for shard, sat in enumerate(seats) for seat in (sat[: len(sat) * 2 // 5] if shard % 2 else sat)]
     former = Former.of(NO_PLAN, [order for order, _ in kept], [offer for _, offer in kept])
-    monkeypatch.setattr(auctions, "improve", lambda market, goes_on: told.append(goes_on.tolist()))
+    monkeypatch.setattr(auctions, "improve", lambda market, notes, goes_on: told.append(goes_on.tolist()))
     clear(replace(snapshot, former=former), _hold_in_python)
 
     assert len(seats) > 9
