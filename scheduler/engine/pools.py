@@ -197,5 +197,6 @@ def lowest_of(
     found = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64)
     for demand in range(len(found)):
         for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:
-            found[demand] = np.minimum(found[demand], of_pool[pool])
+            for size in range(len(sizes)):
+                found[demand, size] = min(found[demand, size], of_pool[pool, size])
     return found

@@ -23,6 +23,7 @@ from numba import njit
 
 from scheduler.engine.columns import numbered
 from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
+from scheduler.engine.pools import lowest_of
 
 
 def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints]:
@@ -74,29 +75,14 @@ def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Int
 @njit(cache=True)
 def _lower(market: Any, seated: Ints, node: Ints, most: Ints, starts: Ints, free: Ints) -> None:
     """Rule 4: the most that a node's price may be is the least of it on all nodes where those who sit there could have gone."""
-    orders, has_fallen = market.orders, True
+    orders, nodes, has_fallen = market.orders, np.arange(len(free)), True
     while has_fallen:
         has_fallen = False
-        least = np.full((len(market.accepts_from) - 1, len(market.sizes)), NOWHERE, np.int64)
+        least = lowest_of(market.sizes, market.accepts_from, market.accepts, starts, nodes, most, free)
         for order in seated:
             row = orders[order]
-            if least[row.demand, row.size] == NOWHERE:
-                least[row.demand, row.size] = _least(market, most, starts, free, row.demand, row.gpus)
             if least[row.demand, row.size] < most[node[row.offer]]:
                 most[node[row.offer]], has_fallen = least[row.demand, row.size], True
-
-
-@njit(cache=True)
-def _least(market: Any, most: Ints, starts: Ints, free: Ints, demand: int, gpus: int) -> int:
-    """The least of ``most`` on all nodes that accept this demand and have room for the gang."""
-    least = NEVER
-    for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
-        pool = market.accepts[at]
-        for node in range(starts[pool + 1] - 1, starts[pool] - 1, -1):
-            if free[node] < gpus:
-                break
-            least = min(least, most[node])
-    return least
 
 
 @njit(cache=True)
