@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from marketplace.domain import editions
 from marketplace.domain.book import BookOrder, BookView, Faults, RefusedFill, delegation_of
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import Delegation, LeaseRecord
@@ -172,36 +173,32 @@ class _Tables:
 
 def _changed(table: Mapping[Name, Row], news: Mapping[Name, Row | None]) -> Mapping[Name, Row]:
     """The table with these rows, and without those that are None."""
-    if not news:
-        return table
-    after = dict(table)
-    for name, row in news.items():
-        if row is None:
-            after.pop(name, None)
-        else:
-            after[name] = row
-    return after
+    return editions.Table.after(table, news) if news else table
 
 
 def _resorted(
     rows: Sequence[Row], gone: Iterable[Any], come: Iterable[Row], rank: Callable[[Row], Any]
 ) -> tuple[Row, ...]:
     """Sorted rows without those of some ranks and with others: only these are looked for, the rest is copied."""
+    news = sorted(come, key=rank)
     if not rows:
-        return tuple(sorted(come, key=rank))
-    stayed, at = list[Row](), 0
+        return editions.Rows(news)
+    stayed, left, at = list[Row](), list[Row](), 0
     for one in sorted(gone):
         cut = bisect_left(rows, one, lo=at, key=rank)
         stayed += rows[at:cut]
-        at = cut + 1 if cut < len(rows) and rank(rows[cut]) == one else cut
+        at = cut
+        if cut < len(rows) and rank(rows[cut]) == one:
+            left.append(rows[cut])
+            at += 1
     stayed += rows[at:]
     merged, at = list[Row](), 0
-    for row in sorted(come, key=rank):
+    for row in news:
         cut = bisect_left(stayed, rank(row), lo=at, key=rank)
         merged += stayed[at:cut]
         merged.append(row)
         at = cut
-    return (*merged, *stayed[at:])
+    return editions.Rows.after(rows, [*merged, *stayed[at:]], left, news)
 
 
 def _by_acceptance(entry: BookOrder) -> tuple[UnixTime, Bytes32]:

@@ -110,7 +110,7 @@ class Round:
 
     def __init__(self, snapshot: Snapshot, auctioneer: Auctioneer, reader: Reader) -> None:
         self.snapshot, self.auctioneer = snapshot, auctioneer
-        self.columns = reader.columns(snapshot.view.orders, snapshot.view.offers)
+        self.columns = reader.columns(snapshot.view)
         self.facts = Facts(snapshot, self.columns)
         self.turned_away = refused_at_once(self.facts)
         rows = np.delete(np.arange(self.columns.orders.rows), list(self.turned_away))

@@ -13,102 +13,35 @@ looked at once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from operator import attrgetter
 from statistics import median_low
-from typing import Any, Generic, TypeVar, overload
+from typing import Any
 
 import numpy as np
-from numba import njit
 
-from marketplace.domain.book import BookOrder
+from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.models import Offer, Order
 from marketplace.domain.spec import JobSpec
-from scheduler.engine.market import NOWHERE, Bools, Ints
-
-Row = TypeVar("Row")
+from marketplace.domain.units import TokenUnits
+from scheduler.engine.evidence import Evidence
+from scheduler.engine.market import Ints
+from scheduler.engine.table import SPARE, Book, Kept, Names, OfAccounts, Table
 
 CAP = 1 << 30
 FINEST, TICKS_OF_MEDIAN = 26, 22
 HUGE_TIP = 1 << 41
+MOST = 1 << 62
+"""Balances are told up to here, in ticks: more than any round costs."""
 
 _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
 _RESOURCES = ("vram_mib", "cpus", "memory_mib", "disk_mib")
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""
-_SPARE = 10_000
-"""A reader begins anew when it knows twice as many names or kinds as there are rows, and so many more."""
-
-
-class Table(dict[str, Any]):
-    """Columns of equal length, by name."""
-
-    def __init__(self, columns: Mapping[str, Any], rows: int) -> None:
-        super().__init__(columns)
-        self.rows = rows
-
-    def at(self, rows: Any) -> Table:
-        """These rows, in this order."""
-        return Table({name: column[rows] for name, column in self.items()}, len(rows))
-
-    def only(self, *names: str) -> Table:
-        """These columns."""
-        return Table({name: self[name] for name in names}, self.rows)
-
-    def above(self, other: Table) -> Table:
-        """The rows of this table, then those of the other."""
-        if not self.rows or not other.rows:
-            return self if self.rows else other
-        return Table(
-            {name: np.concatenate((column, other[name])) for name, column in self.items()}, self.rows + other.rows
-        )
-
-
-class Names:
-    """Numbers for things that are compared for equality only."""
-
-    def __init__(self, *first: object) -> None:
-        self.of: dict[Any, int] = {}
-        self.all: list[Any] = []
-        self.numbers(first)
-
-    def numbers(self, values: Iterable[Any]) -> Ints:
-        found, of = [], self.of
-        for value in values:
-            number = of.get(value)
-            if number is None:
-                number = of[value] = len(self.all)
-                self.all.append(value)
-            found.append(number)
-        return np.array(found, np.int64)
-
-
-class Book(Sequence[Row]):
-    """Values by row. Those of former rounds lie between them, and are never moved: an earlier book stays what it was."""
-
-    def __init__(self, values: list[Row], places: Ints) -> None:
-        self._values, self._places = values, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, row: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[Row]: ...
-
-    def __getitem__(self, row: int | slice) -> Row | list[Row]:
-        return self.at(np.arange(len(self))[row]) if isinstance(row, slice) else self._values[self._places[row]]
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.at(np.arange(len(self))))
-
-    def at(self, rows: Ints) -> list[Row]:
-        """The values of these rows."""
-        return list(map(self._values.__getitem__, self._places[rows].tolist()))
 
 
 class Known:
@@ -133,6 +66,10 @@ class Columns:
     offers: Table
     listings: Book[Offer]
     tick_bits: int
+    balances: Ints
+    """Of each account, by its number: in ticks, from 0 to ``MOST``."""
+    evidence: Evidence
+    """Of each account, by its number: what its reputation rests on."""
 
     def rows_of(self, ids: Iterable[Bytes32]) -> list[int]:
         """The rows of those of these orders that are on the book."""
@@ -143,75 +80,6 @@ class Columns:
         return [row for order, start, end in near for row in range(start, end) if self.book[row].id == order]
 
 
-class _Kept(Generic[Row]):
-    """Rows as they were read, sorted by their first column, which tells them apart or nearly (``finely``).
-
-    Values are known again by their identities, and kept alive, so that an identity means the same the next time.
-    """
-
-    def __init__(self, read: Callable[[list[Row]], Table], finely: Callable[[Row], Any]) -> None:
-        self._read, self._finely = read, finely
-        self._values: list[Row] = []
-        self._rows = read([])
-        self._rows["identity"], self._rows["place"] = np.empty(0, np.int64), np.empty(0, np.int64)
-
-    def reread(self, values: Sequence[Row]) -> tuple[Table, Book[Row]]:
-        """The rows of these values, and the values in that order; only those are read that were not there the last time."""
-        seen = np.fromiter(map(id, values), np.int64, len(values))
-        stays, is_fresh = _matched(self._rows["identity"], seen)
-        fresh = np.nonzero(is_fresh)[0]
-        if len(fresh) or not stays.all():
-            self._merge(stays, [values[at] for at in fresh.tolist()], seen[fresh])
-        return self._rows, Book(self._values, self._rows["place"])
-
-    def _merge(self, stays: Bools, news: list[Row], identities: Ints) -> None:
-        read = self._read(news)
-        read["identity"], read["place"] = identities, len(self._values) + np.arange(len(news))
-        self._values.extend(news)
-        key = next(iter(read))
-        kept, order = np.nonzero(stays)[0], np.argsort(read[key], kind="stable")
-        at = np.searchsorted(self._rows[key][kept], read[key][order])
-        rows = self._rows.above(read)
-        source = np.insert(kept, at, rows.rows - len(news) + order)
-        keys, places = rows[key][source], rows["place"]
-        if (keys[1:] == keys[:-1]).any():
-            source = np.array(
-                sorted(source.tolist(), key=lambda row: self._finely(self._values[places[row]])), np.int64
-            )
-        self._rows = rows.at(source)
-        if len(self._values) > 2 * len(source) + _SPARE:
-            self._values = list(Book(self._values, self._rows["place"]))
-            self._rows["place"] = np.arange(len(source))
-
-
-@njit(cache=True)
-def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
-    """Which of the known identities were seen, and which of the seen are not known: by a hash table, at most half full."""
-    size = 2
-    while size < 2 * len(known):
-        size *= 2
-    places = np.full(size, NOWHERE, np.int64)
-    for row in range(len(known)):
-        at = _hash(known[row]) % size
-        while places[at] != NOWHERE:
-            at = (at + 1) % size
-        places[at] = row
-    was_seen, is_fresh = np.zeros(len(known), np.bool_), np.ones(len(seen), np.bool_)
-    for row in range(len(seen)):
-        at = _hash(seen[row]) % size
-        while places[at] != NOWHERE and known[places[at]] != seen[row]:
-            at = (at + 1) % size
-        if places[at] != NOWHERE:
-            was_seen[places[at]], is_fresh[row] = True, False
-    return was_seen, is_fresh
-
-
-@njit(cache=True)
-def _hash(identity: int) -> int:
-    """Identities are addresses: even, below 2^48, and often evenly spaced."""
-    return (identity >> 4) * 40_503 >> 8
-
-
 class Reader:
     """Turns orders and offers into columns, and remembers those it has read. One per engine; it may be thrown away at any time."""
 
@@ -220,23 +88,37 @@ class Reader:
         self._begin()
 
     def _begin(self) -> None:
+        """Forget everything."""
         self.known = Known()
         self._kinds, self._kind_numbers = Table({}, 0), Names()
-        self._orders = _Kept(self._read_orders, lambda order: order.signed.id)
-        self._offers = _Kept(self._read_offers, attrgetter("id"))
+        self._orders = Kept(self._read_orders, lambda order: order.signed.id)
+        self._offers = Kept(self._read_offers, attrgetter("id"))
+        self._of_balances, self._balances = OfAccounts(), np.empty(0, np.int64)
+        self._of_evidence, self._evidence = OfAccounts(), Evidence.of([])
 
-    def columns(self, orders: Sequence[BookOrder], offers: Sequence[Offer]) -> Columns:
+    def columns(self, view: BookView) -> Columns:
         """The columns of these rows, whatever their order."""
-        tick_bits, spare = tick_bits_of(offers), 2 * (len(orders) + len(offers)) + _SPARE
+        tick_bits, spare = tick_bits_of(view.offers), 2 * (len(view.orders) + len(view.offers)) + SPARE
         if tick_bits != self._tick_bits or max(len(self.known.accounts.all), self._kinds.rows) > spare:
             self._tick_bits = tick_bits
             self._begin()
-        rows, book = self._orders.reread(orders)
-        listed, listings = self._offers.reread(offers)
+        rows, book = self._orders.reread(view.orders)
+        listed, listings = self._offers.reread(view.offers)
         is_met = np.bincount(rows["kind"], minlength=self._kinds.rows) > 0
         number = np.cumsum(is_met) - 1
         rows = Table({**rows, "kind": number[rows["kind"]]}, rows.rows)
-        return Columns(self.known, rows, self._kinds.at(np.nonzero(is_met)[0]), book, listed, listings, tick_bits)
+        kinds = self._kinds.at(np.nonzero(is_met)[0])
+        self._read_accounts(view)
+        return Columns(self.known, rows, kinds, book, listed, listings, tick_bits, self._balances, self._evidence)
+
+    def _read_accounts(self, view: BookView) -> None:
+        names = self.known.accounts
+        stale = self._of_balances.stale(view.accounts, names)
+        read = partial(map, view.accounts.get, [names.all[number] for number in stale], repeat(TokenUnits(0)))
+        self._balances = grown(self._balances, len(names.all))
+        self._balances[stale] = ticks(read, self._tick_bits, MOST)
+        stale = self._of_evidence.stale(view.reputations, names)
+        self._evidence = self._evidence.after(stale, [view.reputations.get(names.all[one]) for one in stale])
 
     def _read_orders(self, rows: list[BookOrder]) -> Table:
         orders, specs = [row.signed.order for row in rows], [row.spec for row in rows]
@@ -313,6 +195,11 @@ def ticks(units: Callable[[], Iterable[int]], tick_bits: int, most: int = CAP) -
     except OverflowError:
         return np.array([max(0, min(amount >> tick_bits, most)) for amount in units()], np.int64)
     return np.asarray(np.clip(found >> tick_bits, 0, most))
+
+
+def grown(column: Ints, rows: int) -> Ints:
+    """A copy with room for so many rows, the new ones 0."""
+    return np.concatenate((column, np.zeros(rows - len(column), column.dtype)))
 
 
 def _column(rows: Sequence[Any], name: str) -> Ints:

@@ -47,9 +47,7 @@ class Count:
         self._room: Ints = np.maximum(0, facts.offers["free"])
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
             self._room[at] = remaining.free_of(offer.id)
-        self._purses = Purses(
-            remaining, facts.known.accounts.all, facts.columns.tick_bits, facts.snapshot.terms.bond_floor
-        )
+        self._purses = Purses(remaining, facts.columns, facts.snapshot.terms.bond_floor)
         self.limit = self._limits(remaining)
         """Of each order, in ticks: its limit, or less where its client has not so much."""
         self.room = self._room.copy()

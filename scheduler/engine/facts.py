@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
 
 from marketplace.domain.ids import Address, sha256_in
-from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Machine
-from scheduler.engine.columns import Columns
+from scheduler.engine.columns import Columns, numbered
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
@@ -39,15 +38,16 @@ class Facts:
             self.snapshot.view.heartbeats,
             self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
         )
-        return self._of_providers([beats.get(who, since - 1) >= since for who in self._providers[0]]).astype(np.bool_)
+        numbers, at = self._providers
+        return np.array([beats.get(self._name(who), since - 1) >= since for who in numbers.tolist()], np.bool_)[at]
 
     @cached_property
     def reliability(self) -> Ints:
-        """Of each offer's provider, its score as of the view's block (``BookView.reliability_of``); most are newcomers, whose score is one."""
-        view = self.snapshot.view
-        known, at, newcomer = view.reputations.get, view.block.timestamp, NEWCOMER.score_bps(view.block.timestamp)
-        met = map(known, self._providers[0])
-        return self._of_providers([reputation.score_bps(at) if reputation else newcomer for reputation in met])
+        """Of each offer's provider, its score as of the view's block (``BookView.reliability_of``)."""
+        view, (numbers, at) = self.snapshot.view, self._providers
+        return self.columns.evidence.scores_bps(
+            numbers, view.block.timestamp, lambda account: view.reliability_of(self._name(account))
+        )[at]
 
     @cached_property
     def vram_mib(self) -> Ints:
@@ -88,13 +88,13 @@ class Facts:
         return np.array(found, np.int64)[self._by_machine[1]]
 
     @cached_property
-    def _providers(self) -> tuple[list[Address], Ints]:
-        """All providers, and which of them lists each offer."""
-        numbers, at = np.unique(self.offers["provider"], return_inverse=True)
-        return [self.known.accounts.all[number] for number in numbers.tolist()], at
+    def _providers(self) -> tuple[Ints, Ints]:
+        """The accounts of all providers, and which of them lists each offer."""
+        first, at = numbered(self.offers["provider"])
+        return self.offers["provider"][first], at
 
-    def _of_providers(self, told: Sequence[int]) -> Ints:
-        return np.array(told, np.int64)[self._providers[1]]
+    def _name(self, account: int) -> Address:
+        return Address(self.known.accounts.all[account])
 
     def ranked(self, name: str, had: Ints) -> tuple[Ints, Ints]:
         """The different values of what offers have, ascending, and the rank of each offer's among them. ``name`` says what it is."""

@@ -6,10 +6,9 @@ others' fills are counted one by one, as the contract will (``Remaining``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from copy import copy
-from functools import cached_property, partial
-from itertools import repeat
+from functools import cached_property
 
 import numpy as np
 
@@ -19,11 +18,12 @@ from marketplace.domain.ledger import Delegation
 from marketplace.domain.models import NO_BUDGET, Fill, Offer, Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
-from scheduler.engine.columns import CAP, Table, ticks
+from scheduler.engine.columns import CAP, MOST, Columns
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.table import Table
 
-_HUGE, _HUGE_WORK, _MOST = 1 << 41, 1 << 31, 1 << 62
+_HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly: sums over a million of the others fit 64 bits."""
 
 
@@ -59,12 +59,10 @@ class Remaining:
     def balance_of(self, account: Address) -> TokenUnits:
         return TokenUnits(self._snapshot.view.accounts.get(account, 0) - self._spent.get(account, 0))
 
-    def balances_of(self, accounts: Sequence[Address]) -> Iterable[TokenUnits]:
-        """Of many at once: most have spent nothing."""
-        found = map(self._snapshot.view.accounts.get, accounts, repeat(TokenUnits(0)))
-        if not self._spent:
-            return found
-        return (TokenUnits(units - self._spent.get(who, 0)) for who, units in zip(accounts, found, strict=True))
+    @property
+    def spent(self) -> Mapping[Address, int]:
+        """By whom something was spent already, and how much."""
+        return self._spent
 
     def reason_against(self, signed: SignedOrder, offer: Offer, price: PricePerGpuHour) -> RejectionReason | None:
         """What is lacking for this fill now, in the contract's order: the delegate's budget, GPUs, the client's money, the provider's."""
@@ -132,9 +130,12 @@ class Remaining:
 class Purses:
     """All accounts at once, in ticks: whether they can surely pay. What is rounded is rounded to the unsafe side, so "surely" holds."""
 
-    def __init__(self, remaining: Remaining, names: Sequence[Address], tick_bits: int, bond_floor: TokenUnits) -> None:
-        self._tick_bits, self._least_bond = tick_bits, (bond_floor >> tick_bits) + 1
-        self._balances = ticks(partial(remaining.balances_of, names), tick_bits, _MOST)
+    def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
+        bits, numbers = columns.tick_bits, columns.known.accounts.of
+        self._least_bond = (bond_floor >> bits) + 1
+        self._balances = columns.balances.copy() if remaining.spent else columns.balances
+        for who in remaining.spent.keys() & numbers.keys():
+            self._balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
 
     def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from marketplace.domain import editions
 from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.classes import class_numbered, load_classes
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
@@ -97,18 +98,18 @@ def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: 
     return Snapshot(
         view=BookView(
             block=block,
-            orders=tuple(book),
-            offers=tuple(listed),
-            accounts={**_client_money(book, orders.money), **_provider_money(listed, offers.money)},
+            orders=editions.Rows(book),
+            offers=editions.Rows(listed),
+            accounts=editions.Table({**_client_money(book, orders.money), **_provider_money(listed, offers.money)}),
             leases={},
             machines=machines,
             heartbeats=heartbeats_at(block, (offer.provider for offer in listed)),
             budgets=_budgets(book, orders.delegate_money),
-            reputations={
-                offer.provider: REPUTES[n]
+            reputations=editions.Table(
+                (offer.provider, REPUTES[n])
                 for offer, n in zip(listed, offers.repute.tolist(), strict=True)
                 if REPUTES[n] is not NEWCOMER
-            },
+            ),
         ),
         opener=OPENER,
         terms=TERMS,

@@ -6,12 +6,14 @@ markets) are the same with other parameters.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marketplace.domain import editions
 from marketplace.domain.units import BPS_WHOLE, GpuCount
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.assembly import MIN_SCORES, NOW, REPUTES, OfferRows, OrderRows, assembled, block_at, heartbeats_at
@@ -20,6 +22,7 @@ from scripts.bench.goods import classes_of, costs_of, vram_of
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Row = TypeVar("Row")
 DAY = 86_400
 
 
@@ -301,18 +304,22 @@ def _churned(market: Uniform, snapshot: Snapshot, seed: int, share: float) -> Sn
     rows = small.offer_rows(rng)
     next_offer = 1 + max((offer.id for offer in view.offers), default=0)
     others = assembled(small.order_rows(rng, rows), rows, (seed, 1), own_specs=market.own_specs, first_offer=next_offer)
-    orders = [order for n, order in enumerate(view.orders) if n not in gone_orders]
-    offers = [offer for n, offer in enumerate(view.offers) if n not in gone_offers]
     new, block = others.view, block_at(view.block.number + 1)
     later = replace(
         view,
         block=block,
-        orders=(*orders, *new.orders[: len(gone_orders)]),
-        offers=(*offers, *new.offers[: len(gone_offers)]),
-        accounts={**view.accounts, **new.accounts},
+        orders=_after(view.orders, gone_orders, new.orders[: len(gone_orders)]),
+        offers=_after(view.offers, gone_offers, new.offers[: len(gone_offers)]),
+        accounts=editions.Table.after(view.accounts, new.accounts),
         budgets={**view.budgets, **new.budgets},
-        reputations={**view.reputations, **new.reputations},
+        reputations=editions.Table.after(view.reputations, new.reputations),
         machines={**view.machines, **new.machines},
         heartbeats=heartbeats_at(block, (*view.heartbeats, *new.heartbeats)),
     )
     return replace(snapshot, view=later)
+
+
+def _after(rows: Sequence[Row], gone: Collection[int], come: Sequence[Row]) -> editions.Rows[Row]:
+    """The rows without those at these places, and with others."""
+    stay = [row for n, row in enumerate(rows) if n not in gone]
+    return editions.Rows.after(rows, (*stay, *come), [rows[n] for n in gone], come)

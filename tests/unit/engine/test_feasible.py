@@ -255,6 +255,6 @@ def test_what_no_offer_can_tell_apart_is_one_demand() -> None:
         for n in range(50)
     ]
     snapshot, reader = a_snapshot(orders, [an_offer()]), Reader()
-    facts = Facts(snapshot, reader.columns(snapshot.view.orders, snapshot.view.offers))
+    facts = Facts(snapshot, reader.columns(snapshot.view))
 
     assert set(Demands(facts, np.arange(50)).of.tolist()) == {0}

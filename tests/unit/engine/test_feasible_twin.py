@@ -59,7 +59,7 @@ def test_the_markets_hold_pairs_that_fit_and_pairs_that_do_not() -> None:
 
 def _compare(snapshot: Snapshot, reader: Reader | None = None) -> list[int]:
     reader = reader or Reader()
-    facts = Facts(snapshot, reader.columns(snapshot.view.orders, snapshot.view.offers))
+    facts = Facts(snapshot, reader.columns(snapshot.view))
     turned_away = refused_at_once(facts)
     rows = np.array([row for row in range(facts.orders.rows) if row not in turned_away], np.int64)
     demands, fitting = Demands(facts, rows), list[int]()

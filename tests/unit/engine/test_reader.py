@@ -15,7 +15,7 @@ from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine import columns
+from scheduler.engine import columns, table
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import Reader
 from scheduler.engine.plan import Plan
@@ -65,7 +65,8 @@ def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
 
 def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows hardly more names, kinds and rows than there are, however many have come and gone, and plans of former rounds can still be asked."""
-    monkeypatch.setattr(columns, "_SPARE", 20)
+    monkeypatch.setattr(columns, "SPARE", 20)
+    monkeypatch.setattr(table, "SPARE", 20)
     market, reader = Uniform(orders=120, offers=40), Reader()
     snapshot = market.snapshot(3)
     plans = [clear(snapshot, hold_here, reader)]

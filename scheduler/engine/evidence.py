@@ -1,0 +1,65 @@
+"""Reputations as columns. What a score is, ``domain.reputation`` says; here it is worked out for thousands of providers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from marketplace.domain.reputation import HALF_LIFE_SECONDS, NEWCOMER, PRIOR_BAD, PRIOR_GOOD, Reputation
+from marketplace.domain.units import BPS_WHOLE, UnixTime
+from scheduler.engine.market import Bools, Ints
+
+_FRACTION_BITS = 32
+"""Of a half-life, as the rule has it (``reputation.share_left``)."""
+_NEAR = 1e-6
+"""So near to a whole number of basis points the true score decides. Those that are worked out here are off by less than a thousandth of it."""
+_MOST_WEIGHT, _MOST_HALVINGS = 1 << 60, 16
+"""Beyond these, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Of each account, by its number: what ``Reputation`` rests on. Of newcomers nothing."""
+
+    heard: Ints
+    failed: Ints
+    as_of: Ints
+
+    @classmethod
+    def of(cls, reputations: Sequence[Reputation | None]) -> Evidence:
+        known = [one or NEWCOMER for one in reputations]
+        weights = [[min(weight, _MOST_WEIGHT) for weight in (one.heard, one.failed)] for one in known]
+        heard, failed = np.array(weights, np.int64).reshape(-1, 2).T
+        return cls(heard.copy(), failed.copy(), np.array([one.as_of for one in known], np.int64))
+
+    def after(self, stale: Sequence[int], reputations: Sequence[Reputation | None]) -> Evidence:
+        """The same with these accounts' rows read anew: all that have a number and are not in it are among them."""
+        read, rows = Evidence.of(reputations), max([len(self.heard), *(number + 1 for number in stale)])
+        columns = [np.zeros(rows, np.int64) for _ in range(3)]
+        for column, old, new in zip(
+            columns, (self.heard, self.failed, self.as_of), (read.heard, read.failed, read.as_of), strict=True
+        ):
+            column[: len(old)] = old
+            column[list(stale)] = new
+        return Evidence(*columns)
+
+    def scores_bps(self, accounts: Ints, at: UnixTime, score_of: Callable[[int], int]) -> Ints:
+        """The scores of these accounts, as ``Reputation.score_bps`` has them. ``score_of`` asks it for the few that are too near to call.
+
+        In floats, which only decide where they cannot be wrong: the same integers on every machine.
+        """
+        heard, failed, age = self.heard[accounts], self.failed[accounts], np.maximum(0, at - self.as_of[accounts])
+        halvings, rest = np.divmod(age, HALF_LIFE_SECONDS)
+        fraction = (rest << _FRACTION_BITS) // HALF_LIFE_SECONDS
+        left = np.exp2(-fraction / 2.0**_FRACTION_BITS - np.minimum(halvings, _MOST_HALVINGS))
+        good, bad = PRIOR_GOOD + heard * left, PRIOR_BAD + failed * left
+        score = BPS_WHOLE * good / (good + bad)
+        is_newcomer = (heard == 0) & (failed == 0)
+        found = np.where(is_newcomer, NEWCOMER.score_bps(at), np.floor(score).astype(np.int64))
+        is_open: Bools = np.abs(score - np.rint(score)) < _NEAR
+        is_open |= (np.maximum(heard, failed) >= _MOST_WEIGHT) | (halvings > _MOST_HALVINGS)
+        for row in np.nonzero(is_open & ~is_newcomer)[0].tolist():
+            found[row] = score_of(int(accounts[row]))
+        return np.asarray(found)

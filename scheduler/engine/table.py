@@ -1,0 +1,192 @@
+"""Tables of columns, and how they are kept from round to round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+from numba import njit
+
+from marketplace.domain import editions
+from scheduler.engine.market import NOWHERE, Bools, Ints
+
+Row = TypeVar("Row")
+
+SPARE = 10_000
+"""So much more than twice of what there is may be remembered."""
+
+
+class Table(dict[str, Any]):
+    """Columns of equal length, by name."""
+
+    def __init__(self, columns: Mapping[str, Any], rows: int) -> None:
+        super().__init__(columns)
+        self.rows = rows
+
+    def at(self, rows: Any) -> Table:
+        """These rows, in this order."""
+        return Table({name: column[rows] for name, column in self.items()}, len(rows))
+
+    def only(self, *names: str) -> Table:
+        """These columns."""
+        return Table({name: self[name] for name in names}, self.rows)
+
+    def above(self, other: Table) -> Table:
+        """The rows of this table, then those of the other."""
+        if not self.rows or not other.rows:
+            return self if self.rows else other
+        return Table(
+            {name: np.concatenate((column, other[name])) for name, column in self.items()}, self.rows + other.rows
+        )
+
+
+class Names:
+    """Numbers for things that are compared for equality only."""
+
+    def __init__(self, *first: object) -> None:
+        self.of: dict[Any, int] = {}
+        self.all: list[Any] = []
+        self.numbers(first)
+
+    def numbers(self, values: Iterable[Any]) -> Ints:
+        found, of = [], self.of
+        for value in values:
+            number = of.get(value)
+            if number is None:
+                number = of[value] = len(self.all)
+                self.all.append(value)
+            found.append(number)
+        return np.array(found, np.int64)
+
+
+class Book(Sequence[Row]):
+    """Values by row. Those of former rounds lie between them, and are never moved: an earlier book stays what it was."""
+
+    def __init__(self, values: list[Row], places: Ints) -> None:
+        self._values, self._places = values, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, row: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Row]: ...
+
+    def __getitem__(self, row: int | slice) -> Row | list[Row]:
+        return self.at(np.arange(len(self))[row]) if isinstance(row, slice) else self._values[self._places[row]]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.at(np.arange(len(self))))
+
+    def at(self, rows: Ints) -> list[Row]:
+        """The values of these rows."""
+        return list(map(self._values.__getitem__, self._places[rows].tolist()))
+
+
+class Kept(Generic[Row]):
+    """Rows as they were read, sorted by their first column, which tells them apart or nearly (``finely``).
+
+    Values are known again by their identities, and kept alive, so that an identity means the same the next time. An edition says by itself
+    which of them are new.
+    """
+
+    def __init__(self, read: Callable[[list[Row]], Table], finely: Callable[[Row], Any]) -> None:
+        self._read, self._finely = read, finely
+        self._values: list[Row] = []
+        self._rows = read([])
+        self._rows["identity"], self._rows["place"] = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._mark: object = None
+
+    def reread(self, values: Sequence[Row]) -> tuple[Table, Book[Row]]:
+        """The rows of these values, and the values in that order; only those are read that were not there the last time."""
+        stays, fresh = self._told(values) or self._compared(values)
+        self._mark = values.mark if isinstance(values, editions.Rows) else None
+        if fresh or not stays.all():
+            self._merge(stays, fresh)
+        return self._rows, Book(self._values, self._rows["place"])
+
+    def _told(self, values: Sequence[Row]) -> tuple[Bools, list[Row]] | None:
+        """Which rows stay, and the values that are new, as an edition says that has changed since the last one."""
+        change = values.since(self._mark) if isinstance(values, editions.Rows) else None
+        if change is None:
+            return None
+        _, stays = _matched(_identities(change.gone), self._rows["identity"])
+        return stays, list(change.come)
+
+    def _compared(self, values: Sequence[Row]) -> tuple[Bools, list[Row]]:
+        """The same, by a look at each."""
+        stays, is_fresh = _matched(self._rows["identity"], _identities(values))
+        return stays, [values[at] for at in np.nonzero(is_fresh)[0].tolist()]
+
+    def _merge(self, stays: Bools, news: list[Row]) -> None:
+        read = self._read(news)
+        read["identity"], read["place"] = _identities(news), len(self._values) + np.arange(len(news))
+        self._values.extend(news)
+        key = next(iter(read))
+        kept, order = np.nonzero(stays)[0], np.argsort(read[key], kind="stable")
+        at = np.searchsorted(self._rows[key][kept], read[key][order])
+        rows = self._rows.above(read)
+        source = np.insert(kept, at, rows.rows - len(news) + order)
+        keys, places = rows[key][source], rows["place"]
+        if (keys[1:] == keys[:-1]).any():
+            source = np.array(
+                sorted(source.tolist(), key=lambda row: self._finely(self._values[places[row]])), np.int64
+            )
+        self._rows = rows.at(source)
+        if len(self._values) > 2 * len(source) + SPARE:
+            self._values = list(Book(self._values, self._rows["place"]))
+            self._rows["place"] = np.arange(len(source))
+
+
+def _identities(values: Sequence[object]) -> Ints:
+    return np.fromiter(map(id, values), np.int64, len(values))
+
+
+@njit(cache=True)
+def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
+    """Which of the known identities were seen, and which of the seen are not known: by a hash table, at most half full."""
+    size = 2
+    while size < 2 * len(known):
+        size *= 2
+    places = np.full(size, NOWHERE, np.int64)
+    for row in range(len(known)):
+        at = _hash(known[row]) % size
+        while places[at] != NOWHERE:
+            at = (at + 1) % size
+        places[at] = row
+    was_seen, is_fresh = np.zeros(len(known), np.bool_), np.ones(len(seen), np.bool_)
+    for row in range(len(seen)):
+        at = _hash(seen[row]) % size
+        while places[at] != NOWHERE and known[places[at]] != seen[row]:
+            at = (at + 1) % size
+        if places[at] != NOWHERE:
+            was_seen[places[at]], is_fresh[row] = True, False
+    return was_seen, is_fresh
+
+
+@njit(cache=True)
+def _hash(identity: int) -> int:
+    """Identities are addresses: even, below 2^48, and often evenly spaced."""
+    return (identity >> 4) * 40_503 >> 8
+
+
+class OfAccounts:
+    """Which accounts' rows in a table have to be read again: those of which an edition says so, and those that have no number yet."""
+
+    def __init__(self) -> None:
+        self._mark: object = None
+        self.count = 0
+        """How many accounts had a number the last time."""
+
+    def stale(self, table: Mapping[Any, Any], names: Names) -> list[int]:
+        """The numbers of these accounts. From then on they count as read."""
+        known, count = self.count, len(names.all)
+        touched = table.touched_since(self._mark) if known and isinstance(table, editions.Table) else None
+        self._mark, self.count = table.mark if isinstance(table, editions.Table) else None, count
+        if touched is None:
+            return list(range(count))
+        numbers = map(names.of.get, touched)
+        return [number for number in numbers if number is not None and number < known] + list(range(known, count))
