@@ -56,6 +56,8 @@ class Rows(tuple[Row, ...]):  # noqa: SLOT001 (a tuple has no room for slots)
         steps = _steps_since(self, mark)
         if steps is None:
             return None
+        if len(steps) == 1:
+            return Change(steps[0].gone, steps[0].come)
         gone, come = dict[int, Row](), dict[int, Row]()
         for step in steps:
             for row in step.gone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.units import Bps, GpuCount, GpuSeconds, PricePerGpuHour, Seconds, TokenUnits, UnixTime
@@ -138,9 +139,8 @@ class Receipt:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """A proposal to the contract: this order, on this offer, at this price."""
+class Fill(NamedTuple):
+    """A proposal to the contract: this order, on this offer, at this price. A round makes ten thousand of them at once."""
 
     signed: SignedOrder
     offer: OfferId

@@ -31,6 +31,7 @@ from scheduler.engine.count import Count, Outcome
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
+from scheduler.engine.former import Seats
 from scheduler.engine.market import NOWHERE, Bools, Ints, Market, seat_anew
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
@@ -230,9 +231,9 @@ class Round:
     # The plan
 
     def _plan(self, outcome: Outcome, fills: dict[int, Fill]) -> Plan:
-        view = self.snapshot.view
-        seated = np.full(self.columns.orders.rows, NOWHERE, np.int64)
-        seated[list(fills)] = np.searchsorted(self.columns.offers["id"], [fill.offer for fill in fills.values()])
+        view, columns = self.snapshot.view, self.columns
+        rows = self._by_group(np.fromiter(fills, np.int64, len(fills)))
+        offers = outcome.offer[rows]
         story = Story(
             self.snapshot,
             self.facts,
@@ -249,34 +250,37 @@ class Round:
             chain_id=self.snapshot.terms.chain_id,
             market=self.snapshot.terms.market,
             opener=self.snapshot.opener,
-            fills=tuple(fills[row] for row in self._by_group(list(fills))),
-            prices=self._pool_prices(outcome, seated),
+            fills=tuple(map(fills.__getitem__, rows.tolist())),
+            prices=self._pool_prices(outcome, rows, offers),
             story=story,
+            seats=Seats(columns.orders["tie"][rows], columns.offers["id"][offers]),
         )
 
-    def _by_group(self, rows: list[int]) -> list[int]:
+    def _by_group(self, rows: Ints) -> Ints:
         """By priority, the orders of a group together: they go to the chain in one batch."""
         first: dict[object, int] = {}
-        for at, row in enumerate(rows):
-            if self.columns.orders["is_special"][row] and (group := self.count.group(row)) is not None:
-                first.setdefault(group, at)
-        if not first:
+        is_special = self.columns.orders["is_special"][rows]
+        if not is_special.any():
             return rows
-        place = {row: first.get(self.count.group(row), at) for at, row in enumerate(rows)}
-        return sorted(rows, key=place.__getitem__)
+        groups = [
+            self.count.group(row) if may_be else None
+            for row, may_be in zip(rows.tolist(), is_special.tolist(), strict=True)
+        ]
+        places = [at if group is None else first.setdefault(group, at) for at, group in enumerate(groups)]
+        return np.asarray(rows[np.argsort(places, kind="stable")])
 
-    def _pool_prices(self, outcome: Outcome, seated: Ints) -> tuple[PoolPrice, ...]:
-        """The clearing price of every node on which something was sold, by its first offer."""
-        rows = np.nonzero(seated != NOWHERE)[0]
-        sold = np.zeros(len(self.room), np.int64)
-        np.add.at(sold, seated[rows], self.columns.orders["gpus"][rows])
+    def _pool_prices(self, outcome: Outcome, rows: Ints, offers: Ints) -> tuple[PoolPrice, ...]:
+        """The clearing price of every node on which something was sold, by its first offer. ``rows`` are placed on ``offers``."""
+        sold = self.room - self.left(self.room, rows, offers)
         first, node = nodes_of(self.pools.of, self.room)
         gpus = np.zeros(len(first), np.int64)
         np.add.at(gpus, node, sold)
-        found = []
-        at = np.nonzero(gpus)[0]
-        first, listed = first[at], self.columns.offers
-        columns = (listed["gpu_class"][first], listed["id"][first], self.room[first], outcome.price[first], gpus[at])
-        for gpu_class, offer, free, price, count in zip(*(column.tolist() for column in columns), strict=True):
-            found.append(PoolPrice(gpu_class, offer, free, PricePerGpuHour(price << self.columns.tick_bits), count))
-        return tuple(sorted(found, key=lambda row: (row.gpu_class, row.first_offer)))
+        first, gpus = first[gpus > 0], gpus[gpus > 0]
+        listed, bits = self.columns.offers, self.columns.tick_bits
+        order = np.lexsort((listed["id"][first], listed["gpu_class"][first]))
+        first, gpus = first[order], gpus[order]
+        columns = (listed["gpu_class"][first], listed["id"][first], self.room[first], outcome.price[first], gpus)
+        return tuple(
+            PoolPrice(gpu_class, offer, free, PricePerGpuHour(price << bits), count)
+            for gpu_class, offer, free, price, count in zip(*(column.tolist() for column in columns), strict=True)
+        )

@@ -42,6 +42,8 @@ _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
 _RESOURCES = ("vram_mib", "cpus", "memory_mib", "disk_mib")
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""
+_SMALL_TABLE = 1 << 17
+"""The same for few values."""
 
 
 class Known:
@@ -94,7 +96,7 @@ class Reader:
         self._orders = Kept(self._read_orders, lambda order: order.signed.id)
         self._offers = Kept(self._read_offers, attrgetter("id"))
         self._of_balances, self._balances = OfAccounts(), np.empty(0, np.int64)
-        self._of_evidence, self._evidence = OfAccounts(), Evidence.of([])
+        self._of_evidence, self._evidence = OfAccounts(), Evidence()
 
     def columns(self, view: BookView) -> Columns:
         """The columns of these rows, whatever their order."""
@@ -118,7 +120,8 @@ class Reader:
         self._balances = grown(self._balances, len(names.all))
         self._balances[stale] = ticks(read, self._tick_bits, MOST)
         stale = self._of_evidence.stale(view.reputations, names)
-        self._evidence = self._evidence.after(stale, [view.reputations.get(names.all[one]) for one in stale])
+        reputations = [view.reputations.get(names.all[number]) for number in stale]
+        self._evidence = self._evidence.after(len(names.all), stale, reputations)
 
     def _read_orders(self, rows: list[BookOrder]) -> Table:
         orders, specs = [row.signed.order for row in rows], [row.spec for row in rows]
@@ -183,8 +186,16 @@ def tie_of(order: Bytes32) -> int:
 
 def tick_bits_of(offers: Sequence[Offer]) -> int:
     """How many bits a tick drops. By the median ask: no single offer can make the others' prices coarse."""
-    typical = median_low(offer.price for offer in offers) if offers else 0
-    bits = int(typical).bit_length()
+    if not offers:
+        return 0
+    prices = map(attrgetter("price"), offers)
+    try:
+        typical = int(
+            np.partition(np.fromiter(prices, np.int64, len(offers)), (len(offers) - 1) // 2)[(len(offers) - 1) // 2]
+        )
+    except OverflowError:
+        typical = median_low(offer.price for offer in offers)
+    bits = typical.bit_length()
     return 0 if bits <= FINEST else bits - TICKS_OF_MEDIAN
 
 
@@ -230,3 +241,13 @@ def numbered(codes: Ints) -> tuple[Ints, Ints]:
     first = np.empty(int(is_there.sum()), np.int64)
     first[at[::-1]] = np.arange(len(codes) - 1, -1, -1)
     return first, at
+
+
+def ranked(values: Ints) -> tuple[Ints, Ints]:
+    """The different values, ascending, and the rank of each among them."""
+    low = int(values.min(initial=0))
+    if int(values.max(initial=0)) - low >= _SMALL_TABLE:
+        return np.unique(values, return_inverse=True)
+    is_there = np.zeros(int(values.max(initial=0)) - low + 1, np.bool_)
+    is_there[values - low] = True
+    return np.nonzero(is_there)[0] + low, (np.cumsum(is_there) - 1)[values - low]

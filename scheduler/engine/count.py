@@ -5,9 +5,11 @@ Seats are given without a look at who shares a balance. Then the fills are count
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +19,12 @@ from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.columns import CAP
 from scheduler.engine.facts import Facts
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints
-from scheduler.engine.money import Purses, Remaining
+from scheduler.engine.money import MONEY, Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.seats import Hall
 
-MONEY = ("gpus", "max_seconds", "tip", "client")
-"""Columns of orders that say what a fill costs."""
+_fill: Callable[[Iterable[Any]], Fill] = partial(tuple.__new__, Fill)
+"""``Fill._make`` without a frame of its own, for ten thousand of them."""
 
 
 @dataclass
@@ -64,9 +66,9 @@ class Count:
         return bool(self.barred) or bool(self.is_short.any())
 
     def _limits(self, remaining: Remaining) -> Ints:
-        orders, rows = self._columns.orders.only(*MONEY), self._rows
         limit = self._columns.orders["limit"].copy()
-        for row in rows[self._purses.cannot_surely_pay(orders.at(rows), limit[rows])].tolist():
+        cannot_surely = self._purses.cannot_surely_pay(self._columns.orders.only(*MONEY), limit)
+        for row in self._rows[cannot_surely[self._rows]].tolist():
             highest = remaining.highest_price(self._columns.book[row].signed)
             limit[row] = min(highest >> self._columns.tick_bits, CAP)
         return np.asarray(limit)
@@ -96,7 +98,7 @@ class Count:
         fills = dict(
             zip(
                 rows.tolist(),
-                map(Fill, signed, self._columns.offers["id"][offers].tolist(), price.tolist()),
+                map(_fill, zip(signed, self._columns.offers["id"][offers].tolist(), price.tolist(), strict=True)),
                 strict=True,
             )
         )
@@ -176,7 +178,7 @@ class Count:
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
     def glean(self, outcome: Outcome, fills: dict[int, Fill]) -> None:
-        """When money was short: whoever can still be served with what is left is, by priority, order by order.
+        """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there.
 
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
@@ -209,7 +211,7 @@ class Count:
                     remaining, signed, listing, min(max(clearing, listing.price), signed.order.max_price)
                 )
                 if isinstance(fill, Fill):
-                    fills[row] = fill
+                    fills[row], outcome.offer[row] = fill, offer
                     left[offer] -= gpus[row]
                     break
                 if fill is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,26 +23,21 @@ _MOST_WEIGHT, _MOST_HALVINGS = 1 << 60, 16
 class Evidence:
     """Of each account, by its number: what ``Reputation`` rests on. Of newcomers nothing."""
 
-    heard: Ints
-    failed: Ints
-    as_of: Ints
+    heard: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    failed: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    as_of: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    @classmethod
-    def of(cls, reputations: Sequence[Reputation | None]) -> Evidence:
-        known = [one or NEWCOMER for one in reputations]
-        weights = [[min(weight, _MOST_WEIGHT) for weight in (one.heard, one.failed)] for one in known]
-        heard, failed = np.array(weights, np.int64).reshape(-1, 2).T
-        return cls(heard.copy(), failed.copy(), np.array([one.as_of for one in known], np.int64))
-
-    def after(self, stale: Sequence[int], reputations: Sequence[Reputation | None]) -> Evidence:
-        """The same with these accounts' rows read anew: all that have a number and are not in it are among them."""
-        read, rows = Evidence.of(reputations), max([len(self.heard), *(number + 1 for number in stale)])
-        columns = [np.zeros(rows, np.int64) for _ in range(3)]
-        for column, old, new in zip(
-            columns, (self.heard, self.failed, self.as_of), (read.heard, read.failed, read.as_of), strict=True
-        ):
+    def after(self, accounts: int, stale: Sequence[int], reputations: Sequence[Reputation | None]) -> Evidence:
+        """The same with the rows of the ``stale`` ones read anew, and room for so many accounts."""
+        known = [(number, one) for number, one in zip(stale, reputations, strict=True) if one]
+        numbers = [number for number, _ in known]
+        columns = []
+        for old, read in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
+            column = np.zeros(accounts, np.int64)
             column[: len(old)] = old
-            column[list(stale)] = new
+            column[stale] = 0
+            column[numbers] = [read(one) for _, one in known]
+            columns.append(column)
         return Evidence(*columns)
 
     def scores_bps(self, accounts: Ints, at: UnixTime, score_of: Callable[[int], int]) -> Ints:
@@ -63,3 +58,15 @@ class Evidence:
         for row in np.nonzero(is_open & ~is_newcomer)[0].tolist():
             found[row] = score_of(int(accounts[row]))
         return np.asarray(found)
+
+
+def _heard(reputation: Reputation) -> int:
+    return min(reputation.heard, _MOST_WEIGHT)
+
+
+def _failed(reputation: Reputation) -> int:
+    return min(reputation.failed, _MOST_WEIGHT)
+
+
+def _as_of(reputation: Reputation) -> int:
+    return reputation.as_of

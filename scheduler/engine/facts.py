@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from itertools import repeat
 from operator import attrgetter
 
 import numpy as np
 
-from marketplace.domain.ids import Address, sha256_in
+from marketplace.domain.ids import sha256_in
 from marketplace.domain.spec import Machine
-from scheduler.engine.columns import Columns, numbered
+from scheduler.engine.columns import Columns, numbered, ranked
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
@@ -39,14 +40,15 @@ class Facts:
             self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
         )
         numbers, at = self._providers
-        return np.array([beats.get(self._name(who), since - 1) >= since for who in numbers.tolist()], np.bool_)[at]
+        heard = map(beats.get, map(self.known.accounts.all.__getitem__, numbers.tolist()), repeat(since - 1))
+        return (np.fromiter(heard, np.int64, len(numbers)) >= since)[at]
 
     @cached_property
     def reliability(self) -> Ints:
         """Of each offer's provider, its score as of the view's block (``BookView.reliability_of``)."""
         view, (numbers, at) = self.snapshot.view, self._providers
         return self.columns.evidence.scores_bps(
-            numbers, view.block.timestamp, lambda account: view.reliability_of(self._name(account))
+            numbers, view.block.timestamp, lambda account: view.reliability_of(self.known.accounts.all[account])
         )[at]
 
     @cached_property
@@ -93,11 +95,8 @@ class Facts:
         first, at = numbered(self.offers["provider"])
         return self.offers["provider"][first], at
 
-    def _name(self, account: int) -> Address:
-        return Address(self.known.accounts.all[account])
-
     def ranked(self, name: str, had: Ints) -> tuple[Ints, Ints]:
         """The different values of what offers have, ascending, and the rank of each offer's among them. ``name`` says what it is."""
         if name not in self._ranked:
-            self._ranked[name] = np.unique(had, return_inverse=True)
+            self._ranked[name] = ranked(had)
         return self._ranked[name]

@@ -7,7 +7,7 @@ auction. How many GPUs and how high a limit are asked last, of each order by its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from marketplace.domain.book import BookOrder, RejectionReason
 from marketplace.domain.fills import refusal_of_order, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import NO_BUDGET, Offer
+from marketplace.domain.models import NO_BUDGET
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
@@ -24,6 +24,7 @@ from scheduler.engine.columns import distinct
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.table import as_met
 
 R = RejectionReason
 
@@ -153,8 +154,9 @@ def _regions(facts: Facts) -> Ints:
 
 
 def _wrong_region(facts: Facts, key: int) -> Any:
-    wanted = [facts.regions_met.get(name, UNKNOWN) for name in facts.known.regions.all[key]]
-    return (facts.region != UNKNOWN) & np.isin(facts.region, wanted, invert=True) & bool(wanted)
+    wanted = facts.known.regions.all[key]
+    is_wrong = [bool(wanted) and name not in wanted for name in facts.regions_met]
+    return np.array([*is_wrong, False])[facts.region]
 
 
 def _not_ours(facts: Facts, key: int) -> Any:
@@ -289,7 +291,7 @@ class Demands:
                 told.append((at, failing))
                 of = _split(of, [fails for fails in failing if fails is not None])
         of = _split(of, [barred for pairs in self._pairs.values() for barred, _ in pairs if barred.any()])
-        first, of = _in_order_met(of)
+        first, of = as_met(of)
         fits = np.ones((len(self._kind), len(first)), np.bool_)
         for at, failing in told:
             passes = np.ones((len(failing), len(first)), np.bool_)
@@ -325,7 +327,8 @@ class Demands:
 
     def _barred_pairs(self, rows: Ints) -> dict[int, tuple[tuple[Any, RejectionReason], ...]]:
         """Pairs that had their chance: declined by the provider, or refused by the contract."""
-        snapshot, book = self._facts.snapshot, self._facts.columns.book
+        snapshot, book, listed = self._facts.snapshot, self._facts.columns.book, self._facts.offers
+        account = self._facts.known.accounts.of.get
         ids = {record.id for record in snapshot.view.leases.values() if record.exit} | {
             *snapshot.declined,
             *snapshot.view.refused,
@@ -336,17 +339,12 @@ class Demands:
         for row in sorted(self._facts.columns.rows_of(ids)):
             declined, refused = recent_declines(snapshot, book[row]), recent_refusals(snapshot, book[row])
             barred = (
-                self._those(lambda offer: offer.provider, declined),
-                self._those(lambda offer: offer.id, refused),
+                np.isin(listed["provider"], [account(who, UNKNOWN) for who in declined]),
+                np.isin(listed["id"], list(refused)),
             )
             if takes_part[row] and (barred[0].any() or barred[1].any()):
                 found[row] = tuple(zip(barred, (R.DECLINED_BEFORE, R.RECENTLY_REFUSED), strict=True))
         return found
-
-    def _those(self, of: Callable[[Offer], object], among: Container[object]) -> Bools:
-        return np.fromiter(
-            (of(offer) in among for offer in self._facts.columns.listings), np.bool_, self._facts.offers.rows
-        )
 
 
 def _split(groups: Ints, masks: Sequence[Bools]) -> Ints:
@@ -355,13 +353,5 @@ def _split(groups: Ints, masks: Sequence[Bools]) -> Ints:
         code = groups.copy()
         for mask in masks[start : start + _AT_ONCE]:
             code = code * 2 + mask
-        _, groups = np.unique(code, return_inverse=True)
+        _, groups = as_met(code)
     return groups
-
-
-def _in_order_met(groups: Ints) -> tuple[Ints, Ints]:
-    """The same groups, numbered in the order in which they are met: the first of each, and the number of each."""
-    _, first, at = np.unique(groups, return_index=True, return_inverse=True)
-    number = np.empty(len(first), np.int64)
-    number[np.argsort(first)] = np.arange(len(first))
-    return np.sort(first), np.asarray(number[at])

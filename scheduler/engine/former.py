@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
+
+
+class Seats(NamedTuple):
+    """Where orders sit."""
+
+    orders: NDArray[np.uint64]
+    """The first eight bytes of each order's id (``columns``: "tie")."""
+    offers: NDArray[np.int64]
+    """The numbers of their offers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +31,21 @@ class Former:
     plan: Sha256
     """Of the plan's document."""
     orders: NDArray[np.uint64]
-    """The first eight bytes of each placed order's id (``columns``: "tie"), ascending, none twice."""
+    """As in ``Seats``, ascending, none twice."""
     offers: NDArray[np.int64]
-    """The number of the offer that each was given."""
 
     @classmethod
     def of(cls, plan: Sha256, orders: Sequence[Bytes32], offers: Sequence[OfferId]) -> Former:
-        """The seats of these orders. Those whose ids begin alike are left out: nobody could tell which of them sat where."""
+        """The seats of these orders."""
         ties = np.frombuffer(bytes.fromhex("".join([order[2:18] for order in orders])), ">u8")
-        different, first, times = np.unique(ties, return_index=True, return_counts=True)
+        return cls.seated(plan, Seats(ties.astype(np.uint64), np.array(offers, np.int64)))
+
+    @classmethod
+    def seated(cls, plan: Sha256, seats: Seats) -> Former:
+        """The same. Orders whose ids begin alike are left out: nobody could tell which of them sat where."""
+        different, first, times = np.unique(seats.orders, return_index=True, return_counts=True)
         alone = times == 1
-        return cls(plan, different[alone].astype(np.uint64), np.array(offers, np.int64)[first[alone]])
+        return cls(plan, different[alone], seats.offers[first[alone]])
 
     @classmethod
     def unseen(cls, plan: Sha256) -> Former:

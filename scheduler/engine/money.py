@@ -11,6 +11,7 @@ from copy import copy
 from functools import cached_property
 
 import numpy as np
+from numba import njit
 
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.ids import Address, Bytes32, OfferId
@@ -25,6 +26,10 @@ from scheduler.engine.table import Table
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly: sums over a million of the others fit 64 bits."""
+
+
+MONEY = ("gpus", "max_seconds", "tip", "client")
+"""Columns of orders that say what a fill costs."""
 
 
 class Remaining:
@@ -139,8 +144,7 @@ class Purses:
 
     def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""
-        locked, is_huge = self._locked(rows, price)
-        return np.asarray(is_huge | (locked + rows["tip"] > self._balances[rows["client"]]))
+        return np.asarray(_cannot_surely_pay(*(rows[name] for name in MONEY), price, self._balances))
 
     def may_lack(self, rows: Table, offers: Table, price: Ints) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
@@ -157,8 +161,28 @@ class Purses:
 
     def _locked(self, rows: Table, price: Ints) -> tuple[Ints, Bools]:
         """T in ticks, rounded up, and whether the order is too large to say."""
-        work = rows["gpus"] * rows["max_seconds"]
-        locked = (price + 1) * np.minimum(work, _HUGE_WORK) // SECONDS_PER_HOUR + 1
-        return np.minimum(locked, _HUGE), (work >= _HUGE_WORK) | (locked >= _HUGE) | (rows["tip"] >= _HUGE) | (
-            price >= CAP
-        )
+        return _locked_by(*(rows[name] for name in ("gpus", "max_seconds", "tip")), price)
+
+
+@njit(cache=True)
+def _locked(gpus: int, max_seconds: int, tip: int, price: int) -> tuple[int, bool]:
+    work = gpus * max_seconds
+    locked = (price + 1) * min(work, _HUGE_WORK) // SECONDS_PER_HOUR + 1
+    return min(locked, _HUGE), work >= _HUGE_WORK or locked >= _HUGE or tip >= _HUGE or price >= CAP
+
+
+@njit(cache=True)
+def _locked_by(gpus: Ints, max_seconds: Ints, tip: Ints, price: Ints) -> tuple[Ints, Bools]:
+    locked, is_huge = np.empty(len(gpus), np.int64), np.empty(len(gpus), np.bool_)
+    for row in range(len(gpus)):
+        locked[row], is_huge[row] = _locked(gpus[row], max_seconds[row], tip[row], price[row])
+    return locked, is_huge
+
+
+@njit(cache=True)
+def _cannot_surely_pay(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Bools:
+    found = np.empty(len(gpus), np.bool_)
+    for row in range(len(gpus)):
+        locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
+        found[row] = is_huge or locked + tip[row] > balances[client[row]]
+    return found

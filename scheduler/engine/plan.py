@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha25
 from marketplace.domain.models import BlockRef, Fill
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from marketplace.domain.wire import block_to_wire
-from scheduler.engine.former import Former
+from scheduler.engine.former import Former, Seats
 from scheduler.engine.snapshot import Snapshot
 
 PLAN_VERSION = 2
@@ -52,6 +52,8 @@ class Plan:
     """In the order in which they are to be opened, the orders of a group side by side."""
     prices: tuple[PoolPrice, ...]
     story: Explains
+    seats: Seats = field(compare=False, repr=False)
+    """What the fills say of who sits where, for later rounds."""
 
     @cached_property
     def snapshot(self) -> Sha256:
@@ -96,8 +98,7 @@ class Plan:
 
     def former(self) -> Former:
         """What a later round can go on from."""
-        fills = self.fills
-        return Former.of(self.sha256, [fill.signed.id for fill in fills], [fill.offer for fill in fills])
+        return Former.seated(self.sha256, self.seats)
 
 
 def _document(plan: Plan) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scheduler.engine.columns import numbered
+from scheduler.engine.columns import ranked
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
 from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
@@ -52,12 +52,15 @@ class Pools:
         """The pools that a demand accepts."""
         return self.accepts[self.accepts_from[demand] : self.accepts_from[demand + 1]]
 
+    def members_of(self, demand: int) -> Ints:
+        """The offers that fit a demand."""
+        pools = self.accepted(demand).tolist()
+        members = [self.members[self.members_from[pool] : self.members_from[pool + 1]] for pool in pools]
+        return np.concatenate(members) if members else np.empty(0, np.int64)
+
     def offers_of(self, demand: int) -> Ints:
-        """The offers that fit a demand, the best first."""
-        members = [
-            self.members[self.members_from[pool] : self.members_from[pool + 1]] for pool in self.accepted(demand)
-        ]
-        found = np.concatenate(members) if members else np.empty(0, np.int64)
+        """The same, the best first."""
+        found = self.members_of(demand)
         return np.asarray(found[np.argsort(self.rank[found], kind="stable")])
 
 
@@ -159,8 +162,7 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
     for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
         offers[name] = values
     offers["first"], offers["sitting"] = NOWHERE, 0
-    first, size = numbered(facts.orders["gpus"][rows])
-    sizes = facts.orders["gpus"][rows[first]]
+    sizes, size = ranked(facts.orders["gpus"][rows])
     lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
     orders = np.empty(len(rows), ORDER)
     count = _fill(orders, rows, pools.demand[rows], size, limit[rows], sizes, lowest, pools.shard)

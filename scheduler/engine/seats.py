@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketplace.domain.book import BookOrder, RejectionReason
-from scheduler.engine.columns import numbered
+from scheduler.engine.columns import ranked
 from scheduler.engine.facts import Facts
-from scheduler.engine.market import NEVER, Bools, Ints
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints
 from scheduler.engine.pools import Pools, lowest_of
 
 Seating = Mapping[int, int]
@@ -44,12 +44,22 @@ class Hall:
         fits = (self.room[offers] >= self.facts.orders["gpus"][row]) & (self.cost(offers) <= self.limit[row])
         return np.asarray(offers[fits])
 
+    def best(self, row: int) -> int:
+        """The first of these choices, or NOWHERE."""
+        offers, gpus = self.pools.members_of(int(self.pools.demand[row])), self.facts.orders["gpus"][row]
+        cost = self.cost(offers)
+        fits = (self.room[offers] >= gpus) & (cost <= self.limit[row])
+        if not fits.any():
+            return NOWHERE
+        cheapest = offers[fits & (cost == cost[fits].min())]
+        return int(cheapest[self.pools.rank[cheapest].argmin()])
+
     def cheapest(self, rows: Ints) -> Ints:
         """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
         pools, gpus = self.pools, self.facts.orders["gpus"][rows]
-        first, size = numbered(gpus)
+        sizes, size = ranked(gpus)
         least = lowest_of(
-            gpus[first], pools.accepts_from, pools.accepts, pools.members_from, pools.members, self.cost(np.arange(len(self.room))), self.room
+            sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members, self.cost(np.arange(len(self.room))), self.room
         )  # fmt: skip
         return np.asarray(least[pools.demand[rows], size])
 
@@ -181,10 +191,10 @@ def seat_elders(hall: Hall, standing: Ints, seats: Ints) -> dict[int, int]:
             break
         if limit <= in_vain.get(kind, -1):
             continue
-        choices = hall.choices(row)
-        if len(choices):
-            seated[row] = int(choices[0])
-            hall.take({row: seated[row]})
+        best = hall.best(row)
+        if best != NOWHERE:
+            seated[row] = best
+            hall.take({row: best})
         else:
             in_vain[kind] = limit
     return seated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -83,7 +84,8 @@ class Book(Sequence[Row]):
 
     def at(self, rows: Ints) -> list[Row]:
         """The values of these rows."""
-        return list(map(self._values.__getitem__, self._places[rows].tolist()))
+        places = self._places[rows].tolist()
+        return list(itemgetter(*places)(self._values)) if len(places) > 1 else [self._values[place] for place in places]
 
 
 class Kept(Generic[Row]):
@@ -128,17 +130,26 @@ class Kept(Generic[Row]):
         key = next(iter(read))
         kept, order = np.nonzero(stays)[0], np.argsort(read[key], kind="stable")
         at = np.searchsorted(self._rows[key][kept], read[key][order])
-        rows = self._rows.above(read)
-        source = np.insert(kept, at, rows.rows - len(news) + order)
-        keys, places = rows[key][source], rows["place"]
+        source = np.insert(kept, at, len(stays) + order)
+        rows = Table({name: _picked(self._rows[name], read[name], source) for name in read}, len(source))
+        keys = rows[key]
         if (keys[1:] == keys[:-1]).any():
-            source = np.array(
-                sorted(source.tolist(), key=lambda row: self._finely(self._values[places[row]])), np.int64
-            )
-        self._rows = rows.at(source)
+            values = list(map(self._finely, Book(self._values, rows["place"])))
+            rows = rows.at(np.array(sorted(range(len(values)), key=values.__getitem__), np.int64))
+        self._rows = rows
         if len(self._values) > 2 * len(source) + SPARE:
-            self._values = list(Book(self._values, self._rows["place"]))
-            self._rows["place"] = np.arange(len(source))
+            self._values = list(Book(self._values, rows["place"]))
+            rows["place"] = np.arange(len(source))
+
+
+@njit(cache=True)
+def _picked(old: Any, new: Any, source: Ints) -> Any:
+    """Rows of the one column and of the other below it, without putting them below each other first."""
+    found = np.empty(len(source), old.dtype)
+    for row in range(len(source)):
+        at = source[row]
+        found[row] = old[at] if at < len(old) else new[at - len(old)]
+    return found
 
 
 def _identities(values: Sequence[object]) -> Ints:
@@ -153,15 +164,15 @@ def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
         size *= 2
     places = np.full(size, NOWHERE, np.int64)
     for row in range(len(known)):
-        at = _hash(known[row]) % size
+        at = _hash(known[row]) & (size - 1)
         while places[at] != NOWHERE:
-            at = (at + 1) % size
+            at = (at + 1) & (size - 1)
         places[at] = row
     was_seen, is_fresh = np.zeros(len(known), np.bool_), np.ones(len(seen), np.bool_)
     for row in range(len(seen)):
-        at = _hash(seen[row]) % size
+        at = _hash(seen[row]) & (size - 1)
         while places[at] != NOWHERE and known[places[at]] != seen[row]:
-            at = (at + 1) % size
+            at = (at + 1) & (size - 1)
         if places[at] != NOWHERE:
             was_seen[places[at]], is_fresh[row] = True, False
     return was_seen, is_fresh
@@ -171,6 +182,31 @@ def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
 def _hash(identity: int) -> int:
     """Identities are addresses: even, below 2^48, and often evenly spaced."""
     return (identity >> 4) * 40_503 >> 8
+
+
+@njit(cache=True)
+def as_met(codes: Ints) -> tuple[Ints, Ints]:
+    """Equal codes, equal numbers from 0, in the order in which they are met: the first row of each number, and the number of each row."""
+    size = 2
+    while size < 2 * len(codes):
+        size *= 2
+    rows, first, number, count = (
+        np.full(size, NOWHERE, np.int64),
+        np.empty(len(codes), np.int64),
+        np.empty(len(codes), np.int64),
+        0,
+    )
+    for row in range(len(codes)):
+        code = codes[row]
+        at = (((code ^ (code >> 20) ^ (code >> 40)) & 0xFFFFF) * 40_503 >> 4) & (size - 1)
+        while rows[at] != NOWHERE and codes[rows[at]] != code:
+            at = (at + 1) & (size - 1)
+        if rows[at] == NOWHERE:
+            rows[at], number[row], first[count] = row, count, row
+            count += 1
+        else:
+            number[row] = number[rows[at]]
+    return first[:count].copy(), number
 
 
 class OfAccounts:

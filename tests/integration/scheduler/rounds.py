@@ -57,7 +57,7 @@ def written_down(floor: Floor, snapshot: Snapshot, plan: bytes) -> Bytes32:
 def posted(floor: Floor, fills: Sequence[Fill], round_hash: Bytes32, *, by: Key = OPENER) -> None:
     """A batch in this round's name. The signatures are the journal's: a snapshot has none."""
     signed = {fill.signed.id: floor.journal.order(fill.signed.id) for fill in fills}
-    whole = [replace(fill, signed=row.signed) for fill in fills if (row := signed[fill.signed.id])]
+    whole = [fill._replace(signed=row.signed) for fill in fills if (row := signed[fill.signed.id])]
     floor.send(by, verbs.open_fills(floor.market.address, whole, round_hash))
 
 

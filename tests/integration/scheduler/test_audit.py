@@ -211,7 +211,7 @@ def test_a_plan_with_another_price_is_caught_by_its_replay(floor: Floor, auditor
     dear = plan.fills[0].signed.order.max_price
     lie = altered(plan.canonical(), lambda document: document["placements"][0].update(price=str(dear)))
     name = written_down(floor, snapshot, lie)
-    posted(floor, [replace(plan.fills[0], price=dear), *plan.fills[1:]], name)
+    posted(floor, [plan.fills[0]._replace(price=dear), *plan.fills[1:]], name)
     report = auditor.audits(name)
 
     assert report.failed == (Check.REPLAY,)
@@ -277,7 +277,7 @@ def test_a_fill_that_is_not_in_the_plan_is_caught_on_the_chain(floor: Floor, aud
     posted(
         floor,
         [
-            replace(plan.fills[0], price=plan.fills[0].price + 1),
+            plan.fills[0]._replace(price=plan.fills[0].price + 1),
             Fill(extra.signed, OfferId(2), extra.signed.order.max_price),
         ],
         name,
