@@ -26,13 +26,13 @@ from marketplace.domain.book import RejectionReason
 from marketplace.domain.models import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import auction, seat_by_priority
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import Reader, places_in
 from scheduler.engine.count import Count, Outcome
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.former import Seats
-from scheduler.engine.market import NOWHERE, Bools, Ints, Market, seat_anew
+from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, note_seats, seat_anew
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
@@ -95,7 +95,7 @@ class _Sitting:
         seat_anew(market, seats, is_aside, self._room)
         if len(market.orders):
             market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
-        seats[market.orders["row"]] = market.orders["offer"]
+        note_seats(market, seats)
         everybody = np.nonzero(seats != NOWHERE)[0]
         market.offers["room"] = self._round.left(self._room, everybody, seats[everybody])
         prices, node = clearing_prices(market, self._room)
@@ -215,8 +215,7 @@ class Round:
         if former is None or not columns.orders.rows or not columns.offers.rows:
             return seats
         ties, numbers = columns.orders["tie"], columns.offers["id"]
-        rows = np.minimum(np.searchsorted(ties, former.orders), len(ties) - 1)
-        offers = np.minimum(np.searchsorted(numbers, former.offers), len(numbers) - 1)
+        rows, offers = places_in(ties, former.orders), places_in(numbers, former.offers)
         is_there = (ties[rows] == former.orders) & (numbers[offers] == former.offers)
         is_there &= self.pools.offers_beside[offers] >= LARGE
         seats[rows[is_there]] = offers[is_there]
@@ -224,16 +223,14 @@ class Round:
 
     def left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
         """What is left of this room when these rows sit on these offers."""
-        left = room.copy()
-        np.subtract.at(left, offers, self.columns.orders["gpus"][rows])
-        return left
+        return room - gpus_on(offers, self.columns.orders["gpus"][rows], len(room))
 
     # The plan
 
     def _plan(self, outcome: Outcome, fills: dict[int, Fill]) -> Plan:
         view, columns = self.snapshot.view, self.columns
         rows = self._by_group(np.fromiter(fills, np.int64, len(fills)))
-        offers = outcome.offer[rows]
+        offers, by_id = outcome.offer[rows], np.sort(rows)
         story = Story(
             self.snapshot,
             self.facts,
@@ -253,7 +250,7 @@ class Round:
             fills=tuple(map(fills.__getitem__, rows.tolist())),
             prices=self._pool_prices(outcome, rows, offers),
             story=story,
-            seats=Seats(columns.orders["tie"][rows], columns.offers["id"][offers]),
+            seats=Seats(columns.orders["tie"][by_id], columns.offers["id"][outcome.offer[by_id]]),
         )
 
     def _by_group(self, rows: Ints) -> Ints:
@@ -273,8 +270,7 @@ class Round:
         """The clearing price of every node on which something was sold, by its first offer. ``rows`` are placed on ``offers``."""
         sold = self.room - self.left(self.room, rows, offers)
         first, node = nodes_of(self.pools.of, self.room)
-        gpus = np.zeros(len(first), np.int64)
-        np.add.at(gpus, node, sold)
+        gpus = gpus_on(node, sold, len(first))
         first, gpus = first[gpus > 0], gpus[gpus > 0]
         listed, bits = self.columns.offers, self.columns.tick_bits
         order = np.lexsort((listed["id"][first], listed["gpu_class"][first]))

@@ -35,7 +35,7 @@ from scheduler.engine.table import SPARE, Book, Kept, Names, OfAccounts, Table
 CAP = 1 << 30
 FINEST, TICKS_OF_MEDIAN = 26, 22
 HUGE_TIP = 1 << 41
-MOST = 1 << 62
+MOST = 1 << 61
 """Balances are told up to here, in ticks: more than any round costs."""
 
 _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
@@ -245,9 +245,18 @@ def numbered(codes: Ints) -> tuple[Ints, Ints]:
 
 def ranked(values: Ints) -> tuple[Ints, Ints]:
     """The different values, ascending, and the rank of each among them."""
-    low = int(values.min(initial=0))
-    if int(values.max(initial=0)) - low >= _SMALL_TABLE:
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if high - low >= _SMALL_TABLE:
         return np.unique(values, return_inverse=True)
-    is_there = np.zeros(int(values.max(initial=0)) - low + 1, np.bool_)
-    is_there[values - low] = True
-    return np.nonzero(is_there)[0] + low, (np.cumsum(is_there) - 1)[values - low]
+    shifted = values - low if low else values
+    is_there = np.bincount(shifted, minlength=1) > 0
+    return np.nonzero(is_there)[0] + low, (np.cumsum(is_there) - 1)[shifted]
+
+
+def places_in(numbers: Any, wanted: Any) -> Ints:
+    """Where these are among the ascending ``numbers``; of one that is not there, the place of another."""
+    if not len(numbers) or int(numbers[-1]) >= _TABLE or int(numbers[0]) < 0:
+        return np.asarray(np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1))
+    places = np.zeros(int(numbers[-1]) + 1, np.int64)
+    places[numbers] = np.arange(len(numbers))
+    return np.asarray(places[np.clip(wanted, 0, len(places) - 1)])

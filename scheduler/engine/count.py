@@ -76,8 +76,8 @@ class Count:
     def _sorted(self, rows: Ints) -> Ints:
         """By priority. One number says all: who comes last, the limit from above, and the row."""
         limit, is_last = CAP - self.limit[rows], self._is_last[rows].astype(np.int64)
-        number = (is_last * (2 * CAP) + limit) * len(self.limit) + rows
-        return np.asarray(np.sort(number) % len(self.limit))
+        bits = len(self.limit).bit_length()
+        return np.asarray(np.sort((is_last * (2 * CAP) + limit) << bits | rows) & (1 << bits) - 1)
 
     def by_priority(self, among: Bools) -> Ints:
         """The rows that take part and are among these, by priority."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.spec import Machine
-from scheduler.engine.columns import Columns, numbered, ranked
+from scheduler.engine.columns import Columns, ranked
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
 
@@ -55,7 +55,7 @@ class Facts:
     def vram_mib(self) -> Ints:
         """The machine's own word, else what its class promises; UNKNOWN where the catalogue lacks the class too."""
         promised, told = {row.number: row.vram_mib for row in self.snapshot.classes}, self.of_machine("vram_mib")
-        classes, at = np.unique(self.offers["gpu_class"], return_inverse=True)
+        classes, at = ranked(self.offers["gpu_class"])
         by_class = np.array([promised.get(number, UNKNOWN) for number in classes.tolist()], np.int64)
         return np.where(told == UNKNOWN, by_class[at], told)
 
@@ -83,7 +83,7 @@ class Facts:
 
     @cached_property
     def _by_machine(self) -> tuple[Ints, Ints]:
-        return np.unique(self.offers["machine"], return_inverse=True)
+        return ranked(self.offers["machine"])
 
     def _of_machines(self, told: Callable[[Machine], int]) -> Ints:
         found = [told(machine) if machine else UNKNOWN for machine in self._machines]
@@ -92,8 +92,7 @@ class Facts:
     @cached_property
     def _providers(self) -> tuple[Ints, Ints]:
         """The accounts of all providers, and which of them lists each offer."""
-        first, at = numbered(self.offers["provider"])
-        return self.offers["provider"][first], at
+        return ranked(self.offers["provider"])
 
     def ranked(self, name: str, had: Ints) -> tuple[Ints, Ints]:
         """The different values of what offers have, ascending, and the rank of each offer's among them. ``name`` says what it is."""

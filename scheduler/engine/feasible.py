@@ -20,7 +20,7 @@ from marketplace.domain.models import NO_BUDGET
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
-from scheduler.engine.columns import distinct
+from scheduler.engine.columns import distinct, ranked
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
@@ -64,7 +64,7 @@ def _everyone(facts: Facts) -> Ints:
 def _seen_through(numbers: Ints, see: Callable[[int], Hashable]) -> Ints:
     """The first of the numbers that look alike: what no offer can tell apart is one key."""
     alike, found = dict[Hashable, int](), np.zeros(int(numbers.max(initial=0)) + 1, np.int64)
-    for number in np.unique(numbers).tolist():
+    for number in ranked(numbers)[0].tolist():
         found[number] = alike.setdefault(see(number), number)
     return np.asarray(found[numbers])
 
@@ -106,7 +106,7 @@ def _pinned_to(facts: Facts) -> Any:
 
 
 def _classes(facts: Facts) -> Ints:
-    offered = sum(1 << number for number in np.unique(facts.offers["gpu_class"]).tolist())
+    offered = sum(1 << number for number in ranked(facts.offers["gpu_class"])[0].tolist())
     return _seen_through(facts.kinds["classes"], lambda number: facts.known.classes.all[number] & offered)
 
 
@@ -128,7 +128,7 @@ def _providers(facts: Facts) -> Ints:
     names = facts.known.accounts.all
     if not facts.kinds["providers"].any():
         return _everyone(facts)
-    here = {names[number] for number in np.unique(facts.offers["provider"]).tolist()}
+    here = {names[number] for number in ranked(facts.offers["provider"])[0].tolist()}
 
     def see(number: int) -> Hashable:
         wanted, unwanted = facts.known.providers.all[number]
@@ -285,7 +285,7 @@ class Demands:
         offers, told = self._facts.offers.rows, list[tuple[Ints, list[Any]]]()
         of = np.zeros(offers, np.int64)
         for n, keys in enumerate(self._keys):
-            key, at = np.unique(keys[self._kind], return_inverse=True)
+            key, at = ranked(keys[self._kind])
             failing = [self._failed(n, number) for number in key.tolist()]
             if any(fails is not None for fails in failing):
                 told.append((at, failing))

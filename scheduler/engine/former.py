@@ -19,7 +19,7 @@ class Seats(NamedTuple):
     """Where orders sit."""
 
     orders: NDArray[np.uint64]
-    """The first eight bytes of each order's id (``columns``: "tie")."""
+    """The first eight bytes of each order's id (``columns``: "tie"), ascending."""
     offers: NDArray[np.int64]
     """The numbers of their offers."""
 
@@ -31,21 +31,26 @@ class Former:
     plan: Sha256
     """Of the plan's document."""
     orders: NDArray[np.uint64]
-    """As in ``Seats``, ascending, none twice."""
+    """As in ``Seats``, none twice."""
     offers: NDArray[np.int64]
 
     @classmethod
     def of(cls, plan: Sha256, orders: Sequence[Bytes32], offers: Sequence[OfferId]) -> Former:
         """The seats of these orders."""
-        ties = np.frombuffer(bytes.fromhex("".join([order[2:18] for order in orders])), ">u8")
-        return cls.seated(plan, Seats(ties.astype(np.uint64), np.array(offers, np.int64)))
+        ties = np.frombuffer(bytes.fromhex("".join([order[2:18] for order in orders])), ">u8").astype(np.uint64)
+        by_id = np.argsort(ties, kind="stable")
+        return cls.seated(plan, Seats(ties[by_id], np.array(offers, np.int64)[by_id]))
 
     @classmethod
     def seated(cls, plan: Sha256, seats: Seats) -> Former:
         """The same. Orders whose ids begin alike are left out: nobody could tell which of them sat where."""
-        different, first, times = np.unique(seats.orders, return_index=True, return_counts=True)
-        alone = times == 1
-        return cls(plan, different[alone], seats.offers[first[alone]])
+        is_next = seats.orders[1:] == seats.orders[:-1]
+        alone = (
+            ~(np.append(is_next, False) | np.append(False, is_next))
+            if len(is_next)
+            else np.ones(len(seats.orders), np.bool_)
+        )
+        return cls(plan, seats.orders[alone], seats.offers[alone])
 
     @classmethod
     def unseen(cls, plan: Sha256) -> Former:

@@ -88,6 +88,18 @@ def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
 
 
 @njit(cache=True)
+def note_seats(market: Any, seats: Ints) -> None:
+    """After an auction: where everybody sits now, by row."""
+    for order in market.orders:
+        seats[order.row] = order.offer
+
+
+def gpus_on(places: Ints, gpus: Ints, count: int) -> Ints:
+    """How many GPUs in all there are on each of so many places. Exact: nothing near 2^53 comes together."""
+    return np.bincount(places, gpus, count).astype(np.int64)
+
+
+@njit(cache=True)
 def begin(market: Any, shards: int) -> Ints:
     """Seat those who are held, then those who sat somewhere where they may still sit; how many of each shard."""
     orders, offers, kept = market.orders, market.offers, np.zeros(shards, np.int64)

@@ -25,7 +25,9 @@ from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import Table
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
-"""Orders of more ticks or GPU-seconds than this are counted exactly: sums over a million of the others fit 64 bits."""
+"""Orders of more ticks or GPU-seconds than this are counted exactly."""
+_FAR = MOST + 1
+"""More than any account has. Sums end here."""
 
 
 MONEY = ("gpus", "max_seconds", "tip", "client")
@@ -39,12 +41,15 @@ class Remaining:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot, view = snapshot, snapshot.view
-        self._offers = {offer.id: offer for offer in view.offers}
+        self._snapshot = snapshot
         self._taken: dict[OfferId, int] = {}
         self._spent: dict[Address, int] = {}
         self._charged: dict[Delegation, int] = {}
         self.take_all(snapshot.posted)
+
+    @cached_property
+    def _offers(self) -> dict[OfferId, Offer]:
+        return {offer.id: offer for offer in self._snapshot.view.offers}
 
     @cached_property
     def _delegates(self) -> dict[Bytes32, Address]:
@@ -137,31 +142,23 @@ class Purses:
 
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
         bits, numbers = columns.tick_bits, columns.known.accounts.of
-        self._least_bond = (bond_floor >> bits) + 1
+        self._least_bond = min((bond_floor >> bits) + 1, _FAR)
         self._balances = columns.balances.copy() if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
             self._balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
 
     def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""
-        return np.asarray(_cannot_surely_pay(*(rows[name] for name in MONEY), price, self._balances))
+        gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
+        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self._balances))
 
     def may_lack(self, rows: Table, offers: Table, price: Ints) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
-        locked, is_huge = self._locked(rows, price)
-        bonds = np.maximum(locked * offers["bond_bps"] // BPS_WHOLE + 1, self._least_bond)
-        spent = np.zeros(len(self._balances), np.int64)
-        np.add.at(spent, rows["client"], locked + rows["tip"])
-        np.add.at(spent, offers["provider"], bonds)
-        is_short = spent > self._balances
-        # What is too large to add up makes all fills of its accounts doubtful: they are counted together, or the count would be of a part.
-        is_short[rows["client"][is_huge]] = True
-        is_short[offers["provider"][is_huge]] = True
-        return np.asarray(is_short[rows["client"]] | is_short[offers["provider"]])
-
-    def _locked(self, rows: Table, price: Ints) -> tuple[Ints, Bools]:
-        """T in ticks, rounded up, and whether the order is too large to say."""
-        return _locked_by(*(rows[name] for name in ("gpus", "max_seconds", "tip")), price)
+        gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
+        provider, bond_bps = offers["provider"], offers["bond_bps"]
+        return np.asarray(
+            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self._balances, self._least_bond)
+        )
 
 
 @njit(cache=True)
@@ -172,11 +169,20 @@ def _locked(gpus: int, max_seconds: int, tip: int, price: int) -> tuple[int, boo
 
 
 @njit(cache=True)
-def _locked_by(gpus: Ints, max_seconds: Ints, tip: Ints, price: Ints) -> tuple[Ints, Bools]:
-    locked, is_huge = np.empty(len(gpus), np.int64), np.empty(len(gpus), np.bool_)
+def _may_lack(
+    gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, provider: Ints, bond_bps: Ints, balances: Ints, least_bond: int
+) -> Bools:  # fmt: skip
+    spent = np.zeros(len(balances), np.int64)
     for row in range(len(gpus)):
-        locked[row], is_huge[row] = _locked(gpus[row], max_seconds[row], tip[row], price[row])
-    return locked, is_huge
+        locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
+        # What is too large to add up makes all fills of its accounts doubtful: they are counted together, or the count would be of a part.
+        spent[client[row]] = min(_FAR, spent[client[row]] + (_FAR if is_huge else locked + tip[row]))
+        bond = max(locked * bond_bps[row] // BPS_WHOLE + 1, least_bond)
+        spent[provider[row]] = min(_FAR, spent[provider[row]] + (_FAR if is_huge else bond))
+    found = np.empty(len(gpus), np.bool_)
+    for row in range(len(gpus)):
+        found[row] = spent[client[row]] > balances[client[row]] or spent[provider[row]] > balances[provider[row]]
+    return found
 
 
 @njit(cache=True)

@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.columns import ranked
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
 from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
+
+_WHOLE = (1 << 17) - 1
+"""In the place of the GPUs that are free, where nobody uses any: more than a machine has."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ def pools_of(demands: Demands, rank: Ints) -> Pools:
     edges = fits[:, first]
     accepts_from = _starts(edges.sum(axis=1))
     accepts = np.nonzero(edges)[1].astype(np.int64)
-    members = np.lexsort((rank, of)).astype(np.int64)
+    best_first = np.empty(len(rank), np.int64)
+    best_first[rank] = np.arange(len(rank))
+    members = best_first[np.argsort(of[best_first], kind="stable")]
     members_from = _starts(np.bincount(of, minlength=count))
     shard = _components(accepts_from, accepts, count)
     return Pools(demands.of, of, rank, accepts_from, accepts, members_from, members, shard)
@@ -130,15 +136,14 @@ def rank_of(facts: Facts) -> Ints:
     equal shares, and a machine in pieces, each of them whole, has no larger one.
     """
     offers = facts.offers
-    keys = (
-        offers["id"],
-        _lots(facts.snapshot.now.hash, offers["id"]),
-        np.where(offers["free"] < offers["gpus"], offers["free"], NEVER),
-        -(facts.reliability // 100),
-        offers["ask"],
-    )
+    room = np.where(offers["free"] < offers["gpus"], offers["free"], _WHOLE)
+    less_reliable = BPS_WHOLE // 100 - facts.reliability // 100
     rank = np.empty(offers.rows, np.int64)
-    rank[np.lexsort(keys)] = np.arange(offers.rows)
+    # Lots differ wherever numbers do.
+    order = np.lexsort(
+        (_lots(facts.snapshot.now.hash, offers["id"]), (offers["ask"] << 24 | less_reliable << 17) | room)
+    )
+    rank[order] = np.arange(offers.rows)
     return rank
 
 

@@ -130,8 +130,10 @@ class Kept(Generic[Row]):
         key = next(iter(read))
         kept, order = np.nonzero(stays)[0], np.argsort(read[key], kind="stable")
         at = np.searchsorted(self._rows[key][kept], read[key][order])
-        source = np.insert(kept, at, len(stays) + order)
-        rows = Table({name: _picked(self._rows[name], read[name], source) for name in read}, len(source))
+        # One place between the old rows and the new ones is nobody's, so that no run goes from these to those.
+        source = np.insert(kept, at, len(stays) + 1 + order)
+        runs = np.flatnonzero(np.diff(source, prepend=-2, append=-2) != 1)
+        rows = Table({name: _picked(self._rows[name], read[name], source, runs) for name in read}, len(source))
         keys = rows[key]
         if (keys[1:] == keys[:-1]).any():
             values = list(map(self._finely, Book(self._values, rows["place"])))
@@ -143,12 +145,16 @@ class Kept(Generic[Row]):
 
 
 @njit(cache=True)
-def _picked(old: Any, new: Any, source: Ints) -> Any:
-    """Rows of the one column and of the other below it, without putting them below each other first."""
+def _picked(old: Any, new: Any, source: Ints, runs: Ints) -> Any:
+    """Rows of the one column and of the other, which begins one place after it, copied run by run."""
     found = np.empty(len(source), old.dtype)
-    for row in range(len(source)):
-        at = source[row]
-        found[row] = old[at] if at < len(old) else new[at - len(old)]
+    for run in range(len(runs) - 1):
+        begin, end = runs[run], runs[run + 1]
+        at = source[begin]
+        if at < len(old):
+            found[begin:end] = old[at : at + end - begin]
+        else:
+            found[begin:end] = new[at - len(old) - 1 : at - len(old) - 1 + end - begin]
     return found
 
 
