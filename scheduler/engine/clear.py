@@ -23,7 +23,6 @@ from contextlib import contextmanager
 import numpy as np
 
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.models import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import auction, seat_by_priority
 from scheduler.engine.columns import Reader, places_in
@@ -128,13 +127,13 @@ class Round:
         count = self.count
         for _ in range(PASSES):
             outcome = self._clear(count.room, count.barred)
-            fills, lacking = count.paid(outcome)
+            prices, lacking = count.paid(outcome)
             if not lacking:
                 break
-            count.bar(outcome, fills, lacking)
+            count.bar(outcome, prices, lacking)
         if count.was_short:
-            count.glean(outcome, fills)
-        return self._plan(outcome, fills)
+            count.glean(outcome, prices)
+        return self._plan(outcome, prices)
 
     # One clearing
 
@@ -227,9 +226,9 @@ class Round:
 
     # The plan
 
-    def _plan(self, outcome: Outcome, fills: dict[int, Fill]) -> Plan:
+    def _plan(self, outcome: Outcome, prices: Mapping[int, PricePerGpuHour]) -> Plan:
         view, columns = self.snapshot.view, self.columns
-        rows = self._by_group(np.fromiter(fills, np.int64, len(fills)))
+        rows = self._by_group(np.fromiter(prices, np.int64, len(prices)))
         offers, by_id = outcome.offer[rows], np.sort(rows)
         story = Story(
             self.snapshot,
@@ -247,7 +246,7 @@ class Round:
             chain_id=self.snapshot.terms.chain_id,
             market=self.snapshot.terms.market,
             opener=self.snapshot.opener,
-            fills=tuple(map(fills.__getitem__, rows.tolist())),
+            fills=self.count.fills(outcome, rows, prices),
             prices=self._pool_prices(outcome, rows, offers),
             story=story,
             seats=Seats(columns.orders["tie"][by_id], columns.offers["id"][outcome.offer[by_id]]),

@@ -5,11 +5,8 @@ Seats are given without a look at who shares a balance. Then the fills are count
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from operator import attrgetter
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +15,11 @@ from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.columns import CAP
 from scheduler.engine.facts import Facts
-from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints
+from scheduler.engine.fills import Fills
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
 from scheduler.engine.money import MONEY, Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.seats import Hall
-
-_fill: Callable[[Iterable[Any]], Fill] = partial(tuple.__new__, Fill)
-"""``Fill._make`` without a frame of its own, for ten thousand of them."""
 
 
 @dataclass
@@ -83,8 +78,8 @@ class Count:
         """The rows that take part and are among these, by priority."""
         return np.asarray(self.priority[among[self.priority]])
 
-    def paid(self, outcome: Outcome) -> tuple[dict[int, Fill], dict[int, RejectionReason]]:
-        """The fills, by row in the order of priority, that the money is there for; and what the other seated rows lack."""
+    def paid(self, outcome: Outcome) -> tuple[dict[int, PricePerGpuHour], dict[int, RejectionReason]]:
+        """What each row pays for which the money is there, in the order of priority; and what the other seated rows lack."""
         rows = self.by_priority(outcome.offer != NOWHERE)
         offers = outcome.offer[rows]
         orders = self._columns.orders.only("is_special", *MONEY).at(rows)
@@ -94,36 +89,29 @@ class Count:
         is_doubtful = (
             self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         )
-        signed = map(attrgetter("signed"), self._columns.book.at(rows))
-        fills = dict(
-            zip(
-                rows.tolist(),
-                map(_fill, zip(signed, self._columns.offers["id"][offers].tolist(), price.tolist(), strict=True)),
-                strict=True,
-            )
-        )
-        return fills, self._counted_out(
-            fills, rows[is_doubtful].tolist(), offers[is_doubtful].tolist(), price[is_doubtful].tolist()
-        )
+        prices = dict(zip(rows.tolist(), map(PricePerGpuHour, price.tolist()), strict=True))
+        return prices, self._counted_out(prices, rows[is_doubtful].tolist(), offers[is_doubtful].tolist())
 
     def _counted_out(
-        self, fills: dict[int, Fill], rows: list[int], offers: list[int], price: list[int]
+        self, prices: dict[int, PricePerGpuHour], rows: list[int], offers: list[int]
     ) -> dict[int, RejectionReason]:
-        """Put exact fills into the place of those of these doubtful rows, or take them out and say what they lack."""
+        """Put exact prices, in units, into the place of those of these doubtful rows, in ticks; or take them out and say what they lack."""
         lacking, remaining = dict[int, RejectionReason](), self._at_first.anew()
-        for row, offer, ticks in zip(rows, offers, price, strict=True):
-            listing = self._columns.listings[offer]
-            fill = self._counted(remaining, fills[row].signed, listing, ticks << self._columns.tick_bits)
-            if isinstance(fill, Fill):
-                fills[row] = fill
+        for row, offer in zip(rows, offers, strict=True):
+            signed, listing = self._columns.book[row].signed, self._columns.listings[offer]
+            price = self._counted(remaining, signed, listing, prices[row] << self._columns.tick_bits)
+            if isinstance(price, RejectionReason):
+                del prices[row]
+                lacking[row] = price
             else:
-                del fills[row]
-                lacking[row] = fill
+                prices[row] = price
         return lacking
 
-    def _counted(self, remaining: Remaining, signed: SignedOrder, offer: Offer, price: int) -> Fill | RejectionReason:
-        """The fill at this price, at the highest that the client can still pay, or at the ask if the bond is too much otherwise; counted as
-        opened. Or what is lacking."""
+    def _counted(
+        self, remaining: Remaining, signed: SignedOrder, offer: Offer, price: int
+    ) -> PricePerGpuHour | RejectionReason:
+        """This price, the highest that the client can still pay, or the ask if the bond is too much otherwise; counted as opened. Or what is
+        lacking."""
         reason = RejectionReason.PRICE_OUT_OF_BOUNDS
         for most in (min(price, remaining.highest_price(signed)), offer.price):
             fill = Fill(signed, offer.id, PricePerGpuHour(max(offer.price, most)))
@@ -132,18 +120,27 @@ class Count:
             lacking = remaining.reason_against(signed, offer, fill.price)
             if lacking is None:
                 remaining.take(fill)
-                return fill
+                return fill.price
             reason = lacking
         return reason
 
-    def bar(self, outcome: Outcome, fills: dict[int, Fill], lacking: Mapping[int, RejectionReason]) -> None:
+    def fills(self, outcome: Outcome, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
+        """The fills of these rows, which sit where the outcome says."""
+        offers = self._columns.offers["id"][outcome.offer[rows]]
+        return Fills(self._columns.book, rows, offers, [prices[row] for row in rows.tolist()])
+
+    def _left_after(self, outcome: Outcome, prices: Mapping[int, PricePerGpuHour]) -> Remaining:
+        left = self._at_first.anew()
+        left.take_all(self.fills(outcome, np.fromiter(prices, np.int64, len(prices)), prices))
+        return left
+
+    def bar(self, outcome: Outcome, prices: dict[int, PricePerGpuHour], lacking: Mapping[int, RejectionReason]) -> None:
         """Settle who and what stays out of the next clearing: the unpaid orders; what else their clients cannot pay for, even at the lowest ask,
         beside what is paid; and the room of offers whose providers cannot cover more bonds."""
-        for row in self._torn(fills, lacking):
-            del fills[row]
-        gpus, clients = self._columns.orders["gpus"], self._columns.orders["client"]
-        paid = np.zeros(len(self.room), np.int64)
-        np.add.at(paid, outcome.offer[list(fills)], gpus[list(fills)])
+        for row in self._torn(prices, lacking):
+            del prices[row]
+        gpus, clients, rows = self._columns.orders["gpus"], self._columns.orders["client"], list(prices)
+        paid = gpus_on(outcome.offer[rows], gpus[rows], len(self.room))
         for row, reason in lacking.items():
             offer = outcome.offer[row]
             # Whoever lacks a bond for its own order, or for one served last, keeps nobody else from that offer.
@@ -155,11 +152,10 @@ class Count:
                 self.barred[row] = reason
         poor = [clients[row] for row, reason in lacking.items() if reason is RejectionReason.CLIENT_BALANCE_TOO_LOW]
         beside = self._rows[np.isin(clients[self._rows], poor)]
-        lowest, left = self._lowest_asks(beside), self._at_first.anew()
-        left.take_all(fills.values())
+        lowest, left = self._lowest_asks(beside), self._left_after(outcome, prices)
         for row, ask in zip(beside.tolist(), lowest.tolist(), strict=True):
             signed = self._columns.book[row].signed
-            if row not in fills and left.highest_price(signed) < ask << self._columns.tick_bits:
+            if row not in prices and left.highest_price(signed) < ask << self._columns.tick_bits:
                 self.barred[row] = RejectionReason.CLIENT_BALANCE_TOO_LOW
 
     def _lowest_asks(self, rows: Ints) -> Ints:
@@ -168,29 +164,27 @@ class Count:
             rows
         )
 
-    def _torn(self, fills: Mapping[int, Fill], lacking: Mapping[int, RejectionReason]) -> list[int]:
+    def _torn(self, prices: Mapping[int, PricePerGpuHour], lacking: Mapping[int, RejectionReason]) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
         broken = {self.group(row) for row in lacking} - {None}
-        return [row for row in fills if self.group(row) in broken]
+        return [row for row in prices if self.group(row) in broken]
 
     def group(self, row: int) -> object:
         group = self._columns.book[row].spec.group
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
-    def glean(self, outcome: Outcome, fills: dict[int, Fill]) -> None:
+    def glean(self, outcome: Outcome, prices: dict[int, PricePerGpuHour]) -> None:
         """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there.
 
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
         """
         gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
-        numbers = {offer.id: at for at, offer in enumerate(self._columns.listings)}
-        remaining, left = self._at_first.anew(), self._room.copy()
-        remaining.take_all(fills.values())
-        np.subtract.at(left, [numbers[fill.offer] for fill in fills.values()], gpus[list(fills)])
+        remaining, paid = self._left_after(outcome, prices), list(prices)
+        left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
-            if row in fills or self.group(row) is not None:
+            if row in prices or self.group(row) is not None:
                 continue
             signed, demand = self._columns.book[row].signed, int(self._pools.demand[row])
             offers = fitting[demand] if demand in fitting else self._pools.offers_of(demand)
@@ -207,12 +201,12 @@ class Count:
             for offer in offers[may_serve].tolist():
                 listing = self._columns.listings[offer]
                 clearing = 0 if self.is_short[offer] else int(outcome.price[offer]) << bits
-                fill = self._counted(
+                price = self._counted(
                     remaining, signed, listing, min(max(clearing, listing.price), signed.order.max_price)
                 )
-                if isinstance(fill, Fill):
-                    fills[row], outcome.offer[row] = fill, offer
+                if not isinstance(price, RejectionReason):
+                    prices[row], outcome.offer[row] = price, offer
                     left[offer] -= gpus[row]
                     break
-                if fill is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
+                if price is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
                     too_much[offer] = work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -48,7 +48,7 @@ class Plan:
     chain_id: int
     market: Address
     opener: Address
-    fills: tuple[Fill, ...]
+    fills: Sequence[Fill]
     """In the order in which they are to be opened, the orders of a group side by side."""
     prices: tuple[PoolPrice, ...]
     story: Explains
