@@ -72,8 +72,8 @@ class RayAuctioneer:
 
     def _sent(self, market: Market, bundles: list[Ints], shards: int) -> list[Any]:
         """Orders go to whom they concern; the rest of the market goes once to each node, whose workers read it where it lies."""
-        rest = ray.put(market._replace(orders=market.orders[:0]))
-        return [_hold.remote(rest, market.orders[rows], shards) for rows in bundles]
+        rest = ray.put(market._replace(orders=market.orders[:0], wish=market.wish[:0]))
+        return [_hold.remote(rest, market.orders[rows], market.wish[rows], shards) for rows in bundles]
 
     def _gathered(self, market: Market, bundles: list[Ints], sent: list[Any]) -> Ints:
         offer = np.empty(len(market.orders), np.int64)
@@ -116,7 +116,7 @@ def _first_line(failure: Exception) -> str:
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")
-def _hold(rest: Any, orders: Records, shards: int) -> Ints:
+def _hold(rest: Any, orders: Records, wish: Any, shards: int) -> Ints:
     """On a worker: the seats of these orders. What Ray hands out cannot be written, and numba would compile all anew for such arrays."""
-    market = Market(*(np.array(column) for column in rest._replace(orders=orders)))
+    market = Market(*(np.array(column) for column in rest._replace(orders=orders, wish=wish)))
     return np.ascontiguousarray(hold_here(market, shards))

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, sit
 
@@ -63,8 +62,6 @@ class Notes(NamedTuple):
     """One number: the shift that makes a move's cost out of an ask (``HOPS``)."""
     shard: Ints
     """Of each pool; NOWHERE where no order accepts it."""
-    wish: NDArray[np.int32]
-    """Of each order: the place of its demand and size in ``elsewhere``, row by row."""
     beats: Ints
     """Of each order: what a quote must stay below for it to bid: what it would lose where it sits, or its limit; 0 where it takes no part."""
     asks: Bools
@@ -77,15 +74,15 @@ class Notes(NamedTuple):
 @njit(cache=True)
 def seat_by_priority(market: Any) -> None:
     """Each order that has no seat takes the best offer with room. Room only shrinks here: what was too small once is not looked at again."""
-    orders, offers, sizes, accepts_from, accepts, members_from, members = market
+    orders, wishes, offers, sizes, accepts_from, accepts, members_from, members = market
     looked = np.empty((len(members_from) - 1, len(sizes)), np.int64)
     for pool in range(len(members_from) - 1):
         looked[pool, :] = members_from[pool]
-    has_none = np.zeros((len(accepts_from) - 1, len(sizes)), np.bool_)
+    has_none = np.zeros((len(accepts_from) - 1) * len(sizes), np.bool_)
     for order in range(len(orders)):
-        demand, size, gpus = orders[order].demand, orders[order].size, orders[order].gpus
-        if orders[order].offer != NOWHERE or has_none[demand, size] or orders[order].is_held:
+        if has_none[wishes[order]] or orders[order].offer != NOWHERE or orders[order].is_held:
             continue
+        demand, size, gpus = orders[order].demand, orders[order].size, orders[order].gpus
         best = NOWHERE
         for at in range(accepts_from[demand], accepts_from[demand + 1]):
             pool = accepts[at]
@@ -98,7 +95,7 @@ def seat_by_priority(market: Any) -> None:
         if best != NOWHERE and offers[best].ask <= orders[order].limit:
             sit(orders, offers, order, best)
         else:  # Nor is there one for those who come later, with lower limits.
-            has_none[demand, size] = True
+            has_none[wishes[order]] = True
 
 
 # 2. The rest bid ------------------------------------------------------------------------------------------------------
@@ -169,7 +166,7 @@ def _losses(
 @njit(cache=True)
 def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
     """Work out what a gang of each size costs in this pool."""
-    orders, offers, sizes, _, _, members_from, members = market
+    orders, _, offers, sizes, _, _, members_from, members = market
     cost, best, looks = np.full(len(sizes), NEVER, np.int64), np.full(len(sizes), NOWHERE, np.int64), 0
     for offer in members[members_from[pool] : members_from[pool + 1]]:
         count, held, is_dear, looks = NOWHERE, 0, True, looks + 1
@@ -305,7 +302,7 @@ def noted(market: Any, shards: int, effort: int) -> tuple[Notes, Ints]:
     """Paper as it is before the first bid; and how many sit in each shard, without those who are held."""
     orders, offers = market.orders, market.offers
     pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
-    wish, beats = np.empty(len(orders), np.int32), np.empty(len(orders), np.int64)
+    beats = np.zeros(len(orders), np.int64)
     asks, shard = np.zeros((demands, sizes), np.bool_), np.full(pools, NOWHERE, np.int64)
     is_told, seated = np.zeros(demands, np.bool_), np.zeros(shards, np.int64)
     for order in range(len(orders)):
@@ -314,13 +311,12 @@ def noted(market: Any, shards: int, effort: int) -> tuple[Notes, Ints]:
             is_told[row.demand] = True
             for at in range(market.accepts_from[row.demand], market.accepts_from[row.demand + 1]):
                 shard[market.accepts[at]] = row.shard
-        wish[order], beats[order] = row.demand * sizes + row.size, 0
         if not row.is_held:
             asks[row.demand, row.size], beats[order] = True, _beats(orders, offers, order)
             seated[row.shard] += row.offer != NOWHERE
     return Notes(
         np.empty((pools, sizes), QUOTE), np.zeros(pools, np.bool_), np.full((demands, sizes), NEVER, np.int64), np.empty(len(orders) + 1, PAIR),
-        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, effort, np.int64), np.array([HOPS[0]]), shard, wish, beats, asks,
+        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, effort, np.int64), np.array([HOPS[0]]), shard, beats, asks,
     ), seated  # fmt: skip
 
 
@@ -337,7 +333,7 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools, chain: i
         notes.elsewhere.ravel(),
     )
     for order in range(len(notes.beats)):
-        wish = notes.wish[order]
+        wish = market.wish[order]
         if elsewhere[wish] >= notes.beats[order] or has_failed[wish]:
             continue
         shard = market.orders[order].shard

@@ -42,8 +42,8 @@ _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
 _RESOURCES = ("vram_mib", "cpus", "memory_mib", "disk_mib")
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""
-_SMALL_TABLE = 1 << 17
-"""The same for few values."""
+_SMALL_TABLE, _SPARSE = 1 << 10, 8
+"""The same for few values: up to so many, or so many times their number."""
 
 
 class Known:
@@ -243,10 +243,16 @@ def numbered(codes: Ints) -> tuple[Ints, Ints]:
     return first, at
 
 
+def sizes_of(gpus: Ints) -> tuple[Ints, Ints]:
+    """The different numbers of GPUs, ascending; and of each number up to the largest its place among them."""
+    is_there = np.bincount(gpus, minlength=1) > 0
+    return np.flatnonzero(is_there), np.cumsum(is_there) - 1
+
+
 def ranked(values: Ints) -> tuple[Ints, Ints]:
     """The different values, ascending, and the rank of each among them."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    if high - low >= _SMALL_TABLE:
+    if high - low >= _SPARSE * len(values) + _SMALL_TABLE:
         return np.unique(values, return_inverse=True)
     shifted = values - low if low else values
     is_there = np.bincount(shifted, minlength=1) > 0

@@ -14,6 +14,7 @@ from marketplace.domain.spec import Machine
 from scheduler.engine.columns import Columns, ranked
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.table import as_met
 
 UNKNOWN = -1
 
@@ -92,7 +93,8 @@ class Facts:
     @cached_property
     def _providers(self) -> tuple[Ints, Ints]:
         """The accounts of all providers, and which of them lists each offer."""
-        return ranked(self.offers["provider"])
+        first, at = as_met(self.offers["provider"])
+        return self.offers["provider"][first], at
 
     def ranked(self, name: str, had: Ints) -> tuple[Ints, Ints]:
         """The different values of what offers have, ascending, and the rank of each offer's among them. ``name`` says what it is."""

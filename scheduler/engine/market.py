@@ -42,6 +42,8 @@ class Market(NamedTuple):
 
     orders: Records
     """By priority."""
+    wish: NDArray[np.int32]
+    """Of each order: ``demand`` and ``size`` in one number, ``demand * len(sizes) + size``. Who passes over all orders need not look further."""
     offers: Records
     sizes: Ints
     """The distinct numbers of GPUs that orders ask for, ascending."""

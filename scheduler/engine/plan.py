@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from marketplace.domain.book import Explanation
 from marketplace.domain.canonical import canonical_json
@@ -19,8 +19,7 @@ from scheduler.engine.snapshot import Snapshot
 PLAN_VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class PoolPrice:
+class PoolPrice(NamedTuple):
     """What GPUs of one class cost on offers that no order told apart, with equally many free (``price``)."""
 
     gpu_class: ClassNumber

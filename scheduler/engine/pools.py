@@ -14,10 +14,10 @@ import numpy as np
 from numba import njit
 
 from marketplace.domain.units import BPS_WHOLE
-from scheduler.engine.columns import ranked
+from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
-from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Ints, Market
+from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Bools, Ints, Market
 
 _WHOLE = (1 << 17) - 1
 """In the place of the GPUs that are free, where nobody uses any: more than a machine has."""
@@ -167,27 +167,47 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
     for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
         offers[name] = values
     offers["first"], offers["sitting"] = NOWHERE, 0
-    sizes, size = ranked(facts.orders["gpus"][rows])
+    sizes, size_of = sizes_of(facts.orders["gpus"][rows])
     lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
-    orders = np.empty(len(rows), ORDER)
-    count = _fill(orders, rows, pools.demand[rows], size, limit[rows], sizes, lowest, pools.shard)
-    return Market(orders[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+    orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), np.int32)
+    count = _fill(orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard)
+    return Market(orders[:count], wish[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
 
 
 @njit(cache=True)
 def _fill(
-    orders: Any, rows: Ints, demand: Ints, size: Ints, limit: Ints, sizes: Ints, lowest: Ints, shard: Ints
+    orders: Any,
+    wish: Any,
+    rows: Ints,
+    demands: Ints,
+    gpus: Ints,
+    size_of: Ints,
+    limits: Ints,
+    lowest: Ints,
+    shard: Ints,
 ) -> int:
     """Write down those orders that have a chance, nobody seated; how many."""
     count = 0
-    for at in range(len(rows)):
-        if limit[at] >= lowest[demand[at], size[at]]:
+    for row in rows:
+        demand, size, limit = demands[row], size_of[gpus[row]], limits[row]
+        if limit >= lowest[demand, size]:
             order = orders[count]
-            order.row, order.demand, order.size, order.shard = rows[at], demand[at], size[at], shard[demand[at]]
-            order.gpus, order.limit, order.is_held = sizes[size[at]], limit[at], 0
+            order.row, order.demand, order.size, order.shard = row, demand, size, shard[demand]
+            order.gpus, order.limit, order.is_held = gpus[row], limit, 0
             order.offer, order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE, NOWHERE
+            wish[count] = demand * lowest.shape[1] + size
             count += 1
     return count
+
+
+@njit(cache=True)
+def within_limits(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, least: Ints) -> Bools:
+    """Which of these orders could pay what is asked at least for their demand and size."""
+    found = np.empty(len(rows), np.bool_)
+    for at in range(len(rows)):
+        row = rows[at]
+        found[at] = least[demands[row], size_of[gpus[row]]] <= limits[row]
+    return found
 
 
 @njit(cache=True)

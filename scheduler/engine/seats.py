@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketplace.domain.book import BookOrder, RejectionReason
-from scheduler.engine.columns import ranked
+from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import Facts
-from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints
-from scheduler.engine.pools import Pools, lowest_of
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
+from scheduler.engine.pools import Pools, lowest_of, within_limits
 
 Seating = Mapping[int, int]
 """Rows of orders, and the offer that each sits on."""
@@ -56,12 +56,21 @@ class Hall:
 
     def cheapest(self, rows: Ints) -> Ints:
         """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
-        pools, gpus = self.pools, self.facts.orders["gpus"][rows]
-        sizes, size = ranked(gpus)
-        least = lowest_of(
-            sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members, self.cost(np.arange(len(self.room))), self.room
-        )  # fmt: skip
-        return np.asarray(least[pools.demand[rows], size])
+        least, size_of = self._least(rows)
+        return np.asarray(least[self.pools.demand[rows], size_of[self.facts.orders["gpus"][rows]]])
+
+    def affordable(self, rows: Ints) -> Ints:
+        """Those of these orders that could pay that."""
+        least, size_of = self._least(rows)
+        can = within_limits(rows, self.pools.demand, self.facts.orders["gpus"], size_of, self.limit, least)
+        return np.asarray(rows[can])
+
+    def _least(self, rows: Ints) -> tuple[Ints, Ints]:
+        """The least cost of each demand and size; and the place of each number of GPUs among the sizes of these orders."""
+        pools, (sizes, size_of) = self.pools, sizes_of(self.facts.orders["gpus"][rows])
+        cost = self.cost(np.arange(len(self.room)))
+        least = lowest_of(sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members, cost, self.room)
+        return least, size_of
 
     def can_pay(self, rows: Iterable[int], seating: Seating) -> bool:
         """Whether each of these orders can pay for where it sits."""
@@ -180,8 +189,8 @@ def seat_elders(hall: Hall, standing: Ints, seats: Ints) -> dict[int, int]:
     since, sitting = orders["accepted_at"], np.nonzero(seats >= 0)[0]
     is_old = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
     kept, elders = sitting[is_old[sitting]], standing[is_old[standing]]
-    np.subtract.at(hall.room, seats[kept], orders["gpus"][kept])
-    elders = elders[hall.cheapest(elders) <= hall.limit[elders]]
+    hall.room -= gpus_on(seats[kept], orders["gpus"][kept], len(hall.room))
+    elders = hall.affordable(elders)
     most = max(1, len(sitting) * snapshot.policy.elders_per_thousand // 1_000)
     seated: dict[int, int] = {}
     in_vain: dict[tuple[int, int], int] = {}

@@ -33,4 +33,4 @@ def bundles_of(market: Market, most: int) -> list[Ints]:
 
 def part_of(market: Market, rows: Ints) -> Market:
     """These orders by themselves, as if the others were not there. The rows are those of whole shards."""
-    return market._replace(orders=market.orders[rows], offers=market.offers.copy())
+    return market._replace(orders=market.orders[rows], wish=market.wish[rows], offers=market.offers.copy())
