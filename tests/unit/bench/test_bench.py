@@ -82,7 +82,7 @@ def _fills(snapshot: Snapshot, columns: Columns, pairs: Pairs) -> tuple[Fill, ..
 
 
 def _last(fills: Sequence[Fill], **changes: Any) -> list[Fill]:
-    return [*fills[:-1], replace(fills[-1], **changes)]
+    return [*fills[:-1], fills[-1]._replace(**changes)]
 
 
 def test_a_plan_that_breaks_a_rule_is_found_out() -> None:
