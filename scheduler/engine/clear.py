@@ -31,7 +31,7 @@ from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.former import Seats
-from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, note_seats, seat_anew
+from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, note_seats, seat_anew, seats_of_those
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
@@ -78,9 +78,7 @@ class _Sitting:
         """``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each offer."""
         self._round, self._aside, self._room = round_, aside, room
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room)
-        here = self._market.orders["row"]
-        self.seated: Ints = np.full(round_.columns.orders.rows, NOWHERE, np.int64)
-        self.seated[here] = round_.former_seats()[here]
+        self.seated: Ints = np.asarray(seats_of_those(self._market, round_.former_seats()))
         self.price: Ints = np.zeros(len(room), np.int64)
 
     def hold(self, held: Mapping[int, int]) -> None:

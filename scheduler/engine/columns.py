@@ -116,12 +116,12 @@ class Reader:
     def _read_accounts(self, view: BookView) -> None:
         names = self.known.accounts
         stale = self._of_balances.stale(view.accounts, names)
-        read = partial(map, view.accounts.get, [names.all[number] for number in stale], repeat(TokenUnits(0)))
+        read = partial(map, view.accounts.get, names.of_numbers(stale), repeat(TokenUnits(0)))
         self._balances = grown(self._balances, len(names.all))
         self._balances[stale] = ticks(read, self._tick_bits, MOST)
         stale = self._of_evidence.stale(view.reputations, names)
-        reputations = [view.reputations.get(names.all[number]) for number in stale]
-        self._evidence = self._evidence.after(len(names.all), stale, reputations)
+        reputations = map(view.reputations.get, names.of_numbers(stale))
+        self._evidence = self._evidence.after(len(names.all), stale, list(reputations))
 
     def _read_orders(self, rows: list[BookOrder]) -> Table:
         orders, specs = [row.signed.order for row in rows], [row.spec for row in rows]

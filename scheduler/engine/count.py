@@ -89,7 +89,7 @@ class Count:
         is_doubtful = (
             self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         )
-        prices = dict(zip(rows.tolist(), map(PricePerGpuHour, price.tolist()), strict=True))
+        prices: dict[int, PricePerGpuHour] = dict(zip(rows.tolist(), price.tolist(), strict=True))
         return prices, self._counted_out(prices, rows[is_doubtful].tolist(), offers[is_doubtful].tolist())
 
     def _counted_out(
@@ -127,7 +127,7 @@ class Count:
     def fills(self, outcome: Outcome, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
         """The fills of these rows, which sit where the outcome says."""
         offers = self._columns.offers["id"][outcome.offer[rows]]
-        return Fills(self._columns.book, rows, offers, [prices[row] for row in rows.tolist()])
+        return Fills(self._columns.book, rows, offers, list(map(prices.__getitem__, rows.tolist())))
 
     def _left_after(self, outcome: Outcome, prices: Mapping[int, PricePerGpuHour]) -> Remaining:
         left = self._at_first.anew()

@@ -27,16 +27,16 @@ class Evidence:
     failed: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     as_of: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def after(self, accounts: int, stale: Sequence[int], reputations: Sequence[Reputation | None]) -> Evidence:
+    def after(self, accounts: int, stale: Ints, reputations: Sequence[Reputation | None]) -> Evidence:
         """The same with the rows of the ``stale`` ones read anew, and room for so many accounts."""
-        known = [(number, one) for number, one in zip(stale, reputations, strict=True) if one]
-        numbers = [number for number, _ in known]
+        known = [one for one in reputations if one is not None]
+        numbers = stale[[one is not None for one in reputations]]
         columns = []
         for old, read in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
             column = np.zeros(accounts, np.int64)
             column[: len(old)] = old
             column[stale] = 0
-            column[numbers] = [read(one) for _, one in known]
+            column[numbers] = [read(one) for one in known]
             columns.append(column)
         return Evidence(*columns)
 

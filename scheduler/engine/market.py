@@ -90,6 +90,15 @@ def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
 
 
 @njit(cache=True)
+def seats_of_those(market: Any, seats: Ints) -> Ints:
+    """These seats, by row, without those of orders that are not in the market."""
+    found = np.full(len(seats), NOWHERE, np.int64)
+    for order in market.orders:
+        found[order.row] = seats[order.row]
+    return found
+
+
+@njit(cache=True)
 def note_seats(market: Any, seats: Ints) -> None:
     """After an auction: where everybody sits now, by row."""
     for order in market.orders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, overload
 
@@ -59,6 +60,10 @@ class Names:
                 self.all.append(value)
             found.append(number)
         return np.array(found, np.int64)
+
+    def of_numbers(self, numbers: Ints) -> list[Any]:
+        """What has these numbers."""
+        return list(map(self.all.__getitem__, numbers.tolist()))
 
 
 class Book(Sequence[Row]):
@@ -223,12 +228,12 @@ class OfAccounts:
         self.count = 0
         """How many accounts had a number the last time."""
 
-    def stale(self, table: Mapping[Any, Any], names: Names) -> list[int]:
+    def stale(self, table: Mapping[Any, Any], names: Names) -> Ints:
         """The numbers of these accounts. From then on they count as read."""
         known, count = self.count, len(names.all)
         touched = table.touched_since(self._mark) if known and isinstance(table, editions.Table) else None
         self._mark, self.count = table.mark if isinstance(table, editions.Table) else None, count
         if touched is None:
-            return list(range(count))
-        numbers = map(names.of.get, touched)
-        return [number for number in numbers if number is not None and number < known] + list(range(known, count))
+            return np.arange(count)
+        numbers = np.fromiter(map(names.of.get, touched, repeat(NOWHERE)), np.int64)
+        return np.concatenate((numbers[(numbers != NOWHERE) & (numbers < known)], np.arange(known, count)))
