@@ -33,8 +33,7 @@ class Evidence:
         numbers = stale[[one is not None for one in reputations]]
         columns = []
         for old, read in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
-            column = np.zeros(accounts, np.int64)
-            column[: len(old)] = old
+            column = np.concatenate((old, np.zeros(accounts - len(old), np.int64)))
             column[stale] = 0
             column[numbers] = [read(one) for one in known]
             columns.append(column)

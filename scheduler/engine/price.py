@@ -16,7 +16,7 @@ a limit or padding an ask is worth, and how near to the duals prices are, measur
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -24,6 +24,14 @@ from numba import njit
 from scheduler.engine.columns import numbered
 from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
 from scheduler.engine.pools import lowest_of
+
+
+class Seated(NamedTuple):
+    """Those who sit, by priority: what they ask for (``Market.wish``), the node where they sit, and their limits."""
+
+    wish: Ints
+    node: Ints
+    limit: Ints
 
 
 def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints]:
@@ -41,21 +49,19 @@ def clearing_prices(market: Market, room: Ints) -> tuple[Ints, Ints]:
 @njit(cache=True)
 def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> Ints:
     price, most = _by_asks(market, node, len(free), room)
-    seated, left_out = _seated_and_left_out(market)
-    _lower(market, seated, node, most, starts, free)
-    for demand in range(left_out.shape[0]):  # rule 2
-        for size in range(left_out.shape[1]):
-            if left_out[demand, size] > 0:
-                _raise(market, price, most, starts, free, demand, market.sizes[size], left_out[demand, size])
-    orders, told, is_rising = market.orders, np.zeros_like(left_out), True
+    seated, left_out = _seated_and_left_out(market, node)
+    _lower(market, seated, most, starts, free)
+    for wish in range(len(left_out)):  # rule 2
+        if left_out[wish] > 0:
+            _raise(market, price, most, starts, free, wish, left_out[wish])
+    told, is_rising = np.zeros_like(left_out), True
     while is_rising:  # rule 3
         is_rising = False
-        for order in seated:
-            row = orders[order]
-            pays = min(price[node[row.offer]], row.limit)
-            if pays > told[row.demand, row.size]:
-                told[row.demand, row.size] = pays
-                is_rising |= _raise(market, price, most, starts, free, row.demand, row.gpus, pays)
+        for order in range(len(seated.wish)):
+            wish, pays = seated.wish[order], min(price[seated.node[order]], seated.limit[order])
+            if pays > told[wish]:
+                told[wish] = pays
+                is_rising |= _raise(market, price, most, starts, free, wish, pays)
     return price
 
 
@@ -73,39 +79,40 @@ def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Int
 
 
 @njit(cache=True)
-def _lower(market: Any, seated: Ints, node: Ints, most: Ints, starts: Ints, free: Ints) -> None:
+def _lower(market: Any, seated: Any, most: Ints, starts: Ints, free: Ints) -> None:
     """Rule 4: the most that a node's price may be is the least of it on all nodes where those who sit there could have gone."""
-    orders, nodes, has_fallen = market.orders, np.arange(len(free)), True
+    nodes, has_fallen = np.arange(len(free)), True
     while has_fallen:
         has_fallen = False
-        least = lowest_of(market.sizes, market.accepts_from, market.accepts, starts, nodes, most, free)
-        for order in seated:
-            row = orders[order]
-            if least[row.demand, row.size] < most[node[row.offer]]:
-                most[node[row.offer]], has_fallen = least[row.demand, row.size], True
+        least = lowest_of(market.sizes, market.accepts_from, market.accepts, starts, nodes, most, free).ravel()
+        for order in range(len(seated.wish)):
+            wish, at = seated.wish[order], seated.node[order]
+            if least[wish] < most[at]:
+                most[at], has_fallen = least[wish], True
 
 
 @njit(cache=True)
-def _seated_and_left_out(market: Any) -> tuple[Ints, Ints]:
+def _seated_and_left_out(market: Any, node: Ints) -> tuple[Seated, Ints]:
     """The orders that sit, and the highest limit that was left out of each demand and size; without those who took no part."""
-    found, orders = np.zeros((len(market.accepts_from) - 1, len(market.sizes)), np.int64), market.orders
-    seated, count = np.empty(len(orders), np.int64), 0
+    orders, left_out = market.orders, np.zeros((len(market.accepts_from) - 1) * len(market.sizes), np.int64)
+    wish, at, limit = np.empty(len(orders), np.int64), np.empty(len(orders), np.int64), np.empty(len(orders), np.int64)
+    count = 0
     for order in range(len(orders)):
         row = orders[order]
         if row.is_held:
             continue
         if row.offer == NOWHERE:
-            found[row.demand, row.size] = max(found[row.demand, row.size], row.limit)
+            left_out[market.wish[order]] = max(left_out[market.wish[order]], row.limit)
         else:
-            seated[count] = order
+            wish[count], at[count], limit[count] = market.wish[order], node[row.offer], row.limit
             count += 1
-    return seated[:count].copy(), found
+    return Seated(wish[:count].copy(), at[:count].copy(), limit[:count].copy()), left_out
 
 
 @njit(cache=True)
-def _raise(market: Any, price: Ints, most: Ints, starts: Ints, free: Ints, demand: int, gpus: int, to: int) -> bool:
+def _raise(market: Any, price: Ints, most: Ints, starts: Ints, free: Ints, wish: int, to: int) -> bool:
     """Raise to ``to`` all nodes that accept this demand and have room for the gang; whether that changed any."""
-    has_risen = False
+    demand, gpus, has_risen = wish // len(market.sizes), market.sizes[wish % len(market.sizes)], False
     for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
         pool = market.accepts[at]
         for node in range(starts[pool + 1] - 1, starts[pool] - 1, -1):

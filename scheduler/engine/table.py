@@ -157,9 +157,11 @@ def _picked(old: Any, new: Any, source: Ints, runs: Ints) -> Any:
         begin, end = runs[run], runs[run + 1]
         at = source[begin]
         if at < len(old):
-            found[begin:end] = old[at : at + end - begin]
+            for row in range(end - begin):
+                found[begin + row] = old[at + row]
         else:
-            found[begin:end] = new[at - len(old) - 1 : at - len(old) - 1 + end - begin]
+            for row in range(end - begin):
+                found[begin + row] = new[at - len(old) - 1 + row]
     return found
 
 
@@ -169,8 +171,8 @@ def _identities(values: Sequence[object]) -> Ints:
 
 @njit(cache=True)
 def _matched(known: Ints, seen: Ints) -> tuple[Bools, Bools]:
-    """Which of the known identities were seen, and which of the seen are not known: by a hash table, at most half full."""
-    size = 2
+    """Which of the known identities were seen, and which of the seen are not known: by a hash table, at most half full and often nearly empty."""
+    size = 1 << 14
     while size < 2 * len(known):
         size *= 2
     places = np.full(size, NOWHERE, np.int64)
