@@ -27,15 +27,15 @@ class Evidence:
     failed: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     as_of: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def after(self, accounts: int, stale: Ints, reputations: Sequence[Reputation | None]) -> Evidence:
-        """The same with the rows of the ``stale`` ones read anew, and room for so many accounts."""
+    def after(self, accounts: int, read: Ints, reputations: Sequence[Reputation | None]) -> Evidence:
+        """The same with the rows of these ``read`` anew, and room for so many accounts."""
         known = [one for one in reputations if one is not None]
-        numbers = stale[[one is not None for one in reputations]]
+        numbers = read[[one is not None for one in reputations]]
         columns = []
-        for old, read in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
+        for old, told in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
             column = np.concatenate((old, np.zeros(accounts - len(old), np.int64)))
-            column[stale] = 0
-            column[numbers] = [read(one) for one in known]
+            column[read] = 0
+            column[numbers] = [told(one) for one in known]
             columns.append(column)
         return Evidence(*columns)
 

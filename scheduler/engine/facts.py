@@ -41,7 +41,7 @@ class Facts:
             self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
         )
         numbers, at = self._providers
-        heard = map(beats.get, self.known.accounts.of_numbers(numbers), repeat(since - 1))
+        heard = map(beats.get, map(self.known.accounts.all.__getitem__, numbers.tolist()), repeat(since - 1))
         return (np.fromiter(heard, np.int64, len(numbers)) >= since)[at]
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, overload
 
@@ -60,10 +60,6 @@ class Names:
                 self.all.append(value)
             found.append(number)
         return np.array(found, np.int64)
-
-    def of_numbers(self, numbers: Ints) -> list[Any]:
-        """What has these numbers."""
-        return list(map(self.all.__getitem__, numbers.tolist()))
 
 
 class Book(Sequence[Row]):
@@ -223,19 +219,21 @@ def as_met(codes: Ints) -> tuple[Ints, Ints]:
 
 
 class OfAccounts:
-    """Which accounts' rows in a table have to be read again: those of which an edition says so, and those that have no number yet."""
+    """Reads what accounts have in a table, by their numbers: as far as it can have changed, if the table is an edition."""
 
     def __init__(self) -> None:
         self._mark: object = None
-        self.count = 0
+        self._known = 0
         """How many accounts had a number the last time."""
 
-    def stale(self, table: Mapping[Any, Any], names: Names) -> Ints:
-        """The numbers of these accounts. From then on they count as read."""
-        known, count = self.count, len(names.all)
+    def news(self, table: Mapping[Any, Any], names: Names) -> tuple[bool, Ints, list[Any]]:
+        """Whether all is read anew, and who is not told then has nothing; the accounts that are read; and what each has, None for nothing."""
+        known, count = self._known, len(names.all)
         touched = table.touched_since(self._mark) if known and isinstance(table, editions.Table) else None
-        self._mark, self.count = table.mark if isinstance(table, editions.Table) else None, count
+        self._mark, self._known = table.mark if isinstance(table, editions.Table) else None, count
+        numbers = np.fromiter(map(names.of.get, table if touched is None else touched, repeat(NOWHERE)), np.int64)
         if touched is None:
-            return np.arange(count)
-        numbers = np.fromiter(map(names.of.get, touched, repeat(NOWHERE)), np.int64)
-        return np.concatenate((numbers[(numbers != NOWHERE) & (numbers < known)], np.arange(known, count)))
+            is_told = numbers != NOWHERE
+            return True, numbers[is_told], list(compress(table.values(), is_told))
+        numbers = np.concatenate((numbers[(numbers != NOWHERE) & (numbers < known)], np.arange(known, count)))
+        return False, numbers, list(map(table.get, map(names.all.__getitem__, numbers.tolist())))
