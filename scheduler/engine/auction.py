@@ -75,10 +75,9 @@ class Notes(NamedTuple):
 def seat_by_priority(market: Any) -> None:
     """Each order that has no seat takes the best offer with room. Room only shrinks here: what was too small once is not looked at again."""
     orders, wishes, offers, sizes, accepts_from, accepts, members_from, members = market
-    looked = np.empty((len(members_from) - 1, len(sizes)), np.int64)
+    looked, has_none = np.empty((len(members_from) - 1, len(sizes)), np.int64), _without_room(market)
     for pool in range(len(members_from) - 1):
         looked[pool, :] = members_from[pool]
-    has_none = np.zeros((len(accepts_from) - 1) * len(sizes), np.bool_)
     for order in range(len(orders)):
         if has_none[wishes[order]] or orders[order].offer != NOWHERE or orders[order].is_held:
             continue
@@ -96,6 +95,23 @@ def seat_by_priority(market: Any) -> None:
             sit(orders, offers, order, best)
         else:  # Nor is there one for those who come later, with lower limits.
             has_none[wishes[order]] = True
+
+
+@njit(cache=True)
+def _without_room(market: Any) -> Bools:
+    """The wishes for which there is no room at all."""
+    most, sizes = np.zeros(len(market.members_from) - 1, np.int64), market.sizes
+    for pool in range(len(most)):
+        for offer in market.members[market.members_from[pool] : market.members_from[pool + 1]]:
+            most[pool] = max(most[pool], market.offers[offer].room)
+    found = np.empty((len(market.accepts_from) - 1) * len(sizes), np.bool_)
+    for demand in range(len(market.accepts_from) - 1):
+        room = 0
+        for pool in market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]]:
+            room = max(room, most[pool])
+        for size in range(len(sizes)):
+            found[demand * len(sizes) + size] = room < sizes[size]
+    return found
 
 
 # 2. The rest bid ------------------------------------------------------------------------------------------------------

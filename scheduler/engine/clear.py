@@ -79,6 +79,7 @@ class _Sitting:
         self._round, self._aside, self._room = round_, aside, room
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room)
         self.seated: Ints = np.asarray(seats_of_those(self._market, round_.former_seats()))
+        _, self._nodes = nodes_of(round_.pools, room)
         self.price: Ints = np.zeros(len(room), np.int64)
 
     def hold(self, held: Mapping[int, int]) -> None:
@@ -95,8 +96,7 @@ class _Sitting:
         note_seats(market, seats)
         everybody = np.nonzero(seats != NOWHERE)[0]
         market.offers["room"] = self._round.left(self._room, everybody, seats[everybody])
-        prices, node = clearing_prices(market, self._room)
-        self.price = np.asarray(prices[node])
+        self.price = clearing_prices(market, self._nodes, self._room)
 
     def hall(self) -> Hall:
         """Room of all offers, as if nobody sat, at the prices of the last auction."""
@@ -266,8 +266,8 @@ class Round:
     def _pool_prices(self, outcome: Outcome, rows: Ints, offers: Ints) -> tuple[PoolPrice, ...]:
         """The clearing price of every node on which something was sold, by its first offer. ``rows`` are placed on ``offers``."""
         sold = self.room - self.left(self.room, rows, offers)
-        first, node = nodes_of(self.pools.of, self.room)
-        gpus = gpus_on(node, sold, len(first))
+        first, nodes = nodes_of(self.pools, self.room)
+        gpus = gpus_on(nodes.of, sold, len(first))
         first, gpus = first[gpus > 0], gpus[gpus > 0]
         listed, bits = self.columns.offers, self.columns.tick_bits
         order = np.lexsort((listed["id"][first], listed["gpu_class"][first]))

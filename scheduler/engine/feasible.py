@@ -39,6 +39,8 @@ ABOUT_THE_ORDER = frozenset(
 MOST_DEMANDS = 16_384
 """Different demands in one round: a book in which everybody wants something else must not stop the market for all. A round of so many takes
 some seconds on 10,000 offers; usual markets have some hundreds."""
+_TOO_LONG = 1 << 40
+"""More seconds than an order can have."""
 _AT_ONCE = 40
 """Bits by which groups of offers are split at once: with a group's number they fit 62."""
 _NO_DEMANDS = Resources()
@@ -200,11 +202,13 @@ def refused_at_once(facts: Facts) -> dict[int, RejectionReason]:
     us, nobody = number_of(facts.snapshot.opener, UNKNOWN), number_of(ZERO_ADDRESS)
     is_ours, is_anybodys = kinds["opener"] == us, kinds["opener"] == nobody
     is_odd = (kinds["min_bond_bps"] > BPS_WHOLE) | (kinds["arbiter"] == nobody) | ~(is_ours | is_anybodys)
+    least_seconds = np.where(is_odd, _TOO_LONG, np.maximum(1, kinds["min_seconds"]))
     is_unusual = (
-        (rows["gpus"] < 1) | (rows["max_seconds"] < 1) | (kinds["min_seconds"][rows["kind"]] > rows["max_seconds"])
-        | (rows["expires_at"] <= facts.latest) | is_odd[rows["kind"]] | ((rows["tip"] > 0) & is_anybodys[rows["kind"]])
+        (rows["gpus"] < 1) | (rows["max_seconds"] < least_seconds[rows["kind"]]) | (rows["expires_at"] <= facts.latest)
         | rows["is_special"] | (facts.latest >= 1 << 32)
     )  # fmt: skip
+    tipping = np.flatnonzero(rows["tip"])
+    is_unusual[tipping[is_anybodys[rows["kind"][tipping]]]] = True
     posted = {fill.signed.id for fill in facts.snapshot.posted}
     is_unusual[facts.columns.rows_of({*view.leases, *view.refused, *posted})] = True
     found = {}

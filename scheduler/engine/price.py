@@ -23,7 +23,7 @@ from numba import njit
 
 from scheduler.engine.columns import numbered
 from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
-from scheduler.engine.pools import lowest_of
+from scheduler.engine.pools import Pools, lowest_of
 
 
 class Seated(NamedTuple):
@@ -34,16 +34,27 @@ class Seated(NamedTuple):
     limit: Ints
 
 
-def nodes_of(pool: Ints, room: Ints) -> tuple[Ints, Ints]:
-    """The first offer of each node, and the node of each offer; sorted by pool, then by room."""
-    return numbered(pool * (1 + room.max(initial=0)) + room)
+class Nodes(NamedTuple):
+    """The nodes of a market, by pool and then by room."""
+
+    of: Ints
+    """Of each offer: its node."""
+    free: Ints
+    """GPUs that were free on each of a node's offers before anybody was seated."""
+    starts: Ints
+    """``starts[k]:starts[k + 1]`` are the nodes of pool k."""
 
 
-def clearing_prices(market: Market, room: Ints) -> tuple[Ints, Ints]:
-    """The price of each node in ticks, and the node of each offer. ``room``: what was free on each offer before anybody was seated."""
-    first, node = nodes_of(market.offers["pool"], room)
-    starts = np.searchsorted(market.offers["pool"][first], np.arange(len(market.members_from)))
-    return _prices(market, node, starts, room[first], room), node
+def nodes_of(pools: Pools, room: Ints) -> tuple[Ints, Nodes]:
+    """The first offer of each node; and the nodes. ``room``: what is free on each offer before anybody is seated."""
+    first, of = numbered(pools.of * (1 + room.max(initial=0)) + room)
+    starts = np.searchsorted(pools.of[first], np.arange(len(pools.members_from)))
+    return first, Nodes(of, room[first], starts)
+
+
+def clearing_prices(market: Market, nodes: Nodes, room: Ints) -> Ints:
+    """The price of each offer in ticks."""
+    return np.asarray(_prices(market, nodes.of, nodes.starts, nodes.free, room)[nodes.of])
 
 
 @njit(cache=True)
