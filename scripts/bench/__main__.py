@@ -171,6 +171,8 @@ def figures_of(trials: Trials) -> Measured:
     if largest:
         values[s.INCREMENTAL_SECONDS] = round(_median(largest, lambda one: one.later.seconds), 3)
         values[s.INCREMENTAL_SHARE] = round(_median(largest, Trial.later_share), 3)
+        values[s.UNTOLD_SECONDS] = round(_median(largest, lambda one: one.later.untold_seconds), 3)
+        values[s.UNTOLD_SHARE] = round(_median(largest, Trial.untold_share), 3)
         values[s.INCREMENTAL_RATIO] = round(_median(largest, lambda one: one.later.ratio), 4)
         values[s.ANEW_RATIO] = round(_median(largest, lambda one: one.later.ratio_anew), 4)
     values[s.SEEDS] = max(len(many) for many in trials.values())

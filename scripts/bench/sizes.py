@@ -52,6 +52,7 @@ def seconds_key(way: str, size: Size, market: str = "uniform") -> str:
 
 
 INCREMENTAL_SHARE, INCREMENTAL_SECONDS = f"{GROUP}.incremental_share", f"{GROUP}.incremental_seconds"
+UNTOLD_SHARE, UNTOLD_SECONDS = f"{GROUP}.untold_share", f"{GROUP}.untold_seconds"
 INCREMENTAL_RATIO, ANEW_RATIO = f"{GROUP}.incremental_ratio", f"{GROUP}.incremental_ratio_anew"
 SEEDS = f"{GROUP}.seeds"
 
@@ -79,6 +80,8 @@ def words() -> dict[str, str]:
         f"seconds of a round that goes on from the former plan, 1 % of the book another, {largest}"
     )
     found[INCREMENTAL_SHARE] = "of the seconds of a full round"
+    found[UNTOLD_SECONDS] = "seconds of such a round where no table tells what has changed in it"
+    found[UNTOLD_SHARE] = "of the seconds of a full round"
     found[INCREMENTAL_RATIO] = "surplus of the last of such rounds in a row, over the tight bound of its market"
     found[ANEW_RATIO] = "of a round from nothing on that market"
     found[SEEDS] = "markets drawn of each size; the figures are medians"

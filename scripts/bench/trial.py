@@ -40,6 +40,8 @@ class Later:
 
     seconds: float
     """The median."""
+    untold_seconds: float
+    """The same where tables do not tell what has changed in them."""
     ratio: float
     """The surplus of the last one over the tight bound of its market: what quick rounds make of it after so many."""
     ratio_anew: float
@@ -67,6 +69,10 @@ class Trial:
     def later_share(self) -> float:
         """The seconds of a later round over those of the first, which reads its whole book and begins from nothing."""
         return self.later.seconds / self.seconds[ENGINE]
+
+    def untold_share(self) -> float:
+        """The same where tables do not tell what has changed in them."""
+        return self.later.untold_seconds / self.seconds[ENGINE]
 
 
 def tried(market: Uniform, seed: int, solver_seconds: float) -> Trial:
@@ -114,18 +120,38 @@ def going_on(snapshot: Snapshot, plan: Plan, reader: Reader) -> Plan:
 
 def _later_rounds(market: Uniform, plan: Plan, seed: int, reader: Reader) -> tuple[Later, list[str]]:
     """What becomes of the rounds after this plan, and what is wrong with theirs. None of the fills is opened: all stay on the book."""
-    snapshot, seconds, broken = plan.source, list[float](), list[str]()
+    snapshot, seconds, untold_seconds, broken = plan.source, list[float](), list[float](), list[str]()
+    untold_reader = Reader()
+    round_of(_untold(snapshot), untold_reader)
     for step in range(LATER_ROUNDS):
-        snapshot = market.churned(snapshot, seed * LATER_ROUNDS + step)
+        snapshot, former = market.churned(snapshot, seed * LATER_ROUNDS + step), plan
         # The hash is kept with the plan. It was made when that round was written down, and is no part of this one.
-        _ = plan.sha256
-        plan, taken = _timed(partial(going_on, snapshot, plan, reader))
+        _ = former.sha256
+        plan, taken = _timed(partial(going_on, snapshot, former, reader))
         seconds.append(taken)
+        same, taken = _timed(partial(going_on, _untold(snapshot), former, untold_reader))
+        untold_seconds.append(taken)
         columns = columns_of(snapshot)
         broken += broken_rules_at_once(columns, plan.fills)
+        broken += [] if same.fills == plan.fills else ["the plan depends on what tables tell"]
     bound, anew = tight_bound(columns), round_of(snapshot, reader)
     ratios = [surplus_of(columns, each.fills) / bound if bound else 1.0 for each in (plan, anew)]
-    return Later(statistics.median(seconds), *ratios), broken
+    return Later(statistics.median(seconds), statistics.median(untold_seconds), *ratios), broken
+
+
+def _untold(snapshot: Snapshot) -> Snapshot:
+    """The same, of tables that do not tell what has changed in them."""
+    view = snapshot.view
+    return replace(
+        snapshot,
+        view=replace(
+            view,
+            orders=tuple(view.orders),
+            offers=tuple(view.offers),
+            accounts=dict(view.accounts),
+            reputations=dict(view.reputations),
+        ),
+    )
 
 
 def _warm_up(kind: type[Uniform]) -> None:

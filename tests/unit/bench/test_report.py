@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.domain import editions
 from scheduler.engine.clear import clear
 from scheduler.engine.columns import Reader
 from scheduler.engine.plan import Plan
@@ -67,9 +68,13 @@ def test_a_later_round_goes_on_from_the_plan_before_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(trials_of, "_warm_up", lambda kind: None)
     monkeypatch.setattr(trials_of, "round_of", noted)
     tried(market, seed=1, solver_seconds=0.0)
-    first, *later, anew = seen
+    first, *later, anew = [one for one in seen if isinstance(one.view.orders, editions.Rows)]
+    untold = [one for one in seen if not isinstance(one.view.orders, editions.Rows)]
 
     assert (first.former, len(later)) == (None, LATER_ROUNDS)
+    assert [(one.view, one.former and one.former.plan) for one in untold] == [
+        (one.view, one.former and one.former.plan) for one in (first, *later)
+    ]
     plan = clear(first)
     for snapshot in later:
         plan, former = going_on(replace(snapshot, former=None), plan, Reader()), plan
@@ -84,13 +89,11 @@ def test_a_later_round_goes_on_from_the_plan_before_it(monkeypatch: pytest.Monke
 def test_the_figures_of_later_rounds_are_medians_of_the_seeds() -> None:
     """Of the largest uniform market: seconds, their share of the first round's in the same run, and surplus, going on and from nothing."""
     many = [
-        Trial(1_000, 1_000, 0.1, Later(seconds, ratio, 0.99), {"engine": 990}, {"engine": 2.0})
+        Trial(1_000, 1_000, 0.1, Later(seconds, 2 * seconds, ratio, 0.99), {"engine": 990}, {"engine": 2.0})
         for seconds, ratio in ((0.5, 0.97), (0.7, 0.98), (0.4, 0.99))
     ]
     found = figures_of({("uniform", LARGEST): many}).values
 
-    assert {key: found[f"clearing.{key}"] for key in ("incremental_seconds", "incremental_share")} == {
-        "incremental_seconds": 0.5,
-        "incremental_share": 0.25,
-    }
+    assert [found[f"clearing.incremental_{unit}"] for unit in ("seconds", "share")] == [0.5, 0.25]
+    assert [found[f"clearing.untold_{unit}"] for unit in ("seconds", "share")] == [1.0, 0.5]
     assert (found["clearing.incremental_ratio"], found["clearing.incremental_ratio_anew"]) == (0.98, 0.99)
