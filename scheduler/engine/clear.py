@@ -31,7 +31,7 @@ from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.former import Seats
-from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, note_seats, seat_anew, seats_of_those
+from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, seat_anew, seats_after
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
@@ -75,27 +75,30 @@ class _Sitting:
     """The market of one clearing, and the last auction held in it: where everybody sat then, and the price of each offer."""
 
     def __init__(self, round_: Round, rows: Ints, aside: list[int], room: Ints) -> None:
-        """``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each offer."""
-        self._round, self._aside, self._room = round_, aside, room
-        self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room)
-        self.seated: Ints = np.asarray(seats_of_those(self._market, round_.former_seats()))
+        """The first auction. ``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each
+        offer."""
+        self._round, self._room = round_, room
+        self._is_aside = np.zeros(round_.columns.orders.rows, np.bool_)
+        self._is_aside[aside] = True
+        self.seated = round_.former_seats()
+        self.seated[self._is_aside] = NOWHERE
+        self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room, self.seated, self._is_aside)
         _, self._nodes = nodes_of(round_.pools, room)
-        self.price: Ints = np.zeros(len(room), np.int64)
+        self._auction()
 
     def hold(self, held: Mapping[int, int]) -> None:
-        """An auction around these held seats, which goes on from the last one."""
-        market, seats = self._market, self.seated
-        is_aside = np.zeros(len(seats), np.bool_)
-        is_aside[self._aside] = True
-        seats[is_aside] = NOWHERE
-        is_aside[list(held)] = True
-        seats[list(held)] = list(held.values())
-        seat_anew(market, seats, is_aside, self._room)
+        """Another auction, around these held seats. It goes on from the last one."""
+        is_held, rows = self._is_aside.copy(), list(held)
+        self.seated[self._is_aside] = NOWHERE
+        self.seated[rows], is_held[rows] = list(held.values()), True
+        seat_anew(self._market, self.seated, is_held, self._room)
+        self._auction()
+
+    def _auction(self) -> None:
+        market = self._market
         if len(market.orders):
             market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
-        note_seats(market, seats)
-        everybody = np.nonzero(seats != NOWHERE)[0]
-        market.offers["room"] = self._round.left(self._room, everybody, seats[everybody])
+        self.seated = seats_after(market, len(self.seated), self._room)
         self.price = clearing_prices(market, self._nodes, self._room)
 
     def hall(self) -> Hall:
@@ -147,7 +150,6 @@ class Round:
         competes = takes_part & ~self.is_last
         competes[[row for of_group in whole for row in of_group if not self.is_last[row]]] = True
         sitting = _Sitting(self, self.count.by_priority(competes), linked, room)
-        sitting.hold({})
         self._seat_groups(sitting, whole)
         self._seat_elders(sitting, whole, takes_part & ~self.is_last)
         seated, price = sitting.seated, sitting.price
@@ -196,7 +198,8 @@ class Round:
     def _fill_up(self, hall: Hall, seated: Ints, may_come: Bools) -> None:
         """Seat those who have no seat where there is room, by priority."""
         standing = self.count.by_priority(may_come & (seated == NOWHERE))
-        market = market_of(self.pools, standing, self.facts, self.limit, hall.room)
+        nobody = np.full(len(seated), NOWHERE, np.int64)
+        market = market_of(self.pools, standing, self.facts, self.limit, hall.room, nobody, nobody != NOWHERE)
         seat_by_priority(market)
         seated[market.orders["row"]] = market.orders["offer"]
         hall.room = market.offers["room"].copy()

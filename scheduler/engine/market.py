@@ -90,19 +90,20 @@ def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
 
 
 @njit(cache=True)
-def seats_of_those(market: Any, seats: Ints) -> Ints:
-    """These seats, by row, without those of orders that are not in the market."""
-    found = np.full(len(seats), NOWHERE, np.int64)
-    for order in market.orders:
-        found[order.row] = seats[order.row]
-    return found
-
-
-@njit(cache=True)
-def note_seats(market: Any, seats: Ints) -> None:
-    """After an auction: where everybody sits now, by row."""
+def _settle(market: Any, seats: Ints, room: Ints) -> None:
+    for offer in range(len(room)):
+        market.offers[offer].room = room[offer]
     for order in market.orders:
         seats[order.row] = order.offer
+        if order.offer != NOWHERE:
+            market.offers[order.offer].room -= order.gpus
+
+
+def seats_after(market: Market, rows: int, room: Ints) -> Ints:
+    """Where everybody sits after an auction, by row, and in the market what is left of this room."""
+    seats = np.full(rows, NOWHERE, np.int64)
+    _settle(market, seats, room)
+    return seats
 
 
 def gpus_on(places: Ints, gpus: Ints, count: int) -> Ints:

@@ -155,10 +155,10 @@ def _lots(block_hash: str, numbers: Ints) -> Any:
     return lots ^ (lots >> np.uint64(31))
 
 
-def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -> Market:
+def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, seats: Ints, is_held: Bools) -> Market:
     """The auction's market of these orders, which come by priority: the highest limits first, equal ones by id.
 
-    Left out are machines that are full from the start, and orders for which there is no machine at all with so many GPUs at their limit.
+    ``seats`` and ``is_held``: of each order, by row, where it begins and whether it takes no part. Left out are machines that are full from the start, and orders for which there is no machine at all with so many GPUs at their limit.
     """
     is_open = room[pools.members] > 0
     members = pools.members[is_open]
@@ -170,31 +170,26 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints) -
     sizes, size_of = sizes_of(facts.orders["gpus"][rows])
     lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
     orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), np.int32)
-    count = _fill(orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard)
+    count = _fill(
+        orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, seats, is_held
+    )
     return Market(orders[:count], wish[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
 
 
 @njit(cache=True)
 def _fill(
-    orders: Any,
-    wish: Any,
-    rows: Ints,
-    demands: Ints,
-    gpus: Ints,
-    size_of: Ints,
-    limits: Ints,
-    lowest: Ints,
-    shard: Ints,
-) -> int:
-    """Write down those orders that have a chance, nobody seated; how many."""
+    orders: Any, wish: Any, rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, lowest: Ints, shard: Ints,
+    seats: Ints, is_held: Bools,
+) -> int:  # fmt: skip
+    """Write down those orders that have a chance; how many."""
     count = 0
     for row in rows:
         demand, size, limit = demands[row], size_of[gpus[row]], limits[row]
         if limit >= lowest[demand, size]:
             order = orders[count]
             order.row, order.demand, order.size, order.shard = row, demand, size, shard[demand]
-            order.gpus, order.limit, order.is_held = gpus[row], limit, 0
-            order.offer, order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE, NOWHERE
+            order.gpus, order.limit, order.is_held, order.offer = gpus[row], limit, is_held[row], seats[row]
+            order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE
             wish[count] = demand * lowest.shape[1] + size
             count += 1
     return count
