@@ -18,19 +18,16 @@ NEVER = 1 << 60
 """More than any quote."""
 
 ORDER = np.dtype(
-    [
-        (name, np.int32)
-        for name in (
-            "row", "demand", "size", "gpus", "limit", "shard", "offer", "next", "previous", "chain", "is_held",
-        )
-    ]
-)  # fmt: skip
+    [(name, np.int32) for name in ("row", "limit", "offer", "next", "previous", "chain")]
+    + [(name, np.uint16) for name in ("demand", "size", "gpus", "shard")]
+    + [("is_held", np.uint8)]
+)
 """``row``: of the snapshot's orders, for who reads the outcome; ``demand``: its row in ``accepts``; ``size``: of its GPUs among ``sizes``;
 ``offer``: where it sits, or NOWHERE, in a list of those who sit there; ``chain``: the last one in which it was seated, for nobody is moved
 twice in one; ``is_held``: it takes no part: it stays on its seat, or stands aside without one. Limits and asks are in ticks (``columns``).
 
-An auction passes over all orders some ten times, and does little else in a round that goes on: so they are packed into 32 bits each. Ticks end
-at 2^30, a contract's GPUs at 2^16."""
+An auction passes over all orders some ten times, and does little else in a round that goes on: so they are packed. Ticks end at 2^30, a
+contract's GPUs at 2^16, and a round's demands and shards long before (``feasible.MOST_DEMANDS``)."""
 
 OFFER = np.dtype([(name, np.int32) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
 """``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:

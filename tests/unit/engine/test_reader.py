@@ -138,9 +138,9 @@ warnings.simplefilter("error", RuntimeWarning)
 class Row(np.record):
     size = property(lambda row: row["size"])  # for numba this is a column, not numpy's own
 
-    def __getattribute__(self, name):  # to numba products of 32 bits have 64
+    def __getattribute__(self, name):  # for numba a product of small integers has 64 bits
         found = super().__getattribute__(name)
-        return np.int64(found) if isinstance(found, np.int32) else found
+        return np.int64(found) if isinstance(found, np.integer) else found
 
 def rows_of(make):
     def made(*a, **k):
