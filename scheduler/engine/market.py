@@ -29,6 +29,8 @@ twice in one; ``is_held``: it takes no part: it stays on its seat, or stands asi
 An auction passes over all orders some ten times, and does little else in a round that goes on: so they are packed. Ticks end at 2^30, a
 contract's GPUs at 2^16, and a round's demands and shards long before (``feasible.MOST_DEMANDS``)."""
 
+WISH = np.dtype(np.int32)
+
 OFFER = np.dtype([(name, np.int32) for name in ("pool", "ask", "rank", "room", "first", "sitting")])
 """``pool``: the offers that no order of this round can tell apart but by ask and room; ``rank``: by ask first, smaller is better; ``room``:
 GPUs free; ``first`` of those who sit there, and how many are ``sitting``."""

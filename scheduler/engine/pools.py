@@ -17,7 +17,7 @@ from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
-from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Bools, Ints, Market
+from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, Market
 
 _WHOLE = (1 << 17) - 1
 """In the place of the GPUs that are free, where nobody uses any: more than a machine has."""
@@ -169,7 +169,7 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, s
     offers["first"], offers["sitting"] = NOWHERE, 0
     sizes, size_of = sizes_of(facts.orders["gpus"][rows])
     lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
-    orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), np.int32)
+    orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), WISH)
     count = _fill(
         orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, seats, is_held
     )

@@ -22,7 +22,7 @@ import psutil
 from marketplace.chain import verbs
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import Reader
-from scheduler.engine.market import OFFER, ORDER, Ints, Market
+from scheduler.engine.market import OFFER, ORDER, WISH, Ints, Market
 from scripts.bench import ten_million as t
 from scripts.bench.assembly import TERMS
 from scripts.bench.generators import Thin, Uniform
@@ -117,7 +117,7 @@ def _of_one(thin: Sample, bytes_of: Written) -> dict[str, Number]:
         "snapshot_bytes": round(bytes_of.snapshot),
         "plan_bytes": round(bytes_of.plan),
         "calldata_bytes": round(bytes_of.calldata),
-        "order_bytes": ORDER.itemsize + np.dtype(np.int64).itemsize,
+        "order_bytes": ORDER.itemsize + WISH.itemsize + np.dtype(np.int64).itemsize,
         "offer_bytes": OFFER.itemsize,
         "fills_percent": round(thin.fills_percent, 2),
         "shards": thin.shards,
