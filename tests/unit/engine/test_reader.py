@@ -6,21 +6,26 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from marketplace.domain.book import BookOrder
-from marketplace.domain.ids import Sha256, sha256_of
+from marketplace.domain import editions
+from marketplace.domain.book import BookOrder, BookView
+from marketplace.domain.ids import ZERO_ADDRESS, Sha256, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine import columns, table
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import Known, Reader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.table import Table
 from scripts.bench.generators import Thin, Trace, Uniform
+from tests.unit.engine.changing import Changing
 from tests.unit.engine.markets import going_on
 from tests.unit.engine.wild import wild_market
 
@@ -63,6 +68,54 @@ def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
         snapshot = replace(market.churned(snapshot, turn, share=0.05), former=plan.former())
 
 
+@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.usefixtures("small_books_go_on")
+def test_a_reader_that_is_told_what_changed_knows_what_one_knows_that_reads_all(seed: int) -> None:
+    """Of every order, offer, balance and reputation, over forty rounds of editions.
+
+    Rounds are skipped, now and then a table is no edition, other markets come in between, and once in a while all prices are others.
+    """
+    draw, reader, former = random.Random(seed), Reader(), None
+    market = Changing(draw)
+    for turn in range(40):
+        for _ in range(draw.choice([1, 1, 1, 2, 3, editions.MOST_STEPS + 1])):
+            market.step()
+        if turn % 11 == 10:
+            clear(wild_market(draw), hold_here, reader)
+        snapshot = replace(market.snapshot, former=draw.choice([former, None]))
+
+        assert _known_by(reader, snapshot.view) == _known_by(Reader(), snapshot.view)
+        if turn % 4 == 0:
+            plan = clear(snapshot, hold_here, reader)
+            former = plan.former()
+
+            assert told(plan) == told(clear(snapshot))
+
+
+def test_a_reader_that_is_told_what_changed_looks_at_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at other accounts, nor at other rows, not even at their identities: without that a round would be right, and late."""
+    read = dict[str, list[int]]()
+    for name in ("_read_orders", "_read_offers"):
+        monkeypatch.setattr(Reader, name, _counted(getattr(Reader, name), read.setdefault(name, [])))
+    market, reader = Uniform(orders=400, offers=100), Reader()
+    snapshot = market.churned(market.snapshot(3), 1, share=0.02)
+    reader.columns(snapshot.view)
+    for turn in range(2, 6):
+        snapshot = market.churned(snapshot, turn, share=0.02)
+        view, looks = snapshot.view, list[object]()
+        reader.columns(
+            replace(
+                view,
+                orders=_watched(_WatchedRows(view.orders), view.orders, looks),
+                accounts=_watched(_WatchedTable(view.accounts), view.accounts, looks),
+                reputations=_watched(_WatchedTable(view.reputations), view.reputations, looks),
+            )
+        )
+
+        assert (read["_read_orders"][-1], read["_read_offers"][-1]) == (8, 2)
+        assert 0 < len(looks) <= 2 * (8 + 2 + 2)
+
+
 def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows hardly more names, kinds and rows than there are, however many have come and gone, and plans of former rounds can still be asked."""
     monkeypatch.setattr(columns, "SPARE", 20)
@@ -77,6 +130,75 @@ def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(reader.known.accounts.all) < 3 * 160 + 20
     assert len(reader._orders._values) <= 2 * 120 + 20
     assert [told(plan) for plan in plans] == [told(clear(plan.source)) for plan in plans]
+
+
+def _known_by(reader: Reader, view: BookView) -> tuple[object, ...]:
+    """All that a reader says of a view, in names instead of its own numbers."""
+    read = reader.columns(view)
+    kinds, known, evidence = _named(read.kinds, read.known), read.known, read.evidence
+    orders = [row | kinds[row["kind"]] | {"kind": None} for row in _named(read.orders, known)]
+    held = zip(read.balances.tolist(), evidence.heard.tolist(), evidence.failed.tolist(), strict=True)
+    accounts = dict(zip(known.accounts.all, held, strict=True))
+    whose = {ZERO_ADDRESS, *(row[who] for row in orders for who in ("client", "arbiter", "opener"))}
+    whose |= {offer.provider for offer in view.offers}
+    return (
+        orders,
+        list(read.book),
+        _named(read.offers, known),
+        list(read.listings),
+        {who: accounts[who] for who in whose},
+    )
+
+
+def _named(rows: Table, known: Known) -> list[dict[str, Any]]:
+    """Rows with names in the place of numbers. Where a reader keeps them is its own business."""
+    lists = dict.fromkeys(("client", "arbiter", "opener", "provider"), known.accounts)
+    lists |= {
+        "classes": known.classes,
+        "regions": known.regions,
+        "machine": known.machines,
+        "providers": known.providers,
+    }
+    names = [name for name in rows if name != "place"]
+    columns = [[lists[name].all[n] for n in rows[name]] if name in lists else rows[name].tolist() for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _counted(read: Callable[[Reader, list[Any]], Table], counts: list[int]) -> Callable[[Reader, list[Any]], Table]:
+    """The same, and how many rows it was given each time."""
+
+    def counting(reader: Reader, rows: list[Any]) -> Table:
+        counts.append(len(rows))
+        return read(reader, rows)
+
+    return counting
+
+
+class _WatchedRows(editions.Rows[Any]):
+    """Rows that note who passes over them."""
+
+    looks: list[object]
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():
+            self.looks.append(row)
+            yield row
+
+
+class _WatchedTable(editions.Table[Any, Any]):
+    """A table that notes what it is asked for."""
+
+    looks: list[object]
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        self.looks.append(name)
+        return super().get(name, default)
+
+
+def _watched(watched: Any, edition: Any, looks: list[object]) -> Any:
+    """The edition in other words, with the same past."""
+    watched.mark, watched._steps, watched.looks = edition.mark, edition._steps, looks
+    return watched
 
 
 def _changed(draw: random.Random, snapshot: Snapshot, other: Snapshot) -> Snapshot:
