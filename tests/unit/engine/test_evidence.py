@@ -72,8 +72,8 @@ def test_accounts_are_asked_for_by_their_numbers_in_any_order() -> None:
     """Some of them twice; and rows that are read anew replace those of before, also by nothing."""
     draw = random.Random(2)
     reputations = [draw.choice([NEWCOMER, _any_reputation(draw)]) for _ in range(60)]
-    evidence = Evidence().after(40, range(40), [_any_reputation(draw) for _ in range(40)])
-    evidence = evidence.after(60, range(60), [None if one is NEWCOMER else one for one in reputations])
+    evidence = Evidence().after(40, np.arange(40), [_any_reputation(draw) for _ in range(40)])
+    evidence = evidence.after(60, np.arange(60), [None if one is NEWCOMER else one for one in reputations])
     accounts = np.array([draw.randrange(60) for _ in range(200)])
     scores = evidence.scores_bps(accounts, NOW, lambda account: reputations[account].score_bps(NOW))
 
@@ -89,7 +89,7 @@ def _scores(reputations: Sequence[Reputation | None]) -> tuple[list[int], int]:
         return (reputations[account] or NEWCOMER).score_bps(NOW)
 
     count = len(reputations)
-    evidence = Evidence().after(count, range(count), reputations)
+    evidence = Evidence().after(count, np.arange(count), reputations)
     return evidence.scores_bps(np.arange(count), NOW, rule).tolist(), len(asked)
 
 
