@@ -98,6 +98,14 @@ class Reader:
 
     def columns(self, view: BookView) -> Columns:
         """The columns of these rows, whatever their order."""
+        try:
+            return self._columns(view)
+        except BaseException:
+            # What was read in part must not count as read.
+            self._begin()
+            raise
+
+    def _columns(self, view: BookView) -> Columns:
         tick_bits, spare = tick_bits_of(view.offers), 2 * (len(view.orders) + len(view.offers)) + SPARE
         if tick_bits != self._tick_bits or max(len(self.known.accounts.all), self._kinds.rows) > spare:
             self._tick_bits = tick_bits
