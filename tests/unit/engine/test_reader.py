@@ -26,7 +26,7 @@ from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import Table
 from scripts.bench.generators import Thin, Trace, Uniform
 from tests.unit.engine.changing import Changing
-from tests.unit.engine.markets import going_on
+from tests.unit.engine.markets import a_snapshot, an_offer, an_order, going_on
 from tests.unit.engine.wild import wild_market
 
 ROOT = Path(__file__).parents[3]
@@ -292,3 +292,17 @@ def test_another_process_gives_the_same_plans() -> None:
 def test_the_compiler_changes_nothing() -> None:
     """The same functions, interpreted: integers are integers, and none overflows on the way."""
     assert _printed(INTERPRETED + SCRIPT, NUMBA_DISABLE_JIT="1") == _printed()
+
+
+def test_what_could_be_read_in_part_only_does_not_count_as_read() -> None:
+    """A row that cannot be read spoils that reading, and not the next one: none of the rows that came with it is lost."""
+    known, sound, spoilt = an_order("a"), an_order("b"), an_order("c", max_seconds=2**70)
+    view, reader = replace(a_snapshot([known], [an_offer(1)]).view, orders=editions.Rows([known])), Reader()
+    reader.columns(view)
+    worse = editions.Rows.after(view.orders, [known, sound, spoilt], [], [sound, spoilt])
+    for _ in range(2):
+        with pytest.raises(OverflowError):
+            reader.columns(replace(view, orders=worse))
+    better = editions.Rows.after(worse, [known, sound], [spoilt], [])
+
+    assert reader.columns(replace(view, orders=better)).orders.rows == 2
