@@ -129,33 +129,16 @@ def who_leaves(
     if short <= 0:
         return 0, 0
     count, held = _losses(orders, offers, elsewhere, leavers, chain, offer, hop)
-    return _least(orders, leavers, count, short) if held >= short else (NOWHERE, NEVER)
-
-
-@njit(cache=True)
-def _least(orders: Any, leavers: Any, count: int, short: int) -> tuple[int, int]:
-    """Bring to the front of the first ``count`` leavers those who free so many GPUs at the least loss: (how many, loss)."""
-    n, freed, loss = 0, 0, 0
-    while freed < short:
-        least = n
-        for at in range(n + 1, count):
-            mine, others = (
-                leavers[at].value * orders[leavers[least].order].gpus,
-                leavers[least].value * orders[leavers[at].order].gpus,
-            )
-            if mine < others or (mine == others and leavers[at].order > leavers[least].order):
-                least = at
-        order, value = leavers[least].order, leavers[least].value
-        leavers[least].order, leavers[least].value = leavers[n].order, leavers[n].value
-        leavers[n].order, leavers[n].value = order, value
-        freed, loss, n = freed + orders[order].gpus, loss + value, n + 1
+    if held < short:
+        return NOWHERE, NEVER
+    _sort(orders, leavers, count)
+    n, freed, loss = _first(orders, leavers, short, 0, 0, 0)
     for at in range(n - 1, -1, -1):
         order, value = leavers[at].order, leavers[at].value
         if freed - orders[order].gpus >= short:
             freed, loss, n = freed - orders[order].gpus, loss - value, n - 1
             for after in range(at, n):
                 leavers[after].order, leavers[after].value = leavers[after + 1].order, leavers[after + 1].value
-            leavers[n].order, leavers[n].value = order, value
     return n, loss
 
 
@@ -180,12 +163,53 @@ def _losses(
 
 
 @njit(cache=True)
+def _sort(orders: Any, leavers: Any, count: int) -> None:
+    """Who loses least for each GPU first; of equal ones the one of lower priority. A Shell sort: nearly all offers have few, but one may have many."""
+    gap = 1
+    while gap < count // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for end in range(gap, count):
+            order, value, gpus, at = leavers[end].order, leavers[end].value, orders[leavers[end].order].gpus, end
+            while at >= gap:
+                before = leavers[at - gap]
+                mine, others = value * orders[before.order].gpus, before.value * gpus
+                if mine > others or (mine == others and order < before.order):
+                    break
+                leavers[at].order, leavers[at].value = before.order, before.value
+                at -= gap
+            leavers[at].order, leavers[at].value = order, value
+        gap //= 3
+
+
+@njit(cache=True)
+def _first(orders: Any, leavers: Any, short: int, n: int, freed: int, loss: int) -> tuple[int, int, int]:
+    """How many of the first leavers free so many GPUs, how many they free, and what they lose. It goes on from n who do not."""
+    while freed < short:
+        freed, loss, n = freed + orders[leavers[n].order].gpus, loss + leavers[n].value, n + 1
+    return n, freed, loss
+
+
+@njit(cache=True)
+def _without_idle(orders: Any, leavers: Any, short: int, n: int, freed: int, loss: int) -> int:
+    """What those of the first n lose who have to go, when nobody goes who need not."""
+    at = n - 1
+    while freed > short and at >= 0:
+        gpus = orders[leavers[at].order].gpus
+        if freed - gpus >= short:
+            freed, loss = freed - gpus, loss - leavers[at].value
+        at -= 1
+    return loss
+
+
+@njit(cache=True)
 def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
     """Work out what a gang of each size costs in this pool."""
     orders, _, offers, sizes, _, _, members_from, members = market
-    cost, best, looks = np.full(len(sizes), NEVER, np.int64), np.full(len(sizes), NOWHERE, np.int64), 0
+    leavers, looks = notes.leavers, 0
+    cost, best = np.full(len(sizes), NEVER, np.int64), np.full(len(sizes), NOWHERE, np.int64)
     for offer in members[members_from[pool] : members_from[pool + 1]]:
-        count, held, is_dear, looks = NOWHERE, 0, True, looks + 1
+        count, held, n, freed, loss, is_dear, looks = NOWHERE, 0, 0, 0, 0, True, looks + 1
         for size in range(len(sizes)):
             asked, short = sizes[size] * offers[offer].ask, sizes[size] - offers[offer].room
             if asked >= cost[size]:
@@ -195,12 +219,14 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
                 cost[size], best[size] = asked, offer
                 continue
             if count == NOWHERE:
-                count, held = _losses(orders, offers, notes.elsewhere, notes.leavers, chain, offer, notes.hop[0])
+                count, held = _losses(orders, offers, notes.elsewhere, leavers, chain, offer, notes.hop[0])
+                _sort(orders, leavers, count)
                 looks += offers[offer].sitting
             if held >= short:
-                _, loss = _least(orders, notes.leavers, count, short)
-                if asked + loss < cost[size]:
-                    cost[size], best[size] = asked + loss, offer
+                n, freed, loss = _first(orders, leavers, short, n, freed, loss)
+                least = asked + _without_idle(orders, leavers, short, n, freed, loss)
+                if least < cost[size]:
+                    cost[size], best[size] = least, offer
         if is_dear:
             break
     for size in range(len(sizes)):
