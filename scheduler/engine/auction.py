@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, sit
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, sit, sizes_in
 
 NO_CHAIN = -2
 """Nobody was seated in it."""
@@ -31,7 +31,9 @@ CHAIN = 32
 PAPER = 64 * CHAIN
 SWEEPS = 12
 EFFORT = 4_000_000
-"""Offers, and orders on them, that are looked at per shard: a tenth of a second. Small markets are done long before."""
+"""Offers, and orders on them, that are looked at per shard, in units of some 25 ns: a tenth of a second. Small markets are done long before."""
+EFFORT_PER_ROW = 200
+"""A small shard has less, so many for each of its orders and offers: a market of a thousand shards must not take a thousand times as long."""
 HOPS = (5, 6, 7)
 """A move costs 2^-5 of the ask in a quote (never in the surplus), so that of two chains of equal worth the shorter is tried first. When nothing
 changes any more it costs 2^-6, then 2^-7."""
@@ -223,6 +225,7 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
                 _sort(orders, leavers, count)
                 looks += offers[offer].sitting
             if held >= short:
+                looks += n >> 4
                 n, freed, loss = _first(orders, leavers, short, n, freed, loss)
                 least = asked + _without_idle(orders, leavers, short, n, freed, loss)
                 if least < cost[size]:
@@ -233,14 +236,16 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
         quote = notes.quotes[pool, size]
         quote.cost, quote.offer = cost[size], best[size]
     notes.is_fresh[pool] = True
-    notes.effort[shard] -= looks
+    notes.effort[shard] -= looks * (1 + (len(sizes) >> 4))
 
 
 @njit(cache=True)
 def _best_quote(market: Any, notes: Any, chain: int, demand: int, size: int, shard: int) -> tuple[int, int]:
     """The best of all pools that the demand accepts: (cost, offer)."""
     cost, offer, accepts, quotes = NEVER, NOWHERE, market.accepts, notes.quotes
-    for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
+    start, end = market.accepts_from[demand], market.accepts_from[demand + 1]
+    notes.effort[shard] -= (end - start) >> 6
+    for at in range(start, end):
         pool = accepts[at]
         if not notes.is_fresh[pool]:
             _quote(market, notes, chain, pool, shard)
@@ -331,6 +336,7 @@ def improve(market: Any, notes: Any, goes_on: Bools) -> None:
     for hop in HOPS:
         notes.hop[0] = hop
         is_moving |= ~goes_on
+        is_moving &= notes.effort > 0
         for _ in range(SWEEPS):
             if not is_moving.any():
                 break
@@ -346,19 +352,23 @@ def noted(market: Any, shards: int, effort: int) -> tuple[Notes, Ints]:
     pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
     beats = np.zeros(len(orders), np.int64)
     asks, shard = np.zeros((demands, sizes), np.bool_), np.full(pools, NOWHERE, np.int64)
-    is_told, seated = np.zeros(demands, np.bool_), np.zeros(shards, np.int64)
+    is_told, seated, rows = np.zeros(demands, np.bool_), np.zeros(shards, np.int64), np.zeros(shards, np.int64)
     for order in range(len(orders)):
         row = orders[order]
         if not is_told[row.demand]:
             is_told[row.demand] = True
             for at in range(market.accepts_from[row.demand], market.accepts_from[row.demand + 1]):
                 shard[market.accepts[at]] = row.shard
+        rows[row.shard] += 1
         if not row.is_held:
             asks[row.demand, row.size], beats[order] = True, _beats(orders, offers, order)
             seated[row.shard] += row.offer != NOWHERE
+    for pool in range(pools):
+        if shard[pool] != NOWHERE:
+            rows[shard[pool]] += market.members_from[pool + 1] - market.members_from[pool]
     return Notes(
         np.empty((pools, sizes), QUOTE), np.zeros(pools, np.bool_), np.full((demands, sizes), NEVER, np.int64), np.empty(len(orders) + 1, PAIR),
-        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.full(shards, effort, np.int64), np.array([HOPS[0]]), shard, beats, asks,
+        np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.minimum(effort, EFFORT_PER_ROW * rows), np.array([HOPS[0]]), shard, beats, asks,
     ), seated  # fmt: skip
 
 
@@ -394,18 +404,19 @@ def _look_round(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools) -> 
         shard = notes.shard[pool]
         if shard != NOWHERE and is_moving[shard] and asks_anew[shard]:
             _quote(market, notes, NO_CHAIN, pool, shard)
-    found = notes.elsewhere.copy()
+    found, paper = notes.elsewhere.copy(), np.empty(len(market.sizes), np.int64)
     for demand in range(len(found)):
         pools = market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]]
-        if not notes.asks[demand].any() or not is_moving[notes.shard[pools[0]]]:
+        wanted = paper[: sizes_in(notes.asks, demand, paper)]
+        if not len(wanted) or not is_moving[notes.shard[pools[0]]]:
             continue
-        found[demand] = np.where(notes.asks[demand], NEVER, found[demand])
+        for size in wanted:
+            found[demand, size] = NEVER
         for pool in pools:
             if not notes.is_fresh[pool]:
                 _quote(market, notes, NO_CHAIN, pool, notes.shard[pool])
-            for size in range(found.shape[1]):
-                if notes.asks[demand, size]:
-                    found[demand, size] = min(found[demand, size], notes.quotes[pool, size].cost)
+            for size in wanted:
+                found[demand, size] = min(found[demand, size], notes.quotes[pool, size].cost)
     notes.elsewhere[:] = found
 
 

@@ -248,9 +248,12 @@ def numbered(codes: Ints) -> tuple[Ints, Ints]:
     return first, at
 
 
-def sizes_of(gpus: Ints) -> tuple[Ints, Ints]:
-    """The different numbers of GPUs, ascending; and of each number up to the largest its place among them."""
+def sizes_of(gpus: Ints, most: int) -> tuple[Ints, Ints]:
+    """The different numbers of GPUs, ascending, all above ``most`` being one; and of each number up to the largest its place among them."""
     is_there = np.bincount(gpus, minlength=1) > 0
+    if len(is_there) > most + 2:
+        is_there[most + 1] = is_there[most + 1 :].any()
+        is_there[most + 2 :] = False
     return np.flatnonzero(is_there), np.cumsum(is_there) - 1
 
 

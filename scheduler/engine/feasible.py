@@ -20,6 +20,7 @@ from marketplace.domain.models import NO_BUDGET
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
+from scheduler.engine import bounds
 from scheduler.engine.columns import distinct, ranked
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.market import Bools, Ints
@@ -36,9 +37,6 @@ ABOUT_THE_ORDER = frozenset(
 )  # fmt: skip
 """Refused with one of these on one offer, an order would be refused on every other."""
 
-MOST_DEMANDS = 16_384
-"""Different demands in one round: a book in which everybody wants something else must not stop the market for all. A round of so many takes
-some seconds on 10,000 offers; usual markets have some hundreds."""
 _TOO_LONG = 1 << 40
 """More seconds than an order can have."""
 _AT_ONCE = 40
@@ -252,10 +250,12 @@ class Demands:
     """What orders ask for, as rows of offers that fit, whatever their room and their price."""
 
     def __init__(self, facts: Facts, rows: Ints) -> None:
-        """``rows``: the orders that take part."""
+        """``rows``: the orders that take part, if this round has time for them."""
         self._facts = facts
         self._keys = [np.asarray(check.keys(facts), np.int64) for check in CHECKS]
         self._failing: dict[tuple[int, int], Any] = {}
+        taking_part, largest = rows, int(facts.offers["free"].max(initial=0))
+        rows = bounds.of_common_sizes(rows, facts.orders["gpus"], largest)
         self._pairs = self._barred_pairs(rows)
         of_row = facts.orders["kind"][rows]
         kinds = np.nonzero(np.bincount(of_row, minlength=facts.kinds.rows))[0]
@@ -268,24 +268,30 @@ class Demands:
         self.of[list(self._pairs)] = len(first) + np.arange(len(self._pairs))
         self._kind = np.concatenate((kinds[first], facts.orders["kind"][list(self._pairs)]))
         """Of each demand: a kind that makes it."""
-        self.left_out = self._leave_out(rows) if len(self._kind) > MOST_DEMANDS else np.empty(0, np.int64)
-        """The orders of demands that this round does not look at."""
+        if len(self._kind) > bounds.MOST_DEMANDS:
+            rows = self._keep(rows, bounds.common_demands(self.of[rows], facts.orders["limit"][rows], len(self._kind)))
+        self.group, fits = self._told_apart()
+        """Of each offer: its group, of those that no demand tells apart, numbered by their first."""
+        fitting = np.count_nonzero(fits, axis=1)
+        if int(fitting.sum()) * bounds.MOST_SIZES > bounds.MOST_WAYS:
+            asked = self.of[rows], facts.orders["gpus"][rows], facts.orders["limit"][rows]
+            kept = np.sort(bounds.narrow_demands(*asked, fitting))
+            rows, fits = self._keep(rows, kept), fits[kept]
+        self.fits = fits
+        """Which groups fit each demand."""
+        self.left_out = np.setdiff1d(taking_part, rows) if len(rows) < len(taking_part) else np.empty(0, np.int64)
+        """The orders for which this round has no time."""
 
-    def _leave_out(self, rows: Ints) -> Ints:
-        """Keep the demands that most orders make, of these those with the highest limits; the orders of the others."""
-        of, orders, demands = self.of[rows], self._facts.orders, len(self._kind)
-        highest, first = np.zeros(demands, np.int64), np.full(demands, orders.rows, np.int64)
-        np.maximum.at(highest, of, orders["limit"][rows])
-        np.minimum.at(first, of, rows)
-        kept = np.sort(np.lexsort((first, -highest, -np.bincount(of, minlength=demands)))[:MOST_DEMANDS])
-        number = np.full(demands, UNKNOWN, np.int64)
+    def _keep(self, rows: Ints, kept: Ints) -> Ints:
+        """Forget all but these demands. Those of the rows that remain."""
+        kept, number = np.sort(kept), np.full(len(self._kind), UNKNOWN, np.int64)
         number[kept] = np.arange(len(kept))
-        self._kind, self.of[rows] = self._kind[kept], number[of]
+        self._kind, self.of[rows] = self._kind[kept], number[self.of[rows]]
         self._pairs = {row: pairs for row, pairs in self._pairs.items() if self.of[row] != UNKNOWN}
-        return np.asarray(rows[self.of[rows] == UNKNOWN])
+        return np.asarray(rows[self.of[rows] != UNKNOWN])
 
-    def told_apart(self) -> tuple[Ints, Bools]:
-        """The group of each offer, of those that no demand tells apart, numbered by their first; and which groups fit each demand."""
+    def _told_apart(self) -> tuple[Ints, Bools]:
+        """The group of each offer; and which groups fit each demand."""
         offers, told = self._facts.offers.rows, list[tuple[Ints, list[Any]]]()
         of = np.zeros(offers, np.int64)
         for n, keys in enumerate(self._keys):

@@ -27,7 +27,7 @@ ORDER = np.dtype(
 twice in one; ``is_held``: it takes no part: it stays on its seat, or stands aside without one. Limits and asks are in ticks (``columns``).
 
 An auction passes over all orders some ten times, and does little else in a round that goes on: so they are packed. Ticks end at 2^30, a
-contract's GPUs at 2^16, and a round's demands and shards long before (``feasible.MOST_DEMANDS``)."""
+contract's GPUs at 2^16, and a round's demands and shards long before (``bounds.MOST_DEMANDS``)."""
 
 WISH = np.dtype(np.int32)
 
@@ -138,3 +138,14 @@ def _accepts(market: Any, demand: int, pool: int) -> bool:
     while at < end and market.accepts[at] != pool:
         at += 1
     return bool(at < end)
+
+
+@njit(cache=True)
+def sizes_in(asked: Bools, demand: int, sizes: Ints) -> int:
+    """Write down the sizes that are asked for of this demand; how many."""
+    count = 0
+    for size in range(asked.shape[1]):
+        if asked[demand, size]:
+            sizes[count] = size
+            count += 1
+    return count

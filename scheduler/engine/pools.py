@@ -17,8 +17,9 @@ from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
-from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, Market
+from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, Market, sizes_in
 
+_FEW_SIZES = 16
 _WHOLE = (1 << 17) - 1
 """In the place of the GPUs that are free, where nobody uses any: more than a machine has."""
 
@@ -70,11 +71,10 @@ class Pools:
 
 def pools_of(demands: Demands, rank: Ints) -> Pools:
     """The pools that these demands make of the offers, and who accepts which."""
-    group, fits = demands.told_apart()
-    pool_of_group = _numbered(fits)
-    of, count = pool_of_group[group], int(pool_of_group.max(initial=UNKNOWN)) + 1
+    pool_of_group = _numbered(demands.fits)
+    of, count = pool_of_group[demands.group], int(pool_of_group.max(initial=UNKNOWN)) + 1
     _, first = np.unique(pool_of_group, return_index=True)
-    edges = fits[:, first]
+    edges = demands.fits[:, first]
     accepts_from = _starts(edges.sum(axis=1))
     accepts = np.nonzero(edges)[1].astype(np.int64)
     best_first = np.empty(len(rank), np.int64)
@@ -167,8 +167,10 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, s
     for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
         offers[name] = values
     offers["first"], offers["sitting"] = NOWHERE, 0
-    sizes, size_of = sizes_of(facts.orders["gpus"][rows])
-    lowest = lowest_of(sizes, pools.accepts_from, pools.accepts, members_from, members, facts.offers["ask"], room)
+    sizes, size_of = sizes_of(facts.orders["gpus"][rows], int(room.max(initial=0)))
+    asked = asked_of(rows, pools.demand, facts.orders["gpus"], size_of, len(pools.shard), len(sizes))
+    ask = facts.offers["ask"]
+    lowest = lowest_of(sizes, asked, pools.accepts_from, pools.accepts, members_from, members, ask, room)
     orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), WISH)
     count = _fill(
         orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, seats, is_held
@@ -206,19 +208,31 @@ def within_limits(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: 
 
 
 @njit(cache=True)
+def asked_of(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, count: int, sizes: int) -> Bools:
+    """Of each demand and size: whether one of these orders asks for it, or there are so few sizes that it is not worth finding out."""
+    if sizes <= _FEW_SIZES:
+        return np.ones((count, sizes), np.bool_)
+    asked = np.zeros((count, sizes), np.bool_)
+    for row in rows:
+        asked[demands[row], size_of[gpus[row]]] = True
+    return asked
+
+
+@njit(cache=True)
 def lowest_of(
-    sizes: Ints, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints, cost: Ints, room: Ints
+    sizes: Ints, asked: Bools, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints, cost: Ints, room: Ints
 ) -> Ints:
-    """Of each demand and size: the least cost of an offer that fits and has room; NEVER where there is none."""
+    """Of each demand and size that is ``asked`` for: the least cost of an offer that fits and has room; NEVER where there is none."""
     of_pool = np.full((len(members_from) - 1, len(sizes)), NEVER, np.int64)
     for pool in range(len(of_pool)):
         for offer in members[members_from[pool] : members_from[pool + 1]]:
             for size in range(len(sizes)):
                 if room[offer] >= sizes[size] and cost[offer] < of_pool[pool, size]:
                     of_pool[pool, size] = cost[offer]
-    found = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64)
+    found, paper = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64), np.empty(len(sizes), np.int64)
     for demand in range(len(found)):
+        wanted = paper[: sizes_in(asked, demand, paper)]
         for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:
-            for size in range(len(sizes)):
+            for size in wanted:
                 found[demand, size] = min(found[demand, size], of_pool[pool, size])
     return found

@@ -26,6 +26,10 @@ from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
 from scheduler.engine.pools import Pools, lowest_of
 
 
+PASSES = 64
+"""A price moves on by one node a pass. Usual markets need less than ten; one of long chains shall not hold the round up."""
+
+
 class Seated(NamedTuple):
     """Those who sit, by priority: what they ask for (``Market.wish``), the node where they sit, and their limits."""
 
@@ -65,9 +69,9 @@ def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> In
     for wish in range(len(left_out)):  # rule 2
         if left_out[wish] > 0:
             _raise(market, price, most, starts, free, wish, left_out[wish])
-    told, is_rising = np.zeros_like(left_out), True
-    while is_rising:  # rule 3
-        is_rising = False
+    told, is_rising, passes = np.zeros_like(left_out), True, 0
+    while is_rising and passes < PASSES:  # rule 3
+        is_rising, passes = False, passes + 1
         for order in range(len(seated.wish)):
             wish, pays = seated.wish[order], min(price[seated.node[order]], seated.limit[order])
             if pays > told[wish]:
@@ -92,10 +96,14 @@ def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Int
 @njit(cache=True)
 def _lower(market: Any, seated: Any, most: Ints, starts: Ints, free: Ints) -> None:
     """Rule 4: the most that a node's price may be is the least of it on all nodes where those who sit there could have gone."""
-    nodes, has_fallen = np.arange(len(free)), True
-    while has_fallen:
-        has_fallen = False
-        least = lowest_of(market.sizes, market.accepts_from, market.accepts, starts, nodes, most, free).ravel()
+    nodes, has_fallen, passes = np.arange(len(free)), True, 0
+    asked = np.zeros((len(market.accepts_from) - 1) * len(market.sizes), np.bool_)
+    for wish in seated.wish:
+        asked[wish] = True
+    asked = asked.reshape((-1, len(market.sizes)))
+    while has_fallen and passes < PASSES:
+        has_fallen, passes = False, passes + 1
+        least = lowest_of(market.sizes, asked, market.accepts_from, market.accepts, starts, nodes, most, free).ravel()
         for order in range(len(seated.wish)):
             wish, at = seated.wish[order], seated.node[order]
             if least[wish] < most[at]:

@@ -15,7 +15,7 @@ from marketplace.domain.book import BookOrder, RejectionReason
 from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import Facts
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
-from scheduler.engine.pools import Pools, lowest_of, within_limits
+from scheduler.engine.pools import Pools, asked_of, lowest_of, within_limits
 
 Seating = Mapping[int, int]
 """Rows of orders, and the offer that each sits on."""
@@ -67,9 +67,13 @@ class Hall:
 
     def _least(self, rows: Ints) -> tuple[Ints, Ints]:
         """The least cost of each demand and size; and the place of each number of GPUs among the sizes of these orders."""
-        pools, (sizes, size_of) = self.pools, sizes_of(self.facts.orders["gpus"][rows])
+        pools, gpus = self.pools, self.facts.orders["gpus"]
+        sizes, size_of = sizes_of(gpus[rows], int(self.room.max(initial=0)))
+        asked = asked_of(rows, pools.demand, gpus, size_of, len(pools.shard), len(sizes))
         cost = self.cost(np.arange(len(self.room)))
-        least = lowest_of(sizes, pools.accepts_from, pools.accepts, pools.members_from, pools.members, cost, self.room)
+        least = lowest_of(
+            sizes, asked, pools.accepts_from, pools.accepts, pools.members_from, pools.members, cost, self.room
+        )
         return least, size_of
 
     def can_pay(self, rows: Iterable[int], seating: Seating) -> bool:

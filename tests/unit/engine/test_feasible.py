@@ -228,7 +228,7 @@ def test_a_book_in_which_everybody_wants_something_else_does_not_stop_the_market
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What most orders ask for is looked at first, then what the highest limits ask for; the others wait, and are told so."""
-    monkeypatch.setattr(feasible, "MOST_DEMANDS", 2)
+    monkeypatch.setattr(bounds, "MOST_DEMANDS", 2)
     common = [an_order(f"common {n}", max_price=2 * DOLLAR + n) for n in range(3)]
     pinned = [an_order(f"pinned {n}", offer=OfferId(n), max_price=(10 + n) * DOLLAR) for n in range(1, 5)]
 

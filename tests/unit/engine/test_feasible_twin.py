@@ -63,7 +63,7 @@ def _compare(snapshot: Snapshot, reader: Reader | None = None) -> list[int]:
     turned_away = refused_at_once(facts)
     rows = np.array([row for row in range(facts.orders.rows) if row not in turned_away], np.int64)
     demands, fitting = Demands(facts, rows), list[int]()
-    group, fits = demands.told_apart()
+    group, fits = demands.group, demands.fits
     found = fits[demands.of[rows]][:, group]
     for row, order in enumerate(facts.columns.book):
         assert (row in turned_away) == _is_hopeless(snapshot, order)
