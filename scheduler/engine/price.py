@@ -26,8 +26,10 @@ from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
 from scheduler.engine.pools import Pools, lowest_of
 
 
-PASSES = 64
-"""A price moves on by one node a pass. Usual markets need less than ten; one of long chains shall not hold the round up."""
+MOST_LOOKS = 1 << 30
+"""Orders, nodes and pools that accept a demand, that rules 3 and 4 may look at, each: a second. A price moves on by one node a pass, so a flood of wide
+orders beside a long chain of nodes would hold the round up. Usual markets need less than a thousandth; where it is not enough, prices stay
+as they are by then."""
 
 
 class Seated(NamedTuple):
@@ -69,13 +71,14 @@ def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> In
     for wish in range(len(left_out)):  # rule 2
         if left_out[wish] > 0:
             _raise(market, price, most, starts, free, wish, left_out[wish])
-    told, is_rising, passes = np.zeros_like(left_out), True, 0
-    while is_rising and passes < PASSES:  # rule 3
-        is_rising, passes = False, passes + 1
+    told, is_rising, looks = np.zeros_like(left_out), True, 0
+    while is_rising and looks < MOST_LOOKS:  # rule 3
+        is_rising, looks = False, looks + len(seated.wish)
         for order in range(len(seated.wish)):
             wish, pays = seated.wish[order], min(price[seated.node[order]], seated.limit[order])
             if pays > told[wish]:
                 told[wish] = pays
+                looks += _accepting(market, wish)
                 is_rising |= _raise(market, price, most, starts, free, wish, pays)
     return price
 
@@ -96,13 +99,14 @@ def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Int
 @njit(cache=True)
 def _lower(market: Any, seated: Any, most: Ints, starts: Ints, free: Ints) -> None:
     """Rule 4: the most that a node's price may be is the least of it on all nodes where those who sit there could have gone."""
-    nodes, has_fallen, passes = np.arange(len(free)), True, 0
+    nodes, has_fallen, looks = np.arange(len(free)), True, 0
+    a_pass = len(seated.wish) + len(market.accepts) + len(free) * len(market.sizes)
     asked = np.zeros((len(market.accepts_from) - 1) * len(market.sizes), np.bool_)
     for wish in seated.wish:
         asked[wish] = True
     asked = asked.reshape((-1, len(market.sizes)))
-    while has_fallen and passes < PASSES:
-        has_fallen, passes = False, passes + 1
+    while has_fallen and looks < MOST_LOOKS:
+        has_fallen, looks = False, looks + a_pass
         least = lowest_of(market.sizes, asked, market.accepts_from, market.accepts, starts, nodes, most, free).ravel()
         for order in range(len(seated.wish)):
             wish, at = seated.wish[order], seated.node[order]
@@ -142,3 +146,10 @@ def _raise(market: Any, price: Ints, most: Ints, starts: Ints, free: Ints, wish:
                 price[node] = target
                 has_risen = True
     return has_risen
+
+
+@njit(cache=True)
+def _accepting(market: Any, wish: int) -> int:
+    """How many pools accept it."""
+    demand = wish // len(market.sizes)
+    return int(market.accepts_from[demand + 1] - market.accepts_from[demand])
