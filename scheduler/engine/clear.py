@@ -31,11 +31,12 @@ from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.former import Seats
+from scheduler.engine.groups import Usher, groups_of
 from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, seat_anew, seats_after
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
-from scheduler.engine.seats import Hall, group_reasons, groups_of, prefer, seat_elders, seat_groups, served_last
+from scheduler.engine.seats import Hall, prefer, seat_elders, served_last
 from scheduler.engine.snapshot import Snapshot
 
 Auctioneer = Callable[[Market, int], Ints]
@@ -150,18 +151,18 @@ class Round:
         competes = takes_part & ~self.is_last
         competes[[row for of_group in whole for row in of_group if not self.is_last[row]]] = True
         sitting = _Sitting(self, self.count.by_priority(competes), linked, room)
-        self._seat_groups(sitting, whole)
-        self._seat_elders(sitting, whole, takes_part & ~self.is_last)
+        usher = Usher()
+        self._seat_groups(sitting, usher, whole)
+        self._seat_elders(sitting, usher, whole, takes_part & ~self.is_last)
         seated, price = sitting.seated, sitting.price
-        self._settle_in(whole, room, price, seated, takes_part)
-        apart = {row for linked in whole for row in linked if seated[row] == NOWHERE}
-        return Outcome(seated, price, group_reasons(groups, apart))
+        self._settle_in(usher, whole, room, price, seated, takes_part)
+        return Outcome(seated, price, usher.reasons(groups, seated))
 
-    def _seat_groups(self, sitting: _Sitting, whole: list[tuple[int, ...]]) -> None:
+    def _seat_groups(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]]) -> None:
         """Seat groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives
         the seats up."""
         hall = sitting.hall()
-        held = seat_groups(hall, [linked for linked in whole if not self.is_last[linked[0]]])
+        held = usher.seat(hall, [linked for linked in whole if not self.is_last[linked[0]]])
         if not held:
             return
         sitting.hold(held)
@@ -170,7 +171,7 @@ class Round:
         if given_up:
             sitting.hold({row: offer for row, offer in held.items() if row not in given_up})
 
-    def _seat_elders(self, sitting: _Sitting, whole: list[tuple[int, ...]], alone: Bools) -> None:
+    def _seat_elders(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]], alone: Bools) -> None:
         """Seat some elders who have no seat and can pay the prices; groups keep theirs where there is still room for them."""
         standing = np.nonzero(alone & (sitting.seated == NOWHERE))[0]
         elders = seat_elders(sitting.hall(), standing, sitting.seated)
@@ -178,11 +179,11 @@ class Round:
             hall = sitting.hall()
             hall.take(elders)
             sitting.hold(
-                elders | seat_groups(hall, [linked for linked in whole if sitting.seated[linked[0]] != NOWHERE])
+                elders | usher.seat(hall, [linked for linked in whole if sitting.seated[linked[0]] != NOWHERE])
             )
 
     def _settle_in(
-        self, whole: list[tuple[int, ...]], room: Ints, price: Ints, seated: Ints, takes_part: Bools
+        self, usher: Usher, whole: list[tuple[int, ...]], room: Ints, price: Ints, seated: Ints, takes_part: Bools
     ) -> None:
         """After the auction: who prefers a region is moved, and what is left goes to others, in the end to those who are served last."""
         rows = np.nonzero(seated != NOWHERE)[0]
@@ -190,7 +191,7 @@ class Round:
         has_moved = prefer(hall, seated)
         for turn in (~self.is_last, self.is_last):
             linked = [one for one in whole if turn[one[0]] and seated[one[0]] == NOWHERE]
-            late = seat_groups(hall, linked)
+            late = usher.seat(hall, linked)
             seated[list(late)] = list(late.values())
             if (has_moved or turn is self.is_last) and turn.any():
                 self._fill_up(hall, seated, takes_part & turn)

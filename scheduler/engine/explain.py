@@ -74,7 +74,9 @@ def explain_order(snapshot: Snapshot, order: BookOrder, reason: RejectionReason,
     serving = posted_on if posted_on is not None else lease.offer if lease.status is LeaseStatus.OPEN else None
     offer = next((offer.id for offer in snapshot.view.offers if offer.id == serving), None)
     if reason is R.ROUND_FULL:
-        sentence = "it asks for what hardly anybody else asks for, and this round had too many such orders: a later one looks at it"
+        sentence = (
+            "this round had too many orders of rare demands, or groups, to look at all of them: a later one looks at it"
+        )
     else:
         sentence = "its lease is being opened" if posted_on is not None else Refusal[reason.value].sentence
     return Explanation(order.id, snapshot.view.block, offer, {reason: 1}, sentence)
@@ -117,6 +119,8 @@ class Story:
                 self._snapshot, self._facts.columns.book[row], self._turned_away[row], self._posted.get(order)
             )
         candidate = self._candidate(row)
+        if self._unseated.get(row) is R.ROUND_FULL:
+            return explain_order(self._snapshot, self._facts.columns.book[row], R.ROUND_FULL, None)
         if order in fills:
             return explain_placed(self._snapshot, candidate, fills[order])
         return explain_waiting(

@@ -25,7 +25,6 @@ from scheduler.engine.columns import numbered
 from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
 from scheduler.engine.pools import Pools, lowest_of
 
-
 MOST_LOOKS = 1 << 30
 """Orders, nodes and pools that accept a demand, that rules 3 and 4 may look at, each: a second. A price moves on by one node a pass, so a flood of wide
 orders beside a long chain of nodes would hold the round up. Usual markets need less than a thousandth; where it is not enough, prices stay

@@ -1,20 +1,21 @@
-"""Who is seated before the auction: groups, all of their orders or none, and elders, so that nobody waits for ever.
+"""The hall: what there is to sit on at the prices of the last auction. Elders, who are seated first so that nobody waits for ever, who comes
+last, and who prefers a region.
 
-Both must be worth their seats: the auction is held once without groups, and whoever cannot pay the prices that came of it is not seated.
+Elders and groups (``groups``) must be worth their seats: the auction is held once without groups, and whoever cannot pay the prices that came
+of it is not seated.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from marketplace.domain.book import BookOrder, RejectionReason
-from scheduler.engine.columns import sizes_of
+from scheduler.engine.columns import ranked, sizes_of
 from scheduler.engine.facts import Facts
-from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
+from scheduler.engine.market import NOWHERE, Bools, Ints, gpus_on
 from scheduler.engine.pools import Pools, asked_of, lowest_of, within_limits
 
 Seating = Mapping[int, int]
@@ -33,6 +34,19 @@ class Hall:
 
     def __post_init__(self) -> None:
         self._by_cost: dict[int, Ints] = {}
+
+    @cached_property
+    def provider(self) -> Ints:
+        """Of each offer: its provider, numbered from 0."""
+        return ranked(self.facts.offers["provider"])[1]
+
+    @cached_property
+    def _by_provider(self) -> list[Ints]:
+        return np.split(np.argsort(self.provider, kind="stable"), np.cumsum(np.bincount(self.provider))[:-1])
+
+    def offers_by(self, provider: int) -> Ints:
+        """All offers of this provider."""
+        return self._by_provider[provider]
 
     def choices(self, row: int) -> Ints:
         """The offers that could take this order at their prices, the cheapest first, then the best."""
@@ -91,94 +105,6 @@ class Hall:
     def cost(self, offers: Ints) -> Ints:
         """What a GPU costs there: the clearing price, and never less than the ask."""
         return np.asarray(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))
-
-
-# Groups ---------------------------------------------------------------------------------------------------------------
-
-
-def groups_of(book: Sequence[BookOrder], rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
-    """The rows of each group by its first row; a group is of one client, and whole if it has all of its ranks once.
-
-    A group that is not whole is told so by an empty tuple for each of its rows.
-    """
-    members = defaultdict[tuple[str, str, int], list[int]](list)
-    for row in rows:
-        group = book[row].spec.group
-        if group is not None:
-            members[book[row].signed.order.client, group.id, group.size].append(row)
-    found: dict[int, tuple[int, ...]] = {}
-    for (_, _, size), linked in members.items():
-        ranks = sorted(group.rank for row in linked if (group := book[row].spec.group))
-        if ranks == list(range(size)):
-            found[min(linked)] = tuple(linked)
-        else:
-            found |= dict.fromkeys(linked, ())
-    return found
-
-
-def seat_groups(hall: Hall, groups: Iterable[tuple[int, ...]]) -> dict[int, int]:
-    """Seat whole groups, each with the provider who can take all of it for least: elders first, then the highest limits."""
-    seated, groups = dict[int, int](), list(groups)
-    if not groups:
-        return seated
-    rows = np.array([row for linked in groups for row in linked], np.int64)
-    finds_none = {row for row, cost in zip(rows.tolist(), hall.cheapest(rows), strict=True) if cost > hall.limit[row]}
-    for linked in sorted(groups, key=lambda linked: _turn(hall, linked)):
-        best = None if finds_none.intersection(linked) else _cheapest_together(hall, linked)
-        if best is not None:
-            hall.take(best)
-            seated |= best
-    return seated
-
-
-def _turn(hall: Hall, linked: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
-    """Elders by age, then the highest limits for a GPU, then the smallest ids."""
-    rows, snapshot, orders = np.array(linked), hall.facts.snapshot, hall.facts.orders
-    since, gpus = int(orders["accepted_at"][rows].max()), orders["gpus"][rows]
-    is_elder = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
-    limit = int((gpus * np.maximum(0, hall.limit[rows])).sum() // gpus.sum())
-    return since if is_elder else int(snapshot.now.timestamp), -limit, linked
-
-
-def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> dict[int, int] | None:
-    """Distinct offers of one provider for all orders of a group; the choosiest order chooses first."""
-    providers = hall.facts.offers["provider"]
-    choices = {row: hall.choices(row) for row in linked}
-    enough = np.bincount(providers[np.unique(np.concatenate(list(choices.values())))]) >= len(linked)
-    theirs = defaultdict[int, dict[int, list[int]]](dict)
-    for row, offers in choices.items():
-        for offer in offers[enough[providers[offers]]].tolist():
-            theirs[int(providers[offer])].setdefault(row, []).append(offer)
-    firsts = {who: {row: options[row][0] for row in options} for who, options in theirs.items()}
-    least = {who: hall.cost_of(first) for who, first in firsts.items() if len(first) == len(linked)}
-    best, cost = None, NEVER
-    for who in sorted(least, key=lambda who: (least[who], sorted(firsts[who].items()))):
-        # Even if each order had the cheapest machine for itself, this provider and all after it would cost more.
-        if least[who] >= cost:
-            break
-        seating = _together(linked, theirs[who])
-        if seating is not None and hall.cost_of(seating) < cost:
-            best, cost = seating, hall.cost_of(seating)
-    return best
-
-
-def _together(linked: tuple[int, ...], options: Mapping[int, list[int]]) -> dict[int, int] | None:
-    """A seat for each, no offer twice, or None: augmenting paths, so that one is found if there is one."""
-    if len(options) < len(linked):
-        return None
-    taken: dict[int, int] = {}
-
-    def seat(row: int, tried: set[int]) -> bool:
-        for offer in options[row]:
-            if offer not in tried:
-                tried.add(offer)
-                if offer not in taken or seat(taken[offer], tried):
-                    taken[offer] = row
-                    return True
-        return False
-
-    every = all(seat(row, set()) for row in sorted(linked, key=lambda row: (len(options[row]), row)))
-    return {row: offer for offer, row in taken.items()} if every else None
 
 
 # Elders ---------------------------------------------------------------------------------------------------------------
@@ -251,9 +177,3 @@ def prefer(hall: Hall, seated: Ints) -> bool:
             hall.room[there[0]] -= gpus
             seated[row], has_moved = there[0], True
     return has_moved
-
-
-def group_reasons(groups: Mapping[int, tuple[int, ...]], apart: set[int]) -> dict[int, RejectionReason]:
-    """Why rows of groups have no seat."""
-    incomplete = {row: RejectionReason.GROUP_INCOMPLETE for row, linked in groups.items() if not linked}
-    return incomplete | dict.fromkeys(apart, RejectionReason.GROUP_NOT_TOGETHER)

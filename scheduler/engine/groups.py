@@ -1,0 +1,138 @@
+"""Groups: the nodes of one job, seated all at once on distinct offers of one provider, or not at all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from marketplace.domain.book import BookOrder, RejectionReason
+from scheduler.engine.market import NEVER, NOWHERE, Ints
+from scheduler.engine.seats import Hall
+
+EFFORT = 1_000_000
+"""How much may be tried each time that groups are seated, in units of some 500 ns. Usual markets need a hundredth of it; a flood of groups that
+nearly fit must not stop the market."""
+
+
+def groups_of(book: Sequence[BookOrder], rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """The rows of each group by its first row; a group is of one client, and whole if it has all of its ranks once.
+
+    A group that is not whole is told so by an empty tuple for each of its rows.
+    """
+    members = defaultdict[tuple[str, str, int], list[int]](list)
+    for row in rows:
+        group = book[row].spec.group
+        if group is not None:
+            members[book[row].signed.order.client, group.id, group.size].append(row)
+    found: dict[int, tuple[int, ...]] = {}
+    for (_, _, size), linked in members.items():
+        ranks = sorted(group.rank for row in linked if (group := book[row].spec.group))
+        if ranks == list(range(size)):
+            found[min(linked)] = tuple(sorted(linked))
+        else:
+            found |= dict.fromkeys(linked, ())
+    return found
+
+
+class Usher:
+    """Seats the groups of one clearing, and remembers for which there was time."""
+
+    def __init__(self) -> None:
+        self._seen = set[int]()
+
+    def seat(self, hall: Hall, groups: Iterable[tuple[int, ...]]) -> dict[int, int]:
+        """Seat whole groups, each with the provider who can take all of it for least: elders first, then the highest limits, while there is time."""
+        seated, groups, effort = dict[int, int](), list(groups), EFFORT
+        if not groups:
+            return seated
+        rows = np.array([row for linked in groups for row in linked], np.int64)
+        costs = zip(rows.tolist(), hall.cheapest(rows), strict=True)
+        finds_none = {row for row, cost in costs if cost > hall.limit[row]}
+        for linked in sorted(groups, key=lambda linked: _turn(hall, linked)):
+            best = None
+            if finds_none.isdisjoint(linked):
+                if effort <= 0:
+                    continue
+                best, took = _cheapest_together(hall, linked)
+                effort -= took
+            self._seen.update(linked)
+            if best is not None:
+                hall.take(best)
+                seated |= best
+        return seated
+
+    def reasons(self, groups: Mapping[int, tuple[int, ...]], seats: Ints) -> dict[int, RejectionReason]:
+        """Why rows of these groups have no seat."""
+        found = {row: RejectionReason.GROUP_INCOMPLETE for row, linked in groups.items() if not linked}
+        for row in (row for linked in groups.values() for row in linked if seats[row] == NOWHERE):
+            found[row] = RejectionReason.GROUP_NOT_TOGETHER if row in self._seen else RejectionReason.ROUND_FULL
+        return found
+
+
+def _turn(hall: Hall, linked: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+    """Elders by age, then the highest limits for a GPU, then the smallest ids."""
+    rows, snapshot, orders = np.array(linked), hall.facts.snapshot, hall.facts.orders
+    since, gpus = int(orders["accepted_at"][rows].max()), orders["gpus"][rows]
+    is_elder = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
+    limit = int((gpus * np.maximum(0, hall.limit[rows])).sum() // gpus.sum())
+    return since if is_elder else int(snapshot.now.timestamp), -limit, linked
+
+
+def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> tuple[dict[int, int] | None, int]:
+    """Distinct offers of one provider for all orders of a group; the choosiest order chooses first. And the effort that it took."""
+    turn, first = _choices(hall, linked)
+    effort = 1_000 + turn.size // 64
+    could = np.bincount(hall.provider[(turn != NOWHERE).any(axis=0)], minlength=first.shape[1])
+    able = np.flatnonzero((first != NOWHERE).all(axis=0) & (could >= len(linked)))
+    least = hall.facts.orders["gpus"][list(linked)] @ hall.cost(first[:, able])
+    best, cost = None, NEVER
+    for at in np.lexsort((*first[::-1, able], least)).tolist():
+        # Even if each order had the cheapest machine for itself, this provider and all after it would cost more.
+        if least[at] >= cost:
+            break
+        options = _options(linked, turn, hall.offers_by(int(able[at])))
+        effort += sum(20 + len(offers) for offers in options.values())
+        seating = _together(linked, options)
+        if seating is not None and hall.cost_of(seating) < cost:
+            best, cost = seating, hall.cost_of(seating)
+    return best, effort
+
+
+def _choices(hall: Hall, linked: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """Of each order and offer: the offer's turn among those that the order could take, the cheapest first, or NOWHERE; of each order and
+    provider: the first offer that it could take, or NOWHERE."""
+    turn = np.full((len(linked), len(hall.provider)), NOWHERE, np.int64)
+    first = np.full((len(linked), 1 + int(hall.provider.max(initial=NOWHERE))), NOWHERE, np.int64)
+    for at, row in enumerate(linked):
+        offers = hall.choices(row)
+        turn[at, offers] = np.arange(len(offers))
+        first[at, hall.provider[offers[::-1]]] = offers[::-1]  # What is written last stays.
+    return turn, first
+
+
+def _options(linked: tuple[int, ...], turn: Ints, offers: Ints) -> dict[int, list[int]]:
+    """Those of one provider's offers that each order could take, the cheapest first."""
+    found = {}
+    for at, row in enumerate(linked):
+        theirs = offers[turn[at, offers] != NOWHERE]
+        found[row] = theirs[np.argsort(turn[at, theirs])].tolist()
+    return found
+
+
+def _together(linked: tuple[int, ...], options: Mapping[int, list[int]]) -> dict[int, int] | None:
+    """A seat for each, no offer twice, or None: augmenting paths, so that one is found if there is one."""
+    taken: dict[int, int] = {}
+
+    def seat(row: int, tried: set[int]) -> bool:
+        for offer in options[row]:
+            if offer not in tried:
+                tried.add(offer)
+                if offer not in taken or seat(taken[offer], tried):
+                    taken[offer] = row
+                    return True
+        return False
+
+    every = all(seat(row, set()) for row in sorted(linked, key=lambda row: (len(options[row]), row)))
+    return {row: offer for offer, row in taken.items()} if every else None
