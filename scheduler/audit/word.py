@@ -67,13 +67,14 @@ class Gateway:
     """Asks one gateway for files and orders, each once, and not for ever. Raises GatewayUnavailable."""
 
     api: GatewayApi
-    left: int = MOST_ASKED
+    files_left: int = MOST_ASKED
+    orders_left: int = MOST_ASKED
     _files: dict[Sha256, bytes | None] = field(default_factory=dict)
 
     def file(self, name: Sha256) -> bytes | None:
         """A small file; None where the gateway does not have it, or has been asked enough."""
-        if name not in self._files and self.left > 0:
-            self.left -= 1
+        if name not in self._files and self.files_left > 0:
+            self.files_left -= 1
             try:
                 self._files[name] = self.api.fetch_blob(name, limit_bytes=MAX_SPEC_BYTES)
             except (GatewayProblem, DomainError):
@@ -81,10 +82,10 @@ class Gateway:
         return self._files.get(name)
 
     def accepted_at(self, order: Bytes32) -> UnixTime | None:
-        """When it took the order, as it says now."""
-        if self.left <= 0:
+        """When it took the order, as it says now; None where it does not know the order, or has been asked enough."""
+        if self.orders_left <= 0:
             return None
-        self.left -= 1
+        self.orders_left -= 1
         try:
             return self.api.order(order).accepted_at
         except GatewayProblem:
@@ -92,21 +93,27 @@ class Gateway:
 
 
 def check_specs(plan: PlanDocument, snapshot: Snapshot, gateway: Gateway) -> Finding:
-    """What the jobs ask for, read from their specs again; and since when the placed ones wait."""
+    """What the jobs ask for, read from their specs again; and since when they wait, of which patience and elders depend.
+
+    Those that were not placed are asked for, too: who says that an order came later than it did robs it of its turn.
+    """
     placed = {row.order for row in plan.placements}
     orders = sorted(snapshot.view.orders, key=lambda order: (order.id not in placed, order.id))
-    faults, read = list[str](), 0
+    faults, read, dated = list[str](), 0, 0
     for order in orders:
         content = gateway.file(sha256_in(order.signed.order.spec))
         if content is not None:
             read += 1
             faults += _spec_faults(order, content)
-    for order in orders[: len(placed)]:
         at = gateway.accepted_at(order.id)
+        dated += at is not None
         if at not in (None, order.accepted_at):
             faults.append(f"order {order.id} was accepted at {at}, the snapshot says {order.accepted_at}")
-    missing = len(orders) - read
-    doubts = [f"the specs of {missing} of {len(orders)} orders were not looked at"] if missing else []
+    doubts = list[str]()
+    if read < len(orders):
+        doubts.append(f"the specs of {len(orders) - read} of {len(orders)} orders were not looked at")
+    if dated < len(orders):
+        doubts.append(f"the gateway did not say when {len(orders) - dated} of {len(orders)} orders came")
     return found(Check.SPECS, faults, f"all {read} orders ask for what their specs say", doubts=doubts)
 
 

@@ -28,6 +28,7 @@ def test_a_figure_says_what_by_which_command_with_what_and_when() -> None:
             ("make bench PART=regret", "prices"),
             ("make bench PART=scale", "scale"),
             ("make bench PART=whole", "whole"),
+            ("make bench PART=floods", "floods"),
         )
 
         assert set(figure) == {"value", "command", "versions", "date"}, key

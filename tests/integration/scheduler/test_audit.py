@@ -339,6 +339,13 @@ def _first(snapshot: Snapshot, **order: object) -> Snapshot:
     return with_view(snapshot, orders=(replace(entry, signed=signed), *rest))
 
 
+def _came_last(snapshot: Snapshot) -> Snapshot:
+    """The order that asks too much has not waited."""
+    cheap = min(snapshot.view.orders, key=lambda order: order.signed.order.max_price)
+    late = replace(cheap, accepted_at=snapshot.now.timestamp)
+    return with_view(snapshot, orders=tuple(late if order is cheap else order for order in snapshot.view.orders))
+
+
 def _first_spec(snapshot: Snapshot, **spec: object) -> Snapshot:
     entry, *rest = snapshot.view.orders
     changed = replace(entry, spec=replace(entry.spec, **spec))  # type: ignore[arg-type]
@@ -379,6 +386,7 @@ LIES: dict[str, tuple[Check, Lie]] = {
         Check.SPECS,
         lambda one: with_view(one, orders=(replace(one.view.orders[0], accepted_at=UnixTime(1)), *one.view.orders[1:])),
     ),
+    "an order that stays out came last": (Check.SPECS, lambda one: _came_last(one)),
     "a job needs another region": (
         Check.SPECS,
         lambda one: _first_spec(one, constraints=Constraints(regions=("mars",))),

@@ -94,17 +94,19 @@ def test_alike_rows_are_numbered_in_their_order(draw: Drawn, count: int) -> None
 @pytest.mark.parametrize("most", [0, 1, 8, 65_535])
 @counted
 def test_sizes_are_the_different_numbers_of_gpus_and_each_has_its_place(count: int, most: int) -> None:
-    """Up to all that a contract knows."""
+    """Up to all that a contract knows; and all above the largest that there is room for are one."""
     gpus = np.random.default_rng(count).integers(0, most + 1, count)
-    sizes, place = sizes_of(gpus)
+    for largest in (0, 1, most // 2, most, most + 1):
+        sizes, place = sizes_of(gpus, largest)
+        told = np.minimum(gpus, largest + 1)
 
-    assert sizes.tolist() == sorted(set(gpus.tolist()))
-    assert sizes[place[gpus]].tolist() == gpus.tolist()
+        assert sizes.tolist() == sorted(set(told.tolist()))
+        assert sizes[place[gpus]].tolist() == told.tolist()
 
 
 def test_sizes_may_be_all_there_are() -> None:
     """65,536 of them."""
-    sizes, place = sizes_of(np.arange(65_536)[::-1])
+    sizes, place = sizes_of(np.arange(65_536)[::-1], 65_535)
 
     assert np.array_equal(sizes, np.arange(65_536))
     assert np.array_equal(place, sizes)

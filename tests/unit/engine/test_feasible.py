@@ -14,7 +14,7 @@ from marketplace.domain.models import BlockRef, LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import UnixTime
-from scheduler.engine import feasible
+from scheduler.engine import bounds
 from scheduler.engine.clear import clear
 from scheduler.engine.columns import Reader
 from scheduler.engine.facts import Facts
