@@ -18,7 +18,7 @@ from eth_utils.address import to_checksum_address
 from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import Address
 from marketplace.domain.models import Offer
-from marketplace.domain.spec import Constraints, Group
+from marketplace.domain.spec import Constraints, Group, Resources
 from marketplace.domain.units import GpuCount, PricePerGpuHour, TokenUnits
 from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
@@ -93,25 +93,23 @@ def wide(orders: int, offers: int) -> Snapshot:
 
 
 def chain(orders: int, offers: int) -> Snapshot:
-    """Prices that pass from provider to provider, one in each pass."""
-    snapshot = Uniform(orders=offers, offers=offers, **ONE_MARKET).snapshot(SEED)
+    """Prices that pass from provider to provider, one in each pass: a place is wanted at both ends by one order more than there are."""
+    snapshot = Uniform(orders=offers + 2, offers=offers, **ONE_MARKET).snapshot(SEED)
     who = [Address(to_checksum_address(f"0x{turn + 16**39:040x}")) for turn in range(offers)]
     listed = [
         replace(offer, provider=who[turn], gpus=GpuCount(1), free=GpuCount(1), price=PricePerGpuHour(DOLLAR + (offers - turn) * 10))
         for turn, offer in enumerate(snapshot.view.offers)
     ]  # fmt: skip
-    book = []
-    for turn, order in enumerate(snapshot.view.orders):
-        asked = replace(
-            order,
-            spec=replace(order.spec, constraints=Constraints(providers=(who[turn], who[min(turn + 1, offers - 1)]))),
+    wanted = [(who[turn], who[min(turn + 1, offers - 1)]) for turn in range(offers)] + [(who[0],), (who[-1],)]
+    limits = [9 * DOLLAR + turn for turn in range(offers)] + [8 * DOLLAR] * 2
+    book = [
+        _asking(
+            replace(order, spec=replace(order.spec, resources=Resources(), constraints=Constraints(providers=providers))),
+            gpus=GpuCount(1), max_price=PricePerGpuHour(limit),
         )
-        book.append(_asking(asked, gpus=GpuCount(1), max_price=PricePerGpuHour(9 * DOLLAR + turn)))
-    last = replace(
-        book[-1],
-        signed=replace(book[0].signed, order=replace(book[0].signed.order, max_price=PricePerGpuHour(8 * DOLLAR))),
-    )
-    return _of(snapshot, [*book[1:], last], listed, heard=who)
+        for order, providers, limit in zip(snapshot.view.orders, wanted, limits, strict=True)
+    ]  # fmt: skip
+    return _of(snapshot, book, listed, heard=who)
 
 
 def groups(orders: int, offers: int) -> Snapshot:

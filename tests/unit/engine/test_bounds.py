@@ -1,0 +1,241 @@
+"""How much one round looks at: nobody can hold it up by orders that are made to take long, and who has to wait for that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scheduler.engine.auction as auctions
+import scheduler.engine.price as prices
+from marketplace.domain.book import BookOrder, RejectionReason
+from marketplace.domain.ids import Address
+from marketplace.domain.models import Offer
+from marketplace.domain.spec import Constraints
+from marketplace.domain.units import UnixTime
+from scheduler.engine import bounds, groups
+from scheduler.engine.clear import clear, hold_here
+from scheduler.engine.market import Ints, Market
+from scheduler.engine.plan import Plan
+from scripts.bench.floods import FLOODS
+from scripts.bench.generators import Thin
+from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order
+from tests.unit.engine.test_groups import a_group
+
+R = RejectionReason
+MOST = 500
+"""Of effort, for a shard."""
+
+
+def _all(linked: Sequence[Sequence[BookOrder]]) -> list[BookOrder]:
+    return [order for of_group in linked for order in of_group]
+
+
+def _told(plan: Plan, orders: Sequence[BookOrder]) -> list[dict[RejectionReason, int]]:
+    return [dict(plan.explanation(order.id).reasons) for order in orders]
+
+
+# Sizes ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 3, 8, 40])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sizes_that_most_orders_ask_for_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, seed: int, most: int
+) -> None:
+    """Of equally common ones the smaller; and all orders for more than anybody has, who are refused anyway."""
+    monkeypatch.setattr(bounds, "MOST_SIZES", most)
+    rng = np.random.default_rng(seed)
+    gpus = rng.integers(1, 40, 300) * rng.integers(0, 2, 300) + 1
+    rows, largest = np.sort(rng.choice(300, 200, replace=False)), 25
+    kept = bounds.of_common_sizes(rows, gpus, largest)
+
+    asked = [count for count in gpus[rows].tolist() if count <= largest]
+    common = sorted(set(asked), key=lambda count: (-asked.count(count), count))[:most]
+    assert kept.tolist() == [row for row in rows.tolist() if gpus[row] in common or gpus[row] > largest]
+
+
+def test_who_asks_for_a_rare_number_of_gpus_waits_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that nobody has is told as ever."""
+    monkeypatch.setattr(bounds, "MOST_SIZES", 2)
+    common = [an_order(f"common {n}", gpus=1 + n % 2) for n in range(4)]
+    rare, huge = an_order("rare", gpus=3, max_price=9 * DOLLAR), an_order("huge", gpus=99)
+    plan = clear(a_snapshot([*common, rare, huge], [an_offer(n) for n in range(1, 5)]))
+
+    assert {fill.signed.id for fill in plan.fills} == {order.id for order in common}
+    assert _told(plan, [rare, huge]) == [{R.ROUND_FULL: 1}, {R.NOT_ENOUGH_GPUS: 4}]
+
+
+# Demands and ways -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [0, 5, 60, 500, 10**6])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_demands_that_take_the_fewest_ways_for_an_order_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, seed: int, most: int
+) -> None:
+    """As many as there is time for, one after the other; a way is a group of offers, a demand and a size."""
+    monkeypatch.setattr(bounds, "MOST_WAYS", most)
+    rng = np.random.default_rng(seed)
+    demand, gpus, limit = rng.integers(0, 12, 100), rng.integers(1, 5, 100), rng.integers(1, 9, 100)
+    fitting = rng.integers(0, 30, 12)
+    kept = bounds.narrow_demands(demand, gpus, limit, fitting).tolist()
+
+    rows = {one: np.nonzero(demand == one)[0].tolist() for one in range(12)}
+    ways = {one: int(fitting[one]) * len({int(gpus[row]) for row in rows[one]}) for one in rows}
+    turn = sorted(rows, key=lambda one: (ways[one] / len(rows[one]), -max(limit[rows[one]]), rows[one][0]))
+    expected = [one for at, one in enumerate(turn) if sum(ways[before] for before in turn[: at + 1]) <= most]
+    assert kept == expected
+
+
+def test_orders_that_each_exclude_another_provider_do_not_stop_the_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What many orders want alike is looked at first, and a flood of demands that each fit nearly every offer waits."""
+    monkeypatch.setattr(bounds, "MOST_WAYS", 12)
+    monkeypatch.setattr(bounds, "MOST_SIZES", 1)
+    offers = [an_offer(n + 1, provider=PEOPLE[n], price=DOLLAR + n) for n in range(4)]
+    common = [an_order(f"common {n}") for n in range(3)]
+    wide = [
+        an_order(f"wide {n}", max_price=9 * DOLLAR + n, spec=replace(SPEC, constraints=Constraints(exclude_providers=(PEOPLE[n],))))
+        for n in range(4)
+    ]  # fmt: skip
+    plan = clear(a_snapshot([*common, *wide], offers))
+
+    placed = {fill.signed.id for fill in plan.fills}
+    assert placed == {order.id for order in [*common, *wide[-2:]]}
+    assert _told(plan, wide[:2]) == [{R.ROUND_FULL: 1}] * 2
+    assert "a later one looks at it" in plan.explanation(wide[0].id).nearest_miss
+
+
+def test_without_a_flood_the_bounds_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A market that is looked at closely because it might have too many ways has the same plan."""
+    snapshot = FLOODS["excluding"](400, 60)
+    plan = clear(snapshot)
+    monkeypatch.setattr(bounds, "MOST_SIZES", 10**6)
+
+    assert clear(snapshot).canonical() == plan.canonical()
+    assert R.ROUND_FULL not in {reason for why in plan.rejections for reason in why.reasons}
+
+
+# Effort ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_shard_has_an_effort_of_its_size() -> None:
+    """So much for each order and open offer, and never more than a large one: a thousand shards take no longer than one."""
+    told: list[tuple[Market, Ints]] = []
+
+    def hold(market: Market, shards: int) -> Ints:
+        notes, _ = auctions.noted(market, shards, MOST)
+        told.append((market, notes.effort))
+        return hold_here(market, shards)
+
+    clear(replace(Thin(), orders=300, offers=100).snapshot(3), hold)
+    market, effort = told[0]
+    rows = np.bincount(market.orders["shard"], minlength=len(effort))
+    for pool in range(len(market.members_from) - 1):
+        shard = {int(market.orders["shard"][at]) for at in range(len(market.orders)) if pool in _accepted(market, at)}
+        for one in shard:
+            rows[one] += market.members_from[pool + 1] - market.members_from[pool]
+
+    assert effort.tolist() == np.minimum(MOST, auctions.EFFORT_PER_ROW * rows).tolist()
+    assert 0 < int((effort == MOST).sum()) < len(effort)
+
+
+def _accepted(market: Market, order: int) -> set[int]:
+    demand = int(market.orders["demand"][order])
+    return set(market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]].tolist())
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: str) -> None:
+    """What is over is at most one chain, and one look round for each cost of a move."""
+    over: list[tuple[int, int]] = []
+
+    def hold(market: Market, shards: int) -> Ints:
+        auctions.begin(market, shards)
+        auctions.seat_by_priority(market)
+        notes, seated = auctions.noted(market, shards, 1_000)
+        auctions.improve(market, notes, seated < 0)
+        factor = 1 + len(market.sizes) // 16
+        once = factor * (2 * len(market.orders) + len(market.members)) + len(market.accepts)
+        over.append((int(notes.effort.min()), once))
+        return np.asarray(market.orders["offer"])
+
+    clear(FLOODS[flood](2_000, 200), hold)
+
+    assert all(effort > -(auctions.CHAIN + 3) * once for effort, once in over), over
+
+
+# Prices ---------------------------------------------------------------------------------------------------------------
+
+
+def test_prices_that_are_not_passed_on_to_the_end_still_lose_nobody_money(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of nodes along which a price passes on one node a pass, with no time for that."""
+    snapshot = FLOODS["chain"](40, 40)
+    whole = clear(snapshot)
+    monkeypatch.setattr(prices, "MOST_LOOKS", 1)
+    monkeypatch.setattr(prices, "_prices", prices._prices.py_func)
+    monkeypatch.setattr(prices, "_lower", prices._lower.py_func)
+    cut = clear(snapshot)
+
+    asks = {offer.id: offer.price for offer in snapshot.view.offers}
+    assert len({fill.price for fill in whole.fills}) == 1
+    assert len({fill.price for fill in cut.fills}) > 1
+    assert len(cut.fills) == len(whole.fills)
+    assert all(asks[fill.offer] <= fill.price <= fill.signed.order.max_price for fill in cut.fills)
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("effort", "seated"), [(0, 0), (1, 2), (10**6, 3)])
+def test_groups_for_which_there_is_no_time_wait_and_are_told_so(
+    monkeypatch: pytest.MonkeyPatch, effort: int, seated: int
+) -> None:
+    """Those who offer most are looked at first, one before the auction and one after it if there is time for one. Who comes alone is seated."""
+    monkeypatch.setattr(groups, "EFFORT", effort)
+    linked = [a_group(name=name, max_price=price * DOLLAR) for name, price in (("aa", 2), ("bb", 4), ("cc", 3))]
+    alone = an_order("alone")
+    plan = clear(a_snapshot([*_all(linked), alone], [an_offer(n) for n in range(1, 8)]))
+
+    by_turn = [linked[1], linked[2], linked[0]]
+    placed = {fill.signed.id for fill in plan.fills}
+    assert placed == {order.id for order in [*_all(by_turn[:seated]), alone]}
+    assert _told(plan, _all(by_turn[seated:])) == [{R.ROUND_FULL: 1}] * (6 - 2 * seated)
+
+
+def test_a_flood_of_groups_that_nearly_fit_leaves_the_others_their_seats() -> None:
+    """A provider with one large machine cannot take two large nodes, however many small ones it has."""
+    snapshot = FLOODS["groups"](1_000, 40)
+    grouped = {order.id for order in snapshot.view.orders if order.spec.group}
+    plan = clear(snapshot)
+
+    assert grouped
+    assert not grouped & {fill.signed.id for fill in plan.fills}
+    assert {reason for why in plan.rejections if why.order in grouped for reason in why.reasons} >= {
+        R.GROUP_NOT_TOGETHER
+    }
+    assert plan.fills
+
+
+def test_a_group_goes_to_the_cheapest_provider_who_can_take_all_of_it() -> None:
+    """Also when cheaper ones have machines enough, but not for everyone in it."""
+    size = 3
+    who: list[Address] = list(PEOPLE[:4])
+    offers: list[Offer] = []
+    for turn, provider in enumerate(who):
+        for machine in range(size):
+            free = 4 if machine == 0 or turn == 2 else 1
+            offers.append(
+                an_offer(10 * turn + machine + 1, provider=provider, free=free, price=DOLLAR + turn * 1_000, expires_at=UnixTime(NOW + 9_999))
+            )  # fmt: skip
+    linked = a_group(size)
+    small: list[Any] = [
+        replace(linked[2], signed=replace(linked[2].signed, order=replace(linked[2].signed.order, gpus=1)))
+    ]
+    plan = clear(a_snapshot([*linked[:2], *small], offers))
+
+    assert {fill.offer // 10 for fill in plan.fills} == {2}
+    assert len(plan.fills) == size
