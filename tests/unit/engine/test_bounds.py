@@ -69,6 +69,15 @@ def test_who_asks_for_a_rare_number_of_gpus_waits_and_is_told_so(monkeypatch: py
     assert _told(plan, [rare, huge]) == [{R.ROUND_FULL: 1}, {R.NOT_ENOUGH_GPUS: 4}]
 
 
+def test_gangs_of_many_sizes_each_find_the_machine_that_they_fit() -> None:
+    """Where sizes are many only those that a demand is asked for are looked at: each of these is, once."""
+    sizes = range(1, 41)
+    orders = [an_order(f"of {gpus}", gpus=gpus) for gpus in sizes]
+    plan = clear(a_snapshot(orders, [an_offer(gpus, gpus=gpus, free=gpus) for gpus in sizes]))
+
+    assert {(fill.signed.order.gpus, fill.offer) for fill in plan.fills} == {(gpus, gpus) for gpus in sizes}
+
+
 # Demands and ways -----------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +155,24 @@ def test_a_small_shard_has_an_effort_of_its_size() -> None:
 def _accepted(market: Market, order: int) -> set[int]:
     demand = int(market.orders["demand"][order])
     return set(market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]].tolist())
+
+
+@pytest.mark.parametrize(("sizes", "factor"), [(4, 1), (15, 1), (16, 2), (40, 3)])
+def test_a_quote_for_many_sizes_takes_more_effort(sizes: int, factor: int) -> None:
+    """It is worked out for each of them."""
+    orders = [an_order(f"of {gpus}", gpus=gpus) for gpus in range(1, sizes + 1)]
+    told: list[int] = []
+
+    def hold(market: Market, shards: int) -> Ints:
+        notes, _ = auctions.noted(market, shards, 10**6)
+        before = int(notes.effort[0])
+        auctions._quote(market, notes, auctions.NO_CHAIN, 0, 0)
+        told.append(before - int(notes.effort[0]))
+        return hold_here(market, shards)
+
+    clear(a_snapshot(orders, [an_offer(n, gpus=sizes, free=sizes) for n in (1, 2)]), hold)
+
+    assert told[0] == 2 * factor  # Two offers; the second asks no less.
 
 
 @pytest.mark.parametrize("flood", FLOODS)

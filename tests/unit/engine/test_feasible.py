@@ -235,6 +235,7 @@ def test_a_book_in_which_everybody_wants_something_else_does_not_stop_the_market
     plan = clear(a_snapshot([*common, *pinned], [an_offer(n) for n in range(1, 5)]))
 
     assert {fill.signed.id for fill in plan.fills} == {order.id for order in [*common, pinned[-1]]}
+    assert {fill.signed.id: fill.offer for fill in plan.fills}[pinned[-1].id] == 4
     assert {why.order: dict(why.reasons) for why in plan.rejections} == {
         order.id: {R.ROUND_FULL: 1} for order in pinned[:-1]
     }

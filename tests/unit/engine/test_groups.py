@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from marketplace.domain.book import BookOrder, RejectionReason
-from marketplace.domain.ids import OfferId, bytes32_of
+from marketplace.domain.ids import ClassNumber, OfferId, bytes32_of
 from marketplace.domain.models import Budget, Offer
 from marketplace.domain.spec import Constraints, Group, JobSpec
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -201,3 +202,26 @@ def test_a_preference_costs_nobody_else_anything(seed: int) -> None:
     ]
     for order in orders(RATHER_FAR)[:-1]:
         assert surplus[0].get(order.id, 0) >= surplus[1].get(order.id, 0)
+
+
+def test_of_equally_cheap_providers_that_one_is_taken_whose_offer_for_the_first_order_is_the_first() -> None:
+    """Whatever they have for the others: equal snapshots give equal plans."""
+    one, other = sorted(a_group(2), key=lambda order: order.id)
+    first = replace(one, signed=replace(one.signed, order=replace(one.signed.order, classes=1)))
+    second = replace(other, signed=replace(other.signed, order=replace(other.signed.order, classes=2)))
+    offers = [
+        an_offer(2, provider=PEOPLE[0], gpu_class=ClassNumber(1)), an_offer(5, provider=PEOPLE[0]),
+        an_offer(3, provider=PEOPLE[1]), an_offer(9, provider=PEOPLE[1], gpu_class=ClassNumber(1)),
+    ]  # fmt: skip
+    plan = clear(a_snapshot([first, second], offers))
+
+    assert {fill.signed.id: fill.offer for fill in plan.fills} == {first.id: 3, second.id: 9}
+
+
+def test_a_provider_with_cheap_and_dear_machines_is_taken_for_its_cheap_ones() -> None:
+    """What a provider could do for least says whether it is looked at at all."""
+    prices = {1: (PEOPLE[0], 10), 2: (PEOPLE[0], 10), 3: (PEOPLE[0], 19), 4: (PEOPLE[1], 15), 5: (PEOPLE[1], 15)}
+    offers = [an_offer(n, provider=who, price=dimes * DOLLAR // 10) for n, (who, dimes) in prices.items()]
+    plan = clear(a_snapshot(a_group(2), offers))
+
+    assert {fill.offer for fill in plan.fills} == {1, 2}
