@@ -18,11 +18,6 @@ def key(flood: str) -> str:
     return f"{GROUP}.{flood}_seconds"
 
 
-WORST = f"{GROUP}.worst_seconds"
-
-
 def words() -> dict[str, str]:
     """What each key of ``docs/figures.json`` says."""
-    return {key(flood): f"seconds of a round: {words}" for flood, words in FLOODS.items()} | {
-        WORST: "the longest of these"
-    }
+    return {key(flood): f"seconds of a round: {words}" for flood, words in FLOODS.items()}

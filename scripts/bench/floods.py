@@ -50,7 +50,6 @@ def main(arguments: list[str]) -> int:
     for name, words in f.FLOODS.items():
         values[f.key(name)] = round(_seconds(FLOODS[name](f.ORDERS // options.scale, f.OFFERS // options.scale)), 2)
         print(f"{values[f.key(name)]:>7.2f} s  {words}", flush=True)
-    values[f.WORST] = max(values.values())
     if options.scale == 1:
         write_figures(Measured(values, versions()), f.COMMAND)
         tables.main([])
@@ -114,11 +113,15 @@ def chain(orders: int, offers: int) -> Snapshot:
 
 def groups(orders: int, offers: int) -> Snapshot:
     """Jobs of sixteen nodes, two of them large, where every provider has enough machines, and one that is large enough."""
-    snapshot = Uniform(orders=orders // 5, offers=offers, offers_per_provider=MACHINES, **ONE_MARKET).snapshot(SEED)
+    snapshot = Uniform(orders=orders // 5, offers=offers, **ONE_MARKET).snapshot(SEED)
+    who = [offer.provider for offer in snapshot.view.offers[::MACHINES]]
     listed = [
-        replace(offer, gpus=GpuCount(8), free=GpuCount(4 if turn % MACHINES else 8), price=PricePerGpuHour(10_000))
+        replace(
+            offer, provider=who[turn // MACHINES], gpus=GpuCount(8), free=GpuCount(4 if turn % MACHINES else 8),
+            price=PricePerGpuHour(10_000),
+        )
         for turn, offer in enumerate(snapshot.view.offers)
-    ]
+    ]  # fmt: skip
     book = list(snapshot.view.orders)
     for turn in range(orders * 4 // 25 // NODES * NODES):
         first = book[turn - turn % NODES]
