@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from scheduler.engine.plan import PoolPrice
 from scheduler.engine.snapshot import Snapshot
 
 R = RejectionReason
+Units = NDArray[Any]
+"""Base units of the token."""
 
 NEARNESS: tuple[RejectionReason, ...] = (
     R.ROUND_FULL, R.OUTBID, R.GROUP_NOT_TOGETHER, R.GROUP_INCOMPLETE, R.PROVIDER_BALANCE_TOO_LOW, R.CLIENT_BALANCE_TOO_LOW,
@@ -82,6 +85,26 @@ def explain_order(snapshot: Snapshot, order: BookOrder, reason: RejectionReason,
     return Explanation(order.id, snapshot.view.block, offer, {reason: 1}, sentence)
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The offers of one round as columns, in whole base units."""
+
+    offers: Sequence[Offer]
+    """With the GPUs that they had free when the round began."""
+    left: Ints
+    """GPUs that are free after the whole plan."""
+    ask: Units
+    cleared: Units
+    """The clearing price of GPUs like those of this offer."""
+    row: Mapping[OfferId, int]
+
+    def first(self, rows: Ints) -> Offer:
+        """The cheapest of these, of equal ones the one with the fewest GPUs free, then the one listed first."""
+        asks = self.ask[rows]
+        cheapest = [self.offers[at] for at in rows[asks == asks.min()].tolist()]
+        return min(cheapest, key=lambda offer: (offer.free, offer.id))
+
+
 class Story:
     """Where each order of one round stands. Made with the plan, worked out order by order when somebody asks."""
 
@@ -92,16 +115,6 @@ class Story:
         """``room`` and ``price``: of each offer, GPUs free before the round and the clearing price of such in ticks."""
         self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
         self._turned_away, self._unseated, self._is_last, self._price = turned_away, unseated, is_last, price
-
-    @cached_property
-    def _offers(self) -> tuple[Offer, ...]:
-        """The offers with the GPUs that they had free when the round began."""
-        free = self._room.tolist()
-        return tuple(replace(offer, free=left) for offer, left in zip(self._facts.columns.listings, free, strict=True))
-
-    @cached_property
-    def _asks(self) -> NDArray[np.object_]:
-        return np.array([offer.price for offer in self._offers], np.object_)
 
     @cached_property
     def _rows(self) -> dict[Bytes32, int]:
@@ -118,20 +131,19 @@ class Story:
             return explain_order(
                 self._snapshot, self._facts.columns.book[row], self._turned_away[row], self._posted.get(order)
             )
-        candidate = self._candidate(row)
         if self._unseated.get(row) is R.ROUND_FULL:
             return explain_order(self._snapshot, self._facts.columns.book[row], R.ROUND_FULL, None)
+        candidate = self._candidate(row, self._listed_after(fills))
         if order in fills:
             return explain_placed(self._snapshot, candidate, fills[order])
         return explain_waiting(
             self._snapshot, candidate, self._left(fills), self._unseated.get(row), is_last=bool(self._is_last[row])
         )
 
-    def _candidate(self, row: int) -> Candidate:
+    def _candidate(self, row: int, listed: Listed) -> Candidate:
         order = self._facts.columns.book[row]
-        is_too_dear = np.asarray(self._asks > order.signed.order.max_price, np.bool_)
-        reasons = self._demands.reasons_against(row, self._room, is_too_dear, CODES)
-        return Candidate(order, self._offers, reasons, self._price, self._facts.columns.tick_bits)
+        is_too_dear = np.asarray(listed.ask > order.signed.order.max_price, np.bool_)
+        return Candidate(order, listed, self._demands.reasons_against(row, self._room, is_too_dear, CODES))
 
     def _left(self, fills: Mapping[Bytes32, Fill]) -> Remaining:
         """What is left of GPUs and money after the whole plan."""
@@ -140,37 +152,46 @@ class Story:
             self._remaining.take_all(fills.values())
         return self._remaining
 
+    def _listed_after(self, fills: Mapping[Bytes32, Fill]) -> Listed:
+        if self._listed is None:
+            columns, left = self._facts.columns, self._left(fills)
+            rows = zip(columns.listings, self._room.tolist(), strict=True)
+            offers = tuple(replace(offer, free=free) for offer, free in rows)
+            self._listed = Listed(
+                offers,
+                np.array([left.free_of(offer.id) for offer in offers], np.int64),
+                _units(offer.price for offer in offers),
+                _units(price << columns.tick_bits for price in self._price.tolist()),
+                {offer.id: at for at, offer in enumerate(offers)},
+            )
+        return self._listed
+
     _remaining: Remaining | None = None
+    _listed: Listed | None = None
 
 
-@dataclass(frozen=True, slots=True)
+def _units(values: Iterable[int]) -> Units:
+    """As 64-bit numbers where all of them are, else as Python's: a contract's prices have 96 bits."""
+    found = list(values)
+    return np.array(found, np.int64 if max(found, default=0) < 1 << 63 else np.object_)
+
+
+@dataclass(frozen=True)
 class Candidate:
     """An order that may be opened, all offers, and the code of the reason against each; UNKNOWN where it fits."""
 
     order: BookOrder
-    offers: Sequence[Offer]
+    listed: Listed
     codes: Ints
-    price: Ints
-    tick_bits: int
+
+    def fallen_for(self, code: int) -> Ints:
+        """The rows of the offers that fell for this reason."""
+        return np.flatnonzero(self.codes == code)
 
     def cleared_from(self, code: int) -> int:
         """The lowest clearing price among the offers that fell for this reason, and not less than they ask; base units."""
-        fallen = np.nonzero(self.codes == code)[0].tolist()
-        return min(max(int(self.price[at]) << self.tick_bits, self.offers[at].price) for at in fallen)
-
-    def cleared_at(self, offer: OfferId) -> int:
-        """The clearing price of GPUs like those of this offer; base units."""
-        at = next(at for at, listed in enumerate(self.offers) if listed.id == offer)
-        return int(self.price[at]) << self.tick_bits
-
-    @property
-    def fitting(self) -> list[Offer]:
-        return self.fallen_for(UNKNOWN)
-
-    def fallen_for(self, code: int) -> list[Offer]:
-        """The offers that fell for this reason, the cheapest first."""
-        found = [self.offers[at] for at in np.nonzero(self.codes == code)[0].tolist()]
-        return sorted(found, key=lambda offer: (offer.price, offer.free, offer.id))
+        fallen = self.fallen_for(code)
+        return int(np.maximum(self.listed.cleared[fallen], self.listed.ask[fallen]).min())
 
     @property
     def counts(self) -> dict[RejectionReason, int]:
@@ -181,11 +202,9 @@ class Candidate:
 
 def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Explanation:
     """An order that this round places: where, among how many, and what made the price."""
-    fitting = candidate.fitting
-    count = len(fitting)
+    listed, count = candidate.listed, len(candidate.fallen_for(UNKNOWN))
     among = "the only offer that could serve it" if count == 1 else f"chosen among {count} offers that could serve it"
-    ask = next(offer.price for offer in fitting if offer.id == fill.offer)
-    cleared = candidate.cleared_at(fill.offer)
+    ask, cleared = (int(units[listed.row[fill.offer]]) for units in (listed.ask, listed.cleared))
     if fill.price == ask:
         because = ""
     elif fill.price >= cleared:
@@ -206,15 +225,16 @@ def explain_waiting(
     is_last: bool = False,
 ) -> Explanation:
     """An order that could have been placed, or nearly, and was not."""
-    order, block = candidate.order, snapshot.view.block
-    lost = _lost(candidate, remaining, unseated)
-    if R.OVER_BUDGET in lost.values():
+    order, block, fitting = candidate.order, snapshot.view.block, candidate.fallen_for(UNKNOWN)
+    if len(fitting) and unseated is None and remaining.is_over_budget(order.signed):
         return Explanation(order.id, block, None, {R.OVER_BUDGET: 1}, Refusal.OverBudget.sentence)
-    if not candidate.offers:
+    if not candidate.listed.offers:
         return Explanation(order.id, block, None, {R.NO_OFFERS: 1}, "nobody offers any GPUs")
     codes = candidate.codes.copy()
-    for at, reason in lost.items():
-        codes[at] = CODES[reason]
+    if unseated:
+        codes[fitting] = CODES[unseated]
+    else:
+        _note_lost(codes, fitting, candidate, remaining)
     told = replace(candidate, codes=codes)
     words = _nearest_miss(snapshot, told, remaining)
     if is_last:
@@ -224,25 +244,40 @@ def explain_waiting(
     return Explanation(order.id, block, None, told.counts, words)
 
 
-def _lost(candidate: Candidate, remaining: Remaining, unseated: RejectionReason | None) -> dict[int, RejectionReason]:
+def _note_lost(codes: Ints, fitting: Ints, candidate: Candidate, remaining: Remaining) -> None:
     """Why each fitting offer was not to be had in the end. What it had at first and lacks now went to others."""
-    found = dict[int, RejectionReason]()
-    for at in np.nonzero(candidate.codes == UNKNOWN)[0].tolist():
-        offer = candidate.offers[at]
-        lacking = unseated or remaining.reason_against(candidate.order.signed, offer, offer.price)
-        found[at] = R.OUTBID if lacking in (None, R.NOT_ENOUGH_GPUS) else lacking
-    return found
+    signed, listed = candidate.order.signed, candidate.listed
+    codes[fitting] = CODES[R.OUTBID]
+    roomy = fitting[listed.left[fitting] >= signed.order.gpus]
+    is_too_dear = np.asarray(listed.ask[roomy] > remaining.highest_price(signed), np.bool_)
+    codes[roomy[is_too_dear]] = CODES[R.CLIENT_BALANCE_TOO_LOW]
+    for at in roomy[~is_too_dear].tolist():
+        offer = listed.offers[at]
+        codes[at] = CODES[remaining.reason_against(signed, offer, offer.price) or R.OUTBID]
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fallen:
+    """Offers that fell for one reason, by their rows."""
+
+    listed: Listed
+    rows: Ints
+
+    @cached_property
+    def first(self) -> Offer:
+        """The cheapest."""
+        return self.listed.first(self.rows)
 
 
 def _nearest_miss(snapshot: Snapshot, candidate: Candidate, remaining: Remaining) -> str:
     """The nearest miss first, then what the other offers lack, most frequent first."""
     counts = candidate.counts
     nearest = next(iter(counts))
-    fallen, tell = candidate.fallen_for(CODES[nearest]), _SENTENCES.get(nearest)
-    first = tell(snapshot, candidate.order, fallen, remaining) if tell else _phrase(nearest, len(fallen))
+    fallen, tell = Fallen(candidate.listed, candidate.fallen_for(CODES[nearest])), _SENTENCES.get(nearest)
+    first = tell(snapshot, candidate.order, fallen, remaining) if tell else _phrase(nearest, len(fallen.rows))
     if nearest is R.OUTBID:
         limit = text_from_units(candidate.order.signed.order.max_price, snapshot.terms.token_decimals)
         cleared = _price(snapshot, candidate.cleared_from(CODES[nearest]))
@@ -264,42 +299,42 @@ def _price(snapshot: Snapshot, price: int) -> str:
     return f"{_money(snapshot, price)}/GPU-h"
 
 
-Sentence = Callable[[Snapshot, BookOrder, Sequence[Offer], Remaining], str]
-"""Says what was missed, given the offers that fell for one reason, cheapest first, and what is left after the round."""
+Sentence = Callable[[Snapshot, BookOrder, Fallen, Remaining], str]
+"""Says what was missed, given the offers that fell for one reason, and what is left after the round."""
 
 
-def _too_dear(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
+def _too_dear(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
     limit = text_from_units(order.signed.order.max_price, snapshot.terms.token_decimals)
-    return f"cheapest feasible offer asks {_price(snapshot, fallen[0].price)}, your limit is {limit}"
+    return f"cheapest feasible offer asks {_price(snapshot, fallen.first.price)}, your limit is {limit}"
 
 
-def _too_few_gpus(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    most = max(offer.free for offer in fallen)
+def _too_few_gpus(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
+    most = max(fallen.listed.offers[at].free for at in fallen.rows.tolist())
     return f"the roomiest feasible offer has {most} GPUs free, you need {order.signed.order.gpus} together"
 
 
-def _client_too_poor(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    cost = remaining.cost_of(order.signed, fallen[0].price)
+def _client_too_poor(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
+    cost = remaining.cost_of(order.signed, fallen.first.price)
     free = remaining.balance_of(order.signed.order.client)
-    return f"offer {fallen[0].id} locks {_money(snapshot, cost)}, your free balance is {_money(snapshot, free)}"
+    return f"offer {fallen.first.id} locks {_money(snapshot, cost)}, your free balance is {_money(snapshot, free)}"
 
 
-def _provider_too_poor(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    bond = remaining.bond_of(order.signed.order, fallen[0], fallen[0].price)
-    return f"the provider of offer {fallen[0].id} cannot cover the bond of {_money(snapshot, bond)}"
+def _provider_too_poor(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
+    bond = remaining.bond_of(order.signed.order, fallen.first, fallen.first.price)
+    return f"the provider of offer {fallen.first.id} cannot cover the bond of {_money(snapshot, bond)}"
 
 
-def _outbid(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    count, asks = len(fallen), _price(snapshot, fallen[0].price)
+def _outbid(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
+    count, asks = len(fallen.rows), _price(snapshot, fallen.first.price)
     return f"{count} feasible offer{'s' if count > 1 else ''}, from {asks}, went to orders ahead of yours"
 
 
-def _too_little_vram(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    return f"{_phrase(R.NOT_ENOUGH_VRAM, len(fallen))}: you need {order.spec.resources.vram_mib} MiB a GPU"
+def _too_little_vram(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
+    return f"{_phrase(R.NOT_ENOUGH_VRAM, len(fallen.rows))}: you need {order.spec.resources.vram_mib} MiB a GPU"
 
 
-def _no_such_class(snapshot: Snapshot, order: BookOrder, fallen: Sequence[Offer], remaining: Remaining) -> str:
-    return f"nobody offers a GPU class that you accept; {_phrase(R.CLASS_NOT_ACCEPTED, len(fallen))}"
+def _no_such_class(snapshot: Snapshot, order: BookOrder, fallen: Fallen, remaining: Remaining) -> str:
+    return f"nobody offers a GPU class that you accept; {_phrase(R.CLASS_NOT_ACCEPTED, len(fallen.rows))}"
 
 
 _SENTENCES: Mapping[RejectionReason, Sentence] = {

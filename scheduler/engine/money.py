@@ -76,8 +76,8 @@ class Remaining:
 
     def reason_against(self, signed: SignedOrder, offer: Offer, price: PricePerGpuHour) -> RejectionReason | None:
         """What is lacking for this fill now, in the contract's order: the delegate's budget, GPUs, the client's money, the provider's."""
-        order, delegation = signed.order, self._delegation_of(signed)
-        if delegation and self._budget_of(delegation) < worst_cost_of(order):
+        order = signed.order
+        if self.is_over_budget(signed):
             return RejectionReason.OVER_BUDGET
         if self.free_of(offer.id) < order.gpus:
             return RejectionReason.NOT_ENOUGH_GPUS
@@ -87,6 +87,11 @@ class Remaining:
             return RejectionReason.CLIENT_BALANCE_TOO_LOW
         available = left if order.client == offer.provider else self.balance_of(offer.provider)
         return RejectionReason.PROVIDER_BALANCE_TOO_LOW if available < bond else None
+
+    def is_over_budget(self, signed: SignedOrder) -> bool:
+        """Whether the delegate who signed it may not spend as much as it may cost."""
+        delegation = self._delegation_of(signed)
+        return bool(delegation and self._budget_of(delegation) < worst_cost_of(signed.order))
 
     def cost_of(self, signed: SignedOrder, price: PricePerGpuHour) -> TokenUnits:
         """T at this price, and the tip unless an earlier opening paid it (P-24)."""
