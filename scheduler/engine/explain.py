@@ -101,8 +101,8 @@ class Listed:
     def first(self, rows: Ints) -> Offer:
         """The cheapest of these, of equal ones the one with the fewest GPUs free, then the one listed first."""
         asks = self.ask[rows]
-        cheapest = [self.offers[at] for at in rows[asks == asks.min()].tolist()]
-        return min(cheapest, key=lambda offer: (offer.free, offer.id))
+        cheapest: list[Offer] = [self.offers[at] for at in rows[asks == asks.min()].tolist()]
+        return sorted(cheapest, key=lambda offer: (offer.free, offer.id))[0]
 
 
 class Story:
