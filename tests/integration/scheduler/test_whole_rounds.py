@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ def test_what_the_board_says_has_changed_is_what_has_changed(tmp_path: Path) -> 
     """Its views are editions: a reader who follows them clears what one clears who reads all of it, and follows every one of them."""
     market = Uniform(orders=200, offers=50, client_money=0.7, delegated_share=0.3, delegate_money=0.5)
     snapshot, reader, followed = market.snapshot(0), Reader(), 0
-    redis = start_redis(tmp_path)
-    with closing(Board(redis.url)) as board:
+    with ExitStack() as at_end:
+        redis = start_redis(tmp_path)
+        at_end.callback(redis.stop)
+        board = at_end.enter_context(closing(Board(redis.url)))
         indexer, before = Indexer(board), None
         for turn in range(8):
             indexer.write(snapshot.view, before)
@@ -45,7 +47,6 @@ def test_what_the_board_says_has_changed_is_what_has_changed(tmp_path: Path) -> 
                 followed += _is_followed(before.orders, view.orders) + _is_followed(before.offers, view.offers)
             before = view
             snapshot = market.churned(replace(snapshot, view=view), turn, share=0.1 * (turn % 3))
-    redis.stop()
 
     assert followed == 2 * 7
 
