@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from marketplace.domain.book import BookOrder, RejectionReason
 from marketplace.domain.ids import Address
 from marketplace.domain.models import Budget
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.engine import clear as clearing
 from scheduler.engine.clear import PASSES, clear
 from scheduler.engine.plan import Plan
@@ -55,6 +55,18 @@ def test_an_order_too_large_to_add_up_is_counted_with_the_others_of_its_client()
 
     assert refusals_of(snapshot, plan.fills) == []
     assert len(plan.fills) == 3
+
+
+@pytest.mark.parametrize(("units", "is_filled"), [(18_204_167, True), (18_204_166, False)])
+def test_an_order_of_very_many_gpu_seconds_at_a_tiny_price_is_counted_exactly(units: int, is_filled: bool) -> None:
+    """65,535 GPUs for a million seconds at one unit an hour: ceil(65,535 x 10^6 / 3,600) units, whatever 64 bits hold."""
+    price, gpus = PricePerGpuHour(1), GpuCount(65_535)
+    order = an_order(gpus=gpus, max_seconds=1_000_000, max_price=price)
+    money = {order.signed.order.client: TokenUnits(units), PEOPLE[0]: TokenUnits(1_000 * DOLLAR)}
+    plan = clear(a_snapshot([order], [an_offer(gpus=gpus, free=gpus, price=price)], accounts=money))
+
+    assert len(plan.fills) == is_filled
+    assert is_filled or dict(plan.explanation(order.id).reasons) == {RejectionReason.CLIENT_BALANCE_TOO_LOW: 1}
 
 
 @pytest.mark.parametrize(("left", "fills"), [(4 * DOLLAR, 2), (4 * DOLLAR - 1, 1)])
