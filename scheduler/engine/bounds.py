@@ -1,9 +1,12 @@
 """How much one round looks at. A book in which everybody wants something else, or a flood of orders made to look so, must not stop the market.
 
-Usual markets are far below all of these bounds. Who has to wait for a later round is told ``RoundFull``.
+Usual markets are far below all of these bounds. Who has to wait for a later round is told ``RoundFull``; a part of the places is drawn by lot in
+every block, so nobody who asks for something rare waits for as long as a flood lasts.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,40 +19,73 @@ MOST_DEMANDS = 16_384
 MOST_WAYS = 1 << 23
 """Pairs of a group of like offers and a demand and size that it fits. Usual markets have some ten thousands. Nearly all that a round does
 takes time in proportion to them."""
+BY_LOT = 4
+"""One place in so many is drawn by lot."""
 
 
-def of_common_sizes(rows: Ints, gpus: Ints, largest: int) -> Ints:
-    """Those of these orders that ask for one of the numbers of GPUs that most orders ask for; of equally common numbers the smaller.
+class Asked(NamedTuple):
+    """What some orders ask for: columns with a row for each of them."""
+
+    demand: Ints
+    gpus: Ints
+    limit: Ints
+    tie: Any
+    """Of its id."""
+
+
+def of_common_sizes(rows: Ints, gpus: Ints, largest: int, block_hash: str) -> Ints:
+    """Those of these orders that ask for one of the numbers of GPUs that most orders ask for, of equally common numbers the smaller; or for a
+    number that is drawn.
 
     More than the ``largest`` that any offer has free is no number of its own: such an order is refused, whether or not it is looked at.
     """
     if np.count_nonzero(np.bincount(gpus)) <= MOST_SIZES:
         return rows
     asked = np.bincount(gpus[rows], minlength=largest + 1)
-    is_common = np.ones(len(asked), np.bool_)
-    is_common[np.argsort(-asked[: largest + 1], kind="stable")[MOST_SIZES:]] = False
-    return np.asarray(rows[is_common[gpus[rows]]])
+    is_seen, numbers = np.ones(len(asked), np.bool_), np.arange(largest + 1)
+    is_seen[: largest + 1] = False
+    by_turn = np.argsort(-asked[: largest + 1], kind="stable")[: np.count_nonzero(asked[: largest + 1])]
+    is_seen[_within(MOST_SIZES, by_turn, np.ones_like(numbers), lots(block_hash, numbers))] = True
+    return np.asarray(rows[is_seen[gpus[rows]]])
 
 
-def common_demands(demand: Ints, limit: Ints, count: int) -> Ints:
-    """The demands that most orders make, of these those with the highest limits. ``demand`` and ``limit``: of each order."""
-    return _first(-np.bincount(demand, minlength=count), demand, limit, count)[:MOST_DEMANDS]
+def common_demands(asked: Asked, count: int, block_hash: str) -> Ints:
+    """The demands that most orders make, of these those with the highest limits; and some that are drawn."""
+    by_turn, lot = _by_turn(-np.bincount(asked.demand, minlength=count), asked, block_hash)
+    return _within(MOST_DEMANDS, by_turn, np.ones_like(by_turn), lot)
 
 
-def narrow_demands(demand: Ints, gpus: Ints, limit: Ints, fitting: Ints) -> Ints:
-    """The demands that take the fewest ways for each of their orders, as many as there is time for.
+def narrow_demands(asked: Asked, fitting: Ints, block_hash: str) -> Ints:
+    """The demands that take the fewest ways for each of their orders, and some that are drawn, as many as there is time for.
 
-    ``fitting``: of each demand, how many groups of offers fit it. The others are as in ``common_demands``.
+    ``fitting``: of each demand, how many groups of offers fit it.
     """
-    count, wish = len(fitting), np.unique(demand << 16 | gpus)
+    count, wish = len(fitting), np.unique(asked.demand << 16 | asked.gpus)
     ways = fitting * np.bincount(wish >> 16, minlength=count)
-    by_turn = _first((ways << 20) // np.maximum(1, np.bincount(demand, minlength=count)), demand, limit, count)
-    return np.asarray(by_turn[np.cumsum(ways[by_turn]) <= MOST_WAYS])
+    turn = (ways << 20) // np.maximum(1, np.bincount(asked.demand, minlength=count))
+    by_turn, lot = _by_turn(turn, asked, block_hash)
+    return _within(MOST_WAYS, by_turn, ways, lot)
 
 
-def _first(turn: Ints, demand: Ints, limit: Ints, count: int) -> Ints:
-    """All demands: by turn, of the same turn those with the highest limits first, then those of the first order."""
-    highest, first = np.zeros(count, np.int64), np.full(count, len(demand), np.int64)
-    np.maximum.at(highest, demand, limit)
-    np.minimum.at(first, demand, np.arange(len(demand)))
-    return np.lexsort((first, -highest, turn))
+def _by_turn(turn: Ints, asked: Asked, block_hash: str) -> tuple[Ints, Any]:
+    """All demands by turn, of the same turn those with the highest limits first, then those of the first order; and the lot of each."""
+    highest, first = np.zeros(len(turn), np.int64), np.full(len(turn), len(asked.demand) - 1, np.int64)
+    np.maximum.at(highest, asked.demand, asked.limit)
+    np.minimum.at(first, asked.demand, np.arange(len(asked.demand)))
+    return np.lexsort((first, -highest, turn)), lots(block_hash, asked.tie[first])
+
+
+def _within(most: int, by_turn: Ints, weight: Ints, lot: Any) -> Ints:
+    """The first of these that weigh no more than ``most`` together, but for a part that goes to those of the others with the smallest lots."""
+    is_first = np.cumsum(weight[by_turn]) <= most - most // BY_LOT
+    first, others = by_turn[is_first], by_turn[~is_first]
+    drawn = others[np.argsort(lot[others], kind="stable")]
+    return np.concatenate((first, drawn[np.cumsum(weight[drawn]) <= most - int(weight[first].sum())]))
+
+
+def lots(block_hash: str, numbers: Any) -> Any:
+    """A number for each of these and each block that nobody chooses: splitmix64 of the block's hash and the number."""
+    lots = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(int(block_hash[2:18], 16))
+    lots = (lots ^ (lots >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    lots = (lots ^ (lots >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return lots ^ (lots >> np.uint64(31))

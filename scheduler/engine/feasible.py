@@ -255,7 +255,8 @@ class Demands:
         self._keys = [np.asarray(check.keys(facts), np.int64) for check in CHECKS]
         self._failing: dict[tuple[int, int], Any] = {}
         taking_part, largest = rows, int(facts.offers["free"].max(initial=0))
-        rows = bounds.of_common_sizes(rows, facts.orders["gpus"], largest)
+        block_hash = facts.snapshot.now.hash
+        rows = bounds.of_common_sizes(rows, facts.orders["gpus"], largest, block_hash)
         self._pairs = self._barred_pairs(rows)
         of_row = facts.orders["kind"][rows]
         kinds = np.nonzero(np.bincount(of_row, minlength=facts.kinds.rows))[0]
@@ -269,18 +270,21 @@ class Demands:
         self._kind = np.concatenate((kinds[first], facts.orders["kind"][list(self._pairs)]))
         """Of each demand: a kind that makes it."""
         if len(self._kind) > bounds.MOST_DEMANDS:
-            rows = self._keep(rows, bounds.common_demands(self.of[rows], facts.orders["limit"][rows], len(self._kind)))
+            rows = self._keep(rows, bounds.common_demands(self._asked(rows), len(self._kind), block_hash))
         self.group, fits = self._told_apart()
         """Of each offer: its group, of those that no demand tells apart, numbered by their first."""
         fitting = np.count_nonzero(fits, axis=1)
         if int(fitting.sum()) * bounds.MOST_SIZES > bounds.MOST_WAYS:
-            asked = self.of[rows], facts.orders["gpus"][rows], facts.orders["limit"][rows]
-            kept = np.sort(bounds.narrow_demands(*asked, fitting))
+            kept = np.sort(bounds.narrow_demands(self._asked(rows), fitting, block_hash))
             rows, fits = self._keep(rows, kept), fits[kept]
         self.fits = fits
         """Which groups fit each demand."""
         self.left_out = np.setdiff1d(taking_part, rows) if len(rows) < len(taking_part) else np.empty(0, np.int64)
         """The orders for which this round has no time."""
+
+    def _asked(self, rows: Ints) -> bounds.Asked:
+        orders = self._facts.orders
+        return bounds.Asked(self.of[rows], orders["gpus"][rows], orders["limit"][rows], orders["tie"][rows])
 
     def _keep(self, rows: Ints, kept: Ints) -> Ints:
         """Forget all but these demands. Those of the rows that remain."""

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from marketplace.domain.units import BPS_WHOLE
+from scheduler.engine.bounds import lots
 from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
@@ -141,18 +142,10 @@ def rank_of(facts: Facts) -> Ints:
     rank = np.empty(offers.rows, np.int64)
     # Lots differ wherever numbers do.
     order = np.lexsort(
-        (_lots(facts.snapshot.now.hash, offers["id"]), (offers["ask"] << 24 | less_reliable << 17) | room)
+        (lots(facts.snapshot.now.hash, offers["id"]), (offers["ask"] << 24 | less_reliable << 17) | room)
     )
     rank[order] = np.arange(offers.rows)
     return rank
-
-
-def _lots(block_hash: str, numbers: Ints) -> Any:
-    """A number for each offer and block that nobody chooses: splitmix64 of the block's hash and the offer's number."""
-    lots = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(int(block_hash[2:18], 16))
-    lots = (lots ^ (lots >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    lots = (lots ^ (lots >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return lots ^ (lots >> np.uint64(31))
 
 
 def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, seats: Ints, is_held: Bools) -> Market:

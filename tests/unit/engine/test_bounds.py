@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 import scheduler.engine.auction as auctions
 import scheduler.engine.price as prices
-from marketplace.domain.book import BookOrder, RejectionReason
-from marketplace.domain.ids import Address
+from marketplace.domain.book import BookOrder, RefusedFill, RejectionReason
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import Offer
+from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import UnixTime
 from scheduler.engine import bounds, groups
@@ -22,10 +24,12 @@ from scheduler.engine.market import Ints, Market
 from scheduler.engine.plan import Plan
 from scripts.bench.floods import FLOODS
 from scripts.bench.generators import Thin
-from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order
+from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order
 from tests.unit.engine.test_groups import a_group
 
 R = RejectionReason
+HASHES = [Bytes32("0x" + hashlib.sha256(bytes([turn])).hexdigest()) for turn in range(200)]
+"""Of blocks."""
 MOST = 500
 """Of effort, for a shard."""
 
@@ -46,16 +50,29 @@ def _told(plan: Plan, orders: Sequence[BookOrder]) -> list[dict[RejectionReason,
 def test_the_sizes_that_most_orders_ask_for_are_looked_at(
     monkeypatch: pytest.MonkeyPatch, seed: int, most: int
 ) -> None:
-    """Of equally common ones the smaller; and all orders for more than anybody has, who are refused anyway."""
+    """Of equally common ones the smaller; some that are drawn; and all orders for more than anybody has, who are refused anyway."""
     monkeypatch.setattr(bounds, "MOST_SIZES", most)
     rng = np.random.default_rng(seed)
     gpus = rng.integers(1, 40, 300) * rng.integers(0, 2, 300) + 1
     rows, largest = np.sort(rng.choice(300, 200, replace=False)), 25
-    kept = bounds.of_common_sizes(rows, gpus, largest)
+    kept = bounds.of_common_sizes(rows, gpus, largest, HASHES[0]).tolist()
 
     asked = [count for count in gpus[rows].tolist() if count <= largest]
-    common = sorted(set(asked), key=lambda count: (-asked.count(count), count))[:most]
-    assert kept.tolist() == [row for row in rows.tolist() if gpus[row] in common or gpus[row] > largest]
+    common = sorted(set(asked), key=lambda count: (-asked.count(count), count))
+    seen = {int(gpus[row]) for row in kept if gpus[row] <= largest}
+    assert seen >= set(common[: most - most // bounds.BY_LOT])
+    assert len(seen) == min(most, len(common))
+    assert kept == [row for row in rows.tolist() if gpus[row] in seen or gpus[row] > largest]
+
+
+def test_every_rare_size_is_looked_at_in_some_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lots of a block cannot be known before it; and the common sizes are looked at in every one."""
+    monkeypatch.setattr(bounds, "MOST_SIZES", 8)
+    gpus = np.concatenate((np.repeat(np.arange(1, 7), 9), np.arange(7, 31)))
+    seen = [set(gpus[bounds.of_common_sizes(np.arange(len(gpus)), gpus, 99, one)].tolist()) for one in HASHES]
+
+    assert all(len(one) == 8 and one >= set(range(1, 7)) for one in seen)
+    assert set().union(*seen) == set(range(1, 31))
 
 
 def test_who_asks_for_a_rare_number_of_gpus_waits_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,18 +103,33 @@ def test_gangs_of_many_sizes_each_find_the_machine_that_they_fit() -> None:
 def test_the_demands_that_take_the_fewest_ways_for_an_order_are_looked_at(
     monkeypatch: pytest.MonkeyPatch, seed: int, most: int
 ) -> None:
-    """As many as there is time for, one after the other; a way is a group of offers, a demand and a size."""
+    """As many as there is time for, one after the other; a way is a group of offers, a demand and a size. A part of the time is for those that
+    are drawn."""
     monkeypatch.setattr(bounds, "MOST_WAYS", most)
     rng = np.random.default_rng(seed)
-    demand, gpus, limit = rng.integers(0, 12, 100), rng.integers(1, 5, 100), rng.integers(1, 9, 100)
+    asked = bounds.Asked(*(rng.integers(0, most, 100) for most in (12, 5, 9)), tie=np.arange(100, dtype=np.uint64))
     fitting = rng.integers(0, 30, 12)
-    kept = bounds.narrow_demands(demand, gpus, limit, fitting).tolist()
+    kept = bounds.narrow_demands(asked, fitting, HASHES[0]).tolist()
 
-    rows = {one: np.nonzero(demand == one)[0].tolist() for one in range(12)}
-    ways = {one: int(fitting[one]) * len({int(gpus[row]) for row in rows[one]}) for one in rows}
-    turn = sorted(rows, key=lambda one: (ways[one] / len(rows[one]), -max(limit[rows[one]]), rows[one][0]))
-    expected = [one for at, one in enumerate(turn) if sum(ways[before] for before in turn[: at + 1]) <= most]
-    assert kept == expected
+    rows = {one: np.nonzero(asked.demand == one)[0].tolist() for one in range(12)}
+    ways = {one: int(fitting[one]) * len({int(asked.gpus[row]) for row in rows[one]}) for one in rows}
+    turn = sorted(rows, key=lambda one: (ways[one] / len(rows[one]), -max(asked.limit[rows[one]]), rows[one][0]))
+    first = [one for at, one in enumerate(turn) if sum(ways[before] for before in turn[: at + 1]) <= most - most // 4]
+    assert kept[: len(first)] == first
+    assert sum(ways[one] for one in kept) <= most
+    assert sum(ways.values()) > most or set(kept) == set(rows)
+
+
+def test_every_rare_demand_is_looked_at_in_some_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others there are of which each is wanted by more."""
+    monkeypatch.setattr(bounds, "MOST_DEMANDS", 8)
+    demand = np.concatenate((np.repeat(np.arange(20), 3), np.arange(20, 40)))
+    tie = np.random.default_rng(1).integers(0, 2**63, len(demand)).astype(np.uint64)
+    asked = bounds.Asked(demand, np.ones_like(demand), np.ones_like(demand), tie)
+    seen = [set(bounds.common_demands(asked, 40, one).tolist()) for one in HASHES]
+
+    assert all(len(one) == 8 and one >= set(range(6)) for one in seen)
+    assert set().union(*seen) == set(range(40))
 
 
 def test_orders_that_each_exclude_another_provider_do_not_stop_the_market(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +145,24 @@ def test_orders_that_each_exclude_another_provider_do_not_stop_the_market(monkey
     plan = clear(a_snapshot([*common, *wide], offers))
 
     placed = {fill.signed.id for fill in plan.fills}
-    assert placed == {order.id for order in [*common, *wide[-2:]]}
-    assert _told(plan, wide[:2]) == [{R.ROUND_FULL: 1}] * 2
-    assert "a later one looks at it" in plan.explanation(wide[0].id).nearest_miss
+    waiting = [order for order in wide if order.id not in placed]
+    assert placed >= {order.id for order in [*common, wide[-1]]}
+    assert len(waiting) == 2  # The fourth place was drawn.
+    assert _told(plan, waiting) == [{R.ROUND_FULL: 1}] * 2
+    assert "a later one looks at it" in plan.explanation(waiting[0].id).nearest_miss
+
+
+def test_a_demand_that_only_a_refused_order_would_make_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract refused it on one offer, so it makes a demand of its own, and nobody is left who makes the one that it would have made."""
+    monkeypatch.setattr(bounds, "MOST_DEMANDS", 2)
+    common = [an_order(f"common {n}") for n in range(3)]
+    refused = an_order("refused", offer=OfferId(1))
+    row = RefusedFill(OfferId(1), Refusal.PriceOutOfBounds, BLOCK.number)
+    rare = an_order("rare", offer=OfferId(2))
+    plan = clear(a_snapshot([*common, refused, rare], [an_offer(1), an_offer(2)], refused={refused.id: (row,)}))
+
+    assert {fill.signed.id for fill in plan.fills} >= {order.id for order in common}
+    assert len(plan.fills) + len(plan.rejections) == 5
 
 
 def test_without_a_flood_the_bounds_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
