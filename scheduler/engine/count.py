@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.models import Fill, Offer, SignedOrder
@@ -20,6 +21,12 @@ from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
 from scheduler.engine.money import MONEY, Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.seats import Hall
+
+GLEANING = 12_000_000
+"""Effort in units of some 500 ns for those who can still be served when money was short. A flood of orders and offers without money shall not
+hold the round up."""
+_ONE_ORDER, _ONE_OFFER = 20, 100
+"""What of it one order takes, and one offer that is tried."""
 
 
 @dataclass
@@ -174,31 +181,35 @@ class Count:
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
     def glean(self, outcome: Outcome, prices: dict[int, PricePerGpuHour]) -> None:
-        """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there.
+        """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there, while there is
+        time.
 
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
         """
-        gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
+        gpus, bits, effort = self._columns.orders["gpus"], self._columns.tick_bits, GLEANING
+        listed = self._columns.offers
+        bond = listed["ask"] * listed["bond_bps"]
         remaining, paid = self._left_after(outcome, prices), list(prices)
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
+            if effort <= 0:
+                break
             if row in prices or self.group(row) is not None:
                 continue
             signed, demand = self._columns.book[row].signed, int(self._pools.demand[row])
-            offers = fitting[demand] if demand in fitting else self._pools.offers_of(demand)
-            fitting[demand] = offers = offers[left[offers] > 0]
-            highest, work = (
-                remaining.highest_price(signed),
-                int(gpus[row]) * int(self._columns.orders["max_seconds"][row]),
-            )
-            may_serve = (
-                (left[offers] >= gpus[row])
-                & (self._columns.offers["ask"][offers] <= highest >> bits)
-                & (too_much[offers] > work)
-            )
-            for offer in offers[may_serve].tolist():
+            if demand not in fitting:
+                fitting[demand] = self._pools.offers_of(demand)
+            offers, at = fitting[demand], 0
+            effort -= _ONE_ORDER + len(offers) // 16
+            highest = min(remaining.highest_price(signed) >> bits, CAP)
+            work = int(gpus[row]) * int(self._columns.orders["max_seconds"][row])
+            while (at := _next_that_may(offers, at, left, listed["ask"], too_much, gpus[row], highest, work)) < len(
+                offers
+            ):
+                offer = int(offers[at])
+                effort, at = effort - _ONE_OFFER, at + 1
                 listing = self._columns.listings[offer]
                 clearing = 0 if self.is_short[offer] else int(outcome.price[offer]) << bits
                 price = self._counted(
@@ -209,4 +220,18 @@ class Count:
                     left[offer] -= gpus[row]
                     break
                 if price is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
-                    too_much[offer] = work
+                    no_less = (listed["provider"] == listed["provider"][offer]) & (bond >= bond[offer])
+                    too_much[no_less] = np.minimum(too_much[no_less], work)
+
+
+@njit(cache=True)
+def _next_that_may(
+    offers: Ints, at: int, left: Ints, ask: Ints, too_much: Ints, gpus: int, highest: int, work: int
+) -> int:
+    """From there on, the place of the first of these offers that has the room, asks no more, and was not found to lack the bond; or the end."""
+    while at < len(offers):
+        offer = offers[at]
+        if left[offer] >= gpus and ask[offer] <= highest and too_much[offer] > work:
+            break
+        at += 1
+    return at

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -350,15 +351,20 @@ class Demands:
         takes_part = np.zeros(self._facts.orders.rows, np.bool_)
         takes_part[rows] = True
         found = {}
+        by_whom, which = (_finder(listed[name]) for name in ("provider", "id"))
         for row in sorted(self._facts.columns.rows_of(ids)):
+            if not takes_part[row]:
+                continue
             declined, refused = recent_declines(snapshot, book[row]), recent_refusals(snapshot, book[row])
-            barred = (
-                np.isin(listed["provider"], [account(who, UNKNOWN) for who in declined]),
-                np.isin(listed["id"], list(refused)),
-            )
-            if takes_part[row] and (barred[0].any() or barred[1].any()):
+            barred = by_whom(frozenset(account(who, UNKNOWN) for who in declined)), which(frozenset(refused))
+            if barred[0].any() or barred[1].any():
                 found[row] = tuple(zip(barred, (R.DECLINED_BEFORE, R.RECENTLY_REFUSED), strict=True))
         return found
+
+
+def _finder(column: Ints) -> Callable[[frozenset[int]], Bools]:
+    """Finds the rows with one of some values; orders often name the same."""
+    return cache(lambda values: np.isin(column, list(values)))
 
 
 def _split(groups: Ints, masks: Sequence[Bools]) -> Ints:

@@ -44,20 +44,20 @@ class Usher:
 
     def seat(self, hall: Hall, groups: Iterable[tuple[int, ...]]) -> dict[int, int]:
         """Seat whole groups, each with the provider who can take all of it for least: elders first, then the highest limits, while there is time."""
-        seated, groups, effort = dict[int, int](), list(groups), EFFORT
+        seated, effort, groups = dict[int, int](), EFFORT, list(groups)
         if not groups:
             return seated
         rows = np.array([row for linked in groups for row in linked], np.int64)
-        costs = zip(rows.tolist(), hall.cheapest(rows), strict=True)
-        finds_none = {row for row, cost in costs if cost > hall.limit[row]}
-        for linked in sorted(groups, key=lambda linked: _turn(hall, linked)):
-            best = None
-            if finds_none.isdisjoint(linked):
-                if effort <= 0:
-                    continue
-                best, took = _cheapest_together(hall, linked)
-                effort -= took
-            self._seen.update(linked)
+        starts = np.cumsum([0, *map(len, groups[:-1])])
+        finds_none = np.logical_or.reduceat(hall.cheapest(rows) > hall.limit[rows], starts)
+        self._seen.update(row for at in np.flatnonzero(finds_none).tolist() for row in groups[at])
+        by_turn = _by_turn(hall, rows, starts)
+        for at in by_turn[~finds_none[by_turn]].tolist():
+            if effort <= 0:
+                break
+            best, took = _cheapest_together(hall, groups[at])
+            effort -= took
+            self._seen.update(groups[at])
             if best is not None:
                 hall.take(best)
                 seated |= best
@@ -71,13 +71,14 @@ class Usher:
         return found
 
 
-def _turn(hall: Hall, linked: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
-    """Elders by age, then the highest limits for a GPU, then the smallest ids."""
-    rows, snapshot, orders = np.array(linked), hall.facts.snapshot, hall.facts.orders
-    since, gpus = int(orders["accepted_at"][rows].max()), orders["gpus"][rows]
+def _by_turn(hall: Hall, rows: Ints, starts: Ints) -> Ints:
+    """Groups, each of whose rows begin at one of ``starts``: elders by age, then the highest limits for a GPU, then the smallest ids."""
+    snapshot, orders = hall.facts.snapshot, hall.facts.orders
+    since = np.maximum.reduceat(orders["accepted_at"][rows], starts)
     is_elder = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
-    limit = int((gpus * np.maximum(0, hall.limit[rows])).sum() // gpus.sum())
-    return since if is_elder else int(snapshot.now.timestamp), -limit, linked
+    gpus = orders["gpus"][rows]
+    limit = np.add.reduceat(gpus * np.maximum(0, hall.limit[rows]), starts) // np.add.reduceat(gpus, starts)
+    return np.lexsort((rows[starts], -limit, np.where(is_elder, since, snapshot.now.timestamp)))
 
 
 def _cheapest_together(hall: Hall, linked: tuple[int, ...]) -> tuple[dict[int, int] | None, int]:
