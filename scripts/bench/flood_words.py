@@ -10,6 +10,8 @@ FLOODS = {
     "excluding": "every order excludes a provider",
     "wide": "one market; one order in five excludes a provider, gangs of 120 sizes",
     "chain": "10,000 orders, each for one of two providers, the next one for the second of them and a third, and so on",
+    "penniless": "all offers are of one provider who cannot pay a bond, and each order would need a smaller one than the order before it",
+    "preferring": "all orders prefer a region that is too dear for them, and share one balance",
     "groups": "16,000 orders in groups of 16 that nearly fit with each of 500 providers",
 }
 

@@ -9,17 +9,17 @@ import argparse
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from marketplace.domain.book import BookOrder
-from marketplace.domain.ids import Address
+from marketplace.domain.ids import Address, sha256_in
 from marketplace.domain.models import Offer
 from marketplace.domain.spec import Constraints, Group, Resources
-from marketplace.domain.units import GpuCount, PricePerGpuHour, TokenUnits
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits
 from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench import flood_words as f
@@ -111,6 +111,38 @@ def chain(orders: int, offers: int) -> Snapshot:
     return _of(snapshot, book, listed, heard=who)
 
 
+def penniless(orders: int, offers: int) -> Snapshot:
+    """Nothing can be filled, and every order has to be tried anew."""
+    snapshot = Uniform(orders=orders, offers=offers, **ONE_MARKET).snapshot(SEED)
+    who = snapshot.view.offers[0].provider
+    listed = [
+        replace(offer, provider=who, bond_bps=Bps(1_000), price=PricePerGpuHour(1_000))
+        for offer in snapshot.view.offers
+    ]
+    book = [
+        _asking(order, max_seconds=Seconds(200_000 - turn), max_price=PricePerGpuHour(10 * DOLLAR - turn), min_bond_bps=Bps(0))
+        for turn, order in enumerate(snapshot.view.orders)
+    ]  # fmt: skip
+    return _of(snapshot, book, listed, money={who: TokenUnits(0)})
+
+
+def preferring(orders: int, offers: int) -> Snapshot:
+    """The dear region has one machine; the others are cheap, and all orders would rather not be there."""
+    snapshot = Uniform(orders=orders, offers=offers, **ONE_MARKET | {"regions": 2}).snapshot(SEED)
+    regions = {machine.region for machine in snapshot.view.machines.values()}
+    dear, client = min(regions), snapshot.view.orders[0].signed.order.client
+    listed = [
+        replace(offer, price=PricePerGpuHour(10 * DOLLAR if snapshot.view.machines[sha256_in(offer.spec)].region == dear else 1_000))
+        for offer in snapshot.view.offers
+    ]  # fmt: skip
+    wish = Constraints(prefer_regions=(dear,))
+    book = [
+        _asking(replace(order, spec=replace(order.spec, constraints=wish)), client=client, max_price=PricePerGpuHour(20 * DOLLAR))
+        for order in snapshot.view.orders
+    ]  # fmt: skip
+    return _of(snapshot, book, listed, money={client: TokenUnits(400 * DOLLAR)})
+
+
 def groups(orders: int, offers: int) -> Snapshot:
     """Jobs of sixteen nodes, two of them large, where every provider has enough machines, and one that is large enough."""
     snapshot = Uniform(orders=orders // 5, offers=offers, **ONE_MARKET).snapshot(SEED)
@@ -135,7 +167,8 @@ def groups(orders: int, offers: int) -> Snapshot:
 
 
 FLOODS: dict[str, Callable[[int, int], Snapshot]] = {
-    "usual": usual, "sizes": sizes, "excluding": excluding, "wide": wide, "chain": chain, "groups": groups,
+    "usual": usual, "sizes": sizes, "excluding": excluding, "wide": wide, "chain": chain,
+    "penniless": penniless, "preferring": preferring, "groups": groups,
 }  # fmt: skip
 
 
@@ -144,20 +177,25 @@ def _asking(order: BookOrder, **changes: Any) -> BookOrder:
 
 
 def _of(
-    snapshot: Snapshot, orders: Sequence[BookOrder], offers: Sequence[Offer], heard: Sequence[Address] = ()
+    snapshot: Snapshot,
+    orders: Sequence[BookOrder],
+    offers: Sequence[Offer],
+    *,
+    heard: Sequence[Address] = (),
+    money: Mapping[Address, TokenUnits] | None = None,
 ) -> Snapshot:
-    """The same with these rows; everybody can pay."""
+    """The same with these rows; everybody can pay who is not named with less ``money``."""
     view = snapshot.view
     everybody = [
         *view.accounts,
         *(offer.provider for offer in offers),
         *(order.signed.order.client for order in orders),
     ]
-    money = dict.fromkeys(everybody, TokenUnits(10**15))
+    accounts = {**dict.fromkeys(everybody, TokenUnits(10**15)), **(money or {})}
     heartbeats = {**view.heartbeats, **dict.fromkeys(heard, view.block.timestamp)}
     return replace(
         snapshot,
-        view=replace(view, orders=tuple(orders), offers=tuple(offers), accounts=money, heartbeats=heartbeats),
+        view=replace(view, orders=tuple(orders), offers=tuple(offers), accounts=accounts, heartbeats=heartbeats),
     )
 
 

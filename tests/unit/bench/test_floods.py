@@ -23,8 +23,8 @@ def test_every_flood_is_measured_and_has_its_words(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_round_under_a_flood_still_places_orders(name: str) -> None:
-    """Orders that are not part of it, or those of it that fit."""
-    assert clear(FLOODS[name](1_000, 100)).fills
+    """Orders that are not part of it, or those of it that fit; nobody can be placed with a provider who has no money."""
+    assert bool(clear(FLOODS[name](1_000, 100)).fills) == (name != "penniless")
 
 
 def test_no_provider_can_take_a_group_of_the_flood() -> None:

@@ -18,14 +18,14 @@ from marketplace.domain.models import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import UnixTime
-from scheduler.engine import bounds, groups
+from scheduler.engine import bounds, count, groups, seats
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.market import Ints, Market
 from scheduler.engine.plan import Plan
 from scripts.bench.floods import FLOODS
-from scripts.bench.generators import Thin
+from scripts.bench.generators import Thin, Uniform
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order
-from tests.unit.engine.test_groups import a_group
+from tests.unit.engine.test_groups import FAR, RATHER_FAR, a_group
 
 R = RejectionReason
 HASHES = [Bytes32("0x" + hashlib.sha256(bytes([turn])).hexdigest()) for turn in range(200)]
@@ -240,6 +240,36 @@ def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: s
     clear(FLOODS[flood](2_000, 200), hold)
 
     assert all(effort > -(auctions.CHAIN + 3) * once for effort, once in over), over
+
+
+# Money and preferences ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_is_gleaned_in_time_is_served_and_nobody_else_is_touched(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Where providers are short of bonds, those of the highest limits are looked at first."""
+    snapshot = Uniform(orders=400, offers=60, provider_money=0.3).snapshot(seed)
+    served = []
+    for effort in (0, 2_000, 10**9):
+        monkeypatch.setattr(count, "GLEANING", effort)
+        served.append({fill.signed.id for fill in clear(snapshot).fills})
+
+    assert served[0] <= served[1] <= served[2]
+    assert served[0] < served[2]
+
+
+def test_who_prefers_a_region_is_moved_in_time_or_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a seat in any case."""
+    far = an_offer(2, spec=FAR, price=DOLLAR + DOLLAR // 100)
+    snapshot = a_snapshot([an_order(spec=RATHER_FAR)], [an_offer(1), far])
+    placed = []
+    for effort in (1, 0):
+        monkeypatch.setattr(seats, "PREFERRING", effort)
+        placed.append([fill.offer for fill in clear(snapshot).fills])
+
+    assert placed == [[2], [1]]
 
 
 # Prices ---------------------------------------------------------------------------------------------------------------
