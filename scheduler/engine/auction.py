@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from scheduler.engine.leavers import PAIR, first_who_free, losses, sort, who_leaves, without_idle
+from scheduler.engine.leavers import PAIR, first_who_free, losses, sort, toil, who_leaves, without_idle
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin, leave, sit, sizes_in
 
 NO_CHAIN = -2
@@ -77,14 +77,22 @@ def seat_by_priority(market: Any) -> None:
     """Each order that has no seat takes the best offer with room. Room only shrinks here: what was too small once is not looked at again."""
     orders, wishes, offers, sizes, accepts_from, accepts, members_from, members = market
     looked, has_none = np.empty((len(members_from) - 1, len(sizes)), np.int64), _without_room(market)
+    found = np.full(
+        len(has_none), NOWHERE, np.int64
+    )  # Of each wish. While it has room it stays the best, for the others only lose theirs.
     for pool in range(len(members_from) - 1):
         looked[pool, :] = members_from[pool]
     for order in range(len(orders)):
         if has_none[wishes[order]] or orders[order].offer != NOWHERE or orders[order].is_held:
             continue
         demand, size, gpus = orders[order].demand, orders[order].size, orders[order].gpus
-        best = NOWHERE
+        best = found[wishes[order]]
+        if best != NOWHERE and offers[best].room < gpus:
+            best = NOWHERE
+        is_known = best != NOWHERE
         for at in range(accepts_from[demand], accepts_from[demand + 1]):
+            if is_known:
+                break
             pool = accepts[at]
             look, end = looked[pool, size], members_from[pool + 1]
             while look < end and offers[members[look]].room < gpus:
@@ -92,6 +100,7 @@ def seat_by_priority(market: Any) -> None:
             looked[pool, size] = look
             if look < end and (best == NOWHERE or offers[members[look]].rank < offers[best].rank):
                 best = members[look]
+        found[wishes[order]] = best
         if best != NOWHERE and offers[best].ask <= orders[order].limit:
             sit(orders, offers, order, best)
         else:  # Nor is there one for those who come later, with lower limits.
@@ -137,7 +146,7 @@ def _quote(market: Any, notes: Any, chain: int, pool: int, shard: int) -> None:
             if count == NOWHERE:
                 count, held = losses(orders, offers, notes.elsewhere, leavers, chain, offer, notes.hop[0])
                 sort(orders, leavers, count)
-                looks += offers[offer].sitting
+                looks += toil(offers[offer].sitting)
             if held >= short:
                 looks += n >> 4
                 n, freed, loss = first_who_free(orders, leavers, short, n, freed, loss)
@@ -186,6 +195,7 @@ def bid(market: Any, notes: Any, chain: int, order: int) -> bool:
         notes.elsewhere[bidder.demand, bidder.size] = cost
         if cost >= bidder.gpus * bidder.limit:
             continue
+        notes.effort[bidder.shard] -= toil(offers[offer].sitting) >> 4
         n, _ = who_leaves(orders, offers, notes.elsewhere, notes.leavers, chain, offer, bidder.gpus, notes.hop[0])
         if n == NOWHERE or moves + n >= PAPER or waiting + n >= PAPER:
             continue

@@ -127,7 +127,9 @@ class Round:
     def plan(self) -> Plan:
         """Clear, count the money, and clear again without those who lack it, until all fills are paid for."""
         count = self.count
-        for _ in range(PASSES):
+        for turn in range(PASSES):
+            if turn == PASSES - 1:
+                count.close_thin()
             outcome = self._clear(count.room, count.barred)
             prices, lacking = count.paid(outcome)
             if not lacking:

@@ -165,6 +165,15 @@ class Count:
             if row not in prices and left.highest_price(signed) < ask << self._columns.tick_bits:
                 self.barred[row] = RejectionReason.CLIENT_BALANCE_TOO_LOW
 
+    def close_thin(self) -> None:
+        """For the last clearing: where a provider could bond hardly any of its GPUs for orders of a usual length, only as many as it could.
+
+        Else offers of many GPUs without the money would take all orders in, clearing after clearing. Who could serve more is gleaned afterwards.
+        """
+        orders, listed = self._columns.orders, self._columns.offers
+        usual = int(np.median(orders["max_seconds"][self._rows])) if len(self._rows) else 0
+        self.room = self._purses.bonded(self.room, listed, self._pools.rank, usual)
+
     def _lowest_asks(self, rows: Ints) -> Ints:
         """The lowest ask, in ticks, that could serve each of these orders."""
         return Hall(self._facts, self._pools, self.limit, self._room, np.zeros(len(self._room), np.int64)).cheapest(
@@ -202,7 +211,7 @@ class Count:
             if demand not in fitting:
                 fitting[demand] = self._pools.offers_of(demand)
             offers, at = fitting[demand], 0
-            effort -= _ONE_ORDER + len(offers) // 16
+            effort -= _ONE_ORDER + len(offers) // 128
             highest = min(remaining.highest_price(signed) >> bits, CAP)
             work = int(gpus[row]) * int(self._columns.orders["max_seconds"][row])
             while (at := _next_that_may(offers, at, left, listed["ask"], too_much, gpus[row], highest, work)) < len(

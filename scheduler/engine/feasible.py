@@ -156,8 +156,9 @@ def _regions(facts: Facts) -> Ints:
 
 def _wrong_region(facts: Facts, key: int) -> Any:
     wanted = facts.known.regions.all[key]
-    is_wrong = [bool(wanted) and name not in wanted for name in facts.regions_met]
-    return np.array([*is_wrong, False])[facts.region]
+    is_wrong = np.full(len(facts.regions_met) + 1, bool(wanted))
+    is_wrong[[*(facts.regions_met[name] for name in wanted if name in facts.regions_met), UNKNOWN]] = False
+    return is_wrong[facts.region]
 
 
 def _not_ours(facts: Facts, key: int) -> Any:

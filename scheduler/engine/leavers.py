@@ -83,6 +83,12 @@ def sort(orders: Any, leavers: Any, count: int) -> None:
 
 
 @njit(cache=True)
+def toil(sitting: int) -> int:
+    """The effort of looking at so many who sit on one offer, and of sorting them, which takes longer where they are many."""
+    return sitting if sitting < 64 else 12 * sitting
+
+
+@njit(cache=True)
 def first_who_free(orders: Any, leavers: Any, short: int, n: int, freed: int, loss: int) -> tuple[int, int, int]:
     """How many of the first leavers free so many GPUs, how many they free, and what they lose. It goes on from n who do not."""
     while freed < short:

@@ -26,6 +26,8 @@ from scheduler.engine.table import Table
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly."""
+_THIN = 16
+"""A provider whose money covers less than one in so many of its GPUs may have listed them to hold others up."""
 _FAR = MOST + 1
 """More than any account has. Sums end here."""
 
@@ -164,6 +166,21 @@ class Purses:
         return np.asarray(
             _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self._balances, self._least_bond)
         )
+
+    def bonded(self, room: Ints, offers: Table, rank: Ints, seconds: int) -> Ints:
+        """This room; but of providers who could bond hardly any of their GPUs, one by one, for so many seconds at their asks, what they could
+        bond, their best offers first."""
+        provider = offers["provider"]
+        locked = np.minimum(offers["ask"] * seconds // SECONDS_PER_HOUR, _HUGE)
+        bond = np.minimum(np.maximum(self._least_bond, locked * offers["bond_bps"] // BPS_WHOLE + 1), _HUGE)
+        cost, order = np.minimum(room * bond, _HUGE), np.lexsort((rank, provider))
+        before = np.cumsum(cost[order]) - cost[order]
+        is_first = np.diff(provider[order], prepend=-1) != 0
+        before -= np.maximum.accumulate(np.where(is_first, before, 0))
+        covered, total = np.empty_like(room), np.zeros(len(self._balances), np.int64)
+        covered[order] = np.clip((self._balances[provider[order]] - before) // bond[order], 0, room[order])
+        np.add.at(total, provider, cost)
+        return np.where(total[provider] // _THIN > self._balances[provider], covered, room)
 
 
 @njit(cache=True)

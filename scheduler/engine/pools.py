@@ -60,9 +60,10 @@ class Pools:
 
     def members_of(self, demand: int) -> Ints:
         """The offers that fit a demand."""
-        pools = self.accepted(demand).tolist()
-        members = [self.members[self.members_from[pool] : self.members_from[pool + 1]] for pool in pools]
-        return np.concatenate(members) if members else np.empty(0, np.int64)
+        pools = self.accepted(demand)
+        starts, counts = self.members_from[pools], self.members_from[pools + 1] - self.members_from[pools]
+        before = np.cumsum(counts) - counts
+        return np.asarray(self.members[np.repeat(starts - before, counts) + np.arange(counts.sum())])
 
     def offers_of(self, demand: int) -> Ints:
         """The same, the best first."""

@@ -75,7 +75,7 @@ def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> In
         is_rising, looks = False, looks + len(seated.wish)
         for order in range(len(seated.wish)):
             wish, pays = seated.wish[order], min(price[seated.node[order]], seated.limit[order])
-            if pays > told[wish]:
+            if pays > told[wish] and looks < MOST_LOOKS:
                 told[wish] = pays
                 looks += _accepting(market, wish)
                 is_rising |= _raise(market, price, most, starts, free, wish, pays)

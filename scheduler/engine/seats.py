@@ -15,7 +15,7 @@ import numpy as np
 
 from scheduler.engine.columns import ranked, sizes_of
 from scheduler.engine.facts import Facts
-from scheduler.engine.market import NOWHERE, Bools, Ints, gpus_on
+from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
 from scheduler.engine.pools import Pools, asked_of, lowest_of, within_limits
 
 PREFERRING = 1_000_000
@@ -65,15 +65,16 @@ class Hall:
         """How many offers fit this order, whatever their room and price."""
         return len(self._by_cost.get(int(self.pools.demand[row]), ()))
 
-    def best(self, row: int) -> int:
-        """The first of these choices, or NOWHERE."""
+    def best(self, row: int) -> tuple[int, int]:
+        """The first of these choices, or NOWHERE; and the least cost of an offer with room for it, or NEVER."""
         offers, gpus = self.pools.members_of(int(self.pools.demand[row])), self.facts.orders["gpus"][row]
+        offers = offers[self.room[offers] >= gpus]
         cost = self.cost(offers)
-        fits = (self.room[offers] >= gpus) & (cost <= self.limit[row])
-        if not fits.any():
-            return NOWHERE
-        cheapest = offers[fits & (cost == cost[fits].min())]
-        return int(cheapest[self.pools.rank[cheapest].argmin()])
+        least = int(cost.min(initial=NEVER))
+        if least > self.limit[row]:
+            return NOWHERE, least
+        cheapest = offers[cost == least]
+        return int(cheapest[self.pools.rank[cheapest].argmin()]), least
 
     def cheapest(self, rows: Ints) -> Ints:
         """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
@@ -137,12 +138,12 @@ def seat_elders(hall: Hall, standing: Ints, seats: Ints) -> dict[int, int]:
             break
         if limit <= in_vain.get(kind, -1):
             continue
-        best = hall.best(row)
+        best, least = hall.best(row)
         if best != NOWHERE:
             seated[row] = best
             hall.take({row: best})
         else:
-            in_vain[kind] = limit
+            in_vain[kind] = least - 1  # And it only gets dearer.
     return seated
 
 

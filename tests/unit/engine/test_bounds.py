@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from eth_utils.address import to_checksum_address
 
 import scheduler.engine.auction as auctions
 import scheduler.engine.price as prices
@@ -17,7 +18,7 @@ from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints
-from marketplace.domain.units import UnixTime
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.engine import bounds, count, groups, seats
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.market import Ints, Market
@@ -258,6 +259,38 @@ def test_who_is_gleaned_in_time_is_served_and_nobody_else_is_touched(
 
     assert served[0] <= served[1] <= served[2]
     assert served[0] < served[2]
+
+
+@pytest.mark.parametrize("money", [0, 1, 30])
+def test_providers_of_many_gpus_without_money_do_not_starve_the_market(money: int) -> None:
+    """However many they are, and whatever bonds they promise: what they cannot bond takes nobody in for longer than some clearings."""
+    honest = Uniform(orders=300, offers=60).snapshot(1)
+    view, giants = honest.view, list[Offer]()
+    for turn in range(40):
+        whose, bond_bps = Address(to_checksum_address(f"0x{turn // 2 + 16**39:040x}")), Bps(turn % 3 * 5_000)
+        for gpu_class in {offer.gpu_class for offer in view.offers}:
+            giants.append(
+                replace(
+                    view.offers[0], id=OfferId(1_000 + len(giants)), provider=whose, gpu_class=gpu_class, bond_bps=bond_bps,
+                    gpus=GpuCount(65_535), free=GpuCount(65_535), price=PricePerGpuHour(100 + turn), min_seconds=0,
+                )
+            )  # fmt: skip
+    poor = {giant.provider: TokenUnits(money * honest.terms.bond_floor) for giant in giants}
+    flooded = replace(
+        honest,
+        view=replace(
+            view, offers=(*view.offers, *giants), accounts={**view.accounts, **poor},
+            heartbeats={**view.heartbeats, **dict.fromkeys(poor, view.block.timestamp)},
+        ),
+    )  # fmt: skip
+
+    assert _surplus(clear(flooded)) >= _surplus(clear(honest)) * 99 // 100
+
+
+def _surplus(plan: Plan) -> int:
+    asks = {offer.id: offer.price for offer in plan.source.view.offers}
+    terms = [(fill.signed.order, asks[fill.offer]) for fill in plan.fills]
+    return sum(order.gpus * (order.max_price - ask) for order, ask in terms)
 
 
 def test_who_prefers_a_region_is_moved_in_time_or_stays(monkeypatch: pytest.MonkeyPatch) -> None:
