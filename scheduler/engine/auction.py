@@ -75,36 +75,37 @@ class Notes(NamedTuple):
 @njit(cache=True)
 def seat_by_priority(market: Any) -> None:
     """Each order that has no seat takes the best offer with room. Room only shrinks here: what was too small once is not looked at again."""
-    orders, wishes, offers, sizes, accepts_from, accepts, members_from, members = market
+    orders, wishes, offers, sizes, _, _, members_from, _ = market
     looked, has_none = np.empty((len(members_from) - 1, len(sizes)), np.int64), _without_room(market)
-    found = np.full(
-        len(has_none), NOWHERE, np.int64
-    )  # Of each wish. While it has room it stays the best, for the others only lose theirs.
-    for pool in range(len(members_from) - 1):
-        looked[pool, :] = members_from[pool]
+    looked[:] = members_from[:-1].reshape((-1, 1))
+    # Of each wish, the best when it was last looked for. While it has room it stays the best: the others can only lose theirs.
+    found = np.full(len(has_none), NOWHERE, np.int64)
     for order in range(len(orders)):
         if has_none[wishes[order]] or orders[order].offer != NOWHERE or orders[order].is_held:
             continue
-        demand, size, gpus = orders[order].demand, orders[order].size, orders[order].gpus
         best = found[wishes[order]]
-        if best != NOWHERE and offers[best].room < gpus:
-            best = NOWHERE
-        is_known = best != NOWHERE
-        for at in range(accepts_from[demand], accepts_from[demand + 1]):
-            if is_known:
-                break
-            pool = accepts[at]
-            look, end = looked[pool, size], members_from[pool + 1]
-            while look < end and offers[members[look]].room < gpus:
-                look += 1
-            looked[pool, size] = look
-            if look < end and (best == NOWHERE or offers[members[look]].rank < offers[best].rank):
-                best = members[look]
-        found[wishes[order]] = best
+        if best == NOWHERE or offers[best].room < orders[order].gpus:
+            best = _best_with_room(market, looked, orders[order].demand, orders[order].size, orders[order].gpus)
+            found[wishes[order]] = best
         if best != NOWHERE and offers[best].ask <= orders[order].limit:
             sit(orders, offers, order, best)
         else:  # Nor is there one for those who come later, with lower limits.
             has_none[wishes[order]] = True
+
+
+@njit(cache=True)
+def _best_with_room(market: Any, looked: Ints, demand: int, size: int, gpus: int) -> int:
+    """The best offer that the demand accepts and that has room, or NOWHERE. ``looked``: of each pool and size, up to where there is none."""
+    offers, members, best = market.offers, market.members, NOWHERE
+    for at in range(market.accepts_from[demand], market.accepts_from[demand + 1]):
+        pool = market.accepts[at]
+        look, end = looked[pool, size], market.members_from[pool + 1]
+        while look < end and offers[members[look]].room < gpus:
+            look += 1
+        looked[pool, size] = look
+        if look < end and (best == NOWHERE or offers[members[look]].rank < offers[best].rank):
+            best = members[look]
+    return best
 
 
 @njit(cache=True)
