@@ -5,7 +5,7 @@ How an order gets its place and its price:
 1. *Feasible?* (``feasible``) Its demand says which offers fit; demands and pools of like offers make a graph (``pools``).
 2. *Auction* (``auction``): the highest limits first, then chains of bids as long as the surplus rises.
 3. *Clearing prices* (``price``): the least at which nobody has a reason to complain.
-4. *Seats* (``seats``): whole groups, and orders that waited too long, if they can pay these prices, are seated first, and 2 and 3 are
+4. *Seats* (``groups``, ``seats``): whole groups, and orders that waited too long, if they can pay these prices, are seated first, and 2 and 3 are
    done again for the rest. Clients whose fills keep failing take what is left. Who prefers a region is moved there if it costs hardly more.
 5. *Money* (``count``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
 

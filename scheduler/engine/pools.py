@@ -21,6 +21,7 @@ from scheduler.engine.feasible import Demands
 from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, Market, sizes_in
 
 _FEW_SIZES = 16
+"""To look at all of so many is faster than to find out which are asked for."""
 _WHOLE = (1 << 17) - 1
 """In the place of the GPUs that are free, where nobody uses any: more than a machine has."""
 

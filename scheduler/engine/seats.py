@@ -62,7 +62,7 @@ class Hall:
         return np.asarray(offers[fits])
 
     def fitting(self, row: int) -> int:
-        """How many offers fit this order, whatever their room and price."""
+        """How many offers ``choices`` had to look at for this order, which was asked for them before."""
         return len(self._by_cost.get(int(self.pools.demand[row]), ()))
 
     def best(self, row: int) -> tuple[int, int]:
