@@ -18,6 +18,7 @@ MarketplaceError
 │   ├── NodeRefused(method, code, message)
 │   ├── ProxyMissing(chain_id, proxy, remedy)
 │   ├── InsufficientFunds(account, required_wei, available_wei)
+│   ├── FeesTooHigh(required_wei, cap_wei)   retryable
 │   ├── TransactionReverted(error_name, arguments)
 │   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
 ├── StoreError
@@ -186,6 +187,16 @@ class InsufficientFunds(ChainError):
         self.account, self.required_wei, self.available_wei = account, required_wei, available_wei
 
 
+class FeesTooHigh(ChainError):
+    """Gas costs more now than the settings allow. Wait, or raise BOURSE_MOST_FEE_GWEI."""
+
+    retryable = True
+
+    def __init__(self, required_wei: int, cap_wei: int) -> None:
+        super().__init__(f"gas costs {required_wei} wei, and at most {cap_wei} may be paid for it")
+        self.required_wei, self.cap_wei = required_wei, cap_wei
+
+
 class TransactionReverted(ChainError):
     """The contract said no. ``error_name`` is the custom error's name in the contract."""
 
@@ -205,9 +216,12 @@ class TransactionNotMined(ChainError):
 
     retryable = True
 
-    def __init__(self, tx_hash: str, waited_seconds: int) -> None:
-        super().__init__(f"transaction {tx_hash} is not mined after {waited_seconds} s")
-        self.tx_hash, self.waited_seconds = tx_hash, waited_seconds
+    def __init__(self, tx_hash: str, waited_seconds: int, said: str = "") -> None:
+        super().__init__(
+            f"transaction {tx_hash} is not mined after {waited_seconds} s"
+            + (f"; the node says: {said}" if said else "")
+        )
+        self.tx_hash, self.waited_seconds, self.said = tx_hash, waited_seconds, said
 
 
 class StoreError(MarketplaceError):
