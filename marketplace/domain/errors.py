@@ -14,6 +14,8 @@ MarketplaceError
 │   └── IdempotencyMismatch(key)
 ├── ChainError                     talking to the chain failed
 │   ├── ChainUnavailable           retryable
+│   │   ├── RateLimited(retry_after_seconds)
+│   │   └── AnswerTooLarge(method, limit_bytes)
 │   ├── WrongChain(expected, actual)
 │   ├── NodeRefused(method, code, message)
 │   ├── ProxyMissing(chain_id, proxy, remedy)
@@ -153,6 +155,22 @@ class ChainUnavailable(ChainError):
     """No node answers. Try again."""
 
     retryable = True
+
+
+class RateLimited(ChainUnavailable):
+    """The node has had enough requests for now. Try again after ``retry_after_seconds``."""
+
+    def __init__(self, sentence: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{sentence}; again after {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AnswerTooLarge(ChainUnavailable):
+    """The node's answer is longer than anybody reads. Ask for less at once: fewer blocks of logs, fewer calls in a batch."""
+
+    def __init__(self, method: str, limit_bytes: int) -> None:
+        super().__init__(f"the node answers {method} with more than {limit_bytes} bytes")
+        self.method, self.limit_bytes = method, limit_bytes
 
 
 class WrongChain(ChainError):
