@@ -12,7 +12,7 @@ from marketplace.chain.create2 import PROXY
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address, Bytes32, address, bytes32
 from marketplace.domain.units import Seconds, TokenUnits
-from marketplace.domain.wire import camel
+from marketplace.domain.wire import camel, integer_from_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class AddressBook:
     @classmethod
     def _of(cls, document: Any) -> AddressBook:
         return cls(
-            chain_id=int(document["chainId"]),
+            chain_id=_whole(document["chainId"], "chainId"),
             market=address(document["market"], field="market"),
             token=address(document["token"], field="token"),
             catalogue=address(document["catalogue"], field="catalogue"),
-            deployed_at_block=int(document["deployedAtBlock"]),
+            deployed_at_block=_whole(document["deployedAtBlock"], "deployedAtBlock"),
             record=_record_from_json(document) if "salt" in document else None,
         )
 
@@ -110,10 +110,12 @@ def _record_to_json(record: DeploymentRecord) -> dict[str, Any]:
 
 def _record_from_json(document: Any) -> DeploymentRecord:
     constants = document["constants"]
-    windows = {name: Seconds(int(constants[camel(name)])) for name in WINDOWS}
+    windows = {name: Seconds(_whole(constants[camel(name)], camel(name))) for name in WINDOWS}
     return DeploymentRecord(
         salt=bytes32(document["salt"], field="salt"),
-        constants=MarketConstants(**windows, bond_floor=TokenUnits(int(constants["bondFloor"]))),
+        constants=MarketConstants(
+            **windows, bond_floor=TokenUnits(integer_from_wire(constants["bondFloor"], "bondFloor"))
+        ),
         catalogue_owner=address(document["catalogueOwner"], field="catalogueOwner"),
         compiler=str(document["compiler"]),
         contracts=tuple(
@@ -126,3 +128,10 @@ def _record_from_json(document: Any) -> DeploymentRecord:
             for name, row in document["contracts"].items()
         ),
     )
+
+
+def _whole(value: Any, field: str) -> int:
+    """A number of the book, as JSON's own or as a decimal string. Raises InvalidField."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return integer_from_wire(value, field)

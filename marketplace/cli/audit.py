@@ -13,6 +13,7 @@ from rich.text import Text
 from marketplace import wiring
 from marketplace.chain.catalogue import Catalogue
 from marketplace.cli import documents, tables
+from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, Session
 from marketplace.domain.errors import InvalidField
@@ -53,7 +54,7 @@ def audit(
         Path | None, typer.Option("--save", help="A folder for the round's documents.", file_okay=False)
     ] = None,
     last: Annotated[
-        int, typer.Option("--last", help="Audit the last so many rounds that the scheduler posted.", min=0, max=1_000)
+        int, whole_option("last", "Audit the last so many rounds that the scheduler posted.", most=1_000)
     ] = 0,
     opener: Annotated[
         str | None, typer.Option("--opener", help="With --last: whose (default: the gateway's scheduler).")

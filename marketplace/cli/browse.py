@@ -8,6 +8,7 @@ import typer
 
 from marketplace import wiring
 from marketplace.cli import documents, tables
+from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, Session
 from marketplace.client.answers import Quote
@@ -20,8 +21,8 @@ from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_te
 
 app = typer.Typer()
 
-MIN_RELIABILITY = typer.Option(
-    "--min-reliability", help="Least score of the provider, in basis points (9800 is 98 %).", min=0, max=BPS_WHOLE
+MIN_RELIABILITY = whole_option(
+    "min-reliability", "Least score of the provider, in basis points (9800 is 98 %).", most=BPS_WHOLE
 )
 
 
@@ -42,7 +43,7 @@ def offers(
 def quote(
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together.")] = 1,
+    gpus: Annotated[int, whole_option("gpus", "GPUs needed together.", least=1)] = 1,
     max_price: Annotated[str | None, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")] = None,
     prefer_region: Annotated[
         list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")

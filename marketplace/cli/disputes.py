@@ -8,18 +8,16 @@ import typer
 
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
+from marketplace.cli.numbers import whole_option
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
 from marketplace.domain.ids import Bytes32, address, bytes32
 from marketplace.domain.models import MarketTerms
-from marketplace.domain.units import Seconds, text_from_seconds
+from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds, text_from_seconds
 
 app = typer.Typer()
-
-MAX_SECONDS = 2**32 - 1
-"""What a lease's word holds."""
 
 LeaseArgument = Annotated[
     str, typer.Argument(help="The lease's id (0x and 64 hex digits), or one of your own jobs as in bourse ps.")
@@ -44,7 +42,8 @@ def dispute(
 def rule(
     lease: LeaseArgument,
     seconds: Annotated[
-        int, typer.Option("--seconds", help="How many seconds are to be paid, in all.", min=0, max=MAX_SECONDS)
+        int,
+        whole_option("seconds", "How many seconds are to be paid, in all.", most=MAX_LEASE_SECONDS),
     ],
     provider_at_fault: Annotated[
         bool,

@@ -329,6 +329,16 @@ def test_a_delegate_gets_a_budget_and_loses_it(shell: Shell, gateway: Gateway) -
         (("wallet", "authorize", "0x" + "12" * 20, "1", "--for", "99999999d", "--json"), 2, "InvalidField"),
         (("wallet", "authorize", "0x" + "00" * 20, "1", "--for", "1h", "--json"), 3, "ZeroAccount"),
         (("wallet", "deposit", "-1", "--json"), 2, None),
+        (("wallet", "deposit", "1e3", "--json"), 2, "InvalidField"),
+        (("wallet", "deposit", "1_0", "--json"), 2, "InvalidField"),
+        (("wallet", "deposit", "٣", "--json"), 2, "InvalidField"),
+        (("wallet", "withdraw", " 1", "--json"), 2, "InvalidField"),
+        (("wallet", "withdraw", ".5", "--json"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--gpus", "1_0", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--cpus", "٣", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--min-bond", "10001", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("quote", "--gpu", "A10", "--max-time", "1m", "--min-reliability", " 1", "--json"), 2, "InvalidField"),
+        (("watch", "--once", "--timeout", "nan", "--json"), 2, "InvalidField"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_a_document_and_an_exit_code(
