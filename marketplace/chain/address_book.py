@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import WINDOWS, MarketConstants
 from marketplace.chain.create2 import PROXY
 from marketplace.domain.errors import ConfigError, InvalidField
-from marketplace.domain.ids import Address, Bytes32, address, bytes32
+from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.domain.wire import camel, integer_from_wire
 
@@ -76,9 +77,9 @@ class AddressBook:
     def _of(cls, document: Any) -> AddressBook:
         return cls(
             chain_id=_whole(document["chainId"], "chainId"),
-            market=address(document["market"], field="market"),
-            token=address(document["token"], field="token"),
-            catalogue=address(document["catalogue"], field="catalogue"),
+            market=address_from_text(document["market"], field="market"),
+            token=address_from_text(document["token"], field="token"),
+            catalogue=address_from_text(document["catalogue"], field="catalogue"),
             deployed_at_block=_whole(document["deployedAtBlock"], "deployedAtBlock"),
             record=_record_from_json(document) if "salt" in document else None,
         )
@@ -116,12 +117,12 @@ def _record_from_json(document: Any) -> DeploymentRecord:
         constants=MarketConstants(
             **windows, bond_floor=TokenUnits(integer_from_wire(constants["bondFloor"], "bondFloor"))
         ),
-        catalogue_owner=address(document["catalogueOwner"], field="catalogueOwner"),
+        catalogue_owner=address_from_text(document["catalogueOwner"], field="catalogueOwner"),
         compiler=str(document["compiler"]),
         contracts=tuple(
             ContractRecord(
                 name,
-                address(row["address"], field=f"contracts.{name}.address"),
+                address_from_text(row["address"], field=f"contracts.{name}.address"),
                 str(row["constructorArguments"]),
                 bytes32(row["codeHash"], field=f"contracts.{name}.codeHash"),
             )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from marketplace import wiring
+from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
@@ -14,7 +15,7 @@ from marketplace.cli.session import JsonOption, Session
 from marketplace.client.answers import Quote
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.classes import class_named
-from marketplace.domain.ids import Address, address
+from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_text, units_from_text
@@ -78,7 +79,7 @@ def reputation(
 ) -> None:
     """Say how reliable a provider is, and why: what became of its leases, and what that weighs."""
     session = Session(json)
-    who = address(provider, field="ADDRESS")
+    who = address_from_text(provider, field="ADDRESS")
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
     is_same = _computed(session, who, told.block) == told.reputation if check else None

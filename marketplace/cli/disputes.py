@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
@@ -13,7 +14,7 @@ from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, 
 from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
-from marketplace.domain.ids import Bytes32, address, bytes32
+from marketplace.domain.ids import Bytes32, bytes32
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds, text_from_seconds
 
@@ -87,7 +88,7 @@ def assign(
 ) -> None:
     """Pass the right to a lease's future income on, as the one who has it: its provider at first. The bond stays the provider's."""
     session = Session(json, keystore, password_file)
-    receiver = address(payee, field="payee")
+    receiver = address_from_text(payee, field="payee")
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.assign(identifier, receiver))
@@ -135,6 +136,6 @@ def _words(event: e.Event, terms: MarketTerms) -> str:
                 f" {money(event.refund)} back to the client, stakes returned"
             )
         case e.LeaseAssigned():
-            return f"assigned: what the lease earns from now on goes to {event.payee}"
+            return f"assigned: what the lease earns from now on goes to {checksum(event.payee)}"
         case _:
             return "done"

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from marketplace.chain.checksums import checksum
 from marketplace.client.answers import OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import node_name
 from marketplace.client.job import Job
@@ -128,7 +129,7 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
         return amount(units_rounded_down(units, terms.bond_floor), terms)
 
     head = _plain()
-    head.add_row("provider", value.address)
+    head.add_row("provider", checksum(value.address))
     head.add_row("reliability", text_from_bps(told.score_bps(value.block.timestamp)))
     head.add_row("offers", ", ".join(str(row.offer.id) for row in value.offers) or "none")
     head.add_row("last sign of life", clock(value.last_heartbeat) if value.last_heartbeat else "never")
@@ -169,7 +170,7 @@ def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
 def balance(value: Balance, account: Address, terms: MarketTerms) -> Table:
     """An account's money."""
     table = _plain()
-    table.add_row("account", account)
+    table.add_row("account", checksum(account))
     table.add_row("free in the market", amount(value.free, terms))
     table.add_row("locked in live leases", amount(value.locked, terms))
     table.add_row("in the wallet", amount(value.wallet, terms))
@@ -180,7 +181,7 @@ def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
     """What was done, for how long, and what it cost; ``sums`` None while the money has not moved yet."""
     table = _plain()
     table.add_row("lease", value.lease)
-    table.add_row("provider", value.provider or "–")
+    table.add_row("provider", checksum(value.provider) if value.provider else "–")
     table.add_row("exit code", str(value.exit_code))
     table.add_row("time on the meter", f"{value.used_seconds} s ({text_from_seconds(value.used_seconds)})")
     table.add_row("price per GPU-hour", amount(value.price, terms))

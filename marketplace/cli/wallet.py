@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.keystore import create_key
-from marketplace.chain.signing import checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.session import KEY_FILE, PASSWORD_FILE, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import Market
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Address, address
+from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
 
 app = typer.Typer(help="Keys and money: make a key, see the balance, deposit, withdraw.", no_args_is_help=True)
@@ -96,7 +96,7 @@ def authorize(
 ) -> None:
     """Let another key sign orders for this account, up to a hard budget that the contract keeps. It can withdraw nothing."""
     session = Session(json, keystore, password_file)
-    signer = address(delegate, field="delegate")
+    signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         units = market.amount(budget, field="budget")
         if units and not duration:
@@ -116,7 +116,7 @@ def budget(
 ) -> None:
     """Show what a delegate may still spend of this account's money."""
     session = Session(json, keystore, password_file)
-    signer = address(delegate, field="delegate")
+    signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         _show_budget(session, market, signer)
 

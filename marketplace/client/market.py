@@ -11,6 +11,7 @@ from time import monotonic
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
@@ -194,15 +195,16 @@ class Market:
 
         What its orders may cost at most is charged at every opening, and never restored (I-7).
         """
+        signer = address_from_text(delegate, field="delegate")
         if budget >= 1 << BUDGET_BITS:
             raise InvalidField("budget", f"{budget} token units; the contract holds {BUDGET_BITS} bits")
         if until >= 1 << TIME_BITS:
             raise InvalidField("until", f"{until}; the contract holds {TIME_BITS} bits")
-        return self._sender.send(verbs.authorize(self._market.address, delegate, budget, until))
+        return self._sender.send(verbs.authorize(self._market.address, signer, budget, until))
 
     def budget_of(self, delegate: Address) -> Budget:
         """What the delegate may still spend of this account's money."""
-        return self._market.budget_of(self.account, delegate)
+        return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
     def mint_test_dollars(self, amount: TokenUnits) -> Mined:
         """Make test dollars in the wallet; local chains only."""
@@ -240,7 +242,8 @@ class Market:
 
         ``api.provider`` is quicker, and has to be believed.
         """
-        return reputation_from_chain(self._market, provider, at or self.chain.head())
+        who = address_from_text(provider, field="provider")
+        return reputation_from_chain(self._market, who, at or self.chain.head())
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
