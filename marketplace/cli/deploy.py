@@ -23,13 +23,18 @@ from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
-from marketplace.domain.units import TokenUnits, seconds_from_text, text_from_seconds, text_from_units, units_from_text
+from marketplace.domain.units import (
+    COIN_DECIMALS,
+    TokenUnits,
+    seconds_from_text,
+    text_from_seconds,
+    text_from_units,
+    units_from_text,
+)
 
 app = typer.Typer()
 
 TEST_DOLLAR_DECIMALS = 6
-COIN_DECIMALS = 18
-"""Every chain counts its own coin in wei."""
 
 Window = Annotated[str | None, typer.Option(help="90s, 15m, 1h, 7d; instead of the preset's.")]
 

@@ -21,7 +21,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.states import JobReason, JobState
-from marketplace.domain.units import text_from_bps, text_from_seconds, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, text_from_bps, text_from_seconds, text_from_units
 
 _COLOURS: dict[JobState, str] = {
     JobState.SUBMITTED: "yellow",
@@ -174,6 +174,7 @@ def balance(value: Balance, account: Address, terms: MarketTerms) -> Table:
     table.add_row("free in the market", amount(value.free, terms))
     table.add_row("locked in live leases", amount(value.locked, terms))
     table.add_row("in the wallet", amount(value.wallet, terms))
+    table.add_row("coin for gas", text_from_units(value.coin_wei, COIN_DECIMALS))
     return table
 
 

@@ -15,7 +15,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
@@ -40,7 +40,7 @@ from marketplace.domain.errors import (
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import Reputation
@@ -174,21 +174,38 @@ class Market:
             for order in self.book.orders(kept.job.id)
         )
         wallet = self._token.balance_of(self.account, block)
-        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet)
+        coin_wei = coin_of(self.chain, self.account, block)
+        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
 
     def deposit(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the wallet into the market, after approving exactly as many where that is needed."""
+        """Move tokens from the wallet into the market, after approving exactly as many where that is needed.
+
+        An allowance that is left over is taken back first where the token wants it so (USDT).
+        """
         wallet = self._token.balance_of(self.account)
         if wallet < amount:
             raise InsufficientBalance(self.account, amount, wallet)
-        if self._token.allowance(self.account, self._market.address) < amount:
-            self._sender.send(verbs.approve(self._token.address, self._market.address, amount))
+        for approval in self._token.approvals(self.account, self._market.address, amount):
+            self._sender.send(approval)
         return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
 
-    def withdraw(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the free balance back into the wallet."""
+    def withdraw(self, amount: TokenUnits, to: str | None = None) -> Mined:
+        """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
+
+        Raise InvalidField (``to``) for an address from which nobody could move them on.
+        """
+        receiver = self._receiver(to)
         self._require_free(amount)
-        return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
+        return self._sender.send(verbs.withdraw(self._market.address, receiver, amount))
+
+    def _receiver(self, to: str | None) -> Address:
+        if to is None:
+            return self.account
+        receiver = address_from_text(to, field="to")
+        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
+        if receiver in lost:
+            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
+        return receiver
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.

@@ -86,3 +86,10 @@ class Balance:
     free: TokenUnits
     locked: TokenUnits
     wallet: TokenUnits
+    coin_wei: int
+    """Of the chain's own coin, in which gas is paid."""
+
+    @property
+    def lacks_gas(self) -> bool:
+        """Whether there is money, and nothing to pay the gas with that moving it takes."""
+        return not self.coin_wei and bool(self.free or self.locked or self.wallet)

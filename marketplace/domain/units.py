@@ -34,6 +34,9 @@ GpuSeconds = NewType("GpuSeconds", int)
 
 BPS_WHOLE = 10_000
 SECONDS_PER_HOUR = 3_600
+COIN_DECIMALS = 18
+"""Every chain counts its own coin in wei."""
+
 MAX_DIGITS = 100
 """Enough for every uint256 with its decimals."""
 
