@@ -125,6 +125,8 @@ def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
         "since": iso_from_time(last.at),
         "reason": last.reason,
         "note": last.note,
+        "posted": value.is_posted,
+        "stands_still": value.note,
         **sums(value.sums(), terms),
         **asdict(kept.terms),
     }
@@ -161,6 +163,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
         "exit": value.exit,
         "servings": [asdict(serving) | money("price", serving.price, terms) for serving in value.servings],
         **sums(value.sums, terms),
+        "posted": value.is_posted,
         "note": value.note,
     }
 

@@ -162,9 +162,19 @@ def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
             amount(sums.paid, terms),
             amount(sums.refunded, terms),
             amount(sums.compensation, terms),
-            last.note,
+            _standing_of(row) or last.note,
         )
     return table
+
+
+def standing(is_posted: bool, note: str) -> str:
+    """Where an order is that waits to be served."""
+    return "on the book" if is_posted else f"signed; the gateway has not taken it yet: {note or 'it was not asked'}"
+
+
+def _standing_of(row: Job) -> str:
+    """What has to be said of a job whose order is nowhere but here; nothing otherwise."""
+    return standing(False, row.note) if row.state is JobState.SUBMITTED and not row.is_posted else ""
 
 
 def balance(value: Balance, account: Address, terms: MarketTerms) -> Table:
@@ -232,7 +242,7 @@ def _attempts(rows: Iterable[Attempt], terms: MarketTerms) -> Table:
             amount(row.sums.paid, terms),
             amount(row.sums.refunded, terms),
             amount(row.sums.compensation, terms),
-            row.note,
+            row.note if row.is_posted else standing(False, row.note),
         )
     return table
 

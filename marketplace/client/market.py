@@ -30,7 +30,7 @@ from marketplace.client.opening import check_told, folder_of, named_by, terms_of
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.story import Balance
-from marketplace.client.watcher import Watcher
+from marketplace.client.watcher import Watcher, is_passing
 from marketplace.domain.errors import (
     ChainUnavailable,
     ConfigError,
@@ -276,7 +276,8 @@ class Market:
     def submit(self, request: JobRequest) -> Job:
         """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
 
-        When the gateway falls silent between the upload and the answer, the order is posted again while waiting.
+        When the gateway falls silent between the upload and the answer, the order is posted again while waiting: ``Job.is_posted``
+        says whether it has been taken, and ``Job.note`` why not.
         """
         (job,) = self._submit(request, (prepare(request),))
         return job
@@ -305,6 +306,9 @@ class Market:
             try:
                 self._watcher.post(self.book.order(one.job.order))
             except GatewayProblem as exc:
+                if is_passing(exc):
+                    self.book.note(one.job.order, str(exc))
+                    continue
                 for unsent in kept[number:]:
                     self._watcher.refuse(unsent, exc, block)
                 self._ender.hold_groups_together(block)
@@ -317,9 +321,9 @@ class Market:
         spec = prepared.spec.sha256
         order = order_for(request, spec, client=self.account, market=self.description, now=block.timestamp)
         signed = self._key.sign_order(order, self._market.domain)
-        accepted = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_ACCEPTED)
+        first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
         name = request.name or " ".join(request.command)[:60]
-        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (accepted,))
+        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self.terms.start_grace)
         return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
 

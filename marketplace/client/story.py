@@ -28,6 +28,8 @@ class Attempt:
     sums: Sums
     note: str
     """Why it stands still."""
+    is_posted: bool
+    """Whether a gateway has taken it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Progress:
     """On the meter of the present lease."""
     max_seconds: Seconds
     note: str
+    is_posted: bool
+    """Whether a gateway has taken its order; until then it is signed, and posted again with every block."""
 
 
 @dataclass(frozen=True, slots=True)
