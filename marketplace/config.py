@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from marketplace.domain.errors import ConfigError
+from marketplace.domain.errors import ConfigError, InvalidField
+from marketplace.domain.units import whole_from_text
 
 DEVNET_FOLDER = ".devnet"
 DEFAULT_CONFIRMATIONS = 1
@@ -71,7 +72,9 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         return Path(text(name)).expanduser() if text(name) else None
 
     confirmations = text("CONFIRMATIONS", str(DEFAULT_CONFIRMATIONS))
-    if not confirmations.isdecimal() or int(confirmations) < 1:
+    try:
+        whole_from_text(confirmations, field="BOURSE_CONFIRMATIONS", least=1)
+    except InvalidField:
         problems.append(f"BOURSE_CONFIRMATIONS must be a whole number from 1, not {confirmations!r}")
     rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
     problems += [

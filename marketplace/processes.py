@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
@@ -16,7 +17,6 @@ from marketplace.config import Settings
 from marketplace.daemon import Stop, run_forever
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ToolMissing
-from marketplace.domain.ids import address
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -51,8 +51,8 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
     market, book = open_chain_market(settings), open_address_book(settings)
     roles = MarketRoles(
         book.catalogue,
-        address(settings.opener, field="BOURSE_OPENER"),
-        address(settings.arbiter, field="BOURSE_ARBITER"),
+        address_from_text(settings.opener, field="BOURSE_OPENER"),
+        address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     desks = desks_over(
         market,
@@ -72,7 +72,7 @@ def run_indexer(settings: Settings) -> None:
     market, board = open_chain_market(settings), Board(settings.redis_url)
     follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
-    opener = address(settings.opener, field="BOURSE_OPENER") if settings.opener else None
+    opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
     projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
     run_forever(projector.step, "indexer", Stop().on_signals(), wait=_until_nudged(board, "orders"))
 

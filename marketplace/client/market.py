@@ -11,10 +11,11 @@ from time import monotonic
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
@@ -29,7 +30,7 @@ from marketplace.client.opening import check_told, folder_of, named_by, terms_of
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.story import Balance
-from marketplace.client.watcher import Watcher
+from marketplace.client.watcher import Watcher, is_passing
 from marketplace.domain.errors import (
     ChainUnavailable,
     ConfigError,
@@ -39,7 +40,7 @@ from marketplace.domain.errors import (
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import Reputation
@@ -173,36 +174,54 @@ class Market:
             for order in self.book.orders(kept.job.id)
         )
         wallet = self._token.balance_of(self.account, block)
-        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet)
+        coin_wei = coin_of(self.chain, self.account, block)
+        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
 
     def deposit(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the wallet into the market, after approving exactly as many where that is needed."""
+        """Move tokens from the wallet into the market, after approving exactly as many where that is needed.
+
+        An allowance that is left over is taken back first where the token wants it so (USDT).
+        """
         wallet = self._token.balance_of(self.account)
         if wallet < amount:
             raise InsufficientBalance(self.account, amount, wallet)
-        if self._token.allowance(self.account, self._market.address) < amount:
-            self._sender.send(verbs.approve(self._token.address, self._market.address, amount))
+        for approval in self._token.approvals(self.account, self._market.address, amount):
+            self._sender.send(approval)
         return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
 
-    def withdraw(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the free balance back into the wallet."""
+    def withdraw(self, amount: TokenUnits, to: str | None = None) -> Mined:
+        """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
+
+        Raise InvalidField (``to``) for an address from which nobody could move them on.
+        """
+        receiver = self._receiver(to)
         self._require_free(amount)
-        return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
+        return self._sender.send(verbs.withdraw(self._market.address, receiver, amount))
+
+    def _receiver(self, to: str | None) -> Address:
+        if to is None:
+            return self.account
+        receiver = address_from_text(to, field="to")
+        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
+        if receiver in lost:
+            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
+        return receiver
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
         What its orders may cost at most is charged at every opening, and never restored (I-7).
         """
+        signer = address_from_text(delegate, field="delegate")
         if budget >= 1 << BUDGET_BITS:
             raise InvalidField("budget", f"{budget} token units; the contract holds {BUDGET_BITS} bits")
         if until >= 1 << TIME_BITS:
             raise InvalidField("until", f"{until}; the contract holds {TIME_BITS} bits")
-        return self._sender.send(verbs.authorize(self._market.address, delegate, budget, until))
+        return self._sender.send(verbs.authorize(self._market.address, signer, budget, until))
 
     def budget_of(self, delegate: Address) -> Budget:
         """What the delegate may still spend of this account's money."""
-        return self._market.budget_of(self.account, delegate)
+        return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
     def mint_test_dollars(self, amount: TokenUnits) -> Mined:
         """Make test dollars in the wallet; local chains only."""
@@ -240,7 +259,8 @@ class Market:
 
         ``api.provider`` is quicker, and has to be believed.
         """
-        return reputation_from_chain(self._market, provider, at or self.chain.head())
+        who = address_from_text(provider, field="provider")
+        return reputation_from_chain(self._market, who, at or self.chain.head())
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
@@ -256,7 +276,8 @@ class Market:
     def submit(self, request: JobRequest) -> Job:
         """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
 
-        When the gateway falls silent between the upload and the answer, the order is posted again while waiting.
+        When the gateway falls silent between the upload and the answer, the order is posted again while waiting: ``Job.is_posted``
+        says whether it has been taken, and ``Job.note`` why not.
         """
         (job,) = self._submit(request, (prepare(request),))
         return job
@@ -285,6 +306,9 @@ class Market:
             try:
                 self._watcher.post(self.book.order(one.job.order))
             except GatewayProblem as exc:
+                if is_passing(exc):
+                    self.book.note(one.job.order, str(exc))
+                    continue
                 for unsent in kept[number:]:
                     self._watcher.refuse(unsent, exc, block)
                 self._ender.hold_groups_together(block)
@@ -297,9 +321,9 @@ class Market:
         spec = prepared.spec.sha256
         order = order_for(request, spec, client=self.account, market=self.description, now=block.timestamp)
         signed = self._key.sign_order(order, self._market.domain)
-        accepted = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_ACCEPTED)
+        first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
         name = request.name or " ".join(request.command)[:60]
-        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (accepted,))
+        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self.terms.start_grace)
         return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
 
