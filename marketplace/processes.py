@@ -11,7 +11,6 @@ from pathlib import Path
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
-from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop, run_forever
@@ -35,7 +34,7 @@ from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
-from marketplace.wiring import open_address_book, open_chain_market, open_key
+from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
@@ -84,7 +83,7 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False) -> None:
     auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     market, journal = open_chain_market(settings), OperatorJournal(settings.journal_url)
     board, blobs = Board(settings.redis_url), FolderBlobs(settings.blobs_url)
-    sender = Sender(market.chain, open_key(settings), journal.outbox)
+    sender = open_sender(settings, market, open_key(settings), journal.outbox)
     service = SchedulerService(
         board, journal, market, sender, blobs, Policy(), classes=load_classes(), auctioneer=auctioneer
     )
@@ -115,7 +114,7 @@ def run_provider(settings: Settings, inventory: Path) -> None:
         chain=market.chain,
         market=market,
         follower=EventFollower(market.chain, market.address, confirmations=settings.confirmations),
-        sender=Sender(market.chain, key, journal.outbox),
+        sender=open_sender(settings, market, key, journal.outbox),
         key=key,
         journal=journal,
         api=api,

@@ -36,7 +36,7 @@ from marketplace.domain.errors import (
 )
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
-from marketplace.domain.units import TokenUnits
+from marketplace.domain.units import TokenUnits, UnixTime
 
 __all__ = ["FEE_SPREAD_WEI", "Fees", "Mined", "Sender"]
 
@@ -182,6 +182,13 @@ class Sender:
         """A call of this name whose end nobody was told: sending it now would wait for that one."""
         wanted = name or name_of(call)
         return next((one for one in self.pending() if one.name == wanted and not one.is_told), None)
+
+    def acknowledge(self) -> None:
+        """Whoever wanted what is mined has been told of it, by other means than the answer to its call."""
+        for one in self.pending():
+            if one.block_number is not None and one.block_hash is not None and not one.is_told:
+                block = BlockRef(one.block_number, one.block_hash, UnixTime(0))
+                self._outbox.mined(one.tx_hash, block, is_told=True)
 
     def stuck_since(self, head: BlockRef) -> int | None:
         """The block since which a transaction has been waiting for too long; None while all move."""

@@ -26,6 +26,9 @@ NO_GAS = (
     " Send it some coin"
 )
 
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Do it once more, even where the same was sent before and is not heard of yet.")
+]
 Amount = Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50.")]
 
 
@@ -56,16 +59,21 @@ def show(json: JsonOption = False, keystore: KeystoreOption = None, password_fil
     session = Session(json, keystore, password_file)
     with session.market() as market:
         _show(session, market)
+        market.acknowledge()
 
 
 @app.command()
 def deposit(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Move money from the wallet into the market."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.deposit(market.amount(amount))
+        mined = market.deposit(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
@@ -75,6 +83,7 @@ def withdraw(
     to: Annotated[
         str | None, typer.Option("--to", help="Whom to pay (default: this account), e.g. where the token blocks it.")
     ] = None,
+    again: AgainOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
@@ -87,18 +96,22 @@ def withdraw(
             session.say("nothing is free: nothing was withdrawn")
             _show(session, market)
             return
-        mined = market.withdraw(units, to)
+        mined = market.withdraw(units, to, again=again)
         _show(session, market, mined)
 
 
 @app.command()
 def fund(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Make test dollars in the wallet; on a local chain only."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.mint_test_dollars(market.amount(amount))
+        mined = market.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
 
 

@@ -13,7 +13,9 @@ from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
+from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
@@ -44,11 +46,14 @@ from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import Reputation
+from marketplace.domain.sending import Outgoing
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
 BUDGET_BITS, TIME_BITS = 128, 40
+OUTBOX_FILE = "outbox.sqlite"
+"""Beside the jobbook: the account's transactions, written down before they are sent."""
 _STEP_SECONDS = 1.0
 _CHAIN_PATIENCE_SECONDS = 60.0
 
@@ -79,6 +84,8 @@ class Market:
         results: Path,
         *,
         watching: GatewayApi | None = None,
+        outbox: OutboxFile | None = None,
+        fees: FeePolicy | None = None,
         confirmations: int = 1,
         stop: threading.Event | None = None,
     ) -> None:
@@ -90,7 +97,8 @@ class Market:
         self.results = ResultFolder(results, api)
         self._key, self._market = key, chain_market
         self._watching = watching or api
-        self._sender = Sender(self.chain, key)
+        self._outbox = outbox or OutboxFile()
+        self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
@@ -107,6 +115,7 @@ class Market:
         *,
         address_book: AddressBook | None = None,
         confirmations: int = 1,
+        fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
     ) -> Market:
         """Open the market that the address book names, or else the one that the gateway names.
@@ -133,12 +142,12 @@ class Market:
         # What is watched is looked at again with the next block anyway.
         return cls(
             key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
-            confirmations=confirmations, stop=stop,
+            outbox=OutboxFile(folder / OUTBOX_FILE), fees=fees, confirmations=confirmations, stop=stop,
         )  # fmt: skip
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        for opened in (self.api, self._watching, self.book, self.chain):
+        for opened in (self.api, self._watching, self.book, self._outbox, self.chain):
             opened.close()
 
     @property
@@ -177,26 +186,44 @@ class Market:
         coin_wei = coin_of(self.chain, self.account, block)
         return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
 
-    def deposit(self, amount: TokenUnits) -> Mined:
+    def pending(self) -> Sequence[Outgoing]:
+        """This account's transactions that were sent from here and whose end nobody was told."""
+        return self._sender.pending()
+
+    def acknowledge(self) -> None:
+        """Say that whoever wanted them knows of the pending transactions that are mined: their like is done anew from now on."""
+        self._sender.acknowledge()
+
+    def tend(self) -> None:
+        """Look after what was sent and is not in a block: send again what a node forgot. Raise ChainUnavailable."""
+        if self.pending():
+            self._sender.tend(self.chain.head())
+
+    def deposit(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Move tokens from the wallet into the market, after approving exactly as many where that is needed.
 
-        An allowance that is left over is taken back first where the token wants it so (USDT).
+        An allowance that is left over is taken back first where the token wants it so (USDT). The same deposit, sent before and
+        not heard of since, is waited for (``Mined.is_earlier``) and not made a second time, unless ``again``.
         """
-        wallet = self._token.balance_of(self.account)
-        if wallet < amount:
-            raise InsufficientBalance(self.account, amount, wallet)
-        for approval in self._token.approvals(self.account, self._market.address, amount):
-            self._sender.send(approval)
-        return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
+        call = verbs.deposit(self._market.address, self.account, amount)
+        if again or self._sender.earlier(call) is None:
+            wallet = self._token.balance_of(self.account)
+            if wallet < amount:
+                raise InsufficientBalance(self.account, amount, wallet)
+            for approval in self._token.approvals(self.account, self._market.address, amount):
+                self._sender.send(approval)
+        return self._sender.send(call, again=again)
 
-    def withdraw(self, amount: TokenUnits, to: str | None = None) -> Mined:
+    def withdraw(self, amount: TokenUnits, to: str | None = None, *, again: bool = False) -> Mined:
         """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
 
+        The same withdrawal, sent before and not heard of since, is waited for, as in ``deposit``.
         Raise InvalidField (``to``) for an address from which nobody could move them on.
         """
-        receiver = self._receiver(to)
-        self._require_free(amount)
-        return self._sender.send(verbs.withdraw(self._market.address, receiver, amount))
+        call = verbs.withdraw(self._market.address, self._receiver(to), amount)
+        if again or self._sender.earlier(call) is None:
+            self._require_free(amount)
+        return self._sender.send(call, again=again)
 
     def _receiver(self, to: str | None) -> Address:
         if to is None:
@@ -223,11 +250,11 @@ class Market:
         """What the delegate may still spend of this account's money."""
         return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
-    def mint_test_dollars(self, amount: TokenUnits) -> Mined:
+    def mint_test_dollars(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Make test dollars in the wallet; local chains only."""
         if self.chain.chain_id not in LOCAL_CHAINS:
             raise ConfigError([f"chain {self.chain.chain_id} is not a local one: its dollars cannot be made here"])
-        return self._sender.send(verbs.mint(self._token.address, self.account, amount))
+        return self._sender.send(verbs.mint(self._token.address, self.account, amount), again=again)
 
     @property
     def _token(self) -> Token:
