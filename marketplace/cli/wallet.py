@@ -165,7 +165,10 @@ def _show(session: Session, market: Market, mined: Mined | None = None) -> None:
     document = documents.balance(value, market.account, market.terms)
     if mined is not None:
         document["transaction"] = mined.tx_hash
+        document["sentEarlier"] = mined.is_earlier
         session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+        if mined.is_earlier:
+            session.say("an earlier command had sent it, and nothing was sent now; to do it once more, say --again")
     if value.lacks_gas:
         document["warning"] = NO_GAS
         session.say(f"warning: {NO_GAS}")
