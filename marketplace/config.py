@@ -20,6 +20,7 @@ DEVNET_FOLDER = ".devnet"
 DEFAULT_CONFIRMATIONS = 1
 DEFAULT_RAY_ADDRESS = "auto"
 DEFAULT_MOST_FEE_GWEI = "500"
+_NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         problems.append(f"BOURSE_CONFIRMATIONS must be a whole number from 1, not {confirmations!r}")
     rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
     problems += [
-        f"BOURSE_RPC_URLS: {url} is not http(s)" for url in rpc_urls if not url.startswith(("http://", "https://"))
+        f"BOURSE_RPC_URLS: {url} is not http(s) or ws(s)" for url in rpc_urls if not url.startswith(_NODE_SCHEMES)
     ]
     gateway_url = text("GATEWAY_URL").rstrip("/")
     if gateway_url and not gateway_url.startswith(("http://", "https://")):
