@@ -116,6 +116,11 @@ def recover_text(text: str, signature: str) -> Address | None:
     return _signer_of(_text_digest(text), signature)
 
 
+def text_id(text: str) -> Bytes32:
+    """The digest of ``text`` as a personal message (EIP-191): what a contract is asked about (EIP-1271)."""
+    return Bytes32("0x" + _text_digest(text).hex())
+
+
 @dataclass(frozen=True, slots=True)
 class SignedTransaction:
     """A transaction ready to broadcast: its bytes, and the hash by which the chain will know it."""

@@ -303,8 +303,7 @@ class Market:
     def submit(self, request: JobRequest) -> Job:
         """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
 
-        When the gateway falls silent between the upload and the answer, the order is posted again while waiting: ``Job.is_posted``
-        says whether it has been taken, and ``Job.note`` why not.
+        What the gateway does not answer is posted again while waiting: ``Job.is_posted`` says whether it was taken, ``Job.note`` why not.
         """
         (job,) = self._submit(request, (prepare(request),))
         return job
