@@ -210,7 +210,7 @@ class SchedulerService:
                 self._memory.note_opened(fill, mined.block.number)
         for event in refused.values():
             self._memory.note_refused(event)
-            _log.warning("fill.refused", order=event.order, offer=event.offer, reason=event.reason.name)
+            _log.info("fill.refused", order=event.order, offer=event.offer, reason=event.reason.name)
         if refused:
             # The view is behind what the contract sees. Planning on from it would only collect more refusals.
             self._hold_until_block = mined.block.number
