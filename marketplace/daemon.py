@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 import structlog
 
-from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.errors import MarketplaceError, Stopping
 from marketplace.domain.wake import NextWake
 from marketplace.watchdog import Pulse, Watchdog
 
@@ -107,6 +107,8 @@ class _Loop:
         """One step, and what to wait for after it. Raises what the process should end of."""
         try:
             wake = self._step()
+        except Stopping:
+            return NextWake.at_once()
         except MarketplaceError as error:
             wake = self._failed(f"{error.reason}: {error}", error, "step_failed")
             self.log.warning(

@@ -6,7 +6,7 @@ A *duty* is something that a process does for others (``orders``); it needs some
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -44,8 +44,11 @@ class Checks:
         *,
         clock: Clock,
         fresh_seconds: float = FRESH_SECONDS,
+        aside: Collection[str] = (),
     ) -> None:
+        """``aside``: checks that are only asked for a duty that needs them."""
         self._asked = {name: _Asked(name, check, clock, fresh_seconds) for name, check in checks.items()}
+        self._aside = frozenset(aside)
         self._duties = {duty: frozenset(names) for duty, names in duties.items()}
 
     @property
@@ -53,10 +56,10 @@ class Checks:
         return sorted(self._duties)
 
     def ask(self, duty: str = "") -> tuple[Finding, ...]:
-        """Every check that the duty needs; without a duty, all of them. Raises InvalidField for a duty that this process does not have."""
+        """Every check that the duty needs; without a duty, all but those that are asked for theirs only. Raises InvalidField for a duty that this process does not have."""
         if duty and duty not in self._duties:
             raise InvalidField("for", f"must be one of {', '.join(self.duties)}")
-        needed = self._duties[duty] if duty else self._asked.keys()
+        needed = self._duties[duty] if duty else self._asked.keys() - self._aside
         return tuple(asked.finding() for name, asked in self._asked.items() if name in needed)
 
 

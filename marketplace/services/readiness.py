@@ -113,6 +113,11 @@ class ReadinessCheck:
             fresh_seconds=fresh_seconds,
         )
 
+    @property
+    def head(self) -> BlockRef | None:
+        """The newest block that was seen when somebody asked."""
+        return self._head.head
+
     def ask(self, duty: str = "") -> Readiness:
         """Raises InvalidField for a duty that a gateway does not have."""
         findings = self.checks.ask(duty)
