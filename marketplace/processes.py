@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from marketplace.chain.events import EventFollower
@@ -41,6 +42,7 @@ from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.watchdog import Pulse
 from marketplace.wiring import open_address_book, open_chain_market, open_key
+from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
@@ -135,12 +137,10 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False, health_port: int 
 
 
 def _auctioneer_on(ray_address: str) -> Auctioneer:
-    """Ray is large and optional: only who asks for it imports it."""
-    try:
-        from scheduler.ray_auction import RayAuctioneer
-    except ModuleNotFoundError as absent:
-        raise ToolMissing("ray", "pip install 'compute-bourse[ray]'") from absent
-    return RayAuctioneer(ray_address)
+    """Ray is large and optional: only a process of its own imports it, for who asks for it."""
+    if find_spec("ray") is None:
+        raise ToolMissing("ray", "pip install 'compute-bourse[ray]'")
+    return ClusterOrHere(ray_address)
 
 
 def run_provider(settings: Settings, inventory: Path, health_port: int | None = None) -> None:
