@@ -25,14 +25,17 @@ MarketplaceError
 │   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
 ├── StoreError
 │   ├── Conflict(kind, id)         retryable
-│   └── StoreUnavailable(store)    retryable
+│   ├── StoreUnavailable(store)    retryable
+│   └── LeadLost(name)             retryable
 ├── GatewayError                   the gateway answered with a problem, or not at all
 │   ├── GatewayUnavailable         retryable
 │   └── GatewayProblem(status, reason, detail, field)
 ├── ClusterUnavailable(address, detail)   retryable
 ├── ConfigError(problems)
+│   └── HomeInUse(folder, holder)
 ├── ToolMissing(tool, remedy)
 ├── DeadlinePassed(what, waited_seconds)
+├── Stopping                       retryable
 └── JobFailed(job_id, reason)
 """
 
@@ -266,6 +269,16 @@ class StoreUnavailable(StoreError):
         self.store = store
 
 
+class LeadLost(StoreError):
+    """Another daemon leads by now: this one was silent for too long. It stands by."""
+
+    retryable = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"this {name} does not lead any more")
+        self.name = name
+
+
 class GatewayError(MarketplaceError):
     """The gateway did not do what it was asked."""
 
@@ -306,6 +319,16 @@ class ConfigError(MarketplaceError):
         self.problems = problems
 
 
+class HomeInUse(ConfigError):
+    """Another agent works in this folder. One key is one agent, one agent is one home folder."""
+
+    def __init__(self, folder: str, holder: str) -> None:
+        super().__init__(
+            [f"another agent (process {holder}) is using {folder}: one key is one agent, one agent is one home folder"]
+        )
+        self.folder, self.holder = folder, holder
+
+
 class ToolMissing(MarketplaceError):
     """A program that is needed is not on this machine."""
 
@@ -320,6 +343,12 @@ class DeadlinePassed(MarketplaceError):
     def __init__(self, what: str, waited_seconds: int) -> None:
         super().__init__(f"{what} did not happen within {waited_seconds} s")
         self.what, self.waited_seconds = what, waited_seconds
+
+
+class Stopping(MarketplaceError):
+    """This process has been asked to end: it begins nothing new."""
+
+    retryable = True
 
 
 class JobFailed(MarketplaceError):

@@ -90,6 +90,11 @@ class ProviderAgent:
         self._list_at = self._beat_at = UnixTime(0)
         self._is_described = False
 
+    @property
+    def head(self) -> BlockRef | None:
+        """The newest block that a whole step has been taken at."""
+        return self._head
+
     def preflight(self) -> None:
         """Raise ToolMissing where no job could run here, WrongChain where the market is not where it should be."""
         self._tools.executor.preflight()

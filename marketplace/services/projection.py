@@ -91,6 +91,8 @@ class Projector:
         self._wanted: set[Sha256] = set()
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
+        self.head: BlockRef | None = None
+        """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()
 
     def step(self) -> NextWake:
@@ -123,6 +125,7 @@ class Projector:
         except NotFound as error:
             return self._missing_row(head, error)
         self._last_fence = self._table.write(step, head).fence
+        self.head = step.cursor
         self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
         self._wanted -= step.machines.keys()
         self._board.nudge(CHAIN_HINT)
@@ -150,6 +153,7 @@ class Projector:
     def _standing(self) -> Head:
         """Where the projection stands; begun anew where it is gone or another market's."""
         head = self._table.head()
+        self.head = head.cursor if head else None
         if head is None:
             return self._begin(head, "there is none")
         if head.market != self._market:

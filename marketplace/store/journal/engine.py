@@ -56,6 +56,16 @@ class Database:
         with _translated(), self._turn, self._writer.begin() as connection:
             yield connection
 
+    def write_probe(self) -> None:
+        """Commit a write that changes nothing, all the way to the disk. Raises StoreUnavailable."""
+        with self.write() as connection:
+            connection.execute(update(COUNTERS).where(COUNTERS.c.name == ORDER_CHANGES).values(value=COUNTERS.c.value))
+
+    @property
+    def kind(self) -> str:
+        """``sqlite``, ``postgresql``."""
+        return self._engine.dialect.name
+
     @contextmanager
     def turn(self, name: str) -> Iterator[None]:
         """Held by one process at a time, and let go of when it dies. Raises Conflict after ``BUSY_SECONDS``.
