@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from marketplace.chain.blocks import Chain
 from marketplace.chain.events import EventFollower
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
-from marketplace.daemon import Stop, run_forever
+from marketplace.daemon import Step, Stop, run_forever
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ToolMissing
+from marketplace.domain.errors import ChainError, ToolMissing
 from marketplace.domain.ids import address
+from marketplace.domain.models import BlockRef
+from marketplace.domain.wake import NextWake
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -42,6 +45,10 @@ from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
+
+
+_SLICE_SECONDS = 0.25
+"""How late a block may be noticed while waiting for a nudge."""
 
 
 def run_gateway(settings: Settings, host: str, port: int) -> None:
@@ -74,7 +81,10 @@ def run_indexer(settings: Settings) -> None:
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
     opener = address(settings.opener, field="BOURSE_OPENER") if settings.opener else None
     projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
-    run_forever(projector.step, "indexer", Stop().on_signals(), wait=_until_nudged(board, "orders"))
+    blocks = EachBlock(market.chain)
+    run_forever(
+        lambda: blocks.step(projector.step), "indexer", Stop().on_signals(), wait=blocks.until_nudged(board, "orders")
+    )
 
 
 def run_scheduler(settings: Settings, *, on_ray: bool = False) -> None:
@@ -109,7 +119,7 @@ def run_provider(settings: Settings, inventory: Path) -> None:
     journal = AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
     declared = load_inventory(inventory, decimals=market.terms().token_decimals)
     api = GatewayApi(
-        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.head().timestamp
+        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
     )
     tools = Toolbox(
         chain=market.chain,
@@ -126,7 +136,7 @@ def run_provider(settings: Settings, inventory: Path) -> None:
     )
     agent = ProviderAgent(tools, declared)
     try:
-        run_forever(agent.step, "provider", stop)
+        run_forever(agent.step, "provider", stop, wait=lambda seconds: agent.wait(seconds, stop))
     finally:
         agent.close()
 
@@ -134,3 +144,37 @@ def run_provider(settings: Settings, inventory: Path) -> None:
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
     """An idle wait that ends when somebody nudges: work is pushed, and the period is only the fallback."""
     return lambda seconds: board.wait_nudge(hint, timeout_seconds=seconds)
+
+
+class EachBlock:
+    """Runs a step with every block: an idle wait that ends with a new one, which costs a call of the node and no more."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._head: BlockRef | None = None
+
+    def step(self, step: Step) -> NextWake:
+        """One step, and a note of the head before it: what came while it ran is new."""
+        self._head = self._chain.paced_head()
+        return step()
+
+    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
+        """The wait: for a nudge, a block other than the step's, or the end of its time."""
+
+        def wait(seconds: float) -> None:
+            deadline = time.monotonic() + seconds
+            while (left := deadline - (now := time.monotonic())) > 0:
+                is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
+                # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
+                is_away = time.monotonic() - now < min(_SLICE_SECONDS, left) / 2
+                if is_nudged or is_away or self._has_new_head():
+                    return
+
+        return wait
+
+    def _has_new_head(self) -> bool:
+        """Also where the node does not answer: the step that follows says so, and backs off."""
+        try:
+            return self._chain.paced_head() != self._head
+        except ChainError:
+            return True

@@ -100,7 +100,7 @@ class SchedulerService:
         view = self._board.view()
         if view is None:
             return NextWake(IDLE_SECONDS)
-        head = self._market.chain.head()
+        head = self._market.chain.paced_head()
         try:
             is_full = self._round(view, head)
         finally:
