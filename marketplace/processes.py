@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.transactions import Sender
@@ -17,7 +18,8 @@ from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ToolMissing
+from marketplace.domain.errors import ChainError, ToolMissing
+from marketplace.domain.models import BlockRef
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -49,6 +51,10 @@ from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
+
+
+_SLICE_SECONDS = 0.25
+"""How late a block may be noticed while waiting for a nudge."""
 
 
 def run_gateway(settings: Settings, host: str, port: int) -> None:
@@ -97,7 +103,7 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     }  # fmt: skip
     Daemon(
         "indexer", led, stop, facts_of(led, None, market.address, market.chain.chain_id, journal=journal.kind),
-        checks, {"projection": checks.keys()}, pulse, _until_nudged(board, "orders"),
+        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders"),
         lead.kept(lambda: not pulse.is_late),
     ).run(health_port)  # fmt: skip
 
@@ -152,7 +158,7 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
     journal = AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
     declared = load_inventory(inventory, decimals=market.terms().token_decimals)
     api = GatewayApi(
-        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.head().timestamp
+        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
     )
     home, agents = HomeLead(settings.home), list[ProviderAgent]()
     sender = open_sender(settings, market, key, journal.outbox)
@@ -187,6 +193,7 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
         Daemon(
             "provider", led, stop, facts_of(led, key.address, market.address, market.chain.chain_id, journal=journal.kind),
             checks, {"jobs": checks.keys(), "money": money},
+            wait=lambda seconds: agents[-1].wait(seconds, stop) if agents else stop.wait(seconds),
         ).run(health_port)  # fmt: skip
     finally:
         for agent in agents:
@@ -196,6 +203,36 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
     """An idle wait that ends when somebody nudges: work is pushed, and the period is only the fallback."""
     return lambda seconds: board.wait_nudge(hint, timeout_seconds=seconds)
+
+
+class EachBlock:
+    """An idle wait that ends with a block other than the one before the last step, which costs a call of the node and no more."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._head: BlockRef | None = None
+
+    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
+        """The wait: for a nudge, a new block, or the end of its time. A block that came while the step ran ends it at once."""
+
+        def wait(seconds: float) -> None:
+            deadline = time.monotonic() + seconds
+            while not self._has_new_head() and (left := deadline - (now := time.monotonic())) > 0:
+                is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
+                # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
+                if is_nudged or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
+                    return
+
+        return wait
+
+    def _has_new_head(self) -> bool:
+        """Also where the node does not answer: the step that follows says so, and backs off."""
+        before = self._head
+        try:
+            self._head = self._chain.paced_head()
+        except ChainError:
+            return True
+        return self._head != before
 
 
 def _last(made: list[Sender]) -> Callable[[], Sender | None]:

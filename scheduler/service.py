@@ -104,9 +104,9 @@ class SchedulerService:
         self._recover()
         view = self._board.view()
         if view is None:
-            self.head = self._market.chain.head()
+            self.head = self._market.chain.paced_head()
             return NextWake(IDLE_SECONDS)
-        head = self.head = self._market.chain.head()
+        head = self.head = self._market.chain.paced_head()
         self._sender.tend(head)
         try:
             is_full = self._round(view, head)

@@ -65,7 +65,7 @@ class Chain:
 
     @cached_property
     def chain_id(self) -> int:
-        return int(self.rpc("eth_chainId"), 16)
+        return self._roster.expected.chain_id or int(self.rpc("eth_chainId"), 16)
 
     def require_chain_id(self, expected: int) -> None:
         """Use nodes only that serve this chain. Raises WrongChain where none does, ChainUnavailable where none answers."""

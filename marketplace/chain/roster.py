@@ -149,10 +149,11 @@ class Roster:
         All nodes that answer are looked at. Raises WrongChain where none of them does, ChainUnavailable where none answers.
         """
         with self._changing:
-            former, self.expected = self.expected, replace(
-                self.expected, chain_id=chain_id if chain_id is not None else self.expected.chain_id,
-                market=market or self.expected.market,
-            )  # fmt: skip
+            former = self.expected
+            if chain_id is not None:
+                self.expected = replace(self.expected, chain_id=chain_id)
+            if market is not None and market != self.expected.market:
+                self.expected = replace(self.expected, market=market, market_code=None)
             problems: list[ChainError] = []
             for standing in self.standings:
                 standing.is_verified = False

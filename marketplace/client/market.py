@@ -130,11 +130,12 @@ class Market:
             address, deployed_at = address_book.market, address_book.deployed_at_block
         else:
             address, deployed_at = named_by(gateway_url)
+        chain.require_market(address)
         market = ChainMarket(chain, address, deployed_at_block=deployed_at)
         terms_of_chain(market)
 
         def speak(retries: Retries) -> GatewayApi:
-            now = lambda: chain.head().timestamp  # noqa: E731
+            now = lambda: chain.paced_head().timestamp  # noqa: E731
             return GatewayApi(gateway_url, key=key, domain=market.domain, block_time=now, retries=retries)
 
         folder = folder_of(home, market, key.address)

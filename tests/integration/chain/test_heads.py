@@ -18,7 +18,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import RateLimited
 from marketplace.domain.models import BlockRef
 from tests.integration.chain.conftest import Trading, free_port
-from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
+from tests.integration.chain.tampering import Reply, saying, tampering
 
 HEAD_METHODS = ("eth_getBlockByNumber", "eth_blockNumber", "eth_getBlockByHash")
 PATIENCE_SECONDS = 60
