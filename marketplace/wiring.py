@@ -66,13 +66,14 @@ def open_address_book(settings: Settings) -> AddressBook:
     return AddressBook.read(settings.address_book)
 
 
-def open_market(settings: Settings, *, stop: Stop | None = None) -> Market:
-    """The SDK's market for the key of these settings."""
+def open_market(settings: Settings, *, stop: Stop | None = None, account: str | None = None) -> Market:
+    """The SDK's market for the key of these settings, in the name of ``account`` where that is another's."""
     settings.require("gateway_url", "rpc_urls")
     book = AddressBook.read(settings.address_book) if settings.address_book else None
     return Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
         address_book=book, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
+        account=account,
     )  # fmt: skip
 
 

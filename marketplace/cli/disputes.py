@@ -10,7 +10,7 @@ from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
@@ -31,9 +31,10 @@ def dispute(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Object to a running lease or to its provider's claim; stakes as much as the provider's bond, and the arbiter rules."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.dispute(identifier))

@@ -11,7 +11,7 @@ from marketplace.cli import documents, tables
 from marketplace.cli.browse import MIN_RELIABILITY
 from marketplace.cli.following import run_alone, run_nodes
 from marketplace.cli.numbers import seconds_option, whole_option
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
@@ -67,13 +67,14 @@ def run(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
 
     A local file named in the command is added to the job's inputs. With --nodes it runs on several machines at once, each of
     which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others are ended.
     """
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     _check_output(output)
     files = files_named(tuple(command), Path.cwd())
     with session.market() as market:
@@ -100,9 +101,10 @@ def ps(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """List your jobs, after moving them along once."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         rows = [job for job in market.jobs() if all_of_them or not job.is_terminal]
@@ -116,9 +118,10 @@ def logs(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Print a job's output."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         found = market.job(job)
         if not session.as_json:
@@ -136,9 +139,10 @@ def get(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Download a job's outputs, verified, and print its receipt."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     _check_output(output)
     with session.market() as market:
         next(market.steps(0))
@@ -154,10 +158,14 @@ def get(
 
 @app.command()
 def cancel(
-    job: JobArgument, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    job: JobArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Call a job off, for good: free before it runs, for the time it ran afterwards."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)
@@ -168,10 +176,14 @@ def cancel(
 
 @app.command()
 def explain(
-    job: JobArgument, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    job: JobArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Tell a job's whole story: history, reasons, the nearest miss, money."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         story = market.job(job).explain()
@@ -185,9 +197,10 @@ def watch(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Move all your jobs along: verify, countersign, order again when a provider falls silent. Ctrl-C ends it."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         for change in market.watch(timeout, until_settled=once):
             note = f" · {change.event.note}" if change.event.note else ""

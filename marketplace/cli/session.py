@@ -32,6 +32,14 @@ PasswordOption = Annotated[
     ),
 ]
 
+AccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        help="Act for this account: a contract that takes the key's signature, or whose delegate the key is.",
+    ),
+]
+
 PIPE_COLUMNS = 200
 """Into a pipe or a file, tables are as wide as they like."""
 
@@ -42,10 +50,16 @@ KEY_FILE, PASSWORD_FILE = "key.json", "key.password"
 class Session:
     """One command's settings and screen. stdout is for the answer, stderr for everything that happens on the way."""
 
-    def __init__(self, as_json: bool = False, keystore: Path | None = None, password_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        as_json: bool = False,
+        keystore: Path | None = None,
+        password_file: Path | None = None,
+        account: str | None = None,
+    ) -> None:
         # Warnings only: what happens on the way is said by the commands themselves.
         configure_logging("cli", level=logging.WARNING)
-        self.as_json = as_json
+        self.as_json, self._account = as_json, account
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -69,9 +83,9 @@ class Session:
 
     @contextmanager
     def market(self) -> Iterator[Market]:
-        """The market, opened with the account's key, and closed in the end."""
+        """The market, opened with the key in the account's name, and closed in the end."""
         self.settings.require("gateway_url", "rpc_urls", "keystore", "keystore_password_file")
-        market = wiring.open_market(self.settings)
+        market = wiring.open_market(self.settings, account=self._account)
         try:
             self._tell_pending(market)
             yield market

@@ -103,7 +103,7 @@ def test_a_wallets_owner_takes_its_order_off_the_book(gateway: Gateway, wallet: 
 
 
 def test_an_acceptor_takes_an_order_off_the_book(gateway: Gateway) -> None:
-    """It may cancel it on the chain, too (P-24)."""
+    """It may cancel it on the chain, too."""
     signed = gateway.signed(CLIENT, acceptor=STRANGER.address)
     assert gateway.post_order(signed).status_code == 201
 
