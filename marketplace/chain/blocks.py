@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from time import monotonic
 from typing import Any, Final
 
-from requests import Session
-from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
-
-from marketplace.chain.reverts import reverted
-from marketplace.domain.errors import ChainError, ChainUnavailable, ConfigError, NodeRefused, WrongChain
-from marketplace.domain.ids import Address, Bytes32
+from marketplace.chain.headers import Header, block_ref, header_of
+from marketplace.chain.nodes import CallCount, Calls, Node
+from marketplace.domain.errors import ConfigError, WrongChain
+from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
-from marketplace.domain.units import UnixTime
 
-with warnings.catch_warnings():
-    # web3 imports websockets.legacy, which says that it is old; nobody here can do anything about it.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from web3 import HTTPProvider
-    from web3.types import RPCEndpoint
+__all__ = ["LATEST", "PENDING", "Chain", "Header", "block_ref"]
 
 LATEST: Final = "latest"
 PENDING: Final = "pending"
 """The block that is being made: own transactions that wait, and its time, count."""
 
 _POLL_SECONDS = 0.2
-_CONNECTIONS = 16
-_REVERTED_CODE = 3
-"""JSON-RPC code of a call that reverted."""
+_HASH_LENGTH = 66
 
 
 class Chain:
-    """The connection to a node; the only holder of web3. Safe to share between threads.
+    """The connection to a node. Safe to share between threads.
 
     Of several URLs the first is used; they are given in order of preference, and failing over between them, which must
     never mix two nodes' answers in one decision, is this class's to do.
@@ -46,21 +35,15 @@ class Chain:
         if not rpc_urls:
             raise ConfigError(["no RPC URL is given"])
         self.rpc_url = rpc_urls[0]
-        # No retries inside: they would sleep, and who calls knows better whether to try again.
-        self._session = _session()
-        self._provider = HTTPProvider(
-            self.rpc_url,
-            request_kwargs={"timeout": timeout_seconds},
-            session=self._session,
-            exception_retry_configuration=None,
-        )
+        self.calls = CallCount()
+        self._node = Node(self.rpc_url, self.calls, timeout_seconds=timeout_seconds)
 
     def __repr__(self) -> str:
         return "Chain()"
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        self._session.close()
+        self._node.close()
 
     @cached_property
     def chain_id(self) -> int:
@@ -73,10 +56,21 @@ class Chain:
 
     def head(self) -> BlockRef:
         """The newest block."""
-        return self._block(LATEST)
+        return self.header(LATEST).ref
 
     def block(self, number: int) -> BlockRef:
-        return self._block(hex(number))
+        return self.header(number).ref
+
+    def header(self, which: str | int) -> Header:
+        """The header of a block: its number, its hash, or a tag such as LATEST.
+
+        Raises ChainUnavailable where the node does not know it, or says what is no header.
+        """
+        if isinstance(which, str) and len(which) == _HASH_LENGTH:
+            return header_of(self.rpc("eth_getBlockByHash", which, False), which)
+        return header_of(
+            self.rpc("eth_getBlockByNumber", hex(which) if isinstance(which, int) else which, False), str(which)
+        )
 
     def confirmed(self, confirmations: int) -> BlockRef:
         """The newest block on which, itself included, ``confirmations`` blocks stand; the genesis block at least."""
@@ -110,44 +104,12 @@ class Chain:
 
     def rpc(self, method: str, *parameters: Any) -> Any:
         """One JSON-RPC request. Raises ChainUnavailable, TransactionReverted (decoded) or NodeRefused."""
-        try:
-            response = self._provider.make_request(RPCEndpoint(method), list(parameters))
-        except (RequestException, ValueError) as exc:
-            # ValueError: an answer that is no JSON, such as a proxy's error page.
-            raise ChainUnavailable(f"the node does not answer {method}: {type(exc).__name__}") from exc
-        error = response.get("error")
-        if error is None:
-            return response.get("result")
-        if isinstance(error, str):
-            raise ChainUnavailable(f"the node answers {method} with: {error}")
-        raise _refusal(method, error)
+        return self._node.rpc(method, parameters)
 
-    def _block(self, which: str) -> BlockRef:
-        found = self.rpc("eth_getBlockByNumber", which, False)
-        if found is None:
-            # A node behind a load balancer may lag behind the one that told us of the block.
-            raise ChainUnavailable(f"the node does not know block {which} yet")
-        return block_ref(found)
+    def batch(self, calls: Calls) -> list[Any]:
+        """Several JSON-RPC requests at once: for each its result or its ChainError, in the order of ``calls``.
 
-
-def _session() -> Session:
-    """Connections that are kept, for several threads, and that read nothing from the environment for each request."""
-    session = Session()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
-    return session
-
-
-def block_ref(header: Any) -> BlockRef:
-    """The reference to a block, from its header as JSON-RPC gives it."""
-    return BlockRef(int(header["number"], 16), Bytes32(header["hash"]), UnixTime(int(header["timestamp"], 16)))
-
-
-def _refusal(method: str, error: Any) -> ChainError:
-    content, message = error.get("data"), str(error.get("message", ""))
-    if isinstance(content, str) and content.startswith("0x"):
-        return reverted(content)
-    if error.get("code") == _REVERTED_CODE or message.startswith("execution reverted"):
-        return reverted("0x")
-    return NodeRefused(method, int(error.get("code", 0)), message)
+        They go to one node, which may answer them as of different blocks: give each the block that it is about. A node that takes no batches, or
+        shorter ones, is asked so. Raises ChainUnavailable where nothing was answered.
+        """
+        return self._node.batch(calls)

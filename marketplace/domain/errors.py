@@ -14,10 +14,13 @@ MarketplaceError
 │   └── IdempotencyMismatch(key)
 ├── ChainError                     talking to the chain failed
 │   ├── ChainUnavailable           retryable
+│   │   ├── RateLimited(retry_after_seconds)
+│   │   └── AnswerTooLarge(method, limit_bytes)
 │   ├── WrongChain(expected, actual)
 │   ├── NodeRefused(method, code, message)
 │   ├── ProxyMissing(chain_id, proxy, remedy)
 │   ├── InsufficientFunds(account, required_wei, available_wei)
+│   ├── FeesTooHigh(required_wei, cap_wei)   retryable
 │   ├── TransactionReverted(error_name, arguments)
 │   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
 ├── StoreError
@@ -154,6 +157,22 @@ class ChainUnavailable(ChainError):
     retryable = True
 
 
+class RateLimited(ChainUnavailable):
+    """The node has had enough requests for now. Try again after ``retry_after_seconds``."""
+
+    def __init__(self, sentence: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{sentence}; again after {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AnswerTooLarge(ChainUnavailable):
+    """The node's answer is longer than anybody reads. Ask for less at once: fewer blocks of logs, fewer calls in a batch."""
+
+    def __init__(self, method: str, limit_bytes: int) -> None:
+        super().__init__(f"the node answers {method} with more than {limit_bytes} bytes")
+        self.method, self.limit_bytes = method, limit_bytes
+
+
 class WrongChain(ChainError):
     """The node serves another chain, or another contract, than the address book says."""
 
@@ -186,6 +205,16 @@ class InsufficientFunds(ChainError):
         self.account, self.required_wei, self.available_wei = account, required_wei, available_wei
 
 
+class FeesTooHigh(ChainError):
+    """Gas costs more now than the settings allow. Wait, or raise BOURSE_MOST_FEE_GWEI."""
+
+    retryable = True
+
+    def __init__(self, required_wei: int, cap_wei: int) -> None:
+        super().__init__(f"gas costs {required_wei} wei, and at most {cap_wei} may be paid for it")
+        self.required_wei, self.cap_wei = required_wei, cap_wei
+
+
 class TransactionReverted(ChainError):
     """The contract said no. ``error_name`` is the custom error's name in the contract."""
 
@@ -205,9 +234,12 @@ class TransactionNotMined(ChainError):
 
     retryable = True
 
-    def __init__(self, tx_hash: str, waited_seconds: int) -> None:
-        super().__init__(f"transaction {tx_hash} is not mined after {waited_seconds} s")
-        self.tx_hash, self.waited_seconds = tx_hash, waited_seconds
+    def __init__(self, tx_hash: str, waited_seconds: int, said: str = "") -> None:
+        super().__init__(
+            f"transaction {tx_hash} is not mined after {waited_seconds} s"
+            + (f"; the node says: {said}" if said else "")
+        )
+        self.tx_hash, self.waited_seconds, self.said = tx_hash, waited_seconds, said
 
 
 class StoreError(MarketplaceError):

@@ -1,0 +1,148 @@
+"""What the chain says became of a transaction, believed only where it can be held against something.
+
+A receipt that is missing proves nothing: a node behind a load balancer may lag, or have lost it. That a transaction can never be
+mined is believed only where another one is shown that used its nonce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marketplace.chain.blocks import Chain, block_ref
+from marketplace.chain.events import decode_logs
+from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
+from marketplace.chain.signing import read_transaction
+from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionReverted
+from marketplace.domain.events import Event
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import BlockRef
+from marketplace.domain.sending import Outgoing
+
+_SEARCH_BACK_BLOCKS = 128
+"""How far before its signing the block may be searched in which a nonce was used; nodes keep that many states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction that did what it should, where, and what the called contract said about it."""
+
+    tx_hash: Bytes32
+    block: BlockRef
+    gas_used: int
+    events: tuple[Event, ...]
+    contract: Address | None = None
+    """The contract that it created."""
+    is_earlier: bool = False
+    """It had been sent before, by a call whose end nobody saw; nothing was sent this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """A transaction of ours that is in a block."""
+
+    outgoing: Outgoing
+    block: BlockRef
+    receipt: Any
+
+    @property
+    def has_succeeded(self) -> bool:
+        return int(self.receipt["status"], 16) == 1
+
+    @property
+    def gas_used(self) -> int:
+        return int(self.receipt["gasUsed"], 16)
+
+    def mined(self, *, is_earlier: bool) -> Mined:
+        """What it did. Raises ChainUnavailable where the receipt is not whole."""
+        receipt = self.receipt
+        try:
+            to, created = receipt.get("to"), receipt.get("contractAddress")
+            logs = receipt["logs"]
+            if not logs and int(receipt.get("logsBloom") or "0x0", 16):
+                raise ChainUnavailable("the node answers a receipt without its logs")
+            return Mined(
+                tx_hash=self.outgoing.tx_hash,
+                block=self.block,
+                gas_used=self.gas_used,
+                events=decode_logs(logs, Address(to.lower()), lambda _: self.block.timestamp) if to else (),
+                contract=Address(created.lower()) if created else None,
+                is_earlier=is_earlier,
+            )
+        except (AttributeError, LookupError, TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"the node's receipt makes no sense: {exc!r}") from exc
+
+
+def find_included(chain: Chain, rivals: Sequence[Outgoing]) -> Included | None:
+    """Which of these transactions of one nonce is in a block; None while the node shows none. Raises ChainUnavailable."""
+    for outgoing in rivals:
+        receipt = chain.rpc("eth_getTransactionReceipt", outgoing.tx_hash)
+        if receipt is not None:
+            return _included(chain, outgoing, receipt)
+    return None
+
+
+def _included(chain: Chain, outgoing: Outgoing, receipt: Any) -> Included:
+    try:
+        if receipt["transactionHash"] != outgoing.tx_hash or receipt["status"] not in ("0x0", "0x1"):
+            raise ChainUnavailable("the node answers with another receipt than was asked for")
+        header = chain.rpc("eth_getBlockByHash", receipt["blockHash"], False)
+        block = block_ref(header)
+        int(receipt["gasUsed"], 16)
+    except (LookupError, TypeError, ValueError) as exc:
+        raise ChainUnavailable(f"the node does not know the block of a receipt yet: {exc!r}") from exc
+    if block.hash != receipt["blockHash"]:
+        raise ChainUnavailable("the node answers with another block than was asked for")
+    return Included(outgoing, block, receipt)
+
+
+def why_reverted(chain: Chain, included: Included) -> TransactionReverted:
+    """Why a mined transaction reverted: receipts do not say it, running it again after its block does."""
+    sent = read_transaction(included.outgoing.raw)
+    if included.gas_used == sent.gas:
+        return TransactionReverted(OUT_OF_GAS)
+    message = {"from": included.outgoing.account, "to": sent.to, "data": sent.input, "gas": hex(sent.gas)}
+    try:
+        chain.rpc("eth_call", message, hex(included.block.number))
+    except TransactionReverted as exc:
+        return exc
+    except (ChainUnavailable, NodeRefused):
+        pass  # It did revert, whether or not the node can still tell why.
+    return TransactionReverted(NO_REASON)
+
+
+def user_of_nonce(chain: Chain, account: Address, nonce: int, *, since: int, upto: int) -> Bytes32 | None:
+    """The hash of the transaction that used the account's nonce, shown by its block; None where the node shows none.
+
+    Looks in the blocks from a little before ``since`` to ``upto``. Raises ChainUnavailable.
+    """
+    try:
+        number = _block_of_use(chain, account, nonce, since, upto)
+        block = None if number is None else chain.rpc("eth_getBlockByNumber", hex(number), True)
+        for sent in block["transactions"] if block else ():
+            if sent["from"].lower() == account and int(sent["nonce"], 16) == nonce:
+                return Bytes32(sent["hash"])
+    except (AttributeError, LookupError, NodeRefused, TypeError, ValueError):
+        pass  # Without the state or the block of then there is no evidence.
+    return None
+
+
+def _block_of_use(chain: Chain, account: Address, nonce: int, since: int, upto: int) -> int | None:
+    """The block in which the account's count passed the nonce, by halving."""
+
+    def has_passed(number: int) -> bool:
+        return int(chain.rpc("eth_getTransactionCount", account, hex(number)), 16) > nonce
+
+    if upto < 0 or not has_passed(upto):
+        return None
+    before, after = max(0, min(since, upto) - 1), upto
+    if has_passed(before):
+        # A reorganisation may have put it into a block before the one that we signed at.
+        after, before = before, max(0, before - _SEARCH_BACK_BLOCKS)
+        if has_passed(before):
+            return None
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (before, middle) if has_passed(middle) else (middle, after)
+    return after
