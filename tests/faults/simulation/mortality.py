@@ -4,6 +4,8 @@ its log. What is raised there is no Exception, so that nothing of ours catches i
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +16,7 @@ import httpx
 import structlog
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.nodes import Calls
 
 _CURRENT: ContextVar[Life | None] = ContextVar("whose code is running", default=None)
 
@@ -68,6 +71,15 @@ class MortalChain(Chain):
         self.life.passes(f"after {method}")
         return answer
 
+    def batch(self, calls: Calls) -> list[Any]:
+        methods = [method for method, _ in calls]
+        for method in methods:
+            self.life.passes(f"before {method}")
+        answers = super().batch(calls)
+        for method in methods:
+            self.life.passes(f"after {method}")
+        return answers
+
 
 class MortalLine(httpx.BaseTransport):
     """The line of one party to the gateway."""
@@ -99,3 +111,23 @@ def watch_logs(said: list[str]) -> None:
         raise structlog.DropEvent
 
     structlog.configure(processors=[note])
+
+
+class _Noting(logging.Handler):
+    """Hears of what went wrong in the gateway's threads, where nobody else does."""
+
+    def __init__(self, said: list[str], broken: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._said, self._broken = said, broken
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._broken.append(f"gateway: {type(error).__name__}: {error}" if error else f"gateway: {record.getMessage()}")
+        if error is not None:
+            self._said += ["    | " + line.rstrip() for line in traceback.format_exception(error)[-4:]]
+
+
+def watch_server(said: list[str], broken: list[str]) -> None:
+    """What uvicorn would print goes into these, and nowhere else."""
+    log = logging.getLogger("uvicorn.error")
+    log.handlers, log.propagate = [_Noting(said, broken)], False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -39,7 +40,7 @@ from marketplace.store.journal.operator import OperatorJournal
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 from tests.faults.simulation.executor import BlockTimeExecutor
-from tests.faults.simulation.mortality import Killed, Life, MortalChain, MortalLine, living
+from tests.faults.simulation.mortality import Killed, Life, MortalChain, MortalLine, living, watch_server
 from tests.faults.simulation.world import ARBITER, OPENER, World, free_port
 
 INVENTORY = f"""
@@ -89,11 +90,18 @@ class Party(ABC):
         self.life = Life(name)
         self.is_up = False
         self.crashes: list[str] = []
+        self.sender: Sender | None = None
         self._opened = ExitStack()
 
     def step(self) -> None:
         """One turn, as ``daemon.run_forever`` takes it; a process that is down is started first."""
         self.run(self._turn)
+        if self.is_up and self.sender is not None:
+            self.run(self._tend)
+
+    def _tend(self) -> None:
+        assert self.sender is not None
+        self.sender.tend(self.sender.chain.head())
 
     def run(self, work: Callable[[], Any]) -> Any:
         """Run something in this process; None where that failed or killed it. What fails as it may is said, else noted as a crash."""
@@ -108,15 +116,13 @@ class Party(ABC):
             self.die()
         except MarketplaceError as error:
             self.world.history.say(f"  {self.name}: {type(error).__name__}: {error}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the daemon's loop catches it, too; here it is one of the findings
             self.crashes.append(f"{self.name}: {type(error).__name__}: {error}")
             self.world.history.say(f"  CRASH {self.crashes[-1]}")
             self._crashed(error)
         return None
 
     def _crashed(self, error: Exception) -> None:
-        import traceback
-
         for line in traceback.format_exception(error)[-6:]:
             self.world.history.say("    | " + line.rstrip().replace("\n", "\n    | "))
 
@@ -202,7 +208,7 @@ class SteppedPool(ChorePool):
                 continue
             try:
                 future.set_result(work())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  as a thread pool does
                 future.set_exception(error)
 
     def close(self) -> None:
@@ -269,12 +275,11 @@ class ClientParty(Party):
             self.market = ClientMarket(self.key, market, api, book, home / "results", confirmations=self.confirmations)
         finally:
             client_market.Sender = Sender  # type: ignore[misc]
-        self._opened.callback(lambda: None)
 
     def _sender_for(self, chain: MortalChain, key: Key, *more: Any, **named: Any) -> Sender:
-        sender = SteppedSender(chain, key, *more, **named)
-        sender.world, sender.life = self.world, self.life
-        return sender
+        self.sender = SteppedSender(chain, key, *more, **named)
+        self.sender.world, self.sender.life = self.world, self.life
+        return self.sender
 
     def _turn(self) -> Any:
         for _ in self.market.steps(0):
@@ -292,6 +297,7 @@ class GatewayParty(Party):
     def _build(self) -> None:
         market = self._market()
         journal, board, blobs = self._operator_stores()
+        watch_server(self.world.history.lines, self.crashes)
         roles = MarketRoles(self.world.book.catalogue, OPENER.address, ARBITER.address)
         server = server_for(
             create_app(desks_over(market, journal, board, blobs, roles, clock=time)), "127.0.0.1", self.port

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from marketplace.domain.models import LeaseStatus
+from marketplace.chain import verbs
 from marketplace.domain.states import ServingState
+from marketplace.domain.units import TokenUnits
 from tests.faults.simulation.dice import Dice, seeded_secrets
 from tests.faults.simulation.mortality import watch_logs
 from tests.faults.simulation.parties import AgentParty, ClientParty
 from tests.faults.simulation.people import Wish
 from tests.faults.simulation.stage import Stage
+from tests.faults.simulation.troubles import TROUBLES
 from tests.faults.simulation.verdict import Judge, Verdict
 from tests.faults.simulation.world import History, opened_world
 
@@ -32,6 +34,9 @@ QUIET_ROUNDS = 140
 """Rounds after the last trouble within which everything must be over."""
 QUICK_ROUNDS = 40
 SLOW_BLOCK_SECONDS = 15
+
+
+LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,6 @@ def _try_again(stage: Stage) -> None:
 
 def _withdraw_all(stage: Stage) -> None:
     """Clients by their SDK, providers by the sender of their agent."""
-    from marketplace.chain import verbs
-    from marketplace.domain.units import TokenUnits
-
     market = stage.world.market
     for party in stage.parties.values():
         if not isinstance(party, AgentParty | ClientParty):
@@ -158,20 +160,13 @@ def unrest(stage: Stage) -> list[str]:
                 or []
             )
         if isinstance(party, AgentParty):
-            states = [state for state in ServingState if state is not ServingState.CLOSED]
             found += (
                 party.run(
-                    lambda who=party: [
-                        f"{who.name} {one.lease[:8]} {one.state}" for one in who.journal.servings(*states)
-                    ]
+                    lambda who=party: [f"{who.name} {one.lease[:8]} {one.state}" for one in who.journal.servings(*LIVE)]
                 )
                 or []
             )
     return found
-
-
-def _word(status: LeaseStatus) -> str:
-    return status.name.lower()
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -208,8 +203,6 @@ def tell(outcome: Outcome, *, say: bool) -> None:
 
 def shrink(outcome: Outcome) -> None:
     """Leave out one kind after the other as long as the seed fails without it."""
-    from tests.faults.simulation.troubles import TROUBLES
-
     kinds = [kind for kind in (*TROUBLES, "geth pool") if kind in outcome.history[0]]
     without: list[str] = []
     for kind in kinds:

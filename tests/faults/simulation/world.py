@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from time import monotonic
 
 from redis import Redis
 
-from marketplace.chain import verbs
+from marketplace.chain import nonces, verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook, MarketConstants, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, start_anvil
@@ -40,6 +41,8 @@ CONSTANTS = MarketConstants(Seconds(20), Seconds(40), Seconds(30), Seconds(40), 
 HISTORY_BLOCKS = 160
 """Blocks before the first choice, so that a deep reorganisation never undoes the market itself."""
 USUAL_BASE_FEE = 10**9
+GENESIS, START = 1_900_000_000, 1_900_001_000
+"""Block times, of no clock on any wall."""
 
 
 @dataclass
@@ -70,17 +73,15 @@ class World:
     book: AddressBook
     market: Market
     history: History
+    head: BlockRef
     blocks: int = 0
-    held: int = 0
-    """So many more blocks hold no transactions: the mempool is stuck."""
+    clock: float = 0.0
+    """For what reads a monotonic clock: block time that never goes back."""
 
     @property
     def now(self) -> int:
+        """The newest block's time. Nobody but the world makes blocks, so it need not ask."""
         return self.head.timestamp
-
-    @property
-    def head(self) -> BlockRef:
-        return self.chain.head()
 
     # Time
 
@@ -90,7 +91,9 @@ class World:
         if seconds is not None:
             self._next_in(seconds)
         self.chain.rpc("anvil_mine", "0x1")
+        self.head = self.chain.head()
         self._next_in(self.dice.of("block", self.blocks).choice((1, 2, 2, 2, 3)))
+        self.clock = max(self.clock + 1, self.now)
         return self.head
 
     def _next_in(self, seconds: int) -> None:
@@ -114,6 +117,7 @@ class World:
         kept = {"kept": lost, "some": _some(lost, stream)}.get(how, [])
         placed = [[raw, min(place, depth - 1)] for raw, place, _ in kept]
         self.chain.rpc("anvil_reorg", depth, placed)
+        self.head = self.chain.head()
         if how == "pooled":
             for raw, _, _ in lost:
                 self.chain.rpc_or_none(raw)
@@ -174,22 +178,39 @@ def free_port() -> int:
 @contextmanager
 def opened_world(dice: Dice, folder: Path, history: History) -> Iterator[World]:
     """A market with funded traders, some blocks old."""
-    anvil = start_anvil(free_port(), folder / "anvil", block_time=None, arguments=("--no-mining",))
+    anvil = start_anvil(
+        free_port(), folder / "anvil", block_time=None, arguments=("--no-mining", "--timestamp", str(GENESIS))
+    )
     redis = start_redis(folder / "redis")
     chain = HonestChain([anvil.rpc_url])
     chain.rpc("evm_setAutomine", True)
+    chain.rpc("anvil_setBlockTimestampInterval", 1)
     book = deploy(chain, DEPLOYER, CONSTANTS)
     market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
     for key in (*CLIENTS, *PROVIDERS):
         _fund(chain, book, key)
     chain.rpc("evm_setAutomine", False)
-    chain.rpc("anvil_mine", hex(HISTORY_BLOCKS), hex(1))
+    chain.rpc("anvil_mine", hex(HISTORY_BLOCKS))
+    chain.rpc("anvil_removeBlockTimestampInterval")
     chain.rpc("anvil_setNextBlockBaseFeePerGas", hex(USUAL_BASE_FEE))
-    world = World(dice, folder, anvil, redis, FaultProxy(anvil.rpc_url, seed=dice.seed), chain, book, market, history)
-    world.block(1)
+    world = World(
+        dice,
+        folder,
+        anvil,
+        redis,
+        FaultProxy(anvil.rpc_url, seed=dice.seed),
+        chain,
+        book,
+        market,
+        history,
+        chain.head(),
+    )
+    world.block(START - world.now)
+    nonces.monotonic = lambda: world.clock  # type: ignore[assignment]
     try:
         yield world
     finally:
+        nonces.monotonic = monotonic
         world.close()
 
 
