@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
-from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop, run_forever
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ToolMissing
-from marketplace.domain.ids import address
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -35,7 +34,7 @@ from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
-from marketplace.wiring import open_address_book, open_chain_market, open_key
+from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
@@ -51,8 +50,8 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
     market, book = open_chain_market(settings), open_address_book(settings)
     roles = MarketRoles(
         book.catalogue,
-        address(settings.opener, field="BOURSE_OPENER"),
-        address(settings.arbiter, field="BOURSE_ARBITER"),
+        address_from_text(settings.opener, field="BOURSE_OPENER"),
+        address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     desks = desks_over(
         market,
@@ -72,7 +71,7 @@ def run_indexer(settings: Settings) -> None:
     market, board = open_chain_market(settings), Board(settings.redis_url)
     follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
-    opener = address(settings.opener, field="BOURSE_OPENER") if settings.opener else None
+    opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
     projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
     run_forever(projector.step, "indexer", Stop().on_signals(), wait=_until_nudged(board, "orders"))
 
@@ -84,7 +83,7 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False) -> None:
     auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     market, journal = open_chain_market(settings), OperatorJournal(settings.journal_url)
     board, blobs = Board(settings.redis_url), FolderBlobs(settings.blobs_url)
-    sender = Sender(market.chain, open_key(settings), journal.outbox)
+    sender = open_sender(settings, market, open_key(settings), journal.outbox)
     service = SchedulerService(
         board, journal, market, sender, blobs, Policy(), classes=load_classes(), auctioneer=auctioneer
     )
@@ -115,7 +114,7 @@ def run_provider(settings: Settings, inventory: Path) -> None:
         chain=market.chain,
         market=market,
         follower=EventFollower(market.chain, market.address, confirmations=settings.confirmations),
-        sender=Sender(market.chain, key, journal.outbox),
+        sender=open_sender(settings, market, key, journal.outbox),
         key=key,
         journal=journal,
         api=api,

@@ -16,7 +16,6 @@ from coincurve import PrivateKey, PublicKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
-from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
@@ -115,11 +114,6 @@ def recover(digest: Bytes32, signature: str) -> Address | None:
 def recover_text(text: str, signature: str) -> Address | None:
     """Who signed ``text`` as a personal message (EIP-191); None as in ``recover``."""
     return _signer_of(_text_digest(text), signature)
-
-
-def checksum(address: Address) -> str:
-    """The address with its EIP-55 checksum, for people's eyes."""
-    return str(to_checksum_address(address))
 
 
 @dataclass(frozen=True, slots=True)

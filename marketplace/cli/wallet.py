@@ -7,19 +7,28 @@ from typing import Annotated
 
 import typer
 
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.keystore import create_key
-from marketplace.chain.signing import checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.session import KEY_FILE, PASSWORD_FILE, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import Market
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Address, address
+from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
 
 app = typer.Typer(help="Keys and money: make a key, see the balance, deposit, withdraw.", no_args_is_help=True)
 
 DelegateArgument = Annotated[str, typer.Argument(help="The delegate's address: an account with a key, not a contract.")]
+ALL = "all"
+NO_GAS = (
+    "this account has money and none of the chain's coin: it can pay no gas, so it can neither deposit nor withdraw."
+    " Send it some coin"
+)
+
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Do it once more, even where the same was sent before and is not heard of yet.")
+]
 Amount = Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50.")]
 
 
@@ -50,38 +59,59 @@ def show(json: JsonOption = False, keystore: KeystoreOption = None, password_fil
     session = Session(json, keystore, password_file)
     with session.market() as market:
         _show(session, market)
+        market.acknowledge()
 
 
 @app.command()
 def deposit(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Move money from the wallet into the market."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.deposit(market.amount(amount))
+        mined = market.deposit(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
 @app.command()
 def withdraw(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50; or all that is free: all.")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="Whom to pay (default: this account), e.g. where the token blocks it.")
+    ] = None,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
-    """Move money from the free balance back into the wallet."""
+    """Move money from the free balance back into the wallet, or to another address."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.withdraw(market.amount(amount))
+        units = market.balance().free if amount == ALL else market.amount(amount)
+        if amount == ALL and not units:
+            session.say("nothing is free: nothing was withdrawn")
+            _show(session, market)
+            return
+        mined = market.withdraw(units, to, again=again)
         _show(session, market, mined)
 
 
 @app.command()
 def fund(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Make test dollars in the wallet; on a local chain only."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.mint_test_dollars(market.amount(amount))
+        mined = market.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
@@ -96,7 +126,7 @@ def authorize(
 ) -> None:
     """Let another key sign orders for this account, up to a hard budget that the contract keeps. It can withdraw nothing."""
     session = Session(json, keystore, password_file)
-    signer = address(delegate, field="delegate")
+    signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         units = market.amount(budget, field="budget")
         if units and not duration:
@@ -116,7 +146,7 @@ def budget(
 ) -> None:
     """Show what a delegate may still spend of this account's money."""
     session = Session(json, keystore, password_file)
-    signer = address(delegate, field="delegate")
+    signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         _show_budget(session, market, signer)
 
@@ -136,4 +166,7 @@ def _show(session: Session, market: Market, mined: Mined | None = None) -> None:
     if mined is not None:
         document["transaction"] = mined.tx_hash
         session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+    if value.lacks_gas:
+        document["warning"] = NO_GAS
+        session.say(f"warning: {NO_GAS}")
     session.answer(document, tables.balance(value, market.account, market.terms))

@@ -7,6 +7,7 @@ stake for something else.
 from __future__ import annotations
 
 from marketplace.chain import verbs
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import order_id
 from marketplace.chain.transactions import Mined, Sender
@@ -55,7 +56,8 @@ class LeaseDesk:
 
     def assign(self, lease: Bytes32, payee: Address) -> Mined:
         """As the one whom the lease pays: pass the right to its future income on."""
-        return self._sender.send(verbs.assign(self._market.address, self.order_of(lease), payee))
+        receiver = address_from_text(payee, field="payee")
+        return self._sender.send(verbs.assign(self._market.address, self.order_of(lease), receiver))
 
     def order_of(self, lease: Bytes32) -> Order:
         """The order that the lease serves. Raises NotFound, HashMismatch."""

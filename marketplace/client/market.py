@@ -11,10 +11,13 @@ from time import monotonic
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
+from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
@@ -29,7 +32,7 @@ from marketplace.client.opening import check_told, folder_of, named_by, terms_of
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.story import Balance
-from marketplace.client.watcher import Watcher
+from marketplace.client.watcher import Watcher, is_passing
 from marketplace.domain.errors import (
     ChainUnavailable,
     ConfigError,
@@ -39,15 +42,18 @@ from marketplace.domain.errors import (
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import Reputation
+from marketplace.domain.sending import Outgoing
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
 BUDGET_BITS, TIME_BITS = 128, 40
+OUTBOX_FILE = "outbox.sqlite"
+"""Beside the jobbook: the account's transactions, written down before they are sent."""
 _STEP_SECONDS = 1.0
 _CHAIN_PATIENCE_SECONDS = 60.0
 
@@ -78,6 +84,8 @@ class Market:
         results: Path,
         *,
         watching: GatewayApi | None = None,
+        outbox: OutboxFile | None = None,
+        fees: FeePolicy | None = None,
         confirmations: int = 1,
         stop: threading.Event | None = None,
     ) -> None:
@@ -89,7 +97,8 @@ class Market:
         self.results = ResultFolder(results, api)
         self._key, self._market = key, chain_market
         self._watching = watching or api
-        self._sender = Sender(self.chain, key)
+        self._outbox = outbox or OutboxFile()
+        self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
@@ -106,6 +115,7 @@ class Market:
         *,
         address_book: AddressBook | None = None,
         confirmations: int = 1,
+        fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
     ) -> Market:
         """Open the market that the address book names, or else the one that the gateway names.
@@ -132,12 +142,12 @@ class Market:
         # What is watched is looked at again with the next block anyway.
         return cls(
             key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
-            confirmations=confirmations, stop=stop,
+            outbox=OutboxFile(folder / OUTBOX_FILE), fees=fees, confirmations=confirmations, stop=stop,
         )  # fmt: skip
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        for opened in (self.api, self._watching, self.book, self.chain):
+        for opened in (self.api, self._watching, self.book, self._outbox, self.chain):
             opened.close()
 
     @property
@@ -173,42 +183,78 @@ class Market:
             for order in self.book.orders(kept.job.id)
         )
         wallet = self._token.balance_of(self.account, block)
-        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet)
+        coin_wei = coin_of(self.chain, self.account, block)
+        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
 
-    def deposit(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the wallet into the market, after approving exactly as many where that is needed."""
-        wallet = self._token.balance_of(self.account)
-        if wallet < amount:
-            raise InsufficientBalance(self.account, amount, wallet)
-        if self._token.allowance(self.account, self._market.address) < amount:
-            self._sender.send(verbs.approve(self._token.address, self._market.address, amount))
-        return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
+    def pending(self) -> Sequence[Outgoing]:
+        """This account's transactions that were sent from here and whose end nobody was told."""
+        return self._sender.pending()
 
-    def withdraw(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the free balance back into the wallet."""
-        self._require_free(amount)
-        return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
+    def acknowledge(self) -> None:
+        """Say that whoever wanted them knows of the pending transactions that are mined: their like is done anew from now on."""
+        self._sender.acknowledge()
+
+    def tend(self) -> None:
+        """Look after what was sent and is not in a block: send again what a node forgot. Raise ChainUnavailable."""
+        if self.pending():
+            self._sender.tend(self.chain.head())
+
+    def deposit(self, amount: TokenUnits, *, again: bool = False) -> Mined:
+        """Move tokens from the wallet into the market, after approving exactly as many where that is needed.
+
+        An allowance that is left over is taken back first where the token wants it so (USDT). The same deposit, sent before and
+        not heard of since, is waited for (``Mined.is_earlier``) and not made a second time, unless ``again``.
+        """
+        call = verbs.deposit(self._market.address, self.account, amount)
+        if again or self._sender.earlier(call) is None:
+            wallet = self._token.balance_of(self.account)
+            if wallet < amount:
+                raise InsufficientBalance(self.account, amount, wallet)
+            for approval in self._token.approvals(self.account, self._market.address, amount):
+                self._sender.send(approval)
+        return self._sender.send(call, again=again)
+
+    def withdraw(self, amount: TokenUnits, to: str | None = None, *, again: bool = False) -> Mined:
+        """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
+
+        The same withdrawal, sent before and not heard of since, is waited for, as in ``deposit``.
+        Raise InvalidField (``to``) for an address from which nobody could move them on.
+        """
+        call = verbs.withdraw(self._market.address, self._receiver(to), amount)
+        if again or self._sender.earlier(call) is None:
+            self._require_free(amount)
+        return self._sender.send(call, again=again)
+
+    def _receiver(self, to: str | None) -> Address:
+        if to is None:
+            return self.account
+        receiver = address_from_text(to, field="to")
+        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
+        if receiver in lost:
+            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
+        return receiver
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
         What its orders may cost at most is charged at every opening, and never restored (I-7).
         """
+        signer = address_from_text(delegate, field="delegate")
         if budget >= 1 << BUDGET_BITS:
             raise InvalidField("budget", f"{budget} token units; the contract holds {BUDGET_BITS} bits")
         if until >= 1 << TIME_BITS:
             raise InvalidField("until", f"{until}; the contract holds {TIME_BITS} bits")
-        return self._sender.send(verbs.authorize(self._market.address, delegate, budget, until))
+        return self._sender.send(verbs.authorize(self._market.address, signer, budget, until))
 
     def budget_of(self, delegate: Address) -> Budget:
         """What the delegate may still spend of this account's money."""
-        return self._market.budget_of(self.account, delegate)
+        return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
-    def mint_test_dollars(self, amount: TokenUnits) -> Mined:
+    def mint_test_dollars(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Make test dollars in the wallet; local chains only."""
         if self.chain.chain_id not in LOCAL_CHAINS:
             raise ConfigError([f"chain {self.chain.chain_id} is not a local one: its dollars cannot be made here"])
-        return self._sender.send(verbs.mint(self._token.address, self.account, amount))
+        return self._sender.send(verbs.mint(self._token.address, self.account, amount), again=again)
 
     @property
     def _token(self) -> Token:
@@ -240,7 +286,8 @@ class Market:
 
         ``api.provider`` is quicker, and has to be believed.
         """
-        return reputation_from_chain(self._market, provider, at or self.chain.head())
+        who = address_from_text(provider, field="provider")
+        return reputation_from_chain(self._market, who, at or self.chain.head())
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
@@ -256,7 +303,8 @@ class Market:
     def submit(self, request: JobRequest) -> Job:
         """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
 
-        When the gateway falls silent between the upload and the answer, the order is posted again while waiting.
+        When the gateway falls silent between the upload and the answer, the order is posted again while waiting: ``Job.is_posted``
+        says whether it has been taken, and ``Job.note`` why not.
         """
         (job,) = self._submit(request, (prepare(request),))
         return job
@@ -285,6 +333,9 @@ class Market:
             try:
                 self._watcher.post(self.book.order(one.job.order))
             except GatewayProblem as exc:
+                if is_passing(exc):
+                    self.book.note(one.job.order, str(exc))
+                    continue
                 for unsent in kept[number:]:
                     self._watcher.refuse(unsent, exc, block)
                 self._ender.hold_groups_together(block)
@@ -297,9 +348,9 @@ class Market:
         spec = prepared.spec.sha256
         order = order_for(request, spec, client=self.account, market=self.description, now=block.timestamp)
         signed = self._key.sign_order(order, self._market.domain)
-        accepted = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_ACCEPTED)
+        first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
         name = request.name or " ".join(request.command)[:60]
-        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (accepted,))
+        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self.terms.start_grace)
         return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
 

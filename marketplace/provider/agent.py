@@ -86,6 +86,7 @@ class ProviderAgent:
         self._listing: Chore[ListingReport] = Chore(tools.pool)
         self._describing: Chore[bool] = Chore(tools.pool)
         self._beating: Chore[UnixTime] = Chore(tools.pool)
+        self._tending: Chore[None] = Chore(tools.pool)
         self._list_at = self._beat_at = UnixTime(0)
         self._is_described = False
 
@@ -119,6 +120,7 @@ class ProviderAgent:
             self._attend(serving, head)
         self._settle(head)
         self._keep_listed(head)
+        self._tend(head)
         self._beat(head)
         self._leave()
         return NextWake(POLL_SECONDS)
@@ -128,7 +130,11 @@ class ProviderAgent:
     def _start(self) -> None:
         """Take up what an agent before us left: its transactions, its jobs (they are ended), its folders."""
         self.preflight()
-        self._tools.sender.recover()
+        for mined in self._tools.sender.recover():
+            for event in mined.events:
+                if isinstance(event, e.OfferListed):
+                    # Not confirmed yet, perhaps: all the same it must not be listed a second time.
+                    self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
         self._offers = {row.offer for row in self._tools.journal.listings()}
         self._cursor = self._tools.journal.cursor()
         live = self._tools.journal.servings(*_LIVE)
@@ -306,6 +312,14 @@ class ProviderAgent:
             _log.info("machine.not_described", reason=exc.reason)
         if not self._is_described:
             self._describing.begin(self._describe, head.number)
+
+    def _tend(self, head: BlockRef) -> None:
+        """Look after our transactions, also those that nobody waits for."""
+        try:
+            self._tending.take(head.number)
+        except MarketplaceError as exc:
+            _log.info("transactions.not_tended", reason=exc.reason, error=str(exc))
+        self._tending.begin(lambda: self._tools.sender.tend(head), head.number)
 
     def _describe(self) -> bool:
         """Upload the machine descriptions whose hashes the listings carry."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import checksum
 from marketplace.chain.deployment import AddressBook
 from marketplace.chain.devnet import ANVIL_KEYS, LOCAL_CHAIN_ID, increase_time, mine, start_anvil
-from marketplace.chain.signing import checksum
 from marketplace.domain.errors import ChainUnavailable, ConfigError, NodeRefused, WrongChain
 from marketplace.domain.ids import Address
 

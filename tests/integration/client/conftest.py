@@ -54,6 +54,8 @@ class Line(httpx.BaseTransport):
         self.tampers: list[Tamper] = []
         self.crash_before = ""
         self.crash_after = ""
+        self.busy: dict[str, int] = {}
+        """What is answered with a status and handed on to nobody, by the beginning of ``METHOD path``."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -61,6 +63,11 @@ class Line(httpx.BaseTransport):
         told = f"{request.method} {request.url.path}"
         if self.crash_before and self.crash_before in told:
             raise Crash
+        for part, status in self.busy.items():
+            if told.startswith(part):
+                return httpx.Response(
+                    status, json={"reason": "StoreUnavailable", "detail": "the journal does not answer"}
+                )
         response = self._real.handle_request(request)
         if self.crash_after and self.crash_after in told:
             response.read()
