@@ -14,6 +14,7 @@ from typing import Any
 import marketplace.client.market as client_market
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
@@ -96,12 +97,6 @@ class Party(ABC):
     def step(self) -> None:
         """One turn, as ``daemon.run_forever`` takes it; a process that is down is started first."""
         self.run(self._turn)
-        if self.is_up and self.sender is not None:
-            self.run(self._tend)
-
-    def _tend(self) -> None:
-        assert self.sender is not None
-        self.sender.tend(self.sender.chain.head())
 
     def run(self, work: Callable[[], Any]) -> Any:
         """Run something in this process; None where that failed or killed it. What fails as it may is said, else noted as a crash."""
@@ -142,7 +137,7 @@ class Party(ABC):
         return Market(self._chain(), self.world.book.market, deployed_at_block=self.world.book.deployed_at_block)
 
     def _sender(self, market: Market, key: Key, outbox: Any) -> Sender:
-        sender = SteppedSender(market.chain, key, outbox)
+        sender = SteppedSender(market.chain, key, outbox, confirmations=self.confirmations)
         sender.world, sender.life = self.world, self.life
         return sender
 
@@ -268,11 +263,14 @@ class ClientParty(Party):
             retries=Retries(attempts=1), transport=MortalLine(self.life),
         )  # fmt: skip
         self._opened.callback(api.close)
-        book = Jobbook(home / "jobs.sqlite")
+        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / client_market.OUTBOX_FILE)
         self._opened.callback(book.close)
+        self._opened.callback(outbox.close)
         client_market.Sender = self._sender_for  # type: ignore[assignment,misc]
         try:
-            self.market = ClientMarket(self.key, market, api, book, home / "results", confirmations=self.confirmations)
+            self.market = ClientMarket(
+                self.key, market, api, book, home / "results", outbox=outbox, confirmations=self.confirmations
+            )
         finally:
             client_market.Sender = Sender  # type: ignore[misc]
 
@@ -284,6 +282,7 @@ class ClientParty(Party):
     def _turn(self) -> Any:
         for _ in self.market.steps(0):
             pass
+        self.market.tend()  # as every command of the command line does
 
 
 class GatewayParty(Party):

@@ -24,7 +24,7 @@ from marketplace.domain.units import TokenUnits
 from tests.faults.simulation.dice import Dice, seeded_secrets
 from tests.faults.simulation.mortality import watch_logs
 from tests.faults.simulation.parties import AgentParty, ClientParty
-from tests.faults.simulation.people import Wish
+from tests.faults.simulation.people import REFUSALS, Wish
 from tests.faults.simulation.stage import Stage
 from tests.faults.simulation.troubles import TROUBLES
 from tests.faults.simulation.verdict import Judge, Verdict
@@ -34,6 +34,7 @@ QUIET_ROUNDS = 140
 """Rounds after the last trouble within which everything must be over."""
 QUICK_ROUNDS = 40
 SLOW_BLOCK_SECONDS = 15
+WITHDRAWING_ROUNDS = 8
 
 
 LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
@@ -120,25 +121,31 @@ def _try_again(stage: Stage) -> None:
 
 
 def _withdraw_all(stage: Stage) -> None:
-    """Clients by their SDK, providers by the sender of their agent."""
+    """Clients by their SDK, providers by the sender of their agent; what is not mined at once is tried again."""
     market = stage.world.market
-    for party in stage.parties.values():
-        if not isinstance(party, AgentParty | ClientParty):
-            continue
-        call, units = None, TokenUnits(0)
-        for _ in range(6):
-            if not call:
-                units = market.balance_of(party.key.address)
-                call = verbs.withdraw(market.address, party.key.address, units) if units else None
-            if not call:
-                break
-            if isinstance(party, AgentParty):
-                mined = party.run(lambda who=party, what=call: who.sender.send(what))
-            else:
-                mined = party.run(lambda who=party, free=units: who.market.withdraw(free))
-            stage.world.block(2)
-            if mined or not market.balance_of(party.key.address):
-                call = None if mined else call
+    traders = [party for party in stage.parties.values() if isinstance(party, AgentParty | ClientParty)]
+    under_way: dict[str, TokenUnits] = {}
+    for _ in range(WITHDRAWING_ROUNDS):
+        for party in traders:
+            units = under_way.pop(party.name, None) or market.balance_of(party.key.address)
+            if units and party.run(lambda who=party, free=units: _withdrawn(stage, who, free)) is None:
+                under_way[party.name] = units
+        _round(stage, 2)
+        if not under_way and not any(market.balance_of(party.key.address) for party in traders):
+            return
+
+
+def _withdrawn(stage: Stage, party: AgentParty | ClientParty, units: TokenUnits) -> bool:
+    """Whether it was done, rather than refused: then there is less to withdraw than there was."""
+    try:
+        if isinstance(party, ClientParty):
+            party.market.withdraw(units)
+        else:
+            assert party.sender is not None
+            party.sender.send(verbs.withdraw(stage.world.market.address, party.key.address, units))
+    except REFUSALS:
+        return False
+    return True
 
 
 def unrest(stage: Stage) -> list[str]:
