@@ -81,10 +81,8 @@ def run_indexer(settings: Settings) -> None:
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
     opener = address(settings.opener, field="BOURSE_OPENER") if settings.opener else None
     projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
-    blocks = EachBlock(market.chain)
-    run_forever(
-        lambda: blocks.step(projector.step), "indexer", Stop().on_signals(), wait=blocks.until_nudged(board, "orders")
-    )
+    blocks, stop = EachBlock(market.chain), Stop().on_signals()
+    run_forever(lambda: blocks.step(projector.step), "indexer", stop, wait=blocks.until_nudged(board, "orders", stop))
 
 
 def run_scheduler(settings: Settings, *, on_ray: bool = False) -> None:
@@ -158,8 +156,8 @@ class EachBlock:
         self._head = self._chain.paced_head()
         return step()
 
-    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
-        """The wait: for a nudge, a block other than the step's, or the end of its time."""
+    def until_nudged(self, board: Board, hint: str, stop: Stop) -> Callable[[float], object]:
+        """The wait: for a nudge, a block other than the step's, ``stop``, or the end of its time."""
 
         def wait(seconds: float) -> None:
             deadline = time.monotonic() + seconds
@@ -167,7 +165,7 @@ class EachBlock:
                 is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
                 # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
                 is_away = time.monotonic() - now < min(_SLICE_SECONDS, left) / 2
-                if is_nudged or is_away or self._has_new_head():
+                if is_nudged or is_away or stop.is_set() or self._has_new_head():
                     return
 
         return wait
