@@ -10,14 +10,16 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ToolMissing
-from marketplace.domain.ids import address
+from marketplace.domain.errors import ChainError, ToolMissing
+from marketplace.domain.models import BlockRef
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -41,7 +43,7 @@ from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.watchdog import Pulse
-from marketplace.wiring import open_address_book, open_chain_market, open_key
+from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
 from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
@@ -51,6 +53,10 @@ RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
 
 
+_SLICE_SECONDS = 0.25
+"""How late a block may be noticed while waiting for a nudge."""
+
+
 def run_gateway(settings: Settings, host: str, port: int) -> None:
     """Serve HTTP until SIGTERM."""
     configure_logging("gateway")
@@ -58,8 +64,8 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
     market, book = open_chain_market(settings), open_address_book(settings)
     roles = MarketRoles(
         book.catalogue,
-        address(settings.opener, field="BOURSE_OPENER"),
-        address(settings.arbiter, field="BOURSE_ARBITER"),
+        address_from_text(settings.opener, field="BOURSE_OPENER"),
+        address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     journal = OperatorJournal(settings.journal_url)
     desks = desks_over(market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock)
@@ -81,7 +87,7 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     settings.require("redis_url", "journal_url", "blobs_url")
     stop, market, board = Stop().on_signals(), open_chain_market(settings), Board(settings.redis_url)
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
-    opener = address(settings.opener, field="BOURSE_OPENER") if settings.opener else None
+    opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
 
     def begin(_: Permit) -> Projector:
         """Its writes are fenced: what a permit could tell, the board does."""
@@ -97,7 +103,7 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     }  # fmt: skip
     Daemon(
         "indexer", led, stop, facts_of(led, None, market.address, market.chain.chain_id, journal=journal.kind),
-        checks, {"projection": checks.keys()}, pulse, _until_nudged(board, "orders"),
+        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders"),
         lead.kept(lambda: not pulse.is_late),
     ).run(health_port)  # fmt: skip
 
@@ -117,7 +123,7 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False, health_port: int 
     sending: list[Sender] = []
 
     def begin(permit: Permit) -> SchedulerService:
-        sending[:] = [Sender(market.chain, key, journal.outbox)]
+        sending[:] = [open_sender(settings, market, key, journal.outbox)]
         return SchedulerService(
             board, journal, market, sending[0], blobs, Policy(), classes=load_classes(), auctioneer=auctioneer,
             permit=permit_until(stop, pulse, permit),
@@ -152,9 +158,10 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
     journal = AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
     declared = load_inventory(inventory, decimals=market.terms().token_decimals)
     api = GatewayApi(
-        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.head().timestamp
+        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
     )
-    home, agents, sender = HomeLead(settings.home), list[ProviderAgent](), Sender(market.chain, key, journal.outbox)
+    home, agents = HomeLead(settings.home), list[ProviderAgent]()
+    sender = open_sender(settings, market, key, journal.outbox)
 
     def begin(_: Permit) -> ProviderAgent:
         assert home.home, "held: that is why we begin"
@@ -186,6 +193,7 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
         Daemon(
             "provider", led, stop, facts_of(led, key.address, market.address, market.chain.chain_id, journal=journal.kind),
             checks, {"jobs": checks.keys(), "money": money},
+            wait=lambda seconds: agents[-1].wait(seconds, stop) if agents else stop.wait(seconds),
         ).run(health_port)  # fmt: skip
     finally:
         for agent in agents:
@@ -195,6 +203,36 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
     """An idle wait that ends when somebody nudges: work is pushed, and the period is only the fallback."""
     return lambda seconds: board.wait_nudge(hint, timeout_seconds=seconds)
+
+
+class EachBlock:
+    """An idle wait that ends with a block other than the one before the last step, which costs a call of the node and no more."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._head: BlockRef | None = None
+
+    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
+        """The wait: for a nudge, a new block, or the end of its time. A block that came while the step ran ends it at once."""
+
+        def wait(seconds: float) -> None:
+            deadline = time.monotonic() + seconds
+            while not self._has_new_head() and (left := deadline - (now := time.monotonic())) > 0:
+                is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
+                # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
+                if is_nudged or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
+                    return
+
+        return wait
+
+    def _has_new_head(self) -> bool:
+        """Also where the node does not answer: the step that follows says so, and backs off."""
+        before = self._head
+        try:
+            self._head = self._chain.paced_head()
+        except ChainError:
+            return True
+        return self._head != before
 
 
 def _last(made: list[Sender]) -> Callable[[], Sender | None]:

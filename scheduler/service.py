@@ -17,7 +17,7 @@ from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import BookView, Explanation, RejectionReason
-from marketplace.domain.errors import NodeRefused, TransactionReverted
+from marketplace.domain.errors import ChainError, NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
@@ -104,9 +104,10 @@ class SchedulerService:
         self._recover()
         view = self._board.view()
         if view is None:
-            self.head = self._market.chain.head()
+            self.head = self._market.chain.paced_head()
             return NextWake(IDLE_SECONDS)
-        head = self.head = self._market.chain.head()
+        head = self.head = self._market.chain.paced_head()
+        self._sender.tend(head)
         try:
             is_full = self._round(view, head)
         finally:
@@ -203,6 +204,11 @@ class SchedulerService:
             # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas. The
             # call is given up: it can never be mined, and resending it for ever would hold up every other order.
             self._unresolved, self._batch_fills = None, max(1, len(posting.fills) // 2)
+            raise
+        except ChainError:
+            # Gas was too dear, or the node away before anything was signed: a plan that is not out there is cleared anew.
+            if self._sender.earlier(posting.call) is None:
+                self._unresolved = None
             raise
         self._unresolved, self._batch_fills = None, min(self._most_fills, 2 * self._batch_fills)
         self._learn(posting, mined)

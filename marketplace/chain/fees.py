@@ -44,11 +44,10 @@ class Fees:
     @classmethod
     def now(cls, chain: Chain) -> Fees:
         """Ask the node. Raises ChainUnavailable where its header has no base fee (London is needed)."""
-        header = chain.rpc("eth_getBlockByNumber", LATEST, False)
-        try:
-            return cls(int(header["baseFeePerGas"], 16), _tip(chain), int(header["gasLimit"], 16))
-        except (KeyError, TypeError, ValueError) as exc:
-            raise ChainUnavailable(f"the node's newest header says no fee: {exc!r}") from exc
+        header = chain.header(LATEST)
+        if header.base_fee_wei is None:
+            raise ChainUnavailable("the node's newest header says no base fee")
+        return cls(header.base_fee_wei, _tip(chain), header.gas_limit)
 
     @property
     def likely_wei(self) -> int:
@@ -122,4 +121,7 @@ def _tip(chain: Chain) -> int:
         suggested: Any = chain.rpc("eth_maxPriorityFeePerGas")
     except NodeRefused:
         return _USUAL_TIP_WEI
-    return int(suggested, 16)
+    try:
+        return int(suggested, 16)
+    except (TypeError, ValueError) as exc:
+        raise ChainUnavailable(f"the node suggests no tip: {str(suggested)[:80]!r}") from exc

@@ -14,7 +14,7 @@ from marketplace.chain.blocks import Chain, block_ref
 from marketplace.chain.events import decode_logs
 from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
 from marketplace.chain.signing import read_transaction
-from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionReverted
+from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
@@ -76,25 +76,50 @@ class Included:
 
 def find_included(chain: Chain, rivals: Sequence[Outgoing]) -> Included | None:
     """Which of these transactions of one nonce is in a block; None while the node shows none. Raises ChainUnavailable."""
-    for outgoing in rivals:
-        receipt = chain.rpc("eth_getTransactionReceipt", outgoing.tx_hash)
-        if receipt is not None:
-            return _included(chain, outgoing, receipt)
-    return None
+    return find_each(chain, [rivals])[0]
 
 
-def _included(chain: Chain, outgoing: Outgoing, receipt: Any) -> Included:
+def find_each(chain: Chain, nonces: Sequence[Sequence[Outgoing]]) -> list[Included | None]:
+    """``find_included`` for several nonces at once, in one batch, and one more for their blocks."""
+    asked = [one for rivals in nonces for one in rivals]
+    answers = all_of(chain.batch([("eth_getTransactionReceipt", [one.tx_hash]) for one in asked])) if asked else ()
+    receipts = {one.tx_hash: _checked(one, said) for one, said in zip(asked, answers, strict=True) if said is not None}
+    names = list(dict.fromkeys(receipt["blockHash"] for receipt in receipts.values()))
+    headers = all_of(chain.batch([("eth_getBlockByHash", [name, False]) for name in names])) if names else ()
+    blocks = {name: _block(name, header) for name, header in zip(names, headers, strict=True)}
+    return [
+        next((Included(one, blocks[receipts[one.tx_hash]["blockHash"]], receipts[one.tx_hash])
+              for one in rivals if one.tx_hash in receipts), None)
+        for rivals in nonces
+    ]  # fmt: skip
+
+
+def all_of(answers: Sequence[Any]) -> Sequence[Any]:
+    """The answers of a batch of reads, all of them. Raises ChainUnavailable where one is none: a node's no to a question says
+    nothing about what the question is about."""
+    for answer in answers:
+        if isinstance(answer, ChainError):
+            raise answer if isinstance(answer, ChainUnavailable) else ChainUnavailable(str(answer)) from answer
+    return answers
+
+
+def _checked(outgoing: Outgoing, receipt: Any) -> Any:
     try:
-        if receipt["transactionHash"] != outgoing.tx_hash or receipt["status"] not in ("0x0", "0x1"):
-            raise ChainUnavailable("the node answers with another receipt than was asked for")
-        header = chain.rpc("eth_getBlockByHash", receipt["blockHash"], False)
-        block = block_ref(header)
+        is_ours = receipt["transactionHash"] == outgoing.tx_hash and receipt["status"] in ("0x0", "0x1")
         int(receipt["gasUsed"], 16)
+        is_placed = isinstance(receipt["blockHash"], str)
     except (LookupError, TypeError, ValueError) as exc:
-        raise ChainUnavailable(f"the node does not know the block of a receipt yet: {exc!r}") from exc
-    if block.hash != receipt["blockHash"]:
+        raise ChainUnavailable(f"the node's receipt makes no sense: {exc!r}") from exc
+    if not (is_ours and is_placed):
+        raise ChainUnavailable("the node answers with another receipt than was asked for")
+    return receipt
+
+
+def _block(name: str, header: Any) -> BlockRef:
+    block = block_ref(header)
+    if block.hash != name:
         raise ChainUnavailable("the node answers with another block than was asked for")
-    return Included(outgoing, block, receipt)
+    return block
 
 
 def why_reverted(chain: Chain, included: Included) -> TransactionReverted:

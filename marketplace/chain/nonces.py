@@ -15,7 +15,7 @@ import structlog
 
 from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import TRANSFER_GAS, FeePolicy, Fees, Offer, patience_of
-from marketplace.chain.mining import find_included, user_of_nonce
+from marketplace.chain.mining import all_of, find_included, user_of_nonce
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
@@ -77,6 +77,9 @@ class NonceKeeper:
             if number < nonce:
                 self._bring_back(kept[number])
                 self._broadcast_if_due(kept[number][-1])
+            else:
+                # A hole below it is about to be filled: pools forget what stands behind one.
+                self._due_at.pop(kept[number][-1].tx_hash, None)
         return nonce
 
     def offer_at(self, nonce: int, fees: Fees) -> Offer:
@@ -127,7 +130,7 @@ class NonceKeeper:
         self._note(outgoing, answer, words)
         return answer, words
 
-    def broadcast_all(self, outgoing: Sequence[Outgoing], head: BlockRef) -> None:
+    def broadcast_all(self, outgoing: Sequence[Outgoing]) -> None:
         """Give the node many in one batch, in their order; who it does not take is broadcast again by ``tend``."""
         calls = [("eth_sendRawTransaction", [one.raw]) for one in outgoing]
         try:
@@ -259,9 +262,12 @@ class NonceKeeper:
         if not (is_due or said.most_fee_wei < fees.base_wei) or not self._raised(newest, behind, fees, head):
             self._broadcast_if_due(newest)
 
-    def raise_offer(self, outgoing: Outgoing, head: BlockRef) -> None:
-        """Sign it again at once for more, where the settings allow it."""
-        self._raised(outgoing, [outgoing], Fees.now(self._chain), head)
+    def raise_offer(self, outgoing: Outgoing) -> None:
+        """Sign it again at once for more, where the settings allow it, and the node says what gas costs: else ``tend`` will."""
+        try:
+            self._raised(outgoing, [outgoing], Fees.now(self._chain), self._chain.head())
+        except ChainError as exc:
+            _log.info("transaction.not_raised", verb=outgoing.verb, nonce=outgoing.nonce, error=str(exc))
 
     def _raised(self, newest: Outgoing, behind: Sequence[Outgoing], fees: Fees, head: BlockRef) -> bool:
         """Replace it by the same call for more, as far as what waits behind it is worth; whether that was possible."""
@@ -288,10 +294,9 @@ class NonceKeeper:
 
     def _counts(self) -> tuple[int, int]:
         """The account's next nonce in the newest block, and behind what waits in the pool."""
+        asked = [("eth_getTransactionCount", [self._account, at]) for at in (LATEST, PENDING)]
         try:
-            latest, pending = (
-                int(self._chain.rpc("eth_getTransactionCount", self._account, at), 16) for at in (LATEST, PENDING)
-            )
+            latest, pending = (int(said, 16) for said in all_of(self._chain.batch(asked)))
         except (TypeError, ValueError) as exc:
             raise ChainUnavailable(f"the node does not count transactions: {exc!r}") from exc
         return latest, max(latest, pending)

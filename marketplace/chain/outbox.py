@@ -50,17 +50,16 @@ class Outbox(Protocol):
     def from_nonce(self, account: Address, nonce: int) -> Sequence[Outgoing]:
         """Everything of this nonce and later ones, in whatever state, by nonce, oldest first."""
 
-    def mined(self, tx_hash: Bytes32, block: BlockRef) -> None:
-        """It is in that block; others of its nonce never will be. May be told twice, and of another block later."""
+    def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
+        """It is in that block; others of its nonce never will be. May be said twice, and of another block later.
+
+        ``is_told``: who wanted it knows how it ended."""
 
     def taken_back(self, tx_hash: Bytes32) -> None:
         """Its block is none of the chain's any more."""
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         """It will not be broadcast again."""
-
-    def told(self, tx_hash: Bytes32) -> None:
-        """Who wanted it knows how it ended."""
 
 
 class OutboxFile:
@@ -99,11 +98,12 @@ class OutboxFile:
     def from_nonce(self, account: Address, nonce: int) -> list[Outgoing]:
         return self._read("account = ? AND nonce >= ?", account, nonce)
 
-    def mined(self, tx_hash: Bytes32, block: BlockRef) -> None:
+    def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
         with self._writing():
             self._db.execute(
-                "UPDATE transactions SET state = 'mined', block_number = ?, block_hash = ?, why = '' WHERE tx_hash = ?",
-                (block.number, block.hash, tx_hash),
+                "UPDATE transactions SET state = 'mined', block_number = ?, block_hash = ?, why = '',"
+                " is_told = max(is_told, ?) WHERE tx_hash = ?",
+                (block.number, block.hash, int(is_told), tx_hash),
             )
             self._db.execute(
                 "UPDATE transactions SET state = 'dropped', block_number = NULL, block_hash = NULL, why = ?"
@@ -117,9 +117,6 @@ class OutboxFile:
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         self._write("state = 'dropped', why = ? WHERE tx_hash = ? AND state = 'unmined'", why, tx_hash)
-
-    def told(self, tx_hash: Bytes32) -> None:
-        self._write("is_told = 1 WHERE tx_hash = ?", tx_hash)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

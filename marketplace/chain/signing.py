@@ -16,7 +16,6 @@ from coincurve import PrivateKey, PublicKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
-from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
@@ -117,9 +116,9 @@ def recover_text(text: str, signature: str) -> Address | None:
     return _signer_of(_text_digest(text), signature)
 
 
-def checksum(address: Address) -> str:
-    """The address with its EIP-55 checksum, for people's eyes."""
-    return str(to_checksum_address(address))
+def text_id(text: str) -> Bytes32:
+    """The digest of ``text`` as a personal message (EIP-191): what a contract is asked about (EIP-1271)."""
+    return Bytes32("0x" + _text_digest(text).hex())
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,28 +15,28 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import FeePolicy, Fees
-from marketplace.chain.mining import Included, Mined, find_included, why_reverted
+from marketplace.chain.mining import Included, Mined, find_each, why_reverted
 from marketplace.chain.nonces import ANY_BLOCK, FILLING, NonceKeeper
 from marketplace.chain.outbox import Outbox, OutboxFile
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer
 from marketplace.chain.signing import Key
 from marketplace.chain.verbs import Call
 from marketplace.domain.errors import (
+    ChainError,
     ChainUnavailable,
     InsufficientFunds,
     NodeRefused,
     TransactionNotMined,
-    TransactionReverted,
 )
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
-from marketplace.domain.units import TokenUnits
+from marketplace.domain.units import TokenUnits, UnixTime
 
 __all__ = ["FEE_SPREAD_WEI", "Fees", "Mined", "Sender"]
 
@@ -62,8 +62,13 @@ class _Slot:
     is_earlier: bool
 
 
-class _NonceTaken(Exception):
+class _NonceTaken(ChainError):
     """Another transaction of the account used the nonce: ours can never be mined, and may be signed again."""
+
+    retryable = True
+
+
+_Ended = Mined | ChainError
 
 
 class Sender:
@@ -116,28 +121,33 @@ class Sender:
         for _ in range(_NONCE_TRIES):
             slot = self._begun(call, wanted, stake, again=again)
             try:
-                return self._waited_for(slot, deadline, wait_seconds)
-            except _NonceTaken:
-                _log.warning("transaction.nonce_taken", verb=call.verb, nonce=slot.nonce, account=self.address)
+                ended = self._waited_for([slot], deadline, wait_seconds)[slot]
             finally:
                 self._awaited.discard(slot.nonce)
+            if isinstance(ended, Mined):
+                return ended
+            if not isinstance(ended, _NonceTaken):
+                raise ended
+            _log.warning("transaction.nonce_taken", verb=call.verb, nonce=slot.nonce, account=self.address)
         raise ChainUnavailable(f"{call.verb}: other transactions of {self.address} took the nonce {_NONCE_TRIES} times")
 
-    def send_all(self, calls: Sequence[Call], *, wait_seconds: int = 60) -> tuple[Mined | TransactionReverted, ...]:
+    def send_all(self, calls: Sequence[Call], *, wait_seconds: int = 60) -> tuple[Mined | ChainError, ...]:
         """Send calls that do not depend on each other, in this order, written down at once and broadcast in one batch.
 
-        Each is simulated on what is there before the first. Raises as ``send``, TransactionReverted only from simulating."""
+        Each is simulated on what is there before the first; what one of them ended with otherwise stands in its place.
+        Raises as ``send``: TransactionReverted only from simulating, and then nothing was sent."""
         deadline = monotonic() + wait_seconds
         with self._lock, self._outbox.turn(self.address):
             signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls])
             self._outbox.put(*signed)
-            self._nonces.broadcast_all(signed, self.chain.head())
+            self._nonces.broadcast_all(signed)
             slots = [_Slot(one.nonce, one.name, is_earlier=False) for one in signed]
             self._awaited.update(slot.nonce for slot in slots)
         try:
-            return tuple(self._ended(slot, deadline, wait_seconds) for slot in slots)
+            ended = self._waited_for(slots, deadline, wait_seconds)
         finally:
             self._awaited.difference_update(slot.nonce for slot in slots)
+        return tuple(ended[slot] for slot in slots)
 
     def recover(self, *, wait_seconds: int = 60) -> tuple[Mined, ...]:
         """Broadcast again what the outbox holds, and wait for it; to be called once at start.
@@ -145,12 +155,15 @@ class Sender:
         Returns what succeeded. What is not mined in time stays, and is found by its name.
         """
         deadline, found = monotonic() + wait_seconds, []
-        slots = {one.nonce: _Slot(one.nonce, one.name, is_earlier=True) for one in self.pending()}
-        for slot in slots.values():
+        for slot in {one.nonce: _Slot(one.nonce, one.name, is_earlier=True) for one in self.pending()}.values():
             try:
-                found.append(self._waited_for(slot, deadline, wait_seconds))
-            except (_NonceTaken, NodeRefused, TransactionReverted, TransactionNotMined) as exc:
-                _log.warning("transaction.not_recovered", name=slot.name, nonce=slot.nonce, reason=repr(exc))
+                ended: _Ended | TransactionNotMined = self._waited_for([slot], deadline, wait_seconds)[slot]
+            except TransactionNotMined as exc:
+                ended = exc
+            if isinstance(ended, Mined):
+                found.append(ended)
+            else:
+                _log.warning("transaction.not_recovered", name=slot.name, nonce=slot.nonce, reason=repr(ended))
         return tuple(found)
 
     def tend(self, head: BlockRef) -> None:
@@ -169,6 +182,13 @@ class Sender:
         """A call of this name whose end nobody was told: sending it now would wait for that one."""
         wanted = name or name_of(call)
         return next((one for one in self.pending() if one.name == wanted and not one.is_told), None)
+
+    def acknowledge(self) -> None:
+        """Whoever wanted what is mined has been told of it, by other means than the answer to its call."""
+        for one in self.pending():
+            if one.block_number is not None and one.block_hash is not None and not one.is_told:
+                block = BlockRef(one.block_number, one.block_hash, UnixTime(0))
+                self._outbox.mined(one.tx_hash, block, is_told=True)
 
     def stuck_since(self, head: BlockRef) -> int | None:
         """The block since which a transaction has been waiting for too long; None while all move."""
@@ -197,8 +217,7 @@ class Sender:
             return _Slot(outgoing.nonce, name, is_earlier=False)
 
     def _signed(self, wanted: Sequence[tuple[Call, str, TokenUnits]]) -> list[Outgoing]:
-        # Estimating runs the calls: if one reverts, this says why.
-        estimates = [self._estimate(call) for call, _, _ in wanted]
+        estimates = self._estimates([call for call, _, _ in wanted])
         fees, head = Fees.now(self.chain), self.chain.head()
         first = self._nonces.next_free(head)
         offer = self._nonces.offer_at(first, fees)
@@ -214,17 +233,20 @@ class Sender:
             for number, ((call, name, stake), estimate) in enumerate(zip(wanted, estimates, strict=True))
         ]  # fmt: skip
 
-    def _estimate(self, call: Call) -> int:
-        """On the pending block, so that our own earlier transactions and the time of the block to come count."""
-        message: dict[str, Any] = {"from": self.address, "data": "0x" + call.input.hex()}
-        message |= {"to": call.to} if call.to else {}
-        try:
-            return int(self.chain.rpc("eth_estimateGas", message, PENDING), 16)
-        except NodeRefused:
+    def _estimates(self, calls: Sequence[Call]) -> list[int]:
+        """Gas, by running the calls: if one reverts, this says why (TransactionReverted)."""
+        messages = [
+            {"from": self.address, "data": "0x" + one.input.hex()} | ({"to": one.to} if one.to else {}) for one in calls
+        ]
+        # On the pending block, so that our own earlier transactions and the time of the block to come count.
+        answers = self.chain.batch([("eth_estimateGas", [message, PENDING]) for message in messages])
+        if any(isinstance(one, NodeRefused) for one in answers):
             # Some nodes know no pending block.
-            return int(self.chain.rpc("eth_estimateGas", message, LATEST), 16)
-        except (TypeError, ValueError) as exc:
-            raise ChainUnavailable(f"the node estimates no gas: {exc!r}") from exc
+            answers = self.chain.batch([("eth_estimateGas", [message, LATEST]) for message in messages])
+        for one in answers:
+            if isinstance(one, ChainError):
+                raise one
+        return [int(one, 16) for one in answers]
 
     def _give_first(self, outgoing: Outgoing) -> None:
         """Raises NodeRefused where no pool will take it: then another call takes the nonce, and only one can be mined."""
@@ -233,34 +255,29 @@ class Sender:
             self._outbox.dropped(outgoing.tx_hash, words)
             raise NodeRefused("eth_sendRawTransaction", 0, words)
         if answer is PoolAnswer.BELOW_BASE:
-            self._nonces.raise_offer(outgoing, self.chain.head())
+            self._nonces.raise_offer(outgoing)
 
     # Waiting
 
-    def _ended(self, slot: _Slot, deadline: float, wait_seconds: int) -> Mined | TransactionReverted:
-        try:
-            return self._waited_for(slot, deadline, wait_seconds)
-        except TransactionReverted as exc:
-            return exc
-        except _NonceTaken as exc:
-            raise ChainUnavailable(f"{slot.name}: another transaction of {self.address} took its nonce") from exc
-
-    def _waited_for(self, slot: _Slot, deadline: float, wait_seconds: int) -> Mined:
-        """Look at every block until it is in one, and care for it meanwhile. A node that is away may return."""
-        pause = _FIRST_PAUSE_SECONDS
+    def _waited_for(self, slots: Sequence[_Slot], deadline: float, wait_seconds: int) -> dict[_Slot, _Ended]:
+        """Look at every block until all are at their end, and care for them meanwhile. A node that is away may return."""
+        pause, ended = _FIRST_PAUSE_SECONDS, dict[_Slot, _Ended]()
         while True:
             head, away = None, None
             try:
                 head = self.chain.head()
-                included = self._included(slot)
-                if included is not None:
-                    return self._outcome(slot, included)
+                ended |= self._look_at([slot for slot in slots if slot not in ended])
+                if len(ended) == len(slots):
+                    return ended
                 self.tend(head)
             except ChainUnavailable as exc:
                 away = exc
+            except NodeRefused as exc:
+                # A no to a question. The transaction is out there all the same.
+                away = ChainUnavailable(str(exc))
             left = deadline - monotonic()
             if left <= 0:
-                raise away or self._not_mined(slot, wait_seconds)
+                raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)
             self._pause(head, min(left, pause))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -273,33 +290,33 @@ class Sender:
             pass
         threading.Event().wait(min(most_seconds, _OUTAGE_PAUSE_SECONDS))
 
-    def _included(self, slot: _Slot) -> Included | None:
-        """Whichever transaction of the nonce is in a block. Raises _NonceTaken, NodeRefused where it is not the call's."""
-        rivals = [one for one in self._outbox.from_nonce(self.address, slot.nonce) if one.nonce == slot.nonce]
+    def _look_at(self, slots: Sequence[_Slot]) -> dict[_Slot, _Ended]:
+        """How those ended that have: whichever transaction of a nonce is in a block is its end. Raises ChainUnavailable."""
+        rows = self._outbox.from_nonce(self.address, min(slot.nonce for slot in slots))
         # The likely ones first; but what was given up may have been mined after all.
-        included = find_included(self.chain, sorted(rivals, key=lambda one: not one.is_live))
-        if included is None:
-            if not any(one.is_live and one.name == slot.name for one in rivals):
-                raise _NonceTaken
-            return None
-        self._outbox.mined(included.outgoing.tx_hash, included.block)
-        if included.outgoing.name != slot.name:
-            why = self._nonces.given_up.pop(slot.nonce, "")
-            if why:
-                raise NodeRefused("eth_sendRawTransaction", 0, why)
-            raise _NonceTaken
-        return included
+        likely_first = sorted(rows, key=lambda one: not one.is_live)
+        rivals = [[one for one in likely_first if one.nonce == slot.nonce] for slot in slots]
+        ended: dict[_Slot, _Ended] = {}
+        for slot, known, included in zip(slots, rivals, find_each(self.chain, rivals), strict=True):
+            if included is not None:
+                ended[slot] = self._end(slot, included)
+            elif not any(one.is_live and one.name == slot.name for one in known):
+                ended[slot] = _NonceTaken()
+        return ended
 
-    def _outcome(self, slot: _Slot, included: Included) -> Mined:
-        """What it did, told from now on. Raises TransactionReverted."""
-        tx_hash = included.outgoing.tx_hash
-        if not included.has_succeeded:
-            reason = why_reverted(self.chain, included)
-            self._outbox.told(tx_hash)
-            raise reason
-        mined = included.mined(is_earlier=slot.is_earlier)
-        self._outbox.told(tx_hash)
-        return mined
+    def _end(self, slot: _Slot, included: Included) -> _Ended:
+        """What it did; told from now on, where it is the slot's own."""
+        is_own = included.outgoing.name == slot.name
+        if not is_own:
+            self._outbox.mined(included.outgoing.tx_hash, included.block)
+            why = self._nonces.given_up.pop(slot.nonce, "")
+            return NodeRefused("eth_sendRawTransaction", 0, why) if why else _NonceTaken()
+        if included.has_succeeded:
+            outcome: _Ended = included.mined(is_earlier=slot.is_earlier)
+        else:
+            outcome = why_reverted(self.chain, included)
+        self._outbox.mined(included.outgoing.tx_hash, included.block, is_told=True)
+        return outcome
 
     def _not_mined(self, slot: _Slot, wait_seconds: int) -> TransactionNotMined:
         found = [one for one in self._outbox.from_nonce(self.address, slot.nonce) if one.nonce == slot.nonce]

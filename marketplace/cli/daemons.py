@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 
 from marketplace.cli import documents, tables
+from marketplace.cli.numbers import whole_option
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.config import from_env
 from marketplace.domain.ids import bytes32
-from marketplace.domain.units import Seconds
+from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds
 from marketplace.telemetry import configure_logging
 
 app = typer.Typer()
@@ -37,7 +38,7 @@ HealthPortOption = Annotated[
 @app.command()
 def gateway(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=1, max=65535)] = 8000,
+    port: Annotated[int, whole_option("port", "Port to listen on.", least=1, most=65535)] = 8000,
 ) -> None:
     """Serve the market over HTTP."""
     configure_logging("gateway")
@@ -113,7 +114,7 @@ def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_f
 def claim(
     lease: Annotated[str, typer.Argument(help="The lease's id: 0x and 64 hex digits.")],
     seconds: Annotated[
-        int | None, typer.Option("--seconds", help="Seconds used (default: all on the meter).", min=0)
+        int | None, whole_option("seconds", "Seconds used (default: all on the meter).", most=MAX_LEASE_SECONDS)
     ] = None,
     json: JsonOption = False,
     keystore: KeystoreOption = None,

@@ -16,6 +16,7 @@ MarketplaceError
 │   ├── ChainUnavailable           retryable
 │   │   ├── RateLimited(retry_after_seconds)
 │   │   └── AnswerTooLarge(method, limit_bytes)
+│   ├── ReorganisedTooDeep(block_number, kept_blocks)
 │   ├── WrongChain(expected, actual)
 │   ├── NodeRefused(method, code, message)
 │   ├── ProxyMissing(chain_id, proxy, remedy)
@@ -174,6 +175,16 @@ class AnswerTooLarge(ChainUnavailable):
     def __init__(self, method: str, limit_bytes: int) -> None:
         super().__init__(f"the node answers {method} with more than {limit_bytes} bytes")
         self.method, self.limit_bytes = method, limit_bytes
+
+
+class ReorganisedTooDeep(ChainError):
+    """More blocks have left the chain than can be taken back one by one. Begin anew from the market's first block."""
+
+    def __init__(self, block_number: int, kept_blocks: int) -> None:
+        super().__init__(
+            f"block {block_number} has left the chain, and so have all of the {kept_blocks} blocks before it that are remembered"
+        )
+        self.block_number, self.kept_blocks = block_number, kept_blocks
 
 
 class WrongChain(ChainError):

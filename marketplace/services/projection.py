@@ -36,6 +36,8 @@ CHAIN_HINT = "chain"
 """Nudged when the projection has moved: schedulers wait for it."""
 
 IDLE_SECONDS = 0.25
+LEVEL_SECONDS = 2.0
+"""Where there is nothing more to take in. Blocks and orders wake us before; it is Redis that may be wiped without a word."""
 """How long a new block waits to be noticed, where nobody pushes."""
 
 ORDERS_AT_ONCE = 500
@@ -119,7 +121,7 @@ class Projector:
             return NextWake.at_once()
         news = self._news(head, page, start)
         if news is None or not news.changes(head):
-            return NextWake(IDLE_SECONDS)
+            return NextWake(LEVEL_SECONDS)
         try:
             step = self._fold(head, news)
         except NotFound as error:
@@ -131,7 +133,7 @@ class Projector:
         self._board.nudge(CHAIN_HINT)
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
-        return NextWake(IDLE_SECONDS) if news.is_level else NextWake.at_once()
+        return NextWake(LEVEL_SECONDS) if news.is_level else NextWake.at_once()
 
     def _missing_row(self, head: Head, error: NotFound) -> NextWake:
         """An event spoke of what the projection does not know: it was wiped while we read, or an earlier event was withheld from us."""

@@ -49,13 +49,16 @@ class OutboxTable:
         """Everything of this nonce and later ones, in whatever state, by nonce, oldest first."""
         return self._read(_T.account == account, _T.nonce >= nonce)
 
-    def mined(self, tx_hash: Bytes32, block: BlockRef) -> None:
-        """The transaction is in that block; others with its nonce can never be. Raises NotFound."""
+    def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
+        """The transaction is in that block; others with its nonce can never be. Raises NotFound.
+
+        ``is_told``: who wanted it knows how it ended."""
         with self._database.write() as connection:
             row = self._load(connection, tx_hash)
+            place = {"block_number": block.number, "block_hash": block.hash, "is_told": row.is_told or is_told}
             if row.state is SendingState.MINED and row.block_hash == block.hash:
+                connection.execute(update(TRANSACTIONS).where(_T.tx_hash == tx_hash).values(place))
                 return
-            place = {"block_number": block.number, "block_hash": block.hash}
             self._move(connection, row, SendingState.MINED, f"block {block.number}", place)
             for rival in self._rivals(connection, row):
                 self._move(connection, rival, SendingState.DROPPED, f"its nonce was used by {tx_hash}", _NOWHERE)
@@ -74,11 +77,6 @@ class OutboxTable:
             row = self._load(connection, tx_hash)
             if row.state is SendingState.UNMINED:
                 self._move(connection, row, SendingState.DROPPED, why, _NOWHERE)
-
-    def told(self, tx_hash: Bytes32) -> None:
-        """Who wanted it knows how it ended."""
-        with self._database.write() as connection:
-            connection.execute(update(TRANSACTIONS).where(_T.tx_hash == tx_hash).values(is_told=True))
 
     def find(self, tx_hash: Bytes32) -> Outgoing | None:
         """The transaction, in whatever state."""

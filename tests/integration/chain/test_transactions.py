@@ -46,8 +46,8 @@ class WatchedOutbox(OutboxFile):
             self.noted.append(("put", one.nonce))
             self.after_put(one.tx_hash)
 
-    def mined(self, tx_hash: Bytes32, block: BlockRef) -> None:
-        super().mined(tx_hash, block)
+    def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
+        super().mined(tx_hash, block, is_told=is_told)
         self.noted.append(("mined", block.number))
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:

@@ -107,7 +107,7 @@ def test_what_is_mined_is_watched_and_waits_to_be_told(outbox: Outbox) -> None:
     outbox.mined(word(1), block(5))
     assert hashes(outbox.unsettled(CLIENT, ANY_BLOCK)) == [word(1)]
 
-    outbox.told(word(1))
+    outbox.mined(word(1), block(5), is_told=True)
 
     assert hashes(outbox.unsettled(CLIENT, 4)) == [word(1)]
     assert outbox.unsettled(CLIENT, 5) == []
@@ -116,8 +116,7 @@ def test_what_is_mined_is_watched_and_waits_to_be_told(outbox: Outbox) -> None:
 def test_a_reorganisation_brings_a_transaction_back(outbox: Outbox) -> None:
     """Unmined again, in no block, still told; and then in another block."""
     outbox.put(transaction(1))
-    outbox.mined(word(1), block(5))
-    outbox.told(word(1))
+    outbox.mined(word(1), block(5), is_told=True)
 
     outbox.taken_back(word(1))
 
