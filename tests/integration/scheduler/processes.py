@@ -1,4 +1,4 @@
-"""`bourse indexer` and `bourse scheduler` as processes of their own, on the stores of a trading floor."""
+"""`bourse indexer`, `bourse scheduler` and `bourse gateway` as processes of their own, on the stores of a trading floor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import httpx
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.store.redis_server import free_port
-from tests.integration.scheduler.floor import OPENER, Floor
+from tests.integration.scheduler.floor import ARBITER, OPENER, Floor
 
 PATIENCE_SECONDS = 120
 
@@ -86,7 +86,7 @@ class Operator:
         self.settings = {
             "BOURSE_RPC_URLS": self.floor.chain.rpc_url, "BOURSE_ADDRESS_BOOK": str(self.folder / "book.json"),
             "BOURSE_REDIS_URL": self.redis_url, "BOURSE_JOURNAL_URL": f"sqlite:///{self.folder}/journal.sqlite",
-            "BOURSE_BLOBS_URL": str(self.folder / "blobs"), "BOURSE_OPENER": OPENER.address, "BOURSE_HOME": str(self.folder),
+            "BOURSE_BLOBS_URL": str(self.folder / "blobs"), "BOURSE_OPENER": OPENER.address, "BOURSE_ARBITER": ARBITER.address, "BOURSE_HOME": str(self.folder),
             "BOURSE_KEYSTORE": str(keystore), "BOURSE_KEYSTORE_PASSWORD_FILE": str(password), "PATH": os.environ["PATH"],
         }  # fmt: skip
 
@@ -95,7 +95,7 @@ class Operator:
         log = self.folder / f"{verb}-{len(self.processes)}.log"
         with log.open("wb") as output:
             running = subprocess.Popen(
-                [sys.executable, "-m", "marketplace.cli.main", verb, "--health-port", str(port)],
+                [sys.executable, "-m", "marketplace.cli.main", verb, "--port" if verb == "gateway" else "--health-port", str(port)],
                 env=self.settings, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         self.processes.append(Process(running, port, log))

@@ -74,16 +74,24 @@ def test_one_of_a_pair_acts_and_the_other_takes_over(operator: Operator, floor: 
 def test_an_outage_is_a_handful_of_lines(operator: Operator, redis_server: RedisHandle, floor: Floor) -> None:
     """Redis is gone for some seconds, and somebody probes all the while: each daemon says so once, /ready says why, and when it is back
     each says how long it was."""
-    daemons = leading(operator)
+    daemons, gateway = leading(operator), operator.start("gateway")
+    heard(gateway, "gateway.up")
     before = {name: len(daemon.lines()) for name, daemon in daemons.items()}
     redis_server.kill()
+    asked = 0
     over = monotonic() + 6
     while monotonic() < over:
+        asked += len([gateway.get("/v1/offers") for _ in range(5)])
         answers = [daemon.get(path) for daemon in daemons.values() for path in ("/live", "/ready")]
+    orders = gateway.get("/ready?for=orders")
     back = start_redis(redis_server.folder)
 
     assert [answer and answer.status_code for answer in answers] == [200, 503, 200, 503]
     assert all("redis" in answer.json()["reasons"] for answer in answers[1::2] if answer)
+    assert orders is not None
+    assert orders.status_code == 200
+    assert len(gateway.lines("gateway.failed")) == 1 < asked
+    assert len(gateway.lines()) <= 4, gateway.lines()
     for name, daemon in daemons.items():
         (recovered,) = heard(daemon, f"{name}.recovered")
         assert recovered["times"] >= 3
