@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import WINDOWS, MarketConstants
 from marketplace.chain.create2 import PROXY
 from marketplace.domain.errors import ConfigError, InvalidField
-from marketplace.domain.ids import Address, Bytes32, address, bytes32
+from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import Seconds, TokenUnits
-from marketplace.domain.wire import camel
+from marketplace.domain.wire import camel, integer_from_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,11 @@ class AddressBook:
     @classmethod
     def _of(cls, document: Any) -> AddressBook:
         return cls(
-            chain_id=int(document["chainId"]),
-            market=address(document["market"], field="market"),
-            token=address(document["token"], field="token"),
-            catalogue=address(document["catalogue"], field="catalogue"),
-            deployed_at_block=int(document["deployedAtBlock"]),
+            chain_id=_whole(document["chainId"], "chainId"),
+            market=address_from_text(document["market"], field="market"),
+            token=address_from_text(document["token"], field="token"),
+            catalogue=address_from_text(document["catalogue"], field="catalogue"),
+            deployed_at_block=_whole(document["deployedAtBlock"], "deployedAtBlock"),
             record=_record_from_json(document) if "salt" in document else None,
         )
 
@@ -110,19 +111,28 @@ def _record_to_json(record: DeploymentRecord) -> dict[str, Any]:
 
 def _record_from_json(document: Any) -> DeploymentRecord:
     constants = document["constants"]
-    windows = {name: Seconds(int(constants[camel(name)])) for name in WINDOWS}
+    windows = {name: Seconds(_whole(constants[camel(name)], camel(name))) for name in WINDOWS}
     return DeploymentRecord(
         salt=bytes32(document["salt"], field="salt"),
-        constants=MarketConstants(**windows, bond_floor=TokenUnits(int(constants["bondFloor"]))),
-        catalogue_owner=address(document["catalogueOwner"], field="catalogueOwner"),
+        constants=MarketConstants(
+            **windows, bond_floor=TokenUnits(integer_from_wire(constants["bondFloor"], "bondFloor"))
+        ),
+        catalogue_owner=address_from_text(document["catalogueOwner"], field="catalogueOwner"),
         compiler=str(document["compiler"]),
         contracts=tuple(
             ContractRecord(
                 name,
-                address(row["address"], field=f"contracts.{name}.address"),
+                address_from_text(row["address"], field=f"contracts.{name}.address"),
                 str(row["constructorArguments"]),
                 bytes32(row["codeHash"], field=f"contracts.{name}.codeHash"),
             )
             for name, row in document["contracts"].items()
         ),
     )
+
+
+def _whole(value: Any, field: str) -> int:
+    """A number of the book, as JSON's own or as a decimal string. Raises InvalidField."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return integer_from_wire(value, field)

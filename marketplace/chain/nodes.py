@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from marketplace.chain.answers import BatchRefused, Request, outcome_of, outcomes_of, result_of
-from marketplace.chain.transports import HttpTransport, Notice, Transport, WebSocketTransport
+from marketplace.chain.transports import HttpTransport, Transport, WebSocketTransport
 from marketplace.domain.errors import ChainUnavailable
 
 LONGEST_BATCH: Final = 100
@@ -57,16 +57,18 @@ class Node:
         count: CallCount,
         *,
         timeout_seconds: float,
-        on_notice: Notice = lambda _: None,
-        on_end: Callable[[], None] = lambda: None,
+        on_notice: Callable[[Node, Any], None] = lambda *_: None,
+        on_end: Callable[[Node], None] = lambda _: None,
     ) -> None:
         self.url = url
         self.is_pushing = urlsplit(url).scheme in ("ws", "wss")
         self._count = count
         self._timeout_seconds = timeout_seconds
-        self._transport: Transport = (
-            WebSocketTransport(url, on_notice=on_notice, on_end=on_end) if self.is_pushing else HttpTransport(url)
-        )
+        self._transport: Transport = HttpTransport(url)
+        if self.is_pushing:
+            self._transport = WebSocketTransport(
+                url, on_notice=lambda told: on_notice(self, told), on_end=lambda: on_end(self)
+            )
         self._ids = itertools.count(1)
         self._batch_limit, self._batches_again = LONGEST_BATCH, 0.0
 
@@ -86,14 +88,14 @@ class Node:
         request = Request(next(self._ids), method, parameters)
         return result_of(request, self._answer(request, timeout_seconds or self._timeout_seconds))
 
-    def batch(self, calls: Calls) -> list[Any]:
+    def batch(self, calls: Calls, *, timeout_seconds: float | None = None) -> list[Any]:
         """The outcome of each call. Raises ChainUnavailable where nothing was answered."""
         outcomes: list[Any] = []
-        waiting = list(calls)
+        waiting, timeout = list(calls), timeout_seconds or self._timeout_seconds
         while waiting:
             size = min(self._longest_batch(), len(waiting))
             try:
-                outcomes += self._batch(waiting[:size])
+                outcomes += self._batch(waiting[:size], timeout)
             except BatchRefused:
                 self._batch_limit, self._batches_again = size // 2, monotonic() + _BATCHES_AGAIN_SECONDS
                 continue
@@ -110,17 +112,17 @@ class Node:
             self._batch_limit = LONGEST_BATCH
         return max(1, self._batch_limit)
 
-    def _batch(self, calls: Calls) -> list[Any]:
+    def _batch(self, calls: Calls, timeout_seconds: float) -> list[Any]:
         if len(calls) == 1:
-            return [self._outcome(*calls[0])]
+            return [self._outcome(*calls[0], timeout_seconds)]
         requests = [Request(next(self._ids), method, parameters) for method, parameters in calls]
         self._count.add(requests)
-        return outcomes_of(requests, self._transport.exchange(requests, self._timeout_seconds, is_batch=True))
+        return outcomes_of(requests, self._transport.exchange(requests, timeout_seconds, is_batch=True))
 
-    def _outcome(self, method: str, parameters: Sequence[Any]) -> Any:
+    def _outcome(self, method: str, parameters: Sequence[Any], timeout_seconds: float) -> Any:
         """A single call's result or its error; one that brings no answer at all is raised."""
         request = Request(next(self._ids), method, parameters)
-        return outcome_of(request, self._answer(request, self._timeout_seconds))
+        return outcome_of(request, self._answer(request, timeout_seconds))
 
     def _answer(self, request: Request, timeout_seconds: float) -> Any:
         self._count.add([request])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BYTES: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
@@ -20,7 +20,7 @@ _Shape = Callable[[Any, Sequence[Any]], bool]
 """Whether a result is one, given the request's parameters."""
 
 
-def is_quantity(value: Any) -> bool:
+def is_quantity(value: Any) -> TypeGuard[str]:
     """Whether it is a number as JSON-RPC writes it."""
     return isinstance(value, str) and _QUANTITY.fullmatch(value) is not None
 

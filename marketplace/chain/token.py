@@ -7,9 +7,11 @@ from typing import Any
 
 from eth_abi.exceptions import DecodingError
 
-from marketplace.chain.blocks import Chain
+from marketplace.chain import verbs
+from marketplace.chain.blocks import LATEST, Chain
 from marketplace.chain.contracts import Parameter, Signature, contract_abi, decoded
 from marketplace.chain.signing import TokenDomain
+from marketplace.chain.verbs import Call
 from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
@@ -42,6 +44,29 @@ class Token:
     def allowance(self, owner: Address, spender: Address, at: BlockRef | None = None) -> TokenUnits:
         """What ``spender`` may still take from ``owner``."""
         return TokenUnits(self._read("allowance", owner, spender, at=at))
+
+    def approvals(self, owner: Address, spender: Address, amount: TokenUnits) -> tuple[Call, ...]:
+        """What ``owner`` has to send before ``spender`` can take ``amount``: nothing where it may already.
+
+        Some tokens (USDT) refuse to change an allowance that is not 0 into another that is not 0: where one is left over and the token
+        would refuse, it is taken back first. Others are not asked to pay for that.
+        """
+        left = self.allowance(owner, spender)
+        if left >= amount:
+            return ()
+        wanted = verbs.approve(self.address, spender, amount)
+        if not left or self._takes(owner, wanted):
+            return (wanted,)
+        return verbs.approve(self.address, spender, TokenUnits(0)), wanted
+
+    def _takes(self, owner: Address, approval: Call) -> bool:
+        """Whether the token would do it now: it does not revert, and does not answer false. To answer nothing is to agree (USDT)."""
+        message = {"from": owner, "to": approval.to, "data": "0x" + approval.input.hex()}
+        try:
+            answer = str(self.chain.rpc("eth_call", message, LATEST))
+        except TransactionReverted:
+            return False
+        return answer == "0x" or int(answer, 16) != 0
 
     def permit_nonce(self, owner: Address, at: BlockRef | None = None) -> int:
         """The nonce that the owner's next permit must carry (EIP-2612)."""
@@ -80,3 +105,8 @@ class Token:
     def _read(self, view: str, *arguments: Any, at: BlockRef | None = None) -> Any:
         (answer,) = _ABI.answer(view, self.chain.call(self.address, _ABI.call(view, *arguments), at))
         return answer
+
+
+def coin_of(chain: Chain, account: Address, at: BlockRef) -> int:
+    """What the account has of the chain's own coin, in wei: gas is paid in it."""
+    return int(chain.rpc("eth_getBalance", account, {"blockHash": at.hash}), 16)

@@ -12,12 +12,14 @@ from rich.text import Text
 
 from marketplace import wiring
 from marketplace.chain.catalogue import Catalogue
+from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
+from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, Session
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
-from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, address, bytes32
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
 from marketplace.domain.models import MarketTerms
 from marketplace.services.books import Books
 
@@ -53,7 +55,7 @@ def audit(
         Path | None, typer.Option("--save", help="A folder for the round's documents.", file_okay=False)
     ] = None,
     last: Annotated[
-        int, typer.Option("--last", help="Audit the last so many rounds that the scheduler posted.", min=0, max=1_000)
+        int, whole_option("last", "Audit the last so many rounds that the scheduler posted.", most=1_000)
     ] = 0,
     opener: Annotated[
         str | None, typer.Option("--opener", help="With --last: whose (default: the gateway's scheduler).")
@@ -69,7 +71,7 @@ def audit(
     if former and not plan:
         raise InvalidField("--former", "goes with --plan and --snapshot")
     if last:
-        holds = _latest(session, last, address(opener, field="--opener") if opener else None)
+        holds = _latest(session, last, address_from_text(opener, field="--opener") if opener else None)
     elif round_hash is None:
         holds = _books(session)
     else:

@@ -7,21 +7,23 @@ from typing import Annotated
 import typer
 
 from marketplace import wiring
+from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
+from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, Session
 from marketplace.client.answers import Quote
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.classes import class_named
-from marketplace.domain.ids import Address, address
+from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_text, units_from_text
 
 app = typer.Typer()
 
-MIN_RELIABILITY = typer.Option(
-    "--min-reliability", help="Least score of the provider, in basis points (9800 is 98 %).", min=0, max=BPS_WHOLE
+MIN_RELIABILITY = whole_option(
+    "min-reliability", "Least score of the provider, in basis points (9800 is 98 %).", most=BPS_WHOLE
 )
 
 
@@ -42,7 +44,7 @@ def offers(
 def quote(
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together.")] = 1,
+    gpus: Annotated[int, whole_option("gpus", "GPUs needed together.", least=1)] = 1,
     max_price: Annotated[str | None, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")] = None,
     prefer_region: Annotated[
         list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
@@ -77,7 +79,7 @@ def reputation(
 ) -> None:
     """Say how reliable a provider is, and why: what became of its leases, and what that weighs."""
     session = Session(json)
-    who = address(provider, field="ADDRESS")
+    who = address_from_text(provider, field="ADDRESS")
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
     is_same = _computed(session, who, told.block) == told.reputation if check else None

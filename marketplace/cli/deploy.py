@@ -13,6 +13,7 @@ from marketplace import wiring
 from marketplace.chain.address_book import AddressBook, constants_to_json
 from marketplace.chain.blocks import Chain
 from marketplace.chain.blueprint import Blueprint
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.constants import LOCAL_CHAINS, PRESETS, WINDOWS, MarketConstants, Preset
 from marketplace.chain.create2 import default_salt, salt_of
 from marketplace.chain.deployment import DeploymentPlan, carry_out, plan_deployment
@@ -21,14 +22,19 @@ from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Address, Bytes32, address, bytes32
-from marketplace.domain.units import TokenUnits, seconds_from_text, text_from_seconds, text_from_units, units_from_text
+from marketplace.domain.ids import Address, Bytes32, bytes32
+from marketplace.domain.units import (
+    COIN_DECIMALS,
+    TokenUnits,
+    seconds_from_text,
+    text_from_seconds,
+    text_from_units,
+    units_from_text,
+)
 
 app = typer.Typer()
 
 TEST_DOLLAR_DECIMALS = 6
-COIN_DECIMALS = 18
-"""Every chain counts its own coin in wei."""
 
 Window = Annotated[str | None, typer.Option(help="90s, 15m, 1h, 7d; instead of the preset's.")]
 
@@ -186,7 +192,7 @@ def _salt(text: str | None) -> Bytes32:
 
 
 def _address(text: str | None, field: str) -> Address | None:
-    return None if text is None else address(text, field=field)
+    return None if text is None else address_from_text(text, field=field)
 
 
 def _require_same_market(path: Path, known: AddressBook | None, plan: DeploymentPlan) -> None:
@@ -236,9 +242,11 @@ def _plan_words(plan: DeploymentPlan, path: Path) -> str:
     symbol, decimals = (token.symbol, token.decimals) if token else ("tUSD", TEST_DOLLAR_DECIMALS)
     rows = [f"{name:<17}{text_from_seconds(seconds)}" for name, seconds in constants.windows.items()]
     rows.append(f"{'bond_floor':<17}{text_from_units(constants.bond_floor, decimals)} {symbol}")
-    rows.append(f"{'token':<17}{plan.blueprint.token} ({symbol})")
-    rows.append(f"{'catalogue owner':<17}{plan.blueprint.catalogue_owner}")
+    rows.append(f"{'token':<17}{checksum(plan.blueprint.token)} ({symbol})")
+    rows.append(f"{'catalogue owner':<17}{checksum(plan.blueprint.catalogue_owner)}")
     rows.append(f"{'chain':<17}{plan.chain_id}, address book {path}")
     cost, balance = (text_from_units(wei, COIN_DECIMALS) for wei in (plan.cost_wei, plan.available_wei))
-    rows.append(f"{'cost':<17}{plan.gas:,} gas, about {cost} of the chain's coin; {plan.deployer} has {balance}")
+    rows.append(
+        f"{'cost':<17}{plan.gas:,} gas, about {cost} of the chain's coin; {checksum(plan.deployer)} has {balance}"
+    )
     return "\n".join(rows) + "\nnothing was sent"

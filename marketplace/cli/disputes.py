@@ -6,20 +6,19 @@ from typing import Annotated
 
 import typer
 
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.numbers import whole_option
+from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
-from marketplace.domain.ids import Bytes32, address, bytes32
+from marketplace.domain.ids import Bytes32, bytes32
 from marketplace.domain.models import MarketTerms
-from marketplace.domain.units import Seconds, text_from_seconds
+from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds, text_from_seconds
 
 app = typer.Typer()
-
-MAX_SECONDS = 2**32 - 1
-"""What a lease's word holds."""
 
 LeaseArgument = Annotated[
     str, typer.Argument(help="The lease's id (0x and 64 hex digits), or one of your own jobs as in bourse ps.")
@@ -32,9 +31,10 @@ def dispute(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Object to a running lease or to its provider's claim; stakes as much as the provider's bond, and the arbiter rules."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.dispute(identifier))
@@ -44,7 +44,8 @@ def dispute(
 def rule(
     lease: LeaseArgument,
     seconds: Annotated[
-        int, typer.Option("--seconds", help="How many seconds are to be paid, in all.", min=0, max=MAX_SECONDS)
+        int,
+        whole_option("seconds", "How many seconds are to be paid, in all.", most=MAX_LEASE_SECONDS),
     ],
     provider_at_fault: Annotated[
         bool,
@@ -88,7 +89,7 @@ def assign(
 ) -> None:
     """Pass the right to a lease's future income on, as the one who has it: its provider at first. The bond stays the provider's."""
     session = Session(json, keystore, password_file)
-    receiver = address(payee, field="payee")
+    receiver = address_from_text(payee, field="payee")
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.assign(identifier, receiver))
@@ -136,6 +137,6 @@ def _words(event: e.Event, terms: MarketTerms) -> str:
                 f" {money(event.refund)} back to the client, stakes returned"
             )
         case e.LeaseAssigned():
-            return f"assigned: what the lease earns from now on goes to {event.payee}"
+            return f"assigned: what the lease earns from now on goes to {checksum(event.payee)}"
         case _:
             return "done"

@@ -17,7 +17,7 @@ from marketplace.domain.models import Budget, MarketTerms
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, units_rounded_down
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent
-from marketplace.domain.units import iso_from_time, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, iso_from_time, text_from_units
 from marketplace.domain.wire import event_to_wire, offer_to_wire
 
 
@@ -35,9 +35,10 @@ def sums(value: Sums, terms: MarketTerms) -> dict[str, Any]:
 
 
 def balance(value: Balance, account: str, terms: MarketTerms) -> dict[str, Any]:
-    """An account's money."""
+    """An account's money, and its coin for gas."""
     named = {name: getattr(value, name) for name in ("free", "locked", "wallet")}
-    return {"account": account} | _merged(money(name, units, terms) for name, units in named.items())
+    coin = {"coin_wei": str(value.coin_wei), "coin_human": text_from_units(value.coin_wei, COIN_DECIMALS)}
+    return {"account": account} | _merged(money(name, units, terms) for name, units in named.items()) | coin
 
 
 def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> dict[str, Any]:
@@ -124,6 +125,8 @@ def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
         "since": iso_from_time(last.at),
         "reason": last.reason,
         "note": last.note,
+        "posted": value.is_posted,
+        "stands_still": value.note,
         **sums(value.sums(), terms),
         **asdict(kept.terms),
     }
@@ -160,6 +163,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
         "exit": value.exit,
         "servings": [asdict(serving) | money("price", serving.price, terms) for serving in value.servings],
         **sums(value.sums, terms),
+        "posted": value.is_posted,
         "note": value.note,
     }
 

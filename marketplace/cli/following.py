@@ -10,7 +10,7 @@ import typer
 from rich.status import Status
 
 from marketplace.cli import documents, tables
-from marketplace.cli.outcomes import OF_STATE
+from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import Session
 from marketplace.client import Job, JobGroup, JobState, Market, Progress
 from marketplace.domain.errors import DeadlinePassed
@@ -23,10 +23,10 @@ _WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
 
 def run_alone(session: Session, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
     """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
-    session.say(f"job {job.number} is on the book: {job.id}")
+    _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
     if not wait:
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
-        return
+        raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
         job.wait(on_progress=lambda progress: line.update(_words(progress)))
         line.update("waiting for the money")
@@ -39,17 +39,18 @@ def run_alone(session: Session, market: Market, job: Job, output: Path | None, *
         session.answer(document, tables.receipt(job.result(), sums, market.terms))
     else:
         session.answer(document, tables.story(job.explain(), market.terms))
-    raise typer.Exit(OF_STATE[job.state])
+    raise typer.Exit(exit_code_of_job(job))
 
 
 def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | None, *, wait: bool) -> None:
     """The same for a job of several nodes: it succeeds when all of them do, and otherwise says which one did not."""
     jobs = group.jobs
-    session.say(f"jobs {jobs[0].number} to {jobs[-1].number} are on the book, one for each node of group {group.id}")
+    told = f"jobs {jobs[0].number} to {jobs[-1].number} are on the book, one for each node of group {group.id}"
+    _say_where(session, jobs, told)
     if not wait:
         nodes = [documents.job(job, market.terms) for job in jobs]
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
-        return
+        raise typer.Exit(_submitted(jobs))
     with _waiting(session, jobs) as line:
         group.wait(on_progress=lambda progress: line.update(_words_of_nodes(progress)))
         line.update("waiting for the money")
@@ -62,6 +63,23 @@ def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | 
     document = documents.group(group, stories) | {"files": [str(file) for file in files]}
     session.answer(document, tables.jobs(jobs, market.terms))
     raise typer.Exit(OF_STATE[group.state])
+
+
+def _say_where(session: Session, jobs: Sequence[Job], told: str) -> None:
+    """That the orders are on the book, or which of them no gateway has taken yet: nobody is to order twice for that."""
+    untaken = [job for job in jobs if not job.is_posted]
+    if not untaken:
+        session.say(told)
+    for job in untaken:
+        session.say(f"job {job.number} is {tables.standing(job.is_posted, job.note)} ({job.id})")
+    if untaken:
+        session.say(
+            "  next: it is posted again while something waits for it: bourse watch. bourse cancel takes it back"
+        )
+
+
+def _submitted(jobs: Sequence[Job]) -> ExitCode:
+    return ExitCode.OK if all(job.is_posted for job in jobs) else ExitCode.TIMED_OUT
 
 
 @contextmanager
@@ -103,6 +121,8 @@ def _words(progress: Progress) -> str:
         told = f"running, {progress.elapsed_seconds} s of at most {progress.max_seconds} s on the meter"
     else:
         told = f"{progress.state.value}, block {progress.block.number}"
+    if progress.state is JobState.SUBMITTED and not progress.is_posted:
+        return f"{tables.standing(progress.is_posted, progress.note)}, block {progress.block.number}"
     return f"{told}{' · ' + progress.note if progress.note else ''}"
 
 

@@ -10,14 +10,17 @@ import typer
 from marketplace.cli import documents, tables
 from marketplace.cli.browse import MIN_RELIABILITY
 from marketplace.cli.following import run_alone, run_nodes
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.numbers import seconds_option, whole_option
+from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.spec import MAX_NODES
-from marketplace.domain.units import Bps, GpuCount, seconds_from_text
+from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, seconds_from_text
 
 app = typer.Typer()
+
+MAX_GPUS, MAX_RETRIES = 2**16 - 1, 1_000
 
 JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), its id, or the beginning of its id.")]
 
@@ -30,9 +33,9 @@ def run(
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
     max_price: Annotated[str, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs needed together, on one machine.")] = 1,
+    gpus: Annotated[int, whole_option("gpus", "GPUs needed together, on one machine.", least=1, most=MAX_GPUS)] = 1,
     nodes: Annotated[
-        int, typer.Option("--nodes", min=1, max=MAX_NODES, help="Machines needed together, of one provider.")
+        int, whole_option("nodes", "Machines needed together, of one provider.", least=1, most=MAX_NODES)
     ] = 1,
     inputs: Annotated[
         Path | None, typer.Option("--input", help="Folder whose content becomes /job/in.", file_okay=False, exists=True)
@@ -43,18 +46,20 @@ def run(
     prefer_region: Annotated[
         list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
     ] = None,
-    vram: Annotated[int, typer.Option("--vram", help="MiB of memory each GPU needs.", min=0)] = 0,
-    cpus: Annotated[int, typer.Option("--cpus", help="CPUs the job needs.", min=1)] = 1,
-    memory: Annotated[int, typer.Option("--memory", help="MiB of memory the job needs.", min=16)] = 1024,
-    disk: Annotated[int, typer.Option("--disk", help="MiB of disk the job needs.", min=1)] = 1024,
+    vram: Annotated[int, whole_option("vram", "MiB of memory each GPU needs.")] = 0,
+    cpus: Annotated[int, whole_option("cpus", "CPUs the job needs.", least=1)] = 1,
+    memory: Annotated[int, whole_option("memory", "MiB of memory the job needs.", least=16)] = 1024,
+    disk: Annotated[int, whole_option("disk", "MiB of disk the job needs.", least=1)] = 1024,
     min_time: Annotated[
         str | None, typer.Option("--min-time", help="Guaranteed to the provider, if it asks for it.")
     ] = None,
-    min_bond: Annotated[int, typer.Option("--min-bond", help="Smallest bond accepted, in basis points.", min=0)] = 0,
+    min_bond: Annotated[int, whole_option("min-bond", "Smallest bond accepted, in basis points.", most=BPS_WHOLE)] = 0,
     min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
     tip: Annotated[str, typer.Option("--tip", help="To the scheduler, when the lease opens.")] = "0",
     expires_in: Annotated[str, typer.Option("--expires-in", help="How long the order may wait to be served.")] = "10m",
-    retries: Annotated[int, typer.Option("--retries", help="Fresh orders when a provider falls silent.", min=0)] = 1,
+    retries: Annotated[
+        int, whole_option("retries", "Fresh orders when a provider falls silent.", most=MAX_RETRIES)
+    ] = 1,
     name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")
@@ -62,13 +67,14 @@ def run(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
 
     A local file named in the command is added to the job's inputs. With --nodes it runs on several machines at once, each of
     which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others are ended.
     """
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     _check_output(output)
     files = files_named(tuple(command), Path.cwd())
     with session.market() as market:
@@ -95,9 +101,10 @@ def ps(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """List your jobs, after moving them along once."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         rows = [job for job in market.jobs() if all_of_them or not job.is_terminal]
@@ -111,9 +118,10 @@ def logs(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Print a job's output."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         found = market.job(job)
         if not session.as_json:
@@ -131,9 +139,10 @@ def get(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Download a job's outputs, verified, and print its receipt."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     _check_output(output)
     with session.market() as market:
         next(market.steps(0))
@@ -149,10 +158,14 @@ def get(
 
 @app.command()
 def cancel(
-    job: JobArgument, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    job: JobArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Call a job off, for good: free before it runs, for the time it ran afterwards."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)
@@ -163,10 +176,14 @@ def cancel(
 
 @app.command()
 def explain(
-    job: JobArgument, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    job: JobArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Tell a job's whole story: history, reasons, the nearest miss, money."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         story = market.job(job).explain()
@@ -176,13 +193,14 @@ def explain(
 @app.command()
 def watch(
     once: Annotated[bool, typer.Option("--once", help="End when all jobs are over and their money has moved.")] = False,
-    timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds after which to give up.")] = None,
+    timeout: Annotated[float | None, seconds_option("timeout", "Seconds after which to give up.")] = None,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Move all your jobs along: verify, countersign, order again when a provider falls silent. Ctrl-C ends it."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         for change in market.watch(timeout, until_settled=once):
             note = f" · {change.event.note}" if change.event.note else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from marketplace.client import JobState
+from marketplace.client import Job, JobReason, JobState
 from marketplace.domain import errors as e
 
 
@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     """The providers fell silent or left what does not verify, and no retry is left."""
     CANCELLED = 6
     TIMED_OUT = 7
-    """What was waited for did not happen in time; it may still."""
+    """What was waited for did not happen in time; it may still. Also an order that is signed and that no gateway has taken yet."""
     BUG = 70
 
 
@@ -38,6 +38,14 @@ OF_STATE: dict[JobState, ExitCode] = {
     JobState.SUBMITTED: ExitCode.TIMED_OUT,
     JobState.RUNNING: ExitCode.TIMED_OUT,
 }
+
+
+def exit_code_of_job(job: Job) -> ExitCode:
+    """What the shell is told about a job. Nobody can have refused an order that no gateway ever took."""
+    if job.state is JobState.UNPLACED and not job.is_posted and job.history[-1].reason is JobReason.ORDER_EXPIRED:
+        return ExitCode.UNAVAILABLE
+    return OF_STATE[job.state]
+
 
 _OF_ERROR: tuple[tuple[type[e.MarketplaceError], ExitCode], ...] = (
     (e.ChainUnavailable, ExitCode.UNAVAILABLE),

@@ -18,7 +18,7 @@ from marketplace import wiring
 from marketplace.cli import tables
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
-from marketplace.domain.errors import InsufficientBalance
+from marketplace.domain.errors import ChainError, InsufficientBalance
 from marketplace.telemetry import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
@@ -32,6 +32,14 @@ PasswordOption = Annotated[
     ),
 ]
 
+AccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        help="Act for this account: a contract that takes the key's signature, or whose delegate the key is.",
+    ),
+]
+
 PIPE_COLUMNS = 200
 """Into a pipe or a file, tables are as wide as they like."""
 
@@ -42,10 +50,16 @@ KEY_FILE, PASSWORD_FILE = "key.json", "key.password"
 class Session:
     """One command's settings and screen. stdout is for the answer, stderr for everything that happens on the way."""
 
-    def __init__(self, as_json: bool = False, keystore: Path | None = None, password_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        as_json: bool = False,
+        keystore: Path | None = None,
+        password_file: Path | None = None,
+        account: str | None = None,
+    ) -> None:
         # Warnings only: what happens on the way is said by the commands themselves.
         configure_logging("cli", level=logging.WARNING)
-        self.as_json = as_json
+        self.as_json, self._account = as_json, account
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -69,10 +83,11 @@ class Session:
 
     @contextmanager
     def market(self) -> Iterator[Market]:
-        """The market, opened with the account's key, and closed in the end."""
+        """The market, opened with the key in the account's name, and closed in the end."""
         self.settings.require("gateway_url", "rpc_urls", "keystore", "keystore_password_file")
-        market = wiring.open_market(self.settings)
+        market = wiring.open_market(self.settings, account=self._account)
         try:
+            self._tell_pending(market)
             yield market
         except InsufficientBalance as exc:
             required, available = (tables.amount(units, market.terms) for units in (exc.required, exc.available))
@@ -80,6 +95,20 @@ class Session:
             raise
         finally:
             market.close()
+
+    def _tell_pending(self, market: Market) -> None:
+        """What earlier commands sent and did not see mined: it is looked after first, and said."""
+        try:
+            market.tend()
+        except ChainError as exc:
+            self.say(f"what earlier commands sent cannot be looked after now: {exc}")
+        for one in market.pending():
+            where = (
+                f"waits since block {one.since_block}"
+                if one.block_number is None
+                else f"is in block {one.block_number}"
+            )
+            self.say(f"an earlier command sent {one.verb} (nonce {one.nonce}, {one.tx_hash}): it {where}")
 
     @contextmanager
     def gateway(self) -> Iterator[GatewayApi]:

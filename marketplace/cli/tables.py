@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from marketplace.chain.checksums import checksum
 from marketplace.client.answers import OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import node_name
 from marketplace.client.job import Job
@@ -20,7 +21,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.states import JobReason, JobState
-from marketplace.domain.units import text_from_bps, text_from_seconds, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, text_from_bps, text_from_seconds, text_from_units
 
 _COLOURS: dict[JobState, str] = {
     JobState.SUBMITTED: "yellow",
@@ -128,7 +129,7 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
         return amount(units_rounded_down(units, terms.bond_floor), terms)
 
     head = _plain()
-    head.add_row("provider", value.address)
+    head.add_row("provider", checksum(value.address))
     head.add_row("reliability", text_from_bps(told.score_bps(value.block.timestamp)))
     head.add_row("offers", ", ".join(str(row.offer.id) for row in value.offers) or "none")
     head.add_row("last sign of life", clock(value.last_heartbeat) if value.last_heartbeat else "never")
@@ -161,18 +162,29 @@ def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
             amount(sums.paid, terms),
             amount(sums.refunded, terms),
             amount(sums.compensation, terms),
-            last.note,
+            _standing_of(row) or last.note,
         )
     return table
+
+
+def standing(is_posted: bool, note: str) -> str:
+    """Where an order is that waits to be served."""
+    return "on the book" if is_posted else f"signed; the gateway has not taken it yet: {note or 'it was not asked'}"
+
+
+def _standing_of(row: Job) -> str:
+    """What has to be said of a job whose order is nowhere but here; nothing otherwise."""
+    return standing(False, row.note) if row.state is JobState.SUBMITTED and not row.is_posted else ""
 
 
 def balance(value: Balance, account: Address, terms: MarketTerms) -> Table:
     """An account's money."""
     table = _plain()
-    table.add_row("account", account)
+    table.add_row("account", checksum(account))
     table.add_row("free in the market", amount(value.free, terms))
     table.add_row("locked in live leases", amount(value.locked, terms))
     table.add_row("in the wallet", amount(value.wallet, terms))
+    table.add_row("coin for gas", text_from_units(value.coin_wei, COIN_DECIMALS))
     return table
 
 
@@ -180,7 +192,7 @@ def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
     """What was done, for how long, and what it cost; ``sums`` None while the money has not moved yet."""
     table = _plain()
     table.add_row("lease", value.lease)
-    table.add_row("provider", value.provider or "–")
+    table.add_row("provider", checksum(value.provider) if value.provider else "–")
     table.add_row("exit code", str(value.exit_code))
     table.add_row("time on the meter", f"{value.used_seconds} s ({text_from_seconds(value.used_seconds)})")
     table.add_row("price per GPU-hour", amount(value.price, terms))
@@ -230,7 +242,7 @@ def _attempts(rows: Iterable[Attempt], terms: MarketTerms) -> Table:
             amount(row.sums.paid, terms),
             amount(row.sums.refunded, terms),
             amount(row.sums.compensation, terms),
-            row.note,
+            row.note if row.is_posted else standing(False, row.note),
         )
     return table
 

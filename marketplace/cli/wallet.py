@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.keystore import create_key
-from marketplace.chain.signing import checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
-from marketplace.cli.session import KEY_FILE, PASSWORD_FILE, JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import (
+    KEY_FILE,
+    PASSWORD_FILE,
+    AccountOption,
+    JsonOption,
+    KeystoreOption,
+    PasswordOption,
+    Session,
+)
 from marketplace.client import Market
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Address, address
+from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
 
 app = typer.Typer(help="Keys and money: make a key, see the balance, deposit, withdraw.", no_args_is_help=True)
 
 DelegateArgument = Annotated[str, typer.Argument(help="The delegate's address: an account with a key, not a contract.")]
+ALL = "all"
+NO_GAS = (
+    "this account has money and none of the chain's coin: it can pay no gas, so it can neither deposit nor withdraw."
+    " Send it some coin"
+)
+
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Do it once more, even where the same was sent before and is not heard of yet.")
+]
 Amount = Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50.")]
 
 
@@ -45,43 +62,71 @@ def new(
 
 
 @app.command()
-def show(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
+def show(
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
     """Show the account and its money, in the market and outside."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
         _show(session, market)
+        market.acknowledge()
 
 
 @app.command()
 def deposit(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Move money from the wallet into the market."""
-    session = Session(json, keystore, password_file)
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
-        mined = market.deposit(market.amount(amount))
+        mined = market.deposit(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
 @app.command()
 def withdraw(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50; or all that is free: all.")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="Whom to pay (default: this account), e.g. where the token blocks it.")
+    ] = None,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
-    """Move money from the free balance back into the wallet."""
-    session = Session(json, keystore, password_file)
+    """Move money from the free balance back into the wallet, or to another address."""
+    session = Session(json, keystore, password_file, account)
     with session.market() as market:
-        mined = market.withdraw(market.amount(amount))
+        units = market.balance().free if amount == ALL else market.amount(amount)
+        if amount == ALL and not units:
+            session.say("nothing is free: nothing was withdrawn")
+            _show(session, market)
+            return
+        mined = market.withdraw(units, to, again=again)
         _show(session, market, mined)
 
 
 @app.command()
 def fund(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Make test dollars in the wallet; on a local chain only."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.mint_test_dollars(market.amount(amount))
+        mined = market.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
@@ -90,20 +135,24 @@ def authorize(
     delegate: DelegateArgument,
     budget: Annotated[str, typer.Argument(help="The most that its orders may cost in all, e.g. 20; 0 takes it back.")],
     duration: Annotated[str, typer.Option("--for", help="How long it may sign: 90s, 2h30m, 7d.")] = "",
+    again: AgainOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Let another key sign orders for this account, up to a hard budget that the contract keeps. It can withdraw nothing."""
-    session = Session(json, keystore, password_file)
-    signer = address(delegate, field="delegate")
+    session = Session(json, keystore, password_file, account)
+    signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         units = market.amount(budget, field="budget")
         if units and not duration:
             raise InvalidField("for", "say how long the delegate may sign, e.g. --for 7d")
         seconds = seconds_from_text(duration, field="for") if units else 0
-        mined = market.authorize(signer, units, UnixTime(market.chain.head().timestamp + seconds if units else 0))
-        session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+        mined = market.authorize(
+            signer, units, UnixTime(market.chain.head().timestamp + seconds if units else 0), again=again
+        )
+        _say_mined(session, mined)
         _show_budget(session, market, signer, mined)
 
 
@@ -113,10 +162,11 @@ def budget(
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    account: AccountOption = None,
 ) -> None:
     """Show what a delegate may still spend of this account's money."""
-    session = Session(json, keystore, password_file)
-    signer = address(delegate, field="delegate")
+    session = Session(json, keystore, password_file, account)
+    signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         _show_budget(session, market, signer)
 
@@ -132,8 +182,40 @@ def _show_budget(session: Session, market: Market, delegate: Address, mined: Min
 
 def _show(session: Session, market: Market, mined: Mined | None = None) -> None:
     value = market.balance()
-    document = documents.balance(value, market.account, market.terms)
+    document = documents.balance(value, market.account, market.terms) | _mandate(market)
     if mined is not None:
         document["transaction"] = mined.tx_hash
-        session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+        document["sentEarlier"] = mined.is_earlier
+        _say_mined(session, mined)
+    if not market.mandate.is_own:
+        session.say(_mandate_words(market))
+    if value.lacks_gas:
+        document["warning"] = NO_GAS
+        session.say(f"warning: {NO_GAS}")
     session.answer(document, tables.balance(value, market.account, market.terms))
+
+
+def _mandate(market: Market) -> dict[str, Any]:
+    """By what right the key acts for another account; nothing where the account is its own."""
+    mandate = market.mandate
+    if mandate.is_own:
+        return {}
+    left = documents.money("budget_left", mandate.budget().left, market.terms)
+    return {"signer": mandate.signer, "is_its_wallet": mandate.is_wallets} | left
+
+
+def _mandate_words(market: Market) -> str:
+    mandate, left = market.mandate, market.mandate.budget()
+    if mandate.is_wallets:
+        how = "the account takes its signature for its own"
+    elif left.is_alive(market.chain.head().timestamp):
+        how = f"as its delegate, for orders of {tables.amount(left.left, market.terms)} in all until {iso_from_time(left.until)}"
+    else:
+        how = "but it may sign nothing: it is no delegate, and the account does not take its signature"
+    return f"{checksum(mandate.signer)} signs for this account: {how}"
+
+
+def _say_mined(session: Session, mined: Mined) -> None:
+    session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+    if mined.is_earlier:
+        session.say("an earlier command had sent it, and nothing was sent now; to do it once more, say --again")

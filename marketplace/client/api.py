@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import httpx
 from httpx_sse import EventSource
 
+from marketplace.chain.requests import FOR_HEADER
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import reading
 from marketplace.client.answers import (
@@ -69,6 +70,8 @@ class GatewayApi:
     GatewayApi(url, key=key)                               writes too, in this account's name
     GatewayApi(url, key=key, domain=market.domain, block_time=lambda: chain.head().timestamp)
                                                            trusts the chain, not the gateway, for what it signs
+    GatewayApi(url, key=key, account=wallet)               writes in the name of a contract that takes the key's signature
+    GatewayApi(url, key=key, represented=account)          uploads for the account whose delegate the key is
     """
 
     def __init__(
@@ -82,12 +85,15 @@ class GatewayApi:
         retries: Retries = DEFAULT_RETRIES,
         waiter: Waiter | None = None,
         transport: httpx.BaseTransport | None = None,
+        account: Address | None = None,
+        represented: Address | None = None,
     ) -> None:
         self._http = GatewayHttp(
             base_url, key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
         )
         self._domain = domain
-        self._signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time)
+        self._represented = {FOR_HEADER: represented} if represented else {}
+        self._signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
 
     @property
     def base_url(self) -> str:
@@ -103,10 +109,10 @@ class GatewayApi:
         """Which market this gateway serves, its constants, its scheduler's address, and the block it knows."""
         return reading.market(self._get("/v1/market"))
 
-    def ready(self) -> bool:
-        """Whether the gateway answers and says that everything behind it does. Never retried."""
+    def ready(self, duty: str = "") -> bool:
+        """Whether the gateway answers and says that everything that it needs for this duty (default: at all) does. Never retried."""
         try:
-            return self._http.send("GET", "/ready", once=True).is_success
+            return self._http.send("GET", f"/ready?for={duty}" if duty else "/ready", once=True).is_success
         except GatewayUnavailable:
             return False
 
@@ -273,7 +279,7 @@ class GatewayApi:
         """Upload bytes or a file, unless the gateway has them; their name."""
         name = content_sha256(content)
         if not self.has_blob(name):
-            accepted(self._write_raw("PUT", f"/v1/blobs/{name}", content, _BINARY))
+            accepted(self._write_raw("PUT", f"/v1/blobs/{name}", content, {**_BINARY, **self._represented}))
         return name
 
     def fetch_blob(self, name: Sha256, *, limit_bytes: int = MAX_BLOB_BYTES) -> bytes:

@@ -8,6 +8,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.client.groups import breach_of, groups_in
 from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder
+from marketplace.client.leases import require_client_side
 from marketplace.domain.errors import (
     ChainError,
     ChainUnavailable,
@@ -31,9 +32,10 @@ class Ender:
         """Make sure that the order is over on the chain, whatever happens to it meanwhile.
 
         Not yet opened: withdrawn from the book and cancelled. Open: terminated, or, after its deadline, expired. Raise
-        InvalidTransition when the provider has claimed: then only the challenge window helps.
+        InvalidTransition when the provider has claimed: then only the challenge window helps; Forbidden for who is not of the client's side.
         """
         value = order.signed.order
+        require_client_side(value, self._sender.address, "end it")
         for _ in range(_TRIES):
             block = self._market.chain.head()
             lease = self._market.lease_of(order.signed.id, block)

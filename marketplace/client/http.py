@@ -23,7 +23,7 @@ import httpx
 from marketplace.chain.requests import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.domain.errors import ConfigError, GatewayProblem, GatewayUnavailable
-from marketplace.domain.ids import Sha256, sha256_of
+from marketplace.domain.ids import Address, Sha256, sha256_of
 from marketplace.domain.units import UnixTime
 
 Waiter = Callable[[float], object]
@@ -183,8 +183,14 @@ def _detail_of(response: httpx.Response) -> str:
 class RequestSigner:
     """Makes the headers of a write. The block time is kept until the gateway says that it is stale."""
 
-    def __init__(self, key: Key | None, domain: Callable[[], SigningDomain], block_time: BlockTime) -> None:
-        self._key, self._domain, self._block_time = key, domain, block_time
+    def __init__(
+        self,
+        key: Key | None,
+        domain: Callable[[], SigningDomain],
+        block_time: BlockTime,
+        account: Address | None = None,
+    ) -> None:
+        self._key, self._domain, self._block_time, self._account = key, domain, block_time, account
         self._kept: UnixTime | None = None
 
     def headers(self, method: str, path: str, body_sha256: Sha256) -> dict[str, str]:
@@ -192,7 +198,7 @@ class RequestSigner:
         if self._key is None:
             raise ConfigError(["this needs a key: set BOURSE_KEYSTORE and BOURSE_KEYSTORE_PASSWORD_FILE"])
         at = self._kept if self._kept is not None else self.refresh()
-        return sign_request(self._key, method, path, body_sha256, at, self._domain())
+        return sign_request(self._key, method, path, body_sha256, at, self._domain(), account=self._account)
 
     def refresh(self) -> UnixTime:
         """Ask for the block time again."""

@@ -66,6 +66,16 @@ class Job:
         return self.kept.job.is_terminal
 
     @property
+    def is_posted(self) -> bool:
+        """Whether a gateway has taken its present order. Until then it is signed, and posted again with every step."""
+        return self._order().is_posted
+
+    @property
+    def note(self) -> str:
+        """Why its present order stands still, e.g. why no gateway has taken it yet; empty when it does not."""
+        return self._order().note
+
+    @property
     def history(self) -> tuple[JobEvent, ...]:
         return self.kept.job.history
 
@@ -111,7 +121,7 @@ class Job:
         is_running = bool(servings) and not servings[-1].exit and self.state is JobState.RUNNING
         elapsed = block.timestamp - servings[-1].opened_at if is_running else 0
         limit = order.signed.order.max_seconds
-        return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, order.note)
+        return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, order.note, order.is_posted)
 
     # -- what it says -------------------------------------------------------------------------------------------------
 
@@ -212,7 +222,7 @@ class Job:
         return Attempt(
             order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
             provider=self._market.provider_of(servings[-1].offer) if servings else None,
-            exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves), note=order.note,
+            exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves), note=order.note, is_posted=order.is_posted,
         )  # fmt: skip
 
     def _order(self) -> KeptOrder:

@@ -195,8 +195,8 @@ class Jobbook:
     def job_named(self, text: str) -> KeptJob:
         """The job that people mean by its number, its id or one of its orders, or their beginning; raise NotFound."""
         wanted = text.strip().lower()
-        if wanted.isdecimal():
-            found = [kept for kept in self.jobs() if kept.number == int(wanted)]
+        if wanted.isascii() and wanted.isdecimal():
+            found = [kept for kept in self.jobs() if str(kept.number) == wanted.lstrip("0")]
         else:
             digits = wanted.removeprefix("0x")
             starts = [kept for kept in self.jobs() if any(order[2:].startswith(digits) for order in kept.job.orders)]

@@ -7,12 +7,13 @@ stake for something else.
 from __future__ import annotations
 
 from marketplace.chain import verbs
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import order_id
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.api import GatewayApi
 from marketplace.client.jobbook import Jobbook
-from marketplace.domain.errors import HashMismatch, InsufficientBalance, NotFound
+from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, NotFound
 from marketplace.domain.ids import Address, Bytes32, bytes32_of
 from marketplace.domain.models import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
@@ -37,8 +38,12 @@ class LeaseDesk:
         return self._sender.send(verbs.claim(self._market.address, order, used, result))
 
     def dispute(self, lease: Bytes32) -> Mined:
-        """As the client's side: object, staking as much as the provider's bond. Raises InsufficientBalance."""
+        """As the client's side: object, staking as much as the provider's bond of the key's own balance.
+
+        Raises InsufficientBalance, Forbidden.
+        """
         order = self.order_of(lease)
+        require_client_side(order, self._sender.address, "dispute it")
         stake, free = self._stake_of(lease, order), self._market.balance_of(self._sender.address)
         if free < stake:
             raise InsufficientBalance(self._sender.address, stake, free)
@@ -55,7 +60,8 @@ class LeaseDesk:
 
     def assign(self, lease: Bytes32, payee: Address) -> Mined:
         """As the one whom the lease pays: pass the right to its future income on."""
-        return self._sender.send(verbs.assign(self._market.address, self.order_of(lease), payee))
+        receiver = address_from_text(payee, field="payee")
+        return self._sender.send(verbs.assign(self._market.address, self.order_of(lease), receiver))
 
     def order_of(self, lease: Bytes32) -> Order:
         """The order that the lease serves. Raises NotFound, HashMismatch."""
@@ -73,3 +79,11 @@ class LeaseDesk:
         offer = self._market.offer_of(word.offer)
         floor = self._market.terms().bond_floor
         return bond_of(lock_of(order, word.price), offer.bond_bps, floor) if offer else TokenUnits(0)
+
+
+def require_client_side(order: Order, who: Address, what: str) -> None:
+    """Raise Forbidden, with nothing sent, for what the contract lets the client and the acceptor do only."""
+    if not order.is_client_side(who):
+        raise Forbidden(
+            f"{checksum(who)} cannot {what}: only the order's client or acceptor can, {checksum(order.client)} or {checksum(order.acceptor)}"
+        )

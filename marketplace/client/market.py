@@ -11,10 +11,13 @@ from time import monotonic
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
+from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
@@ -22,29 +25,28 @@ from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.jobbook import Jobbook, KeptOrder, NewJob
+from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.leases import LeaseDesk
+from marketplace.client.mandate import Mandate
 from marketplace.client.money import sums_of
-from marketplace.client.opening import check_told, folder_of, named_by, terms_of_chain
+from marketplace.client.opening import check_told, folder_of, named_by, outbox_path, terms_of_chain
 from marketplace.client.reputation import reputation_from_chain
-from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
+from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
 from marketplace.client.story import Balance
+from marketplace.client.submitting import Submitter
 from marketplace.client.watcher import Watcher
 from marketplace.domain.errors import (
     ChainUnavailable,
     ConfigError,
     DeadlinePassed,
-    GatewayProblem,
-    GatewayUnavailable,
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
-from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import Reputation
-from marketplace.domain.states import Job as JobRecord
-from marketplace.domain.states import JobEvent, JobReason, JobState
+from marketplace.domain.sending import Outgoing
+from marketplace.domain.states import JobEvent
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
 BUDGET_BITS, TIME_BITS = 128, 40
@@ -78,21 +80,30 @@ class Market:
         results: Path,
         *,
         watching: GatewayApi | None = None,
+        outbox: OutboxFile | None = None,
+        fees: FeePolicy | None = None,
         confirmations: int = 1,
         stop: threading.Event | None = None,
+        account: Address | None = None,
     ) -> None:
-        self.account: Address = key.address
+        self.mandate = Mandate(key, account or key.address, chain_market)
+        self.account: Address = self.mandate.account
+        """Whose orders and money these are; the key may be another's (``mandate``)."""
         self.api, self.book = api, book
         self.chain = chain_market.chain
         self.stop = stop or threading.Event()
         """Set it, and every wait ends soon."""
         self.results = ResultFolder(results, api)
-        self._key, self._market = key, chain_market
+        self._market = chain_market
         self._watching = watching or api
-        self._sender = Sender(self.chain, key)
+        self._outbox = outbox or OutboxFile()
+        self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
+        self._submitter = Submitter(
+            key, self.mandate, chain_market, api, book, self._watcher, self._ender, lambda: self.description
+        )
         self._providers: dict[int, Address] = {}
         self._description: MarketDescription | None = None
 
@@ -106,13 +117,16 @@ class Market:
         *,
         address_book: AddressBook | None = None,
         confirmations: int = 1,
+        fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
+        account: str | None = None,
     ) -> Market:
         """Open the market that the address book names, or else the one that the gateway names.
 
         The chain is believed, not the gateway: WrongChain is raised where what it says of the market differs from what
         the chain says. With an address book the gateway is not needed for what the chain alone can do: withdraw, cancel.
         Without one the gateway chooses the contract; give one wherever that matters.
+        ``account`` is in whose name the key acts (default: its own): a contract's that takes its signature (EIP-1271), or as its delegate.
         """
         chain = Chain(rpc_urls)
         if address_book is not None:
@@ -120,24 +134,31 @@ class Market:
             address, deployed_at = address_book.market, address_book.deployed_at_block
         else:
             address, deployed_at = named_by(gateway_url)
+        chain.require_market(address)
         market = ChainMarket(chain, address, deployed_at_block=deployed_at)
         terms_of_chain(market)
 
-        def speak(retries: Retries) -> GatewayApi:
-            now = lambda: chain.head().timestamp  # noqa: E731
-            return GatewayApi(gateway_url, key=key, domain=market.domain, block_time=now, retries=retries)
+        mandate = Mandate(key, address_from_text(account, field="account") if account else key.address, market)
 
-        folder = folder_of(home, market, key.address)
+        def speak(retries: Retries) -> GatewayApi:
+            now = lambda: chain.paced_head().timestamp  # noqa: E731
+            return GatewayApi(
+                gateway_url, key=key, domain=market.domain, block_time=now, retries=retries, account=mandate.speaker,
+                represented=mandate.represented,
+            )  # fmt: skip
+
+        folder = folder_of(home, market, mandate)
         book = Jobbook(folder / "jobs.sqlite")
         # What is watched is looked at again with the next block anyway.
         return cls(
             key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
-            confirmations=confirmations, stop=stop,
+            outbox=OutboxFile(outbox_path(home, chain, key.address)), fees=fees, confirmations=confirmations, stop=stop,
+            account=mandate.account,
         )  # fmt: skip
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        for opened in (self.api, self._watching, self.book, self.chain):
+        for opened in (self.api, self._watching, self.book, self._outbox, self.chain):
             opened.close()
 
     @property
@@ -173,42 +194,83 @@ class Market:
             for order in self.book.orders(kept.job.id)
         )
         wallet = self._token.balance_of(self.account, block)
-        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet)
+        coin_wei = coin_of(self.chain, self.mandate.signer, block)
+        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
 
-    def deposit(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the wallet into the market, after approving exactly as many where that is needed."""
-        wallet = self._token.balance_of(self.account)
-        if wallet < amount:
-            raise InsufficientBalance(self.account, amount, wallet)
-        if self._token.allowance(self.account, self._market.address) < amount:
-            self._sender.send(verbs.approve(self._token.address, self._market.address, amount))
-        return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
+    def pending(self) -> Sequence[Outgoing]:
+        """This account's transactions that were sent from here and whose end nobody was told."""
+        return self._sender.pending()
 
-    def withdraw(self, amount: TokenUnits) -> Mined:
-        """Move tokens from the free balance back into the wallet."""
-        self._require_free(amount)
-        return self._sender.send(verbs.withdraw(self._market.address, self.account, amount))
+    def acknowledge(self) -> None:
+        """Say that whoever wanted them knows of the pending transactions that are mined: their like is done anew from now on."""
+        self._sender.acknowledge()
 
-    def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
+    def tend(self) -> None:
+        """Look after what was sent and is not in a block: send again what a node forgot. Raise ChainUnavailable."""
+        if self.pending():
+            self._sender.tend(self.chain.head())
+
+    def deposit(self, amount: TokenUnits, *, again: bool = False) -> Mined:
+        """Move tokens from the key's wallet to the account's free balance, after approving exactly as many where that is needed.
+
+        An allowance that is left over is taken back first where the token wants it so (USDT). The same deposit, sent before and
+        not heard of since, is waited for (``Mined.is_earlier``) and not made a second time, unless ``again``.
+        """
+        call = verbs.deposit(self._market.address, self.account, amount)
+        if again or self._sender.earlier(call) is None:
+            payer = self.mandate.signer
+            wallet = self._token.balance_of(payer)
+            if wallet < amount:
+                raise InsufficientBalance(payer, amount, wallet)
+            for approval in self._token.approvals(payer, self._market.address, amount):
+                self._sender.send(approval)
+        return self._sender.send(call, again=again)
+
+    def withdraw(self, amount: TokenUnits, to: str | None = None, *, again: bool = False) -> Mined:
+        """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
+
+        The same withdrawal, sent before and not heard of since, is waited for, as in ``deposit``.
+        Raise InvalidField (``to``) for an address from which nobody could move them on.
+        """
+        self.mandate.require_own("withdraw its money")
+        call = verbs.withdraw(self._market.address, self._receiver(to), amount)
+        if again or self._sender.earlier(call) is None:
+            self._submitter.require_free(amount)
+        return self._sender.send(call, again=again)
+
+    def _receiver(self, to: str | None) -> Address:
+        if to is None:
+            return self.account
+        receiver = address_from_text(to, field="to")
+        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
+        if receiver in lost:
+            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
+        return receiver
+
+    def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
         What its orders may cost at most is charged at every opening, and never restored (I-7).
         """
+        self.mandate.require_own("give a budget")
+        signer = address_from_text(delegate, field="delegate")
         if budget >= 1 << BUDGET_BITS:
             raise InvalidField("budget", f"{budget} token units; the contract holds {BUDGET_BITS} bits")
         if until >= 1 << TIME_BITS:
             raise InvalidField("until", f"{until}; the contract holds {TIME_BITS} bits")
-        return self._sender.send(verbs.authorize(self._market.address, delegate, budget, until))
+        call = verbs.authorize(self._market.address, signer, budget, until)
+        # By what is granted: the same words, typed again a minute later, mean another time.
+        return self._sender.send(call, name=f"authorize {self._market.address} {signer} {budget}", again=again)
 
     def budget_of(self, delegate: Address) -> Budget:
         """What the delegate may still spend of this account's money."""
-        return self._market.budget_of(self.account, delegate)
+        return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
-    def mint_test_dollars(self, amount: TokenUnits) -> Mined:
-        """Make test dollars in the wallet; local chains only."""
+    def mint_test_dollars(self, amount: TokenUnits, *, again: bool = False) -> Mined:
+        """Make test dollars in the key's wallet; local chains only."""
         if self.chain.chain_id not in LOCAL_CHAINS:
             raise ConfigError([f"chain {self.chain.chain_id} is not a local one: its dollars cannot be made here"])
-        return self._sender.send(verbs.mint(self._token.address, self.account, amount))
+        return self._sender.send(verbs.mint(self._token.address, self.mandate.signer, amount), again=again)
 
     @property
     def _token(self) -> Token:
@@ -240,7 +302,8 @@ class Market:
 
         ``api.provider`` is quicker, and has to be believed.
         """
-        return reputation_from_chain(self._market, provider, at or self.chain.head())
+        who = address_from_text(provider, field="provider")
+        return reputation_from_chain(self._market, who, at or self.chain.head())
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
@@ -256,7 +319,7 @@ class Market:
     def submit(self, request: JobRequest) -> Job:
         """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
 
-        When the gateway falls silent between the upload and the answer, the order is posted again while waiting.
+        What the gateway does not answer is posted again while waiting: ``Job.is_posted`` says whether it was taken, ``Job.note`` why not.
         """
         (job,) = self._submit(request, (prepare(request),))
         return job
@@ -272,41 +335,7 @@ class Market:
         return JobGroup(self, first.kept.group.id)
 
     def _submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> tuple[Job, ...]:
-        """An order and a job for each spec: all are written down before the first one is posted."""
-        block = self.chain.head()
-        new = [self._signed(request, one, block) for one in prepared]
-        if len(new) > 1:
-            self._require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
-        if prepared[0].inputs:
-            self.api.put_blob(prepared[0].inputs)
-        self.book.start_at(block.number)
-        kept = self.book.add_jobs(new, block.timestamp)
-        for number, one in enumerate(kept):
-            try:
-                self._watcher.post(self.book.order(one.job.order))
-            except GatewayProblem as exc:
-                for unsent in kept[number:]:
-                    self._watcher.refuse(unsent, exc, block)
-                self._ender.hold_groups_together(block)
-                raise
-            except GatewayUnavailable as exc:
-                self.book.note(one.job.order, str(exc))
-        return tuple(Job(self, one.job.id) for one in kept)
-
-    def _signed(self, request: JobRequest, prepared: Prepared, block: BlockRef) -> NewJob:
-        spec = prepared.spec.sha256
-        order = order_for(request, spec, client=self.account, market=self.description, now=block.timestamp)
-        signed = self._key.sign_order(order, self._market.domain)
-        accepted = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_ACCEPTED)
-        name = request.name or " ".join(request.command)[:60]
-        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (accepted,))
-        terms = terms_of(request, self.terms.start_grace)
-        return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
-
-    def _require_free(self, needed: TokenUnits) -> None:
-        free = self._market.balance_of(self.account)
-        if free < needed:
-            raise InsufficientBalance(self.account, needed, free)
+        return tuple(Job(self, kept.job.id) for kept in self._submitter.submit(request, prepared))
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""

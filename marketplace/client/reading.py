@@ -30,6 +30,7 @@ from marketplace.domain.spec import Machine, Result, read_machine, read_result
 from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     block_from_wire,
+    integer_from_wire,
     lease_from_wire,
     offer_from_wire,
     order_from_wire,
@@ -63,6 +64,11 @@ def items(answer: Any, name: str) -> list[Any]:
     return found
 
 
+def whole(value: Any) -> int:
+    """A number, as JSON's own or as a decimal string: never one that only Python would read so. Raises InvalidField."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else integer_from_wire(value, "number")
+
+
 def instant(value: Any) -> UnixTime:
     """Block time, as an integer or as ISO-8601."""
     if isinstance(value, int):
@@ -78,19 +84,19 @@ def _instant_or_none(value: Any) -> UnixTime | None:
 def market(answer: Any) -> MarketDescription:
     token = answer["token"]
     terms = MarketTerms(
-        chain_id=int(answer["chainId"]), market=address(answer["market"]), token=address(token["address"]),
-        token_symbol=str(token["symbol"]), token_decimals=int(token["decimals"]),
-        deployed_at_block=int(answer["deployedAtBlock"]),
+        chain_id=whole(answer["chainId"]), market=address(answer["market"]), token=address(token["address"]),
+        token_symbol=str(token["symbol"]), token_decimals=whole(token["decimals"]),
+        deployed_at_block=whole(answer["deployedAtBlock"]),
         start_grace=_seconds(answer, "startGrace"), claim_grace=_seconds(answer, "claimGrace"),
         challenge_window=_seconds(answer, "challengeWindow"), ruling_window=_seconds(answer, "rulingWindow"),
-        bond_floor=TokenUnits(int(answer["bondFloor"])),
+        bond_floor=TokenUnits(whole(answer["bondFloor"])),
     )  # fmt: skip
     catalogue, opener, arbiter = (address(answer[name]) for name in ("catalogue", "opener", "arbiter"))
     return MarketDescription(terms, catalogue, opener, arbiter, _block(answer["block"]))
 
 
 def _seconds(answer: Any, name: str) -> Seconds:
-    return Seconds(int(answer[name]))
+    return Seconds(whole(answer[name]))
 
 
 def _block(value: Any) -> BlockRef:
@@ -100,14 +106,14 @@ def _block(value: Any) -> BlockRef:
 @_strict
 def gpu_class(value: Any) -> GpuClass:
     vram_mib = value.get("vram_mib", value.get("vramMib"))
-    return GpuClass(ClassNumber(int(value["class"])), str(value["name"]), int(vram_mib))
+    return GpuClass(ClassNumber(whole(value["class"])), str(value["name"]), whole(vram_mib))
 
 
 @_strict
 def offer(value: Any) -> OfferAnswer:
     return OfferAnswer(
         offer_from_wire(value), str(value.get("className") or value["class"]), _machine(value.get("machine")),
-        _instant_or_none(value.get("lastHeartbeat")), Bps(int(value["reliabilityBps"])),
+        _instant_or_none(value.get("lastHeartbeat")), Bps(whole(value["reliabilityBps"])),
     )  # fmt: skip
 
 
@@ -135,7 +141,7 @@ def _quote(value: Any) -> Quote:
 
 
 def _units_or_none(value: Any) -> TokenUnits | None:
-    return None if value is None else TokenUnits(int(value))
+    return None if value is None else TokenUnits(whole(value))
 
 
 @_strict
@@ -149,7 +155,7 @@ def order(answer: Any) -> OrderAnswer:
 
 @_strict
 def explanation(told: Any, order_id: Bytes32) -> ExplanationAnswer:
-    reasons = {str(name): int(count) for name, count in dict(told.get("reasons") or {}).items()}
+    reasons = {str(name): whole(count) for name, count in dict(told.get("reasons") or {}).items()}
     placed = told.get("placedOn", told.get("placed_on"))
     miss = str(told.get("nearestMiss", told.get("nearest_miss")) or "")
     return ExplanationAnswer(order_id, placed, reasons, miss, told)
@@ -178,35 +184,35 @@ def outputs(answer: Any) -> Outputs:
 
 @_strict
 def round_entry(value: Any) -> RoundEntry:
-    return RoundEntry(bytes32(value["round"]), int(value["block"]), int(value["bytes"]))
+    return RoundEntry(bytes32(value["round"]), whole(value["block"]), whole(value["bytes"]))
 
 
 @_strict
 def log_chunk(event: str) -> LogChunk:
     told = json.loads(event)
-    offset, text = int(told["offset"]), str(told["text"])
-    return LogChunk(offset, text, int(told.get("next", offset + len(text.encode()))))
+    offset, text = whole(told["offset"]), str(told["text"])
+    return LogChunk(offset, text, whole(told.get("next", offset + len(text.encode()))))
 
 
 @_strict
 def problem(event: str) -> GatewayProblem:
     """A problem that ended a stream."""
     told = json.loads(event)
-    return GatewayProblem(int(told["status"]), str(told["reason"]), str(told["detail"]), str(told.get("field", "")))
+    return GatewayProblem(whole(told["status"]), str(told["reason"]), str(told["detail"]), str(told.get("field", "")))
 
 
 @_strict
 def account(answer: Any, who: Address) -> AccountAnswer:
     free = answer.get("free", answer.get("balance"))
     block = answer.get("block")
-    return AccountAnswer(who, TokenUnits(int(free)), None if block is None else _block(block))
+    return AccountAnswer(who, TokenUnits(whole(free)), None if block is None else _block(block))
 
 
 @_strict
 def provider(answer: Any) -> ProviderAnswer:
     return ProviderAnswer(
         address=address(answer["address"]), offers=tuple(offer(item) for item in items(answer, "offers")),
-        live_leases=int(answer["liveLeases"]), last_heartbeat=_instant_or_none(answer.get("lastHeartbeat")),
+        live_leases=whole(answer["liveLeases"]), last_heartbeat=_instant_or_none(answer.get("lastHeartbeat")),
         reputation=reputation_from_wire(answer["reputation"]), block=_block(answer["block"]),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.client.answers import MarketDescription
 from marketplace.client.jobbook import JobTerms
 from marketplace.domain.bundles import bundle_paths
@@ -107,7 +108,9 @@ def prepare(request: JobRequest) -> Prepared:
         resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
         constraints=Constraints(
             regions=request.regions,
-            exclude_providers=request.exclude_providers,
+            exclude_providers=tuple(
+                address_from_text(provider, field="exclude_providers") for provider in request.exclude_providers
+            ),
             prefer_regions=request.prefer_regions,
             min_reliability_bps=request.min_reliability_bps,
         ),
@@ -159,6 +162,7 @@ def order_for(
     spec: Sha256,
     *,
     client: Address,
+    acceptor: Address = ZERO_ADDRESS,
     market: MarketDescription,
     now: UnixTime,
     salt: int | None = None,
@@ -179,7 +183,7 @@ def order_for(
         expires_at=UnixTime(now + request.expires_in),
         tip=request.tip,
         opener=market.opener,
-        acceptor=ZERO_ADDRESS,
+        acceptor=acceptor,
         arbiter=market.arbiter,
         spec=bytes32_of(spec),
         salt=secrets.randbits(256) if salt is None else salt,

@@ -28,6 +28,8 @@ class Attempt:
     sums: Sums
     note: str
     """Why it stands still."""
+    is_posted: bool
+    """Whether a gateway has taken it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Progress:
     """On the meter of the present lease."""
     max_seconds: Seconds
     note: str
+    is_posted: bool
+    """Whether a gateway has taken its order; until then it is signed, and posted again with every block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +90,10 @@ class Balance:
     free: TokenUnits
     locked: TokenUnits
     wallet: TokenUnits
+    coin_wei: int
+    """Of the chain's own coin, in which gas is paid."""
+
+    @property
+    def lacks_gas(self) -> bool:
+        """Whether there is money, and nothing to pay the gas with that moving it takes."""
+        return not self.coin_wei and bool(self.free or self.locked or self.wallet)

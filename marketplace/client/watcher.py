@@ -53,6 +53,9 @@ _log = structlog.get_logger()
 WAITS_FOR_MONEY = frozenset({Refusal.ClientBalanceTooLow.name, "InsufficientBalance"})
 """Refusals of a retry that pass by themselves: the silent provider's lease still locks the money."""
 
+_PASSING = frozenset({200, 408, 429})
+"""An answer that cannot be read, a body that came too slowly, too many requests."""
+
 _LOG_FIELDS = frozenset({"ref", "lease", "order"})
 
 
@@ -145,7 +148,8 @@ class Watcher:
         note = change.note
         if change.to is JobState.UNPLACED and not note:
             self._keep_explanation(kept, self._book.order(kept.job.order))
-            note = self._nearest_miss(self._book.order(kept.job.order))
+            order = self._book.order(kept.job.order)
+            note = self._nearest_miss(order) if order.is_posted else f"no gateway ever took it: {order.note}"
         reason, broken = change.reason, self._book.job(kept.job.id).broken
         if change.to is JobState.CANCELLED and broken:
             reason, note = JobReason.GROUP_BROKEN, broken
@@ -183,7 +187,7 @@ class Watcher:
             self._book.note(order.signed.id, str(exc))
         except GatewayProblem as exc:
             self._book.note(order.signed.id, str(exc))
-            if not (order.attempt > 1 and exc.reason in WAITS_FOR_MONEY):
+            if not is_passing(exc) and not (order.attempt > 1 and exc.reason in WAITS_FOR_MONEY):
                 return self.refuse(kept, exc, head)
         return kept
 
@@ -289,6 +293,11 @@ class Watcher:
         )
         self._book.add_receipt(receipt, "", content, sight.block.timestamp)
         return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
+
+
+def is_passing(problem: GatewayProblem) -> bool:
+    """Whether a gateway that says this may take the very same order later: the trouble is its own, or the line's."""
+    return problem.status >= 500 or problem.status in _PASSING
 
 
 def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:

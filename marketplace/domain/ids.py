@@ -32,7 +32,7 @@ _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
 def address(value: object, *, field: str = "address") -> Address:
-    """Read an address in any case."""
+    """Read an address in any case, as machines write it. What people write goes through ``chain.checksums``."""
     if isinstance(value, str) and _ADDRESS.fullmatch(value.lower()):
         return Address(value.lower())
     raise InvalidField(field, "must be 0x and 40 hex digits")

@@ -19,7 +19,7 @@ class JobState(StrEnum):
     """Where a job stands, as its client sees it."""
 
     SUBMITTED = "submitted"
-    """Its order is on the book."""
+    """Its order is signed, and on the book as soon as a gateway has taken it."""
     RUNNING = "running"
     """Its lease is open: the meter runs."""
     SUCCEEDED = "succeeded"
@@ -52,7 +52,9 @@ JOB_TERMINAL = frozenset(state for state, onward in JOB_TRANSITIONS.items() if n
 class JobReason(StrEnum):
     """Why a job changed its state."""
 
+    ORDER_SIGNED = "order_signed"
     ORDER_ACCEPTED = "order_accepted"
+    """What older jobbooks say instead of ORDER_SIGNED."""
     ORDER_REFUSED = "order_refused"
     LEASE_OPENED = "lease_opened"
     LEASE_DECLINED = "lease_declined"

@@ -1,4 +1,7 @@
-"""Who sent a write: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Sessions may come later."""
+"""Who sent a write: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Sessions may come later.
+
+An account that is a contract is asked at the head whether the signature is its own; while no node answers, nobody is let in (503).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from marketplace.chain.requests import verify_request
-from marketplace.domain.ids import Address, Sha256, sha256_of
+from marketplace.chain.requests import FOR_HEADER, verify_request
+from marketplace.chain.wallets import is_approved_by
+from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
 
@@ -22,9 +26,22 @@ def path_as_sent(request: Request) -> str:
 
 
 def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
-    """The account that signed this request with this body. Raises Unauthorized."""
-    now = desks.chain.head().timestamp
-    return verify_request(request.headers, request.method, path_as_sent(request), body_sha256, now, desks.market.domain)
+    """The account that signed this request with this body, with its key or as a contract. Raises Unauthorized, ChainUnavailable."""
+    head = desks.chain.head()
+
+    def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
+        return is_approved_by(desks.chain, account, digest, signature, head)
+
+    return verify_request(
+        request.headers, request.method, path_as_sent(request), body_sha256, head.timestamp, desks.market.domain,
+        is_approved=is_approved,
+    )  # fmt: skip
+
+
+def account_represented(request: Request) -> Address | None:
+    """The account as whose delegate the sender says to come; None where it says nothing. Raises InvalidField."""
+    named = request.headers.get(FOR_HEADER)
+    return address(named, field=FOR_HEADER) if named else None
 
 
 def _sender(request: Request, body: RawBody, desks: DesksHere) -> Address:

@@ -48,4 +48,6 @@ LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="r
 
 def class_from(text: str, *, field: str = "class") -> GpuClass:
     """A class by number or by name. Raises InvalidField."""
-    return class_numbered(int(text), field=field) if text.isdigit() else class_named(text, field=field)
+    return (
+        class_numbered(int(text), field=field) if text.isascii() and text.isdigit() else class_named(text, field=field)
+    )

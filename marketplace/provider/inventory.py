@@ -26,9 +26,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.domain.classes import class_named
 from marketplace.domain.errors import ConfigError, InvalidField, ToolMissing
-from marketplace.domain.ids import ZERO_ADDRESS, Address, address
+from marketplace.domain.ids import ZERO_ADDRESS, Address
 from marketplace.domain.models import GpuClass
 from marketplace.domain.spec import Machine, Reader, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
@@ -148,7 +149,7 @@ def _price(reader: Reader, decimals: int) -> PricePerGpuHour:
 
 def _arbiter(reader: Reader) -> Address:
     where = reader.where("arbiter")
-    named = address(reader.take("arbiter", str), field=where)
+    named = address_from_text(reader.take("arbiter", str), field=where)
     if named == ZERO_ADDRESS:
         raise InvalidField(where, "must not be the zero address")
     return named

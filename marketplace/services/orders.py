@@ -79,10 +79,10 @@ class OrderDesk:
         return page, found[-1].sequence if len(found) == limit else None
 
     def withdraw(self, identifier: Bytes32, sender: Address) -> OrderStanding:
-        """Take an order off the book, for its client. Raises NotFound, Forbidden, and Refused(OrderLive) while it is served."""
+        """Take an order off the book, for its client or acceptor: either may cancel it on the chain. Raises NotFound, Forbidden, and Refused(OrderLive) while it is served."""
         row = self._row(identifier)
-        if sender != row.signed.order.client:
-            raise Forbidden("only the order's client may withdraw it")
+        if not row.signed.order.is_client_side(sender):
+            raise Forbidden("only the order's client or acceptor may withdraw it")
         block = self._chain.head()
         if self._market.lease_of(identifier, at=block).status.is_live:
             raise of_order(Refusal.OrderLive, "terminate it on the chain")

@@ -24,6 +24,13 @@ class Participants:
         if not self.has(account, at):
             raise Forbidden("the account has neither money nor an offer in the market")
 
+    def has_delegate(self, account: Address, delegate: Address) -> bool:
+        """Whether ``account`` takes part, and ``delegate`` may sign orders for it now."""
+        block = self._market.chain.head()
+        return self._market.budget_of(account, delegate, at=block).is_alive(block.timestamp) and self.has(
+            account, block
+        )
+
     def _has_offer(self, account: Address) -> bool:
         try:
             return any(offer.provider == account for offer in self._board.offers())

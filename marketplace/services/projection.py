@@ -37,6 +37,8 @@ CHAIN_HINT = "chain"
 """Nudged when the projection has moved: schedulers wait for it."""
 
 IDLE_SECONDS = 0.25
+LEVEL_SECONDS = 2.0
+"""Where there is nothing more to take in. Blocks and orders wake us before; it is Redis that may be wiped without a word."""
 """How long a new block waits to be noticed, where nobody pushes."""
 
 ORDERS_AT_ONCE = 500
@@ -95,6 +97,8 @@ class Projector:
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
         self.repairs = Repairs()
+        self.head: BlockRef | None = None
+        """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()
 
     def step(self) -> NextWake:
@@ -124,18 +128,19 @@ class Projector:
             return self._undo(head, page.undo_to)
         news = self._news(head, page)
         if news is None or not news.changes(head):
-            return NextWake(IDLE_SECONDS)
+            return NextWake(LEVEL_SECONDS)
         try:
             step = self._fold(head, news)
         except NotFound as error:
             return self._missing_row(head, error)
         self._last_fence = self._table.write(step, head).fence
+        self.head = step.cursor
         self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
         self._wanted -= step.machines.keys()
         self._board.nudge(CHAIN_HINT)
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
-        return NextWake(IDLE_SECONDS) if news.is_level else NextWake.at_once()
+        return NextWake(LEVEL_SECONDS) if news.is_level else NextWake.at_once()
 
     def _undo(self, head: Head, standing: BlockRef) -> NextWake:
         """Take back what the blocks after ``standing`` did: they have left the chain."""
@@ -171,6 +176,7 @@ class Projector:
     def _standing(self) -> Head:
         """Where the projection stands; begun anew where it is gone or another market's."""
         head = self._table.head()
+        self.head = head.cursor if head else None
         if head is None:
             return self._begin(head, "there is none")
         if head.market != self._market:

@@ -13,8 +13,9 @@ import structlog
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.chain.signing import receipt_id, recover
+from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
-from marketplace.domain.ids import Address, Bytes32, sha256_in, sha256_of
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import read_result
@@ -73,11 +74,18 @@ class ReceiptDesk:
         return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
 
     def _check_signature(self, posted: PostedReceipt, serving: Serving) -> None:
-        signer = recover(receipt_id(posted.receipt, self._market.domain), posted.signature)
-        if posted.role == "provider" and signer != serving.provider:
-            raise Refused(Refusal.BadProviderSignature, "signature")
-        if posted.role == "client" and (signer is None or not serving.order.is_client_side(signer)):
-            raise Refused(Refusal.BadClientSignature, "signature")
+        """As the contract does (P-25): by a key of that side, else by asking those of that side who are contracts. Raises ChainUnavailable."""
+        digest, order = receipt_id(posted.receipt, self._market.domain), serving.order
+        signer = recover(digest, posted.signature)
+        is_provider = posted.role == "provider"
+        side = (serving.provider,) if is_provider else (order.client, order.acceptor)
+        if signer is not None and signer in side and signer != ZERO_ADDRESS:
+            return
+        if not any(self._is_approved(who, digest, posted, serving) for who in side if who != ZERO_ADDRESS):
+            raise Refused(Refusal.BadProviderSignature if is_provider else Refusal.BadClientSignature, "signature")
+
+    def _is_approved(self, who: Address, digest: Bytes32, posted: PostedReceipt, serving: Serving) -> bool:
+        return is_approved_by(self._chain, who, digest, posted.signature, serving.block)
 
     def _twin(self, posted: PostedReceipt) -> JournalReceipt | None:
         """The same receipt of the same side, if it is here. Raises InvalidField where it said something else about the same seconds.

@@ -22,9 +22,12 @@ class UploadDesk:
         self._blobs, self._participants = blobs, participants
         self._participant_limit_bytes = participant_limit_bytes
 
-    def limit_bytes(self, account: Address) -> int:
-        """How large a file this account may send: who takes part in the market may send large ones."""
-        return self._participant_limit_bytes if self._participants.has(account) else STRANGER_LIMIT_BYTES
+    def limit_bytes(self, sender: Address, represented: Address | None = None) -> int:
+        """How large a file the sender may send: who takes part in the market may send large ones, and so may its delegates."""
+        takes_part = self._participants.has(sender) or (
+            represented is not None and self._participants.has_delegate(represented, sender)
+        )
+        return self._participant_limit_bytes if takes_part else STRANGER_LIMIT_BYTES
 
     def keep(self, name: Sha256, content: Iterable[bytes], limit_bytes: int) -> int:
         """Keep content that hashes to ``name``; its size. Raises HashMismatch, InvalidField, StoreUnavailable."""

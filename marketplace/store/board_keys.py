@@ -60,6 +60,12 @@ UNDO = _projection("undo")
 
 PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, TOUCHED, UNDO)
 
+
+def lead(name: str) -> str:
+    """Who leads the daemons of this name: the token of one of them."""
+    return f"{ROOT}:lead:{name}"
+
+
 HEARTBEATS = f"{ROOT}:heartbeats"
 
 CHAIN_TOPIC = "chain"

@@ -13,7 +13,9 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketplace.chain.signing import Key, SigningDomain, checksum, order_id, receipt_id, recover, recover_text
+from marketplace.chain.checksums import address_from_text, checksum
+from marketplace.chain.signing import Key, SigningDomain, order_id, receipt_id, recover, recover_text
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import Order, Receipt
 from marketplace.domain.units import Seconds, UnixTime
@@ -188,3 +190,31 @@ def test_checksums_are_eip55() -> None:
     address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
     assert checksum(Address(address.lower())) == address
+    assert address_from_text(address) == address.lower()
+
+
+@given(st.binary(min_size=20, max_size=20), st.data())
+def test_a_checksum_that_does_not_fit_is_found(account: bytes, draw: st.DataObject) -> None:
+    """All lower and all upper case carry none; in mixed case every letter's case counts, and the field is named (EIP-55)."""
+    plain = Address("0x" + account.hex())
+    written = checksum(plain)
+    letters = [at for at, letter in enumerate(written) if at > 1 and letter.isalpha()]
+
+    assert (
+        address_from_text(written) == address_from_text("0x" + plain[2:].upper()) == address_from_text(plain) == plain
+    )
+    at = draw.draw(st.sampled_from(letters or [0]))
+    slipped = written[:at] + written[at].swapcase() + written[at + 1 :]
+    if at and slipped[2:] not in (plain[2:], plain[2:].upper()):
+        with pytest.raises(InvalidField) as caught:
+            address_from_text(slipped, field="delegate")
+        assert caught.value.field == "delegate"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0x", "nobody", "0x" + "g" * 40, "0x" + "1" * 39, "0x" + "1" * 41, "0x" + "١" * 40, " 0x" + "1" * 40]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """0x and 40 hex digits, and nothing around them."""
+    with pytest.raises(InvalidField):
+        address_from_text(text)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from marketplace.chain.requests import WINDOW_SECONDS, request_text, sign_request, verify_request
-from marketplace.chain.signing import Key, SigningDomain
-from marketplace.domain.errors import Unauthorized
-from marketplace.domain.ids import Address, Sha256, sha256_of
+from marketplace.chain.signing import Key, SigningDomain, recover
+from marketplace.domain.errors import ChainUnavailable, Unauthorized
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
 from marketplace.domain.units import UnixTime
 
 DOMAIN = SigningDomain(31337, Address("0x" + "5f" * 20))
@@ -102,3 +102,57 @@ def test_a_time_that_is_no_block_time_is_refused(text: str) -> None:
     """Only plain decimal digits are a time."""
     with pytest.raises(Unauthorized, match="Bourse-Time"):
         sender(HEADERS | {"Bourse-Time": text})
+
+
+WALLET = Address("0x" + "e5" * 20)
+
+
+def _as_wallet(answer: bool | Exception, asked: list[tuple[Address, Bytes32, str]], key: Key = KEY) -> Address:
+    """A request in the name of a contract, which answers so when it is asked about the signature."""
+
+    def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
+        asked.append((account, digest, signature))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    headers = sign_request(key, "POST", PATH, BODY, NOW, DOMAIN, account=WALLET)
+    return verify_request(headers, "POST", PATH, sha256_of(BODY), NOW, DOMAIN, is_approved=is_approved)
+
+
+def test_a_contract_is_asked_about_a_signature_that_is_not_a_keys() -> None:
+    """EIP-1271: about the very digest that the key signed; what it takes for its own is its request."""
+    asked: list[tuple[Address, Bytes32, str]] = []
+
+    assert _as_wallet(True, asked) == WALLET
+    ((account, digest, signature),) = asked
+    assert account == WALLET
+    assert recover(digest, signature) == KEY.address
+    with pytest.raises(Unauthorized, match="Bourse-Signature"):
+        _as_wallet(False, [])
+
+
+def test_a_node_that_is_away_lets_nobody_in() -> None:
+    """Not to be able to ask is no yes, and no no either: it can be tried again."""
+    with pytest.raises(ChainUnavailable):
+        _as_wallet(ChainUnavailable("no node answers"), [])
+
+
+def test_nobody_is_asked_about_a_keys_own_request() -> None:
+    """An everyday request costs no call to the chain; nor does one that is malformed."""
+    asked: list[object] = []
+
+    def is_approved(*question: object) -> bool:
+        asked.append(question)
+        return True
+
+    arguments = "POST", PATH, sha256_of(BODY), NOW, DOMAIN
+    assert verify_request(HEADERS, *arguments, is_approved=is_approved) == KEY.address
+    for wrong in (
+        {"Bourse-Account": "nobody"},
+        {"Bourse-Signature": "0xzz"},
+        {"Bourse-Signature": "0x" + "00" * 5_000},
+    ):
+        with pytest.raises(Unauthorized):
+            verify_request(HEADERS | wrong, *arguments, is_approved=is_approved)
+    assert asked == []

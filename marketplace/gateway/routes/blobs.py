@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Sha256
-from marketplace.gateway.auth import DesksHere, sender_of
+from marketplace.gateway.auth import DesksHere, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
@@ -70,8 +70,8 @@ def head_blob(name: BlobName, desks: DesksHere) -> Response:
 
 def _admit(request: Request, desks: Desks, blob: Sha256) -> tuple[int, int | None]:
     """How much the sender may send, and the file's size where it is here already. Raises Unauthorized."""
-    sender = sender_of(request, desks, blob)
-    return desks.uploads.limit_bytes(sender), desks.uploads.size(blob)
+    sender, represented = sender_of(request, desks, blob), account_represented(request)
+    return desks.uploads.limit_bytes(sender, represented), desks.uploads.size(blob)
 
 
 def _size(desks: Desks, blob: Sha256) -> int:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.chain.devnet import increase_time, mine
+from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, increase_time, mine
+from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
@@ -33,6 +34,7 @@ from tests.integration.gateway.conftest import (
     gateway_anvil,
     gateway_redis,
 )
+from tests.integration.shell import Shell
 
 __all__ = ["gateway", "gateway_anvil", "gateway_redis"]
 
@@ -54,6 +56,8 @@ class Line(httpx.BaseTransport):
         self.tampers: list[Tamper] = []
         self.crash_before = ""
         self.crash_after = ""
+        self.busy: dict[str, int] = {}
+        """What is answered with a status and handed on to nobody, by the beginning of ``METHOD path``."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -61,6 +65,11 @@ class Line(httpx.BaseTransport):
         told = f"{request.method} {request.url.path}"
         if self.crash_before and self.crash_before in told:
             raise Crash
+        for part, status in self.busy.items():
+            if told.startswith(part):
+                return httpx.Response(
+                    status, json={"reason": "StoreUnavailable", "detail": "the journal does not answer"}
+                )
         response = self._real.handle_request(request)
         if self.crash_after and self.crash_after in told:
             response.read()
@@ -229,3 +238,18 @@ def running(desk: Desk, play: Play) -> Job:
 
 
 __all__ += ["Bytes32", "Desk", "Line", "Play", "Sha256", "receipts_answer"]
+
+
+@pytest.fixture
+def shell(gateway: Gateway, tmp_path: Path) -> Shell:
+    create_key(tmp_path / "key.json", tmp_path / "word", private_key=ANVIL_PRIVATE_KEYS[1], work_factor=2**12)
+    gateway.book.write(tmp_path / "book.json")
+    settings = {
+        "BOURSE_RPC_URLS": gateway.chain.rpc_url,
+        "BOURSE_GATEWAY_URL": gateway.url,
+        "BOURSE_ADDRESS_BOOK": str(tmp_path / "book.json"),
+        "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
+        "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
+        "BOURSE_HOME": str(tmp_path / "home"),
+    }
+    return Shell(tmp_path, settings)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.chain import verbs
+from marketplace.chain.checksums import checksum
 from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.client import Job
@@ -28,21 +29,6 @@ from tests.integration.shell import Shell, logging_as_it_was
 __all__ = ["logging_as_it_was"]
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def shell(gateway: Gateway, tmp_path: Path) -> Shell:
-    create_key(tmp_path / "key.json", tmp_path / "word", private_key=ANVIL_PRIVATE_KEYS[1], work_factor=2**12)
-    gateway.book.write(tmp_path / "book.json")
-    settings = {
-        "BOURSE_RPC_URLS": gateway.chain.rpc_url,
-        "BOURSE_GATEWAY_URL": gateway.url,
-        "BOURSE_ADDRESS_BOOK": str(tmp_path / "book.json"),
-        "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
-        "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
-        "BOURSE_HOME": str(tmp_path / "home"),
-    }
-    return Shell(tmp_path, settings)
 
 
 def _books(shell: Shell) -> list[Path]:
@@ -157,6 +143,7 @@ def test_a_reputation_is_shown_and_computed_again(shell: Shell, gateway: Gateway
     assert "declined" in table
     newcomer = looker.answer("reputation", CLIENT.address, "--json")
     assert (newcomer["reliability_bps"], newcomer["outcomes"], newcomer["is_what_the_chain_says"]) == (9_000, {}, None)
+    assert checksum(CLIENT.address) in looker.run("reputation", CLIENT.address).stdout
     assert "No lease of this provider has ended yet." in looker.run("reputation", CLIENT.address).stdout
     assert looker.answer("reputation", "0x12", "--json", code=2)["error"]["field"] == "ADDRESS"
 
@@ -326,9 +313,23 @@ def test_a_delegate_gets_a_budget_and_loses_it(shell: Shell, gateway: Gateway) -
         (("rule", "99", "--seconds", "-1", "--provider-at-fault", "--json"), 2, None),
         (("wallet", "authorize", "nobody", "1", "--for", "1h", "--json"), 2, "InvalidField"),
         (("wallet", "authorize", "0x" + "12" * 20, "1", "--json"), 2, "InvalidField"),
+        (("wallet", "authorize", "0x3c44CdDdB6a900fa2b585dd299e03d12FA4293BC", "1", "--for", "1h", "--json"), 2, "InvalidField"),
+        (("wallet", "budget", "0x3c44CdDdB6a900fa2b585dd299e03d12FA4293BC", "--json"), 2, "InvalidField"),
+        (("reputation", "0x3c44CdDdB6a900fa2b585dd299e03d12FA4293BC", "--json"), 2, "InvalidField"),
+        (("assign", "99", "0x3c44CdDdB6a900fa2b585dd299e03d12FA4293BC", "--json"), 2, "InvalidField"),
         (("wallet", "authorize", "0x" + "12" * 20, "1", "--for", "99999999d", "--json"), 2, "InvalidField"),
         (("wallet", "authorize", "0x" + "00" * 20, "1", "--for", "1h", "--json"), 3, "ZeroAccount"),
         (("wallet", "deposit", "-1", "--json"), 2, None),
+        (("wallet", "deposit", "1e3", "--json"), 2, "InvalidField"),
+        (("wallet", "deposit", "1_0", "--json"), 2, "InvalidField"),
+        (("wallet", "deposit", "٣", "--json"), 2, "InvalidField"),
+        (("wallet", "withdraw", " 1", "--json"), 2, "InvalidField"),
+        (("wallet", "withdraw", ".5", "--json"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--gpus", "1_0", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--cpus", "٣", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("run", "--gpu", "A10", "--min-bond", "10001", "--max-price", "1", "--max-time", "1m", "--json", "--", "true"), 2, "InvalidField"),
+        (("quote", "--gpu", "A10", "--max-time", "1m", "--min-reliability", " 1", "--json"), 2, "InvalidField"),
+        (("watch", "--once", "--timeout", "nan", "--json"), 2, "InvalidField"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_a_document_and_an_exit_code(

@@ -156,14 +156,16 @@ class Gateway:
         return Receipt(lease, word.offer, word.opened_at, Seconds(used), result, last)
 
     def post_receipt(
-        self, key: Key, receipt: Receipt, role: str, result: Result | None = None, /, **other: Any
-    ) -> httpx.Response:
+        self, key: Key, receipt: Receipt, role: str, result: Result | None = None, /, *, account: Address | None = None, **other: Any
+    ) -> httpx.Response:  # fmt: skip
         body: dict[str, Any] = {
             "receipt": receipt_to_wire(receipt), "role": role, "signature": key.sign_receipt(receipt, self.domain),
         }  # fmt: skip
         if result is not None:
             body["resultDocument"] = json.loads(result.canonical())
-        return self.write(key, "POST", f"/v1/leases/{receipt.lease}/receipts", json.dumps(body | other).encode())
+        return self.write(
+            key, "POST", f"/v1/leases/{receipt.lease}/receipts", json.dumps(body | other).encode(), account=account
+        )
 
     def result(self, exit_code: int = 0) -> Result:
         """A result whose blobs are here."""
@@ -177,10 +179,13 @@ class Gateway:
     def write(
         self, key: Key, method: str, path: str, body: bytes = b"", *, at: int | None = None, kind: str = "application/json",
         body_sha256: Sha256 | None = None, domain: SigningDomain | None = None, headers: dict[str, str] | None = None,
+        account: Address | None = None,
     ) -> httpx.Response:  # fmt: skip
         """A signed write; every part of what is signed can be another than what is sent."""
         moment = UnixTime(self.now() if at is None else at)
-        signed = sign_request(key, method, path, body_sha256 or sha256_of(body), moment, domain or self.domain)
+        signed = sign_request(
+            key, method, path, body_sha256 or sha256_of(body), moment, domain or self.domain, account=account
+        )
         return self.http.request(
             method, path, content=body, headers={"Content-Type": kind, **signed, **(headers or {})}
         )

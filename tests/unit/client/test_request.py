@@ -157,3 +157,15 @@ def test_a_group_has_2_to_64_nodes_and_no_single_offer(size: int, changed: dict[
         nodes_of(a_request(**changed), size)
 
     assert caught.value.field == field
+
+
+def test_a_provider_that_is_excluded_by_a_mistyped_address_is_named() -> None:
+    """A wrong checksum would exclude nobody; in one case or with its own capitals the address is taken (EIP-55)."""
+    written = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+
+    spec = prepare(a_request(exclude_providers=(Address(written),))).spec
+
+    assert spec.constraints.exclude_providers == (written.lower(),)
+    with pytest.raises(InvalidField) as caught:
+        prepare(a_request(exclude_providers=(Address(written.replace("Cd", "cd")),)))
+    assert caught.value.field == "exclude_providers"

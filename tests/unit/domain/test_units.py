@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.units import seconds_from_text, text_from_seconds, text_from_units, units_from_text
+from marketplace.domain.units import (
+    seconds_from_text,
+    text_from_seconds,
+    text_from_units,
+    units_from_text,
+    whole_from_text,
+)
 
 
 @given(st.integers(0, 2**96), st.integers(0, 18))
@@ -17,20 +23,82 @@ def test_money_survives_the_way_to_text_and_back(units: int, decimals: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "units"), [("2.50", 2_500_000), ("0.000001", 1), ("3", 3_000_000), ("1e2", 100_000_000)]
+    ("text", "units"),
+    [("2.50", 2_500_000), ("0.000001", 1), ("3", 3_000_000), ("007", 7_000_000), ("1.2500000", 1_250_000)],
 )
 def test_an_amount_is_read_exactly(text: str, units: int) -> None:
     """Human amounts become base units without rounding."""
     assert units_from_text(text, 6) == units
 
 
-@pytest.mark.parametrize("text", ["", "abc", "-1", "0.0000001", "NaN", "Infinity", "1,5", "0x10"])
-def test_an_amount_that_cannot_be_exact_is_refused(text: str) -> None:
-    """What is no amount, or has more decimals than the token, is an error that names the field."""
+ODD = [
+    "", "abc", "-1", "+1", "0.0000001", "NaN", "Infinity", "inf", "1,5", "0x10", "1e3", "1E3", "1_0", "٣", "１", "1٣", " 1", "1 ",
+    "1\n", ".5", "1.", ".", "1.2.3", "1.-2", "--1", "1'000", "²", "1" * 101,
+]  # fmt: skip
+"""Much of it Python's own readers take for a number."""
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_an_amount_in_any_other_form_is_refused(text: str) -> None:
+    """What is not digits and one point, or has more decimals than the token, is an error that names the field and the rule."""
     with pytest.raises(InvalidField) as caught:
         units_from_text(text, 6, field="maxPrice")
 
     assert caught.value.field == "maxPrice"
+    assert caught.value.rule
+
+
+@given(st.text(st.sampled_from("0123456789.+-_eE ٣１²\n\tinfNaxXb,"), max_size=8) | st.text(max_size=8))
+def test_only_ascii_digits_and_one_point_are_an_amount(text: str) -> None:
+    """Whatever is typed: it is read exactly when it is digits with at most one point between them, and then as its digits say."""
+    whole, point, fraction = text.partition(".")
+    digits = set("0123456789")
+    is_amount = bool(whole) and set(whole + fraction) <= digits and bool(fraction) == bool(point)
+
+    try:
+        units = units_from_text(text, 8)
+    except InvalidField:
+        assert not is_amount
+    else:
+        assert is_amount
+        assert units == int(whole) * 10**8 + int(fraction.ljust(8, "0"))
+
+
+@given(st.text(st.sampled_from("0123456789+-_e ٣１²\n"), max_size=6) | st.text(max_size=6))
+def test_only_ascii_digits_are_a_whole_number(text: str) -> None:
+    """No sign, no blank, no underscore, no other script's digits."""
+    is_number = bool(text) and set(text) <= set("0123456789")
+
+    try:
+        number = whole_from_text(text, field="gpus")
+    except InvalidField:
+        assert not is_number
+    else:
+        assert is_number
+        assert str(number) == (text.lstrip("0") or "0")
+
+
+@pytest.mark.parametrize(("text", "is_allowed"), [("1", False), ("2", True), ("5", True), ("6", False)])
+def test_a_whole_number_keeps_its_bounds(text: str, is_allowed: bool) -> None:
+    """Both ends included."""
+    try:
+        whole_from_text(text, field="n", least=2, most=5)
+    except InvalidField:
+        assert not is_allowed
+    else:
+        assert is_allowed
+
+
+@given(st.text(st.sampled_from("0123456789dhms٣ _.\n"), max_size=8))
+def test_a_duration_is_parts_of_ascii_digits(text: str) -> None:
+    """Whatever is typed: what is read says the same when it is written as seconds."""
+    try:
+        seconds = seconds_from_text(text)
+    except InvalidField:
+        return
+
+    assert text.isascii()
+    assert seconds_from_text(f"{seconds}s") == seconds_from_text(str(seconds)) == seconds > 0
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("2h30m", 9000), ("1d", 86400)])
@@ -39,7 +107,27 @@ def test_a_duration_is_read_in_its_usual_forms(text: str, seconds: int) -> None:
     assert seconds_from_text(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "m", "10x", "-5m", "1.5h", "5m2h"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "m",
+        "10x",
+        "-5m",
+        "1.5h",
+        "5m2h",
+        "2h30",
+        "1_0",
+        "٣m",
+        "٣",
+        "5m\n",
+        "5\n",
+        " 5",
+        "9" * 5_000,
+        "9999999999999d",
+    ],
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """Zero, fractions and disorder are errors."""
     with pytest.raises(InvalidField):

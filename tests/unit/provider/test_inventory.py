@@ -122,3 +122,15 @@ def test_measuring_without_a_driver_says_so() -> None:
         said = str(exc)
 
     assert not said or "declared, not measured" in said or "does not answer" in said
+
+
+def test_an_arbiter_with_a_wrong_checksum_is_refused() -> None:
+    """A mistyped arbiter would be nobody who can rule (EIP-55)."""
+    right = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+
+    (offer,) = read(HEAD + OFFER.replace(ARBITER, right)).offers
+    with pytest.raises(InvalidField) as caught:
+        read(HEAD + OFFER.replace(ARBITER, right.replace("Cd", "cd")))
+
+    assert offer.arbiter == right.lower()
+    assert caught.value.field == "offer[0].arbiter"

@@ -1,0 +1,87 @@
+"""From a request to orders on the book: uploaded, signed, written down, posted; in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.signing import Key
+from marketplace.client.answers import MarketDescription
+from marketplace.client.api import GatewayApi
+from marketplace.client.ending import Ender
+from marketplace.client.jobbook import Jobbook, KeptJob, NewJob
+from marketplace.client.mandate import Mandate
+from marketplace.client.request import JobRequest, Prepared, order_for, terms_of
+from marketplace.client.watcher import Watcher, is_passing
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InsufficientBalance
+from marketplace.domain.models import BlockRef
+from marketplace.domain.pricing import worst_cost_of
+from marketplace.domain.states import Job as JobRecord
+from marketplace.domain.states import JobEvent, JobReason, JobState
+from marketplace.domain.units import TokenUnits
+
+
+class Submitter:
+    """Brings an account's requests to the book."""
+
+    def __init__(
+        self,
+        key: Key,
+        mandate: Mandate,
+        market: ChainMarket,
+        api: GatewayApi,
+        book: Jobbook,
+        watcher: Watcher,
+        ender: Ender,
+        described: Callable[[], MarketDescription],
+    ) -> None:
+        self._key, self._mandate, self._market, self._api, self._book = key, mandate, market, api, book
+        self._watcher, self._ender, self._described = watcher, ender, described
+
+    def submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> list[KeptJob]:
+        """An order and a job for each spec: all are written down before the first one is posted.
+
+        Raise Forbidden, Refused(OverBudget) or InsufficientBalance with nothing sent, and what the gateway refuses an order for.
+        """
+        block = self._market.chain.head()
+        new = [self._signed(request, one, block) for one in prepared]
+        if len(new) > 1:
+            self.require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
+        if prepared[0].inputs:
+            self._api.put_blob(prepared[0].inputs)
+        self._book.start_at(block.number)
+        kept = self._book.add_jobs(new, block.timestamp)
+        for number, one in enumerate(kept):
+            try:
+                self._watcher.post(self._book.order(one.job.order))
+            except GatewayProblem as exc:
+                if is_passing(exc):
+                    self._book.note(one.job.order, str(exc))
+                    continue
+                for unsent in kept[number:]:
+                    self._watcher.refuse(unsent, exc, block)
+                self._ender.hold_groups_together(block)
+                raise
+            except GatewayUnavailable as exc:
+                self._book.note(one.job.order, str(exc))
+        return kept
+
+    def require_free(self, needed: TokenUnits) -> None:
+        """Raise InsufficientBalance where the account has less free in the market."""
+        account = self._mandate.account
+        free = self._market.balance_of(account)
+        if free < needed:
+            raise InsufficientBalance(account, needed, free)
+
+    def _signed(self, request: JobRequest, prepared: Prepared, block: BlockRef) -> NewJob:
+        spec, mandate = prepared.spec.sha256, self._mandate
+        order = order_for(
+            request, spec, client=mandate.account, acceptor=mandate.acceptor, market=self._described(), now=block.timestamp
+        )  # fmt: skip
+        signed = self._key.sign_order(order, self._market.domain)
+        mandate.require_order(signed, block)
+        first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
+        name = request.name or " ".join(request.command)[:60]
+        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
+        terms = terms_of(request, self._market.terms().start_grace)
+        return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
