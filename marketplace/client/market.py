@@ -162,9 +162,8 @@ class Market:
         self.api.close()
         self._watching.close()
         self._watcher.wait_closed()
-        self.book.close()
-        self._outbox.close()
-        self.chain.close()
+        for opened in (self.book, self._outbox, self.chain):
+            opened.close()
 
     @property
     def terms(self) -> MarketTerms:
