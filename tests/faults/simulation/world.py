@@ -60,6 +60,17 @@ class History:
         self.say(f"* {kind} {line}")
 
 
+class HonestChain(Chain):
+    """The node itself, for the world's own doings."""
+
+    def rpc_or_none(self, raw: str) -> None:
+        """Hand in a transaction that may be refused."""
+        try:
+            self.rpc("eth_sendRawTransaction", raw)
+        except Exception:  # noqa: BLE001  whatever the reason, it is not in the pool then
+            return
+
+
 @dataclass
 class World:
     """One market and its surroundings. ``chain`` is the honest node; the parties never see it."""
@@ -69,7 +80,7 @@ class World:
     anvil: AnvilHandle
     redis: RedisHandle
     node: FaultProxy
-    chain: Chain
+    chain: HonestChain
     book: AddressBook
     market: Market
     history: History
@@ -158,17 +169,6 @@ def _some(lost: Sequence[tuple[str, int, str]], stream: Random) -> list[tuple[st
     return [one for place, one in enumerate(lost) if place < at or one[2] != lost[at][2]]
 
 
-class HonestChain(Chain):
-    """The node itself, for the world's own doings."""
-
-    def rpc_or_none(self, raw: str) -> None:
-        """Hand in a transaction that may be refused."""
-        try:
-            self.rpc("eth_sendRawTransaction", raw)
-        except Exception:  # noqa: BLE001  whatever the reason, it is not in the pool then
-            return
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -206,11 +206,12 @@ def opened_world(dice: Dice, folder: Path, history: History) -> Iterator[World]:
         chain.head(),
     )
     world.block(START - world.now)
-    nonces.monotonic = lambda: world.clock  # type: ignore[assignment]
+    # Nonces are looked after by a clock that nobody sees; here it is the chain's.
+    setattr(nonces, "monotonic", lambda: world.clock)  # noqa: B010
     try:
         yield world
     finally:
-        nonces.monotonic = monotonic
+        setattr(nonces, "monotonic", monotonic)  # noqa: B010
         world.close()
 
 
