@@ -268,7 +268,7 @@ class ClientParty(Party):
             retries=Retries(attempts=1), transport=MortalLine(self.life),
         )  # fmt: skip
         self._opened.callback(api.close)
-        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / client_market.OUTBOX_FILE)
+        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / "outbox.sqlite")
         self._opened.callback(book.close)
         self._opened.callback(outbox.close)
         # The SDK makes its own sender; ours is the real one, too, but for who waits.
