@@ -137,10 +137,18 @@ def why_reverted(chain: Chain, included: Included) -> TransactionReverted:
     return TransactionReverted(NO_REASON)
 
 
+def has_passed(chain: Chain, account: Address, nonce: int, number: int) -> bool:
+    """Whether the account's count had passed the nonce in that block; False where the node cannot say. Raises ChainUnavailable."""
+    try:
+        return number >= 0 and _count_at(chain, account, number) > nonce
+    except (NodeRefused, TypeError, ValueError):
+        return False
+
+
 def user_of_nonce(chain: Chain, account: Address, nonce: int, *, since: int, upto: int) -> Bytes32 | None:
     """The hash of the transaction that used the account's nonce, shown by its block; None where the node shows none.
 
-    Looks in the blocks from a little before ``since`` to ``upto``. Raises ChainUnavailable.
+    Looks in the blocks from a little before ``since`` to ``upto``, in which the count has passed the nonce. Raises ChainUnavailable.
     """
     try:
         number = _block_of_use(chain, account, nonce, since, upto)
@@ -155,19 +163,18 @@ def user_of_nonce(chain: Chain, account: Address, nonce: int, *, since: int, upt
 
 def _block_of_use(chain: Chain, account: Address, nonce: int, since: int, upto: int) -> int | None:
     """The block in which the account's count passed the nonce, by halving."""
-
-    def has_passed(number: int) -> bool:
-        return int(chain.rpc("eth_getTransactionCount", account, hex(number)), 16) > nonce
-
-    if upto < 0 or not has_passed(upto):
-        return None
     before, after = max(0, min(since, upto) - 1), upto
-    if has_passed(before):
+    if _count_at(chain, account, before) > nonce:
         # A reorganisation may have put it into a block before the one that we signed at.
         after, before = before, max(0, before - _SEARCH_BACK_BLOCKS)
-        if has_passed(before):
+        if _count_at(chain, account, before) > nonce:
             return None
     while after - before > 1:
         middle = (before + after) // 2
-        before, after = (before, middle) if has_passed(middle) else (middle, after)
+        is_passed = _count_at(chain, account, middle) > nonce
+        before, after = (before, middle) if is_passed else (middle, after)
     return after
+
+
+def _count_at(chain: Chain, account: Address, number: int) -> int:
+    return int(chain.rpc("eth_getTransactionCount", account, hex(number)), 16)

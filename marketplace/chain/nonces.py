@@ -15,7 +15,7 @@ import structlog
 
 from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import TRANSFER_GAS, FeePolicy, Fees, Offer, patience_of
-from marketplace.chain.mining import all_of, find_included, user_of_nonce
+from marketplace.chain.mining import all_of, find_included, has_passed, user_of_nonce
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
@@ -206,10 +206,12 @@ class NonceKeeper:
         if included is not None:
             self._outbox.mined(included.outgoing.tx_hash, included.block)
             return
+        confirmed = head.number - self._confirmations + 1
+        if not has_passed(self._chain, self._account, nonce, confirmed):
+            return  # Not deep enough to say anything.
         looks = self._looks[nonce] = self._looks.get(nonce, 0) + 1
         user = None
         if looks % _LOOKS_BETWEEN_SEARCHES == 1:
-            confirmed = head.number - self._confirmations + 1
             since = min(one.since_block for one in rivals)
             user = user_of_nonce(self._chain, self._account, nonce, since=since, upto=confirmed)
             if user in {one.tx_hash for one in everything}:
