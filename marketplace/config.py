@@ -19,6 +19,8 @@ from marketplace.domain.units import whole_from_text
 DEVNET_FOLDER = ".devnet"
 DEFAULT_CONFIRMATIONS = 1
 DEFAULT_RAY_ADDRESS = "auto"
+DEFAULT_MOST_FEE_GWEI = "500"
+_NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Settings:
     """The scheduler's address, which the gateway tells clients to name as opener."""
     arbiter: str
     """The arbiter that the gateway tells clients to name."""
+    most_fee_gwei: str
+    """What a transaction may pay per gas at most, in gwei."""
+    coin_price: str
+    """What one of the chain's coins is worth in the market's token, e.g. "2500"; empty: not known. It bounds what is paid to save a bond."""
     ray_address: str
     """The Ray cluster that `bourse scheduler --engine ray` uses: host:port, or "auto" for the one that this machine is part of."""
 
@@ -78,7 +84,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         problems.append(f"BOURSE_CONFIRMATIONS must be a whole number from 1, not {confirmations!r}")
     rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
     problems += [
-        f"BOURSE_RPC_URLS: {url} is not http(s)" for url in rpc_urls if not url.startswith(("http://", "https://"))
+        f"BOURSE_RPC_URLS: {url} is not http(s) or ws(s)" for url in rpc_urls if not url.startswith(_NODE_SCHEMES)
     ]
     gateway_url = text("GATEWAY_URL").rstrip("/")
     if gateway_url and not gateway_url.startswith(("http://", "https://")):
@@ -99,6 +105,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         home=home,
         opener=text("OPENER"),
         arbiter=text("ARBITER"),
+        most_fee_gwei=text("MOST_FEE_GWEI", DEFAULT_MOST_FEE_GWEI),
+        coin_price=text("COIN_PRICE"),
         ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
     )
 

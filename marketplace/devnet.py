@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,8 +191,11 @@ def stop_detached(folder: Path) -> None:
         raise DeadlinePassed("the development network's end", int(STOP_GRACE_SECONDS * 3)) from None
 
 
-def supervise(folder: Path, stop: Stop) -> None:
-    """Run a development network in this process until ``stop`` is set; nothing of it is left running afterwards."""
+def supervise(folder: Path, stop: Stop, tell: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
+    """Run a development network in this process until ``stop`` is set; nothing of it is left running afterwards.
+
+    ``tell`` hears once, with the state, that it is ready.
+    """
     if is_running(folder):
         raise ConfigError([f"a development network is running in {folder} already: `bourse devnet down` ends it"])
     if not folder.is_dir() or any(left.name != "logs" for left in folder.iterdir()):
@@ -200,8 +203,12 @@ def supervise(folder: Path, stop: Stop) -> None:
     network = Devnet(folder)
     try:
         network.start()
+        is_told = False
         while not stop.is_set():
             stop.wait(network.step().within_seconds)
+            if not is_told and not stop.is_set() and (state := read_state(network.folder))["ready"]:
+                tell(state)
+                is_told = True
     finally:
         network.stop()
 
@@ -215,10 +222,15 @@ class Devnet:
         self._accounts: dict[str, Account] = {}
         self._settings: dict[str, str] = {}
         self._anvil: AnvilHandle | None = None
+        self._health: dict[str, int] = {}
+        """On which port of the loopback each process answers /live and /ready."""
 
     def start(self) -> None:
         """Bring everything up in the order in which it needs each other; the order of ``stop`` is the reverse."""
-        chain_port, redis_port, gateway_port = free_ports(3)
+        chain_port, redis_port, gateway_port, *health_ports = free_ports(3 + 2 + len(INVENTORIES))
+        self._health = {"gateway": gateway_port} | dict(
+            zip(("indexer", "scheduler", *INVENTORIES), health_ports, strict=True)
+        )
         self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys")}
         # Mines at once while contracts are deployed; a block every second afterwards: metering is by block time.
         self.supervisor.add("anvil", lambda: self._start_chain(chain_port), is_vital=True)
@@ -229,14 +241,14 @@ class Devnet:
         chain.rpc("evm_setIntervalMining", 1)
         self._settings = self._shared_settings(chain_port, redis_port, gateway_port)
         self.supervisor.add("redis", lambda: start_redis(self.folder / "redis", redis_port).process)
-        self._add("indexer", "scheduler", "indexer")
+        self._add("indexer", "scheduler", "indexer", *self._health_option("indexer"))
         self._add("gateway", "scheduler", "gateway", "--port", str(gateway_port))
-        self._add("scheduler", "scheduler", "scheduler")
+        self._add("scheduler", "scheduler", "scheduler", *self._health_option("scheduler"))
         for name, inventory in INVENTORIES.items():
             file = self.folder / name / "inventory.toml"
             file.parent.mkdir(exist_ok=True)
             file.write_text(inventory.format(arbiter=self._accounts["arbiter"].key.address))
-            self._add(name, name, "provider", "up", "--inventory", str(file))
+            self._add(name, name, "provider", "up", "--inventory", str(file), *self._health_option(name))
         self._write_state(ready=False)
 
     def step(self) -> NextWake:
@@ -267,6 +279,9 @@ class Devnet:
         }
         log = self.folder / "logs" / f"{name}.log"
         self.supervisor.add(name, lambda: start_process([*_bourse(), *arguments], settings, log))
+
+    def _health_option(self, name: str) -> tuple[str, str]:
+        return "--health-port", str(self._health[name])
 
     def _deploy(self, chain: Chain) -> AddressBook:
         """The contracts, and TestDollars for who trades: a client's in its wallet, a provider's in its account, for its bonds."""
@@ -324,7 +339,10 @@ class Devnet:
                 for role, account in self._accounts.items()
             },
             "processes": {
-                child.name: {"pid": child.running.pid if child.running else 0, "restarts": child.restarts, "log": str(child.log)}
+                child.name: {
+                    "pid": child.running.pid if child.running else 0, "restarts": child.restarts, "log": str(child.log),
+                    "health": f"http://127.0.0.1:{self._health[child.name]}/ready" if child.name in self._health else None,
+                }
                 for child in self.supervisor.children
             },
         }  # fmt: skip

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
+from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
-from marketplace.daemon import Stop, run_forever
+from marketplace.daemon import Stop
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ToolMissing
+from marketplace.domain.errors import ChainError, ToolMissing
+from marketplace.domain.models import BlockRef
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -24,24 +27,34 @@ from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePool
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
-from marketplace.provider.home import AgentHome
+from marketplace.provider.home import HomeLead
 from marketplace.provider.inventory import load_inventory
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
 from marketplace.provider.toolbox import Toolbox
+from marketplace.running import Daemon, facts_of, head_seen, key_is_ours_alone, permit_until, transactions_move
+from marketplace.services.checks import Check
+from marketplace.services.leadership import BoardLead, Led, Permit
 from marketplace.services.projection import Projector
+from marketplace.services.readiness import HeadWatch, projection_follows
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
-from marketplace.wiring import open_address_book, open_chain_market, open_key
+from marketplace.watchdog import Pulse
+from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
+from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
+
+
+_SLICE_SECONDS = 0.25
+"""How late a block may be noticed while waiting for a nudge."""
 
 
 def run_gateway(settings: Settings, host: str, port: int) -> None:
@@ -54,54 +67,90 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         address_from_text(settings.opener, field="BOURSE_OPENER"),
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
-    desks = desks_over(
-        market,
+    journal = OperatorJournal(settings.journal_url)
+    desks = desks_over(market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock)
+    desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
+
+    def about() -> dict[str, object]:
+        head = desks.readiness.head
+        return {
+            "block": head.number if head else None, "market": market.address, "chain": market.chain.chain_id,
+            "journal": journal.kind, "host": host, "port": port,
+        }  # fmt: skip
+
+    serve(create_app(desks), host, port, about=about)
+
+
+def run_indexer(settings: Settings, health_port: int | None = None) -> None:
+    """Keep the projection until SIGTERM, or stand by while another indexer of this Redis does."""
+    configure_logging("indexer")
+    settings.require("redis_url", "journal_url", "blobs_url")
+    stop, market, board = Stop().on_signals(), open_chain_market(settings), Board(settings.redis_url)
+    journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
+    opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
+
+    def begin(_: Permit) -> Projector:
+        """Its writes are fenced: what a permit could tell, the board does."""
+        follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
+        return Projector(follower, journal, blobs, board, market.terms(), opener=opener)
+
+    pulse, lead = Pulse(), BoardLead(board.leads, "indexer")
+    led = Led(lead, begin, "indexer")
+    watch = HeadWatch(market.chain.head, _clock)
+    checks: dict[str, Check] = {
+        "chain": watch.check, "journal": journal.write_probe, "blobs": blobs.write_probe, "redis": board.ping,
+        "projection": projection_follows(board, lambda: watch.head),
+    }  # fmt: skip
+    Daemon(
+        "indexer", led, stop, facts_of(led, None, market.address, market.chain.chain_id, journal=journal.kind),
+        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders"),
+        lead.kept(lambda: not pulse.is_late),
+    ).run(health_port)  # fmt: skip
+
+
+def run_scheduler(settings: Settings, *, on_ray: bool = False, health_port: int | None = None) -> None:
+    """Clear the market and keep its deadlines until SIGTERM, or stand by while another scheduler of this account does."""
+    configure_logging("scheduler")
+    settings.require("redis_url", "journal_url", "blobs_url")
+    stop, market, key = Stop().on_signals(), open_chain_market(settings), open_key(settings)
+    journal, board, blobs = (
         OperatorJournal(settings.journal_url),
         Board(settings.redis_url),
         FolderBlobs(settings.blobs_url),
-        roles,
-        clock=time.time,  # noqa: TID251  tells how old the chain's head is; decides about nothing
     )
-    serve(create_app(desks), host, port)
-
-
-def run_indexer(settings: Settings) -> None:
-    """Keep the projection until SIGTERM."""
-    configure_logging("indexer")
-    settings.require("redis_url", "journal_url", "blobs_url")
-    market, board = open_chain_market(settings), Board(settings.redis_url)
-    follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
-    journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
-    opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
-    projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
-    run_forever(projector.step, "indexer", Stop().on_signals(), wait=_until_nudged(board, "orders"))
-
-
-def run_scheduler(settings: Settings, *, on_ray: bool = False) -> None:
-    """Clear the market and keep its deadlines until SIGTERM."""
-    configure_logging("scheduler")
-    settings.require("redis_url", "journal_url", "blobs_url")
     auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
-    market, journal = open_chain_market(settings), OperatorJournal(settings.journal_url)
-    board, blobs = Board(settings.redis_url), FolderBlobs(settings.blobs_url)
-    sender = Sender(market.chain, open_key(settings), journal.outbox)
-    service = SchedulerService(
-        board, journal, market, sender, blobs, Policy(), classes=load_classes(), auctioneer=auctioneer
-    )
-    run_forever(service.step, "scheduler", Stop().on_signals(), wait=_until_nudged(board, "chain"))
+    pulse, lead = Pulse(), BoardLead(board.leads, f"scheduler:{key.address}")
+    sending: list[Sender] = []
+
+    def begin(permit: Permit) -> SchedulerService:
+        sending[:] = [open_sender(settings, market, key, journal.outbox)]
+        return SchedulerService(
+            board, journal, market, sending[0], blobs, Policy(), classes=load_classes(), auctioneer=auctioneer,
+            permit=permit_until(stop, pulse, permit),
+        )  # fmt: skip
+
+    led = Led(lead, begin, "scheduler")
+    watch, sender = HeadWatch(head_seen(led, market.chain), _clock), _last(sending)
+    checks: dict[str, Check] = {
+        "chain": watch.check, "journal": journal.write_probe, "blobs": blobs.write_probe, "redis": board.ping,
+        "projection": projection_follows(board, lambda: watch.head),
+        "transactions": transactions_move(sender, lambda: watch.head), "key": key_is_ours_alone(sender),
+    }  # fmt: skip
+    Daemon(
+        "scheduler", led, stop, facts_of(led, key.address, market.address, market.chain.chain_id, journal=journal.kind),
+        checks, {"rounds": checks.keys()}, pulse, _until_nudged(board, "chain"), lead.kept(lambda: not pulse.is_late),
+    ).run(health_port)  # fmt: skip
 
 
 def _auctioneer_on(ray_address: str) -> Auctioneer:
-    """Ray is large and optional: only who asks for it imports it."""
-    try:
-        from scheduler.ray_auction import RayAuctioneer
-    except ModuleNotFoundError as absent:
-        raise ToolMissing("ray", "pip install 'compute-bourse[ray]'") from absent
-    return RayAuctioneer(ray_address)
+    """Ray is large and optional: only a process of its own imports it, for who asks for it."""
+    if find_spec("ray") is None:
+        raise ToolMissing("ray", "pip install 'compute-bourse[ray]'")
+    return ClusterOrHere(ray_address)
 
 
-def run_provider(settings: Settings, inventory: Path) -> None:
-    """Offer this inventory and serve leases until SIGTERM."""
+def run_provider(settings: Settings, inventory: Path, health_port: int | None = None) -> None:
+    """Offer this inventory and serve leases until SIGTERM, or stand by while another agent has this home folder."""
     configure_logging("provider")
     settings.require("gateway_url")
     market, key, stop = open_chain_market(settings), open_key(settings), Stop().on_signals()
@@ -109,28 +158,85 @@ def run_provider(settings: Settings, inventory: Path) -> None:
     journal = AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
     declared = load_inventory(inventory, decimals=market.terms().token_decimals)
     api = GatewayApi(
-        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.head().timestamp
+        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
     )
-    tools = Toolbox(
-        chain=market.chain,
-        market=market,
-        follower=EventFollower(market.chain, market.address, confirmations=settings.confirmations),
-        sender=Sender(market.chain, key, journal.outbox),
-        key=key,
-        journal=journal,
-        api=api,
-        executor=BubblewrapExecutor(load_runtime(RUNTIME_FOLDER), cgroups=find_cgroups()),
-        home=AgentHome(settings.home),
-        policy=AgentPolicy.for_terms(market.terms()),
-        pool=ChorePool(),
-    )
-    agent = ProviderAgent(tools, declared)
+    home, agents = HomeLead(settings.home), list[ProviderAgent]()
+    sender = open_sender(settings, market, key, journal.outbox)
+
+    def begin(_: Permit) -> ProviderAgent:
+        assert home.home, "held: that is why we begin"
+        tools = Toolbox(
+            chain=market.chain,
+            market=market,
+            follower=EventFollower(market.chain, market.address, confirmations=settings.confirmations),
+            sender=sender,
+            key=key,
+            journal=journal,
+            api=api,
+            executor=BubblewrapExecutor(load_runtime(RUNTIME_FOLDER), cgroups=find_cgroups()),
+            home=home.home,
+            policy=AgentPolicy.for_terms(market.terms()),
+            pool=ChorePool(),
+        )
+        agents.append(ProviderAgent(tools, declared))
+        return agents[0]
+
+    led = Led(home, begin, "provider")
+    watch = HeadWatch(head_seen(led, market.chain), _clock)
+    checks: dict[str, Check] = {
+        "chain": watch.check, "journal": journal.write_probe,
+        "gateway": lambda: None if api.ready("receipts") else "it does not answer, or cannot take receipts",
+        "transactions": transactions_move(lambda: sender, lambda: watch.head), "key": key_is_ours_alone(lambda: sender),
+    }  # fmt: skip
+    money = checks.keys() - {"gateway"}
     try:
-        run_forever(agent.step, "provider", stop)
+        Daemon(
+            "provider", led, stop, facts_of(led, key.address, market.address, market.chain.chain_id, journal=journal.kind),
+            checks, {"jobs": checks.keys(), "money": money},
+            wait=lambda seconds: agents[-1].wait(seconds, stop) if agents else stop.wait(seconds),
+        ).run(health_port)  # fmt: skip
     finally:
-        agent.close()
+        for agent in agents:
+            agent.close()
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
     """An idle wait that ends when somebody nudges: work is pushed, and the period is only the fallback."""
     return lambda seconds: board.wait_nudge(hint, timeout_seconds=seconds)
+
+
+class EachBlock:
+    """An idle wait that ends with a block other than the one before the last step, which costs a call of the node and no more."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._head: BlockRef | None = None
+
+    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
+        """The wait: for a nudge, a new block, or the end of its time. A block that came while the step ran ends it at once."""
+
+        def wait(seconds: float) -> None:
+            deadline = time.monotonic() + seconds
+            while not self._has_new_head() and (left := deadline - (now := time.monotonic())) > 0:
+                is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
+                # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
+                if is_nudged or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
+                    return
+
+        return wait
+
+    def _has_new_head(self) -> bool:
+        """Also where the node does not answer: the step that follows says so, and backs off."""
+        before = self._head
+        try:
+            self._head = self._chain.paced_head()
+        except ChainError:
+            return True
+        return self._head != before
+
+
+def _last(made: list[Sender]) -> Callable[[], Sender | None]:
+    return lambda: made[-1] if made else None
+
+
+_clock = time.time  # noqa: TID251  how old the chain's head is, and since when something is so; decides about nothing

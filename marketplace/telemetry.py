@@ -1,4 +1,4 @@
-"""How the processes speak: one JSON object per line on stderr, or a readable line on a terminal."""
+"""How the processes speak: one JSON object per line on stderr, or a readable line on a terminal; repeated warnings are folded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from typing import Any
 
 import structlog
 
+from marketplace.folding import Folding
+
+
+class _Library(logging.Handler):
+    """What libraries have to say goes the same way as our own lines, and is folded with them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno,
+            record.getMessage(),
+            reason=str(record.msg)[:80],
+            logger=record.name,
+            exc_info=record.exc_info,
+        )
+
 
 def configure_logging(process: str, *, level: int = logging.INFO) -> None:
     """Set up structlog and the standard library's logging once per process. Logs go to stderr: stdout is for answers."""
@@ -16,6 +31,8 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            Folding(),
+            _named(process),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
@@ -24,5 +41,14 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Library()])
+
+
+def _named(process: str) -> Any:
+    """Every line says whose it is; a context variable would be unknown to threads."""
+
+    def add(_logger: Any, _method: str, line: Any) -> Any:
+        line["process"] = process
+        return line
+
+    return add

@@ -5,13 +5,21 @@ from __future__ import annotations
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.events import EventFollower
+from marketplace.chain.fees import FeePolicy
 from marketplace.chain.keystore import load_key
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.outbox import Outbox
 from marketplace.chain.signing import Key
+from marketplace.chain.transactions import Sender
 from marketplace.client.market import Market
 from marketplace.config import Settings
 from marketplace.daemon import Stop
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.units import units_from_text
 from marketplace.services.books import Books, read_books
+
+GWEI_DECIMALS = 9
+WEI_PER_COIN = 10**18
 
 
 def open_key(settings: Settings) -> Key:
@@ -28,7 +36,27 @@ def open_chain_market(settings: Settings) -> ChainMarket:
     book = open_address_book(settings)
     chain = Chain(settings.rpc_urls)
     chain.require_chain_id(book.chain_id)
+    chain.require_market(book.market)
     return ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
+
+
+def fee_policy(settings: Settings, decimals: int | None = None) -> FeePolicy:
+    """How much transactions may cost, by the settings; ``decimals``: of the market's token, where something may be at stake.
+
+    Raises InvalidField."""
+    most_wei = units_from_text(settings.most_fee_gwei, GWEI_DECIMALS, field="BOURSE_MOST_FEE_GWEI")
+    if decimals is None or not settings.coin_price:
+        return FeePolicy(most_wei)
+    units = units_from_text(settings.coin_price, decimals, field="BOURSE_COIN_PRICE")
+    if not units:
+        raise InvalidField("BOURSE_COIN_PRICE", "must be more than 0: leave it away where it is not known")
+    return FeePolicy(most_wei, WEI_PER_COIN // units)
+
+
+def open_sender(settings: Settings, market: ChainMarket, key: Key, outbox: Outbox) -> Sender:
+    """Who sends this process's transactions."""
+    fees = fee_policy(settings, market.terms().token_decimals)
+    return Sender(market.chain, key, outbox, confirmations=settings.confirmations, fees=fees)
 
 
 def open_address_book(settings: Settings) -> AddressBook:
@@ -44,7 +72,8 @@ def open_market(settings: Settings, *, stop: Stop | None = None, account: str | 
     book = AddressBook.read(settings.address_book) if settings.address_book else None
     return Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
-        address_book=book, confirmations=settings.confirmations, stop=stop, account=account,
+        address_book=book, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
+        account=account,
     )  # fmt: skip
 
 

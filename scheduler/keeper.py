@@ -5,6 +5,8 @@ Anyone may post them (P-10), so losing the race to another is success. Nothing h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from marketplace.chain import verbs
@@ -50,8 +52,11 @@ def lapsable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseReco
 class Keeper:
     """Tries each due lease once per view that shows it due."""
 
-    def __init__(self, market: Market, sender: Sender, *, wait_seconds: int) -> None:
-        self._market, self._sender, self._wait_seconds = market, sender, wait_seconds
+    def __init__(
+        self, market: Market, sender: Sender, *, wait_seconds: int, permit: Callable[[], object] = lambda: None
+    ) -> None:
+        """``permit`` is asked before each transaction, and raises where none should be sent any more."""
+        self._market, self._sender, self._wait_seconds, self._permit = market, sender, wait_seconds, permit
         self._tried: dict[Bytes32, int] = {}
 
     def step(self, view: BookView, head: BlockRef) -> int:
@@ -95,6 +100,7 @@ class Keeper:
 
     def _send(self, call: verbs.Call, records: list[LeaseRecord], head: BlockRef) -> Mined | None:
         """Send it; None where the contract says that there is nothing to do, because somebody else was first."""
+        self._permit()
         try:
             mined = self._sender.send(call, wait_seconds=self._wait_seconds)
             number = mined.block.number

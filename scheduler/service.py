@@ -7,7 +7,7 @@ must survive: after a crash the projection shows what was opened, and the contra
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,7 +17,7 @@ from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import BookView, Explanation, RejectionReason
-from marketplace.domain.errors import NodeRefused, TransactionReverted
+from marketplace.domain.errors import ChainError, NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
@@ -73,8 +73,10 @@ class SchedulerService:
         auctioneer: Auctioneer = hold_here,
         batch_fills: int = BATCH_FILLS,
         wait_seconds: int = WAIT_SECONDS,
+        permit: Callable[[], object] = lambda: None,
     ) -> None:
-        """``classes``: the catalogue's rows, for offers whose machine nobody described; ``auctioneer``: who holds the auctions (``ray_auction``).
+        """``classes``: the catalogue's rows, for offers whose machine nobody described; ``auctioneer``: who holds the auctions (``cluster``);
+        ``permit`` is asked before each transaction, and raises where this scheduler should send none any more (``services.leadership``).
 
         The sender's address is the opener.
         """
@@ -82,7 +84,10 @@ class SchedulerService:
         self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
         self._reader, self._told = Reader(), dict[Bytes32, int]()
         self._memory, self._lineage = Memory(self._policy), Lineage()
-        self._keeper = Keeper(market, sender, wait_seconds=wait_seconds)
+        self._keeper = Keeper(market, sender, wait_seconds=wait_seconds, permit=permit)
+        self._permit = permit
+        self.head: BlockRef | None = None
+        """The newest block that a step has begun with."""
         self._wait_seconds = wait_seconds
         self._most_fills = self._batch_fills = batch_fills
         self._unresolved: _Posting | None = None
@@ -99,8 +104,10 @@ class SchedulerService:
         self._recover()
         view = self._board.view()
         if view is None:
+            self.head = self._market.chain.paced_head()
             return NextWake(IDLE_SECONDS)
-        head = self._market.chain.head()
+        head = self.head = self._market.chain.paced_head()
+        self._sender.tend(head)
         try:
             is_full = self._round(view, head)
         finally:
@@ -112,6 +119,7 @@ class SchedulerService:
         """Once: bring home what a former process had written down and perhaps not sent, and remember what it opened."""
         if self._is_recovered:
             return
+        self._permit()
         for mined in self._sender.recover(wait_seconds=self._wait_seconds):
             for event in mined.events:
                 if isinstance(event, LeaseOpened):
@@ -189,12 +197,18 @@ class SchedulerService:
     def _post(self, posting: _Posting) -> None:
         """Send the batch, or wait on for it: the sender never signs a call twice that may still be mined."""
         self._unresolved = posting
+        self._permit()
         try:
             mined = self._sender.send(posting.call, wait_seconds=self._wait_seconds)
         except (TransactionReverted, NodeRefused):
             # Single fills do not revert a batch: it was too much for a block, or for one of its signatures' gas. The
             # call is given up: it can never be mined, and resending it for ever would hold up every other order.
             self._unresolved, self._batch_fills = None, max(1, len(posting.fills) // 2)
+            raise
+        except ChainError:
+            # Gas was too dear, or the node away before anything was signed: a plan that is not out there is cleared anew.
+            if self._sender.earlier(posting.call) is None:
+                self._unresolved = None
             raise
         self._unresolved, self._batch_fills = None, min(self._most_fills, 2 * self._batch_fills)
         self._learn(posting, mined)
@@ -210,7 +224,7 @@ class SchedulerService:
                 self._memory.note_opened(fill, mined.block.number)
         for event in refused.values():
             self._memory.note_refused(event)
-            _log.warning("fill.refused", order=event.order, offer=event.offer, reason=event.reason.name)
+            _log.info("fill.refused", order=event.order, offer=event.offer, reason=event.reason.name)
         if refused:
             # The view is behind what the contract sees. Planning on from it would only collect more refusals.
             self._hold_until_block = mined.block.number

@@ -3,98 +3,115 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from time import monotonic
 from typing import Any, Final
 
-from requests import Session
-from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
-
-from marketplace.chain.reverts import reverted
-from marketplace.domain.errors import ChainError, ChainUnavailable, ConfigError, NodeRefused, WrongChain
-from marketplace.domain.ids import Address, Bytes32
+from marketplace.chain.headers import Header, block_ref, header_of
+from marketplace.chain.heads import HeadWatcher, Signal
+from marketplace.chain.nodes import CallCount, Calls, Node
+from marketplace.chain.roster import Patience, Roster, Standing
+from marketplace.chain.shapes import is_quantity
+from marketplace.chain.subscription import Subscription
+from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, ConfigError, WrongChain
+from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
-from marketplace.domain.units import UnixTime
 
-with warnings.catch_warnings():
-    # web3 imports websockets.legacy, which says that it is old; nobody here can do anything about it.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from web3 import HTTPProvider
-    from web3.types import RPCEndpoint
+__all__ = ["LATEST", "PENDING", "Chain", "Header", "block_ref"]
 
 LATEST: Final = "latest"
 PENDING: Final = "pending"
 """The block that is being made: own transactions that wait, and its time, count."""
 
-_POLL_SECONDS = 0.2
-_CONNECTIONS = 16
-_REVERTED_CODE = 3
-"""JSON-RPC code of a call that reverted."""
+_HASH_LENGTH: Final = 66
+_PIN_SECONDS: Final = 30.0
+"""No decision takes longer. A thread that begins none must not stay with a node that everybody else has left."""
+_BY_HAND: Final = ("evm_", "anvil_", "hardhat_")
+"""Methods by which local chains are moved, back too."""
 
 
 class Chain:
-    """The connection to a node; the only holder of web3. Safe to share between threads.
+    """The connection to the nodes of one chain, in order of preference. Safe to share between threads.
 
-    Of several URLs the first is used; they are given in order of preference, and failing over between them, which must
-    never mix two nodes' answers in one decision, is this class's to do.
+    One decision, one node. Another node is turned to only where a decision begins: in ``head``, ``paced_head``, ``next_head`` and ``confirmed``; the thread
+    that called it then stays with that node until it begins the next one, an answer fails to come, or half a minute has passed, whatever other threads
+    turn to meanwhile. A thread that has begun no decision uses the node that was chosen last.
     """
 
-    def __init__(self, rpc_urls: Sequence[str], *, timeout_seconds: float = 10) -> None:
+    def __init__(
+        self, rpc_urls: Sequence[str], *, timeout_seconds: float = 10, patience: Patience | None = None
+    ) -> None:
         if not rpc_urls:
             raise ConfigError(["no RPC URL is given"])
-        self.rpc_url = rpc_urls[0]
-        # No retries inside: they would sleep, and who calls knows better whether to try again.
-        self._session = _session()
-        self._provider = HTTPProvider(
-            self.rpc_url,
-            request_kwargs={"timeout": timeout_seconds},
-            session=self._session,
-            exception_retry_configuration=None,
-        )
+        self.calls = CallCount()
+        self._roster = Roster([Standing(self._node(url, timeout_seconds)) for url in rpc_urls], patience or Patience())
+        self._watcher = HeadWatcher(self._roster.newest)
+        self._subscription = Subscription(self._watcher)
+        self._pins = threading.local()
 
     def __repr__(self) -> str:
         return "Chain()"
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        self._session.close()
+        for standing in self._roster.standings:
+            standing.node.close()
+
+    @property
+    def rpc_url(self) -> str:
+        """Of the node that is used now."""
+        return self._roster.current.node.url
 
     @cached_property
     def chain_id(self) -> int:
-        return int(self.rpc("eth_chainId"), 16)
+        return self._roster.expected.chain_id or int(self.rpc("eth_chainId"), 16)
 
     def require_chain_id(self, expected: int) -> None:
-        """Raise WrongChain unless the node serves this chain."""
-        if self.chain_id != expected:
-            raise WrongChain(f"chain {expected}", f"chain {self.chain_id}")
+        """Use nodes only that serve this chain. Raises WrongChain where none does, ChainUnavailable where none answers."""
+        self._roster.require(chain_id=expected)
+
+    def require_market(self, market: Address) -> None:
+        """Use nodes only that have the same contract there. Raises WrongChain where none has one."""
+        self._roster.require(market=market)
 
     def head(self) -> BlockRef:
-        """The newest block."""
-        return self._block(LATEST)
+        """The newest block; never an older one than before, unless the chain was reorganised (``heads`` says how that is told)."""
+        return self._begun(self._watcher.head())
+
+    def paced_head(self) -> BlockRef:
+        """The newest block as of the last time that one was due: for loops that come round again, at no cost between blocks."""
+        return self._begun(self._watcher.paced_head())
 
     def block(self, number: int) -> BlockRef:
-        return self._block(hex(number))
+        return self.header(number).ref
+
+    def header(self, which: str | int) -> Header:
+        """The header of a block: its number, its hash, or a tag such as LATEST.
+
+        Raises ChainUnavailable where the node does not know it, or says what is no header.
+        """
+        if isinstance(which, str) and len(which) == _HASH_LENGTH:
+            return header_of(self.rpc("eth_getBlockByHash", which, False), which)
+        return header_of(
+            self.rpc("eth_getBlockByNumber", hex(which) if isinstance(which, int) else which, False), str(which)
+        )
 
     def confirmed(self, confirmations: int) -> BlockRef:
         """The newest block on which, itself included, ``confirmations`` blocks stand; the genesis block at least."""
         head = self.head()
         number = max(0, head.number - max(0, confirmations - 1))
-        return head if number == head.number else self.block(number)
+        return self._watcher.ancestor(head, number) or self.block(number)
 
-    def next_head(
-        self, after: BlockRef, timeout_seconds: float, stop: threading.Event | None = None
-    ) -> BlockRef | None:
-        """Wait for a head other than ``after``; None when there is none in time, or ``stop`` is set."""
-        waiting, deadline = stop or threading.Event(), monotonic() + timeout_seconds
-        while True:
-            head = self.head()
-            if head.hash != after.hash:
-                return head
-            if waiting.wait(min(_POLL_SECONDS, max(0.0, deadline - monotonic()))) or monotonic() >= deadline:
-                return None
+    def next_head(self, after: BlockRef, timeout_seconds: float, stop: Signal | None = None) -> BlockRef | None:
+        """Wait for a head other than ``after``; None when there is none in time, or ``stop`` is set.
+
+        At once when another one is known. However many threads wait, the node is asked once for all, when a block is due; a node with a websocket is
+        asked to push. A lower head is handed out only where the chain was reorganised.
+        """
+        self._subscription.ensure(self._roster.current.node)
+        found = self._watcher.next(after, timeout_seconds, stop)
+        return self._begun(found) if found else None
 
     def call(self, to: Address, content: bytes, at: BlockRef | None = None) -> bytes:
         """What a view answers, as of ``at`` (by its hash) or the newest block. Raises TransactionReverted."""
@@ -110,44 +127,59 @@ class Chain:
 
     def rpc(self, method: str, *parameters: Any) -> Any:
         """One JSON-RPC request. Raises ChainUnavailable, TransactionReverted (decoded) or NodeRefused."""
+        return self._asked([method], lambda node: [node.rpc(method, parameters)])[0]
+
+    def batch(self, calls: Calls) -> list[Any]:
+        """Several JSON-RPC requests at once: for each its result or its ChainError, in the order of ``calls``.
+
+        They go to one node, which may answer them as of different blocks: give each the block that it is about. A node that takes no batches, or
+        shorter ones, is asked so. Raises ChainUnavailable where nothing was answered.
+        """
+        return self._asked([method for method, _ in calls], lambda node: node.batch(calls))
+
+    def _node(self, url: str, timeout_seconds: float) -> Node:
+        return Node(
+            url, self.calls, timeout_seconds=timeout_seconds,
+            on_notice=lambda node, told: self._subscription.notice(node, told),
+            on_end=lambda node: self._subscription.end(node),
+        )  # fmt: skip
+
+    def _begun(self, header: Header) -> BlockRef:
+        """A decision begins at this head: its thread stays with the node that told of it."""
+        self._pins.node, self._pins.until = self._roster.teller(header), monotonic() + _PIN_SECONDS
+        return header.ref
+
+    def _asked(self, methods: Sequence[str], ask: Callable[[Node], list[Any]]) -> list[Any]:
+        """What the decision's node answers; and note what that means for its head and its health."""
+        pinned = getattr(self._pins, "node", None)
+        node = pinned if pinned is not None and monotonic() < self._pins.until else self._roster.current.node
         try:
-            response = self._provider.make_request(RPCEndpoint(method), list(parameters))
-        except (RequestException, ValueError) as exc:
-            # ValueError: an answer that is no JSON, such as a proxy's error page.
-            raise ChainUnavailable(f"the node does not answer {method}: {type(exc).__name__}") from exc
-        error = response.get("error")
-        if error is None:
-            return response.get("result")
-        if isinstance(error, str):
-            raise ChainUnavailable(f"the node answers {method} with: {error}")
-        raise _refusal(method, error)
+            outcomes = ask(node)
+        except ChainUnavailable as exc:
+            self._failed(node, exc)
+            raise
+        finally:
+            self._note_what_moves(methods)
+        self._roster.answered(node)
+        for outcome in outcomes:
+            self._note_block(outcome)
+        return outcomes
 
-    def _block(self, which: str) -> BlockRef:
-        found = self.rpc("eth_getBlockByNumber", which, False)
-        if found is None:
-            # A node behind a load balancer may lag behind the one that told us of the block.
-            raise ChainUnavailable(f"the node does not know block {which} yet")
-        return block_ref(found)
+    def _note_what_moves(self, methods: Sequence[str]) -> None:
+        """After a transaction was sent there may be a new block: chains exist that make one for each."""
+        if any(method.startswith(_BY_HAND) for method in methods):
+            self._watcher.disturb(by_hand=True)
+        elif any(method.startswith("eth_send") for method in methods):
+            self._watcher.disturb()
 
+    def _failed(self, node: Node, why: ChainUnavailable) -> None:
+        """The decision is over: the thread's next try may use another node."""
+        self._pins.node = None
+        if not isinstance(why, AnswerTooLarge):
+            self._roster.unanswered(node, why)
 
-def _session() -> Session:
-    """Connections that are kept, for several threads, and that read nothing from the environment for each request."""
-    session = Session()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
-    return session
-
-
-def block_ref(header: Any) -> BlockRef:
-    """The reference to a block, from its header as JSON-RPC gives it."""
-    return BlockRef(int(header["number"], 16), Bytes32(header["hash"]), UnixTime(int(header["timestamp"], 16)))
-
-
-def _refusal(method: str, error: Any) -> ChainError:
-    content, message = error.get("data"), str(error.get("message", ""))
-    if isinstance(content, str) and content.startswith("0x"):
-        return reverted(content)
-    if error.get("code") == _REVERTED_CODE or message.startswith("execution reverted"):
-        return reverted("0x")
-    return NodeRefused(method, int(error.get("code", 0)), message)
+    def _note_block(self, outcome: Any) -> None:
+        """A receipt or a transaction in a block that is newer than our head says that there is a newer head."""
+        number = outcome.get("blockNumber") if isinstance(outcome, dict) else None
+        if is_quantity(number):
+            self._watcher.heard_of(int(number, 16))

@@ -1,193 +1,176 @@
-"""What the market said, decoded into domain events, in the order of the chain.
+"""Following what the market says, exactly: every event of every block once, and taken back when its block leaves the chain.
 
-Every event of the market has static fields only, so a log is a row of 32-byte words: the indexed fields are its topics,
-the rest its content. Slicing the node's hex by a table made from the ABI is much faster than web3's own events.
+Near the head, where the chain may still change, blocks are read one by one: each is the child of the one before, logs are asked for by block
+hash and held against the block's bloom filter (``block_logs``). Far below it, ranges are read (``ranges``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from marketplace.chain.block_logs import BlockLogs
 from marketplace.chain.blocks import Chain
-from marketplace.chain.contracts import Parameter, Signature, contract_abi
-from marketplace.chain.reverts import refusal_of
-from marketplace.domain import events
-from marketplace.domain.errors import ChainUnavailable
-from marketplace.domain.events import Event, LogRef
-from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Offer, Order
+from marketplace.chain.headers import Header
+from marketplace.chain.lineage import Lineage
+from marketplace.chain.logs import decode_logs
+from marketplace.chain.ranges import MAX_BLOCKS, LogRanges
+from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
+from marketplace.domain.events import Event
+from marketplace.domain.ids import Address
+from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
-_Log = Mapping[str, Any]
-_Reader = Callable[[str], Any]
+__all__ = ["KEPT_BLOCKS", "MAX_BLOCKS", "NOTHING_NEW", "EventFollower", "EventPage", "decode_logs"]
 
-MAX_BLOCKS: Final = 2_000
-"""Blocks asked for at once; public nodes refuse much more."""
+KEPT_BLOCKS: Final = 128
+"""Blocks below the newest that may still be taken back; nodes keep the state of as many. Who follows keeps the references of these."""
 
-_WORD_DIGITS = 64
-_ADDRESS_PADDING = 24
+NEAR_AT_ONCE: Final = 32
+"""Blocks of one page near the head: what is taken back is taken back by pages."""
+
+Trail = Callable[[], Sequence[BlockRef]]
+
+
+def _no_trail() -> Sequence[BlockRef]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """The events of some blocks, and the last of those blocks; None when there is no new confirmed block."""
+    """What a look at the chain has brought: the events of some blocks, or the word to take some back, or nothing."""
 
-    events: tuple[Event, ...]
-    upto: BlockRef | None
+    events: tuple[Event, ...] = ()
+    upto: BlockRef | None = None
+    """The last block read; None where there is no new confirmed one."""
+    undo_to: BlockRef | None = None
+    """The newest block taken in that is still in the chain: everything after it never happened. Nothing else is in the page then."""
+    is_last: bool = False
+    """Whether ``upto`` is the newest confirmed block."""
+    blocks: tuple[BlockRef, ...] = ()
+    """What to remember of the blocks read, oldest first, ``upto`` the last: a later look finds the way back by them."""
+
+
+NOTHING_NEW: Final = EventPage()
 
 
 class EventFollower:
-    """Reads a market's events behind a cursor that the caller keeps: it has read up to ``upto`` and asks from the next.
+    """Reads a market's events behind a cursor that the caller keeps: it has read up to that block and asks for what follows on it.
 
-    Only blocks with ``confirmations`` blocks on them (themselves included) are read. A reorganisation deeper than that
-    is where this class has to learn to walk back; ``upto`` carries the hash that it will compare.
+    Only blocks with ``confirmations`` blocks on them (themselves included) are read. One thread at a time.
     """
 
-    def __init__(self, chain: Chain, market: Address, *, confirmations: int) -> None:
+    def __init__(self, chain: Chain, market: Address, *, confirmations: int, most_blocks: int = MAX_BLOCKS) -> None:
+        """``most_blocks``: the widest range to ask a node for; it is found out what the node takes of that."""
         self.chain = chain
         self.market = market
         self.confirmations = confirmations
+        self._lineage = Lineage(chain)
+        self._single = BlockLogs(chain, market)
+        self._ranges = LogRanges(chain, market, most_blocks)
+
+    def follow(
+        self, cursor: BlockRef | None, start: int, *, trail: Trail = _no_trail, limit_blocks: int | None = None
+    ) -> EventPage:
+        """What follows on ``cursor``; without one, on the block before ``start``.
+
+        Where the cursor's block has left the chain, the page says down to which block of ``trail`` (older blocks that the caller has taken
+        in; asked for only then) everything has to be taken back. Raises ReorganisedTooDeep where none of them stands any more, and
+        ChainUnavailable where nothing can be said for certain: ask again.
+        """
+        head = self._lineage.newest()
+        last = max(0, head.ref.number - max(0, self.confirmations - 1))
+        if cursor is not None and last <= cursor.number:
+            return self._nothing_new(cursor, last, head, trail)
+        first = start if cursor is None else cursor.number + 1
+        if first > last:
+            return NOTHING_NEW
+        near = head.ref.number - KEPT_BLOCKS
+        if first <= near:
+            return self._far(cursor, first, min(last, near, first + (limit_blocks or self._ranges.span) - 1), trail)
+        upto = min(last, first + min(limit_blocks or NEAR_AT_ONCE, NEAR_AT_ONCE) - 1)
+        page = self._near(cursor, self._lineage.down_to(first, head)[: upto - first + 1], trail)
+        return replace(page, is_last=page.upto is not None and page.upto.number == last)
 
     def read(self, from_block: int, *, limit_blocks: int = MAX_BLOCKS) -> EventPage:
-        """The events of the confirmed blocks from ``from_block`` on, at most ``limit_blocks`` of them."""
-        confirmed = self.chain.confirmed(self.confirmations)
-        if from_block > confirmed.number:
-            return EventPage((), None)
-        last = min(confirmed.number, from_block + limit_blocks - 1)
-        span = {"address": self.market, "fromBlock": hex(from_block), "toBlock": hex(last)}
-        found = self.decode(self.chain.rpc("eth_getLogs", span))
-        upto = confirmed if last == confirmed.number else self.chain.block(last)
-        # The logs and the header came in two answers: they must speak of the same block.
-        if found and found[-1].ref.block.number == last and found[-1].ref.block.hash != upto.hash:
-            raise ChainUnavailable(f"block {last} changed while it was read")
-        return EventPage(found, upto)
+        """The events of the confirmed blocks from ``from_block`` on, at most ``limit_blocks`` of them; nothing is held against a cursor."""
+        return self.follow(None, from_block, limit_blocks=limit_blocks)
 
     def history(self, start: int, upto: int) -> Iterator[Event]:
-        """All events of these blocks, both included, as far as they are confirmed."""
-        while start <= upto:
-            page = self.read(start)
-            yield from (event for event in page.events if event.ref.block.number <= upto)
+        """All events of these blocks, both included, as far as they are confirmed. Raises ChainUnavailable where the chain changes meanwhile."""
+        cursor: BlockRef | None = None
+        while cursor is None or cursor.number < upto:
+            page = self.follow(cursor, start, limit_blocks=max(1, upto - (start if cursor is None else cursor.number)))
             if page.upto is None:
                 return
-            start = page.upto.number + 1
+            yield from (event for event in page.events if event.ref.block.number <= upto)
+            cursor = page.upto
 
-    def decode(self, logs: Sequence[_Log]) -> tuple[Event, ...]:
-        """The market's events among these logs, in the order of the chain."""
-        return decode_logs(logs, self.market, self._time_of)
+    def read_again(self, first: int, upto: BlockRef) -> tuple[Event, ...]:
+        """All events from block ``first`` up to this very block, every block held against its bloom: slow and exact, to find what was missed."""
+        found: list[Event] = []
+        top = self._lineage.numbered(upto.number)
+        if top.ref.hash != upto.hash:
+            raise ChainUnavailable(f"block {upto.number} has left the chain")
+        while top.ref.number >= first:
+            headers = self._lineage.down_to(max(first, top.ref.number - KEPT_BLOCKS + 1), top)
+            found[:0] = self._decoded(headers)
+            if headers[0].ref.number <= first:
+                break
+            top = self._lineage.down_to(headers[0].ref.number - 1, headers[0])[0]
+        return tuple(found)
 
-    def _time_of(self, number: int) -> UnixTime:
-        return self.chain.block(number).timestamp
+    def decode(self, logs: Sequence[Any]) -> tuple[Event, ...]:
+        """The market's events among these logs, in the order of the chain. Raises ChainUnavailable where one is cut short."""
+        return self._safely_decoded(logs, lambda number: self.chain.block(number).timestamp)
 
+    def _nothing_new(self, cursor: BlockRef, last: int, head: Header, trail: Trail) -> EventPage:
+        """The node's chain ends at the cursor or before: it stands still, it lags, or it is another chain by now."""
+        standing = self._lineage.down_to(last, head)[0].ref
+        if standing.number == cursor.number:
+            return NOTHING_NEW if standing.hash == cursor.hash else self._undo(cursor, trail)
+        known = {block.number: block.hash for block in trail()}
+        # Not remembered: whether it only lags shows when it has come as far as we are.
+        return NOTHING_NEW if known.get(standing.number, standing.hash) == standing.hash else self._undo(cursor, trail)
 
-def decode_logs(logs: Sequence[_Log], market: Address | None, time_of: Callable[[int], UnixTime]) -> tuple[Event, ...]:
-    """The events of ``market`` among raw JSON-RPC logs, in the order of the chain; logs of anything else are left out.
+    def _near(self, cursor: BlockRef | None, headers: Sequence[Header], trail: Trail) -> EventPage:
+        if cursor is not None and headers[0].parent != cursor.hash:
+            return self._undo(cursor, trail)
+        blocks = tuple(header.ref for header in headers)
+        return EventPage(self._decoded(headers), blocks[-1], blocks=blocks)
 
-    ``time_of`` tells the time of a block where the node does not say it in the log.
-    """
-    blocks: dict[str, BlockRef] = {}
-    found = [event for log in logs if log["address"].lower() == market for event in _decoded(log, blocks, time_of)]
-    return tuple(sorted(found, key=_position))
+    def _far(self, cursor: BlockRef | None, first: int, upto: int, trail: Trail) -> EventPage:
+        """A range, between two looks at its ends: what was read is of the chain that the cursor is of, or is read again."""
+        if cursor is not None and self._lineage.numbered(first).parent != cursor.hash:
+            return self._undo(cursor, trail)
+        read = self._ranges.read(first, upto)
+        if read is None:
+            return self._near(cursor, (self._lineage.numbered(first),), trail)
+        logs, last = read
+        found = self.decode(logs)
+        end = self._lineage.numbered(last).ref
+        if cursor is not None and self._lineage.numbered(cursor.number).ref != cursor:
+            raise ChainUnavailable(f"block {cursor.number} changed while the blocks after it were read")
+        if found and found[-1].ref.block.number == last and found[-1].ref.block.hash != end.hash:
+            raise ChainUnavailable(f"block {last} changed while it was read")
+        return EventPage(found, end, blocks=(end,))
 
+    def _undo(self, cursor: BlockRef, trail: Trail) -> EventPage:
+        kept = [block for block in trail() if cursor.number - KEPT_BLOCKS <= block.number <= cursor.number]
+        standing = self._lineage.newest_standing(kept)
+        if standing is None:
+            raise ReorganisedTooDeep(cursor.number, KEPT_BLOCKS)
+        if standing.hash == cursor.hash:
+            raise ChainUnavailable(f"block {cursor.number} left the chain and came back while it was looked at")
+        return EventPage(undo_to=standing)
 
-def _position(event: Event) -> tuple[int, int]:
-    return event.ref.block.number, event.ref.log_index
+    def _decoded(self, headers: Sequence[Header]) -> tuple[Event, ...]:
+        times = {header.ref.number: header.ref.timestamp for header in headers}
+        return self._safely_decoded(self._single.of(headers), times.__getitem__)
 
-
-def _decoded(log: _Log, blocks: dict[str, BlockRef], time_of: Callable[[int], UnixTime]) -> Iterator[Event]:
-    decoder = _decoders().get(log["topics"][0])
-    if decoder is None:
-        # EIP712DomainChanged and the like: nothing that the market's state depends on.
-        return
-    block = blocks.get(log["blockHash"])
-    if block is None:
-        number, at = int(log["blockNumber"], 16), log.get("blockTimestamp")
-        block = BlockRef(number, Bytes32(log["blockHash"]), UnixTime(int(at, 16)) if at else time_of(number))
-        blocks[log["blockHash"]] = block
-    ref = LogRef(block, Bytes32(log["transactionHash"]), int(log["logIndex"], 16))
-    yield decoder.event(ref, log["topics"], log["data"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoder:
-    """How one event is read: a reader per word in the topics and in the content, and what makes the event of them."""
-
-    topics: tuple[_Reader, ...]
-    words: tuple[_Reader, ...]
-    make: Callable[..., Event]
-
-    def event(self, ref: LogRef, topics: Sequence[str], content: str) -> Event:
-        values = [read(topic[2:]) for read, topic in zip(self.topics, topics[1:], strict=True)]
-        start = 2
-        for read in self.words:
-            values.append(read(content[start : start + _WORD_DIGITS]))
-            start += _WORD_DIGITS
-        return self.make(ref, *values)
-
-
-def _address(word: str) -> str:
-    return "0x" + word[_ADDRESS_PADDING:]
-
-
-def _bytes32(word: str) -> str:
-    return "0x" + word
-
-
-def _integer(word: str) -> int:
-    return int(word, 16)
-
-
-def _boolean(word: str) -> bool:
-    return word[-1] == "1"
-
-
-_READERS: Mapping[str, _Reader] = {"address": _address, "bytes32": _bytes32, "bool": _boolean}
-
-
-def _reader(parameter: Parameter) -> _Reader:
-    return _READERS.get(parameter.type, _integer)
-
-
-def _offer_listed(ref: LogRef, offer: Any, _provider: Address, *value: Any) -> Event:
-    return events.OfferListed(ref, Offer(offer, *value))
-
-
-def _lease_opened(ref: LogRef, lease: Any, offer: Any, client: Any, opener: Any, price: Any, *order: Any) -> Event:
-    return events.LeaseOpened(ref, lease, offer, client, opener, price, Order(*order))
-
-
-def _fill_refused(ref: LogRef, order: Any, offer: Any, opener: Any, reason: int) -> Event:
-    return events.FillRefused(ref, order, offer, opener, refusal_of(reason))
-
-
-def _settlement_refused(ref: LogRef, lease: Any, sender: Any, reason: int) -> Event:
-    return events.SettlementRefused(ref, lease, sender, refusal_of(reason))
-
-
-_MAKERS: Mapping[str, Callable[..., Event]] = {
-    "OfferListed": _offer_listed,
-    "LeaseOpened": _lease_opened,
-    "FillRefused": _fill_refused,
-    "SettlementRefused": _settlement_refused,
-}
-"""Events that are more than their words. The others are dataclasses whose fields stand in the order of the ABI."""
-
-
-@lru_cache(maxsize=1)
-def _decoders() -> Mapping[str, _Decoder]:
-    known = {kind.__name__: kind for kind in Event.__subclasses__()}
-    listed = contract_abi("ComputeMarket").events
-    return {
-        "0x" + signature.hash.hex(): _decoder(signature, _MAKERS.get(name, known[name]))
-        for name, signature in listed.items()
-        if name in known
-    }
-
-
-def _decoder(signature: Signature, make: Callable[..., Event]) -> _Decoder:
-    """Indexed fields come first in every event of the market, so topics and then words are the ABI's order."""
-    topics = tuple(_reader(part) for part in signature.inputs if part.indexed)
-    plain = [leaf for part in signature.inputs if not part.indexed for leaf in (part.parts or (part,))]
-    return _Decoder(topics, tuple(_reader(leaf) for leaf in plain), make)
+    def _safely_decoded(self, logs: Sequence[Any], time_of: Callable[[int], UnixTime]) -> tuple[Event, ...]:
+        try:
+            return decode_logs(logs, self.market, time_of)
+        except (KeyError, IndexError, TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"a log of the market is not whole: {exc!r}") from exc

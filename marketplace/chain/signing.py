@@ -15,7 +15,9 @@ from typing import Any
 from coincurve import PrivateKey, PublicKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.crypto import keccak
+from hexbytes import HexBytes
 
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Order, Receipt, SignedOrder
@@ -127,6 +129,34 @@ class SignedTransaction:
     raw: str
     """0x-hex of the signed, typed envelope."""
     nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFields:
+    """What a signed transaction says."""
+
+    nonce: int
+    to: Address | None
+    input: str
+    """0x-hex."""
+    gas: int
+    most_fee_wei: int
+    """Per gas, in all."""
+    tip_wei: int
+
+
+def read_transaction(raw: str) -> TransactionFields:
+    """The fields of an EIP-1559 transaction that we signed, given as 0x-hex."""
+    said = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    to = bytes(said["to"])
+    return TransactionFields(
+        nonce=int(said["nonce"]),
+        to=Address("0x" + to.hex()) if to else None,
+        input="0x" + bytes(said["data"]).hex(),
+        gas=int(said["gas"]),
+        most_fee_wei=int(said["maxFeePerGas"]),
+        tip_wei=int(said["maxPriorityFeePerGas"]),
+    )
 
 
 class Key:

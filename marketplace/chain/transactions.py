@@ -1,334 +1,330 @@
-"""Sending transactions: simulate first, own the nonce, write down before broadcasting, and say how it went.
+"""Sending transactions: simulate first, write down before broadcasting, and never do twice what was decided once.
 
-A transaction that may have been broadcast and is not in a block yet is never signed a second time: whoever sends the
-same call again after ChainUnavailable or TransactionNotMined waits on with the same raw bytes and the same nonce.
+- One writer per key: whoever signs has the outbox's turn, in this process and in all others of the same journal.
+- A call that was signed keeps its nonce until another transaction is shown that used it. Of all that was ever signed for a nonce
+  at most one is mined: that, and not what a node says about a hash, is why nothing happens twice.
+- A call whose end nobody was told is found again by its name, also by a later process, and waited for instead of signed anew.
+- The lowest nonce that is not used is always the next to be filled (``nonces``), or everything above would wait for ever.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Final
 
 import structlog
 
-from marketplace.chain.blocks import LATEST, PENDING, Chain, block_ref
-from marketplace.chain.events import decode_logs
-from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
-from marketplace.chain.signing import Key, SignedTransaction
+from marketplace.chain.blocks import LATEST, PENDING, Chain
+from marketplace.chain.fees import FeePolicy, Fees
+from marketplace.chain.mining import Included, Mined, find_each, why_reverted
+from marketplace.chain.nonces import ANY_BLOCK, FILLING, NonceKeeper
+from marketplace.chain.outbox import Outbox, OutboxFile
+from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer
+from marketplace.chain.signing import Key
 from marketplace.chain.verbs import Call
-from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionNotMined, TransactionReverted
-from marketplace.domain.events import Event
-from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.errors import (
+    ChainError,
+    ChainUnavailable,
+    InsufficientFunds,
+    NodeRefused,
+    TransactionNotMined,
+)
 from marketplace.domain.models import BlockRef
+from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.units import TokenUnits, UnixTime
+
+__all__ = ["FEE_SPREAD_WEI", "Fees", "Mined", "Sender"]
 
 _log = structlog.get_logger()
 
-MAX_TRANSACTION_GAS: Final = 1 << 24
-"""EIP-7825."""
-_SPARE_GAS = 200_000
-"""Room for items of a batch that are refused when simulated and hold when mined; unused gas costs nothing."""
+FEE_SPREAD_WEI: Final = 1 << 16
+"""A few random wei, never paid, tell calls that are signed again from those that were given up: no two have one hash."""
 
-FEE_SPREAD_WEI = 1 << 16
-_FIRST_POLL_SECONDS = 0.02
-_SLOWEST_POLL_SECONDS = 0.25
-_REBROADCAST_SECONDS = 5.0
-"""A node that restarts forgets what it has not mined."""
-
-_NONCE_TRIES = 3
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 2.0
+"""A receipt may come late, from a node that lags, without a new block."""
+_OUTAGE_PAUSE_SECONDS = 0.25
+_NONCE_TRIES = 5
+_STUCK_BLOCKS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Fees:
-    """What gas costs now (EIP-1559), and how much of it a transaction may use."""
+class _Slot:
+    """What a caller waits for: the call of this name at this nonce."""
 
-    base_wei: int
-    tip_wei: int
-    block_gas_limit: int
-
-    @classmethod
-    def now(cls, chain: Chain) -> Fees:
-        header = chain.rpc("eth_getBlockByNumber", LATEST, False)
-        tip = int(chain.rpc("eth_maxPriorityFeePerGas"), 16)
-        return cls(int(header["baseFeePerGas"], 16), tip, int(header["gasLimit"], 16))
-
-    @property
-    def likely_wei(self) -> int:
-        """Per gas, in the next block."""
-        return self.base_wei + self.tip_wei
-
-    @property
-    def most_wei(self) -> int:
-        """Per gas, offered at most: the base fee may double while a transaction waits."""
-        return 2 * self.base_wei + self.tip_wei
-
-    def gas_limit(self, estimate: int) -> int:
-        """The most that a transaction of this estimate may use."""
-        return min(2 * estimate + _SPARE_GAS, self.block_gas_limit, MAX_TRANSACTION_GAS)
-
-
-@dataclass(frozen=True, slots=True)
-class Mined:
-    """A transaction that did what it should, where, and what the called contract said about it."""
-
-    tx_hash: Bytes32
-    block: BlockRef
-    gas_used: int
-    events: tuple[Event, ...]
-    contract: Address | None = None
-    """The contract that it created."""
-
-
-class OutboxEntry(Protocol):
-    """A transaction that was written down before it was broadcast."""
-
-    @property
-    def nonce(self) -> int: ...
-    @property
-    def verb(self) -> str: ...
-    @property
-    def raw(self) -> str: ...
-    @property
-    def tx_hash(self) -> Bytes32: ...
-
-
-class Outbox(Protocol):
-    """Where signed transactions are kept from before their broadcast until they are mined. A journal implements it."""
-
-    def put(self, account: Address, nonce: int, verb: str, raw: str, tx_hash: Bytes32) -> None:
-        """Keep a signed transaction; on return it survives a crash."""
-
-    def unmined(self, account: Address) -> Sequence[OutboxEntry]:
-        """What may still be waiting, by nonce."""
-
-    def mined(self, tx_hash: Bytes32, block_number: int) -> None:
-        """It is in that block. May be told twice."""
-
-    def dropped(self, tx_hash: Bytes32, why: str) -> None:
-        """It can never be in a block any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
     nonce: int
-    verb: str
-    raw: str
-    tx_hash: Bytes32
+    name: str
+    is_earlier: bool
 
 
-class MemoryOutbox:
-    """An outbox for tools that end when their transaction is mined."""
+class _NonceTaken(ChainError):
+    """Another transaction of the account used the nonce: ours can never be mined, and may be signed again."""
 
-    def __init__(self) -> None:
-        self._entries: dict[Bytes32, tuple[Address, _Entry]] = {}
-
-    def put(self, account: Address, nonce: int, verb: str, raw: str, tx_hash: Bytes32) -> None:
-        self._entries[tx_hash] = (account, _Entry(nonce, verb, raw, tx_hash))
-
-    def unmined(self, account: Address) -> Sequence[OutboxEntry]:
-        return sorted((entry for owner, entry in self._entries.values() if owner == account), key=lambda e: e.nonce)
-
-    def mined(self, tx_hash: Bytes32, block_number: int) -> None:
-        self._entries.pop(tx_hash, None)
-
-    def dropped(self, tx_hash: Bytes32, why: str) -> None:
-        self._entries.pop(tx_hash, None)
+    retryable = True
 
 
-class _NonceTaken(Exception):
-    """Another transaction of the account has the nonce: ours can never be mined, and may be signed again."""
+_Ended = Mined | ChainError
 
 
 class Sender:
     """Sends one account's transactions. Safe to share between threads.
 
-    Another process may send for the same account at the same time: the loser of a nonce simulates and signs again.
+    Processes that share the outbox take turns. A process with another outbox and the same key is noticed: the loser of a
+    nonce simulates and signs again, and ``foreign`` counts.
     """
 
-    def __init__(self, chain: Chain, key: Key, outbox: Outbox | None = None) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        key: Key,
+        outbox: Outbox | None = None,
+        *,
+        confirmations: int = 1,
+        fees: FeePolicy | None = None,
+    ) -> None:
+        """``confirmations``: blocks, the transaction's included, after which it is not watched any more, and from which on
+        another transaction's use of a nonce is believed."""
         self.chain = chain
         self.address = key.address
         self._key = key
-        self._outbox: Outbox = outbox if outbox is not None else MemoryOutbox()
-        self._lock = threading.Lock()
-        self._next_nonce: int | None = None
-        self._unresolved: dict[Call, SignedTransaction] = {}
+        self._outbox: Outbox = outbox if outbox is not None else OutboxFile()
+        self._fees = fees or FeePolicy()
+        self._nonces = NonceKeeper(chain, key, self._outbox, confirmations=confirmations, fees=self._fees)
+        self._lock = threading.RLock()
+        self._awaited: set[int] = set()
+        """Nonces that a thread of this process waits for: an equal call of another thread is another call."""
 
-    def send(self, call: Call, *, wait_seconds: int = 60) -> Mined:
+    def send(
+        self,
+        call: Call,
+        *,
+        wait_seconds: int = 60,
+        name: str = "",
+        stake: TokenUnits = TokenUnits(0),  # noqa: B008
+        again: bool = False,
+    ) -> Mined:
         """Send the call and wait until it is in a block.
 
+        ``name``: what it is for; two calls of one name are one until somebody knows how it ended (default: the call itself).
+        ``stake``: what is lost if it comes too late, in token units. ``again``: another one, whatever waits.
+
         Raises TransactionReverted, before anything is sent where the simulation shows it; TransactionNotMined and
-        ChainUnavailable, after which the same call may be sent again without doing it twice; NodeRefused.
+        ChainUnavailable, after which the same call may be sent again without doing it twice; FeesTooHigh, InsufficientFunds
+        and NodeRefused, after which nothing of it is on its way.
         """
-        deadline = monotonic() + wait_seconds
+        deadline, wanted = monotonic() + wait_seconds, name or name_of(call)
         for _ in range(_NONCE_TRIES):
-            signed, is_sent = self._started(call)
+            slot = self._begun(call, wanted, stake, again=again)
             try:
-                return self._waited_for(signed, deadline, wait_seconds, is_sent=is_sent)
-            except _NonceTaken:
-                _log.warning("transaction.nonce_taken", verb=call.verb, nonce=signed.nonce, account=self.address)
-            except (ChainUnavailable, TransactionNotMined):
-                with self._lock:
-                    self._unresolved[call] = signed
-                raise
-        raise TransactionNotMined(signed.tx_hash, wait_seconds)
+                ended = self._waited_for([slot], deadline, wait_seconds)[slot]
+            finally:
+                self._awaited.discard(slot.nonce)
+            if isinstance(ended, Mined):
+                return ended
+            if not isinstance(ended, _NonceTaken):
+                raise ended
+            _log.warning("transaction.nonce_taken", verb=call.verb, nonce=slot.nonce, account=self.address)
+        raise ChainUnavailable(f"{call.verb}: other transactions of {self.address} took the nonce {_NONCE_TRIES} times")
+
+    def send_all(self, calls: Sequence[Call], *, wait_seconds: int = 60) -> tuple[Mined | ChainError, ...]:
+        """Send calls that do not depend on each other, in this order, written down at once and broadcast in one batch.
+
+        Each is simulated on what is there before the first; what one of them ended with otherwise stands in its place.
+        Raises as ``send``: TransactionReverted only from simulating, and then nothing was sent."""
+        deadline = monotonic() + wait_seconds
+        with self._lock, self._outbox.turn(self.address):
+            signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls])
+            self._outbox.put(*signed)
+            self._nonces.broadcast_all(signed)
+            slots = [_Slot(one.nonce, one.name, is_earlier=False) for one in signed]
+            self._awaited.update(slot.nonce for slot in slots)
+        try:
+            ended = self._waited_for(slots, deadline, wait_seconds)
+        finally:
+            self._awaited.difference_update(slot.nonce for slot in slots)
+        return tuple(ended[slot] for slot in slots)
 
     def recover(self, *, wait_seconds: int = 60) -> tuple[Mined, ...]:
         """Broadcast again what the outbox holds, and wait for it; to be called once at start.
 
-        Returns what succeeded. What reverted or lost its nonce is struck out; what is not mined in time stays.
+        Returns what succeeded. What is not mined in time stays, and is found by its name.
         """
-        deadline = monotonic() + wait_seconds
-        with self._lock:
-            alive = self._rebroadcast()
-        found = [self._recovered(entry, deadline, wait_seconds) for entry in alive]
-        return tuple(mined for mined in found if mined)
-
-    def _started(self, call: Call) -> tuple[SignedTransaction, bool]:
-        """The call's transaction, the one that is still out there or a new one, and whether the node surely has it."""
-        with self._lock:
-            waiting = self._unresolved.pop(call, None)
-            if waiting is not None:
-                return waiting, False
-            for _ in range(_NONCE_TRIES):
-                signed, is_sent = self._signed(call), True
-                self._outbox.put(self.address, signed.nonce, call.verb, signed.raw, signed.tx_hash)
-                try:
-                    self._broadcast(signed)
-                except _NonceTaken:
-                    self._next_nonce = None
-                    continue
-                except NodeRefused:
-                    self._next_nonce = None
-                    raise
-                except ChainUnavailable:
-                    # It may have arrived all the same. Waiting for it finds out, and broadcasts it again.
-                    is_sent = False
-                self._next_nonce = signed.nonce + 1
-                return signed, is_sent
-        raise TransactionNotMined(signed.tx_hash, 0)
-
-    def _signed(self, call: Call) -> SignedTransaction:
-        message = {"from": self.address, "data": "0x" + call.input.hex()} | ({"to": call.to} if call.to else {})
-        # Estimating runs the call: if it reverts, this says why. On the pending block, so that our own earlier
-        # transactions and the time of the block to come count.
-        estimate = int(self.chain.rpc("eth_estimateGas", message, PENDING), 16)
-        fees = Fees.now(self.chain)
-        return self._key.sign_transaction(
-            {
-                "type": 2,
-                "chainId": self.chain.chain_id,
-                "nonce": self._nonce(),
-                # eth-account wants a checksum, or bytes.
-                "to": bytes.fromhex(call.to[2:]) if call.to else b"",
-                "value": 0,
-                "data": call.input,
-                "gas": fees.gas_limit(estimate),
-                "maxPriorityFeePerGas": fees.tip_wei,
-                # A few random wei, never paid: a call that was refused and is signed again is another transaction, with
-                # another hash, and nobody mistakes the one that was struck out for it.
-                "maxFeePerGas": fees.most_wei + secrets.randbelow(FEE_SPREAD_WEI),
-            }
-        )
-
-    def _nonce(self) -> int:
-        """The next nonce: counted here, and asked of the node only at first and after a surprise."""
-        if self._next_nonce is None or self._unresolved:
-            alive = self._rebroadcast()
-            self._next_nonce = max([self._count(), *(entry.nonce + 1 for entry in alive)])
-        return self._next_nonce
-
-    def _rebroadcast(self) -> list[OutboxEntry]:
-        """Broadcast what the outbox holds, by nonce, so that no gap holds up what follows; return what still lives."""
-        alive = []
-        for entry in self._outbox.unmined(self.address):
+        deadline, found = monotonic() + wait_seconds, []
+        for slot in {one.nonce: _Slot(one.nonce, one.name, is_earlier=True) for one in self.pending()}.values():
             try:
-                block_number = self._broadcast(entry)
-                alive.append(entry)
-                if block_number is not None:
-                    self._outbox.mined(entry.tx_hash, block_number)
-            except (_NonceTaken, NodeRefused) as exc:
-                _log.warning("transaction.dropped", verb=entry.verb, nonce=entry.nonce, reason=repr(exc))
-        return alive
+                ended: _Ended | TransactionNotMined = self._waited_for([slot], deadline, wait_seconds)[slot]
+            except TransactionNotMined as exc:
+                ended = exc
+            if isinstance(ended, Mined):
+                found.append(ended)
+            else:
+                _log.warning("transaction.not_recovered", name=slot.name, nonce=slot.nonce, reason=repr(ended))
+        return tuple(found)
 
-    def _broadcast(self, signed: SignedTransaction | OutboxEntry) -> int | None:
-        """Give it to the node, which may know it already; return the number of the block that it is in, if it is.
+    def tend(self, head: BlockRef) -> None:
+        """Look after what was sent: once per block, whether or not anybody waits. Costs nothing while nothing is open.
 
-        Strikes it out where it can never be mined. Nodes tell refusals apart by words only, and by other words each;
-        what is true of the chain tells more.
+        Raises ChainUnavailable, StoreUnavailable, Conflict.
         """
-        try:
-            self.chain.rpc("eth_sendRawTransaction", signed.raw)
-            return None
-        except NodeRefused as exc:
-            known = self.chain.rpc("eth_getTransactionByHash", signed.tx_hash)
-            if known is not None:
-                return int(known["blockNumber"], 16) if known.get("blockNumber") else None
-            self._outbox.dropped(signed.tx_hash, exc.message)
-            if self._count() > signed.nonce:
-                raise _NonceTaken from exc
-            raise
+        with self._lock:
+            self._nonces.tend(head)
 
-    def _count(self) -> int:
-        return int(self.chain.rpc("eth_getTransactionCount", self.address, PENDING), 16)
+    def pending(self) -> Sequence[Outgoing]:
+        """What is not in a block yet, or is, and nobody was told; by nonce."""
+        return [one for one in self._outbox.unsettled(self.address, ANY_BLOCK) if one.name != FILLING]
 
-    def _recovered(self, entry: OutboxEntry, deadline: float, wait_seconds: int) -> Mined | None:
-        try:
-            mined = self._waited_for(entry, deadline, wait_seconds)
-        except (_NonceTaken, NodeRefused, TransactionReverted, TransactionNotMined) as exc:
-            _log.warning("transaction.not_recovered", verb=entry.verb, tx_hash=entry.tx_hash, reason=repr(exc))
-            return None
-        _log.info("transaction.recovered", verb=entry.verb, tx_hash=entry.tx_hash, block=mined.block.number)
-        return mined
+    def earlier(self, call: Call, name: str = "") -> Outgoing | None:
+        """A call of this name whose end nobody was told: sending it now would wait for that one."""
+        wanted = name or name_of(call)
+        return next((one for one in self.pending() if one.name == wanted and not one.is_told), None)
 
-    def _waited_for(
-        self, signed: SignedTransaction | OutboxEntry, deadline: float, wait_seconds: int, *, is_sent: bool = True
-    ) -> Mined:
-        """Poll until it is in a block, broadcasting it again now and then. A node that is away meanwhile may return."""
-        waiting, pause = threading.Event(), _FIRST_POLL_SECONDS
-        next_broadcast = monotonic() + _REBROADCAST_SECONDS if is_sent else 0.0
+    def acknowledge(self) -> None:
+        """Whoever wanted what is mined has been told of it, by other means than the answer to its call."""
+        for one in self.pending():
+            if one.block_number is not None and one.block_hash is not None and not one.is_told:
+                block = BlockRef(one.block_number, one.block_hash, UnixTime(0))
+                self._outbox.mined(one.tx_hash, block, is_told=True)
+
+    def stuck_since(self, head: BlockRef) -> int | None:
+        """The block since which a transaction has been waiting for too long; None while all move."""
+        waiting = [one.since_block for one in self.pending() if one.state is SendingState.UNMINED]
+        oldest = min(waiting, default=head.number)
+        return oldest if head.number - oldest > _STUCK_BLOCKS else None
+
+    @property
+    def foreign(self) -> int:
+        """How many transactions of this key that are not in our outbox took a nonce of ours."""
+        return self._nonces.foreign
+
+    # Beginning
+
+    def _begun(self, call: Call, name: str, stake: TokenUnits, *, again: bool) -> _Slot:
+        """The slot of the call that is still out there, or of a new one: simulated, signed, written down, broadcast."""
+        with self._lock, self._outbox.turn(self.address):
+            for one in () if again else self._outbox.unsettled(self.address, ANY_BLOCK):
+                if one.name == name and not one.is_told and one.nonce not in self._awaited:
+                    self._awaited.add(one.nonce)
+                    return _Slot(one.nonce, name, is_earlier=True)
+            (outgoing,) = self._signed([(call, name, stake)])
+            self._outbox.put(outgoing)
+            self._give_first(outgoing)
+            self._awaited.add(outgoing.nonce)
+            return _Slot(outgoing.nonce, name, is_earlier=False)
+
+    def _signed(self, wanted: Sequence[tuple[Call, str, TokenUnits]]) -> list[Outgoing]:
+        estimates = self._estimates([call for call, _, _ in wanted])
+        fees, head = Fees.now(self.chain), self.chain.head()
+        first = self._nonces.next_free(head)
+        offer = self._nonces.offer_at(first, fees)
+        required = sum(fees.gas_limit(estimate) for estimate in estimates) * (offer.most_wei + FEE_SPREAD_WEI)
+        funds = int(self.chain.rpc("eth_getBalance", self.address, LATEST), 16)
+        if funds < required:
+            raise InsufficientFunds(self.address, required, funds)
+        return [
+            self._nonces.signed(
+                nonce=first + number, to=call.to, content=call.input, gas=fees.gas_limit(estimate), offer=offer,
+                spread=secrets.randbelow(FEE_SPREAD_WEI), name=name, verb=call.verb, stake=stake, head=head,
+            )
+            for number, ((call, name, stake), estimate) in enumerate(zip(wanted, estimates, strict=True))
+        ]  # fmt: skip
+
+    def _estimates(self, calls: Sequence[Call]) -> list[int]:
+        """Gas, by running the calls: if one reverts, this says why (TransactionReverted)."""
+        messages = [
+            {"from": self.address, "data": "0x" + one.input.hex()} | ({"to": one.to} if one.to else {}) for one in calls
+        ]
+        # On the pending block, so that our own earlier transactions and the time of the block to come count.
+        answers = self.chain.batch([("eth_estimateGas", [message, PENDING]) for message in messages])
+        if any(isinstance(one, NodeRefused) for one in answers):
+            # Some nodes know no pending block.
+            answers = self.chain.batch([("eth_estimateGas", [message, LATEST]) for message in messages])
+        for one in answers:
+            if isinstance(one, ChainError):
+                raise one
+        return [int(one, 16) for one in answers]
+
+    def _give_first(self, outgoing: Outgoing) -> None:
+        """Raises NodeRefused where no pool will take it: then another call takes the nonce, and only one can be mined."""
+        answer, words = self._nonces.broadcast(outgoing)
+        if answer in GONE_FOR_GOOD:
+            self._outbox.dropped(outgoing.tx_hash, words)
+            raise NodeRefused("eth_sendRawTransaction", 0, words)
+        if answer is PoolAnswer.BELOW_BASE:
+            self._nonces.raise_offer(outgoing)
+
+    # Waiting
+
+    def _waited_for(self, slots: Sequence[_Slot], deadline: float, wait_seconds: int) -> dict[_Slot, _Ended]:
+        """Look at every block until all are at their end, and care for them meanwhile. A node that is away may return."""
+        pause, ended = _FIRST_PAUSE_SECONDS, dict[_Slot, _Ended]()
         while True:
+            head, away = None, None
             try:
-                receipt = self.chain.rpc("eth_getTransactionReceipt", signed.tx_hash)
-                if receipt is not None:
-                    return self._outcome(signed, receipt)
-                if monotonic() >= next_broadcast:
-                    self._broadcast(signed)
-                    next_broadcast = monotonic() + _REBROADCAST_SECONDS
-            except ChainUnavailable:
-                next_broadcast = 0.0
-                if monotonic() >= deadline:
-                    raise
-            if monotonic() >= deadline:
-                raise TransactionNotMined(signed.tx_hash, wait_seconds)
-            waiting.wait(pause)
-            pause = min(pause * 1.5, _SLOWEST_POLL_SECONDS)
+                head = self.chain.head()
+                ended |= self._look_at([slot for slot in slots if slot not in ended])
+                if len(ended) == len(slots):
+                    return ended
+                self.tend(head)
+            except ChainUnavailable as exc:
+                away = exc
+            except NodeRefused as exc:
+                # A no to a question. The transaction is out there all the same.
+                away = ChainUnavailable(str(exc))
+            left = deadline - monotonic()
+            if left <= 0:
+                raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)
+            self._pause(head, min(left, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _outcome(self, signed: SignedTransaction | OutboxEntry, receipt: Any) -> Mined:
-        block = block_ref(self.chain.rpc("eth_getBlockByHash", receipt["blockHash"], False))
-        self._outbox.mined(signed.tx_hash, block.number)
-        if int(receipt["status"], 16) == 0:
-            raise self._reason(signed.tx_hash, receipt)
-        to, created = receipt.get("to"), receipt.get("contractAddress")
-        return Mined(
-            tx_hash=signed.tx_hash,
-            block=block,
-            gas_used=int(receipt["gasUsed"], 16),
-            events=decode_logs(receipt["logs"], Address(to.lower()), lambda _: block.timestamp) if to else (),
-            contract=Address(created.lower()) if created else None,
-        )
-
-    def _reason(self, tx_hash: Bytes32, receipt: Any) -> TransactionReverted:
-        """Why a mined transaction reverted: receipts do not say it, running it again after its block does."""
-        sent = self.chain.rpc("eth_getTransactionByHash", tx_hash)
-        if int(receipt["gasUsed"], 16) == int(sent["gas"], 16):
-            return TransactionReverted(OUT_OF_GAS)
-        message = {"from": self.address, "to": sent["to"], "data": sent["input"], "gas": sent["gas"]}
+    def _pause(self, head: BlockRef | None, most_seconds: float) -> None:
         try:
-            self.chain.rpc("eth_call", message, receipt["blockNumber"])
-        except TransactionReverted as exc:
-            return exc
-        return TransactionReverted(NO_REASON)
+            if head is not None:
+                self.chain.next_head(head, most_seconds)
+                return
+        except ChainUnavailable:
+            pass
+        threading.Event().wait(min(most_seconds, _OUTAGE_PAUSE_SECONDS))
+
+    def _look_at(self, slots: Sequence[_Slot]) -> dict[_Slot, _Ended]:
+        """How those ended that have: whichever transaction of a nonce is in a block is its end. Raises ChainUnavailable."""
+        rows = self._outbox.from_nonce(self.address, min(slot.nonce for slot in slots))
+        # The likely ones first; but what was given up may have been mined after all.
+        likely_first = sorted(rows, key=lambda one: not one.is_live)
+        rivals = [[one for one in likely_first if one.nonce == slot.nonce] for slot in slots]
+        ended: dict[_Slot, _Ended] = {}
+        for slot, known, included in zip(slots, rivals, find_each(self.chain, rivals), strict=True):
+            if included is not None:
+                ended[slot] = self._end(slot, included)
+            elif not any(one.is_live and one.name == slot.name for one in known):
+                ended[slot] = _NonceTaken()
+        return ended
+
+    def _end(self, slot: _Slot, included: Included) -> _Ended:
+        """What it did; told from now on, where it is the slot's own."""
+        is_own = included.outgoing.name == slot.name
+        if not is_own:
+            self._outbox.mined(included.outgoing.tx_hash, included.block)
+            why = self._nonces.given_up.pop(slot.nonce, "")
+            return NodeRefused("eth_sendRawTransaction", 0, why) if why else _NonceTaken()
+        if included.has_succeeded:
+            outcome: _Ended = included.mined(is_earlier=slot.is_earlier)
+        else:
+            outcome = why_reverted(self.chain, included)
+        self._outbox.mined(included.outgoing.tx_hash, included.block, is_told=True)
+        return outcome
+
+    def _not_mined(self, slot: _Slot, wait_seconds: int) -> TransactionNotMined:
+        found = [one for one in self._outbox.from_nonce(self.address, slot.nonce) if one.nonce == slot.nonce]
+        newest = next(one for one in reversed(found) if one.name == slot.name)
+        return TransactionNotMined(newest.tx_hash, wait_seconds, self._nonces.said(newest.tx_hash))
+
+
+def name_of(call: Call) -> str:
+    """The name of a call that was given none: what it is, to the last byte."""
+    content = (call.to or "").encode() + call.input
+    return f"{call.verb} {hashlib.sha256(content).hexdigest()[:32]}"

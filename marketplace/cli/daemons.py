@@ -24,6 +24,17 @@ app = typer.Typer()
 provider_app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
 
 
+HealthPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--health-port",
+        help="Answer /live and /ready on this port of 127.0.0.1 (0: any; default: not at all).",
+        min=0,
+        max=65535,
+    ),
+]
+
+
 @app.command()
 def gateway(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -37,12 +48,12 @@ def gateway(
 
 
 @app.command()
-def indexer() -> None:
-    """Follow the chain and keep the projection of the market."""
+def indexer(health_port: HealthPortOption = None) -> None:
+    """Follow the chain and keep the projection of the market; stand by while another indexer does."""
     configure_logging("indexer")
     from marketplace import processes
 
-    processes.run_indexer(from_env())
+    processes.run_indexer(from_env(), health_port)
 
 
 class Engine(StrEnum):
@@ -63,14 +74,15 @@ def scheduler(
             "--ray-address", help="The cluster: host:port (default: BOURSE_RAY_ADDRESS, or the one of this machine)."
         ),
     ] = "",
+    health_port: HealthPortOption = None,
 ) -> None:
-    """Clear the market and post the fills; expire and finalize what is due."""
+    """Clear the market and post the fills; expire and finalize what is due; stand by while another scheduler of this account does."""
     configure_logging("scheduler")
     from marketplace import processes
 
     settings = from_env()
     settings = replace(settings, ray_address=ray_address or settings.ray_address)
-    processes.run_scheduler(settings, on_ray=engine is Engine.RAY)
+    processes.run_scheduler(settings, on_ray=engine is Engine.RAY, health_port=health_port)
 
 
 @provider_app.command()
@@ -80,12 +92,13 @@ def up(
     ],
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
+    health_port: HealthPortOption = None,
 ) -> None:
-    """List the inventory's GPUs and serve the leases that open on them."""
+    """List the inventory's GPUs and serve the leases that open on them; stand by while another agent has this home folder."""
     configure_logging("provider")
     from marketplace import processes
 
-    processes.run_provider(from_env().with_key(keystore, password_file), inventory)
+    processes.run_provider(from_env().with_key(keystore, password_file), inventory, health_port)
 
 
 @provider_app.command()

@@ -38,7 +38,7 @@ def up(
         _status(session, devnet.start_detached(folder or _HERE))
         return
     session.say(f"starting a market in {folder or _HERE}; Ctrl-C ends it")
-    devnet.supervise(folder or _HERE, Stop().on_signals())
+    devnet.supervise(folder or _HERE, Stop().on_signals(), lambda state: _status(session, state))
 
 
 @app.command()
@@ -85,9 +85,9 @@ def _nearest() -> Path:
 
 def _status(session: Session, state: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("process", "pid", "restarts", "log"):
+    for column in ("process", "pid", "restarts", "health", "log"):
         table.add_column(column)
     for name, row in state["processes"].items():
-        table.add_row(name, str(row["pid"]), str(row["restarts"]), row["log"])
+        table.add_row(name, str(row["pid"]), str(row["restarts"]), row["health"] or "", row["log"])
     told = f"gateway {state['settings']['gateway_url']}\nchain   {state['settings']['rpc_urls']}\nready   {state['ready']}\n"
     session.answer(state, told, table)

@@ -75,6 +75,7 @@ _ADVICE: dict[str, str] = {
     "InsufficientFunds": "send the account some of the chain's coin; bourse deploy --dry-run shows what it takes",
     "ConfigError": "bourse devnet up --detach starts a market here; docs/tutorial.md shows the settings",
     "ChainUnavailable": "check BOURSE_RPC_URLS, or bourse devnet status",
+    "RateLimited": "your node limits requests: wait, or name more nodes in BOURSE_RPC_URLS",
     "GatewayUnavailable": "check BOURSE_GATEWAY_URL, or bourse devnet status",
     "ClassNotAccepted": "bourse offers shows which classes are on the market",
     "PriceOutOfBounds": "bourse quote shows what it costs",

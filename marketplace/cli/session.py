@@ -18,7 +18,7 @@ from marketplace import wiring
 from marketplace.cli import tables
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
-from marketplace.domain.errors import InsufficientBalance
+from marketplace.domain.errors import ChainError, InsufficientBalance
 from marketplace.telemetry import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
@@ -87,6 +87,7 @@ class Session:
         self.settings.require("gateway_url", "rpc_urls", "keystore", "keystore_password_file")
         market = wiring.open_market(self.settings, account=self._account)
         try:
+            self._tell_pending(market)
             yield market
         except InsufficientBalance as exc:
             required, available = (tables.amount(units, market.terms) for units in (exc.required, exc.available))
@@ -94,6 +95,20 @@ class Session:
             raise
         finally:
             market.close()
+
+    def _tell_pending(self, market: Market) -> None:
+        """What earlier commands sent and did not see mined: it is looked after first, and said."""
+        try:
+            market.tend()
+        except ChainError as exc:
+            self.say(f"what earlier commands sent cannot be looked after now: {exc}")
+        for one in market.pending():
+            where = (
+                f"waits since block {one.since_block}"
+                if one.block_number is None
+                else f"is in block {one.block_number}"
+            )
+            self.say(f"an earlier command sent {one.verb} (nonce {one.nonce}, {one.tx_hash}): it {where}")
 
     @contextmanager
     def gateway(self) -> Iterator[GatewayApi]:

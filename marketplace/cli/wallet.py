@@ -34,6 +34,9 @@ NO_GAS = (
     " Send it some coin"
 )
 
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Do it once more, even where the same was sent before and is not heard of yet.")
+]
 Amount = Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50.")]
 
 
@@ -69,11 +72,13 @@ def show(
     session = Session(json, keystore, password_file, account)
     with session.market() as market:
         _show(session, market)
+        market.acknowledge()
 
 
 @app.command()
 def deposit(
     amount: Amount,
+    again: AgainOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
@@ -82,7 +87,7 @@ def deposit(
     """Move money from the wallet into the market."""
     session = Session(json, keystore, password_file, account)
     with session.market() as market:
-        mined = market.deposit(market.amount(amount))
+        mined = market.deposit(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
@@ -92,6 +97,7 @@ def withdraw(
     to: Annotated[
         str | None, typer.Option("--to", help="Whom to pay (default: this account), e.g. where the token blocks it.")
     ] = None,
+    again: AgainOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
@@ -105,18 +111,22 @@ def withdraw(
             session.say("nothing is free: nothing was withdrawn")
             _show(session, market)
             return
-        mined = market.withdraw(units, to)
+        mined = market.withdraw(units, to, again=again)
         _show(session, market, mined)
 
 
 @app.command()
 def fund(
-    amount: Amount, json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None
+    amount: Amount,
+    again: AgainOption = False,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Make test dollars in the wallet; on a local chain only."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        mined = market.mint_test_dollars(market.amount(amount))
+        mined = market.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
@@ -125,6 +135,7 @@ def authorize(
     delegate: DelegateArgument,
     budget: Annotated[str, typer.Argument(help="The most that its orders may cost in all, e.g. 20; 0 takes it back.")],
     duration: Annotated[str, typer.Option("--for", help="How long it may sign: 90s, 2h30m, 7d.")] = "",
+    again: AgainOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
@@ -138,8 +149,10 @@ def authorize(
         if units and not duration:
             raise InvalidField("for", "say how long the delegate may sign, e.g. --for 7d")
         seconds = seconds_from_text(duration, field="for") if units else 0
-        mined = market.authorize(signer, units, UnixTime(market.chain.head().timestamp + seconds if units else 0))
-        session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+        mined = market.authorize(
+            signer, units, UnixTime(market.chain.head().timestamp + seconds if units else 0), again=again
+        )
+        _say_mined(session, mined)
         _show_budget(session, market, signer, mined)
 
 
@@ -172,7 +185,8 @@ def _show(session: Session, market: Market, mined: Mined | None = None) -> None:
     document = documents.balance(value, market.account, market.terms) | _mandate(market)
     if mined is not None:
         document["transaction"] = mined.tx_hash
-        session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+        document["sentEarlier"] = mined.is_earlier
+        _say_mined(session, mined)
     if not market.mandate.is_own:
         session.say(_mandate_words(market))
     if value.lacks_gas:
@@ -199,3 +213,9 @@ def _mandate_words(market: Market) -> str:
     else:
         how = "but it may sign nothing: it is no delegate, and the account does not take its signature"
     return f"{checksum(mandate.signer)} signs for this account: {how}"
+
+
+def _say_mined(session: Session, mined: Mined) -> None:
+    session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
+    if mined.is_earlier:
+        session.say("an earlier command had sent it, and nothing was sent now; to do it once more, say --again")

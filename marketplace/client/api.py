@@ -109,10 +109,10 @@ class GatewayApi:
         """Which market this gateway serves, its constants, its scheduler's address, and the block it knows."""
         return reading.market(self._get("/v1/market"))
 
-    def ready(self) -> bool:
-        """Whether the gateway answers and says that everything behind it does. Never retried."""
+    def ready(self, duty: str = "") -> bool:
+        """Whether the gateway answers and says that everything that it needs for this duty (default: at all) does. Never retried."""
         try:
-            return self._http.send("GET", "/ready", once=True).is_success
+            return self._http.send("GET", f"/ready?for={duty}" if duty else "/ready", once=True).is_success
         except GatewayUnavailable:
             return False
 

@@ -13,7 +13,9 @@ from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
+from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
@@ -27,7 +29,7 @@ from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.mandate import Mandate
 from marketplace.client.money import sums_of
-from marketplace.client.opening import check_told, folder_of, named_by, terms_of_chain
+from marketplace.client.opening import check_told, folder_of, named_by, outbox_path, terms_of_chain
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
 from marketplace.client.story import Balance
@@ -40,9 +42,10 @@ from marketplace.domain.errors import (
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.reputation import Reputation
+from marketplace.domain.sending import Outgoing
 from marketplace.domain.states import JobEvent
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
@@ -77,6 +80,8 @@ class Market:
         results: Path,
         *,
         watching: GatewayApi | None = None,
+        outbox: OutboxFile | None = None,
+        fees: FeePolicy | None = None,
         confirmations: int = 1,
         stop: threading.Event | None = None,
         account: Address | None = None,
@@ -91,7 +96,8 @@ class Market:
         self.results = ResultFolder(results, api)
         self._market = chain_market
         self._watching = watching or api
-        self._sender = Sender(self.chain, key)
+        self._outbox = outbox or OutboxFile()
+        self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
@@ -111,6 +117,7 @@ class Market:
         *,
         address_book: AddressBook | None = None,
         confirmations: int = 1,
+        fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
         account: str | None = None,
     ) -> Market:
@@ -127,13 +134,13 @@ class Market:
             address, deployed_at = address_book.market, address_book.deployed_at_block
         else:
             address, deployed_at = named_by(gateway_url)
+        chain.require_market(address)
         market = ChainMarket(chain, address, deployed_at_block=deployed_at)
         terms_of_chain(market)
-
         mandate = Mandate(key, address_from_text(account, field="account") if account else key.address, market)
 
         def speak(retries: Retries) -> GatewayApi:
-            now = lambda: chain.head().timestamp  # noqa: E731
+            now = lambda: chain.paced_head().timestamp  # noqa: E731
             return GatewayApi(
                 gateway_url, key=key, domain=market.domain, block_time=now, retries=retries, account=mandate.speaker,
                 represented=mandate.represented,
@@ -144,17 +151,17 @@ class Market:
         # What is watched is looked at again with the next block anyway.
         return cls(
             key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
-            confirmations=confirmations, stop=stop, account=mandate.account,
+            outbox=OutboxFile(outbox_path(home, chain, key.address)), fees=fees, confirmations=confirmations, stop=stop,
+            account=mandate.account,
         )  # fmt: skip
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        self._watcher.close()
-        self.api.close()
-        self._watching.close()
+        for speaking in (self._watcher, self.api, self._watching):
+            speaking.close()
         self._watcher.wait_closed()
-        self.book.close()
-        self.chain.close()
+        for opened in (self.book, self._outbox, self.chain):
+            opened.close()
 
     @property
     def terms(self) -> MarketTerms:
@@ -192,39 +199,48 @@ class Market:
         coin_wei = coin_of(self.chain, self.mandate.signer, block)
         return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
 
-    def deposit(self, amount: TokenUnits) -> Mined:
+    def pending(self) -> Sequence[Outgoing]:
+        """This account's transactions that were sent from here and whose end nobody was told."""
+        return self._sender.pending()
+
+    def acknowledge(self) -> None:
+        """Say that whoever wanted them knows of the pending transactions that are mined: their like is done anew from now on."""
+        self._sender.acknowledge()
+
+    def tend(self) -> None:
+        """Look after what was sent and is not in a block: send again what a node forgot. Raise ChainUnavailable."""
+        if self.pending():
+            self._sender.tend(self.chain.head())
+
+    def deposit(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Move tokens from the key's wallet to the account's free balance, after approving exactly as many where that is needed.
 
-        An allowance that is left over is taken back first where the token wants it so (USDT).
+        An allowance that is left over is taken back first where the token wants it so (USDT). The same deposit, sent before and
+        not heard of since, is waited for (``Mined.is_earlier``) and not made a second time, unless ``again``.
         """
-        payer = self.mandate.signer
-        wallet = self._token.balance_of(payer)
-        if wallet < amount:
-            raise InsufficientBalance(payer, amount, wallet)
-        for approval in self._token.approvals(payer, self._market.address, amount):
-            self._sender.send(approval)
-        return self._sender.send(verbs.deposit(self._market.address, self.account, amount))
+        call = verbs.deposit(self._market.address, self.account, amount)
+        if again or self._sender.earlier(call) is None:
+            payer = self.mandate.signer
+            wallet = self._token.balance_of(payer)
+            if wallet < amount:
+                raise InsufficientBalance(payer, amount, wallet)
+            for approval in self._token.approvals(payer, self._market.address, amount):
+                self._sender.send(approval)
+        return self._sender.send(call, again=again)
 
-    def withdraw(self, amount: TokenUnits, to: str | None = None) -> Mined:
+    def withdraw(self, amount: TokenUnits, to: str | None = None, *, again: bool = False) -> Mined:
         """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
 
+        The same withdrawal, sent before and not heard of since, is waited for, as in ``deposit``.
         Raise InvalidField (``to``) for an address from which nobody could move them on.
         """
         self.mandate.require_own("withdraw its money")
-        receiver = self._receiver(to)
-        self._submitter.require_free(amount)
-        return self._sender.send(verbs.withdraw(self._market.address, receiver, amount))
+        call = verbs.withdraw(self._market.address, self.mandate.receiver(to), amount)
+        if again or self._sender.earlier(call) is None:
+            self._submitter.require_free(amount)
+        return self._sender.send(call, again=again)
 
-    def _receiver(self, to: str | None) -> Address:
-        if to is None:
-            return self.account
-        receiver = address_from_text(to, field="to")
-        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
-        if receiver in lost:
-            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
-        return receiver
-
-    def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime) -> Mined:
+    def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
         What its orders may cost at most is charged at every opening, and never restored (I-7).
@@ -235,17 +251,19 @@ class Market:
             raise InvalidField("budget", f"{budget} token units; the contract holds {BUDGET_BITS} bits")
         if until >= 1 << TIME_BITS:
             raise InvalidField("until", f"{until}; the contract holds {TIME_BITS} bits")
-        return self._sender.send(verbs.authorize(self._market.address, signer, budget, until))
+        call = verbs.authorize(self._market.address, signer, budget, until)
+        # By what is granted: the same words, typed again a minute later, mean another time.
+        return self._sender.send(call, name=f"authorize {self._market.address} {signer} {budget}", again=again)
 
     def budget_of(self, delegate: Address) -> Budget:
         """What the delegate may still spend of this account's money."""
         return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
-    def mint_test_dollars(self, amount: TokenUnits) -> Mined:
+    def mint_test_dollars(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Make test dollars in the key's wallet; local chains only."""
         if self.chain.chain_id not in LOCAL_CHAINS:
             raise ConfigError([f"chain {self.chain.chain_id} is not a local one: its dollars cannot be made here"])
-        return self._sender.send(verbs.mint(self._token.address, self.mandate.signer, amount))
+        return self._sender.send(verbs.mint(self._token.address, self.mandate.signer, amount), again=again)
 
     @property
     def _token(self) -> Token:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.client.api import GatewayApi
 from marketplace.client.mandate import Mandate
@@ -48,10 +49,16 @@ def named_by(gateway_url: str) -> tuple[Address, int]:
 
 
 def folder_of(home: Path, market: ChainMarket, mandate: Mandate) -> Path:
-    """One folder per chain, market and key, and in it one for each other account that the key acts for.
-
-    The genesis hash tells development chains apart that share an id.
-    """
-    genesis = market.chain.block(0).hash
-    own = home / f"{market.chain.chain_id}-{genesis[2:10]}-{market.address[2:10]}" / mandate.signer
+    """One folder per chain, market and key, and in it one for each other account that the key acts for."""
+    own = home / f"{_name_of(market.chain)}-{market.address[2:10]}" / mandate.signer
     return own if mandate.is_own else own / f"for-{mandate.account}"
+
+
+def outbox_path(home: Path, chain: Chain, signer: Address) -> Path:
+    """Where the key's transactions are kept: one place per chain, for the key has one row of nonces on all of its markets."""
+    return home / "outboxes" / f"{_name_of(chain)}-{signer}.sqlite"
+
+
+def _name_of(chain: Chain) -> str:
+    """The genesis hash tells development chains apart that share an id."""
+    return f"{chain.chain_id}-{chain.block(0).hash[2:10]}"

@@ -14,22 +14,29 @@ MarketplaceError
 │   └── IdempotencyMismatch(key)
 ├── ChainError                     talking to the chain failed
 │   ├── ChainUnavailable           retryable
+│   │   ├── RateLimited(retry_after_seconds)
+│   │   └── AnswerTooLarge(method, limit_bytes)
+│   ├── ReorganisedTooDeep(block_number, kept_blocks)
 │   ├── WrongChain(expected, actual)
 │   ├── NodeRefused(method, code, message)
 │   ├── ProxyMissing(chain_id, proxy, remedy)
 │   ├── InsufficientFunds(account, required_wei, available_wei)
+│   ├── FeesTooHigh(required_wei, cap_wei)   retryable
 │   ├── TransactionReverted(error_name, arguments)
 │   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
 ├── StoreError
 │   ├── Conflict(kind, id)         retryable
-│   └── StoreUnavailable(store)    retryable
+│   ├── StoreUnavailable(store)    retryable
+│   └── LeadLost(name)             retryable
 ├── GatewayError                   the gateway answered with a problem, or not at all
 │   ├── GatewayUnavailable         retryable
 │   └── GatewayProblem(status, reason, detail, field)
 ├── ClusterUnavailable(address, detail)   retryable
 ├── ConfigError(problems)
+│   └── HomeInUse(folder, holder)
 ├── ToolMissing(tool, remedy)
 ├── DeadlinePassed(what, waited_seconds)
+├── Stopping                       retryable
 └── JobFailed(job_id, reason)
 """
 
@@ -154,6 +161,32 @@ class ChainUnavailable(ChainError):
     retryable = True
 
 
+class RateLimited(ChainUnavailable):
+    """The node has had enough requests for now. Try again after ``retry_after_seconds``."""
+
+    def __init__(self, sentence: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{sentence}; again after {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AnswerTooLarge(ChainUnavailable):
+    """The node's answer is longer than anybody reads. Ask for less at once: fewer blocks of logs, fewer calls in a batch."""
+
+    def __init__(self, method: str, limit_bytes: int) -> None:
+        super().__init__(f"the node answers {method} with more than {limit_bytes} bytes")
+        self.method, self.limit_bytes = method, limit_bytes
+
+
+class ReorganisedTooDeep(ChainError):
+    """More blocks have left the chain than can be taken back one by one. Begin anew from the market's first block."""
+
+    def __init__(self, block_number: int, kept_blocks: int) -> None:
+        super().__init__(
+            f"block {block_number} has left the chain, and so have all of the {kept_blocks} blocks before it that are remembered"
+        )
+        self.block_number, self.kept_blocks = block_number, kept_blocks
+
+
 class WrongChain(ChainError):
     """The node serves another chain, or another contract, than the address book says."""
 
@@ -186,6 +219,16 @@ class InsufficientFunds(ChainError):
         self.account, self.required_wei, self.available_wei = account, required_wei, available_wei
 
 
+class FeesTooHigh(ChainError):
+    """Gas costs more now than the settings allow. Wait, or raise BOURSE_MOST_FEE_GWEI."""
+
+    retryable = True
+
+    def __init__(self, required_wei: int, cap_wei: int) -> None:
+        super().__init__(f"gas costs {required_wei} wei, and at most {cap_wei} may be paid for it")
+        self.required_wei, self.cap_wei = required_wei, cap_wei
+
+
 class TransactionReverted(ChainError):
     """The contract said no. ``error_name`` is the custom error's name in the contract."""
 
@@ -205,9 +248,12 @@ class TransactionNotMined(ChainError):
 
     retryable = True
 
-    def __init__(self, tx_hash: str, waited_seconds: int) -> None:
-        super().__init__(f"transaction {tx_hash} is not mined after {waited_seconds} s")
-        self.tx_hash, self.waited_seconds = tx_hash, waited_seconds
+    def __init__(self, tx_hash: str, waited_seconds: int, said: str = "") -> None:
+        super().__init__(
+            f"transaction {tx_hash} is not mined after {waited_seconds} s"
+            + (f"; the node says: {said}" if said else "")
+        )
+        self.tx_hash, self.waited_seconds, self.said = tx_hash, waited_seconds, said
 
 
 class StoreError(MarketplaceError):
@@ -232,6 +278,16 @@ class StoreUnavailable(StoreError):
     def __init__(self, store: str) -> None:
         super().__init__(f"the {store} does not answer")
         self.store = store
+
+
+class LeadLost(StoreError):
+    """Another daemon leads by now: this one was silent for too long. It stands by."""
+
+    retryable = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"this {name} does not lead any more")
+        self.name = name
 
 
 class GatewayError(MarketplaceError):
@@ -274,6 +330,16 @@ class ConfigError(MarketplaceError):
         self.problems = problems
 
 
+class HomeInUse(ConfigError):
+    """Another agent works in this folder. One key is one agent, one agent is one home folder."""
+
+    def __init__(self, folder: str, holder: str) -> None:
+        super().__init__(
+            [f"another agent (process {holder}) is using {folder}: one key is one agent, one agent is one home folder"]
+        )
+        self.folder, self.holder = folder, holder
+
+
 class ToolMissing(MarketplaceError):
     """A program that is needed is not on this machine."""
 
@@ -288,6 +354,12 @@ class DeadlinePassed(MarketplaceError):
     def __init__(self, what: str, waited_seconds: int) -> None:
         super().__init__(f"{what} did not happen within {waited_seconds} s")
         self.what, self.waited_seconds = what, waited_seconds
+
+
+class Stopping(MarketplaceError):
+    """This process has been asked to end: it begins nothing new."""
+
+    retryable = True
 
 
 class JobFailed(MarketplaceError):

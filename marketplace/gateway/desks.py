@@ -10,13 +10,14 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.ids import Address
 from marketplace.services.accounts import AccountDesk
+from marketplace.services.checks import Clock
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.offers import OfferDesk
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
 from marketplace.services.quotes import QuoteDesk
-from marketplace.services.readiness import Clock, ReadinessCheck
+from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
 from marketplace.services.rounds import RoundDesk
 from marketplace.services.servings import Servings
@@ -86,7 +87,7 @@ def desks_over(
         accounts=AccountDesk(chain, market, board, offers, participants),
         uploads=UploadDesk(blobs, participants, participant_limit_bytes=participant_limit_bytes),
         answers=GivenAnswers(journal),
-        readiness=ReadinessCheck(chain, journal, board, clock),
+        readiness=ReadinessCheck(chain, journal, board, blobs, clock),
     )
 
 

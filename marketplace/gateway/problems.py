@@ -20,9 +20,9 @@ from starlette.responses import Response
 
 from marketplace.domain import errors as e
 from marketplace.domain.refusals import Refusal
+from marketplace.health import TYPE_PREFIX
 
 PROBLEM_JSON = "application/problem+json"
-TYPE_PREFIX = "urn:compute-bourse:problem:"
 LONGEST_TEXT = 500
 """What strangers sent is quoted up to here."""
 

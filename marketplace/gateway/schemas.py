@@ -371,7 +371,15 @@ class Live(Shape):
     live: bool
 
 
+class ReadyCheck(Shape):
+    ok: bool
+    reason: str | None
+    since: str
+
+
 class ReadyAnswer(Shape):
     ready: bool
-    head: Block
-    projection: Block
+    duty: str
+    checks: dict[str, ReadyCheck]
+    head: Block | None
+    projection: Block | None

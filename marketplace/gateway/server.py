@@ -4,45 +4,98 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
+from types import FrameType
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
+
+from marketplace.daemon import About
+from marketplace.watchdog import STOPPING_SECONDS, Pulse, Watchdog
 
 GRACE_SECONDS = 20
 """How long running requests may take to finish after SIGTERM; the journal has what was answered."""
 
 KEEP_ALIVE_SECONDS = 30
+TICK_SECONDS = 5.0
+"""The event loop is heard of at least so often."""
 
 
-def server_for(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+class DrainingServer(uvicorn.Server):
+    """Ends once, however often it is asked to: uvicorn's own would drop its requests at a second SIGINT. SIGHUP is survived."""
+
+    def __init__(self, config: uvicorn.Config, pulse: Pulse, about: About) -> None:
+        config.callback_notify, config.timeout_notify = self._tick, 1
+        super().__init__(config)
+        self.reason = ""
+        self._pulse, self._about, self._log = pulse, about, structlog.get_logger()
+        self._is_up = self._is_hung_up = self._has_told = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not kept for uvicorn, which would raise the signal once more when it is done; having drained, we simply return."""
+        self.reason = self.reason or signal.Signals(sig).name
+        self.should_exit = True
+
+    def note_hangup(self, *_: object) -> None:
+        self._is_hung_up = True
+
+    async def _tick(self) -> None:
+        """Every second or two, by the event loop itself."""
+        self._pulse.beat(TICK_SECONDS)
+        if not self._is_up:
+            self._is_up = True
+            self._log.info("gateway.up", version=version("compute-bourse"), **self._about())
+        if self._is_hung_up and not self._has_told:
+            self._has_told = True
+            self._log.info("gateway.hangup_ignored")
+
+
+def server_for(
+    app: FastAPI, host: str, port: int, *, pulse: Pulse | None = None, about: About = dict
+) -> DrainingServer:
     """A server that is not running yet. Set its ``should_exit`` to stop it, from any thread."""
     config = uvicorn.Config(
         app, host=host, port=port, http="httptools", loop="uvloop", lifespan="off", ws="none", log_config=None,
         access_log=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, pulse or Pulse(), about)
     app.state.is_stopping = lambda: server.should_exit
     return server
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000, *, listener: socket.socket | None = None) -> None:
+def serve(
+    app: FastAPI,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    listener: socket.socket | None = None,
+    about: About = dict,
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return. ``listener``: a bound socket to use instead of host and port."""
-    with _quiet_signals():
-        server_for(app, host, port).run(sockets=[listener] if listener else None)
+    pulse = Pulse()
+    server = server_for(app, host, port, pulse=pulse, about=about)
+    watchdog = Watchdog(
+        pulse, "gateway", is_stopping=lambda: server.should_exit, stopping_seconds=GRACE_SECONDS + STOPPING_SECONDS
+    )
+    reason = "crashed"
+    try:
+        with _signals_to(server), watchdog.watching():
+            server.run(sockets=[listener] if listener else None)
+        reason = server.reason or "asked to"
+    finally:
+        structlog.get_logger().info("gateway.stopped", reason=reason, **about())
 
 
 @contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """uvicorn raises the signals that it caught once more when it is done; having drained, we simply return."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+def _signals_to(server: DrainingServer) -> Iterator[None]:
+    """Also before uvicorn listens to signals, and when it does so no longer."""
+    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, server.note_hangup)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)

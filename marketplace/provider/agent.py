@@ -16,11 +16,13 @@ it twice is harmless, so an agent may be killed at any point and started again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
+from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
-from marketplace.domain.errors import MarketplaceError, ToolMissing
+from marketplace.domain.errors import ChainError, MarketplaceError, ToolMissing
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import ServingState
@@ -39,7 +41,9 @@ from marketplace.store.journal.rows import Serving, ServingKey
 _log = structlog.get_logger()
 
 POLL_SECONDS = 0.2
-"""How long a step's news may be late. A block takes longer, and asking for the head costs next to nothing."""
+"""How late a job's end and its logs may be noticed while there are servings. Between blocks that asks the node for nothing."""
+IDLE_SECONDS = 10.0
+"""How long to wait where nothing is served: the next block wakes us before, and the gateway's sign of life is of block time."""
 
 _LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
 _ENDINGS = (
@@ -55,6 +59,7 @@ class ProviderAgent:
     ProviderAgent(tools, inventory)    nothing happens before the first step
     .preflight()                       raises where jobs could not run on this machine at all
     .step()                            one unit of work; run it with ``daemon.run_forever``
+    .wait(seconds, stop)               until the next step is due: a block, the end of a chore, or so long
     .close()                           lets go of threads, folder and jobs; a kill -9 does as well
     """
 
@@ -86,8 +91,14 @@ class ProviderAgent:
         self._listing: Chore[ListingReport] = Chore(tools.pool)
         self._describing: Chore[bool] = Chore(tools.pool)
         self._beating: Chore[UnixTime] = Chore(tools.pool)
+        self._tending: Chore[None] = Chore(tools.pool)
         self._list_at = self._beat_at = UnixTime(0)
         self._is_described = False
+
+    @property
+    def head(self) -> BlockRef | None:
+        """The newest block that a whole step has been taken at."""
+        return self._head
 
     def preflight(self) -> None:
         """Raise ToolMissing where no job could run here, WrongChain where the market is not where it should be."""
@@ -106,7 +117,7 @@ class ProviderAgent:
         """One unit of work; see the module's outline."""
         before, self._head = self._head, None
         self._notice_ends(before)
-        head = self._tools.chain.head()
+        head = self._tools.chain.paced_head()
         if not self._is_started:
             self._start()
         if self._cursor is None or head != before:
@@ -119,16 +130,34 @@ class ProviderAgent:
             self._attend(serving, head)
         self._settle(head)
         self._keep_listed(head)
+        self._tend(head)
         self._beat(head)
         self._leave()
-        return NextWake(POLL_SECONDS)
+        return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
+
+    def wait(self, seconds: float, stop: Signal) -> None:
+        """Wait at most so long: less when a block comes, a chore ends, or ``stop`` is set. The node is asked when a block is due."""
+        if self._head is None:
+            return
+        try:
+            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._has_news, stop))
+        except ChainError as exc:
+            # The next step says so, and is tried again more and more slowly.
+            _log.debug("agent.wait_ended", reason=exc.reason)
+
+    def _has_news(self) -> bool:
+        return any(chore.is_finished for chore in (self._listing, self._describing, self._beating))
 
     # Starting
 
     def _start(self) -> None:
         """Take up what an agent before us left: its transactions, its jobs (they are ended), its folders."""
         self.preflight()
-        self._tools.sender.recover()
+        for mined in self._tools.sender.recover():
+            for event in mined.events:
+                if isinstance(event, e.OfferListed):
+                    # Not confirmed yet, perhaps: all the same it must not be listed a second time.
+                    self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
         self._offers = {row.offer for row in self._tools.journal.listings()}
         self._cursor = self._tools.journal.cursor()
         live = self._tools.journal.servings(*_LIVE)
@@ -307,6 +336,14 @@ class ProviderAgent:
         if not self._is_described:
             self._describing.begin(self._describe, head.number)
 
+    def _tend(self, head: BlockRef) -> None:
+        """Look after our transactions, also those that nobody waits for."""
+        try:
+            self._tending.take(head.number)
+        except MarketplaceError as exc:
+            _log.info("transactions.not_tended", reason=exc.reason, error=str(exc))
+        self._tending.begin(lambda: self._tools.sender.tend(head), head.number)
+
     def _describe(self) -> bool:
         """Upload the machine descriptions whose hashes the listings carry."""
         for offer in self._inventory.offers:
@@ -322,6 +359,17 @@ class ProviderAgent:
         if head.timestamp >= self._beat_at and not self._beating.is_under_way:
             self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
             self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wakeup:
+    """What ends a wait for the next block before there is one."""
+
+    has_news: Callable[[], bool]
+    stop: Signal
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or self.has_news()
 
 
 def _look_at_gpus() -> None:

@@ -10,12 +10,12 @@ from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
 from marketplace.domain.spec import JobSpec, Result
-from marketplace.domain.units import UnixTime
+from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.provider.chores import Chore
 from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle
-from marketplace.provider.toolbox import Dispatch, Toolbox
+from marketplace.provider.toolbox import NOTHING, Dispatch, Toolbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class Attendance:
         chores = (self.fetching, self.laying_out, self.pumping, self.wrapping, self.delivering)
         return not self.is_running and all(chore.is_finished or not chore.is_under_way for chore in chores)
 
-    def send(self, call: Call, head: BlockRef) -> None:
-        self.dispatch.send(call, head.number)
+    def send(self, call: Call, head: BlockRef, *, name: str = "", stake: TokenUnits = NOTHING) -> None:
+        self.dispatch.send(call, head.number, name=name, stake=stake)
 
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from marketplace.domain.errors import ConfigError, InvalidField
+from marketplace.domain.errors import HomeInUse, InvalidField
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.units import UnixTime
@@ -54,6 +54,33 @@ class AgentHome:
         shutil.rmtree(self.folder / "servings" / name, ignore_errors=True)
 
 
+class HomeLead:
+    """Whose folder it is, among agents of one machine (a ``services.leadership.Lead``): the first one's until it ends.
+
+    An agent that is suspended keeps it: its jobs are its children, and nobody else can take them over.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.home: AgentHome | None = None
+
+    @property
+    def term(self) -> int:
+        return int(self.home is not None)
+
+    def hold(self) -> bool:
+        if self.home is None:
+            try:
+                self.home = AgentHome(self._folder)
+            except HomeInUse:
+                return False
+        return True
+
+    def leave(self) -> None:
+        if self.home:
+            self.home.close()
+
+
 def _locked(path: Path) -> BinaryIO:
     lock = path.open("a+b")
     try:
@@ -62,11 +89,7 @@ def _locked(path: Path) -> BinaryIO:
         lock.seek(0)
         holder = lock.read().decode(errors="replace").strip() or "unknown"
         lock.close()
-        raise ConfigError(
-            [
-                f"another agent (process {holder}) is using {path.parent}: one key is one agent, one agent is one home folder"
-            ]
-        ) from exc
+        raise HomeInUse(str(path.parent), holder) from exc
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n".encode())
     lock.flush()

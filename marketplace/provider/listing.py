@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from marketplace.chain import verbs
+from marketplace.domain.errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, MarketTerms, Offer
@@ -131,8 +132,11 @@ class Lister:
             price=wanted.price, min_seconds=wanted.min_seconds, expires_at=wanted.term.expiry(now), arbiter=wanted.arbiter,
             spec=bytes32_of(wanted.machine.sha256),
         )  # fmt: skip
-        mined = self._tools.sender.send(call)
-        offer = next(event.offer for event in mined.events if isinstance(event, OfferListed))
+        # By what is listed: its expiry is another at every try, and a second offer of the same GPUs is one too many.
+        mined = self._tools.sender.send(call, name=f"list {wanted.gpu.number} {wanted.count} {wanted.machine.sha256}")
+        offer = next((event.offer for event in mined.events if isinstance(event, OfferListed)), None)
+        if offer is None:
+            raise ChainUnavailable("the node tells of a listing without its event")
         self._tools.journal.add_listing(offer.id, wanted.machine.sha256)
         _log.info(
             "offer.listed",

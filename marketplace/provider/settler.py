@@ -16,9 +16,10 @@ from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
+from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.spec import Result
 from marketplace.domain.states import ServingState
-from marketplace.domain.units import Seconds
+from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.chores import distrusted
@@ -144,12 +145,21 @@ class Settler:
         if lease.status is LeaseStatus.OPEN and self._is_claim_due(serving, attendance, lease, head):
             used = Seconds(max(lease.paid_seconds, serving.used_seconds or 0))
             result = serving.result or ZERO_BYTES32  # not bundled yet: the claim cannot wait for it
-            attendance.send(verbs.claim(self._tools.market.address, serving.order, used, result), head)
+            claim = verbs.claim(self._tools.market.address, serving.order, used, result)
+            # By its serving: the result may have been bundled meanwhile, and two claims are one too many.
+            name, stake = f"claim {serving.lease} {serving.opened_at}", self._at_stake(serving, attendance)
+            attendance.send(claim, head, name=name, stake=stake)
         self._close_when_due(serving, attendance, lease, head)
         if lease.status is not LeaseStatus.CLAIMED or serving.state in (ServingState.CLAIMED, ServingState.SETTLING):
             return serving
         _log.info("lease.claimed", lease=serving.lease, used_seconds=lease.claimed_seconds)
         return self._tools.journal.advance(serving, ServingState.CLAIMED, at=head.timestamp, note=serving.note)
+
+    def _at_stake(self, serving: Serving, attendance: Attendance) -> TokenUnits:
+        """What is lost if the claim comes too late: what the lease locks, and the bond."""
+        lock = lock_of(serving.order, serving.price)
+        bond = bond_of(lock, attendance.offer.bond_bps, self._tools.terms.bond_floor) if attendance.offer else 0
+        return TokenUnits(lock + bond)
 
     def _is_claim_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> bool:
         window = metering.claim_window(serving.order, lease, self._tools.terms, self._tools.policy)

@@ -16,11 +16,14 @@ from marketplace.chain.verbs import Call
 from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import ChainError, TransactionReverted
 from marketplace.domain.models import MarketTerms
+from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.home import AgentHome
 from marketplace.provider.policy import AgentPolicy
 from marketplace.store.journal.agent import AgentJournal
+
+NOTHING = TokenUnits(0)
 
 _log = structlog.get_logger()
 
@@ -73,11 +76,13 @@ class Dispatch:
     def is_idle(self) -> bool:
         return not self._chore.is_under_way
 
-    def send(self, call: Call, block: int) -> None:
-        """Send, unless something is on its way already, or the chain does not show yet what the last one did."""
+    def send(self, call: Call, block: int, *, name: str = "", stake: TokenUnits = NOTHING) -> None:
+        """Send, unless something is on its way already, or the chain does not show yet what the last one did.
+
+        ``name`` and ``stake`` as in ``Sender.send``."""
         if self.is_idle and block >= self.seen_from:
             self._verb = call.verb
-            self._chore.begin(lambda: self._sender.send(call), block)
+            self._chore.begin(lambda: self._sender.send(call, name=name, stake=stake), block)
 
     def outcome(self, block: int) -> Sent | None:
         """How the last one ended, once; None while it is on its way, and where the chain could not be asked (send again)."""

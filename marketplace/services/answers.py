@@ -13,6 +13,7 @@ from marketplace.domain.models import BlockRef, GpuClass, Lease, LeaseStatus, Of
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.spec import Machine, Result
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
+from marketplace.services.checks import Finding, reasons_of
 
 
 class OrderState(StrEnum):
@@ -181,15 +182,16 @@ class ClassPrice:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether everything behind the gateway does its work; ``reasons`` says what does not, by name."""
+    """Whether everything behind the gateway that a duty needs does its work; ``reasons`` says what does not, by name."""
 
-    reasons: Mapping[str, str]
+    findings: tuple[Finding, ...]
     head: BlockRef | None
+    """None where the duty does not need the chain, or the chain is not well; the projection likewise."""
     projection: BlockRef | None
 
     @property
-    def is_ready(self) -> bool:
-        return not self.reasons
+    def reasons(self) -> Mapping[str, str]:
+        return reasons_of(self.findings)
 
 
 @dataclass(frozen=True, slots=True)

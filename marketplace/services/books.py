@@ -38,13 +38,14 @@ class Books:
 def read_books(market: Market, follower: EventFollower) -> Books:
     """Fold all events of the market up to its head, and compare row by row with the contract at that very block."""
     events: list[Event] = []
-    at, start = market.chain.head(), market.terms().deployed_at_block
+    cursor: BlockRef | None = None
+    at = market.chain.head()
     while True:
-        page = follower.read(start)
+        page = follower.follow(cursor, market.terms().deployed_at_block)
         if page.upto is None:
             break
         events += page.events
-        at, start = page.upto, page.upto.number + 1
+        at = cursor = page.upto
     floor = market.terms().bond_floor
     rows = replay(events, floor)
     live = [record for record in rows.leases.values() if record.lease.status.is_live]

@@ -36,6 +36,8 @@ CHAIN_HINT = "chain"
 """Nudged when the projection has moved: schedulers wait for it."""
 
 IDLE_SECONDS = 0.25
+LEVEL_SECONDS = 2.0
+"""Where there is nothing more to take in. Blocks and orders wake us before; it is Redis that may be wiped without a word."""
 """How long a new block waits to be noticed, where nobody pushes."""
 
 ORDERS_AT_ONCE = 500
@@ -91,6 +93,8 @@ class Projector:
         self._wanted: set[Sha256] = set()
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
+        self.head: BlockRef | None = None
+        """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()
 
     def step(self) -> NextWake:
@@ -117,18 +121,19 @@ class Projector:
             return NextWake.at_once()
         news = self._news(head, page, start)
         if news is None or not news.changes(head):
-            return NextWake(IDLE_SECONDS)
+            return NextWake(LEVEL_SECONDS)
         try:
             step = self._fold(head, news)
         except NotFound as error:
             return self._missing_row(head, error)
         self._last_fence = self._table.write(step, head).fence
+        self.head = step.cursor
         self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
         self._wanted -= step.machines.keys()
         self._board.nudge(CHAIN_HINT)
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
-        return NextWake(IDLE_SECONDS) if news.is_level else NextWake.at_once()
+        return NextWake(LEVEL_SECONDS) if news.is_level else NextWake.at_once()
 
     def _missing_row(self, head: Head, error: NotFound) -> NextWake:
         """An event spoke of what the projection does not know: it was wiped while we read, or an earlier event was withheld from us."""
@@ -150,6 +155,7 @@ class Projector:
     def _standing(self) -> Head:
         """Where the projection stands; begun anew where it is gone or another market's."""
         head = self._table.head()
+        self.head = head.cursor if head else None
         if head is None:
             return self._begin(head, "there is none")
         if head.market != self._market:

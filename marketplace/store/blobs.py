@@ -81,6 +81,13 @@ class FolderBlobs:
     def has(self, name: Sha256) -> bool:
         return self.size(name) is not None
 
+    def write_probe(self) -> None:
+        """Write a file and throw it away. Raises StoreUnavailable where that is not possible."""
+        with _translated(), self._arriving() as (file, _):
+            file.write(b"?")
+            file.flush()
+            os.fsync(file.fileno())
+
     def _place(self, name: Sha256) -> Path:
         """Where the blob is. A name is never trusted to be one: whoever asks for ``../x`` gets InvalidField."""
         plain = sha256(name)

@@ -22,6 +22,7 @@ from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
+from marketplace.store.board_lead import LeadTable
 from marketplace.store.board_projection import ProjectionTable
 from marketplace.store.board_rows import beats_in, lease_in, offer_in, text_of
 from marketplace.store.board_view import ViewReader
@@ -53,6 +54,7 @@ class Board:
         self._redis = RedisConnection(url)
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
+        self.leads = LeadTable(self._redis)
         self._views = ViewReader(self._redis)
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
 

@@ -57,6 +57,12 @@ TOUCHED = _projection("touched")
 
 PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, TOUCHED)
 
+
+def lead(name: str) -> str:
+    """Who leads the daemons of this name: the token of one of them."""
+    return f"{ROOT}:lead:{name}"
+
+
 HEARTBEATS = f"{ROOT}:heartbeats"
 
 CHAIN_TOPIC = "chain"

@@ -39,11 +39,18 @@ def test_a_development_network_above_answers_for_what_is_not_set(tmp_path: Path)
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     """Three mistakes are three sentences of one error."""
-    wrong = {"BOURSE_CONFIRMATIONS": "0", "BOURSE_RPC_URLS": "ws://a", "BOURSE_GATEWAY_URL": "gateway"}
+    wrong = {"BOURSE_CONFIRMATIONS": "0", "BOURSE_RPC_URLS": "https://a, ftp://b", "BOURSE_GATEWAY_URL": "gateway"}
     with pytest.raises(ConfigError) as caught:
         from_env(wrong, tmp_path)
 
     assert len(caught.value.problems) == 3
+
+
+def test_nodes_are_in_order_of_preference(tmp_path: Path) -> None:
+    """HTTP and websocket, plain and with TLS."""
+    urls = ("wss://a", "http://b:1", "ws://c", "https://d/key")
+
+    assert from_env({"BOURSE_RPC_URLS": " , ".join(urls)}, tmp_path).rpc_urls == urls
 
 
 def test_everything_that_is_missing_is_said_at_once(tmp_path: Path) -> None:

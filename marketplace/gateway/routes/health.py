@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.metrics import metrics_of
@@ -14,6 +17,7 @@ from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import Live, ReadyAnswer
 from marketplace.gateway.streams import is_stopping
+from marketplace.health import ready_document
 
 router = APIRouter(tags=["health"])
 
@@ -25,16 +29,20 @@ async def live() -> Response:
 
 
 @router.get("/ready", responses=told(ReadyAnswer))
-def ready(request: Request, desks: DesksHere) -> Response:
-    """Whether everything behind the gateway does its work; 503 with the reasons by name where something does not."""
-    found = desks.readiness.ask()
+def ready(request: Request, desks: DesksHere, duty: Annotated[str, Query(alias="for", max_length=32)] = "") -> Response:
+    """Whether what a duty needs (without ``for``: everything behind the gateway) does its work; 503 with the reasons by name where not."""
+    try:
+        found = desks.readiness.ask(duty)
+    except InvalidField as error:
+        raise HttpRefusal(400, "UnknownDuty", error.field, error.rule) from error
     reasons = dict(found.reasons) | ({"gateway": "it is stopping"} if is_stopping(request) else {})
     metrics_of(request.app).note(found)
-    if reasons or found.head is None or found.projection is None:
-        raise HttpRefusal(
-            503, "NotReady", "", "; ".join(f"{name}: {why}" for name, why in reasons.items()), reasons=reasons
-        )
-    return answer({"ready": True, "head": block_to_wire(found.head), "projection": block_to_wire(found.projection)})
+    document = ready_document(duty, found.findings)
+    if reasons:
+        rule = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        raise HttpRefusal(503, "NotReady", "", rule, reasons=reasons, **(document | {"ready": False}))
+    blocks = {"head": found.head, "projection": found.projection}
+    return answer(document | {name: block and block_to_wire(block) for name, block in blocks.items()})
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})

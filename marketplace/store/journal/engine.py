@@ -7,10 +7,12 @@ lock at once (BEGIN IMMEDIATE), so that no transaction reads first and then find
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, select, text, update
@@ -39,6 +41,7 @@ class Database:
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         # SQLite has one writer at a time and no queue for it: the threads of a process queue here, which is cheaper.
         self._turn = threading.Lock() if self._is_sqlite else nullcontext()
+        self._own_turn = threading.Lock()
         self._set_up(tables)
 
     @contextmanager
@@ -52,6 +55,56 @@ class Database:
         """All or nothing; durable when the block ends. Raises StoreUnavailable, Conflict (another one came first)."""
         with _translated(), self._turn, self._writer.begin() as connection:
             yield connection
+
+    def write_probe(self) -> None:
+        """Commit a write that changes nothing, all the way to the disk. Raises StoreUnavailable."""
+        with self.write() as connection:
+            connection.execute(update(COUNTERS).where(COUNTERS.c.name == ORDER_CHANGES).values(value=COUNTERS.c.value))
+
+    @property
+    def kind(self) -> str:
+        """``sqlite``, ``postgresql``."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Held by one process at a time, and let go of when it dies. Raises Conflict after ``BUSY_SECONDS``.
+
+        Longer than a transaction, and none: whoever has it asks nodes and writes in between. Not reentrant.
+        """
+        if self._is_sqlite:
+            with self._file_turn(name):
+                yield
+            return
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            try:
+                connection.execute(text(f"SET lock_timeout = '{BUSY_SECONDS}s'"))
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+            except SQLAlchemyError as exc:
+                connection.invalidate()
+                raise Conflict("turn", name) from exc
+            try:
+                yield
+            finally:
+                # Closing the session lets go of the lock, whatever state the connection is in.
+                connection.invalidate()
+
+    @contextmanager
+    def _file_turn(self, name: str) -> Iterator[None]:
+        """Threads queue on a lock of this process; processes on a locked file beside the journal."""
+        if not self._own_turn.acquire(timeout=BUSY_SECONDS):
+            raise Conflict("turn", name)
+        try:
+            path = self._engine.url.database
+            if not path or path == ":memory:":
+                yield
+                return
+            with Path(f"{path}.{name}.turn").open("w") as gate:
+                _lock(gate.fileno(), name)
+                yield
+        finally:
+            self._own_turn.release()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -78,6 +131,18 @@ class Database:
         with Path(f"{path}.setup").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             yield
+
+
+def _lock(descriptor: int, name: str) -> None:
+    waiting, deadline = threading.Event(), monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if monotonic() >= deadline:
+                raise Conflict("turn", name) from None
+            waiting.wait(0.02)
 
 
 def _engine(url: str) -> Engine:

@@ -43,6 +43,7 @@ class OperatorJournal:
         self.outbox = OutboxTable(self._database)
         """Satisfies ``chain.transactions.Outbox``."""
         self._receipts = ReceiptTable(self._database)
+        self.write_probe, self.kind = self._database.write_probe, self._database.kind
 
     def close(self) -> None:
         self._database.close()

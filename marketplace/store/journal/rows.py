@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
-from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ids import Bytes32, OfferId, Sha256
 from marketplace.domain.models import Order, Receipt, SignedOrder
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
@@ -72,31 +71,6 @@ class RoundEntry:
     block_number: int
     """Of its snapshot."""
     bytes: int
-
-
-class SendingState(StrEnum):
-    """Where an outgoing transaction stands."""
-
-    UNMINED = "unmined"
-    """Written down; it may or may not have reached a node."""
-    MINED = "mined"
-    DROPPED = "dropped"
-    """Nobody is sending it: its nonce was used by another, or a node refused it."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """A signed transaction, written down before it is broadcast."""
-
-    account: Address
-    nonce: int
-    verb: str
-    raw: str
-    """0x-hex of the signed transaction, ready to be broadcast again."""
-    tx_hash: Bytes32
-    state: SendingState
-    block_number: int | None
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -121,20 +122,27 @@ ROUNDS = Table(
     Index("rounds_by_block", "block_number", "hash"),
 )
 
-OUTBOX = Table(
-    "outbox",
+TRANSACTIONS = Table(
+    "transactions",
     METADATA,
-    Column("tx_hash", String(66), primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("tx_hash", String(66), nullable=False, unique=True),
     Column("account", String(42), nullable=False),
     Column("nonce", BigInteger, nullable=False),
+    Column("name", String(160), nullable=False),
     Column("verb", String(32), nullable=False),
     Column("raw", Text, nullable=False),
+    Column("since_block", BigInteger, nullable=False),
+    Column("stake", String(32), nullable=False),
     Column("state", String(16), nullable=False),
     Column("block_number", BigInteger),
+    Column("block_hash", String(66)),
     Column("why", Text, nullable=False),
+    Column("is_told", Boolean, nullable=False),
     CheckConstraint("(state = 'mined') = (block_number IS NOT NULL)", name="mined_in_a_block"),
-    Index("outbox_by_nonce", "account", "nonce"),
+    Index("transactions_by_nonce", "account", "nonce"),
 )
+"""The outbox: every transaction that was signed here (``domain.sending.Outgoing``)."""
 
 SERVINGS = Table(
     "servings",
@@ -173,7 +181,7 @@ CURSORS = Table(
     Column("timestamp", BigInteger, nullable=False),
 )
 
-SHARED_TABLES = (COUNTERS, MOVES, EVENTS, OUTBOX, RECEIPTS)
+SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
 OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS)
 AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS)
 
@@ -185,7 +193,8 @@ SENDING_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"unmined"}),
     "unmined": frozenset({"mined", "dropped"}),
     "dropped": frozenset({"mined", "unmined"}),  # given up too early; or signed and sent once more
-    "mined": frozenset({"mined"}),  # in another block, after a reorganisation
+    # In another block after a reorganisation, in none, or a rival of its nonce is.
+    "mined": frozenset({"mined", "unmined", "dropped"}),
 }
 SERVING_MOVES: Mapping[str, frozenset[str]] = {"": frozenset({"seen"})} | {
     str(state): frozenset(map(str, onward)) for state, onward in SERVING_TRANSITIONS.items()

@@ -146,13 +146,14 @@ class _Relay(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        method = json.loads(body)["method"]
-        if method in self.server.lose_requests:
+        asked = json.loads(body)
+        methods = {call["method"] for call in (asked if isinstance(asked, list) else [asked])}
+        if methods & self.server.lose_requests:
             return self.cut()
         request = Request(self.server.upstream, body, {"Content-Type": "application/json"})
         with urlopen(request) as answer:
             content = answer.read()
-        if method in self.server.lose_answers:
+        if methods & self.server.lose_answers:
             return self.cut()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))

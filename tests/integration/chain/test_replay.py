@@ -354,9 +354,8 @@ class Walk:
 def differences(walk: Walk) -> list[str]:
     """Where the fold over the events and the contract disagree, all read as of one block."""
     trading, market = walk.trading, walk.market
-    page = trading.follower().read(trading.book.deployed_at_block)
-    at, floor = page.upto, market.terms().bond_floor
-    rows = ledger.replay(page.events, floor)
+    at, floor = trading.chain.head(), market.terms().bond_floor
+    rows = ledger.replay(trading.follower().history(trading.book.deployed_at_block, at.number), floor)
     compared: list[tuple[str, Any, Any]] = []
     compared += [(f"balance {who}", units, market.balance_of(who, at)) for who, units in rows.accounts.items()]
     compared += [(f"offer {number}", offer, market.offer_of(number, at)) for number, offer in rows.offers.items()]

@@ -15,10 +15,13 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS
-from marketplace.chain.transactions import MemoryOutbox, Sender
+from marketplace.chain.outbox import OutboxFile
+from marketplace.chain.transactions import ANY_BLOCK, Sender
 from marketplace.domain import events
-from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionNotMined, TransactionReverted
+from marketplace.domain.errors import ChainUnavailable, InsufficientFunds, TransactionNotMined, TransactionReverted
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import BlockRef
+from marketplace.domain.sending import Outgoing
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 
@@ -29,26 +32,31 @@ class Crash(BaseException):
     """The process dies here."""
 
 
-class WatchedOutbox(MemoryOutbox):
+class WatchedOutbox(OutboxFile):
     """A real outbox that notes what it is told, and may crash after writing."""
 
     def __init__(self, after_put: Callable[[Bytes32], None] = lambda _: None) -> None:
         super().__init__()
         self.after_put = after_put
-        self.told: list[tuple[str, int | str]] = []
+        self.noted: list[tuple[str, int | str]] = []
 
-    def put(self, account: Address, nonce: int, verb: str, raw: str, tx_hash: Bytes32) -> None:
-        super().put(account, nonce, verb, raw, tx_hash)
-        self.told.append(("put", nonce))
-        self.after_put(tx_hash)
+    def put(self, *outgoing: Outgoing) -> None:
+        super().put(*outgoing)
+        for one in outgoing:
+            self.noted.append(("put", one.nonce))
+            self.after_put(one.tx_hash)
 
-    def mined(self, tx_hash: Bytes32, block_number: int) -> None:
-        super().mined(tx_hash, block_number)
-        self.told.append(("mined", block_number))
+    def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
+        super().mined(tx_hash, block, is_told=is_told)
+        self.noted.append(("mined", block.number))
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         super().dropped(tx_hash, why)
-        self.told.append(("dropped", why))
+        self.noted.append(("dropped", why))
+
+    def open(self, account: Address) -> list[Outgoing]:
+        """What is not at its end, or whose end nobody was told."""
+        return self.unsettled(account, ANY_BLOCK)
 
 
 @pytest.fixture
@@ -107,8 +115,8 @@ def test_a_transaction_is_written_down_before_it_is_broadcast(funded: Any) -> No
     mined = Sender(funded.chain, KEY, outbox).send(deposit(funded, 5))
 
     assert known == [None]
-    assert outbox.told == [("put", nonce), ("mined", mined.block.number)]
-    assert outbox.unmined(KEY.address) == []
+    assert outbox.noted == [("put", nonce), ("mined", mined.block.number)]
+    assert outbox.open(KEY.address) == []
 
 
 def test_a_crash_before_the_broadcast_is_made_good(funded: Any) -> None:
@@ -147,7 +155,7 @@ def test_a_crash_after_the_broadcast_is_made_good(funded: Any, by_hand: Chain) -
 
     assert [event.amount for event in recovered.events] == [5]
     assert funded.free(KEY) == 5
-    assert [what for what, _ in dict.fromkeys(outbox.told)] == ["put", "mined"]
+    assert [what for what, _ in dict.fromkeys(outbox.noted)] == ["put", "mined"]
 
 
 def test_a_new_sender_does_not_need_to_be_told_to_recover(funded: Any) -> None:
@@ -179,8 +187,8 @@ def test_what_lost_its_nonce_is_struck_out(funded: Any) -> None:
     outbox.after_put = lambda _: None
 
     assert Sender(funded.chain, KEY, outbox).recover() == ()
-    assert outbox.told[-1][0] == "dropped"
-    assert outbox.unmined(KEY.address) == []
+    assert outbox.noted[-1][0] == "dropped"
+    assert outbox.open(KEY.address) == []
     assert funded.free(KEY) == 6
 
 
@@ -246,7 +254,7 @@ def test_sending_again_after_a_failure_waits_on(funded: Any, line: Any, far_chai
 
     assert [event.amount for event in mined.events] == [5]
     assert funded.free(KEY) == 5
-    assert [what for what, _ in outbox.told] == ["put", "mined"]
+    assert [what for what, _ in outbox.noted] == ["put", "mined"]
 
 
 def test_another_call_after_a_failure_leaves_no_gap(funded: Any, line: Any, far_chain: Chain) -> None:
@@ -282,7 +290,7 @@ def test_a_node_that_is_away_at_first_costs_nothing(funded: Any, line: Any, far_
 
     with pytest.raises(ChainUnavailable):
         Sender(far_chain, KEY, outbox).send(deposit(funded, 5))
-    assert outbox.told == []
+    assert outbox.noted == []
 
 
 def test_what_reverts_only_when_it_is_mined_says_why(funded: Any, by_hand: Chain) -> None:
@@ -305,7 +313,7 @@ def test_what_reverts_only_when_it_is_mined_says_why(funded: Any, by_hand: Chain
 
     assert raised.value.error_name == "TooLate"
     assert raised.value.arguments == {"attempted": opened + 75, "end": UnixTime(opened + 75)}
-    assert [what for what, _ in outbox.told] == ["put", "mined"]
+    assert [what for what, _ in outbox.noted] == ["put", "mined"]
 
 
 def test_an_account_without_gas_money_is_told_so(funded: Any) -> None:
@@ -315,9 +323,9 @@ def test_an_account_without_gas_money_is_told_so(funded: Any) -> None:
     sender = Sender(funded.chain, poor, outbox)
     call = verbs.mint(funded.book.token, poor.address, TokenUnits(1))
     for _ in range(2):
-        with pytest.raises(NodeRefused):
+        with pytest.raises(InsufficientFunds):
             sender.send(call)
-    assert outbox.unmined(poor.address) == []
+    assert outbox.open(poor.address) == []
 
     funded.chain.rpc("anvil_setBalance", poor.address, hex(10**18))
     sender.send(call)
@@ -330,7 +338,7 @@ def test_the_journals_outbox_goes_with_the_sender(funded: Any, tmp_path: Path) -
     poor, url = type(KEY)(b"\x56" * 32), f"sqlite:///{tmp_path}/journal.db"
     call = verbs.mint(funded.book.token, poor.address, TokenUnits(1))
     for _ in range(2):
-        with open_journal(url) as journal, pytest.raises(NodeRefused):
+        with open_journal(url) as journal, pytest.raises(InsufficientFunds):
             Sender(funded.chain, poor, journal.outbox).send(call)
     funded.chain.rpc("anvil_setBalance", poor.address, hex(10**18))
     with open_journal(url) as journal:
@@ -346,7 +354,7 @@ def test_the_journals_outbox_goes_with_the_sender(funded: Any, tmp_path: Path) -
         (recovered,) = Sender(funded.chain, poor, journal.outbox).recover()
 
         assert recovered.block.number <= funded.chain.head().number
-        assert journal.outbox.unmined(poor.address) == []
+        assert journal.outbox.unsettled(poor.address, ANY_BLOCK) == []
     assert funded.token.balance_of(poor.address) == 2
 
 

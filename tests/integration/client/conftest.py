@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.chain.devnet import increase_time, mine
+from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, increase_time, mine
+from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
@@ -33,6 +34,7 @@ from tests.integration.gateway.conftest import (
     gateway_anvil,
     gateway_redis,
 )
+from tests.integration.shell import Shell
 
 __all__ = ["gateway", "gateway_anvil", "gateway_redis"]
 
@@ -236,3 +238,18 @@ def running(desk: Desk, play: Play) -> Job:
 
 
 __all__ += ["Bytes32", "Desk", "Line", "Play", "Sha256", "receipts_answer"]
+
+
+@pytest.fixture
+def shell(gateway: Gateway, tmp_path: Path) -> Shell:
+    create_key(tmp_path / "key.json", tmp_path / "word", private_key=ANVIL_PRIVATE_KEYS[1], work_factor=2**12)
+    gateway.book.write(tmp_path / "book.json")
+    settings = {
+        "BOURSE_RPC_URLS": gateway.chain.rpc_url,
+        "BOURSE_GATEWAY_URL": gateway.url,
+        "BOURSE_ADDRESS_BOOK": str(tmp_path / "book.json"),
+        "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
+        "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
+        "BOURSE_HOME": str(tmp_path / "home"),
+    }
+    return Shell(tmp_path, settings)

@@ -31,21 +31,6 @@ __all__ = ["logging_as_it_was"]
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def shell(gateway: Gateway, tmp_path: Path) -> Shell:
-    create_key(tmp_path / "key.json", tmp_path / "word", private_key=ANVIL_PRIVATE_KEYS[1], work_factor=2**12)
-    gateway.book.write(tmp_path / "book.json")
-    settings = {
-        "BOURSE_RPC_URLS": gateway.chain.rpc_url,
-        "BOURSE_GATEWAY_URL": gateway.url,
-        "BOURSE_ADDRESS_BOOK": str(tmp_path / "book.json"),
-        "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
-        "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
-        "BOURSE_HOME": str(tmp_path / "home"),
-    }
-    return Shell(tmp_path, settings)
-
-
 def _books(shell: Shell) -> list[Path]:
     return list((shell.folder / "home").rglob("jobs.sqlite"))
 

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
+import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from time import monotonic, time
 
 import httpx
 import pytest
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.devnet import mine
 from marketplace.chain.market import Market
 from marketplace.chain.requests import sign_request
 from marketplace.domain.ids import bytes32_of, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.services.readiness import GATEWAY_DUTIES
 from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.redis_server import start_redis
 from tests.integration.gateway import gateway_process
 from tests.integration.gateway.conftest import (
     ARBITER,
@@ -91,6 +99,64 @@ def test_what_needs_redis_says_so(without_redis: httpx.Client) -> None:
     ready = without_redis.get("/ready")
     assert (ready.status_code, ready.json()["reason"]) == (503, "NotReady")
     assert "redis" in ready.json()["reasons"]
+
+
+def test_a_balancer_that_asks_for_orders_keeps_a_gateway_without_redis(
+    gateway: Gateway, without_redis: httpx.Client
+) -> None:
+    """Orders and receipts need chain, journal and files; the book needs Redis. A duty that there is not is a 400."""
+    mine(gateway.chain)
+    ready = {duty: without_redis.get("/ready", params={"for": duty}) for duty in GATEWAY_DUTIES}
+    unknown = without_redis.get("/ready?for=rounds")
+
+    assert {duty: answer.status_code for duty, answer in ready.items()} == {
+        "orders": 200, "receipts": 200, "files": 200, "book": 503, "events": 503,
+    }  # fmt: skip
+    assert set(ready["orders"].json()["checks"]) == {"chain", "journal", "blobs"}
+    assert set(ready["book"].json()["reasons"]) == {"redis", "projection"}
+    assert (unknown.status_code, unknown.json()["reason"]) == (400, "UnknownDuty")
+
+
+def test_a_journal_that_takes_nothing_is_said(gateway: Gateway, tmp_path: Path) -> None:
+    """It still answers questions: only a write shows that its disk is full, and then no order is promised."""
+    journal = OperatorJournal(f"sqlite:///{tmp_path}/full.sqlite")
+    mine(gateway.chain)
+    roles = MarketRoles(gateway.book.catalogue, OPENER.address, ARBITER.address)
+    desks = desks_over(gateway.market, journal, gateway.board, gateway.blobs, roles, clock=time)
+    assert desks.readiness.ask("orders").reasons == {}
+    full = desks_over(gateway.market, journal, gateway.board, gateway.blobs, roles, clock=time)
+    with sqlite3.connect(tmp_path / "full.sqlite") as blocked:
+        blocked.execute(
+            "DROP TABLE counters"
+        )  # as far as writing goes, this is what a full disk looks like from outside
+    blocked.close()
+    with running(create_app(full)) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+        posted = http.post("/v1/orders", json=submission(gateway.signed()))
+        ready = http.get("/ready?for=orders")
+
+    assert (posted.status_code, posted.json()["reason"]) == (503, "StoreUnavailable")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, {"journal": "the journal does not answer"})
+    journal.close()
+
+
+def test_a_redis_that_hangs_does_not_hold_orders_up(gateway: Gateway, tmp_path: Path) -> None:
+    """Stopped, not gone: it takes connections and never answers. One order in a while waits for it, the others do not."""
+    hanging = start_redis(tmp_path / "redis")
+    board = Board(hanging.url)
+    roles = MarketRoles(gateway.book.catalogue, OPENER.address, ARBITER.address)
+    desks = desks_over(gateway.market, gateway.journal, board, gateway.blobs, roles, clock=time)
+    with running(create_app(desks)) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+        os.kill(hanging.pid, signal.SIGSTOP)
+        took = []
+        for _ in range(20):
+            began = monotonic()
+            assert http.post("/v1/orders", json=submission(gateway.signed())).status_code == 201
+            took.append(monotonic() - began)
+        os.kill(hanging.pid, signal.SIGCONT)
+
+    assert sorted(took)[15] < 3.0
+    board.close()
+    hanging.stop()
 
 
 def test_without_a_chain_nothing_is_decided(gateway: Gateway) -> None:

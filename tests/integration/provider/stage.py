@@ -312,10 +312,9 @@ class Stage:
     def events(self, kind: type[e.Event], lease: Bytes32) -> list[e.Event]:
         """What happened to the lease on the chain, so far."""
         mine(self.chain)  # anvil shows the state of a block a moment before its logs
-        page = EventFollower(self.chain, self.book.market, confirmations=1).read(
-            self.book.deployed_at_block, limit_blocks=10**6
-        )
-        return [event for event in page.events if isinstance(event, kind) and getattr(event, "lease", None) == lease]
+        follower = EventFollower(self.chain, self.book.market, confirmations=1)
+        past = follower.history(self.book.deployed_at_block, self.chain.head().number)
+        return [event for event in past if isinstance(event, kind) and getattr(event, "lease", None) == lease]
 
     def result(self, lease: Bytes32) -> Result:
         """The result document behind the last event that names one."""

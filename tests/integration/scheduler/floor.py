@@ -162,7 +162,7 @@ class Floor:
     def events(self) -> tuple[Event, ...]:
         """Everything that the market ever said."""
         follower = EventFollower(self.chain, self.market.address, confirmations=1)
-        return follower.read(self.terms.deployed_at_block).events
+        return tuple(follower.history(self.terms.deployed_at_block, self.chain.head().number))
 
     def batches(self) -> list[BatchOpened]:
         return [event for event in self.events() if isinstance(event, BatchOpened)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from marketplace.domain.sending import Outgoing
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 from tests.unit.store.rows import receipt, signed, word
@@ -18,7 +19,7 @@ def main() -> None:
     for salt in range(first, first + count):
         one = signed(salt)
         journal.add_order(one, b"{}", UnixTime(salt))
-        journal.outbox.put(one.order.client, salt, "open", "0x00", word(salt))
+        journal.outbox.put(Outgoing(one.order.client, salt, "open", "open", "0x00", word(salt), since_block=0))
         journal.add_receipt(receipt(lease=one.id), "provider", "0xaa", UnixTime(salt))
         print(salt, flush=True)
 

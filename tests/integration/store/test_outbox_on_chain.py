@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from marketplace.chain import verbs
-from marketplace.chain.transactions import Sender
+from marketplace.chain.transactions import ANY_BLOCK, Sender
+from marketplace.domain.sending import SendingState
 from marketplace.domain.units import TokenUnits
 from marketplace.store.journal.operator import OperatorJournal
-from marketplace.store.journal.rows import SendingState
 from tests.integration.chain.conftest import Trading
 
 
@@ -24,7 +25,7 @@ def test_a_transaction_is_in_the_journal_with_its_block(trading: Trading, tmp_pa
     assert (row.account, row.verb, row.state, row.block_number) == (
         trading.client.address, "mint", SendingState.MINED, mined.block.number,
     )  # fmt: skip
-    assert journal.outbox.unmined(trading.client.address) == []
+    assert journal.outbox.unsettled(trading.client.address, ANY_BLOCK) == []
     assert Sender(trading.chain, trading.client, journal.outbox).recover() == ()
     journal.close()
 
@@ -41,7 +42,7 @@ def test_a_transaction_that_was_written_down_and_not_sent_is_sent_by_the_next_st
     assert kept is not None
     trading.chain.rpc("evm_revert", before)
     journal = OperatorJournal(f"sqlite:///{tmp_path}/operator.sqlite")
-    journal.outbox.put(kept.account, kept.nonce, kept.verb, kept.raw, kept.tx_hash)
+    journal.outbox.put(replace(kept, state=SendingState.UNMINED, block_number=None, block_hash=None, is_told=False))
 
     recovered = Sender(trading.chain, trading.client, journal.outbox).recover()
 

@@ -15,6 +15,7 @@ from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time, mine
 from marketplace.domain.book import FAULTS_KEPT_BLOCKS, BookView, Faults
 from marketplace.domain.errors import ChainUnavailable, StoreUnavailable
+from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.ledger import replay
 from marketplace.domain.models import Budget, LeaseStatus, SignedOrder
@@ -55,6 +56,11 @@ class Indexing:
         signed = self.trading.signed(**changed)
         self.journal.add_order(signed, SPEC.canonical(), self.trading.chain.head().timestamp)
         return signed
+
+    def history(self) -> tuple[Event, ...]:
+        """Everything that the market ever said."""
+        start, head = self.trading.book.deployed_at_block, self.trading.chain.head()
+        return tuple(self.trading.follower().history(start, head.number))
 
     def view(self) -> BookView:
         view = self.board.view()
@@ -123,7 +129,7 @@ def test_the_projection_is_the_fold_and_the_fold_is_the_contract(indexing: Index
     level(indexing.projector())
 
     terms = indexing.trading.market.terms()
-    events = indexing.trading.follower().read(terms.deployed_at_block).events
+    events = indexing.history()
     assert indexing.board.projection.all_rows() == replay(events, terms.bond_floor)
     assert reconcile(indexing.board.projection, indexing.trading.market) == ()
     assert indexing.book() == {orders["waiting"].id, orders["declined"].id}
@@ -163,7 +169,7 @@ def test_reputations_are_those_of_the_events(indexing: Indexing, raw_redis: Redi
     lost = -(-DOLLAR * 600 // 3600) * WHOLE // terms.bond_floor
     assert reputation.tallies[Outcome.EXPIRED].weight == lost
     assert 0.999 * WHOLE < reputation.tallies[Outcome.SETTLED].weight < WHOLE
-    events = trading.follower().read(terms.deployed_at_block).events
+    events = indexing.history()
     assert indexing.board.projection.all_standings() == replay_standings(events, terms.bond_floor)
     assert reconcile_reputations(indexing.board.projection, trading.follower(), terms) == ()
     assert indexing.rebuilt_digest(raw_redis) == projector.digest()

@@ -1,112 +1,191 @@
-"""What the outbox promises: a transaction is on the disk before it is sent, and its end is written down."""
+"""What every outbox promises: a transaction is on the disk before it is sent, and what became of it is written down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from marketplace.chain.transactions import Outbox
-from marketplace.domain.errors import InvalidTransition, NotFound
+from marketplace.chain.outbox import Outbox, OutboxFile
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.models import BlockRef
+from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.units import UnixTime
 from marketplace.store.journal.operator import OperatorJournal
-from marketplace.store.journal.outbox import OutboxTable
-from marketplace.store.journal.rows import SendingState
 from tests.unit.store.rows import CLIENT, PROVIDER, word
+
+ANY_BLOCK = 1 << 62
+Open = Callable[[], Outbox]
+
+
+def in_journal(folder: Path) -> tuple[Outbox, Callable[[], None]]:
+    journal = OperatorJournal(f"sqlite:///{folder}/operator.sqlite")
+    return journal.outbox, journal.close
+
+
+def in_file(folder: Path) -> tuple[Outbox, Callable[[], None]]:
+    outbox = OutboxFile(folder / "outbox.sqlite")
+    return outbox, outbox.close
+
+
+@pytest.fixture(params=[in_journal, in_file], ids=["journal", "file"])
+def opened(request: Any, tmp_path: Path) -> Iterator[Open]:
+    """Opens the outbox again and again, as processes do."""
+    closing: list[Callable[[], None]] = []
+
+    def make() -> Outbox:
+        outbox, close = request.param(tmp_path)
+        closing.append(close)
+        return outbox
+
+    yield make
+    for close in closing:
+        close()
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[OutboxTable]:
-    journal = OperatorJournal(f"sqlite:///{tmp_path}/operator.sqlite")
-    yield journal.outbox
-    journal.close()
+def outbox(opened: Open) -> Outbox:
+    return opened()
 
 
-def test_it_is_the_outbox_that_the_chain_asks_for(outbox: OutboxTable) -> None:
-    """The table has the Protocol's shape: mypy checks this assignment."""
-    wanted: Outbox = outbox
-
-    assert wanted.unmined(CLIENT) == []
+def transaction(number: int, nonce: int = 0, **changed: Any) -> Outgoing:
+    made = Outgoing(CLIENT, nonce, f"open {number}", "open", f"0x0{number}", word(number), since_block=3, stake=10**20)
+    return replace(made, **changed)
 
 
-def test_unmined_transactions_come_by_nonce(outbox: OutboxTable) -> None:
-    """Of this account only, and only those that may still have to be sent."""
-    for nonce in (2, 0, 1):
-        outbox.put(CLIENT, nonce, "deposit", f"0x0{nonce}", word(nonce))
-    outbox.put(PROVIDER, 0, "list", "0x09", word(9))
-    outbox.mined(word(1), 5)
-
-    assert [(row.nonce, row.verb, row.raw, row.tx_hash) for row in outbox.unmined(CLIENT)] == [
-        (0, "deposit", "0x00", word(0)),
-        (2, "deposit", "0x02", word(2)),
-    ]
+def block(number: int) -> BlockRef:
+    return BlockRef(number, Bytes32(f"0x{number:064x}"), UnixTime(number))
 
 
-def test_writing_the_same_transaction_down_again_changes_nothing(outbox: OutboxTable) -> None:
-    """Also when it is mined already."""
-    outbox.put(CLIENT, 0, "deposit", "0x00", word(1))
-    outbox.mined(word(1), 5)
-
-    outbox.put(CLIENT, 0, "deposit", "0x00", word(1))
-
-    row = outbox.find(word(1))
-    assert row is not None
-    assert (row.state, row.block_number) == (SendingState.MINED, 5)
+def hashes(rows: Any) -> list[Bytes32]:
+    return [row.tx_hash for row in rows]
 
 
-def test_a_nonce_is_used_once(outbox: OutboxTable) -> None:
-    """When a replacement is mined, the one that it replaced can never be, and says why."""
-    outbox.put(CLIENT, 0, "open", "0x00", word(1))
-    outbox.put(CLIENT, 0, "open", "0x01", word(2))
-
-    outbox.mined(word(2), 5)
-
-    assert outbox.unmined(CLIENT) == []
-    dropped = outbox.find(word(1))
-    assert dropped is not None
-    assert dropped.state is SendingState.DROPPED
-    assert word(2) in dropped.why
+def only(outbox: Outbox, number: int) -> Outgoing:
+    (found,) = [row for row in outbox.from_nonce(CLIENT, 0) if row.tx_hash == word(number)]
+    return found
 
 
-def test_a_dropped_transaction_that_is_mined_after_all_is_mined(outbox: OutboxTable) -> None:
+def test_what_is_written_down_is_there_for_the_next_process(opened: Open) -> None:
+    """To the last field, by nonce, and nobody else's."""
+    kept = [transaction(2, nonce=7, is_told=True), transaction(1, nonce=3)]
+    opened().put(*kept, transaction(9, account=PROVIDER))
+
+    assert opened().unsettled(CLIENT, ANY_BLOCK) == [kept[1], kept[0]]
+    assert hashes(opened().from_nonce(CLIENT, 4)) == [word(2)]
+
+
+def test_writing_the_same_transaction_down_again_changes_nothing(outbox: Outbox) -> None:
+    """Not even that it is mined."""
+    outbox.put(transaction(1))
+    outbox.mined(word(1), block(5))
+
+    outbox.put(transaction(1))
+
+    assert only(outbox, 1).state is SendingState.MINED
+
+
+def test_of_one_nonce_one_is_mined(outbox: Outbox) -> None:
+    """The others are given up, and say for which; later nonces go on."""
+    outbox.put(transaction(1), transaction(2), transaction(3, nonce=1))
+
+    outbox.mined(word(2), block(5))
+
+    assert only(outbox, 1).state is SendingState.DROPPED
+    assert word(2) in only(outbox, 1).why
+    assert (only(outbox, 2).block_number, only(outbox, 2).block_hash) == (5, block(5).hash)
+    assert only(outbox, 3).state is SendingState.UNMINED
+
+
+def test_what_is_mined_is_watched_and_waits_to_be_told(outbox: Outbox) -> None:
+    """It is unsettled until its block is low enough and somebody was told how it ended."""
+    outbox.put(transaction(1))
+    outbox.mined(word(1), block(5))
+    assert hashes(outbox.unsettled(CLIENT, ANY_BLOCK)) == [word(1)]
+
+    outbox.mined(word(1), block(5), is_told=True)
+
+    assert hashes(outbox.unsettled(CLIENT, 4)) == [word(1)]
+    assert outbox.unsettled(CLIENT, 5) == []
+
+
+def test_a_reorganisation_brings_a_transaction_back(outbox: Outbox) -> None:
+    """Unmined again, in no block, still told; and then in another block."""
+    outbox.put(transaction(1))
+    outbox.mined(word(1), block(5), is_told=True)
+
+    outbox.taken_back(word(1))
+
+    back = only(outbox, 1)
+    assert (back.state, back.block_number, back.block_hash, back.is_told) == (SendingState.UNMINED, None, None, True)
+    assert hashes(outbox.unsettled(CLIENT, ANY_BLOCK)) == [word(1)]
+    outbox.mined(word(1), block(6))
+    assert only(outbox, 1).block_number == 6
+
+
+def test_after_a_reorganisation_the_other_of_a_nonce_may_be_mined(outbox: Outbox) -> None:
+    """What was given up for its rival is mined, and the rival is given up."""
+    outbox.put(transaction(1), transaction(2))
+    outbox.mined(word(1), block(5))
+
+    outbox.mined(word(2), block(6))
+
+    assert only(outbox, 1).state is SendingState.DROPPED
+    assert only(outbox, 2).state is SendingState.MINED
+
+
+def test_a_dropped_transaction_that_is_mined_after_all_is_mined(outbox: Outbox) -> None:
     """The chain knows better than whoever gave it up."""
-    outbox.put(CLIENT, 0, "open", "0x00", word(1))
+    outbox.put(transaction(1))
     outbox.dropped(word(1), "the node refused it")
     outbox.dropped(word(1), "again")
+    assert (only(outbox, 1).state, only(outbox, 1).why) == (SendingState.DROPPED, "the node refused it")
 
-    outbox.mined(word(1), 5)
-    outbox.mined(word(1), 5)
-    outbox.mined(word(1), 6)
+    outbox.mined(word(1), block(5))
+    outbox.mined(word(1), block(5))
 
-    row = outbox.find(word(1))
-    assert row is not None
-    assert (row.state, row.block_number) == (SendingState.MINED, 6)
+    assert only(outbox, 1).state is SendingState.MINED
 
 
-def test_a_dropped_transaction_that_is_put_again_is_on_its_way_again(outbox: OutboxTable) -> None:
-    """The same call with the same nonce and fees signs to the same hash: it must not stay dropped while it is sent."""
-    outbox.put(CLIENT, 0, "open", "0x00", word(1))
+def test_a_dropped_transaction_that_is_put_again_is_on_its_way_again(outbox: Outbox) -> None:
+    """It must not stay dropped while it is sent."""
+    outbox.put(transaction(1))
     outbox.dropped(word(1), "the node refused it")
 
-    outbox.put(CLIENT, 0, "open", "0x00", word(1))
+    outbox.put(transaction(1))
 
-    assert [row.tx_hash for row in outbox.unmined(CLIENT)] == [word(1)]
-
-
-def test_a_mined_transaction_is_not_dropped(outbox: OutboxTable) -> None:
-    """Mined is the end."""
-    outbox.put(CLIENT, 0, "open", "0x00", word(1))
-    outbox.mined(word(1), 5)
-
-    with pytest.raises(InvalidTransition):
-        outbox.dropped(word(1), "too late")
+    assert hashes(outbox.unsettled(CLIENT, ANY_BLOCK)) == [word(1)]
 
 
-def test_only_what_was_written_down_can_end(outbox: OutboxTable) -> None:
-    """NotFound for a transaction that nobody put there."""
-    with pytest.raises(NotFound):
-        outbox.mined(word(1), 5)
-    with pytest.raises(NotFound):
-        outbox.dropped(word(1), "why")
+def test_a_mined_transaction_is_not_dropped(outbox: Outbox) -> None:
+    """What is in a block is not given up, whatever somebody thinks who looked before."""
+    outbox.put(transaction(1))
+    outbox.mined(word(1), block(5))
 
-    assert outbox.find(word(1)) is None
+    outbox.dropped(word(1), "too late")
+
+    assert only(outbox, 1).state is SendingState.MINED
+
+
+def test_writers_of_one_account_take_turns(opened: Open) -> None:
+    """While one has the turn, another that was opened on the same file waits."""
+    first, second, order, is_waiting = opened(), opened(), list[str](), threading.Event()
+
+    def wait_for_turn() -> None:
+        is_waiting.set()
+        with second.turn(CLIENT):
+            order.append("second")
+
+    with first.turn(CLIENT):
+        waiting = threading.Thread(target=wait_for_turn)
+        waiting.start()
+        assert is_waiting.wait(20)
+        waiting.join(0.2)
+        order.append("first")
+    waiting.join(20)
+
+    assert order == ["first", "second"]

@@ -1,0 +1,79 @@
+"""The logs of single blocks, by block hash, proven complete by the block's own bloom filter.
+
+A node that lags or lies answers ``[]``, or leaves logs out, and no error says so. All logs of a block set exactly the bits of its header's
+bloom, and their indices count from 0: so the whole block's logs are asked for, and an answer that is not all of them is not believed. The
+block's receipts are asked then; where those are not whole either, the node is behind, and nothing was read. What this cannot see is a last
+log left out whose address and topics the block has once more, such as a second deposit into one account: reconciling finds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.bloom import bloom_of, may_hold
+from marketplace.chain.headers import Header
+from marketplace.domain.errors import ChainUnavailable, NodeRefused
+from marketplace.domain.ids import Address
+
+Log = Mapping[str, Any]
+
+
+class BlockLogs:
+    """One contract's logs, block by block."""
+
+    def __init__(self, chain: Chain, address: Address) -> None:
+        self._chain, self._address = chain, address
+        self.proven_by_receipts = 0
+        """How often the logs were not all there and the receipts were."""
+
+    def of(self, headers: Sequence[Header]) -> list[Log]:
+        """The contract's logs in these blocks, in their order. Blocks whose bloom excludes the contract cost no call.
+
+        Raises ChainUnavailable where the node does not have them, or not all of them.
+        """
+        asked = [header for header in headers if may_hold(header.logs_bloom, self._address)]
+        calls = [("eth_getLogs", [{"blockHash": header.ref.hash}]) for header in asked]
+        answers = self._chain.batch(calls)
+        found: list[Log] = []
+        for header, answer in zip(asked, answers, strict=True):
+            logs = answer if is_whole(answer, header) else self._from_receipts(header)
+            found += [log for log in logs if log["address"].lower() == self._address]
+        return found
+
+    def _from_receipts(self, header: Header) -> list[Log]:
+        """The block's logs out of its receipts. Raises ChainUnavailable where they are not all there either."""
+        try:
+            receipts = self._chain.rpc("eth_getBlockReceipts", header.ref.hash)
+        except NodeRefused:
+            receipts = self._one_by_one(header)  # an older node, which has no such method
+        logs = _logs_in(receipts)
+        if not is_whole(logs, header):
+            raise ChainUnavailable(f"the node does not have all logs of block {header.ref.number} yet")
+        self.proven_by_receipts += 1
+        return logs
+
+    def _one_by_one(self, header: Header) -> list[Any]:
+        block = self._chain.rpc("eth_getBlockByHash", header.ref.hash, False)
+        hashes = block.get("transactions", ()) if isinstance(block, Mapping) else ()
+        return self._chain.batch([("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes])
+
+
+def is_whole(logs: Any, header: Header) -> bool:
+    """Whether these are all logs of the block, in their order, and nothing else."""
+    if not isinstance(logs, list):
+        return False
+    try:
+        is_of_block = all(log["blockHash"] == header.ref.hash and not log.get("removed") for log in logs)
+        counted = [int(log["logIndex"], 16) for log in logs] == list(range(len(logs)))
+        return is_of_block and counted and bloom_of(logs) == header.logs_bloom
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _logs_in(receipts: Any) -> list[Log]:
+    """The logs of these receipts, in their order; none where anything is missing."""
+    if not isinstance(receipts, list) or not all(isinstance(one, Mapping) for one in receipts):
+        return []
+    return [log for receipt in receipts for log in receipt.get("logs") or ()]

@@ -1,0 +1,180 @@
+"""What the chain says became of a transaction, believed only where it can be held against something.
+
+A receipt that is missing proves nothing: a node behind a load balancer may lag, or have lost it. That a transaction can never be
+mined is believed only where another one is shown that used its nonce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marketplace.chain.blocks import Chain, block_ref
+from marketplace.chain.events import decode_logs
+from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
+from marketplace.chain.signing import read_transaction
+from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
+from marketplace.domain.events import Event
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import BlockRef
+from marketplace.domain.sending import Outgoing
+
+_SEARCH_BACK_BLOCKS = 128
+"""How far before its signing the block may be searched in which a nonce was used; nodes keep that many states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction that did what it should, where, and what the called contract said about it."""
+
+    tx_hash: Bytes32
+    block: BlockRef
+    gas_used: int
+    events: tuple[Event, ...]
+    contract: Address | None = None
+    """The contract that it created."""
+    is_earlier: bool = False
+    """It had been sent before, by a call whose end nobody saw; nothing was sent this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """A transaction of ours that is in a block."""
+
+    outgoing: Outgoing
+    block: BlockRef
+    receipt: Any
+
+    @property
+    def has_succeeded(self) -> bool:
+        return int(self.receipt["status"], 16) == 1
+
+    @property
+    def gas_used(self) -> int:
+        return int(self.receipt["gasUsed"], 16)
+
+    def mined(self, *, is_earlier: bool) -> Mined:
+        """What it did. Raises ChainUnavailable where the receipt is not whole."""
+        receipt = self.receipt
+        try:
+            to, created = receipt.get("to"), receipt.get("contractAddress")
+            logs = receipt["logs"]
+            if not logs and int(receipt.get("logsBloom") or "0x0", 16):
+                raise ChainUnavailable("the node answers a receipt without its logs")
+            return Mined(
+                tx_hash=self.outgoing.tx_hash,
+                block=self.block,
+                gas_used=self.gas_used,
+                events=decode_logs(logs, Address(to.lower()), lambda _: self.block.timestamp) if to else (),
+                contract=Address(created.lower()) if created else None,
+                is_earlier=is_earlier,
+            )
+        except (AttributeError, LookupError, TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"the node's receipt makes no sense: {exc!r}") from exc
+
+
+def find_included(chain: Chain, rivals: Sequence[Outgoing]) -> Included | None:
+    """Which of these transactions of one nonce is in a block; None while the node shows none. Raises ChainUnavailable."""
+    return find_each(chain, [rivals])[0]
+
+
+def find_each(chain: Chain, nonces: Sequence[Sequence[Outgoing]]) -> list[Included | None]:
+    """``find_included`` for several nonces at once, in one batch, and one more for their blocks."""
+    asked = [one for rivals in nonces for one in rivals]
+    answers = all_of(chain.batch([("eth_getTransactionReceipt", [one.tx_hash]) for one in asked])) if asked else ()
+    receipts = {one.tx_hash: _checked(one, said) for one, said in zip(asked, answers, strict=True) if said is not None}
+    names = list(dict.fromkeys(receipt["blockHash"] for receipt in receipts.values()))
+    headers = all_of(chain.batch([("eth_getBlockByHash", [name, False]) for name in names])) if names else ()
+    blocks = {name: _block(name, header) for name, header in zip(names, headers, strict=True)}
+    return [
+        next((Included(one, blocks[receipts[one.tx_hash]["blockHash"]], receipts[one.tx_hash])
+              for one in rivals if one.tx_hash in receipts), None)
+        for rivals in nonces
+    ]  # fmt: skip
+
+
+def all_of(answers: Sequence[Any]) -> Sequence[Any]:
+    """The answers of a batch of reads, all of them. Raises ChainUnavailable where one is none: a node's no to a question says
+    nothing about what the question is about."""
+    for answer in answers:
+        if isinstance(answer, ChainError):
+            raise answer if isinstance(answer, ChainUnavailable) else ChainUnavailable(str(answer)) from answer
+    return answers
+
+
+def _checked(outgoing: Outgoing, receipt: Any) -> Any:
+    try:
+        is_ours = receipt["transactionHash"] == outgoing.tx_hash and receipt["status"] in ("0x0", "0x1")
+        int(receipt["gasUsed"], 16)
+        is_placed = isinstance(receipt["blockHash"], str)
+    except (LookupError, TypeError, ValueError) as exc:
+        raise ChainUnavailable(f"the node's receipt makes no sense: {exc!r}") from exc
+    if not (is_ours and is_placed):
+        raise ChainUnavailable("the node answers with another receipt than was asked for")
+    return receipt
+
+
+def _block(name: str, header: Any) -> BlockRef:
+    block = block_ref(header)
+    if block.hash != name:
+        raise ChainUnavailable("the node answers with another block than was asked for")
+    return block
+
+
+def why_reverted(chain: Chain, included: Included) -> TransactionReverted:
+    """Why a mined transaction reverted: receipts do not say it, running it again after its block does."""
+    sent = read_transaction(included.outgoing.raw)
+    if included.gas_used == sent.gas:
+        return TransactionReverted(OUT_OF_GAS)
+    message = {"from": included.outgoing.account, "to": sent.to, "data": sent.input, "gas": hex(sent.gas)}
+    try:
+        chain.rpc("eth_call", message, hex(included.block.number))
+    except TransactionReverted as exc:
+        return exc
+    except (ChainUnavailable, NodeRefused):
+        pass  # It did revert, whether or not the node can still tell why.
+    return TransactionReverted(NO_REASON)
+
+
+def has_passed(chain: Chain, account: Address, nonce: int, number: int) -> bool:
+    """Whether the account's count had passed the nonce in that block; False where the node cannot say. Raises ChainUnavailable."""
+    try:
+        return number >= 0 and _count_at(chain, account, number) > nonce
+    except (NodeRefused, TypeError, ValueError):
+        return False
+
+
+def user_of_nonce(chain: Chain, account: Address, nonce: int, *, since: int, upto: int) -> Bytes32 | None:
+    """The hash of the transaction that used the account's nonce, shown by its block; None where the node shows none.
+
+    Looks in the blocks from a little before ``since`` to ``upto``, in which the count has passed the nonce. Raises ChainUnavailable.
+    """
+    try:
+        number = _block_of_use(chain, account, nonce, since, upto)
+        block = None if number is None else chain.rpc("eth_getBlockByNumber", hex(number), True)
+        for sent in block["transactions"] if block else ():
+            if sent["from"].lower() == account and int(sent["nonce"], 16) == nonce:
+                return Bytes32(sent["hash"])
+    except (AttributeError, LookupError, NodeRefused, TypeError, ValueError):
+        pass  # Without the state or the block of then there is no evidence.
+    return None
+
+
+def _block_of_use(chain: Chain, account: Address, nonce: int, since: int, upto: int) -> int | None:
+    """The block in which the account's count passed the nonce, by halving."""
+    before, after = max(0, min(since, upto) - 1), upto
+    if _count_at(chain, account, before) > nonce:
+        # A reorganisation may have put it into a block before the one that we signed at.
+        after, before = before, max(0, before - _SEARCH_BACK_BLOCKS)
+        if _count_at(chain, account, before) > nonce:
+            return None
+    while after - before > 1:
+        middle = (before + after) // 2
+        is_passed = _count_at(chain, account, middle) > nonce
+        before, after = (before, middle) if is_passed else (middle, after)
+    return after
+
+
+def _count_at(chain: Chain, account: Address, number: int) -> int:
+    return int(chain.rpc("eth_getTransactionCount", account, hex(number)), 16)

@@ -1,0 +1,322 @@
+"""An account's nonces: which is next, and how those that wait get into a block.
+
+The lowest unused nonce is always filled: by the bytes that are kept for it, else by what is wanted now, else by an empty transfer to
+oneself. What waits too long, or offers less than gas costs, is replaced by the same call at a higher price; so is what stands
+below it, at its urgency: a claim behind a cheap call is as late as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from marketplace.chain.blocks import LATEST, PENDING, Chain
+from marketplace.chain.fees import TRANSFER_GAS, FeePolicy, Fees, Offer, patience_of
+from marketplace.chain.mining import all_of, find_included, has_passed, user_of_nonce
+from marketplace.chain.outbox import Outbox
+from marketplace.chain.pool import PoolAnswer, accepted_as, answer_of, give
+from marketplace.chain.signing import Key, read_transaction
+from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import BlockRef
+from marketplace.domain.sending import Outgoing, SendingState
+
+_log = structlog.get_logger()
+
+FILLING: Final = "fill"
+"""The name of empty transfers."""
+ANY_BLOCK: Final = 1 << 62
+"""Above every block: of what is unsettled, only what is unmined or untold."""
+
+_WATCHED_BLOCKS = 8
+"""For so long at least a mined transaction is looked after: most reorganisations are shorter."""
+_REBROADCAST_SECONDS = 5.0
+"""A node that restarts forgets what it has not mined."""
+_UNCLEAR_SECONDS = 0.25
+"""After an answer that is none."""
+_MOST_RIVALS = 24
+"""Transactions signed for one nonce; 12.5 % more each is a price sixteen times as high."""
+_LOOKS_BETWEEN_SEARCHES = 8
+_LOOKS_UNTIL_GIVEN_UP = 64
+"""Blocks after which a transaction is given up whose nonce is used, by nobody knows what: no node shows that block any more."""
+
+
+class NonceKeeper:
+    """Keeps one account's nonces. Not locked: ``Sender`` calls it under its own lock, and what signs in the outbox's turn."""
+
+    def __init__(self, chain: Chain, key: Key, outbox: Outbox, *, confirmations: int, fees: FeePolicy) -> None:
+        self._chain, self._key, self._outbox, self._policy = chain, key, outbox, fees
+        self._account: Address = key.address
+        self._confirmations = confirmations
+        self._tended: Bytes32 | None = None
+        self._due_at: dict[Bytes32, float] = {}
+        self._said: dict[Bytes32, str] = {}
+        self._gaps: dict[int, int] = {}
+        self._looks: dict[int, int] = {}
+        self.given_up: dict[int, str] = {}
+        """Why an empty transfer takes the place of a call."""
+        self.foreign = 0
+
+    def said(self, tx_hash: Bytes32) -> str:
+        """What the node said last about it; empty where it took it."""
+        return self._said.get(tx_hash, "")
+
+    # The next one
+
+    def next_free(self, head: BlockRef) -> int:
+        """The lowest nonce that is nobody's. Broadcasts what is kept below it: a gap would hold up whatever comes."""
+        count, pending = self._counts()
+        kept = _by_nonce(self._outbox.from_nonce(self._account, count))
+        nonce = count
+        while nonce in kept or nonce < pending:
+            nonce += 1
+        for number in sorted(kept):
+            if number < nonce:
+                self._bring_back(kept[number])
+                self._broadcast_if_due(kept[number][-1])
+            else:
+                # A hole below it is about to be filled: pools forget what stands behind one.
+                self._due_at.pop(kept[number][-1].tx_hash, None)
+        return nonce
+
+    def offer_at(self, nonce: int, fees: Fees) -> Offer:
+        """What a new transaction offers; more than what was given up at this nonce and may be in a pool all the same."""
+        offer = fees.offer(self._policy.most_wei)
+        for rival in self._outbox.from_nonce(self._account, nonce):
+            if rival.nonce == nonce:
+                offer = _offer_of(rival).raised(fees, self._policy.most_wei) or offer
+        return offer
+
+    def signed(
+        self,
+        *,
+        nonce: int,
+        to: Address | None,
+        content: bytes,
+        gas: int,
+        offer: Offer,
+        spread: int,
+        name: str,
+        verb: str,
+        stake: int,
+        head: BlockRef,
+        is_told: bool = False,
+    ) -> Outgoing:
+        """The transaction, not written down yet."""
+        signed = self._key.sign_transaction(
+            {
+                "type": 2,
+                "chainId": self._chain.chain_id,
+                "nonce": nonce,
+                # eth-account wants a checksum, or bytes.
+                "to": bytes.fromhex(to[2:]) if to else b"",
+                "value": 0,
+                "data": content,
+                "gas": gas,
+                "maxPriorityFeePerGas": offer.tip_wei,
+                "maxFeePerGas": offer.most_wei + spread,
+            }
+        )
+        return Outgoing(
+            self._account, nonce, name, verb, signed.raw, signed.tx_hash, head.number, stake, is_told=is_told
+        )  # fmt: skip
+
+    def broadcast(self, outgoing: Outgoing) -> tuple[PoolAnswer, str]:
+        """Give it to the node; how it took it, and its words."""
+        answer, words = give(self._chain, outgoing.raw, outgoing.tx_hash)
+        self._note(outgoing, answer, words)
+        return answer, words
+
+    def broadcast_all(self, outgoing: Sequence[Outgoing]) -> None:
+        """Give the node many in one batch, in their order; who it does not take is broadcast again by ``tend``."""
+        calls = [("eth_sendRawTransaction", [one.raw]) for one in outgoing]
+        try:
+            answers = self._chain.batch(calls)
+        except ChainUnavailable as exc:
+            answers = [exc] * len(outgoing)
+        for one, said in zip(outgoing, answers, strict=True):
+            is_error = isinstance(said, ChainError)
+            self._note(one, *((answer_of(said), str(said)) if is_error else accepted_as(said, one.tx_hash)))
+
+    def _note(self, outgoing: Outgoing, answer: PoolAnswer, words: str) -> None:
+        is_clear = answer is not PoolAnswer.UNCLEAR
+        self._due_at[outgoing.tx_hash] = monotonic() + (_REBROADCAST_SECONDS if is_clear else _UNCLEAR_SECONDS)
+        self._said.pop(outgoing.tx_hash, None)
+        if answer not in (PoolAnswer.ACCEPTED, PoolAnswer.KNOWN):
+            self._said[outgoing.tx_hash] = words
+            _log.info("transaction.not_taken", verb=outgoing.verb, nonce=outgoing.nonce, answer=answer, words=words)
+
+    # Looking after what waits
+
+    def tend(self, head: BlockRef) -> None:
+        """Once per head; see the module. Raises ChainUnavailable, and is run again at the next call then."""
+        if head.hash == self._tended:
+            self._repeat()
+            return
+        watched = head.number - max(self._confirmations, _WATCHED_BLOCKS)
+        if self._outbox.unsettled(self._account, watched):
+            with self._outbox.turn(self._account):
+                self._mend(self._outbox.unsettled(self._account, watched), head)
+        else:
+            self._forget()
+        self._tended = head.hash
+
+    def _repeat(self) -> None:
+        """At a head that was seen before, only what the node did not clearly take is given to it again."""
+        if self._said:
+            for one in self._outbox.unsettled(self._account, ANY_BLOCK):
+                if one.tx_hash in self._said and one.state is SendingState.UNMINED:
+                    self._broadcast_if_due(one)
+
+    def _forget(self) -> None:
+        for memory in (self._due_at, self._said, self._gaps, self._looks):
+            memory.clear()
+
+    def _mend(self, rows: Sequence[Outgoing], head: BlockRef) -> None:
+        count, pending = self._counts()
+        self._bring_back([one for one in rows if one.nonce >= count])
+        kept = _by_nonce(self._outbox.from_nonce(self._account, count))
+        for nonce, rivals in _by_nonce(one for one in rows if one.state is SendingState.UNMINED).items():
+            if nonce < count:
+                self._settle_passed(nonce, rivals, head)
+        # What is mined and not counted yet is a node's that lags.
+        open_ = {nonce: rivals for nonce, rivals in kept.items() if not _is_mined(rivals)}
+        is_late = any(rivals[-1].since_block < head.number for rivals in open_.values())
+        fees = Fees.now(self._chain) if is_late else None
+        if fees is not None:
+            self._fill_gaps(range(count, max(kept)), kept, pending, fees, head)
+        for nonce in sorted(open_):
+            self._push(open_, nonce, fees, head)
+
+    def _bring_back(self, rows: Sequence[Outgoing]) -> None:
+        """What was mined, and is not counted any more: unless the node still shows its receipt, a reorganisation took it back."""
+        for one in rows:
+            if one.state is SendingState.MINED and find_included(self._chain, [one]) is None:
+                _log.warning("transaction.taken_back", verb=one.verb, nonce=one.nonce, tx_hash=one.tx_hash)
+                self._outbox.taken_back(one.tx_hash)
+                self._due_at.pop(one.tx_hash, None)
+
+    def _settle_passed(self, nonce: int, rivals: Sequence[Outgoing], head: BlockRef) -> None:
+        """The account's count says that the nonce is used: by one of ours, or by another that is shown."""
+        everything = [one for one in self._outbox.from_nonce(self._account, nonce) if one.nonce == nonce]
+        included = find_included(self._chain, everything)
+        if included is not None:
+            self._outbox.mined(included.outgoing.tx_hash, included.block)
+            return
+        confirmed = head.number - self._confirmations + 1
+        if not has_passed(self._chain, self._account, nonce, confirmed):
+            return  # Not deep enough to say anything.
+        looks = self._looks[nonce] = self._looks.get(nonce, 0) + 1
+        user = None
+        if looks % _LOOKS_BETWEEN_SEARCHES == 1:
+            since = min(one.since_block for one in rivals)
+            user = user_of_nonce(self._chain, self._account, nonce, since=since, upto=confirmed)
+            if user in {one.tx_hash for one in everything}:
+                return  # It is ours; the receipt will come.
+        if user is None and looks < _LOOKS_UNTIL_GIVEN_UP:
+            return
+        self.foreign += 1
+        for one in rivals:
+            _log.warning("transaction.dropped", verb=one.verb, nonce=nonce, used_by=user)
+            self._outbox.dropped(one.tx_hash, f"its nonce was used by {user or 'another transaction'}")
+
+    def _fill_gaps(
+        self, nonces: range, kept: Mapping[int, Sequence[Outgoing]], pending: int, fees: Fees, head: BlockRef
+    ) -> None:
+        """Put an empty transfer where nothing is known, from the second block on: another process may just be sending."""
+        for nonce in nonces:
+            if nonce in kept or nonce < pending:
+                self._gaps.pop(nonce, None)
+            elif self._gaps.setdefault(nonce, head.number) < head.number:
+                self._fill(nonce, fees, head)
+
+    def _fill(self, nonce: int, fees: Fees, head: BlockRef) -> None:
+        try:
+            offer = self.offer_at(nonce, fees)
+        except FeesTooHigh:
+            return  # Not even this may be paid for now.
+        filling = self.signed(
+            nonce=nonce, to=self._account, content=b"", gas=TRANSFER_GAS, offer=offer, spread=0, name=FILLING,
+            verb=FILLING, stake=0, head=head, is_told=True,
+        )  # fmt: skip
+        self._outbox.put(filling)
+        _log.warning("transaction.gap_filled", nonce=nonce, tx_hash=filling.tx_hash)
+        self.broadcast(filling)
+
+    # One nonce
+
+    def _push(self, kept: Mapping[int, Sequence[Outgoing]], nonce: int, fees: Fees | None, head: BlockRef) -> None:
+        """Bring the nonce's newest transaction into the pool, or a better one."""
+        newest = kept[nonce][-1]
+        if fees is None or len(kept[nonce]) >= _MOST_RIVALS:
+            self._broadcast_if_due(newest)
+            return
+        said = read_transaction(newest.raw)
+        if said.gas > fees.block_gas_limit and newest.name != FILLING:
+            self.given_up[nonce] = f"it may use {said.gas} gas, and a block has {fees.block_gas_limit}"
+            self._fill(nonce, fees, head)
+            return
+        behind = [rivals[-1] for number, rivals in kept.items() if number >= nonce]
+        is_due = head.number - newest.since_block >= min(patience_of(one.verb) for one in behind)
+        if not (is_due or said.most_fee_wei < fees.base_wei) or not self._raised(newest, behind, fees, head):
+            self._broadcast_if_due(newest)
+
+    def raise_offer(self, outgoing: Outgoing) -> None:
+        """Sign it again at once for more, where the settings allow it, and the node says what gas costs: else ``tend`` will."""
+        try:
+            self._raised(outgoing, [outgoing], Fees.now(self._chain), self._chain.head())
+        except ChainError as exc:
+            _log.info("transaction.not_raised", verb=outgoing.verb, nonce=outgoing.nonce, error=str(exc))
+
+    def _raised(self, newest: Outgoing, behind: Sequence[Outgoing], fees: Fees, head: BlockRef) -> bool:
+        """Replace it by the same call for more, as far as what waits behind it is worth; whether that was possible."""
+        said, offer = read_transaction(newest.raw), _offer_of(newest)
+        cap = max(self._policy.cap_wei(one.stake, said.gas, offer) for one in behind)
+        higher = offer.raised(fees, cap)
+        if higher is None:
+            return False
+        replacement = self.signed(
+            nonce=newest.nonce, to=said.to, content=bytes.fromhex(said.input[2:]), gas=said.gas, offer=higher, spread=0,
+            name=newest.name, verb=newest.verb, stake=newest.stake, head=head, is_told=newest.is_told,
+        )  # fmt: skip
+        self._outbox.put(replacement)
+        _log.info(
+            "transaction.replaced", verb=newest.verb, nonce=newest.nonce, most_wei=higher.most_wei,
+            tx_hash=replacement.tx_hash,
+        )  # fmt: skip
+        self.broadcast(replacement)
+        return True
+
+    def _broadcast_if_due(self, outgoing: Outgoing) -> None:
+        if monotonic() >= self._due_at.get(outgoing.tx_hash, 0.0):
+            self.broadcast(outgoing)
+
+    def _counts(self) -> tuple[int, int]:
+        """The account's next nonce in the newest block, and behind what waits in the pool."""
+        asked = [("eth_getTransactionCount", [self._account, at]) for at in (LATEST, PENDING)]
+        try:
+            latest, pending = (int(said, 16) for said in all_of(self._chain.batch(asked)))
+        except (TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"the node does not count transactions: {exc!r}") from exc
+        return latest, max(latest, pending)
+
+
+def _by_nonce(rows: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:
+    """What is live, by nonce, oldest first."""
+    found: dict[int, list[Outgoing]] = {}
+    for one in rows:
+        if one.is_live:
+            found.setdefault(one.nonce, []).append(one)
+    return found
+
+
+def _is_mined(rivals: Iterable[Outgoing]) -> bool:
+    return any(one.state is SendingState.MINED for one in rivals)
+
+
+def _offer_of(outgoing: Outgoing) -> Offer:
+    said = read_transaction(outgoing.raw)
+    return Offer(said.most_fee_wei, said.tip_wei)

@@ -1,0 +1,54 @@
+"""300 seeds of the simulation in tests/faults: what failed, what it cost, and how many kinds of trouble there were."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import marketplace
+from marketplace.chain.devnet import anvil_binary
+from scripts.deep.figures import Measured
+from scripts.deep.tools import NotHeld, run, say
+from tests.faults.simulation.crew import Crew
+
+FIRST_SEED, SEEDS = 1_000, 300
+
+
+def faults() -> Measured:
+    """Run the seeds; a single one that fails fails the part."""
+    return measured(range(FIRST_SEED, FIRST_SEED + SEEDS))
+
+
+def measured(seeds: range) -> Measured:
+    """The figures of these seeds. Raises NotHeld, naming those that failed and why."""
+    crew, wrongs, kinds = Crew(seeds), list[str](), Counter[str]()
+    lost = doubled = 0
+    try:
+        for number, outcome in enumerate(crew.outcomes(), 1):
+            kinds.update(outcome.kinds)
+            lost, doubled = lost + outcome.units_lost, doubled + outcome.doubled
+            wrongs += [f"seed {outcome.seed}: {wrong}" for wrong in outcome.wrongs]
+            if number % 10 == 0 or outcome.wrongs:
+                say("faults", f"{number} of {len(seeds)} seeds, {len(wrongs)} wrongs, {len(kinds)} kinds of trouble")
+    finally:
+        crew.close()
+    if wrongs:
+        raise NotHeld("\n".join(wrongs))
+    return Measured(
+        {
+            "faults.seeds": len(seeds), "faults.units_lost": lost, "faults.doubled": doubled, "faults.kinds": len(kinds),
+        },
+        {"anvil": anvil_version(), "compute-bourse": version()},
+    )  # fmt: skip
+
+
+def anvil_version() -> str:
+    """The node that everything ran on."""
+    return run([anvil_binary(), "--version"], seconds=60).stdout.split()[2]
+
+
+def version() -> str:
+    """The market's own."""
+    from importlib.metadata import version as version_of
+
+    assert marketplace
+    return version_of("compute-bourse")

@@ -1,0 +1,49 @@
+"""A real anvil that mines when it is told to, and the faulty node before it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.devnet import AnvilHandle, start_anvil
+from tests.faults.proxy import FaultProxy
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnvilHandle]:
+    """Mines every transaction at once."""
+    handle = start_anvil(free_port(), tmp_path_factory.mktemp("anvil"), block_time=None)
+    yield handle
+    handle.stop()
+
+
+@pytest.fixture
+def honest(anvil: AnvilHandle) -> Iterator[Chain]:
+    """The node itself."""
+    chain = Chain([anvil.rpc_url])
+    yield chain
+    chain.close()
+
+
+@pytest.fixture
+def node(anvil: AnvilHandle) -> Iterator[FaultProxy]:
+    """The faulty node before it."""
+    with FaultProxy(anvil.rpc_url, seed=1) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(node: FaultProxy) -> Iterator[Chain]:
+    """The chain as our own code sees it through the faulty node."""
+    chain = Chain([node.url("test")], timeout_seconds=5)
+    yield chain
+    chain.close()
