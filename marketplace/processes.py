@@ -104,7 +104,7 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     }  # fmt: skip
     Daemon(
         "indexer", led, stop, facts_of(led, None, market.address, market.chain.chain_id, journal=journal.kind),
-        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders"),
+        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders", stop),
         lead.kept(lambda: not pulse.is_late),
     ).run(health_port)  # fmt: skip
 
@@ -213,15 +213,15 @@ class EachBlock:
         self._chain = chain
         self._head: BlockRef | None = None
 
-    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
-        """The wait: for a nudge, a new block, or the end of its time. A block that came while the step ran ends it at once."""
+    def until_nudged(self, board: Board, hint: str, stop: Stop) -> Callable[[float], object]:
+        """The wait: for a nudge, a new block, ``stop``, or the end of its time. A block that came while the step ran ends it at once."""
 
         def wait(seconds: float) -> None:
             deadline = time.monotonic() + seconds
             while not self._has_new_head() and (left := deadline - (now := time.monotonic())) > 0:
                 is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
                 # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
-                if is_nudged or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
+                if is_nudged or stop.is_set() or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
                     return
 
         return wait

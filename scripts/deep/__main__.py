@@ -9,9 +9,11 @@ from collections.abc import Callable
 from scripts.deep import tables
 from scripts.deep.campaigns import attacks, invariants, violations
 from scripts.deep.coverage import coverage
+from scripts.deep.faults import faults
 from scripts.deep.figures import Measured, write_figures
 from scripts.deep.findings import slither
 from scripts.deep.gas import gas
+from scripts.deep.kills import kills
 from scripts.deep.mutation import mutation
 from scripts.deep.proofs import halmos
 from scripts.deep.tools import DeepError, minutes_since, say
@@ -24,6 +26,8 @@ PARTS: dict[str, Callable[[], Measured]] = {
     "halmos": halmos,
     "slither": slither,
     "coverage": coverage,
+    "faults": faults,
+    "kills": kills,
     "invariants": invariants,
     "mutation": mutation,
 }

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from eth_account import Account
-from eth_account.typed_transactions import TypedTransaction
-from eth_utils import keccak
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from tests.faults.upstream import Upstream

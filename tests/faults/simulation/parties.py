@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from time import monotonic, time
-from typing import Any
+from typing import Any, TypeVar
 
 import marketplace.client.market as client_market
 from marketplace.chain.events import EventFollower
@@ -60,6 +60,9 @@ days = 30
 """
 
 
+T = TypeVar("T")
+
+
 class SteppedSender(Sender):
     """The real sender; who waits for it lets the world go on, block by block, for as long as the seed is patient."""
 
@@ -98,7 +101,7 @@ class Party(ABC):
         """One turn, as ``daemon.run_forever`` takes it; a process that is down is started first."""
         self.run(self._turn)
 
-    def run(self, work: Callable[[], Any]) -> Any:
+    def run(self, work: Callable[[], T]) -> T | None:
         """Run something in this process; None where that failed or killed it. What fails as it may is said, else noted as a crash."""
         try:
             with living(self.life):
@@ -115,6 +118,8 @@ class Party(ABC):
             self.crashes.append(f"{self.name}: {type(error).__name__}: {error}")
             self.world.history.say(f"  CRASH {self.crashes[-1]}")
             self._crashed(error)
+        if not self.is_up:
+            self.die()
         return None
 
     def _crashed(self, error: Exception) -> None:
@@ -263,16 +268,17 @@ class ClientParty(Party):
             retries=Retries(attempts=1), transport=MortalLine(self.life),
         )  # fmt: skip
         self._opened.callback(api.close)
-        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / client_market.OUTBOX_FILE)
+        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / "outbox.sqlite")
         self._opened.callback(book.close)
         self._opened.callback(outbox.close)
-        client_market.Sender = self._sender_for  # type: ignore[assignment,misc]
+        # The SDK makes its own sender; ours is the real one, too, but for who waits.
+        setattr(client_market, "Sender", self._sender_for)  # noqa: B010
         try:
             self.market = ClientMarket(
                 self.key, market, api, book, home / "results", outbox=outbox, confirmations=self.confirmations
             )
         finally:
-            client_market.Sender = Sender  # type: ignore[misc]
+            setattr(client_market, "Sender", Sender)  # noqa: B010
 
     def _sender_for(self, chain: MortalChain, key: Key, *more: Any, **named: Any) -> Sender:
         self.sender = SteppedSender(chain, key, *more, **named)

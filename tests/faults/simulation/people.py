@@ -10,7 +10,7 @@ from typing import Any
 from marketplace.client import JobRequest
 from marketplace.domain.errors import InsufficientBalance, InvalidField, InvalidTransition, TransactionReverted
 from marketplace.domain.ids import address
-from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.faults.simulation.executor import work
 from tests.faults.simulation.parties import ClientParty
 from tests.faults.simulation.world import DOLLAR, World
@@ -18,7 +18,7 @@ from tests.faults.simulation.world import DOLLAR, World
 REFUSALS = (InsufficientBalance, TransactionReverted, InvalidField, InvalidTransition)
 """Answers that mean: it was not done, and here is why."""
 DELEGATE = address("0x" + "de" * 20)
-FAR = 2**40 - 1
+FAR = UnixTime(2**40 - 1)
 
 
 @dataclass

@@ -15,10 +15,12 @@ import traceback
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from marketplace.chain import verbs
+from marketplace.domain.models import BlockRef
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import TokenUnits
 from tests.faults.simulation.dice import Dice, seeded_secrets
@@ -128,7 +130,7 @@ def _withdraw_all(stage: Stage) -> None:
     for _ in range(WITHDRAWING_ROUNDS):
         for party in traders:
             units = under_way.pop(party.name, None) or market.balance_of(party.key.address)
-            if units and party.run(lambda who=party, free=units: _withdrawn(stage, who, free)) is None:
+            if units and party.run(partial(_withdrawn, stage, party, units)) is None:
                 under_way[party.name] = units
         _round(stage, 2)
         if not under_way and not any(market.balance_of(party.key.address) for party in traders):
@@ -158,22 +160,18 @@ def unrest(stage: Stage) -> list[str]:
     head = stage.world.head
     for party in stage.parties.values():
         if isinstance(party, ClientParty):
-            found += (
-                party.run(
-                    lambda who=party: [
-                        f"{who.name} {job.name} {job.state}" for job in who.market.jobs() if not job.is_settled(head)
-                    ]
-                )
-                or []
-            )
+            found += party.run(partial(_unsettled, party, head)) or []
         if isinstance(party, AgentParty):
-            found += (
-                party.run(
-                    lambda who=party: [f"{who.name} {one.lease[:8]} {one.state}" for one in who.journal.servings(*LIVE)]
-                )
-                or []
-            )
+            found += party.run(partial(_unserved, party)) or []
     return found
+
+
+def _unsettled(client: ClientParty, head: BlockRef) -> list[str]:
+    return [f"{client.name} {job.name} {job.state}" for job in client.market.jobs() if not job.is_settled(head)]
+
+
+def _unserved(agent: AgentParty) -> list[str]:
+    return [f"{agent.name} {one.lease[:8]} {one.state}" for one in agent.journal.servings(*LIVE)]
 
 
 def main(words: Sequence[str] | None = None) -> int:

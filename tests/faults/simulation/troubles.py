@@ -99,7 +99,7 @@ def _foreign(stage: Stage, stream: Random) -> None:
          "gas": 21_000, **fees}
     ).raw  # fmt: skip
     stage.history.met("foreign transaction", f"{key.address[:8]} nonce {nonce} ({which})")
-    chain.rpc_or_none(raw)  # type: ignore[attr-defined]
+    chain.rpc_or_none(raw)
 
 
 def _drop(stage: Stage, _: Random) -> None:

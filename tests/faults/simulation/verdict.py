@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from marketplace.chain.events import EventFollower
 from marketplace.chain.token import Token
@@ -19,7 +20,7 @@ from marketplace.domain.states import JobState, ServingState
 from marketplace.services.books import Books, read_books
 from marketplace.services.reconcile import reconcile, reconcile_reputations
 from marketplace.store.board import Board
-from tests.faults.simulation.parties import AgentParty, ClientParty, IndexerParty
+from tests.faults.simulation.parties import AgentParty, ClientParty, IndexerParty, Party
 from tests.faults.simulation.people import Wish
 from tests.faults.simulation.stage import Stage
 from tests.faults.simulation.world import CLIENTS, FUNDS, PROVIDERS, WALLET
@@ -235,10 +236,11 @@ class Judge:
     def _crashes(self) -> Iterator[str]:
         for party in self.stage.everybody():
             yield from (f"crash: {line}" for line in dict.fromkeys(party.crashes))
-            sender = party.sender
-            if sender is not None:
-                waiting = party.run(
-                    lambda who=sender: [one.verb for one in who.pending() if one.state is SendingState.UNMINED]
-                )
-                if waiting:
-                    yield f"outbox: {party.name} still has {', '.join(waiting)}"
+            waiting = party.run(partial(_unmined, party))
+            if waiting:
+                yield f"outbox: {party.name} still has {', '.join(waiting)}"
+
+
+def _unmined(party: Party) -> list[str]:
+    waiting = party.sender.pending() if party.sender else ()
+    return [one.verb for one in waiting if one.state is SendingState.UNMINED]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from time import monotonic
 
 from redis import Redis
 
-from marketplace.chain import nonces, verbs
+from marketplace.chain import blocks, heads, nodes, nonces, roster, verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook, MarketConstants, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, start_anvil
@@ -41,6 +41,7 @@ CONSTANTS = MarketConstants(Seconds(20), Seconds(40), Seconds(30), Seconds(40), 
 HISTORY_BLOCKS = 160
 """Blocks before the first choice, so that a deep reorganisation never undoes the market itself."""
 USUAL_BASE_FEE = 10**9
+CLOCKED = (blocks, heads, nodes, nonces, roster)
 GENESIS, START = 1_900_000_000, 1_900_001_000
 """Block times, of no clock on any wall."""
 
@@ -60,6 +61,17 @@ class History:
         self.say(f"* {kind} {line}")
 
 
+class HonestChain(Chain):
+    """The node itself, for the world's own doings."""
+
+    def rpc_or_none(self, raw: str) -> None:
+        """Hand in a transaction that may be refused."""
+        try:
+            self.rpc("eth_sendRawTransaction", raw)
+        except Exception:  # noqa: BLE001  whatever the reason, it is not in the pool then
+            return
+
+
 @dataclass
 class World:
     """One market and its surroundings. ``chain`` is the honest node; the parties never see it."""
@@ -69,14 +81,15 @@ class World:
     anvil: AnvilHandle
     redis: RedisHandle
     node: FaultProxy
-    chain: Chain
+    chain: HonestChain
     book: AddressBook
     market: Market
     history: History
     head: BlockRef
     blocks: int = 0
     clock: float = 0.0
-    """For what reads a monotonic clock: block time that never goes back."""
+    """Block time that never goes back."""
+    ticks: int = 0
 
     @property
     def now(self) -> int:
@@ -137,6 +150,11 @@ class World:
             ]
         return found
 
+    def tick(self) -> float:
+        """What a monotonic clock says: the chain's seconds, and never the same twice."""
+        self.ticks += 1
+        return self.clock + self.ticks * 1e-6
+
     # Stores
 
     def flush_redis(self) -> None:
@@ -158,15 +176,16 @@ def _some(lost: Sequence[tuple[str, int, str]], stream: Random) -> list[tuple[st
     return [one for place, one in enumerate(lost) if place < at or one[2] != lost[at][2]]
 
 
-class HonestChain(Chain):
-    """The node itself, for the world's own doings."""
-
-    def rpc_or_none(self, raw: str) -> None:
-        """Hand in a transaction that may be refused."""
-        try:
-            self.rpc("eth_sendRawTransaction", raw)
-        except Exception:  # noqa: BLE001  whatever the reason, it is not in the pool then
-            return
+@contextmanager
+def clocked_by(tick: Callable[[], float]) -> Iterator[None]:
+    """What waits for blocks, or is patient with a node, counts the chain's seconds instead of the wall's."""
+    for module in CLOCKED:
+        setattr(module, "monotonic", tick)  # noqa: B010
+    try:
+        yield
+    finally:
+        for module in CLOCKED:
+            setattr(module, "monotonic", monotonic)  # noqa: B010
 
 
 def free_port() -> int:
@@ -206,11 +225,10 @@ def opened_world(dice: Dice, folder: Path, history: History) -> Iterator[World]:
         chain.head(),
     )
     world.block(START - world.now)
-    nonces.monotonic = lambda: world.clock  # type: ignore[assignment]
     try:
-        yield world
+        with clocked_by(world.tick):
+            yield world
     finally:
-        nonces.monotonic = monotonic
         world.close()
 
 
