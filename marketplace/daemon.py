@@ -46,6 +46,12 @@ class Stop(threading.Event):
         signal.signal(signal.SIGHUP, self._on_hangup)
         return self
 
+    def done(self) -> None:
+        """The process ends: a further signal, while Python takes itself apart, must not make a failure of it."""
+        if self.reason:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+
     def was_hung_up(self) -> bool:
         """Whether a SIGHUP has come, once: later ones are not worth a line."""
         is_news = self._is_hung_up and not self._has_told
@@ -90,6 +96,7 @@ def run_forever(
                     loop.log.info(f"{name}.hangup_ignored")
         reason = stop.reason or "asked to"
     finally:
+        stop.done()
         loop.log.info(f"{name}.stopped", reason=reason, **about())
 
 

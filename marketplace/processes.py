@@ -13,6 +13,7 @@ from pathlib import Path
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
+from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
@@ -96,14 +97,14 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
 
     pulse, lead = Pulse(), BoardLead(board.leads, "indexer")
     led = Led(lead, begin, "indexer")
-    watch = HeadWatch(market.chain.head, _clock)
+    watch = HeadWatch(_probed(settings, market, health_port).paced_head, _clock)
     checks: dict[str, Check] = {
         "chain": watch.check, "journal": journal.write_probe, "blobs": blobs.write_probe, "redis": board.ping,
         "projection": projection_follows(board, lambda: watch.head),
     }  # fmt: skip
     Daemon(
         "indexer", led, stop, facts_of(led, None, market.address, market.chain.chain_id, journal=journal.kind),
-        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders"),
+        checks, {"projection": checks.keys()}, pulse, EachBlock(market.chain).until_nudged(board, "orders", stop),
         lead.kept(lambda: not pulse.is_late),
     ).run(health_port)  # fmt: skip
 
@@ -130,7 +131,7 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False, health_port: int 
         )  # fmt: skip
 
     led = Led(lead, begin, "scheduler")
-    watch, sender = HeadWatch(head_seen(led, market.chain), _clock), _last(sending)
+    watch, sender = HeadWatch(head_seen(led, _probed(settings, market, health_port)), _clock), _last(sending)
     checks: dict[str, Check] = {
         "chain": watch.check, "journal": journal.write_probe, "blobs": blobs.write_probe, "redis": board.ping,
         "projection": projection_follows(board, lambda: watch.head),
@@ -182,7 +183,7 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
         return agents[0]
 
     led = Led(home, begin, "provider")
-    watch = HeadWatch(head_seen(led, market.chain), _clock)
+    watch = HeadWatch(head_seen(led, _probed(settings, market, health_port)), _clock)
     checks: dict[str, Check] = {
         "chain": watch.check, "journal": journal.write_probe,
         "gateway": lambda: None if api.ready("receipts") else "it does not answer, or cannot take receipts",
@@ -212,15 +213,15 @@ class EachBlock:
         self._chain = chain
         self._head: BlockRef | None = None
 
-    def until_nudged(self, board: Board, hint: str) -> Callable[[float], object]:
-        """The wait: for a nudge, a new block, or the end of its time. A block that came while the step ran ends it at once."""
+    def until_nudged(self, board: Board, hint: str, stop: Stop) -> Callable[[float], object]:
+        """The wait: for a nudge, a new block, ``stop``, or the end of its time. A block that came while the step ran ends it at once."""
 
         def wait(seconds: float) -> None:
             deadline = time.monotonic() + seconds
             while not self._has_new_head() and (left := deadline - (now := time.monotonic())) > 0:
                 is_nudged = board.wait_nudge(hint, timeout_seconds=min(_SLICE_SECONDS, left))
                 # Without Redis that ends at once: the step says so, and is tried again more and more slowly.
-                if is_nudged or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
+                if is_nudged or stop.is_set() or time.monotonic() - now < min(_SLICE_SECONDS, left) / 2:
                     return
 
         return wait
@@ -233,6 +234,11 @@ class EachBlock:
         except ChainError:
             return True
         return self._head != before
+
+
+def _probed(settings: Settings, market: Market, health_port: int | None) -> Chain:
+    """The chain as probes look at it, with connections of its own: a probe must not switch nodes in the middle of a step."""
+    return market.chain if health_port is None else open_chain_market(settings).chain
 
 
 def _last(made: list[Sender]) -> Callable[[], Sender | None]:

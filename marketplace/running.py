@@ -69,7 +69,7 @@ def permit_until(stop: Stop, pulse: Pulse, permit: Permit) -> Permit:
 
 def head_seen(led: Led, chain: Chain) -> Callable[[], BlockRef | None]:
     """The newest block that the daemon has worked at; who stands by asks the node."""
-    return lambda: led.service.head if led.service else chain.head()
+    return lambda: led.service.head if led.service else chain.paced_head()
 
 
 def transactions_move(sender: Callable[[], Sender | None], head: Callable[[], BlockRef | None]) -> Check:

@@ -35,8 +35,7 @@ def open_chain_market(settings: Settings) -> ChainMarket:
     settings.require("rpc_urls", "address_book")
     book = open_address_book(settings)
     chain = Chain(settings.rpc_urls)
-    chain.require_chain_id(book.chain_id)
-    chain.require_market(book.market)
+    chain.require_market(book.market, chain_id=book.chain_id)
     return ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
 
 

@@ -107,6 +107,7 @@ class SchedulerService:
             self.head = self._market.chain.paced_head()
             return NextWake(IDLE_SECONDS)
         head = self.head = self._market.chain.paced_head()
+        self._permit()
         self._sender.tend(head)
         try:
             is_full = self._round(view, head)

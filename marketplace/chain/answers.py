@@ -51,7 +51,14 @@ class Request:
 
 
 class BatchRefused(Exception):
-    """The node takes no batches, or none of this length. Never leaves this package: the calls are made in smaller ones."""
+    """The node takes no batches, or none of this length. Never leaves this package: the calls are made in smaller ones.
+
+    ``is_certain``: it says so. Otherwise it answered with something that is no answer, and single calls will tell.
+    """
+
+    def __init__(self, sentence: str, *, is_certain: bool = True) -> None:
+        super().__init__(sentence)
+        self.is_certain = is_certain
 
 
 def parsed(body: bytes | str, told: str) -> Any:
@@ -119,7 +126,7 @@ def _whole(answer: Any) -> Exception:
     """What one answer to a whole batch means."""
     error = answer.get("error") if isinstance(answer, Mapping) else None
     if error is None:
-        return ChainUnavailable("the node answers a batch with no list of answers")
+        return BatchRefused("the node answers a batch with no list of answers", is_certain=False)
     meant = error_of("a batch", error)
     return meant if isinstance(meant, ChainUnavailable) else BatchRefused(str(meant))
 

@@ -71,9 +71,9 @@ class Chain:
         """Use nodes only that serve this chain. Raises WrongChain where none does, ChainUnavailable where none answers."""
         self._roster.require(chain_id=expected)
 
-    def require_market(self, market: Address) -> None:
-        """Use nodes only that have the same contract there. Raises WrongChain where none has one."""
-        self._roster.require(market=market)
+    def require_market(self, market: Address, *, chain_id: int | None = None) -> None:
+        """Use nodes only that have the same contract there, on this chain. Raises WrongChain where none has one."""
+        self._roster.require(chain_id=chain_id, market=market)
 
     def head(self) -> BlockRef:
         """The newest block; never an older one than before, unless the chain was reorganised (``heads`` says how that is told)."""
@@ -82,6 +82,12 @@ class Chain:
     def paced_head(self) -> BlockRef:
         """The newest block as of the last time that one was due: for loops that come round again, at no cost between blocks."""
         return self._begun(self._watcher.paced_head())
+
+    def head_header(self) -> Header:
+        """As ``head``, with all that its header says: at no further cost."""
+        header = self._watcher.head()
+        self._begun(header)
+        return header
 
     def block(self, number: int) -> BlockRef:
         return self.header(number).ref
@@ -173,8 +179,12 @@ class Chain:
             self._watcher.disturb()
 
     def _failed(self, node: Node, why: ChainUnavailable) -> None:
-        """The decision is over: the thread's next try may use another node."""
+        """The decision is over: the thread's next try may use another node, and begins at a head that was asked for.
+
+        The one that it began at may have left the chain, or be one that the node does not have yet.
+        """
         self._pins.node = None
+        self._watcher.disturb()
         if not isinstance(why, AnswerTooLarge):
             self._roster.unanswered(node, why)
 

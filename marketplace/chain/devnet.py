@@ -40,6 +40,7 @@ _PR_SET_PDEATHSIG = 1
 _prctl: Any = getattr(ctypes.CDLL(None), "prctl", None)
 _START_SECONDS = 20
 _STOP_SECONDS = 5
+_MINED_AT_ONCE = 100
 
 
 def _anvil_private_keys() -> tuple[bytes, ...]:
@@ -126,7 +127,9 @@ def start_anvil(
 
 def mine(chain: Chain, blocks: int = 1) -> BlockRef:
     """Make anvil mine blocks now; returns the new head."""
-    chain.rpc("anvil_mine", hex(blocks))
+    for mined in range(0, blocks, _MINED_AT_ONCE):
+        # A busy machine takes longer for thousands than an answer is waited for, and would go on mining behind our back.
+        chain.rpc("anvil_mine", hex(min(_MINED_AT_ONCE, blocks - mined)))
     return chain.head()
 
 

@@ -48,6 +48,8 @@ class EventPage:
     """The newest block taken in that is still in the chain: everything after it never happened. Nothing else is in the page then."""
     is_last: bool = False
     """Whether ``upto`` is the newest confirmed block."""
+    is_near: bool = False
+    """Whether its blocks are so new that they may still leave the chain."""
     blocks: tuple[BlockRef, ...] = ()
     """What to remember of the blocks read, oldest first, ``upto`` the last: a later look finds the way back by them."""
 
@@ -138,7 +140,7 @@ class EventFollower:
         if cursor is not None and headers[0].parent != cursor.hash:
             return self._undo(cursor, trail)
         blocks = tuple(header.ref for header in headers)
-        return EventPage(self._decoded(headers), blocks[-1], blocks=blocks)
+        return EventPage(self._decoded(headers), blocks[-1], is_near=True, blocks=blocks)
 
     def _far(self, cursor: BlockRef | None, first: int, upto: int, trail: Trail) -> EventPage:
         """A range, between two looks at its ends: what was read is of the chain that the cursor is of, or is read again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from marketplace.chain.blocks import LATEST, Chain
+from marketplace.chain.blocks import Chain
 from marketplace.chain.headers import Header, header_of
 from marketplace.domain.errors import ChainError, ChainUnavailable
 from marketplace.domain.ids import Bytes32
@@ -24,7 +24,7 @@ class Lineage:
 
     def newest(self) -> Header:
         """The newest block's header."""
-        return self._keep(self._chain.header(LATEST))
+        return self._keep(self._chain.head_header())
 
     def numbered(self, number: int) -> Header:
         """The header that the node has at this height now."""

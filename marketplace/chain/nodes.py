@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from marketplace.chain.answers import BatchRefused, Request, outcome_of, outcomes_of, result_of
 from marketplace.chain.transports import HttpTransport, Transport, WebSocketTransport
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable
 
 LONGEST_BATCH: Final = 100
 """Calls in one batch; public nodes take a hundred, some fewer (that is learned), hardly any takes more than a thousand."""
@@ -92,19 +92,24 @@ class Node:
         """The outcome of each call. Raises ChainUnavailable where nothing was answered."""
         outcomes: list[Any] = []
         waiting, timeout = list(calls), timeout_seconds or self._timeout_seconds
+        former = self._batch_limit, self._batches_again
         while waiting:
             size = min(self._longest_batch(), len(waiting))
             try:
                 outcomes += self._batch(waiting[:size], timeout)
-            except BatchRefused:
-                self._batch_limit, self._batches_again = size // 2, monotonic() + _BATCHES_AGAIN_SECONDS
+            except BatchRefused as exc:
+                self._batch_limit = size // 2 if exc.is_certain else 1
+                self._batches_again = monotonic() + _BATCHES_AGAIN_SECONDS
                 continue
             except ChainUnavailable as exc:
-                if all(isinstance(outcome, ChainUnavailable) for outcome in outcomes):
-                    raise
-                # Some was answered, and may have had its effect: who asked is told of that, too.
-                return outcomes + [exc] * len(waiting)
+                # Some may have been answered, and have had its effect: who asked is told of that, too.
+                outcomes += [exc] * len(waiting)
+                break
             waiting = waiting[size:]
+        if outcomes and all(isinstance(outcome, ChainUnavailable) for outcome in outcomes):
+            # It was not the batch that it did not like.
+            self._batch_limit, self._batches_again = former
+            raise outcomes[0]
         return outcomes
 
     def _longest_batch(self) -> int:
@@ -117,7 +122,10 @@ class Node:
             return [self._outcome(*calls[0], timeout_seconds)]
         requests = [Request(next(self._ids), method, parameters) for method, parameters in calls]
         self._count.add(requests)
-        return outcomes_of(requests, self._transport.exchange(requests, timeout_seconds, is_batch=True))
+        try:
+            return outcomes_of(requests, self._transport.exchange(requests, timeout_seconds, is_batch=True))
+        except AnswerTooLarge as exc:
+            raise BatchRefused(str(exc)) from exc
 
     def _outcome(self, method: str, parameters: Sequence[Any], timeout_seconds: float) -> Any:
         """A single call's result or its error; one that brings no answer at all is raised."""

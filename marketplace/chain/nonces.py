@@ -156,13 +156,18 @@ class NonceKeeper:
         if head.hash == self._tended:
             self._repeat()
             return
-        watched = head.number - max(self._confirmations, _WATCHED_BLOCKS)
-        if self._outbox.unsettled(self._account, watched):
+        if self._open_at(head):
             with self._outbox.turn(self._account):
-                self._mend(self._outbox.unsettled(self._account, watched), head)
+                self._mend(self._open_at(head), head)
         else:
             self._forget()
         self._tended = head.hash
+
+    def _open_at(self, head: BlockRef) -> list[Outgoing]:
+        """What is not mined, or not for long. What is mined and untold waits for who wanted it, and needs no care."""
+        watched = head.number - max(self._confirmations, _WATCHED_BLOCKS)
+        rows = self._outbox.unsettled(self._account, watched)
+        return [one for one in rows if one.block_number is None or one.block_number > watched]
 
     def _repeat(self) -> None:
         """At a head that was seen before, only what the node did not clearly take is given to it again."""

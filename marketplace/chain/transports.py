@@ -24,6 +24,7 @@ LONGEST_ANSWER_BYTES: Final = 64 << 20
 
 _CONNECTIONS: Final = 16
 _CHUNK_BYTES: Final = 1 << 16
+_OK: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
 _BATCH_REFUSALS: Final = (400, 405, 406, 413, 415, 422, 501)
 """HTTP statuses by which servers that know single requests refuse an array of them, or one of this length."""
@@ -95,16 +96,18 @@ def _understood(response: Response, body: bytes, told: str, *, is_batch: bool) -
     if status == _TOO_MANY_REQUESTS:
         seconds = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
         raise RateLimited(f"the node limits {told}: HTTP {status}", seconds)
-    if status == 200:
-        return parsed(body, told)
     try:
         content = parsed(body, told)
-    except ChainUnavailable:
+    except ChainUnavailable as exc:
+        if is_batch:
+            raise BatchRefused(f"HTTP {status}", is_certain=status in _BATCH_REFUSALS) from exc
+        if status == _OK:
+            raise
         content = None
-    if isinstance(content, list) or (isinstance(content, dict) and "error" in content):
+    if status == _OK or isinstance(content, list) or (isinstance(content, dict) and "error" in content):
         return content
-    if is_batch and status in _BATCH_REFUSALS:
-        raise BatchRefused(f"HTTP {status}")
+    if is_batch:
+        raise BatchRefused(f"HTTP {status}", is_certain=status in _BATCH_REFUSALS)
     raise ChainUnavailable(f"the node answers {told} with HTTP {status}")
 
 

@@ -174,11 +174,11 @@ class GatewayApi:
         self._write("DELETE", f"/v1/orders/{order}")
 
     def explanation(self, order: Bytes32) -> ExplanationAnswer | None:
-        """What the last round said about the order; None before the first, when Redis forgot, or for an order that is not here."""
+        """What the last round said about the order; None before the first, and when Redis forgot. GatewayProblem 404 for an order that is not here."""
         try:
             return reading.explanation(self._get(f"/v1/orders/{order}/explanation"), order)
         except GatewayProblem as exc:
-            if exc.status == 404:
+            if exc.status == 404 and exc.field != "order":
                 return None
             raise
 

@@ -158,7 +158,11 @@ class Market:
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        for opened in (self.api, self._watching, self.book, self._outbox, self.chain):
+        self._watcher.close()
+        self.api.close()
+        self._watching.close()
+        self._watcher.wait_closed()
+        for opened in (self.book, self._outbox, self.chain):
             opened.close()
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -18,7 +19,8 @@ from marketplace.chain.signing import Key
 from marketplace.client import reading
 from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
-from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.client.countersign import ResultFolder, check_result
+from marketplace.client.countersigning import Countersigner
 from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, Move
 from marketplace.client.money import servings_of
 from marketplace.client.request import order_again
@@ -31,6 +33,7 @@ from marketplace.client.steps import (
     Sight,
     again_or_lost,
     decide,
+    retries_left,
 )
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
@@ -56,6 +59,12 @@ WAITS_FOR_MONEY = frozenset({Refusal.ClientBalanceTooLow.name, "InsufficientBala
 _PASSING = frozenset({200, 408, 429})
 """An answer that cannot be read, a body that came too slowly, too many requests."""
 
+EXPLANATIONS_A_STEP = 32
+"""Jobs that ask in one step why they wait, each in its turn."""
+
+AGAIN_AFTER_SECONDS = 30
+"""Block time after which an order that a gateway has forgotten, and does not take, is posted to it once more."""
+
 _LOG_FIELDS = frozenset({"ref", "lease", "order"})
 
 
@@ -74,17 +83,44 @@ class Watcher:
     ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self._follower = EventFollower(market.chain, market.address, confirmations=confirmations)
+        self._countersigner = Countersigner(key, market, api, book, results)
         self._lock = threading.Lock()
+        self._asked_from = 0
+        self._asking: frozenset[Bytes32] = frozenset()
+        """Jobs whose explanation is asked for in this step."""
+        self._posted_again: dict[Bytes32, UnixTime] = {}
+
+    def close(self) -> None:
+        """Begin nothing more; what is being fetched ends when its connection is closed."""
+        self._countersigner.close()
+
+    def wait_closed(self) -> None:
+        """Wait until no thread of ours is at work any more."""
+        self._countersigner.wait_closed()
 
     def step(self) -> BlockRef:
-        """Move every job as far as it goes at this block. Raise ChainUnavailable; a silent gateway only delays."""
+        """Move every job as far as it goes at this block. Raise ChainUnavailable; a silent gateway only delays.
+
+        Those that run come first: a receipt that waits for a signature holds a GPU.
+        """
         with self._lock:
             head = self._market.chain.head()
             self._read_events()
-            for kept in self._book.jobs():
-                if not kept.job.is_terminal:
-                    self._advance(kept, head)
+            self._countersigner.ended(0)  # of earlier steps: their jobs are looked at now anyway
+            jobs = [kept for kept in self._book.jobs() if not kept.job.is_terminal]
+            self._asking = self._next_to_ask(jobs)
+            for kept in sorted(jobs, key=lambda kept: kept.job.state is not JobState.RUNNING):
+                self._advance(kept, head)
+            for job in self._countersigner.ended():
+                self._advance(self._book.job(job), head, looks=False)
             return head
+
+    def _next_to_ask(self, jobs: Sequence[KeptJob]) -> frozenset[Bytes32]:
+        """The jobs whose turn it is to ask for their explanations: a few in each step, so that a step stays shorter than a block."""
+        first = self._asked_from % len(jobs) if jobs else 0
+        turn = (*jobs[first:], *jobs[:first])[:EXPLANATIONS_A_STEP]
+        self._asked_from = first + len(turn)
+        return frozenset(kept.job.id for kept in turn)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -97,13 +133,14 @@ class Watcher:
             moves = [move for event in page.events if (move := move_of(event)) and self._book.knows_order(move.lease)]
             self._book.add_moves(moves, page.upto.number + 1)
 
-    def sight_of(self, order: KeptOrder, block: BlockRef) -> Sight:
-        """What the chain and the gateway say about an order at this block."""
+    def sight_of(self, kept: KeptJob, order: KeptOrder, block: BlockRef) -> Sight:
+        """What the chain says about an order at this block; and the gateway, where a sign of life can change anything."""
         identifier = order.signed.id
         lease, moves = self._market.lease_of(identifier, block), tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
         offer = self._market.offer_of(OfferId(number), block) if number else None
-        heartbeat = self._heartbeat_of(identifier) if lease.status.is_live else None
+        matters = lease.status.is_live and kept.terms.silent_after_seconds and retries_left(kept.job, kept.terms)
+        heartbeat = self._heartbeat_of(identifier) if matters else None
         return Sight(block, lease, offer.provider if offer else None, heartbeat, moves)
 
     def _heartbeat_of(self, lease: Bytes32) -> UnixTime | None:
@@ -115,30 +152,38 @@ class Watcher:
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
-    def _advance(self, kept: KeptJob, head: BlockRef) -> None:
-        """Decide and act until nothing changes any more at this block. A lost race leaves the job to who won it."""
+    def _advance(self, kept: KeptJob, head: BlockRef, *, looks: bool = True) -> None:
+        """Decide and act until nothing changes any more at this block. A lost race leaves the job to who won it.
+
+        ``looks`` is False when its receipt has been looked for in this step: what came of that is all there is.
+        """
         try:
             while not kept.job.is_terminal:
                 order = self._book.order(kept.job.order)
                 if not order.is_posted:
                     kept = self._post(kept, order, head)
-                sight = self.sight_of(order, head)
-                after = self._act(kept, order, sight, decide(kept.job, order, kept.terms, sight))
+                sight = self.sight_of(kept, order, head)
+                decision = decide(kept.job, order, kept.terms, sight)
+                after = self._act(kept, order, sight, decision, looks=looks)
                 if after.version == kept.version:
-                    self._keep_explanation(kept, order)
+                    if looks and kept.job.id in self._asking:
+                        self._keep_explanation(kept, order, head)
                     return
                 kept = after
         except Conflict:
             _log.info("job.changed_elsewhere", job=kept.job.id)
 
-    def _act(self, kept: KeptJob, order: KeptOrder, sight: Sight, decision: Decision) -> KeptJob:
+    def _act(self, kept: KeptJob, order: KeptOrder, sight: Sight, decision: Decision, *, looks: bool = True) -> KeptJob:
         match decision:
             case Become():
                 return self._become(kept, decision, sight.block)
             case LookForReceipt():
-                return self._look_for_receipt(kept, order, sight)
+                return self._look_for_receipt(kept, order, sight, looks=looks)
             case ReadOutcome():
                 return self._read_outcome(kept, order, sight, decision)
+            case OrderAgain(reason=JobReason.PROVIDER_SILENT) if self._is_signed_for(order, sight):
+                # Its provider was not silent, but done. Nothing is paid for twice.
+                return self._look_for_receipt(kept, order, sight, looks=looks)
             case OrderAgain():
                 return self._order_again(kept, order, decision, sight.block)
             case _:
@@ -147,7 +192,7 @@ class Watcher:
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
         note = change.note
         if change.to is JobState.UNPLACED and not note:
-            self._keep_explanation(kept, self._book.order(kept.job.order))
+            self._keep_explanation(kept, self._book.order(kept.job.order), block)
             order = self._book.order(kept.job.order)
             note = self._nearest_miss(order) if order.is_posted else f"no gateway ever took it: {order.note}"
         reason, broken = change.reason, self._book.job(kept.job.id).broken
@@ -157,7 +202,7 @@ class Watcher:
         _log.info("job.advanced", job=job.id, state=job.state, reason=reason, note=note)
         return self._book.change_job(kept, job)
 
-    def _keep_explanation(self, kept: KeptJob, order: KeptOrder) -> None:
+    def _keep_explanation(self, kept: KeptJob, order: KeptOrder, block: BlockRef) -> None:
         """Remember why a waiting order waits, and then why it was placed where it was. Its expiry, said later, is no reason
         worth remembering instead."""
         known, is_waiting = explanation_kept(order), kept.job.state is JobState.SUBMITTED
@@ -165,7 +210,11 @@ class Watcher:
             return
         try:
             told = self._api.explanation(order.signed.id)
-        except GatewayError:
+        except GatewayProblem as exc:
+            if exc.status == 404 and is_waiting:
+                self._post_again(order, block)
+            return
+        except GatewayUnavailable:
             return
         if told is None or not (is_waiting or told.placed_on is not None):
             return
@@ -190,6 +239,19 @@ class Watcher:
             if not is_passing(exc) and not (order.attempt > 1 and exc.reason in WAITS_FOR_MONEY):
                 return self.refuse(kept, exc, head)
         return kept
+
+    def _post_again(self, order: KeptOrder, block: BlockRef) -> None:
+        """Bring an order to a gateway that has forgotten it: its journal may be yesterday's. Nothing is given up for what it says."""
+        identifier = order.signed.id
+        if block.timestamp < self._posted_again.get(identifier, UnixTime(0)) + AGAIN_AFTER_SECONDS:
+            return
+        self._posted_again[identifier] = block.timestamp
+        try:
+            self.post(order)
+        except GatewayError as exc:
+            self._book.note(identifier, f"the gateway has forgotten it, and does not take it again: {exc}")
+        else:
+            _log.info("order.posted_again", order=identifier)
 
     def refuse(self, kept: KeptJob, problem: GatewayProblem, block: BlockRef) -> KeptJob:
         """The gateway will not take the order: the job is over before it began."""
@@ -220,52 +282,19 @@ class Watcher:
 
     # -- receipts -----------------------------------------------------------------------------------------------------
 
-    def _look_for_receipt(self, kept: KeptJob, order: KeptOrder, sight: Sight) -> KeptJob:
-        """Countersign the provider's last receipt of this serving, if there is one and all of it holds."""
+    def _is_signed_for(self, order: KeptOrder, sight: Sight) -> bool:
+        """Whether this serving's receipt has our signature, or may be getting it this very moment."""
+        lease = order.signed.id
+        return self._countersigner.is_at_work(lease) or self._book.receipt(lease, sight.lease.opened_at) is not None
+
+    def _look_for_receipt(self, kept: KeptJob, order: KeptOrder, sight: Sight, *, looks: bool) -> KeptJob:
+        """Go on where our signature has been handed out; else have the receipt looked at, beside everything else."""
         own = self._book.receipt(order.signed.id, sight.lease.opened_at)
-        if own is None:
-            try:
-                if not self._countersign(order, sight):
-                    return kept
-            except (DomainError, GatewayError) as exc:
-                self._book.note(order.signed.id, f"nothing is signed: {exc}")
-                return kept
-            own = self._book.receipt(order.signed.id, sight.lease.opened_at)
-            assert own is not None
-        if not own.is_posted and not self._hand_out(order, own.receipt, own.signature):
-            return kept
-        return self._become(kept, _verified(read_result(own.result), own.receipt.used_seconds), sight.block)
-
-    def _countersign(self, order: KeptOrder, sight: Sight) -> bool:
-        """Sign and journal; False while there is no receipt. Raise what is wrong with the newest one there is."""
-        identifier, lease = order.signed.id, sight.lease
-        offered = [
-            signed
-            for signed in self._api.receipts(identifier)
-            if signed.role == "provider" and signed.receipt.opened_at == lease.opened_at and signed.receipt.last
-        ]
-        if not offered or sight.provider is None:
-            return False
-        signed = offered[-1]
-        check_receipt(
-            signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), self._market.domain
-        )
-        content = self._api.outputs(identifier).content
-        self._results.fetch(check_result(content, signed.receipt.result, read_spec(order.spec)))
-        signature = self._key.sign_receipt(signed.receipt, self._market.domain)
-        self._book.add_receipt(signed.receipt, signature, content, sight.block.timestamp)
-        self._book.note(identifier, "")
-        return True
-
-    def _hand_out(self, order: KeptOrder, receipt: Receipt, signature: str) -> bool:
-        """Post our signature; False, with a note, when that has to be tried again."""
-        try:
-            self._api.post_receipt(order.signed.id, receipt, "client", signature)
-        except GatewayError as exc:
-            self._book.note(order.signed.id, f"our receipt could not be posted yet: {exc}")
-            return False
-        self._book.mark_receipt_posted(order.signed.id, receipt.opened_at)
-        return True
+        if own is not None and own.is_posted:
+            return self._become(kept, _verified(read_result(own.result), own.receipt.used_seconds), sight.block)
+        if looks:
+            self._countersigner.look(kept, order, sight)
+        return kept
 
     def _read_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> KeptJob:
         """Verify what was settled without our signature; what does not verify is a failure of the provider's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ GRACE_SECONDS = 20
 """How long running requests may take to finish after SIGTERM; the journal has what was answered."""
 
 KEEP_ALIVE_SECONDS = 30
+TURNS = 20
+"""Of the event loop, before idle connections are closed: connections that wait are accepted, read and understood in a few."""
 TICK_SECONDS = 5.0
 """The event loop is heard of at least so often."""
 
@@ -38,6 +41,14 @@ class DrainingServer(uvicorn.Server):
         """Not kept for uvicorn, which would raise the signal once more when it is done; having drained, we simply return."""
         self.reason = self.reason or signal.Signals(sig).name
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in what has arrived, then drain: uvicorn's own hangs up on a request that lies unread in its connection."""
+        for server in self.servers:
+            server.close()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
     def note_hangup(self, *_: object) -> None:
         self._is_hung_up = True
@@ -98,4 +109,5 @@ def _signals_to(server: DrainingServer) -> Iterator[None]:
         yield
     finally:
         for number, former in before.items():
-            signal.signal(number, former)
+            # Asked to end, the process does: a further signal must not make a failure of it.
+            signal.signal(number, signal.SIG_IGN if server.reason else former)

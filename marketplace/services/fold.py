@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from marketplace.domain.errors import NotFound
@@ -27,6 +27,10 @@ class Overlay(Mapping[K, V], Generic[K, V]):
         self._stored = stored
         self._seen: dict[K, V | None] = {}
         self.changed: dict[K, V] = {}
+
+    def learn(self, rows: Mapping[K, V | None]) -> None:
+        """Take these stored rows (None: there is none) as read."""
+        self._seen.update(rows)
 
     def __getitem__(self, key: K) -> V:
         if key in self.changed:
@@ -57,6 +61,11 @@ class Fold:
         self._standings = Overlay(table.standing)
         self._state = Rows(self._accounts, self._offers, self._leases, self._budgets, self._volumes)
         self._bond_floor = bond_floor
+        self._table = table
+
+    def expect(self, events: Iterable[Event]) -> None:
+        """Read the leases that these events are about at once: one by one, reading them is most of the work."""
+        self._leases.learn(self._table.leases({event.lease for event in events if hasattr(event, "lease")}))
 
     def take(self, event: Event) -> None:
         """Apply the next event of the chain. Raises NotFound where it speaks of a row that is not stored."""

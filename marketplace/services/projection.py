@@ -13,15 +13,16 @@ from functools import cached_property
 
 import structlog
 
-from marketplace.chain.events import MAX_BLOCKS, EventFollower, EventPage
+from marketplace.chain.events import KEPT_BLOCKS, EventFollower, EventPage, Trail
 from marketplace.chain.signing import recover
 from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
-from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound
+from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound, ReorganisedTooDeep
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms, SignedOrder
 from marketplace.domain.refusals import CLIENT_FAULTS
+from marketplace.domain.repairs import Repairs
 from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
@@ -63,6 +64,8 @@ class _News:
     has_block: bool
     is_level: bool
     """Whether this is all there is, up to the newest confirmed block and the newest order."""
+    is_near: bool
+    """Whether its blocks may still leave the chain."""
 
     def is_ready(self, head: Head) -> bool:
         """A projection is shown once it has been level, and from then on."""
@@ -84,7 +87,7 @@ class Projector:
         terms: MarketTerms,
         *,
         opener: Address | None = None,
-        limit_blocks: int = MAX_BLOCKS,
+        limit_blocks: int | None = None,
     ) -> None:
         """``opener``: whose refused fills are kept for the scheduler (nobody acts on a stranger's, P-25)."""
         self._follower, self._journal, self._blobs = follower, journal, blobs
@@ -93,6 +96,7 @@ class Projector:
         self._wanted: set[Sha256] = set()
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
+        self.repairs = Repairs()
         self.head: BlockRef | None = None
         """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()
@@ -114,12 +118,15 @@ class Projector:
 
     def _step(self) -> NextWake:
         head = self._standing()
-        page, start = self._page(head)
-        if head.cursor and self._follower.chain.block(head.cursor.number).hash != head.cursor.hash:
-            # Asked after the page was read: had the chain changed before, the page would not follow on our cursor.
-            self._begin(head, "its block has left the chain")
+        try:
+            page = self._page(head)
+        except ReorganisedTooDeep as error:
+            self._log.error("projection.reorganised_too_deep", reason=str(error))
+            self._begin(head, str(error))
             return NextWake.at_once()
-        news = self._news(head, page, start)
+        if page.undo_to is not None:
+            return self._undo(head, page.undo_to)
+        news = self._news(head, page)
         if news is None or not news.changes(head):
             return NextWake(LEVEL_SECONDS)
         try:
@@ -134,6 +141,20 @@ class Projector:
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
         return NextWake(LEVEL_SECONDS) if news.is_level else NextWake.at_once()
+
+    def _undo(self, head: Head, standing: BlockRef) -> NextWake:
+        """Take back what the blocks after ``standing`` did: they have left the chain."""
+        assert head.cursor, "only what was read can leave the chain"
+        try:
+            self._table.undo(standing, head)
+        except NotFound as error:
+            self._begin(head, str(error))
+            return NextWake.at_once()
+        blocks = head.cursor.number - standing.number
+        self._log.warning("projection.reorganised", blocks=blocks, block=standing.number)
+        self.repairs = self.repairs.plus(undone_blocks=blocks)
+        self._board.nudge(CHAIN_HINT)
+        return NextWake.at_once()
 
     def _missing_row(self, head: Head, error: NotFound) -> NextWake:
         """An event spoke of what the projection does not know: it was wiped while we read, or an earlier event was withheld from us."""
@@ -167,15 +188,21 @@ class Projector:
 
     def _begin(self, head: Head | None, reason: str) -> Head:
         self._log.warning("projection.rebuilding", reason=reason)
+        self.repairs = self.repairs.plus(rebuilt=1 if head else 0)
         begun = self._table.begin(self._market, head)
         self._wanted, self._last_fence = set(), begun.fence
         return begun
 
-    def _page(self, head: Head) -> tuple[EventPage, int]:
-        start = head.cursor.number + 1 if head.cursor else self._terms.deployed_at_block
-        return self._follower.read(start, limit_blocks=self._limit_blocks), start
+    def _page(self, head: Head) -> EventPage:
+        return self._follower.follow(
+            head.cursor, self._terms.deployed_at_block, trail=self._trail(head), limit_blocks=self._limit_blocks
+        )
 
-    def _news(self, head: Head, page: EventPage, start: int) -> _News | None:
+    def _trail(self, head: Head) -> Trail:
+        cursor = (head.cursor,) if head.cursor else ()
+        return lambda: (*self._table.trail(), *cursor)
+
+    def _news(self, head: Head, page: EventPage) -> _News | None:
         """What is new; None before the market's first block is confirmed.
 
         While rebuilding, the chain comes first and the journal last: an order is not worth looking at before it is known
@@ -184,11 +211,12 @@ class Projector:
         cursor = page.upto or head.cursor
         if cursor is None:
             return None
-        is_level = page.upto is None or page.upto.number - start + 1 < self._limit_blocks
+        is_level = page.upto is None or page.is_last
         orders = self._journal.orders_since(head.changed, ORDERS_AT_ONCE) if is_level or head.is_ready else []
         is_level = is_level and len(orders) < ORDERS_AT_ONCE
         machines = self._machines(page.events)
-        return _News(page.events, cursor, tuple(orders), machines, page.upto is not None, is_level)
+        is_near = page.upto is None or page.is_near
+        return _News(page.events, cursor, tuple(orders), machines, page.upto is not None, is_level, is_near)
 
     def _machines(self, events: Iterable[Event]) -> dict[Sha256, Machine]:
         """The descriptions that offers name and that have been uploaded by now."""
@@ -208,6 +236,7 @@ class Projector:
 
     def _fold(self, head: Head, news: _News) -> Step:
         fold = Fold(self._table, self._terms.bond_floor)
+        fold.expect(news.events)
         for event in news.events:
             fold.take(event)
         rows = fold.changed
@@ -216,8 +245,12 @@ class Projector:
             cursor=news.cursor, changed=news.orders[-1].changed if news.orders else head.changed,
             is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings, booked=booked, unbooked=unbooked, machines=news.machines,
             refused=self._refused(news.events), faults=self._faults(news.events), events=news.events, expired_before=_expired_before(news.cursor),
-            refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS,
+            refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS, undo_from=self._undo_from(news),
         )  # fmt: skip
+
+    def _undo_from(self, news: _News) -> int | None:
+        """What a step of ranges brought is too old to be taken back step by step."""
+        return max(0, news.cursor.number - KEPT_BLOCKS) if news.is_near else None
 
     def _book(self, fold: Fold, rows: Rows, news: _News) -> tuple[dict[Bytes32, BookOrder], frozenset[Bytes32]]:
         """Which orders enter the book and which leave it: those that the journal or the chain has news of.

@@ -50,7 +50,7 @@ class HeadWatch:
 
     def check(self) -> str | None:
         """A ``Check``; raises what ``look`` does."""
-        head = self._look()
+        head = self._look() or self.head
         if head is None:
             return "no block has been read yet"
         now = self._elapsed()

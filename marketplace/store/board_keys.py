@@ -55,7 +55,10 @@ VIEWED = (BOOK, OFFERS, ACCOUNTS, REOPENABLE, MACHINES, REFUSED, BUDGETS, REPUTA
 TOUCHED = _projection("touched")
 """List: each ``key field`` of these hashes that the last steps changed, and between the steps the fences."""
 
-PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, TOUCHED)
+UNDO = _projection("undo")
+"""List: for each of the last steps the block that it began at, and the rows as they were before it."""
+
+PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, TOUCHED, UNDO)
 
 
 def lead(name: str) -> str:

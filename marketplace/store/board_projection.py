@@ -7,13 +7,14 @@ Two indexers at once therefore cannot mix their steps, and a wiped or rolled bac
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from marketplace.domain.book import BookOrder, Faults, RefusedFill
-from marketplace.domain.errors import Conflict
+from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
@@ -91,6 +92,8 @@ class Step:
     """Orders on the book that expired before this leave it."""
     refused_before: int
     """Refusals of blocks before this are forgotten."""
+    undo_from: int | None = None
+    """Steps that began at this block or later can be taken back; None: nor can this one, for its blocks are old."""
 
 
 class ProjectionTable:
@@ -116,11 +119,34 @@ class ProjectionTable:
         """Write a step, whole or not at all; where the projection stands then. Raises Conflict where it is not ``seen`` any more."""
         fence = secrets.token_hex(8)
         books = (keys.BOOK, keys.BOOK_EXPIRY, keys.REFUSED, keys.REFUSED_AT)
-        first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), *books, keys.TOUCHED)
+        first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), *books, keys.TOUCHED, keys.UNDO)
         every_key = (*first, *(key for key in keys.PROJECTION if key not in first))
         if not self._redis.run("write", every_key, (seen.fence, text_of(_document(step, fence)))):
             raise Conflict("projection", seen.market)
         return Head(seen.market, step.cursor, step.changed, step.is_ready, fence)
+
+    def trail(self) -> tuple[BlockRef, ...]:
+        """The blocks to which the projection can be taken back, oldest first."""
+        entries = self._redis.call("LRANGE", keys.UNDO, 0, -1)
+        found = [block_in(json.loads(entry.partition(b" ")[2])["cursor"]) for entry in entries]
+        return tuple(dict.fromkeys(found))
+
+    def undo(self, to: BlockRef, seen: Head) -> Head:
+        """Make every row again what it was at the block ``to`` of the trail. Raises Conflict where the projection is not ``seen`` any more,
+        NotFound where nothing is kept that leads there."""
+        fence = secrets.token_hex(8)
+        first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), keys.TOUCHED, keys.UNDO)
+        every_key = (*first, *(key for key in keys.PROJECTION if key not in first))
+        words = (seen.fence, fence, to.number, block_text(to), text_of(list(keys.VIEWED)), TOUCHED_KEPT)
+        done = self._redis.run("undo", every_key, words)
+        if done == 0:
+            raise Conflict("projection", seen.market)
+        if done < 0:
+            raise NotFound("way back to block", str(to.number))
+        standing = self.head()
+        if standing is None:
+            raise Conflict("projection", seen.market)
+        return standing
 
     def account(self, account: Address) -> TokenUnits | None:
         """The row as it stands, also while rebuilding; so below."""
@@ -142,6 +168,12 @@ class ProjectionTable:
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
         text = self._redis.call("HGET", keys.LEASES, lease)
         return lease_in(text) if text else None
+
+    def leases(self, leases: Collection[Bytes32]) -> dict[Bytes32, LeaseRecord | None]:
+        """These rows, read at once; None where there is none."""
+        names = sorted(leases)
+        texts = self._redis.call("HMGET", keys.LEASES, *names) if names else ()
+        return {name: lease_in(text) if text else None for name, text in zip(names, texts, strict=True)}
 
     def standing(self, provider: Address) -> Standing | None:
         text = self._redis.call("HGET", keys.REPUTATIONS, provider)
@@ -213,6 +245,7 @@ def _document(step: Step, fence: str) -> dict[str, Any]:
         "events_kept": EVENTS_KEPT,
         "viewed": keys.VIEWED,
         "touched_kept": TOUCHED_KEPT,
+        "undo_from": -1 if step.undo_from is None else step.undo_from,
     }  # fmt: skip
 
 

@@ -32,9 +32,13 @@ _ROWS_KEPT_READ = 250_000
 """Rows are values and change seldom; reading each of them again for every round would be most of a round's work."""
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""Made once: ``json.dumps`` makes one for each row."""
+
+
 def text_of(value: Any) -> str:
     """JSON, the same text for the same value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
 
 
 def block_text(block: BlockRef) -> str:

@@ -91,6 +91,19 @@ def test_a_chain_that_stands_still_is_noticed() -> None:
     assert watch.check() == "the newest block is 61 s old; 60 s is the limit"
 
 
+def test_who_is_in_the_middle_of_a_step_has_its_last_block() -> None:
+    """A daemon that knows no newest block while it looks at one is not without a chain; the last one ages on."""
+    world = World()
+    watch = world.watch()
+    world.mine(7)
+    watch.check()
+    world.head = None
+    assert watch.check() is None
+    world.pass_time(HEAD_AGE_LIMIT_SECONDS + 1)
+
+    assert "61 s old" in str(watch.check())
+
+
 def test_a_first_head_is_as_old_as_it_says() -> None:
     """Who has just started has nothing else to go by; a head from the future is a new one."""
     old, future = World(), World()

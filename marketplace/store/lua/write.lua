@@ -1,12 +1,27 @@
 -- One step of the projection, whole or not at all, if nobody else has written since we looked.
--- KEYS: head, chain events, book, book expiry, refused, refused at, touched.  ARGV: fence seen, the step as JSON.
+-- KEYS: head, chain events, book, book expiry, refused, refused at, touched, undo.  ARGV: fence seen, the step as JSON.
 -- step: head {field = value} · put {{key, field, value}} · drop {{key, field}} · rank {{key, member, score}}
 --       · expired_before, refused_before (scores) · events {{id, text}}, events_kept · viewed {key}, touched_kept
+--       · undo_from (block number: what was before steps from there on is kept; -1 where this step need not be taken back)
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then
   return 0
 end
 local step = cjson.decode(ARGV[2])
-local _, events, book, book_expiry, refused, refused_at, touched = unpack(KEYS)
+local _, events, book, book_expiry, refused, refused_at, touched, undo = unpack(KEYS)
+
+-- What was before this step, for the day that its blocks leave the chain: rows as {key, field, value or false}, ranks alike.
+local was, rows, ranks = redis.call('HMGET', KEYS[1], 'cursor', 'changed'), {}, {}
+local keeps = step.undo_from >= 0 and was[1]
+local function remember(key, field)
+  if keeps then
+    rows[#rows + 1] = {key, field, redis.call('HGET', key, field)}
+  end
+end
+local function remember_rank(key, member)
+  if keeps then
+    ranks[#ranks + 1] = {key, member, redis.call('ZSCORE', key, member)}
+  end
+end
 
 -- What this step changes of the rows that views are made of.
 local is_viewed, news = {}, {}
@@ -19,34 +34,54 @@ local function note(key, field)
   end
 end
 local function drop(key, field)
+  remember(key, field)
   if redis.call('HDEL', key, field) == 1 then
     note(key, field)
   end
 end
 
 for _, row in ipairs(step.put) do
+  remember(row[1], row[2])
   redis.call('HSET', row[1], row[2], row[3])
   note(row[1], row[2])
 end
 for _, row in ipairs(step.drop) do
   drop(row[1], row[2])
   if row[1] == book then
+    remember_rank(book_expiry, row[2])
     redis.call('ZREM', book_expiry, row[2])
   end
 end
 for _, row in ipairs(step.rank) do
+  remember_rank(row[1], row[2])
   redis.call('ZADD', row[1], row[3], row[2])
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', book_expiry, '-inf', '(' .. step.expired_before)) do
+  remember_rank(book_expiry, id)
   drop(book, id)
 end
 redis.call('ZREMRANGEBYSCORE', book_expiry, '-inf', '(' .. step.expired_before)
 for _, pair in ipairs(redis.call('ZRANGEBYSCORE', refused_at, '-inf', '(' .. step.refused_before)) do
+  remember_rank(refused_at, pair)
   drop(refused, pair)
 end
 redis.call('ZREMRANGEBYSCORE', refused_at, '-inf', '(' .. step.refused_before)
 for field, value in pairs(step.head) do
   redis.call('HSET', KEYS[1], field, value)
+end
+
+-- Each entry: the number of the block that the projection was of, and how to return to it.
+if keeps then
+  local before = {cursor = was[1], changed = was[2], rows = rows, ranks = ranks}
+  redis.call('RPUSH', undo, cjson.decode(was[1]).number .. ' ' .. cjson.encode(before))
+  while tonumber(redis.call('LINDEX', undo, 0):match('^%d+')) < step.undo_from do
+    redis.call('LPOP', undo)
+    if redis.call('LLEN', undo) == 0 then
+      break
+    end
+  end
+else
+  redis.call('UNLINK', undo)
 end
 
 -- Between two fences in the list of touched rows stands all that changed from one to the other. A list that does not end at the

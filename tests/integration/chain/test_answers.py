@@ -304,6 +304,9 @@ REFUSALS: dict[str, Callable[[Any], Reply]] = {
     "a list of one error": lambda _: saying([{"id": None, "error": {"code": -32600, "message": "batch too large"}}]),
     "HTTP 400": lambda _: Reply(PAGE, 400),
     "HTTP 413": lambda _: Reply(b"", 413),
+    "HTTP 500": lambda _: Reply(PAGE, 500),
+    "a page": lambda _: Reply(PAGE),
+    "a text": lambda _: saying("batches?"),
 }
 
 
@@ -336,11 +339,16 @@ def test_a_node_that_takes_short_batches_is_sent_short_ones(liar: Tamperer, lied
 
 @pytest.mark.parametrize("kind", ["a proxy's page", "nothing", "no object"])
 def test_a_batch_without_any_answer_is_chain_unavailable(liar: Tamperer, lied_to: Chain, kind: str) -> None:
-    """As a whole, not call by call."""
+    """As a whole; and the next one is a batch again, for nothing was wrong with that."""
     liar.tamper = NO_ANSWERS[kind]
 
     with pytest.raises(ChainUnavailable):
         lied_to.batch(CALLS)
+    sizes: list[int] = []
+    liar.tamper = lambda asked: sizes.append(len(asked))
+
+    assert told(lied_to.batch(CALLS)) == EXPECTED
+    assert sizes == [len(CALLS)]
 
 
 def test_a_limit_on_batches_is_a_limit(liar: Tamperer, lied_to: Chain) -> None:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -262,3 +263,37 @@ def test_asked_to_stop_it_drains_and_leaves_with_zero(gateway: Gateway) -> None:
 
         assert (answer.status_code, process.exitcode) == (201, 0)
     assert gateway.blobs.has(sha256_of(content))
+
+
+def test_asked_to_stop_under_load_it_drops_nothing_that_it_took(gateway: Gateway) -> None:
+    """SIGTERM, and once more, while four clients post orders: each answer is a 201, and exactly the orders that were answered are kept."""
+    port = free_port()
+    known = {row.id for row in gateway.journal.all_orders()}
+    with process_of(gateway, port) as process, ThreadPoolExecutor(4) as pool:
+        enough = threading.Semaphore(0)
+        posting = [pool.submit(_post_until_gone, gateway, port, enough) for _ in range(4)]
+        for _ in range(12):
+            assert enough.acquire(timeout=60)
+        process.terminate()
+        process.terminate()
+        answers = [answer for client in posting for answer in client.result(60)]
+        process.join(60)
+
+    kept = {row.id for row in gateway.journal.all_orders()} - known
+    assert {status for _, status in answers} == {201}
+    assert kept == {order for order, _ in answers}
+    assert process.exitcode == 0
+
+
+def _post_until_gone(gateway: Gateway, port: int, posted: threading.Semaphore) -> list[tuple[str, int]]:
+    """Post one order after the other until nobody takes a connection any more; the orders that were answered."""
+    answers = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
+        while True:
+            signed = gateway.signed()
+            try:
+                answer = http.post("/v1/orders", json=submission(signed))
+            except httpx.TransportError:
+                return answers
+            answers.append((signed.id, answer.status_code))
+            posted.release()

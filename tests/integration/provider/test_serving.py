@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from marketplace.domain.models import LeaseStatus, SignedOrder
 from marketplace.domain.spec import Group, Input, JobSpec, Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
+from marketplace.provider.home import HomeLead
 from tests.integration.provider.stage import ACCEPTOR, CLIENT, CONSTANTS, FUNDS, INVENTORY, PROVIDER, Stage, build_agent
 
 WRITES = ("python", "-c", "print(open('hello.txt').read()); open('/job/out/a', 'w').write('made')")
@@ -329,3 +331,15 @@ def test_two_agents_cannot_share_a_home(stage: Stage) -> None:
 
     with pytest.raises(ConfigError, match="another agent"):
         build_agent(stage.rpc_url, stage.book, stage.gateway.url, stage.folder / "home", INVENTORY, {})
+
+
+def test_a_second_agent_of_a_home_stands_by(tmp_path: Path) -> None:
+    """It is told that the folder is another's, as often as it asks, and has it as soon as the first one ends."""
+    first, second = HomeLead(tmp_path / "home"), HomeLead(tmp_path / "home")
+    assert (first.hold(), second.hold(), first.hold(), second.hold()) == (True, False, True, False)
+    assert second.home is None
+    first.leave()
+
+    assert second.hold()
+    assert second.home is not None
+    second.leave()

@@ -1,0 +1,133 @@
+"""Countersigns each job by itself: fetching one job's outputs holds up nobody else's signature.
+
+What is decided about a job is decided in the watcher's ``step``; here a receipt is looked for, checked, signed, written down and handed out, in this
+order, in a small pool of threads. A signature is in the jobbook before it leaves, so that a crash anywhere loses none and signs none twice.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import structlog
+
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.signing import Key
+from marketplace.client.api import GatewayApi
+from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.steps import Sight
+from marketplace.domain.errors import Conflict, DomainError, GatewayError
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.spec import read_spec
+from marketplace.domain.states import JobState
+
+_log = structlog.get_logger()
+
+HANDS = 8
+"""Jobs whose outputs are fetched at once."""
+PATIENCE_SECONDS = 2.0
+"""How long a step waits for the signatures that it asked for; what takes longer goes on, and is seen by a later step."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    job: Bytes32
+    lease: Bytes32
+    work: Future[None]
+
+
+class Countersigner:
+    """The hands that sign receipts for one account's jobs; at most one at a time for each job."""
+
+    def __init__(self, key: Key, market: ChainMarket, api: GatewayApi, book: Jobbook, results: ResultFolder) -> None:
+        self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
+        self._pool = ThreadPoolExecutor(HANDS, thread_name_prefix="bourse-countersign")
+        self._at_work: dict[Bytes32, _Task] = {}
+        """By lease. Only the watcher's step looks at it, under the watcher's lock."""
+        self._fresh: list[_Task] = []
+
+    def close(self) -> None:
+        """Start nothing more. What is at work ends when its connection is closed."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def wait_closed(self) -> None:
+        """Wait until nothing is at work any more."""
+        self._pool.shutdown(wait=True)
+
+    def look(self, kept: KeptJob, order: KeptOrder, sight: Sight) -> None:
+        """Look for the provider's last receipt of this serving, and sign it if all of it holds; unless that is going on already."""
+        lease = order.signed.id
+        if lease not in self._at_work:
+            task = _Task(kept.job.id, lease, self._pool.submit(self._countersign, kept.job.id, order, sight))
+            self._at_work[lease] = task
+            self._fresh.append(task)
+
+    def is_at_work(self, lease: Bytes32) -> bool:
+        """Whether the lease's receipt is being looked at, and may be signed."""
+        return lease in self._at_work
+
+    def ended(self, patience_seconds: float = PATIENCE_SECONDS) -> list[Bytes32]:
+        """The jobs that have been looked at, after waiting a while for those that were begun since the last time.
+
+        Raises what was not foreseen.
+        """
+        wait([task.work for task in self._fresh], patience_seconds)
+        self._fresh.clear()
+        done = [task for task in self._at_work.values() if task.work.done()]
+        for task in done:
+            del self._at_work[task.lease]
+        for task in done:
+            task.work.result()
+        return [task.job for task in done]
+
+    def _countersign(self, job: Bytes32, order: KeptOrder, sight: Sight) -> None:
+        """What is wrong with the newest receipt there is becomes the order's note, and is looked at again with the next block."""
+        identifier = order.signed.id
+        try:
+            own = self._book.receipt(identifier, sight.lease.opened_at) or self._sign(job, order, sight)
+        except Conflict:
+            _log.info("receipt.signed_elsewhere", lease=identifier)
+            return
+        except (DomainError, GatewayError) as exc:
+            self._book.note(identifier, f"nothing is signed: {exc}")
+            return
+        if own is not None and not own.is_posted:
+            self._hand_out(own)
+
+    def _sign(self, job: Bytes32, order: KeptOrder, sight: Sight) -> KeptReceipt | None:
+        """Sign and journal; None while there is no receipt. Raise what is wrong with it."""
+        identifier, lease, domain = order.signed.id, sight.lease, self._market.domain
+        offered = [
+            signed
+            for signed in self._api.receipts(identifier)
+            if signed.role == "provider" and signed.receipt.opened_at == lease.opened_at and signed.receipt.last
+        ]
+        if not offered or sight.provider is None:
+            return None
+        signed = offered[-1]
+        check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
+        content = self._api.outputs(identifier).content
+        self._results.fetch(check_result(content, signed.receipt.result, read_spec(order.spec)))
+        if not self._is_wanted(job, identifier):
+            return None
+        self._book.add_receipt(
+            signed.receipt, self._key.sign_receipt(signed.receipt, domain), content, sight.block.timestamp
+        )
+        self._book.note(identifier, "")
+        return self._book.receipt(identifier, lease.opened_at)
+
+    def _is_wanted(self, job: Bytes32, order: Bytes32) -> bool:
+        """Whether the job still waits for this order's result: fetching took a while, and another process may have ordered again."""
+        now = self._book.job(job).job
+        return now.state is JobState.RUNNING and now.order == order
+
+    def _hand_out(self, own: KeptReceipt) -> None:
+        """Post our signature; what does not succeed is noted, and tried again with the next block."""
+        lease = own.receipt.lease
+        try:
+            self._api.post_receipt(lease, own.receipt, "client", own.signature)
+        except GatewayError as exc:
+            self._book.note(lease, f"our receipt could not be posted yet: {exc}")
+            return
+        self._book.mark_receipt_posted(lease, own.receipt.opened_at)
