@@ -28,10 +28,10 @@ from marketplace.client.job import Job
 from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.mandate import Mandate
-from marketplace.client.money import sums_of
 from marketplace.client.opening import check_told, folder_of, named_by, outbox_path, terms_of_chain
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
+from marketplace.client.standing import locked_now, provisional
 from marketplace.client.story import Balance
 from marketplace.client.submitting import Submitter
 from marketplace.client.watcher import Watcher
@@ -44,6 +44,7 @@ from marketplace.domain.errors import (
 )
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
+from marketplace.domain.repairs import Repairs
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.sending import Outgoing
 from marketplace.domain.states import JobEvent
@@ -192,14 +193,10 @@ class Market:
     def balance(self) -> Balance:
         """What this account has, all at one block."""
         block = self.chain.head()
-        locked = sum(
-            sums_of(order.signed.order, self.book.moves(order.signed.id)).locked
-            for kept in self.book.jobs()
-            for order in self.book.orders(kept.job.id)
-        )
+        locked = locked_now(self._market, self.book, block)
         wallet = self._token.balance_of(self.account, block)
         coin_wei = coin_of(self.chain, self.mandate.signer, block)
-        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
+        return Balance(self._market.balance_of(self.account, block), locked, wallet, coin_wei)
 
     def pending(self) -> Sequence[Outgoing]:
         """This account's transactions that were sent from here and whose end nobody was told."""
@@ -308,6 +305,15 @@ class Market:
         """
         who = address_from_text(provider, field="provider")
         return reputation_from_chain(self._market, who, at or self.chain.head())
+
+    @property
+    def repairs(self) -> Repairs:
+        """What reading the chain had to put right since this market was opened."""
+        return self._watcher.past.repairs
+
+    def provisional(self, order: KeptOrder, head: BlockRef) -> str:
+        """What the newest block says of the order that is not confirmed yet; empty where that is nothing else."""
+        return provisional(self._market, self.book, order, head)
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
