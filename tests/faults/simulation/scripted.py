@@ -68,7 +68,7 @@ class Script:
             if is_so():
                 return
             self.turn()
-        raise AssertionError(f"{what} did not come true:\n" + "\n".join(self.stage.history.lines[-60:]))
+        raise AssertionError(f"{what} did not come true:\n" + "\n".join(self.stage.history.lines[-25:]))
 
     def open_market(self) -> None:
         """Everybody is up, and both offers stand."""
@@ -92,7 +92,7 @@ class Script:
         quiesce(self.stage)
         verdict = Judge(self.stage).judge()
         told = "\n".join(self.stage.history.lines[-120:])
-        assert verdict.is_good, f"{told}\n" + "\n".join(verdict.wrongs)
+        assert verdict.is_good, "\n".join((told, *(f"WRONG {wrong}" for wrong in verdict.wrongs)))
 
 
 @contextmanager
