@@ -42,7 +42,7 @@ from marketplace.domain.errors import (
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId
+from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.reputation import Reputation
@@ -129,7 +129,6 @@ class Market:
         chain.require_market(address)
         market = ChainMarket(chain, address, deployed_at_block=deployed_at)
         terms_of_chain(market)
-
         mandate = Mandate(key, address_from_text(account, field="account") if account else key.address, market)
 
         def speak(retries: Retries) -> GatewayApi:
@@ -150,9 +149,8 @@ class Market:
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        self._watcher.close()
-        self.api.close()
-        self._watching.close()
+        for speaking in (self._watcher, self.api, self._watching):
+            speaking.close()
         self._watcher.wait_closed()
         for opened in (self.book, self._outbox, self.chain):
             opened.close()
@@ -225,19 +223,10 @@ class Market:
         Raise InvalidField (``to``) for an address from which nobody could move them on.
         """
         self.mandate.require_own("withdraw its money")
-        call = verbs.withdraw(self._market.address, self._receiver(to), amount)
+        call = verbs.withdraw(self._market.address, self.mandate.receiver(to), amount)
         if again or self._sender.earlier(call) is None:
             self._submitter.require_free(amount)
         return self._sender.send(call, again=again)
-
-    def _receiver(self, to: str | None) -> Address:
-        if to is None:
-            return self.account
-        receiver = address_from_text(to, field="to")
-        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
-        if receiver in lost:
-            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
-        return receiver
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.

@@ -30,6 +30,8 @@ class Stage:
     world: World
     without: Collection[str] = ()
     """Kinds of trouble that are left out, to see which ones a failure needs."""
+    confirmations: int = 0
+    """0: as the seed says."""
     parties: dict[str, Party] = field(default_factory=dict)
     people: list[Person] = field(default_factory=list)
     away: dict[str, int] = field(default_factory=dict)
@@ -40,7 +42,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         world, stream = self.world, self.world.dice.of("temper")
-        self.confirmations = stream.choice((1, 1, 2, 3))
+        self.confirmations = stream.choice((1, 1, 2, 3)) if not self.confirmations else self.confirmations
         gateway = GatewayParty("gateway", world, self.confirmations)
         agents = [
             AgentParty(f"agent-{n}", world, self.confirmations, key, gateway.url) for n, key in enumerate(PROVIDERS, 1)
