@@ -30,6 +30,7 @@ from marketplace.chain.verbs import Call
 from marketplace.domain.errors import (
     ChainError,
     ChainUnavailable,
+    Conflict,
     InsufficientFunds,
     NodeRefused,
     TransactionNotMined,
@@ -169,10 +170,15 @@ class Sender:
     def tend(self, head: BlockRef) -> None:
         """Look after what was sent: once per block, whether or not anybody waits. Costs nothing while nothing is open.
 
-        Raises ChainUnavailable, StoreUnavailable, Conflict.
+        Raises ChainUnavailable, StoreUnavailable.
         """
-        with self._lock:
-            self._nonces.tend(head)
+        try:
+            with self._lock:
+                self._nonces.tend(head)
+        except NodeRefused as exc:
+            raise ChainUnavailable(str(exc)) from exc
+        except Conflict:
+            _log.info("transactions.tended_elsewhere", account=self.address)
 
     def pending(self) -> Sequence[Outgoing]:
         """What is not in a block yet, or is, and nobody was told; by nonce."""
@@ -270,11 +276,9 @@ class Sender:
                 if len(ended) == len(slots):
                     return ended
                 self.tend(head)
-            except ChainUnavailable as exc:
-                away = exc
-            except NodeRefused as exc:
-                # A no to a question. The transaction is out there all the same.
-                away = ChainUnavailable(str(exc))
+            except (ChainUnavailable, NodeRefused) as exc:
+                # A no to a question says nothing about the transaction, which is out there all the same.
+                away = exc if isinstance(exc, ChainUnavailable) else ChainUnavailable(str(exc))
             left = deadline - monotonic()
             if left <= 0:
                 raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)
