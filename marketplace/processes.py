@@ -113,13 +113,13 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False, health_port: int 
     """Clear the market and keep its deadlines until SIGTERM, or stand by while another scheduler of this account does."""
     configure_logging("scheduler")
     settings.require("redis_url", "journal_url", "blobs_url")
+    auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     stop, market, key = Stop().on_signals(), open_chain_market(settings), open_key(settings)
     journal, board, blobs = (
         OperatorJournal(settings.journal_url),
         Board(settings.redis_url),
         FolderBlobs(settings.blobs_url),
     )
-    auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     pulse, lead = Pulse(), BoardLead(board.leads, f"scheduler:{key.address}")
     sending: list[Sender] = []
 

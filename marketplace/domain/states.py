@@ -156,7 +156,7 @@ class ServingState(StrEnum):
     CLAIMED = "claimed"
     """The client stayed silent; our claim stands in its challenge window."""
     CLOSED = "closed"
-    """The chain says that the serving is over, whichever way."""
+    """The chain says that the serving is over, whichever way. Only a reorganisation that takes its end back leads on from here."""
 
 
 SERVING_TRANSITIONS: Mapping[ServingState, frozenset[ServingState]] = {
@@ -166,5 +166,7 @@ SERVING_TRANSITIONS: Mapping[ServingState, frozenset[ServingState]] = {
     ServingState.RECEIPTED: frozenset({ServingState.SETTLING, ServingState.CLAIMED, ServingState.CLOSED}),
     ServingState.SETTLING: frozenset({ServingState.CLAIMED, ServingState.CLOSED}),
     ServingState.CLAIMED: frozenset({ServingState.SETTLING, ServingState.CLOSED}),
-    ServingState.CLOSED: frozenset(),
+    ServingState.CLOSED: frozenset(
+        {ServingState.SEEN, ServingState.EXITED, ServingState.RECEIPTED, ServingState.SETTLING}
+    ),
 }
