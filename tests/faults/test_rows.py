@@ -11,9 +11,16 @@ from random import Random
 import pytest
 
 from marketplace.chain import verbs
+from marketplace.chain.blocks import Chain
+from marketplace.chain.devnet import ANVIL_KEYS
+from marketplace.chain.outbox import OutboxFile
+from marketplace.chain.transactions import Sender
+from marketplace.chain.verbs import Call
+from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.models import LeaseStatus
 from marketplace.domain.states import JobState
 from marketplace.store.redis_server import start_redis
+from tests.faults.proxy import FaultProxy
 from tests.faults.rules import Fault, Rule
 from tests.faults.simulation.scripted import Script, script
 from tests.faults.simulation.world import CLIENTS
@@ -202,6 +209,23 @@ def test_a_redis_that_takes_no_writes_loses_nothing(opening: Opening) -> None:
         redis.config_set("min-replicas-to-write", 0)
         market.finish()
         assert [job.state for job in market.jobs()] == [JobState.SUCCEEDED] * 2
+
+
+def test_without_room_for_the_outbox_nothing_is_sent(node: FaultProxy, far: Chain, tmp_path: Path) -> None:
+    """A full disk: what cannot be written down is not broadcast, and goes out when there is room (row 24)."""
+    outbox = OutboxFile(tmp_path / "outbox.sqlite")
+    sender = Sender(far, ANVIL_KEYS[6], outbox)
+    pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
+    outbox._db.execute(f"PRAGMA max_page_count = {pages}")
+    call = Call(None, bytes.fromhex("5f5ff3") + bytes(20_000), "deploy")
+
+    with pytest.raises(StoreUnavailable):
+        sender.send(call)
+    assert node.calls_of(method="eth_sendRawTransaction") == 0
+    outbox._db.execute("PRAGMA max_page_count = 10000")
+
+    assert sender.send(call).contract
+    outbox.close()
 
 
 def test_two_schedulers_of_one_key_open_each_order_once(opening: Opening) -> None:
