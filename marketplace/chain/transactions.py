@@ -35,6 +35,7 @@ from marketplace.domain.errors import (
     NodeRefused,
     TransactionNotMined,
 )
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -301,26 +302,29 @@ class Sender:
         likely_first = sorted(rows, key=lambda one: not one.is_live)
         rivals = [[one for one in likely_first if one.nonce == slot.nonce] for slot in slots]
         ended: dict[_Slot, _Ended] = {}
+        told, untold = dict[Bytes32, BlockRef](), dict[Bytes32, BlockRef]()
         for slot, known, included in zip(slots, rivals, find_each(self.chain, rivals), strict=True):
             if included is not None:
                 ended[slot] = self._end(slot, included)
+                is_own = included.outgoing.name == slot.name
+                (told if is_own else untold)[included.outgoing.tx_hash] = included.block
             elif not any(one.is_live and one.name == slot.name for one in known):
                 ended[slot] = _NonceTaken()
+        for places in (untold, told):
+            if places:
+                self._outbox.all_mined(places, is_told=places is told)
+        for slot in ended:
+            self._nonces.given_up.pop(slot.nonce, None)
         return ended
 
     def _end(self, slot: _Slot, included: Included) -> _Ended:
-        """What it did; told from now on, where it is the slot's own."""
-        is_own = included.outgoing.name == slot.name
-        if not is_own:
-            self._outbox.mined(included.outgoing.tx_hash, included.block)
-            why = self._nonces.given_up.pop(slot.nonce, "")
+        """What it did; or, where it is not the slot's own, that the slot's call is still to be done, or never will be."""
+        if included.outgoing.name != slot.name:
+            why = self._nonces.given_up.get(slot.nonce, "")
             return NodeRefused("eth_sendRawTransaction", 0, why) if why else _NonceTaken()
         if included.has_succeeded:
-            outcome: _Ended = included.mined(is_earlier=slot.is_earlier)
-        else:
-            outcome = why_reverted(self.chain, included)
-        self._outbox.mined(included.outgoing.tx_hash, included.block, is_told=True)
-        return outcome
+            return included.mined(is_earlier=slot.is_earlier)
+        return why_reverted(self.chain, included)
 
     def _not_mined(self, slot: _Slot, wait_seconds: int) -> TransactionNotMined:
         found = [one for one in self._outbox.from_nonce(self.address, slot.nonce) if one.nonce == slot.nonce]
