@@ -32,7 +32,7 @@ gas: setup  ## measure the gas of whole transactions anew, and keep it in tests/
 bench: setup  ## how near to the optimum the engine clears, and how fast; writes docs/figures.json; ARGS=--help says how; PART=regret: what misreports are worth; PART=scale: up to a million orders; PART=whole: a scheduler's rounds, from Redis to the documents; PART=floods: rounds that somebody tries to hold up; PART=chain: how fast the chain is read and written, and what a market costs in node calls
 	@.venv/bin/python -m scripts.bench$(if $(PART),.$(PART)) $(ARGS)
 
-deep: setup  ## the long checks of the contracts; writes docs/figures.json; PART=halmos runs one
+deep: setup  ## the long checks of the contracts, of faults and of kills; writes docs/figures.json; PART=halmos runs one
 	@nice -n 10 .venv/bin/python -m scripts.deep $(PART)
 
 clean:  ## remove everything that setup, tests and demo made

@@ -18,6 +18,7 @@ from marketplace.domain.units import whole_from_text
 
 DEVNET_FOLDER = ".devnet"
 DEFAULT_CONFIRMATIONS = 1
+LOG_BLOCKS = 2_000
 DEFAULT_RAY_ADDRESS = "auto"
 DEFAULT_MOST_FEE_GWEI = "500"
 _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
@@ -36,6 +37,8 @@ class Settings:
     keystore: Path | None
     keystore_password_file: Path | None
     confirmations: int
+    log_blocks: int
+    """The widest range of blocks to ask a node's logs of at once."""
     home: Path
     opener: str
     """The scheduler's address, which the gateway tells clients to name as opener."""
@@ -77,11 +80,14 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
     def path(name: str) -> Path | None:
         return Path(text(name)).expanduser() if text(name) else None
 
-    confirmations = text("CONFIRMATIONS", str(DEFAULT_CONFIRMATIONS))
-    try:
-        whole_from_text(confirmations, field="BOURSE_CONFIRMATIONS", least=1)
-    except InvalidField:
-        problems.append(f"BOURSE_CONFIRMATIONS must be a whole number from 1, not {confirmations!r}")
+    def count(name: str, default: int) -> int:
+        try:
+            return whole_from_text(text(name, str(default)), field=f"BOURSE_{name}", least=1)
+        except InvalidField:
+            problems.append(f"BOURSE_{name} must be a whole number from 1, not {text(name)!r}")
+            return default
+
+    confirmations, log_blocks = count("CONFIRMATIONS", DEFAULT_CONFIRMATIONS), count("LOG_BLOCKS", LOG_BLOCKS)
     rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
     problems += [
         f"BOURSE_RPC_URLS: {url} is not http(s) or ws(s)" for url in rpc_urls if not url.startswith(_NODE_SCHEMES)
@@ -101,7 +107,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         gateway_url=gateway_url,
         keystore=path("KEYSTORE"),
         keystore_password_file=path("KEYSTORE_PASSWORD_FILE"),
-        confirmations=int(confirmations),
+        confirmations=confirmations,
+        log_blocks=log_blocks,
         home=home,
         opener=text("OPENER"),
         arbiter=text("ARBITER"),

@@ -15,6 +15,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
+from marketplace.chain.watching import heads_watched
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop
@@ -79,7 +80,8 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
             "journal": journal.kind, "host": host, "port": port,
         }  # fmt: skip
 
-    serve(create_app(desks), host, port, about=about)
+    with heads_watched(market.chain):
+        serve(create_app(desks), host, port, about=about)
 
 
 def run_indexer(settings: Settings, health_port: int | None = None) -> None:
@@ -113,13 +115,13 @@ def run_scheduler(settings: Settings, *, on_ray: bool = False, health_port: int 
     """Clear the market and keep its deadlines until SIGTERM, or stand by while another scheduler of this account does."""
     configure_logging("scheduler")
     settings.require("redis_url", "journal_url", "blobs_url")
+    auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     stop, market, key = Stop().on_signals(), open_chain_market(settings), open_key(settings)
     journal, board, blobs = (
         OperatorJournal(settings.journal_url),
         Board(settings.redis_url),
         FolderBlobs(settings.blobs_url),
     )
-    auctioneer = _auctioneer_on(settings.ray_address) if on_ray else hold_here
     pulse, lead = Pulse(), BoardLead(board.leads, f"scheduler:{key.address}")
     sending: list[Sender] = []
 

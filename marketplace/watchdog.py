@@ -125,7 +125,10 @@ class Watchdog:
             thread.join()
 
     def _keep_looking(self, done: threading.Event) -> None:
-        """Where even this thread cannot run, as while native code keeps the interpreter, faulthandler's own one ends the process."""
+        """Where even this thread cannot run, as while native code keeps the interpreter, faulthandler's own one ends the process.
+
+        That one knows the clock only: a process that was suspended for as long as is fatal is started anew.
+        """
         before = monotonic()
         while not done.wait(_LOOK_SECONDS):
             now = monotonic()

@@ -35,6 +35,7 @@ def open_chain_market(settings: Settings) -> ChainMarket:
     settings.require("rpc_urls", "address_book")
     book = open_address_book(settings)
     chain = Chain(settings.rpc_urls)
+    chain.log_blocks = settings.log_blocks
     chain.require_market(book.market, chain_id=book.chain_id)
     return ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
 
@@ -69,11 +70,13 @@ def open_market(settings: Settings, *, stop: Stop | None = None, account: str | 
     """The SDK's market for the key of these settings, in the name of ``account`` where that is another's."""
     settings.require("gateway_url", "rpc_urls")
     book = AddressBook.read(settings.address_book) if settings.address_book else None
-    return Market.connect(
+    market = Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
         address_book=book, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
         account=account,
     )  # fmt: skip
+    market.chain.log_blocks = settings.log_blocks
+    return market
 
 
 def audit(settings: Settings) -> Books:

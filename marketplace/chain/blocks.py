@@ -27,6 +27,9 @@ PENDING: Final = "pending"
 _HASH_LENGTH: Final = 66
 _PIN_SECONDS: Final = 30.0
 """No decision takes longer. A thread that begins none must not stay with a node that everybody else has left."""
+LOG_BLOCKS: Final = 2_000
+"""Unless a setting says otherwise; public nodes refuse much more."""
+
 _BY_HAND: Final = ("evm_", "anvil_", "hardhat_")
 """Methods by which local chains are moved, back too."""
 
@@ -45,6 +48,8 @@ class Chain:
         if not rpc_urls:
             raise ConfigError(["no RPC URL is given"])
         self.calls = CallCount()
+        self.log_blocks = LOG_BLOCKS
+        """The widest range of blocks to ask a node's logs of at once; what the node takes of that is found out."""
         self._roster = Roster([Standing(self._node(url, timeout_seconds)) for url in rpc_urls], patience or Patience())
         self._watcher = HeadWatcher(self._roster.newest)
         self._subscription = Subscription(self._watcher)

@@ -15,14 +15,14 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.headers import Header
 from marketplace.chain.lineage import Lineage
 from marketplace.chain.logs import decode_logs
-from marketplace.chain.ranges import MAX_BLOCKS, LogRanges
+from marketplace.chain.ranges import LogRanges
 from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
-__all__ = ["KEPT_BLOCKS", "MAX_BLOCKS", "NOTHING_NEW", "EventFollower", "EventPage", "decode_logs"]
+__all__ = ["KEPT_BLOCKS", "NOTHING_NEW", "EventFollower", "EventPage", "decode_logs"]
 
 KEPT_BLOCKS: Final = 128
 """Blocks below the newest that may still be taken back; nodes keep the state of as many. Who follows keeps the references of these."""
@@ -63,14 +63,13 @@ class EventFollower:
     Only blocks with ``confirmations`` blocks on them (themselves included) are read. One thread at a time.
     """
 
-    def __init__(self, chain: Chain, market: Address, *, confirmations: int, most_blocks: int = MAX_BLOCKS) -> None:
-        """``most_blocks``: the widest range to ask a node for; it is found out what the node takes of that."""
+    def __init__(self, chain: Chain, market: Address, *, confirmations: int) -> None:
         self.chain = chain
         self.market = market
         self.confirmations = confirmations
         self._lineage = Lineage(chain)
         self._single = BlockLogs(chain, market)
-        self._ranges = LogRanges(chain, market, most_blocks)
+        self._ranges = LogRanges(chain, market)
 
     def follow(
         self, cursor: BlockRef | None, start: int, *, trail: Trail = _no_trail, limit_blocks: int | None = None
@@ -95,19 +94,19 @@ class EventFollower:
         page = self._near(cursor, self._lineage.down_to(first, head)[: upto - first + 1], trail)
         return replace(page, is_last=page.upto is not None and page.upto.number == last)
 
-    def read(self, from_block: int, *, limit_blocks: int = MAX_BLOCKS) -> EventPage:
+    def read(self, from_block: int, *, limit_blocks: int | None = None) -> EventPage:
         """The events of the confirmed blocks from ``from_block`` on, at most ``limit_blocks`` of them; nothing is held against a cursor."""
         return self.follow(None, from_block, limit_blocks=limit_blocks)
 
     def history(self, start: int, upto: int) -> Iterator[Event]:
         """All events of these blocks, both included, as far as they are confirmed. Raises ChainUnavailable where the chain changes meanwhile."""
-        cursor: BlockRef | None = None
-        while cursor is None or cursor.number < upto:
-            page = self.follow(cursor, start, limit_blocks=max(1, upto - (start if cursor is None else cursor.number)))
+        cursor, first = None, start
+        while first <= upto:
+            page = self.follow(cursor, first, limit_blocks=upto - first + 1)
             if page.upto is None:
                 return
             yield from (event for event in page.events if event.ref.block.number <= upto)
-            cursor = page.upto
+            cursor, first = page.upto, page.upto.number + 1
 
     def read_again(self, first: int, upto: BlockRef) -> tuple[Event, ...]:
         """All events from block ``first`` up to this very block, every block held against its bloom: slow and exact, to find what was missed."""

@@ -94,6 +94,8 @@ class Ancestry:
 
     def between(self, since: BlockRef, upto: BlockRef) -> list[Header] | None:
         """The headers after ``since`` up to ``upto``, where all have been seen and lead from one to the other; the newest first."""
+        if since.number > upto.number:
+            return None
         found, wanted = list[Header](), upto.hash
         for height in range(upto.number, since.number, -1):
             seen = self._seen.get(height)

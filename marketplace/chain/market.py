@@ -11,6 +11,7 @@ from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
 from marketplace.chain.standing import StandingAnswers
 from marketplace.chain.token import Token
+from marketplace.domain.errors import ChainError
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.models import BlockRef, Budget, Lease, LeaseStatus, MarketTerms, Offer, Order, Receipt, Volume
 from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits, UnixTime
@@ -71,6 +72,22 @@ class Market:
         ((status, *rest),) = self._read_all("leaseOf", identifier, at=at, about=(identifier,))
         return Lease(LeaseStatus(status), *rest)
 
+    def leases_of(self, identifiers: Sequence[Bytes32], at: BlockRef) -> dict[Bytes32, Lease]:
+        """Several leases' words in one request, each of them counted as one."""
+        words = self._read_each("leaseOf", identifiers, at)
+        return {one: Lease(LeaseStatus(word[0]), *word[1:]) for one, (word,) in zip(identifiers, words, strict=True)}
+
+    def offers_of(self, identifiers: Sequence[OfferId], at: BlockRef) -> dict[OfferId, Offer | None]:
+        """Several offers in one request; None where there is none of that number."""
+        words = self._read_each("offerOf", identifiers, at)
+        found = {one: Offer(one, *word) for one, (word,) in zip(identifiers, words, strict=True)}
+        return {one: None if offer.provider == ZERO_ADDRESS else offer for one, offer in found.items()}
+
+    def balances_of(self, accounts: Sequence[Address], at: BlockRef) -> dict[Address, TokenUnits]:
+        """Several accounts' free balances in one request."""
+        words = self._read_each("balanceOf", accounts, at)
+        return {one: TokenUnits(word) for one, (word,) in zip(accounts, words, strict=True)}
+
     def status_of(self, order: Order, at: BlockRef | None = None) -> LeaseStatus:
         return LeaseStatus(self._read("statusOf", order, at=at))
 
@@ -125,3 +142,15 @@ class Market:
         if at:
             self._standing.keep(question, at, found)
         return found
+
+    def _read_each(self, view: str, arguments: Sequence[Any], at: BlockRef) -> list[tuple[Any, ...]]:
+        """What a view of one argument answers for each of these, all as of one block. Always asked: who reconciles believes nothing that it knows."""
+        block = {"blockHash": at.hash}
+        calls = [
+            ("eth_call", [{"to": self.address, "data": "0x" + _ABI.call(view, one).hex()}, block]) for one in arguments
+        ]
+        answers = self.chain.batch(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, ChainError):
+                raise answer
+        return [_ABI.answer(view, bytes.fromhex(answer[2:])) for answer in answers]

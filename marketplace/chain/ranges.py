@@ -12,9 +12,8 @@ from marketplace.domain.ids import Address
 
 Log = Mapping[str, Any]
 
-MAX_BLOCKS: Final = 2_000
-"""Blocks asked for at once, unless a setting says otherwise; public nodes refuse much more."""
-
+_ANY: Final = 1 << 62
+"""Wider than any range: nothing was refused yet."""
 _FORGOTTEN_AFTER: Final = 64
 """Answers after which a refusal is forgotten: what was too many results there may be few here."""
 
@@ -22,14 +21,18 @@ _FORGOTTEN_AFTER: Final = 64
 class LogRanges:
     """One contract's logs. A refused range is halved, and grown again after answers, towards what was refused last."""
 
-    def __init__(self, chain: Chain, address: Address, most_blocks: int = MAX_BLOCKS) -> None:
-        self._chain, self._address, self._most = chain, address, most_blocks
-        self.span = most_blocks
-        """Blocks that are asked for at once now."""
-        self._refused = most_blocks + 1
+    def __init__(self, chain: Chain, address: Address) -> None:
+        self._chain, self._address = chain, address
+        self._width = _ANY
+        self._refused = _ANY
         self._answered = 0
         """The widest range that was answered since that; 0: none."""
         self._answers = 0
+
+    @property
+    def span(self) -> int:
+        """Blocks that are asked for at once now."""
+        return min(self._width, self._chain.log_blocks)
 
     def read(self, first: int, upto: int) -> tuple[list[Log], int] | None:
         """The logs from ``first`` on, and the last block that was read, ``upto`` at most; None where not even one block's are told.
@@ -49,7 +52,7 @@ class LogRanges:
             except RateLimited:
                 raise  # how many requests, not how large
             except ChainUnavailable:
-                self.span = max(1, self.span // 2)
+                self._width = max(1, self.span // 2)
                 raise
             self._grow(last - first + 1)
             return found, last
@@ -64,7 +67,7 @@ class LogRanges:
     def _shrink(self, refused: int) -> None:
         """To what was answered before, or, where that is what was refused now, to half of it."""
         self._refused, self._answers = refused, 0
-        self.span = self._answered if 0 < self._answered < refused else max(1, refused // 2)
+        self._width = self._answered if 0 < self._answered < refused else max(1, refused // 2)
         self._answered = 0 if self._answered >= refused else self._answered
 
     def _grow(self, answered: int) -> None:
@@ -72,10 +75,9 @@ class LogRanges:
         self._answers += 1
         self._answered = max(self._answered, answered)
         if self._answers >= _FORGOTTEN_AFTER:
-            self._refused, self._answers = self._most + 1, 0
-        wider = min(self._most, 2 * self.span, (self.span + self._refused) // 2)
+            self._refused, self._answers = _ANY, 0
         if self._refused - self.span > self.span // 8:
-            self.span = max(self.span, wider)
+            self._width = max(self.span, min(2 * self.span, (self.span + self._refused) // 2))
 
 
 def _is_of(logs: Any, address: Address, first: int, last: int) -> bool:

@@ -1,8 +1,8 @@
 """Which of several nodes is asked: the first in order of preference that is well.
 
 A node is well when it answers, when it serves the same chain as the others (chain id, genesis block, the market's code: checked before
-its first use and whenever it comes back), and when its head is not behind. One that is not is left alone for a while that doubles, with jitter;
-one that was left for another is taken up again when it has been well for a while.
+its first use and whenever it comes back), and when its head is not behind. One that is not is left alone for a while that doubles, with jitter,
+unless no other answers; one that was left for another is taken up again when it has been well for a while.
 """
 
 from __future__ import annotations
@@ -208,11 +208,9 @@ class Roster:
         return told
 
     def _ranked(self) -> list[Standing]:
-        """In which order to ask: the one in use, then by preference; those that are left alone last, and only if no other answers."""
+        """In which order to ask: the one in use, then by preference; those that are left alone last, for when no other answers."""
         now = monotonic()
-        order = sorted(self.standings, key=lambda one: (one.not_before > now, one is not self.current))
-        usable = [standing for standing in order if standing.not_before <= now]
-        return usable or order
+        return sorted(self.standings, key=lambda one: (one.not_before > now, one is not self.current))
 
     def _look_around(self) -> None:
         """Ask nodes that are not in use for their heads, now and then: preferred ones, and all when our own stands still."""

@@ -30,6 +30,7 @@ from marketplace.chain.verbs import Call
 from marketplace.domain.errors import (
     ChainError,
     ChainUnavailable,
+    Conflict,
     InsufficientFunds,
     NodeRefused,
     TransactionNotMined,
@@ -46,7 +47,7 @@ _log = structlog.get_logger()
 FEE_SPREAD_WEI: Final = 1 << 16
 """A few random wei, never paid, tell calls that are signed again from those that were given up: no two have one hash."""
 
-_FIRST_PAUSE_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 """A receipt may come late, from a node that lags, without a new block."""
 _OUTAGE_PAUSE_SECONDS = 0.25
@@ -170,10 +171,15 @@ class Sender:
     def tend(self, head: BlockRef) -> None:
         """Look after what was sent: once per block, whether or not anybody waits. Costs nothing while nothing is open.
 
-        Raises ChainUnavailable, StoreUnavailable, Conflict.
+        Raises ChainUnavailable, StoreUnavailable.
         """
-        with self._lock:
-            self._nonces.tend(head)
+        try:
+            with self._lock:
+                self._nonces.tend(head)
+        except NodeRefused as exc:
+            raise ChainUnavailable(str(exc)) from exc
+        except Conflict:
+            _log.info("transactions.tended_elsewhere", account=self.address)
 
     def pending(self) -> Sequence[Outgoing]:
         """What is not in a block yet, or is, and nobody was told; by nonce."""
@@ -271,11 +277,9 @@ class Sender:
                 if len(ended) == len(slots):
                     return ended
                 self.tend(head)
-            except ChainUnavailable as exc:
-                away = exc
-            except NodeRefused as exc:
-                # A no to a question. The transaction is out there all the same.
-                away = ChainUnavailable(str(exc))
+            except (ChainUnavailable, NodeRefused) as exc:
+                # A no to a question says nothing about the transaction, which is out there all the same.
+                away = exc if isinstance(exc, ChainUnavailable) else ChainUnavailable(str(exc))
             left = deadline - monotonic()
             if left <= 0:
                 raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)

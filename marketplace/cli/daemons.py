@@ -26,11 +26,8 @@ provider_app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
 
 HealthPortOption = Annotated[
     int | None,
-    typer.Option(
-        "--health-port",
-        help="Answer /live and /ready on this port of 127.0.0.1 (0: any; default: not at all).",
-        min=0,
-        max=65535,
+    whole_option(
+        "health-port", "Answer /live and /ready on this port of 127.0.0.1 (0: any; default: not at all).", most=65535
     ),
 ]
 

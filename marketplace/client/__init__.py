@@ -1,10 +1,11 @@
 """The SDK: what a client of the market uses. ``__all__`` can be read aloud."""
 
 from marketplace.client.api import GatewayApi, Retries, Timeout
+from marketplace.client.changes import JobChange
 from marketplace.client.executor import JobExecutor
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.market import JobChange, Market
+from marketplace.client.market import Market
 from marketplace.client.money import Sums
 from marketplace.client.request import JobRequest
 from marketplace.client.story import Attempt, Balance, JobResult, Progress, Story

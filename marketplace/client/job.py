@@ -121,7 +121,8 @@ class Job:
         is_running = bool(servings) and not servings[-1].exit and self.state is JobState.RUNNING
         elapsed = block.timestamp - servings[-1].opened_at if is_running else 0
         limit = order.signed.order.max_seconds
-        return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, order.note, order.is_posted)
+        note = order.note or self._market.provisional(order, block)
+        return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, note, order.is_posted)
 
     # -- what it says -------------------------------------------------------------------------------------------------
 

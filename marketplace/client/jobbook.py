@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from marketplace.client.moves import SCHEMA, Move, Moves
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Address, Bytes32, Sha256
-from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.models import BlockRef, Receipt, SignedOrder
 from marketplace.domain.spec import Group
-from marketplace.domain.states import Job, JobEvent, JobReason, JobState
+from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
 
@@ -39,16 +40,10 @@ CREATE TABLE IF NOT EXISTS orders (
   note TEXT NOT NULL DEFAULT '', explanation TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS orders_of_job ON orders (job, attempt);
-CREATE TABLE IF NOT EXISTS moves (
-  block_hash TEXT NOT NULL, log_index INTEGER NOT NULL, number INTEGER NOT NULL, lease TEXT NOT NULL,
-  name TEXT NOT NULL, at INTEGER NOT NULL, amounts TEXT NOT NULL, PRIMARY KEY (block_hash, log_index)
-) STRICT;
-CREATE INDEX IF NOT EXISTS moves_of_lease ON moves (lease, number, log_index);
 CREATE TABLE IF NOT EXISTS receipts (
   lease TEXT NOT NULL, opened_at INTEGER NOT NULL, document TEXT NOT NULL, signature TEXT NOT NULL,
   result BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (lease, opened_at)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS cursor (only INTEGER PRIMARY KEY CHECK (only = 1), next_block INTEGER NOT NULL) STRICT;
 """
 
 
@@ -105,21 +100,6 @@ class KeptOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """An event of the chain about one of our leases, with the amounts that it moved."""
-
-    block_hash: Bytes32
-    log_index: int
-    number: int
-    """Of the block."""
-    lease: Bytes32
-    name: str
-    """The event's name in the contract, e.g. ``LeaseSettled``."""
-    at: UnixTime
-    amounts: dict[str, int | str]
-
-
-@dataclass(frozen=True, slots=True)
 class KeptReceipt:
     """A last receipt that we signed, and the result document that it names."""
 
@@ -140,7 +120,11 @@ class Jobbook:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         self._db.row_factory = sqlite3.Row
         # FULL: an order must not be on the wire and, after a power cut, not in the book.
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA)
+        self._db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA + SCHEMA
+        )
+        self.past = Moves(self._db, self._lock, self._transaction)
+        """What the chain did, up to which block."""
 
     def close(self) -> None:
         self._db.close()
@@ -155,13 +139,7 @@ class Jobbook:
     def change_job(self, kept: KeptJob, job: Job, order: tuple[SignedOrder, bytes, UnixTime] | None = None) -> KeptJob:
         """Replace a job by what it became, with the order of a retry if any; raise Conflict after a lost race."""
         with self._transaction():
-            changed = self._db.execute(
-                "UPDATE jobs SET state = ?, spec = ?, history = ?, excluded = ?, version = version + 1"
-                " WHERE id = ? AND version = ?",
-                (job.state, job.spec, _history(job), json.dumps(job.excluded), job.id, kept.version),
-            )
-            if changed.rowcount != 1:
-                raise Conflict("job", job.id)
+            self._replace_job(kept, job)
             if order is not None:
                 self._add_order(job.id, len(job.orders), *order)
         return replace(kept, job=job, version=kept.version + 1)
@@ -274,35 +252,26 @@ class Jobbook:
 
     # -- what the chain did -------------------------------------------------------------------------------------------
 
-    def next_block(self) -> int | None:
-        """The first block whose events have not been read; None before the first order."""
-        with self._lock:
-            row = self._db.execute("SELECT next_block FROM cursor").fetchone()
-        return None if row is None else int(row[0])
-
-    def start_at(self, block: int) -> None:
-        """Begin to read events at this block, unless that was decided before."""
-        self._write("INSERT INTO cursor VALUES (1, ?) ON CONFLICT DO NOTHING", (block,))
-
-    def add_moves(self, moves: Iterable[Move], next_block: int) -> None:
-        """Keep the events about our own leases and go on behind them; the same events twice change nothing."""
-        with self._transaction():
-            for move in moves:
-                self._db.execute(
-                    "INSERT INTO moves VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    (
-                        move.block_hash, move.log_index, move.number, move.lease, move.name, move.at, json.dumps(move.amounts),
-                    ),
-                )  # fmt: skip
-            self._db.execute("UPDATE cursor SET next_block = max(next_block, ?)", (next_block,))
-
     def moves(self, lease: Bytes32) -> list[Move]:
         """What the chain did about this lease, in its order."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT * FROM moves WHERE lease = ? ORDER BY number, log_index", (lease,)
-            ).fetchall()
-        return [_move(row) for row in rows]
+        return self.past.of(lease)
+
+    def undo(self, seen: BlockRef | None, to: BlockRef | None) -> bool:
+        """Take back all that was read after the block ``to`` (None: everything): the moves, and what jobs became by them.
+
+        False where another process has gone on from ``seen`` meanwhile.
+        """
+        with self._transaction():
+            if self.past.cursor() != seen:
+                return False
+            standing = self.past.first_block() - 1 if to is None else to.number
+            self.past.drop_after(standing)
+            for kept in self.jobs():
+                gone = self.past.drop_changes(kept.job.id, standing)
+                before = taken_back(kept.job, gone, kept.job.history[-1].at if to is None else to.timestamp)
+                if before is not kept.job:
+                    self._replace_job(kept, before)
+        return True
 
     def knows_order(self, identifier: Bytes32) -> bool:
         with self._lock:
@@ -327,6 +296,16 @@ class Jobbook:
 
     def _one(self, statement: str) -> Any:
         return self._db.execute(statement).fetchone()
+
+    def _replace_job(self, kept: KeptJob, job: Job) -> None:
+        changed = self._db.execute(
+            "UPDATE jobs SET state = ?, spec = ?, history = ?, excluded = ?, version = version + 1"
+            " WHERE id = ? AND version = ?",
+            (job.state, job.spec, _history(job), json.dumps(job.excluded), job.id, kept.version),
+        )
+        if changed.rowcount != 1:
+            raise Conflict("job", job.id)
+        self.past.note_change(job.id, len(job.history) - 1)
 
     def _add_job(self, new: NewJob, at: UnixTime) -> KeptJob:
         job, group = new.job, new.group
@@ -391,10 +370,3 @@ def _kept_order(row: sqlite3.Row) -> KeptOrder:
 def _kept_receipt(row: sqlite3.Row) -> KeptReceipt:
     receipt = receipt_from_wire(json.loads(row["document"]))
     return KeptReceipt(receipt, row["signature"], row["result"], UnixTime(row["signed_at"]), bool(row["is_posted"]))
-
-
-def _move(row: sqlite3.Row) -> Move:
-    return Move(
-        Bytes32(row["block_hash"]), row["log_index"], row["number"], Bytes32(row["lease"]), row["name"],
-        UnixTime(row["at"]), json.loads(row["amounts"]),
-    )  # fmt: skip

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from marketplace.chain.checksums import checksum
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key, text_id
 from marketplace.chain.wallets import is_approved_by
-from marketplace.domain.errors import Forbidden, Refused
+from marketplace.domain.errors import Forbidden, InvalidField, Refused
 from marketplace.domain.fills import refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address
 from marketplace.domain.models import BlockRef, Budget, SignedOrder
@@ -73,6 +73,16 @@ class Mandate:
                 f"{checksum(self.signer)} may not sign orders for {checksum(self.account)}: it is no delegate with a budget"
                 " (bourse wallet authorize), and the account is no contract that takes its signature (EIP-1271)"
             )
+
+    def receiver(self, to: str | None) -> Address:
+        """Whom a withdrawal pays: the account, or ``to``. Raises InvalidField (``to``) for who could not move the money on."""
+        if to is None:
+            return self.account
+        found, terms = address_from_text(to, field="to"), self._market.terms()
+        lost = {ZERO_ADDRESS: "the zero address", terms.market: "the market", terms.token: "the token"}
+        if found in lost:
+            raise InvalidField("to", f"is {lost[found]}: nobody could move the money on from there")
+        return found
 
     def require_own(self, what: str) -> None:
         """Raise Forbidden for what an account can only do itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -21,6 +21,7 @@ from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
+from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.groups import JobGroup
@@ -28,38 +29,29 @@ from marketplace.client.job import Job
 from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.mandate import Mandate
-from marketplace.client.money import sums_of
 from marketplace.client.opening import check_told, folder_of, named_by, outbox_path, terms_of_chain
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
+from marketplace.client.standing import locked_now, provisional
 from marketplace.client.story import Balance
 from marketplace.client.submitting import Submitter
 from marketplace.client.watcher import Watcher
 from marketplace.domain.errors import (
     ChainUnavailable,
     ConfigError,
-    DeadlinePassed,
     InsufficientBalance,
     InvalidField,
 )
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId
+from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
+from marketplace.domain.repairs import Repairs
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.sending import Outgoing
-from marketplace.domain.states import JobEvent
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
 BUDGET_BITS, TIME_BITS = 128, 40
 _STEP_SECONDS = 1.0
 _CHAIN_PATIENCE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class JobChange:
-    """A job went on to another state."""
-
-    job: Job
-    event: JobEvent
 
 
 class Market:
@@ -137,7 +129,6 @@ class Market:
         chain.require_market(address)
         market = ChainMarket(chain, address, deployed_at_block=deployed_at)
         terms_of_chain(market)
-
         mandate = Mandate(key, address_from_text(account, field="account") if account else key.address, market)
 
         def speak(retries: Retries) -> GatewayApi:
@@ -158,9 +149,8 @@ class Market:
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        self._watcher.close()
-        self.api.close()
-        self._watching.close()
+        for speaking in (self._watcher, self.api, self._watching):
+            speaking.close()
         self._watcher.wait_closed()
         for opened in (self.book, self._outbox, self.chain):
             opened.close()
@@ -192,14 +182,10 @@ class Market:
     def balance(self) -> Balance:
         """What this account has, all at one block."""
         block = self.chain.head()
-        locked = sum(
-            sums_of(order.signed.order, self.book.moves(order.signed.id)).locked
-            for kept in self.book.jobs()
-            for order in self.book.orders(kept.job.id)
-        )
+        locked = locked_now(self._market, self.book, block)
         wallet = self._token.balance_of(self.account, block)
         coin_wei = coin_of(self.chain, self.mandate.signer, block)
-        return Balance(self._market.balance_of(self.account, block), TokenUnits(locked), wallet, coin_wei)
+        return Balance(self._market.balance_of(self.account, block), locked, wallet, coin_wei)
 
     def pending(self) -> Sequence[Outgoing]:
         """This account's transactions that were sent from here and whose end nobody was told."""
@@ -210,9 +196,8 @@ class Market:
         self._sender.acknowledge()
 
     def tend(self) -> None:
-        """Look after what was sent and is not in a block: send again what a node forgot. Raise ChainUnavailable."""
-        if self.pending():
-            self._sender.tend(self.chain.head())
+        """Look after what was sent: send again what a node forgot, or a reorganisation took back. Raise ChainUnavailable."""
+        self._sender.tend(self.chain.head())
 
     def deposit(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Move tokens from the key's wallet to the account's free balance, after approving exactly as many where that is needed.
@@ -237,19 +222,10 @@ class Market:
         Raise InvalidField (``to``) for an address from which nobody could move them on.
         """
         self.mandate.require_own("withdraw its money")
-        call = verbs.withdraw(self._market.address, self._receiver(to), amount)
+        call = verbs.withdraw(self._market.address, self.mandate.receiver(to), amount)
         if again or self._sender.earlier(call) is None:
             self._submitter.require_free(amount)
         return self._sender.send(call, again=again)
-
-    def _receiver(self, to: str | None) -> Address:
-        if to is None:
-            return self.account
-        receiver = address_from_text(to, field="to")
-        lost = {ZERO_ADDRESS: "the zero address", self._market.address: "the market", self.terms.token: "the token"}
-        if receiver in lost:
-            raise InvalidField("to", f"is {lost[receiver]}: nobody could move the money on from there")
-        return receiver
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
@@ -309,6 +285,15 @@ class Market:
         who = address_from_text(provider, field="provider")
         return reputation_from_chain(self._market, who, at or self.chain.head())
 
+    @property
+    def repairs(self) -> Repairs:
+        """What reading the chain had to put right since this market was opened."""
+        return self._watcher.past.repairs
+
+    def provisional(self, order: KeptOrder, head: BlockRef) -> str:
+        """What the newest block says of the order that is not confirmed yet; empty where that is nothing else."""
+        return provisional(self._market, self.book, order, head)
+
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
         if offer not in self._providers:
@@ -360,6 +345,7 @@ class Market:
             try:
                 block = self._watcher.step()
                 self._ender.hold_groups_together(block)
+                self._sender.tend(block)
                 silent_since = None
                 yield block
                 if deadline is not None and monotonic() >= deadline:
@@ -375,36 +361,15 @@ class Market:
         self, jobs: Iterable[Job], timeout: float | None = None, *, settled: bool = False
     ) -> Iterator[JobChange]:
         """Move the jobs along until all are over (and, if ``settled``, their money is), yielding each change of state."""
-        watched = list(jobs)
-        seen = {job.id: len(job.history) for job in watched}
-        for block in self.steps(timeout):
-            yield from _changes(watched, seen)
-            if all(job.is_settled(block) if settled else job.is_terminal for job in watched):
-                return
-        raise DeadlinePassed(f"the end of {len(watched)} jobs", int(timeout or 0))
+        return until_over(list(jobs), self.steps(timeout), timeout, settled=settled)
 
     def watch(self, timeout: float | None = None, *, until_settled: bool = False) -> Iterator[JobChange]:
         """Move all jobs along, those of other processes too, yielding each change; ends as ``steps`` does.
 
         With ``until_settled`` it ends when all are over and paid for, and raises DeadlinePassed when that takes longer.
         """
-        seen = {job.id: len(job.history) for job in self.jobs()}
-        for block in self.steps(timeout):
-            jobs = self.jobs()
-            yield from _changes(jobs, seen)
-            if until_settled and all(job.is_settled(block) for job in jobs):
-                return
-        if until_settled:
-            raise DeadlinePassed("the end of all jobs", int(timeout or 0))
+        return of_all(self.jobs, self.steps(timeout), timeout, until_settled=until_settled)
 
     def cancel(self, order: KeptOrder) -> None:
         """End the order on the chain, for good. Raise InvalidTransition when its provider has claimed."""
         self._ender.end(order)
-
-
-def _changes(jobs: Iterable[Job], seen: dict[Bytes32, int]) -> Iterator[JobChange]:
-    """What is new in the jobs' histories; ``seen`` counts what was told."""
-    for job in jobs:
-        history = job.history
-        yield from (JobChange(job, event) for event in history[seen.get(job.id, 0) :])
-        seen[job.id] = len(history)

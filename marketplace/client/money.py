@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from marketplace.client.jobbook import Move
+from marketplace.client.moves import Move
 from marketplace.domain.models import LeaseStatus, Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime

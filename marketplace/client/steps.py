@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marketplace.client.jobbook import JobTerms, KeptOrder, Move
+from marketplace.client.jobbook import JobTerms, KeptOrder
 from marketplace.client.money import exit_of, servings_of
+from marketplace.client.moves import Move
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import Job, JobReason, JobState
@@ -94,6 +95,10 @@ def _of_submitted(order: KeptOrder, sight: Sight) -> Decision:
 
 def _of_running(job: Job, terms: JobTerms, sight: Sight) -> Decision:
     status = sight.lease.status
+    if status is LeaseStatus.NONE and not _was_declined(sight):
+        return Become(
+            JobState.SUBMITTED, JobReason.REORGANISED, "its opening has left the chain; the order waits again"
+        )
     if status is LeaseStatus.NONE:
         return Become(
             JobState.SUBMITTED, JobReason.LEASE_DECLINED, "the provider declined; the order is on the book again"
@@ -104,6 +109,11 @@ def _of_running(job: Job, terms: JobTerms, sight: Sight) -> Decision:
         note = f"no sign of life from {sight.provider} for {sight.silent_seconds} s"
         return OrderAgain(sight.provider, JobReason.PROVIDER_SILENT, note)
     return LookForReceipt() if status in (LeaseStatus.OPEN, LeaseStatus.CLAIMED) else Stay()
+
+
+def _was_declined(sight: Sight) -> bool:
+    servings = servings_of(sight.moves)
+    return bool(servings) and servings[-1].exit == "LeaseDeclined"
 
 
 def _is_given_up(job: Job, terms: JobTerms, sight: Sight) -> bool:

@@ -49,7 +49,7 @@ class Submitter:
             self.require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
         if prepared[0].inputs:
             self._api.put_blob(prepared[0].inputs)
-        self._book.start_at(block.number)
+        self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
         for number, one in enumerate(kept):
             try:

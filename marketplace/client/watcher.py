@@ -21,8 +21,9 @@ from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
-from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, Move
+from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder
 from marketplace.client.money import servings_of
+from marketplace.client.past import PastReader
 from marketplace.client.request import order_again
 from marketplace.client.steps import (
     Become,
@@ -43,7 +44,6 @@ from marketplace.domain.errors import (
     GatewayProblem,
     GatewayUnavailable,
 )
-from marketplace.domain.events import Event, FillRefused
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, Receipt
 from marketplace.domain.refusals import Refusal
@@ -65,8 +65,6 @@ EXPLANATIONS_A_STEP = 32
 AGAIN_AFTER_SECONDS = 30
 """Block time after which an order that a gateway has forgotten, and does not take, is posted to it once more."""
 
-_LOG_FIELDS = frozenset({"ref", "lease", "order"})
-
 
 class Watcher:
     """Everything that one account's jobs need to move on."""
@@ -82,7 +80,8 @@ class Watcher:
         confirmations: int = 1,
     ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
-        self._follower = EventFollower(market.chain, market.address, confirmations=confirmations)
+        self.past = PastReader(EventFollower(market.chain, market.address, confirmations=confirmations), book)
+        """Counts what it had to repair."""
         self._countersigner = Countersigner(key, market, api, book, results)
         self._lock = threading.Lock()
         self._asked_from = 0
@@ -105,14 +104,15 @@ class Watcher:
         """
         with self._lock:
             head = self._market.chain.head()
-            self._read_events()
+            # The newest confirmed block: states, signatures and retries rest on nothing younger, and its events and its state are of one block.
+            at = self.past.read() or head
             self._countersigner.ended(0)  # of earlier steps: their jobs are looked at now anyway
             jobs = [kept for kept in self._book.jobs() if not kept.job.is_terminal]
             self._asking = self._next_to_ask(jobs)
             for kept in sorted(jobs, key=lambda kept: kept.job.state is not JobState.RUNNING):
-                self._advance(kept, head)
+                self._advance(kept, at)
             for job in self._countersigner.ended():
-                self._advance(self._book.job(job), head, looks=False)
+                self._advance(self._book.job(job), at, looks=False)
             return head
 
     def _next_to_ask(self, jobs: Sequence[KeptJob]) -> frozenset[Bytes32]:
@@ -124,19 +124,12 @@ class Watcher:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read_events(self) -> None:
-        """Keep what the chain did about our own leases, up to the newest confirmed block."""
-        while (start := self._book.next_block()) is not None:
-            page = self._follower.read(start)
-            if page.upto is None:
-                return
-            moves = [move for event in page.events if (move := move_of(event)) and self._book.knows_order(move.lease)]
-            self._book.add_moves(moves, page.upto.number + 1)
-
     def sight_of(self, kept: KeptJob, order: KeptOrder, block: BlockRef) -> Sight:
         """What the chain says about an order at this block; and the gateway, where a sign of life can change anything."""
         identifier = order.signed.id
         lease, moves = self._market.lease_of(identifier, block), tuple(self._book.moves(identifier))
+        if not self.past.is_known(lease, moves) and self.past.read_again(identifier, block):
+            moves = tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
         provider = self._market.provider_of(OfferId(number), block) if number else None
         matters = lease.status.is_live and kept.terms.silent_after_seconds and retries_left(kept.job, kept.terms)
@@ -339,23 +332,3 @@ def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
 def _verified(result: Result, used_seconds: Seconds) -> Become:
     state = JobState.SUCCEEDED if result.exit_code == 0 else JobState.FAILED
     return Become(state, JobReason.RESULT_VERIFIED, f"exit code {result.exit_code} after {used_seconds} s")
-
-
-def move_of(event: Event) -> Move | None:
-    """The event as the jobbook keeps it; None for events that are about no lease or order."""
-    lease = event.order if isinstance(event, FillRefused) else getattr(event, "lease", None)
-    if lease is None:
-        return None
-    amounts = {name: _plain(value) for name, value in _fields(event).items() if name not in _LOG_FIELDS}
-    block = event.ref.block
-    return Move(block.hash, event.ref.log_index, block.number, lease, type(event).__name__, block.timestamp, amounts)
-
-
-def _fields(event: Event) -> dict[str, object]:
-    return {name: getattr(event, name) for name in type(event).__dataclass_fields__}
-
-
-def _plain(value: object) -> int | str:
-    if isinstance(value, Refusal):
-        return value.name
-    return value if isinstance(value, int) else str(value)

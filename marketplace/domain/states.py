@@ -6,7 +6,7 @@ A *job* is one piece of work over all its orders and retries; a *serving* is one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -39,14 +39,15 @@ JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.RUNNING: frozenset(
         {JobState.SUBMITTED, JobState.SUCCEEDED, JobState.FAILED, JobState.LOST, JobState.CANCELLED}
     ),
-    JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset(),
-    JobState.UNPLACED: frozenset(),
-    JobState.LOST: frozenset(),
-    JobState.CANCELLED: frozenset(),
+    JobState.SUCCEEDED: frozenset({JobState.SUBMITTED, JobState.RUNNING}),
+    JobState.FAILED: frozenset({JobState.SUBMITTED, JobState.RUNNING}),
+    JobState.UNPLACED: frozenset({JobState.SUBMITTED}),
+    JobState.LOST: frozenset({JobState.SUBMITTED, JobState.RUNNING}),
+    JobState.CANCELLED: frozenset({JobState.SUBMITTED, JobState.RUNNING}),
 }
 
-JOB_TERMINAL = frozenset(state for state, onward in JOB_TRANSITIONS.items() if not onward)
+JOB_TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.UNPLACED, JobState.LOST, JobState.CANCELLED})
+"""Nothing leads on from here but a reorganisation of the chain that takes back what led here."""
 
 
 class JobReason(StrEnum):
@@ -66,6 +67,8 @@ class JobReason(StrEnum):
     ORDER_EXPIRED = "order_expired"
     RETRIES_EXHAUSTED = "retries_exhausted"
     CLIENT_CANCELLED = "client_cancelled"
+    REORGANISED = "reorganised"
+    """The block that told otherwise has left the chain."""
     GROUP_BROKEN = "group_broken"
     """Another node of its group failed, so its client ended this one."""
 
@@ -108,7 +111,33 @@ def advance(job: Job, to: JobState, *, at: UnixTime, reason: JobReason, note: st
     """The job one transition later; the only way to change its state. Raises InvalidTransition."""
     if to not in JOB_TRANSITIONS[job.state]:
         raise InvalidTransition("job", job.id, job.state, to)
-    return replace(job, state=to, history=(*job.history, JobEvent(to, at, reason, note)))
+    # After a reorganisation the newest block may be older than the last event: history reads forwards all the same.
+    told_at = max(at, job.history[-1].at) if job.history else at
+    return replace(job, state=to, history=(*job.history, JobEvent(to, told_at, reason, note)))
+
+
+_TOLD_BY_THE_CHAIN = frozenset(JobReason) - {
+    JobReason.ORDER_REFUSED, JobReason.PROVIDER_SILENT, JobReason.REORGANISED,
+}  # fmt: skip
+
+
+def taken_back(job: Job, gone: Collection[int], at: UnixTime) -> Job:
+    """The job when the blocks that some events of its history (``gone``, counted from 0) rest on have left the chain: in the state that it had
+    before them, with one more event that says so.
+
+    The same job where they had not changed it. A signed order stays signed: nothing is taken back beyond the last time that the job was submitted.
+    """
+    before = len(job.history)
+    while before > 1 and before - 1 in gone and _is_taken_back(job.history[before - 1]):
+        before -= 1
+    if before == len(job.history):
+        return job
+    note = "what led to it has left the chain"
+    return advance(job, job.history[before - 1].state, at=at, reason=JobReason.REORGANISED, note=note)
+
+
+def _is_taken_back(event: JobEvent) -> bool:
+    return event.state is not JobState.SUBMITTED and event.reason in _TOLD_BY_THE_CHAIN
 
 
 class ServingState(StrEnum):
@@ -127,7 +156,7 @@ class ServingState(StrEnum):
     CLAIMED = "claimed"
     """The client stayed silent; our claim stands in its challenge window."""
     CLOSED = "closed"
-    """The chain says that the serving is over, whichever way."""
+    """The chain says that the serving is over, whichever way. Only a reorganisation that takes its end back leads on from here."""
 
 
 SERVING_TRANSITIONS: Mapping[ServingState, frozenset[ServingState]] = {
@@ -137,5 +166,7 @@ SERVING_TRANSITIONS: Mapping[ServingState, frozenset[ServingState]] = {
     ServingState.RECEIPTED: frozenset({ServingState.SETTLING, ServingState.CLAIMED, ServingState.CLOSED}),
     ServingState.SETTLING: frozenset({ServingState.CLAIMED, ServingState.CLOSED}),
     ServingState.CLAIMED: frozenset({ServingState.SETTLING, ServingState.CLOSED}),
-    ServingState.CLOSED: frozenset(),
+    ServingState.CLOSED: frozenset(
+        {ServingState.SEEN, ServingState.EXITED, ServingState.RECEIPTED, ServingState.SETTLING}
+    ),
 }

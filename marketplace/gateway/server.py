@@ -43,11 +43,11 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take in what has arrived, then drain: uvicorn's own hangs up on a request that lies unread in its connection."""
+        """Take in what has arrived, then drain: uvicorn's own hangs up on a request that lies unread in its connection, or waits for one."""
+        await _turn_over()
         for server in self.servers:
             server.close()
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await _turn_over()
         await super().shutdown(sockets)
 
     def note_hangup(self, *_: object) -> None:
@@ -62,6 +62,11 @@ class DrainingServer(uvicorn.Server):
         if self._is_hung_up and not self._has_told:
             self._has_told = True
             self._log.info("gateway.hangup_ignored")
+
+
+async def _turn_over() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 def server_for(

@@ -23,7 +23,7 @@ import structlog
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
 from marketplace.domain.errors import ChainError, MarketplaceError, ToolMissing
-from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import UnixTime
@@ -34,6 +34,7 @@ from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore, distrusted
 from marketplace.provider.inventory import Inventory, measure
 from marketplace.provider.listing import Lister, ListingReport
+from marketplace.provider.openings import LIVE, Openings, is_live
 from marketplace.provider.settler import Settler
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving, ServingKey
@@ -44,11 +45,6 @@ POLL_SECONDS = 0.2
 """How late a job's end and its logs may be noticed while there are servings. Between blocks that asks the node for nothing."""
 IDLE_SECONDS = 10.0
 """How long to wait where nothing is served: the next block wakes us before, and the gateway's sign of life is of block time."""
-
-_LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
-_ENDINGS = (
-    e.LeaseSettled, e.LeaseFinalized, e.LeaseTerminated, e.LeaseDeclined, e.LeaseExpired, e.LeaseRuled, e.LeaseLapsed,
-)  # fmt: skip
 
 Advance = Callable[[Serving, Attendance, Lease, BlockRef], Serving]
 
@@ -80,13 +76,8 @@ class ProviderAgent:
         }
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
-        self._endings: dict[ServingKey, e.Event] = {}
-        self._offers: set[OfferId] = set()
-        """All listings of our key, also those that the inventory no longer knows."""
-        self._open: dict[Bytes32, ServingKey] = {}
-        """Which serving an ending is of: the one that the lease was opened for last, unless it ended."""
         self._head: BlockRef | None = None
-        self._cursor: BlockRef | None = None
+        self.openings = Openings(tools)
         self._is_started = False
         self._listing: Chore[ListingReport] = Chore(tools.pool)
         self._describing: Chore[bool] = Chore(tools.pool)
@@ -120,10 +111,10 @@ class ProviderAgent:
         head = self._tools.chain.paced_head()
         if not self._is_started:
             self._start()
-        if self._cursor is None or head != before:
-            is_caught_up = self._follow(head)
-            if not is_caught_up:
+        if self.openings.cursor is None or head != before:
+            if not self.openings.follow():
                 return NextWake.at_once()
+            self.openings.reconcile()
         self._head = head
         servings = self._live(head)
         for serving in servings:
@@ -158,10 +149,8 @@ class ProviderAgent:
                 if isinstance(event, e.OfferListed):
                     # Not confirmed yet, perhaps: all the same it must not be listed a second time.
                     self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
-        self._offers = {row.offer for row in self._tools.journal.listings()}
-        self._cursor = self._tools.journal.cursor()
-        live = self._tools.journal.servings(*_LIVE)
-        self._open = {serving.lease: serving.key for serving in sorted(live, key=lambda one: one.opened_at)}
+        live = self._tools.journal.servings(*LIVE)
+        self.openings.start(live)
         kept = {self._tools.home.serving(*serving.key).name for serving in live}
         for serving in live:
             name = self._tools.home.serving(*serving.key).name
@@ -174,55 +163,11 @@ class ProviderAgent:
         _look_at_gpus()
         _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
-    # The chain
-
-    def _follow(self, head: BlockRef) -> bool:
-        """Take in one page of events; whether there are no more. The cursor is saved after what they say is journalled."""
-        first = self._tools.terms.deployed_at_block if self._cursor is None else self._cursor.number + 1
-        page = self._tools.follower.read(first)
-        if page.upto is None:
-            return True
-        for event in page.events:
-            self._take_in(event)
-        self._tools.journal.save_cursor(page.upto)
-        self._cursor = page.upto
-        return page.upto.number + self._tools.follower.confirmations > head.number
-
-    def _take_in(self, event: e.Event) -> None:
-        """Journal what concerns us. Idempotent: the same event may come again after a crash."""
-        match event:
-            case e.OfferListed() if event.offer.provider == self._tools.key.address:
-                self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
-                self._offers.add(event.offer.id)
-            case e.LeaseOpened() if event.offer in self._offers:
-                self._see(event)
-            case e.LeaseSettled(last=False):
-                pass
-            case _ if isinstance(event, _ENDINGS) and event.lease in self._open:
-                self._endings[self._open.pop(event.lease)] = event
-            case _:
-                pass
-
-    def _see(self, event: e.LeaseOpened) -> None:
-        block = event.ref.block
-        serving = Serving(
-            lease=event.lease, opened_at=block.timestamp, offer=event.offer, price=event.price, order=event.order,
-            opened_in_block=block.number, updated_at=block.timestamp,
-        )  # fmt: skip
-        if self._tools.journal.add_serving(serving):
-            _log.info(
-                "serving.seen", lease=event.lease, offer=event.offer, client=event.client, price=str(event.price),
-                gpus=event.order.gpus, max_seconds=event.order.max_seconds, block=block.number,
-            )  # fmt: skip
-        known = self._tools.journal.serving(*serving.key)
-        if known and known.state is not ServingState.CLOSED:
-            self._open[event.lease] = serving.key
-
     # Servings
 
     def _live(self, head: BlockRef) -> Sequence[Serving]:
         """The servings that are not over, each with the chain's newest word about it."""
-        servings = self._tools.journal.servings(*_LIVE)
+        servings = self._tools.journal.servings(*LIVE)
         for serving in servings:
             attendance = self._attendances.get(serving.key) or self._attending(serving, head)
             if attendance.lease is None or attendance.looked_at != head:
@@ -231,6 +176,12 @@ class ProviderAgent:
         return servings
 
     def _attending(self, serving: Serving, head: BlockRef) -> Attendance:
+        for leaving in self._leaving:
+            if leaving[0] == serving.key:
+                # Its ending was taken back before its folder was gone.
+                self._leaving.remove(leaving)
+                self._attendances[serving.key] = leaving[1]
+                return leaving[1]
         folder = self._tools.home.serving(*serving.key)
         folder.make()
         attendance = Attendance(self._tools, folder, self._tools.market.offer_of(serving.offer), head.timestamp)
@@ -241,7 +192,8 @@ class ProviderAgent:
         """Bring one serving one step on. What goes wrong with it stays with it: others, and their pay, do not wait."""
         attendance = self._attendances[serving.key]
         try:
-            if _is_live(serving, attendance.lease):
+            if is_live(serving, attendance.lease):
+                attendance.over_since = None
                 self._step_on(serving, attendance, head)
             else:
                 self._end(serving, attendance, head)
@@ -268,23 +220,25 @@ class ProviderAgent:
         """The newest block says that it is over: stop the job at once; close the serving when that is confirmed."""
         self._stop_job(attendance)
         attendance.over_since = attendance.over_since or head
-        if self._cursor is None or not self._is_confirmed_over(serving, attendance.over_since, self._cursor):
+        if self.openings.cursor is None or not self._is_confirmed_over(
+            serving, attendance.over_since, self.openings.cursor
+        ):
             return
-        ending = self._endings.pop(serving.key, None)
+        ending = self.openings.ending(serving)
         exit_name = type(ending).__name__ if ending else "not seen"
         why = f"declined: {attendance.obstacle}" if attendance.obstacle else serving.note
         note = "; ".join(filter(None, (exit_name, why)))
-        self._tools.journal.advance(serving, ServingState.CLOSED, at=self._cursor.timestamp, note=note)
+        self._tools.journal.advance(serving, ServingState.CLOSED, at=self.openings.cursor.timestamp, note=note)
         paid = str(getattr(ending, "paid", 0))
         _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
         self._leaving.append((serving.key, self._attendances.pop(serving.key)))
 
     def _is_confirmed_over(self, serving: Serving, over_since: BlockRef, cursor: BlockRef) -> bool:
         """Whether a confirmed block says so, too: by its events, or, where an earlier agent has read those, by its state."""
-        if serving.key in self._endings:
+        if self.openings.has_ended(serving):
             return True
         is_read = cursor.number > over_since.number
-        return is_read and not _is_live(serving, self._tools.market.lease_of(serving.lease, cursor))
+        return is_read and not is_live(serving, self._tools.market.lease_of(serving.lease, cursor))
 
     def _stop_job(self, attendance: Attendance) -> None:
         if attendance.is_running and attendance.execution:
@@ -304,7 +258,7 @@ class ProviderAgent:
     def _settle(self, head: BlockRef) -> None:
         settling = self._tools.journal.servings(ServingState.SETTLING)
         pairs = [(serving, self._attendances[serving.key]) for serving in settling if serving.key in self._attendances]
-        self._settler.settle([pair for pair in pairs if _is_live(pair[0], pair[1].lease)], head)
+        self._settler.settle([pair for pair in pairs if is_live(pair[0], pair[1].lease)], head)
 
     def _leave(self) -> None:
         """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""
@@ -378,8 +332,3 @@ def _look_at_gpus() -> None:
         _log.info("gpus.counted", seen_by_driver=measure(), inventory="declared, not measured")
     except ToolMissing as exc:
         _log.info("gpus.not_measured", why=str(exc))
-
-
-def _is_live(serving: Serving, lease: Lease | None) -> bool:
-    """Whether the chain's lease is this very serving, and not over. A declined order may be open again, in another serving."""
-    return lease is not None and lease.status.is_live and lease.opened_at == serving.opened_at

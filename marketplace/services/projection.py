@@ -14,6 +14,7 @@ from functools import cached_property
 import structlog
 
 from marketplace.chain.events import KEPT_BLOCKS, EventFollower, EventPage, Trail
+from marketplace.chain.market import Market
 from marketplace.chain.signing import recover
 from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
 from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound, ReorganisedTooDeep
@@ -27,6 +28,7 @@ from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
 from marketplace.services.fold import Fold
+from marketplace.services.reconcile import Reconciler
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.board_projection import Head, Step
@@ -97,6 +99,7 @@ class Projector:
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
         self.repairs = Repairs()
+        self._reconciler = Reconciler(self._table, Market(follower.chain, follower.market))
         self.head: BlockRef | None = None
         """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()
@@ -133,14 +136,35 @@ class Projector:
             step = self._fold(head, news)
         except NotFound as error:
             return self._missing_row(head, error)
-        self._last_fence = self._table.write(step, head).fence
+        written = self._table.write(step, head)
+        self._last_fence = written.fence
         self.head = step.cursor
         self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
         self._wanted -= step.machines.keys()
         self._board.nudge(CHAIN_HINT)
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
+        if any(map(self._is_surprise, news.events)):
+            self._reconciler.surprise()
+        if news.is_level and news.has_block and not self._is_the_contract(written):
+            return NextWake.at_once()
         return NextWake(LEVEL_SECONDS) if news.is_level else NextWake.at_once()
+
+    def _is_surprise(self, event: Event) -> bool:
+        """The scheduler's view of the market was not the contract's."""
+        return isinstance(event, FillRefused) and event.opener == self._opener
+
+    def _is_the_contract(self, head: Head) -> bool:
+        """Whether the rows looked at are those of the contract; begun anew where they are not: an event was withheld from us."""
+        found = self._reconciler.differences(head)
+        for one in found[:10]:
+            self._log.error(
+                "projection.differs", kind=one.kind, id=one.id, ours=str(one.projected), actual=str(one.actual)
+            )
+        if found:
+            self.repairs = self.repairs.plus(differences=len(found))
+            self._begin(head, f"{len(found)} rows are not what the contract says")
+        return not found
 
     def _undo(self, head: Head, standing: BlockRef) -> NextWake:
         """Take back what the blocks after ``standing`` did: they have left the chain."""
@@ -153,6 +177,7 @@ class Projector:
         blocks = head.cursor.number - standing.number
         self._log.warning("projection.reorganised", blocks=blocks, block=standing.number)
         self.repairs = self.repairs.plus(undone_blocks=blocks)
+        self._reconciler.surprise()
         self._board.nudge(CHAIN_HINT)
         return NextWake.at_once()
 

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.ledger import Delegation, LeaseRecord
+from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
 from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms, Offer, Volume
 from marketplace.domain.reputation import replay_standings
 from marketplace.domain.units import TokenUnits
-from marketplace.store.board_projection import ProjectionTable
+from marketplace.store.board_projection import Head, ProjectionTable
+
+ROWS_AT_ONCE = 48
+RECONCILED_EVERY_BLOCKS = 64
+"""Together less than one call a block."""
+SURPRISED_EVERY_BLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,52 @@ def reconcile(table: ProjectionTable, market: Market) -> tuple[Difference, ...]:
         *_budgets(market, rows.budgets, head.cursor),
         *_volumes(market, rows.volumes, head.cursor),
     )
+
+
+class Reconciler:
+    """Holds a part of the projection against the contract now and then, each time the next part, and soon after every surprise."""
+
+    def __init__(self, table: ProjectionTable, market: Market, *, rows_at_once: int = ROWS_AT_ONCE) -> None:
+        self._table, self._market, self._rows_at_once = table, market, rows_at_once
+        self._due_at = self._looked_at = 0
+        self._from = 0
+
+    def surprise(self) -> None:
+        """Something happened that the projection did not foresee: look soon."""
+        self._due_at = min(self._due_at, self._looked_at + SURPRISED_EVERY_BLOCKS)
+
+    def differences(self, head: Head) -> tuple[Difference, ...]:
+        """The rows of this part in which projection and contract differ; none before it is due, or where the projection has moved on.
+
+        As many calls as rows at most, in a few requests. Raises ChainUnavailable, StoreUnavailable.
+        """
+        at = head.cursor
+        if at is None or at.number < self._due_at:
+            return ()
+        rows = self._table.standing_rows()
+        if self._table.head() != head:
+            return ()
+        self._looked_at, self._due_at = at.number, at.number + RECONCILED_EVERY_BLOCKS
+        names = [*rows.offers, *rows.leases, *rows.accounts]
+        start = self._from % len(names) if names else 0
+        part = frozenset((*names[start:], *names[:start])[: self._rows_at_once])
+        self._from = start + len(part)
+        return tuple(self._compared(rows, part, at))
+
+    def _compared(self, rows: Rows, part: frozenset[object], at: BlockRef) -> Iterator[Difference]:
+        market = self._market
+        offers = market.offers_of([one for one in rows.offers if one in part], at)
+        leases = market.leases_of([one for one in rows.leases if one in part], at)
+        accounts = market.balances_of([one for one in rows.accounts if one in part], at)
+        for offer, actual in offers.items():
+            if actual != rows.offers[offer]:
+                yield Difference("offer", str(offer), rows.offers[offer], actual)
+        for lease, word in leases.items():
+            if word != rows.leases[lease].lease:
+                yield Difference("lease", lease, rows.leases[lease].lease, word)
+        for account, units in accounts.items():
+            if units != rows.accounts[account]:
+                yield Difference("account", account, rows.accounts[account], units)
 
 
 def reconcile_reputations(

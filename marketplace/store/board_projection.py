@@ -200,6 +200,16 @@ class ProjectionTable:
             volumes={ClassNumber(int(number)): volume_in(text) for number, text in volumes.items()},
         )
 
+    def standing_rows(self) -> Rows:
+        """The rows that trading goes on with: accounts, offers, and the leases that are not closed."""
+        named = (keys.ACCOUNTS, keys.OFFERS, keys.REOPENABLE)
+        accounts, offers, leases = self._redis.together([("HGETALL", key) for key in named])
+        return Rows(
+            accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
+            offers={offer.id: offer for offer in map(offer_in, offers.values())},
+            leases={record.id: record for record in map(lease_in, leases.values())},
+        )
+
     def machines_missing(self) -> frozenset[Sha256]:
         """Machine descriptions that offers name and the projection does not have."""
         offers, machines = self._redis.together([("HVALS", keys.OFFERS), ("HKEYS", keys.MACHINES)])

@@ -14,6 +14,8 @@ from structlog.testing import capture_logs
 from marketplace.daemon import BACKOFF_LIMIT_SECONDS, RETRY_AFTER_LIMIT_SECONDS, UNEXPECTED_LIMIT, Stop, run_forever
 from marketplace.domain.errors import ChainUnavailable
 from marketplace.domain.wake import NextWake
+from marketplace.running import permit_until
+from marketplace.watchdog import Pulse
 
 
 class CountedStop(Stop):
@@ -120,6 +122,26 @@ def test_a_daemon_says_when_it_is_up_and_why_it_has_stopped() -> None:
     up, stopped = lines[2], lines[3]
     assert up["version"]
     assert (up["block"], stopped["block"], stopped["reason"]) == (7, 7, "asked to")
+
+
+def test_a_long_step_ends_between_two_transactions() -> None:
+    """Each is asked for: while the process should go on the loop is heard of; when it should not, the step ends, and that is no failure."""
+    stop, pulse, asked = CountedStop(), Pulse(late_seconds=10), []
+    permit = permit_until(stop, pulse, lambda: asked.append(1))
+
+    def step() -> NextWake:
+        pulse.pass_time(11)
+        permit()
+        assert not pulse.is_late
+        stop.set()
+        permit()
+        raise AssertionError("not reached")
+
+    with capture_logs() as lines:
+        run_forever(step, "test", stop, pulse=pulse)
+
+    assert asked == [1]
+    assert [line["event"] for line in lines] == ["test.stopped"]
 
 
 PROGRAM = """

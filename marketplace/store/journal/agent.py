@@ -5,10 +5,11 @@ The transitions of a serving are those of ``domain.states.SERVING_TRANSITIONS``;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
@@ -20,9 +21,11 @@ from marketplace.store.journal.engine import Database, history_of, record_move
 from marketplace.store.journal.outbox import OutboxTable
 from marketplace.store.journal.receipts import ReceiptTable
 from marketplace.store.journal.rows import JournalEvent, JournalReceipt, Listing, Role, Serving, ServingKey
-from marketplace.store.journal.schema import AGENT_TABLES, CURSORS, LISTINGS, SERVINGS
+from marketplace.store.journal.schema import AGENT_TABLES, BLOCKS, CURSORS, LISTINGS, SERVINGS
 
 _CHAIN = "chain"
+BLOCKS_KEPT = 160
+"""Blocks remembered below the cursor: a reorganisation is followed 128 blocks back."""
 _FACTS = ("folder", "pid", "exit_code", "used_seconds", "result", "provider_signature", "client_signature", "note")
 
 
@@ -131,6 +134,11 @@ class AgentJournal:
             connection.execute(insert(LISTINGS).values(offer=offer, machine=machine))
         return True
 
+    def remove_listing(self, offer: OfferId) -> None:
+        """The offer is not ours (any more): its listing has left the chain."""
+        with self._database.write() as connection:
+            connection.execute(delete(LISTINGS).where(LISTINGS.c.offer == offer))
+
     def listings(self) -> list[Listing]:
         with self._database.read() as connection:
             rows = connection.execute(select(LISTINGS).order_by(LISTINGS.c.offer)).all()
@@ -138,18 +146,45 @@ class AgentJournal:
 
     # The cursor
 
-    def cursor(self) -> BlockRef | None:
-        """The last block whose events have been taken in; None before the first."""
+    def cursor(self, name: str = _CHAIN) -> BlockRef | None:
+        """The last block whose events have been taken in; None before the first. Under another name, another block that was saved."""
         with self._database.read() as connection:
-            row = connection.execute(select(CURSORS).where(CURSORS.c.name == _CHAIN)).first()
-        return BlockRef(row.number, Bytes32(row.hash), UnixTime(row.timestamp)) if row else None
+            row = connection.execute(select(CURSORS).where(CURSORS.c.name == name)).first()
+        return _block(row) if row else None
 
-    def save_cursor(self, block: BlockRef) -> None:
-        """Save it after the block's events are in the journal: an event read twice is harmless, a lost one is not."""
-        place = {"number": block.number, "hash": block.hash, "timestamp": block.timestamp}
+    def save_cursor(self, block: BlockRef, blocks: Sequence[BlockRef] = (), *, name: str = _CHAIN) -> None:
+        """Save it after the block's events are in the journal: an event read twice is harmless, a lost one is not.
+
+        ``blocks``: what to remember of those that were read. Blocks above the cursor are forgotten.
+        """
         with self._database.write() as connection:
-            if connection.execute(update(CURSORS).where(CURSORS.c.name == _CHAIN).values(**place)).rowcount == 0:
-                connection.execute(insert(CURSORS).values(name=_CHAIN, **place))
+            if connection.execute(update(CURSORS).where(CURSORS.c.name == name).values(**_place(block))).rowcount == 0:
+                connection.execute(insert(CURSORS).values(name=name, **_place(block)))
+            if name != _CHAIN:
+                return
+            gone = (BLOCKS.c.number > block.number) | (BLOCKS.c.number < block.number - BLOCKS_KEPT)
+            connection.execute(delete(BLOCKS).where(gone | BLOCKS.c.number.in_([one.number for one in blocks])))
+            if blocks:
+                connection.execute(insert(BLOCKS), [_place(one) for one in blocks])
+
+    def trail(self) -> list[BlockRef]:
+        """The blocks below the cursor that are remembered, oldest first."""
+        with self._database.read() as connection:
+            return [_block(row) for row in connection.execute(select(BLOCKS).order_by(BLOCKS.c.number))]
+
+    def forget_cursor(self) -> None:
+        """Begin to read the chain anew."""
+        with self._database.write() as connection:
+            connection.execute(delete(CURSORS))
+            connection.execute(delete(BLOCKS))
+
+
+def _place(block: BlockRef) -> dict[str, Any]:
+    return {"number": block.number, "hash": block.hash, "timestamp": block.timestamp}
+
+
+def _block(row: Row[Any]) -> BlockRef:
+    return BlockRef(row.number, Bytes32(row.hash), UnixTime(row.timestamp))
 
 
 def _subject(key: ServingKey) -> str:

@@ -181,9 +181,17 @@ CURSORS = Table(
     Column("timestamp", BigInteger, nullable=False),
 )
 
+BLOCKS = Table(
+    "blocks",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(66), nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+)
+
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
 OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS)
-AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS)
+AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"accepted"}),

@@ -134,7 +134,8 @@ class Party(ABC):
         self.is_up = False
 
     def _chain(self) -> MortalChain:
-        chain = MortalChain([self.world.node.url(self.name)], self.life)
+        lines = (self.name, f"{self.name}-b") if self.world.has_two_nodes else (self.name,)
+        chain = MortalChain([self.world.node.url(line) for line in lines], self.life)
         self._opened.callback(chain.close)
         return chain
 

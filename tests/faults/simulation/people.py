@@ -86,14 +86,17 @@ class Person:
 
     def order(self, stream: Random) -> None:
         """Order a job of one of these kinds: it works, it fails, it takes too long, it pays too little."""
-        self.jobs += 1
         kind = stream.choice(("works", "works", "works", "fails", "long", "cheap"))
         seconds = {"long": 90}.get(kind, stream.randrange(2, 12))
+        self.order_one(kind, seconds, expires_in=stream.choice((40, 120)), retries=stream.choice((0, 1)))
+
+    def order_one(self, kind: str, seconds: int, *, expires_in: int = 120, retries: int = 1) -> None:
+        """Order a job of that kind, which would take so many seconds."""
+        self.jobs += 1
         request = JobRequest(
             command=work(seconds, 3 if kind == "fails" else 0), gpus_of=("RTX4090",),
             max_price=PricePerGpuHour((20 if kind == "cheap" else 40) * DOLLAR), max_time=Seconds(30),
-            name=f"{kind}-{self.jobs}", expires_in=Seconds(stream.choice((40, 120))), retries=stream.choice((0, 1)),
-            silent_after=Seconds(24),
+            name=f"{kind}-{self.jobs}", expires_in=Seconds(expires_in), retries=retries, silent_after=Seconds(24),
         )  # fmt: skip
         self.world.history.say(f"  {self.party.name} orders {request.name}, {seconds} s")
         self.party.run(lambda: self.party.market.submit(request))

@@ -21,6 +21,8 @@ from tests.faults.simulation.world import CLIENTS, PROVIDERS, History, World
 
 TURNS = 170
 MOST_JOBS = 6
+HOSTILE_SEEDS = 500
+"""From this seed on there is more trouble. Earlier ones stay what they were."""
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Stage:
     world: World
     without: Collection[str] = ()
     """Kinds of trouble that are left out, to see which ones a failure needs."""
+    confirmations: int = 0
+    """0: as the seed says."""
     parties: dict[str, Party] = field(default_factory=dict)
     people: list[Person] = field(default_factory=list)
     away: dict[str, int] = field(default_factory=dict)
@@ -40,7 +44,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         world, stream = self.world, self.world.dice.of("temper")
-        self.confirmations = stream.choice((1, 1, 2, 3))
+        self.confirmations = stream.choice((1, 1, 2, 3)) if not self.confirmations else self.confirmations
         gateway = GatewayParty("gateway", world, self.confirmations)
         agents = [
             AgentParty(f"agent-{n}", world, self.confirmations, key, gateway.url) for n, key in enumerate(PROVIDERS, 1)
@@ -60,13 +64,22 @@ class Stage:
             kind for kind in stream.sample(sorted(TROUBLES), stream.choice((3, 4, 6, 9))) if kind not in self.without
         ]
         self.trouble = stream.choice((0.03, 0.06, 0.1))
+        if world.dice.seed >= HOSTILE_SEEDS:
+            self._be_hostile(world.dice.of("hostility"))
         self.is_strict = stream.random() < 0.6
         if self.is_strict and "geth pool" not in self.without:
             world.node.rules.add(Rule(Fault.GETH_POOL, ".*"))
         self.history.say(
             f"seed {world.dice.seed}: confirmations {self.confirmations}, trouble {self.trouble}, {', '.join(self.kinds)}"
-            f"{', as geth' if self.is_strict else ''}"
+            f"{', as geth' if self.is_strict else ''}{', two nodes' if world.has_two_nodes else ''}"
         )
+
+    def _be_hostile(self, stream: Random) -> None:
+        """More kinds of trouble, more of each, and for some seeds two nodes for everybody, of which one may fail alone."""
+        kinds = stream.sample(sorted(TROUBLES), stream.choice((4, 8, 14, len(TROUBLES))))
+        self.kinds = [kind for kind in kinds if kind not in self.without]
+        self.trouble = stream.choice((0.06, 0.12, 0.2))
+        self.world.has_two_nodes = stream.random() < 0.35
 
     @property
     def history(self) -> History:

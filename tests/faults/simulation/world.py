@@ -90,6 +90,8 @@ class World:
     clock: float = 0.0
     """Block time that never goes back."""
     ticks: int = 0
+    has_two_nodes: bool = False
+    """Every party has a second URL, whose line is called after it, with -b."""
 
     @property
     def now(self) -> int:

@@ -189,6 +189,20 @@ def chain(anvil: AnvilHandle) -> Chain:
 
 
 @pytest.fixture
+def open_chain() -> Iterator[Callable[..., Chain]]:
+    """Opens chains that are closed afterwards."""
+    opened: list[Chain] = []
+
+    def make(*urls: str, **how: Any) -> Chain:
+        opened.append(Chain(urls, **how))
+        return opened[-1]
+
+    yield make
+    for chain in opened:
+        chain.close()
+
+
+@pytest.fixture
 def new_trading(chain: Chain) -> Callable[[], Trading]:
     """Makes markets, each without a past."""
 

@@ -33,8 +33,8 @@ from tests.integration.chain.lying_node import (
 class Reader:
     """Keeps a cursor, the blocks read and the deposits read, as every consumer does."""
 
-    def __init__(self, trading: Trading, chain: Chain, *, confirmations: int = 1, most_blocks: int = 2_000) -> None:
-        self.follower = EventFollower(chain, trading.book.market, confirmations=confirmations, most_blocks=most_blocks)
+    def __init__(self, trading: Trading, chain: Chain, *, confirmations: int = 1) -> None:
+        self.follower = EventFollower(chain, trading.book.market, confirmations=confirmations)
         self.start = trading.book.deployed_at_block
         self.blocks: list[BlockRef] = []
         self.found: list[events.Event] = []
@@ -255,7 +255,9 @@ def test_a_node_with_narrow_ranges_is_read_nevertheless(rich: Trading, node: Lyi
         deposit(rich, amount)
         mine(rich.chain, 90)
     node.lies["eth_getLogs"] = at_most_blocks(30)
-    reader = Reader(rich, Chain([node.url]), most_blocks=120)
+    chain = Chain([node.url])
+    chain.log_blocks = 120
+    reader = Reader(rich, chain)
     reader.catch_up()
 
     assert reader.amounts == [1, 2, 3, 4, 5]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -30,20 +30,6 @@ def clockwork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnvilHandle]
     handle = start_anvil(free_port(), tmp_path_factory.mktemp("clockwork"), block_time=1)
     yield handle
     handle.stop()
-
-
-@pytest.fixture
-def open_chain() -> Iterator[Callable[..., Chain]]:
-    """Opens chains that are closed afterwards."""
-    opened: list[Chain] = []
-
-    def make(*urls: str, **how: Any) -> Chain:
-        opened.append(Chain(urls, **how))
-        return opened[-1]
-
-    yield make
-    for chain in opened:
-        chain.close()
 
 
 def follow(chain: Chain, blocks: int, head: BlockRef | None = None) -> list[BlockRef]:
@@ -98,6 +84,16 @@ def test_between_blocks_the_head_is_known(clockwork: AnvilHandle, open_chain: An
     if monotonic() - started < 0.4:
         assert set(told) == {found}
         assert head_calls(chain) - before <= 1
+
+
+def test_a_block_out_of_turn_is_seen_by_who_had_it_made(clockwork: AnvilHandle, open_chain: Any) -> None:
+    """Also in the part of an interval in which none is due: what was sent since the last look may have made one."""
+    chain = open_chain(clockwork.rpc_url)
+    head = follow(chain, 8)[-1]
+    chain.rpc("anvil_mine", "0x5")
+
+    assert chain.head().number >= head.number + 5
+    assert chain.paced_head().number >= head.number + 5
 
 
 def test_a_transaction_shows_in_the_head_at_once(trading: Trading) -> None:

@@ -63,10 +63,10 @@ def until(happens: Callable[[], bool]) -> bool:
     return True
 
 
-def test_the_first_node_is_used_while_it_is_well(lines: Any) -> None:
+def test_the_first_node_is_used_while_it_is_well(lines: Any, open_chain: Any) -> None:
     """The others are not asked for anything but what they are."""
     first, second = lines
-    chain = Chain([first.url, second.url])
+    chain = open_chain(first.url, second.url)
     chain.require_chain_id(31337)
     second.seen.clear()
     for _ in range(5):
@@ -77,10 +77,10 @@ def test_the_first_node_is_used_while_it_is_well(lines: Any) -> None:
     assert chain.rpc_url == first.url
 
 
-def test_another_node_takes_over_and_hands_back(lines: Any) -> None:
+def test_another_node_takes_over_and_hands_back(lines: Any, open_chain: Any) -> None:
     """When the preferred one does not answer, the next head comes from another, at once; when it has been well for a while, from it again."""
     first, second = lines
-    chain = Chain([NOBODY, first.url, second.url], patience=QUICK)
+    chain = open_chain(NOBODY, first.url, second.url, patience=QUICK)
     head = chain.head()
     assert chain.rpc_url == first.url
 
@@ -96,11 +96,11 @@ def test_another_node_takes_over_and_hands_back(lines: Any) -> None:
     assert first.seen.count("eth_getBlockByNumber") >= 3
 
 
-def test_nodes_that_all_fail_are_chain_unavailable(lines: Any) -> None:
+def test_nodes_that_all_fail_are_chain_unavailable(lines: Any, open_chain: Any) -> None:
     """And the first that answers is used."""
     first, second = lines
     first.tamper = second.tamper = down
-    chain = Chain([first.url, second.url], patience=QUICK)
+    chain = open_chain(first.url, second.url, patience=QUICK)
     with pytest.raises(ChainUnavailable):
         chain.head()
     second.tamper = lambda _: None
@@ -109,10 +109,10 @@ def test_nodes_that_all_fail_are_chain_unavailable(lines: Any) -> None:
     assert chain.rpc_url == second.url
 
 
-def test_no_decision_mixes_two_nodes(lines: Any) -> None:
+def test_no_decision_mixes_two_nodes(lines: Any, open_chain: Any) -> None:
     """A call fails rather than asks another node; the next head comes from the other; and other threads go on with theirs."""
     first, second = lines
-    chain = Chain([first.url, second.url], patience=QUICK)
+    chain = open_chain(first.url, second.url, patience=QUICK)
     begun, switched, ended = threading.Event(), threading.Event(), list[str]()
 
     def decide() -> None:
@@ -142,10 +142,10 @@ def test_no_decision_mixes_two_nodes(lines: Any) -> None:
     assert ended == ["eth_gasPrice"]
 
 
-def test_a_node_that_tells_its_head_and_nothing_else_is_left(lines: Any) -> None:
+def test_a_node_that_tells_its_head_and_nothing_else_is_left(lines: Any, open_chain: Any) -> None:
     """Calls that fail in a row count, too."""
     first, second = lines
-    chain = Chain([first.url, second.url], patience=QUICK)
+    chain = open_chain(first.url, second.url, patience=QUICK)
     chain.head()
     first.tamper = lambda asked: None if isinstance(asked, list) or "Block" in asked["method"] else down(asked)
 
@@ -161,10 +161,10 @@ def test_a_node_that_tells_its_head_and_nothing_else_is_left(lines: Any) -> None
     assert chain.rpc_url == second.url
 
 
-def test_a_node_that_falls_behind_is_left(lines: Any, chain: Chain) -> None:
+def test_a_node_that_falls_behind_is_left(lines: Any, chain: Chain, open_chain: Any) -> None:
     """One whose head stands still while another's goes on is behind; it is used again when it has caught up."""
     first, second = lines
-    watched = Chain([first.url, second.url], patience=QUICK)
+    watched = open_chain(first.url, second.url, patience=QUICK)
     stuck = watched.head()
 
     def still(asked: Any) -> Reply | None:
@@ -181,11 +181,11 @@ def test_a_node_that_falls_behind_is_left(lines: Any, chain: Chain) -> None:
 
 
 def test_a_node_of_another_chain_is_never_used(
-    anvil: AnvilHandle, another: AnvilHandle, namesake: AnvilHandle, lines: Any
+    anvil: AnvilHandle, another: AnvilHandle, namesake: AnvilHandle, lines: Any, open_chain: Any
 ) -> None:
     """Neither one of another id nor one of another genesis block, whatever happens to the one that is right."""
     first, _ = lines
-    chain = Chain([another.rpc_url, first.url, namesake.rpc_url], patience=QUICK)
+    chain = open_chain(another.rpc_url, first.url, namesake.rpc_url, patience=QUICK)
     chain.require_chain_id(31337)
     head = chain.head()
     assert chain.rpc_url == first.url
@@ -209,15 +209,15 @@ def is_answered(chain: Chain) -> bool:
     return True
 
 
-def test_a_lone_node_of_another_chain_is_refused(another: AnvilHandle) -> None:
+def test_a_lone_node_of_another_chain_is_refused(another: AnvilHandle, open_chain: Any) -> None:
     """At the start, with both names."""
     with pytest.raises(WrongChain, match=r"chain 31337.*chain 1337"):
-        Chain([another.rpc_url]).require_chain_id(31337)
+        open_chain(another.rpc_url).require_chain_id(31337)
     with pytest.raises(WrongChain, match="31337"):
-        Chain([another.rpc_url, NOBODY], patience=QUICK).require_chain_id(31337)
+        open_chain(another.rpc_url, NOBODY, patience=QUICK).require_chain_id(31337)
 
 
-def test_a_node_with_another_contract_is_never_used(trading: Trading, lines: Any) -> None:
+def test_a_node_with_another_contract_is_never_used(trading: Trading, lines: Any, open_chain: Any) -> None:
     """The market's code is the same at every node, or the node is not one of ours; a market that is nowhere is refused."""
     first, second = lines
     code = trading.chain.code_at(trading.market.address)
@@ -231,7 +231,7 @@ def test_a_node_with_another_contract_is_never_used(trading: Trading, lines: Any
         if isinstance(asked, list)
         else None
     )
-    chain = Chain([second.url, first.url, second.url], patience=QUICK)
+    chain = open_chain(second.url, first.url, second.url, patience=QUICK)
     chain.require_market(trading.market.address)
     assert chain.rpc_url == second.url
 
@@ -244,12 +244,12 @@ def test_a_node_with_another_contract_is_never_used(trading: Trading, lines: Any
 
 
 def test_a_node_that_comes_back_as_another_chain_is_not_used_again(
-    tmp_path: Path, lines: Any, anvil: AnvilHandle
+    tmp_path: Path, lines: Any, anvil: AnvilHandle, open_chain: Any
 ) -> None:
     """Every switch looks again at what the node is."""
     port = free_port()
     first, _ = lines
-    chain = Chain([f"http://127.0.0.1:{port}", first.url], patience=QUICK)
+    chain = open_chain(f"http://127.0.0.1:{port}", first.url, patience=QUICK)
     chain.head()
     assert chain.rpc_url == first.url
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -297,3 +298,32 @@ def _post_until_gone(gateway: Gateway, port: int, posted: threading.Semaphore) -
                 return answers
             answers.append((signed.id, answer.status_code))
             posted.release()
+
+
+def test_what_has_arrived_is_answered_before_it_leaves(gateway: Gateway) -> None:
+    """The signal and two requests come at the same moment, one on a connection that was idle, one on a connection that nobody has accepted."""
+    port, request = free_port(), b"GET /live HTTP/1.1\r\nHost: gateway\r\n\r\n"
+    with process_of(gateway, port) as process, socket.create_connection(("127.0.0.1", port), timeout=60) as idle:
+        assert process.pid
+        idle.sendall(request)
+        assert _answer(idle).startswith(b"HTTP/1.1 200")
+        os.kill(process.pid, signal.SIGSTOP)
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as waiting:
+            for connection in (idle, waiting):
+                connection.sendall(request)
+            os.kill(process.pid, signal.SIGTERM)
+            threading.Event().wait(0.3)  # its server looks for the signal ten times a second: it is due at once
+            os.kill(process.pid, signal.SIGCONT)
+            answers = [_answer(connection)[:12] for connection in (idle, waiting)]
+        process.join(60)
+
+    assert answers == [b"HTTP/1.1 200"] * 2
+    assert process.exitcode == 0
+
+
+def _answer(connection: socket.socket) -> bytes:
+    """What comes, up to the end of a body of JSON, or of the connection."""
+    heard = b""
+    while not heard.endswith(b"}") and (piece := connection.recv(4096)):
+        heard += piece
+    return heard

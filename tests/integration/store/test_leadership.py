@@ -149,6 +149,17 @@ def test_a_wiped_board_forgets_who_leads(pair: tuple[Candidate, Candidate], redi
     assert (first.led.role, second.led.role) == ("standby", "leader")
 
 
+def test_who_takes_what_was_forgotten_begins_anew(pair: tuple[Candidate, Candidate], redis: RedisHandle) -> None:
+    """Its own lead, wiped and taken again: another may have led, and ended, in between."""
+    first, _ = pair
+    first.led.step()
+    forget(redis)
+    first.now += SECONDS / 3
+    first.led.step()
+
+    assert (first.lead.term, len(first.begun), first.steps) == (2, 2, 2)
+
+
 def test_without_a_board_a_lead_lasts_as_long_as_it_was_given(
     pair: tuple[Candidate, Candidate], redis: RedisHandle
 ) -> None:

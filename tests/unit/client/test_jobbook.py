@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, Move, NewJob
+from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, NewJob
+from marketplace.client.moves import Move
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
 from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, advance
 from marketplace.domain.units import Seconds, UnixTime
@@ -121,16 +122,18 @@ def test_one_signature_per_serving(book: Jobbook) -> None:
     assert (kept.receipt, kept.signature, kept.is_posted) == (receipt, "0xab", False)
 
 
-def test_events_are_kept_once_and_the_cursor_never_goes_back(book: Jobbook) -> None:
+def test_events_are_kept_once_by_who_saw_the_cursor(book: Jobbook) -> None:
     """Reading the same blocks again changes nothing."""
     move = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
-    book.start_at(10)
-    book.start_at(99)
-    for upto in (12, 11):
-        book.add_moves([move], upto)
+    blocks = [BlockRef(number, an_id(number), UnixTime(40 + number)) for number in (10, 11, 12)]
+    book.past.start_at(10)
+    book.past.start_at(99)
 
+    assert book.past.take_in(None, [move], blocks)
+    assert not book.past.take_in(None, [move], blocks[:2])
     assert book.moves(an_id(7)) == [move]
-    assert book.next_block() == 12
+    assert (book.past.cursor(), book.past.next_block()) == (blocks[2], 13)
+    assert book.past.trail() == blocks
 
 
 def test_jobs_are_named_by_number_or_by_the_beginning_of_an_id(book: Jobbook) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.jobbook import JobTerms, KeptOrder, Move
+from marketplace.client.jobbook import JobTerms, KeptOrder
+from marketplace.client.moves import Move
 from marketplace.client.steps import Become, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
@@ -134,10 +135,19 @@ def test_without_retries_a_silent_provider_is_waited_for() -> None:
 
 def test_a_declined_job_is_on_the_book_again() -> None:
     """The lease is None again, and the order has not changed."""
-    decision = decide(a_job(JobState.RUNNING), kept(), TERMS, sight(NO_LEASE, OPENED))
+    declined = move("LeaseDeclined", 2, status=0, refund=1, bond=1)
+    decision = decide(a_job(JobState.RUNNING), kept(), TERMS, sight(NO_LEASE, OPENED, declined))
 
     assert isinstance(decision, Become)
     assert (decision.to, decision.reason) == (JobState.SUBMITTED, JobReason.LEASE_DECLINED)
+
+
+def test_a_job_whose_opening_is_gone_was_not_declined() -> None:
+    """Only an event says that a provider declined; without one the chain has taken the opening back."""
+    decision = decide(a_job(JobState.RUNNING), kept(), TERMS, sight(NO_LEASE))
+
+    assert isinstance(decision, Become)
+    assert (decision.to, decision.reason) == (JobState.SUBMITTED, JobReason.REORGANISED)
 
 
 def test_what_was_settled_is_read() -> None:

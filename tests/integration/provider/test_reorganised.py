@@ -1,0 +1,108 @@
+"""An agent whose node lies, and whose chain takes blocks back: no lease is missed, none is served that is not there, none is paid twice."""
+
+from __future__ import annotations
+
+from marketplace.chain import verbs
+from marketplace.chain.devnet import mine
+from marketplace.chain.events import KEPT_BLOCKS
+from marketplace.domain.models import LeaseStatus
+from marketplace.domain.states import ServingState
+from marketplace.provider.openings import ENDING_GONE, OPENING_GONE
+from tests.integration.chain.lying_node import lying, no_logs, reorganise
+from tests.integration.provider.stage import CLIENT, Stage
+from tests.integration.provider.test_serving import WAITS, WRITES, used_seconds
+
+
+def depth_of(stage: Stage, block: int) -> int:
+    """How many blocks there are from this one on."""
+    return stage.chain.head().number - block + 1
+
+
+def test_a_lease_runs_although_the_node_tells_no_logs(stage: Stage) -> None:
+    """``[]`` for every question about logs: the blooms say that there is more, and the receipts say what."""
+    with lying(stage.rpc_url) as node:
+        node.lies["eth_getLogs"] = no_logs
+        stage.rpc_url = node.url
+        agent = stage.agent()
+        signed = stage.lease(agent, *WRITES)
+        stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+        agent.close()
+
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+def test_an_opening_that_left_the_chain_is_closed_with_its_reason_and_served_again(stage: Stage) -> None:
+    """The first serving is over, and says why; the lease that is opened again is another serving, and is paid once."""
+    agent = stage.agent()
+    offer, signed = stage.listed(agent), stage.order(stage.spec(*WRITES))
+    stage.open(signed, offer)
+    journal = stage.journal(agent)
+    stage.until(agent, lambda: journal.servings(ServingState.SEEN, ServingState.RUNNING), "it is served")
+    (first,) = journal.servings()
+
+    reorganise(stage.chain, depth_of(stage, first.opened_in_block))
+    mine(stage.chain, 2)
+    stage.until(agent, lambda: journal.servings(ServingState.CLOSED), "it is not served any more")
+    (closed,) = journal.servings(ServingState.CLOSED)
+    assert closed.key == first.key
+    assert OPENING_GONE in closed.note
+    assert agent.openings.repairs.undone_blocks > 0
+
+    stage.open(signed, offer)
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+def test_an_ending_that_left_the_chain_is_taken_back(stage: Stage) -> None:
+    """The client called it off, and the block that did left the chain: the job is served on, and paid."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WAITS, max_seconds=60)
+    journal = stage.journal(agent)
+    stage.until(agent, lambda: journal.servings(ServingState.RUNNING), "it runs")
+    ended = stage.send(CLIENT, verbs.terminate(stage.book.market, signed.order)).block.number
+    stage.until(agent, lambda: journal.servings(ServingState.CLOSED), "it is over")
+
+    reorganise(stage.chain, depth_of(stage, ended))
+    mine(stage.chain, 1)
+    stage.until(agent, lambda: not journal.servings(ServingState.CLOSED), "it lives again")
+    (again,) = journal.servings()
+    assert ENDING_GONE in {event.note for event in journal.history_of_serving(*again.key)}
+    assert agent.openings.repairs.revived == 1
+
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+def test_a_lease_that_was_never_seen_is_found(stage: Stage) -> None:
+    """The contract has more GPUs in use than the agent serves: it reads again, finds the lease, runs it, and counts that."""
+    agent = stage.agent()
+    offer = stage.listed(agent)
+    stage.until(agent, lambda: stage.journal(agent).cursor("agreed"), "contract and journal agree")
+    signed = stage.order(stage.spec(*WRITES), max_seconds=300)
+    stage.open(signed, offer)
+    # As if the events of these blocks had been withheld.
+    agent.openings.cursor = stage.chain.head()
+    mine(stage.chain, 64)
+
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+    assert agent.openings.repairs.found == 1
+    stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+def test_a_reorganisation_deeper_than_the_agent_remembers_is_read_from_the_beginning(stage: Stage) -> None:
+    """Nothing that it remembers stands: everything is read again, which changes nothing that is true."""
+    agent = stage.agent()
+    signed = stage.lease(agent, *WAITS, max_seconds=40)
+    journal = stage.journal(agent)
+    stage.until(agent, lambda: journal.servings(ServingState.RUNNING), "it runs")
+    (before,) = journal.servings()
+    gone = [type(one)(one.number, type(one.hash)("0x" + "ab" * 32), one.timestamp) for one in journal.trail()]
+    journal.save_cursor(gone[-1], gone)
+    agent.openings.cursor = gone[-1]
+    assert len(gone) <= KEPT_BLOCKS
+
+    stage.until(agent, lambda: agent.openings.repairs.rebuilt, "everything is read again")
+    stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    assert [serving.key for serving in journal.servings()] == [before.key]
+    stage.check_paid_once(signed, used_seconds(stage, signed))
