@@ -48,6 +48,7 @@ START_UNITS = TokenUnits(10_000_000_000)
 KEYSTORE_WORK_FACTOR = 2**10
 """Development keys are public: nothing is gained by making their keystores slow to open."""
 READY_WITHIN_SECONDS = 90
+BLOCK_SECONDS = 1
 
 INVENTORIES: Mapping[str, str] = {
     "provider-1": """\
@@ -216,8 +217,12 @@ def supervise(folder: Path, stop: Stop, tell: Callable[[dict[str, Any]], object]
 class Devnet:
     """The development network itself, in the supervisor's process: ``start`` once, ``step`` for ever, ``stop`` at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, inventories: Mapping[str, str] = INVENTORIES, block_seconds: int = BLOCK_SECONDS
+    ) -> None:
+        """``inventories``: what each provider declares, by its role."""
         self.folder = folder.resolve()
+        self._inventories, self._block_seconds = inventories, block_seconds
         self.supervisor = Supervisor(self.folder)
         self._accounts: dict[str, Account] = {}
         self._settings: dict[str, str] = {}
@@ -227,24 +232,24 @@ class Devnet:
 
     def start(self) -> None:
         """Bring everything up in the order in which it needs each other; the order of ``stop`` is the reverse."""
-        chain_port, redis_port, gateway_port, *health_ports = free_ports(3 + 2 + len(INVENTORIES))
+        chain_port, redis_port, gateway_port, *health_ports = free_ports(3 + 2 + len(self._inventories))
         self._health = {"gateway": gateway_port} | dict(
-            zip(("indexer", "scheduler", *INVENTORIES), health_ports, strict=True)
+            zip(("indexer", "scheduler", *self._inventories), health_ports, strict=True)
         )
         self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys")}
-        # Mines at once while contracts are deployed; a block every second afterwards: metering is by block time.
+        # Mines at once while contracts are deployed; at a pace afterwards: metering is by block time.
         self.supervisor.add("anvil", lambda: self._start_chain(chain_port), is_vital=True)
         chain = Chain([f"http://127.0.0.1:{chain_port}"])
         book = self._deploy(chain)
         book.write(self.folder / "address-book.json")
         chain.rpc("evm_setAutomine", False)
-        chain.rpc("evm_setIntervalMining", 1)
+        chain.rpc("evm_setIntervalMining", self._block_seconds)
         self._settings = self._shared_settings(chain_port, redis_port, gateway_port)
         self.supervisor.add("redis", lambda: start_redis(self.folder / "redis", redis_port).process)
         self._add("indexer", "scheduler", "indexer", *self._health_option("indexer"))
         self._add("gateway", "scheduler", "gateway", "--port", str(gateway_port))
         self._add("scheduler", "scheduler", "scheduler", *self._health_option("scheduler"))
-        for name, inventory in INVENTORIES.items():
+        for name, inventory in self._inventories.items():
             file = self.folder / name / "inventory.toml"
             file.parent.mkdir(exist_ok=True)
             file.write_text(inventory.format(arbiter=self._accounts["arbiter"].key.address))
@@ -264,6 +269,10 @@ class Devnet:
             self._anvil.stop()
         (self.folder / "state.json").unlink(missing_ok=True)
 
+    def node_url(self, name: str, chain_url: str) -> str:
+        """Where the process of that name, or the ``client``, reaches the chain."""
+        return chain_url
+
     def _start_chain(self, port: int) -> subprocess.Popen[bytes]:
         """With all of its history: an audit asks for the state at the block of a round."""
         self._anvil = start_anvil(port, self.folder / "logs", block_time=None, keeps_history=True)
@@ -273,6 +282,7 @@ class Devnet:
         account, home = self._accounts[role], self.folder / name
         home.mkdir(exist_ok=True)
         settings = self._settings | {
+            "BOURSE_RPC_URLS": self.node_url(name, self._settings["BOURSE_RPC_URLS"]),
             "BOURSE_KEYSTORE": str(account.keystore),
             "BOURSE_KEYSTORE_PASSWORD_FILE": str(account.password_file),
             "BOURSE_HOME": str(home),
@@ -312,7 +322,7 @@ class Devnet:
 
     def _is_ready(self) -> bool:
         """Whether the gateway says so, and every provider has listed its offers."""
-        promised = sum(inventory.count("[[offer]]") for inventory in INVENTORIES.values())
+        promised = sum(inventory.count("[[offer]]") for inventory in self._inventories.values())
         api = GatewayApi(self._settings["BOURSE_GATEWAY_URL"])
         try:
             return api.ready() and sum(offer.last_heartbeat is not None for offer in api.offers()) >= promised
@@ -324,6 +334,7 @@ class Devnet:
     def _write_state(self, *, ready: bool) -> None:
         client = self._accounts["client"]
         users = {name.removeprefix("BOURSE_").lower(): value for name, value in self._settings.items()} | {
+            "rpc_urls": self.node_url("client", self._settings["BOURSE_RPC_URLS"]),
             "keystore": str(client.keystore),
             "keystore_password_file": str(client.password_file),
             "home": str(self.folder / "client"),

@@ -15,6 +15,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
+from marketplace.chain.watching import heads_watched
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import Stop
@@ -79,7 +80,8 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
             "journal": journal.kind, "host": host, "port": port,
         }  # fmt: skip
 
-    serve(create_app(desks), host, port, about=about)
+    with heads_watched(market.chain):
+        serve(create_app(desks), host, port, about=about)
 
 
 def run_indexer(settings: Settings, health_port: int | None = None) -> None:

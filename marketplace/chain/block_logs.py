@@ -34,13 +34,18 @@ class BlockLogs:
         Raises ChainUnavailable where the node does not have them, or not all of them.
         """
         asked = [header for header in headers if may_hold(header.logs_bloom, self._address)]
-        calls = [("eth_getLogs", [{"blockHash": header.ref.hash}]) for header in asked]
-        answers = self._chain.batch(calls)
         found: list[Log] = []
-        for header, answer in zip(asked, answers, strict=True):
+        for header, answer in zip(asked, self._answers(asked), strict=True):
             logs = answer if is_whole(answer, header) else self._from_receipts(header)
             found += [log for log in logs if log["address"].lower() == self._address]
         return found
+
+    def _answers(self, headers: Sequence[Header]) -> list[Any]:
+        """What the node says are the blocks' logs; None for each where none of that is an answer: its receipts may be."""
+        try:
+            return self._chain.batch([("eth_getLogs", [{"blockHash": header.ref.hash}]) for header in headers])
+        except ChainUnavailable:
+            return [None] * len(headers)
 
     def _from_receipts(self, header: Header) -> list[Log]:
         """The block's logs out of its receipts. Raises ChainUnavailable where they are not all there either."""

@@ -114,6 +114,13 @@ class Chain:
         number = max(0, head.number - max(0, confirmations - 1))
         return self._watcher.ancestor(head, number) or self.block(number)
 
+    def headers_between(self, since: BlockRef, upto: BlockRef) -> Sequence[Header] | None:
+        """The headers after ``since`` up to the head ``upto``, as far as they were handed out as heads; costs no call.
+
+        None where one is missing, or ``since`` is none of that head's ancestors.
+        """
+        return self._watcher.between(since, upto)
+
     def next_head(self, after: BlockRef, timeout_seconds: float, stop: Signal | None = None) -> BlockRef | None:
         """Wait for a head other than ``after``; None when there is none in time, or ``stop`` is set.
 

@@ -16,7 +16,7 @@ from typing import Any
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-_FOLDER = Path(__file__).with_name("abi")
+FOLDER = Path(__file__).with_name("abi")
 SELECTOR_BYTES = 4
 
 
@@ -105,7 +105,7 @@ class ContractAbi:
 @lru_cache(maxsize=8)
 def contract_abi(name: str) -> ContractAbi:
     """Read a contract's file: ``ComputeMarket``, ``GpuCatalogue`` or ``TestDollar``."""
-    return ContractAbi(json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+    return ContractAbi(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def decoded(parameters: Sequence[Parameter], content: bytes) -> tuple[Any, ...]:

@@ -100,13 +100,13 @@ class EventFollower:
 
     def history(self, start: int, upto: int) -> Iterator[Event]:
         """All events of these blocks, both included, as far as they are confirmed. Raises ChainUnavailable where the chain changes meanwhile."""
-        cursor: BlockRef | None = None
-        while cursor is None or cursor.number < upto:
-            page = self.follow(cursor, start, limit_blocks=max(1, upto - (start if cursor is None else cursor.number)))
+        cursor, first = None, start
+        while first <= upto:
+            page = self.follow(cursor, first, limit_blocks=upto - first + 1)
             if page.upto is None:
                 return
             yield from (event for event in page.events if event.ref.block.number <= upto)
-            cursor = page.upto
+            cursor, first = page.upto, page.upto.number + 1
 
     def read_again(self, first: int, upto: BlockRef) -> tuple[Event, ...]:
         """All events from block ``first`` up to this very block, every block held against its bloom: slow and exact, to find what was missed."""

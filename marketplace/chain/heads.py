@@ -92,6 +92,19 @@ class Ancestry:
             wanted = seen.parent
         return wanted
 
+    def between(self, since: BlockRef, upto: BlockRef) -> list[Header] | None:
+        """The headers after ``since`` up to ``upto``, where all have been seen and lead from one to the other; the newest first."""
+        if since.number > upto.number:
+            return None
+        found, wanted = list[Header](), upto.hash
+        for height in range(upto.number, since.number, -1):
+            seen = self._seen.get(height)
+            if seen is None or seen.ref.hash != wanted:
+                return None
+            found.append(seen)
+            wanted = seen.parent
+        return found if wanted == since.hash else None
+
     def ancestor(self, of: BlockRef, number: int) -> BlockRef | None:
         """The ancestor of this block at that height, where its header and every one in between has been seen."""
         seen = self._seen.get(number)
@@ -158,6 +171,11 @@ class HeadWatcher:
         """The ancestor of a head that was handed out, where it is known without asking."""
         with self._news:
             return self._ancestry.ancestor(of, number)
+
+    def between(self, since: BlockRef, upto: BlockRef) -> list[Header] | None:
+        """The headers after ``since`` up to ``upto``, where all are known without asking; None also where one is no ancestor of the other."""
+        with self._news:
+            return self._ancestry.between(since, upto)
 
     def disturb(self, *, by_hand: bool = False) -> None:
         """There may be a newer block than we know of; ``by_hand``: and any other may be gone, as on local chains only."""

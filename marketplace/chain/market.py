@@ -9,6 +9,7 @@ from typing import Any
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
+from marketplace.chain.standing import StandingAnswers
 from marketplace.chain.token import Token
 from marketplace.domain.errors import ChainError
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
@@ -21,6 +22,8 @@ _ABI = contract_abi("ComputeMarket")
 class Market:
     """One ``ComputeMarket``. Reads take ``at``, the block to read at, or None for the newest.
 
+    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``standing``).
+
     ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow).
     """
 
@@ -28,6 +31,7 @@ class Market:
         self.chain = chain
         self.address = address
         self._deployed_at_block = deployed_at_block
+        self._standing = StandingAnswers(chain.headers_between)
 
     @cached_property
     def domain(self) -> SigningDomain:
@@ -65,7 +69,7 @@ class Market:
 
     def lease_of(self, identifier: Bytes32, at: BlockRef | None = None) -> Lease:
         """The lease's word; ``NO_LEASE`` where the order was never opened."""
-        status, *rest = self._read("leaseOf", identifier, at=at)
+        ((status, *rest),) = self._read_all("leaseOf", identifier, at=at, about=(identifier,))
         return Lease(LeaseStatus(status), *rest)
 
     def leases_of(self, identifiers: Sequence[Bytes32], at: BlockRef) -> dict[Bytes32, Lease]:
@@ -92,6 +96,17 @@ class Market:
         offer = Offer(identifier, *self._read("offerOf", identifier, at=at))
         return None if offer.provider == ZERO_ADDRESS else offer
 
+    def provider_of(self, identifier: OfferId, at: BlockRef) -> Address | None:
+        """Who listed the offer, which never changes; None where none has that number."""
+        known = self._standing.find(("provider", identifier), at, ())
+        if known is not None:
+            return Address(known[0])
+        offer = self.offer_of(identifier, at)
+        if offer is None:
+            return None
+        self._standing.keep(("provider", identifier), at, (offer.provider,))
+        return offer.provider
+
     def balance_of(self, account: Address, at: BlockRef | None = None) -> TokenUnits:
         """The account's free balance: locks are not in it."""
         return TokenUnits(self._read("balanceOf", account, at=at))
@@ -115,8 +130,21 @@ class Market:
         (answer,) = self._read_all(view, *arguments, at=at)
         return answer
 
+    def _read_all(
+        self, view: str, *arguments: Any, at: BlockRef | None = None, about: Sequence[str] = ()
+    ) -> tuple[Any, ...]:
+        """``about``: topics of every log that tells of a change."""
+        question = (view, *arguments)
+        known = self._standing.find(question, at, (self.address, *about)) if at else None
+        if known is not None:
+            return known
+        found = _ABI.answer(view, self.chain.call(self.address, _ABI.call(view, *arguments), at))
+        if at:
+            self._standing.keep(question, at, found)
+        return found
+
     def _read_each(self, view: str, arguments: Sequence[Any], at: BlockRef) -> list[tuple[Any, ...]]:
-        """What a view of one argument answers for each of these, all as of one block."""
+        """What a view of one argument answers for each of these, all as of one block. Always asked: who reconciles believes nothing that it knows."""
         block = {"blockHash": at.hash}
         calls = [
             ("eth_call", [{"to": self.address, "data": "0x" + _ABI.call(view, one).hex()}, block]) for one in arguments
@@ -126,6 +154,3 @@ class Market:
             if isinstance(answer, ChainError):
                 raise answer
         return [_ABI.answer(view, bytes.fromhex(answer[2:])) for answer in answers]
-
-    def _read_all(self, view: str, *arguments: Any, at: BlockRef | None = None) -> tuple[Any, ...]:
-        return _ABI.answer(view, self.chain.call(self.address, _ABI.call(view, *arguments), at))

@@ -23,6 +23,7 @@ from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.units import UnixTime
 
 _log = structlog.get_logger()
 
@@ -156,12 +157,18 @@ class NonceKeeper:
         if head.hash == self._tended:
             self._repeat()
             return
-        if self._open_at(head):
+        if not all(self._stands(one, head) for one in self._open_at(head)):
             with self._outbox.turn(self._account):
                 self._mend(self._open_at(head), head)
-        else:
+        elif not self._open_at(head):
             self._forget()
         self._tended = head.hash
+
+    def _stands(self, one: Outgoing, head: BlockRef) -> bool:
+        """Whether it is mined in a block that the headers seen since then prove to be one of this head's ancestors."""
+        if one.block_number is None or one.block_hash is None:
+            return False
+        return self._chain.headers_between(BlockRef(one.block_number, one.block_hash, UnixTime(0)), head) is not None
 
     def _open_at(self, head: BlockRef) -> list[Outgoing]:
         """What is not mined, or not for long. What is mined and untold waits for who wanted it, and needs no care."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -55,6 +55,9 @@ class Outbox(Protocol):
 
         ``is_told``: who wanted it knows how it ended."""
 
+    def all_mined(self, places: Mapping[Bytes32, BlockRef], *, is_told: bool = False) -> None:
+        """The same of many, in this order, all or none: one wait for the disk."""
+
     def taken_back(self, tx_hash: Bytes32) -> None:
         """Its block is none of the chain's any more."""
 
@@ -99,18 +102,25 @@ class OutboxFile:
         return self._read("account = ? AND nonce >= ?", account, nonce)
 
     def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
+        self.all_mined({tx_hash: block}, is_told=is_told)
+
+    def all_mined(self, places: Mapping[Bytes32, BlockRef], *, is_told: bool = False) -> None:
         with self._writing():
-            self._db.execute(
-                "UPDATE transactions SET state = 'mined', block_number = ?, block_hash = ?, why = '',"
-                " is_told = max(is_told, ?) WHERE tx_hash = ?",
-                (block.number, block.hash, int(is_told), tx_hash),
-            )
-            self._db.execute(
-                "UPDATE transactions SET state = 'dropped', block_number = NULL, block_hash = NULL, why = ?"
-                " WHERE tx_hash <> ? AND state <> 'dropped' AND (account, nonce) ="
-                " (SELECT account, nonce FROM transactions WHERE tx_hash = ?)",
-                (used_by(tx_hash), tx_hash, tx_hash),
-            )
+            for tx_hash, block in places.items():
+                self._mined(tx_hash, block, is_told=is_told)
+
+    def _mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool) -> None:
+        self._db.execute(
+            "UPDATE transactions SET state = 'mined', block_number = ?, block_hash = ?, why = '',"
+            " is_told = max(is_told, ?) WHERE tx_hash = ?",
+            (block.number, block.hash, int(is_told), tx_hash),
+        )
+        self._db.execute(
+            "UPDATE transactions SET state = 'dropped', block_number = NULL, block_hash = NULL, why = ?"
+            " WHERE tx_hash <> ? AND state <> 'dropped' AND (account, nonce) ="
+            " (SELECT account, nonce FROM transactions WHERE tx_hash = ?)",
+            (used_by(tx_hash), tx_hash, tx_hash),
+        )
 
     def taken_back(self, tx_hash: Bytes32) -> None:
         self._write("state = 'unmined', block_number = NULL, block_hash = NULL WHERE tx_hash = ?", tx_hash)

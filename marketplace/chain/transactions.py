@@ -30,10 +30,12 @@ from marketplace.chain.verbs import Call
 from marketplace.domain.errors import (
     ChainError,
     ChainUnavailable,
+    Conflict,
     InsufficientFunds,
     NodeRefused,
     TransactionNotMined,
 )
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -45,7 +47,7 @@ _log = structlog.get_logger()
 FEE_SPREAD_WEI: Final = 1 << 16
 """A few random wei, never paid, tell calls that are signed again from those that were given up: no two have one hash."""
 
-_FIRST_PAUSE_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 """A receipt may come late, from a node that lags, without a new block."""
 _OUTAGE_PAUSE_SECONDS = 0.25
@@ -169,10 +171,15 @@ class Sender:
     def tend(self, head: BlockRef) -> None:
         """Look after what was sent: once per block, whether or not anybody waits. Costs nothing while nothing is open.
 
-        Raises ChainUnavailable, StoreUnavailable, Conflict.
+        Raises ChainUnavailable, StoreUnavailable.
         """
-        with self._lock:
-            self._nonces.tend(head)
+        try:
+            with self._lock:
+                self._nonces.tend(head)
+        except NodeRefused as exc:
+            raise ChainUnavailable(str(exc)) from exc
+        except Conflict:
+            _log.info("transactions.tended_elsewhere", account=self.address)
 
     def pending(self) -> Sequence[Outgoing]:
         """What is not in a block yet, or is, and nobody was told; by nonce."""
@@ -270,11 +277,9 @@ class Sender:
                 if len(ended) == len(slots):
                     return ended
                 self.tend(head)
-            except ChainUnavailable as exc:
-                away = exc
-            except NodeRefused as exc:
-                # A no to a question. The transaction is out there all the same.
-                away = ChainUnavailable(str(exc))
+            except (ChainUnavailable, NodeRefused) as exc:
+                # A no to a question says nothing about the transaction, which is out there all the same.
+                away = exc if isinstance(exc, ChainUnavailable) else ChainUnavailable(str(exc))
             left = deadline - monotonic()
             if left <= 0:
                 raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)
@@ -297,26 +302,29 @@ class Sender:
         likely_first = sorted(rows, key=lambda one: not one.is_live)
         rivals = [[one for one in likely_first if one.nonce == slot.nonce] for slot in slots]
         ended: dict[_Slot, _Ended] = {}
+        told, untold = dict[Bytes32, BlockRef](), dict[Bytes32, BlockRef]()
         for slot, known, included in zip(slots, rivals, find_each(self.chain, rivals), strict=True):
             if included is not None:
                 ended[slot] = self._end(slot, included)
+                is_own = included.outgoing.name == slot.name
+                (told if is_own else untold)[included.outgoing.tx_hash] = included.block
             elif not any(one.is_live and one.name == slot.name for one in known):
                 ended[slot] = _NonceTaken()
+        for places in (untold, told):
+            if places:
+                self._outbox.all_mined(places, is_told=places is told)
+        for slot in ended:
+            self._nonces.given_up.pop(slot.nonce, None)
         return ended
 
     def _end(self, slot: _Slot, included: Included) -> _Ended:
-        """What it did; told from now on, where it is the slot's own."""
-        is_own = included.outgoing.name == slot.name
-        if not is_own:
-            self._outbox.mined(included.outgoing.tx_hash, included.block)
-            why = self._nonces.given_up.pop(slot.nonce, "")
+        """What it did; or, where it is not the slot's own, that the slot's call is still to be done, or never will be."""
+        if included.outgoing.name != slot.name:
+            why = self._nonces.given_up.get(slot.nonce, "")
             return NodeRefused("eth_sendRawTransaction", 0, why) if why else _NonceTaken()
         if included.has_succeeded:
-            outcome: _Ended = included.mined(is_earlier=slot.is_earlier)
-        else:
-            outcome = why_reverted(self.chain, included)
-        self._outbox.mined(included.outgoing.tx_hash, included.block, is_told=True)
-        return outcome
+            return included.mined(is_earlier=slot.is_earlier)
+        return why_reverted(self.chain, included)
 
     def _not_mined(self, slot: _Slot, wait_seconds: int) -> TransactionNotMined:
         found = [one for one in self._outbox.from_nonce(self.address, slot.nonce) if one.nonce == slot.nonce]

@@ -196,9 +196,8 @@ class Market:
         self._sender.acknowledge()
 
     def tend(self) -> None:
-        """Look after what was sent and is not in a block: send again what a node forgot. Raise ChainUnavailable."""
-        if self.pending():
-            self._sender.tend(self.chain.head())
+        """Look after what was sent: send again what a node forgot, or a reorganisation took back. Raise ChainUnavailable."""
+        self._sender.tend(self.chain.head())
 
     def deposit(self, amount: TokenUnits, *, again: bool = False) -> Mined:
         """Move tokens from the key's wallet to the account's free balance, after approving exactly as many where that is needed.
@@ -346,6 +345,7 @@ class Market:
             try:
                 block = self._watcher.step()
                 self._ender.hold_groups_together(block)
+                self._sender.tend(block)
                 silent_since = None
                 yield block
                 if deadline is not None and monotonic() >= deadline:

@@ -131,10 +131,10 @@ class Watcher:
         if not self.past.is_known(lease, moves) and self.past.read_again(identifier, block):
             moves = tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
-        offer = self._market.offer_of(OfferId(number), block) if number else None
+        provider = self._market.provider_of(OfferId(number), block) if number else None
         matters = lease.status.is_live and kept.terms.silent_after_seconds and retries_left(kept.job, kept.terms)
         heartbeat = self._heartbeat_of(identifier) if matters else None
-        return Sight(block, lease, offer.provider if offer else None, heartbeat, moves)
+        return Sight(block, lease, provider, heartbeat, moves)
 
     def _heartbeat_of(self, lease: Bytes32) -> UnixTime | None:
         """The provider's last sign of life; None where the gateway does not know, or does not answer."""

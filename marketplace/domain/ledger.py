@@ -6,9 +6,10 @@ The indexer keeps its projection with it, the tests hold it against the contract
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from marketplace.domain import events as e
+from marketplace.domain.changing import replace
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.models import NO_LEASE, Budget, Lease, LeaseStatus, Offer, Order, Volume
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
@@ -74,9 +75,9 @@ def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
     """The rows that ``event`` changes. Events that move nothing (refusals, batches) change no row."""
     match event:
         case e.Deposited():
-            return _credited(state, {event.account: event.amount})
+            return Rows(accounts=_credited(state, {event.account: event.amount}))
         case e.Withdrawn():
-            return _credited(state, {event.account: -event.amount})
+            return Rows(accounts=_credited(state, {event.account: -event.amount}))
         case e.Authorized():
             return Rows(budgets={(event.account, event.delegate): Budget(event.budget, event.until)})
         case e.BudgetSpent():
@@ -116,8 +117,8 @@ def _moved_on(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
             return Rows()
 
 
-def _credited(state: Rows, amounts: Mapping[Address, int]) -> Rows:
-    return Rows(accounts={who: TokenUnits(state.accounts.get(who, 0) + amount) for who, amount in amounts.items()})
+def _credited(state: Rows, amounts: Mapping[Address, int]) -> dict[Address, TokenUnits]:
+    return {who: TokenUnits(state.accounts.get(who, 0) + amount) for who, amount in amounts.items()}
 
 
 def _sums(*moves: tuple[Address, int]) -> dict[Address, int]:
@@ -137,7 +138,7 @@ def _opened(state: Rows, event: e.LeaseOpened, bond_floor: TokenUnits) -> Rows:
     lease = replace(NO_LEASE, status=LeaseStatus.OPEN, tip_paid=True, offer=offer.id, price=event.price, opened_at=at)
     record = LeaseRecord(event.lease, order, lease, offer.provider, offer.provider, event.ref.block.number)
     moved = _credited(state, _sums((order.client, -locked - tip), (offer.provider, -bond), (event.opener, tip)))
-    return replace(moved, offers=_freed(state, offer.id, -order.gpus), leases={record.id: record})
+    return Rows(moved, _freed(state, offer.id, -order.gpus), {record.id: record})
 
 
 def _freed(state: Rows, offer: OfferId, gpus: int) -> dict[OfferId, Offer]:
@@ -177,7 +178,7 @@ def _disputed(state: Rows, event: e.LeaseDisputed, at: UnixTime) -> Rows:
     )  # fmt: skip
     moved = _credited(state, {event.by: -event.stake})
     freed = _freed(state, lease.offer, order.gpus) if was_open else {}
-    return replace(moved, offers=freed, leases={record.id: replace(record, lease=lease)})
+    return Rows(moved, freed, {record.id: replace(record, lease=lease)})
 
 
 def _settled(state: Rows, event: e.LeaseSettled) -> Rows:
@@ -187,7 +188,7 @@ def _settled(state: Rows, event: e.LeaseSettled) -> Rows:
         moved = _credited(state, {record.payee: event.paid})
         paid = TokenUnits(record.paid + event.paid)
         row = replace(record, lease=paid_lease, paid=paid)
-        return replace(moved, leases={record.id: row}, volumes=_traded(state, row, event.paid))
+        return Rows(moved, leases={record.id: row}, volumes=_traded(state, row, event.paid))
     return _close(state, replace(record, lease=paid_lease, result=event.result), event, event.paid, event.refund,
                   (record.provider, event.bond), (_disputer(record), event.stake))  # fmt: skip
 
@@ -201,7 +202,7 @@ def _declined(state: Rows, event: e.LeaseDeclined, bond_floor: TokenUnits) -> Ro
     else:
         lease = replace(record.lease, status=status)
     row = replace(record, lease=lease, refund=event.refund, exit="LeaseDeclined")
-    return replace(moved, offers=_freed(state, record.lease.offer, order.gpus), leases={record.id: row})
+    return Rows(moved, _freed(state, record.lease.offer, order.gpus), {record.id: row})
 
 
 def _left(
@@ -238,7 +239,7 @@ def _close(
         refund=TokenUnits(to_client - compensation), exit=type(event).__name__,
     )  # fmt: skip
     freed = _freed(state, record.lease.offer, order.gpus) if held else {}
-    return replace(moved, offers=freed, leases={record.id: row}, volumes=_traded(state, row, paid))
+    return Rows(moved, freed, {record.id: row}, volumes=_traded(state, row, paid))
 
 
 def _traded(state: Rows, row: LeaseRecord, paid: int) -> dict[ClassNumber, Volume]:

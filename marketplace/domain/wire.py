@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from enum import Enum
-from typing import Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, cast
 
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
@@ -33,12 +35,13 @@ def camel(name: str) -> str:
 
 
 ORDER_FIELDS = {camel(item.name): item.name for item in fields(Order)}
+_order_values = attrgetter(*ORDER_FIELDS.values())
 _ORDER_TEXT = {"client": address, "opener": address, "acceptor": address, "arbiter": address, "spec": bytes32}
 
 
 def order_to_wire(order: Order) -> dict[str, str]:
     """The order with the ABI's field names, integers as decimal strings."""
-    return {wire: str(getattr(order, name)) for wire, name in ORDER_FIELDS.items()}
+    return dict(zip(ORDER_FIELDS, map(str, _order_values(order)), strict=True))
 
 
 def order_from_wire(value: Any, path: str = "order") -> Order:
@@ -186,11 +189,21 @@ _MONEY = frozenset({"TokenUnits", "PricePerGpuHour"})
 def event_to_wire(event: Event) -> dict[str, Any]:
     """What the market said, with where: the ABI's names, money as decimal strings."""
     ref = event.ref
-    told = {camel(item.name): _told(getattr(event, item.name), str(item.type)) for item in fields(event)[1:]}
+    told = {wire: _told(getattr(event, name), kind) for wire, name, kind in _event_fields(cast("Any", type(event)))}
     return {
-        "name": type(event).__name__, "fields": told, "block": block_to_wire(ref.block), "tx": ref.tx_hash,
+        "name": type(event).__name__, "fields": told, "block": _block_told(ref.block), "tx": ref.tx_hash,
         "logIndex": ref.log_index,
     }  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _event_fields(kind: Any) -> tuple[tuple[str, str, str], ...]:
+    """Each field but the first: its name on the wire, its name, its type."""
+    return tuple((camel(item.name), item.name, str(item.type)) for item in fields(kind)[1:])
+
+
+_block_told = lru_cache(maxsize=64)(block_to_wire)
+"""A block has many events, and they follow each other. Nobody changes what this returns."""
 
 
 def _told(value: Any, kind: str) -> Any:

@@ -27,7 +27,7 @@ def path_as_sent(request: Request) -> str:
 
 def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
     """The account that signed this request with this body, with its key or as a contract. Raises Unauthorized, ChainUnavailable."""
-    head = desks.chain.head()
+    head = desks.chain.paced_head()
 
     def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
         return is_approved_by(desks.chain, account, digest, signature, head)

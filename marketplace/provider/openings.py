@@ -177,6 +177,8 @@ class Openings:
         at = self.cursor
         if at is None or at.number < self._reconcile_at:
             return
+        # Also those whose own event was withheld: the agent wrote them down when it listed them.
+        self._offers |= {row.offer for row in self._tools.journal.listings()}
         missing = list(self._missing(at))
         if missing:
             self._find(missing, at)

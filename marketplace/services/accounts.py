@@ -47,7 +47,7 @@ class AccountDesk:
 
     def beat(self, provider: Address) -> UnixTime:
         """Note that a provider is alive; the block time noted. Raises Forbidden for who takes no part in the market."""
-        block = self._chain.head()
+        block = self._chain.paced_head()
         self._participants.require(provider, block)
         self._board.beat(provider, block.timestamp)
         return block.timestamp

@@ -34,10 +34,10 @@ class Servings:
         """The serving that the chain's head knows, live or closed. Raises NotFound where there is none."""
         block = self._chain.head()
         lease = self._market.lease_of(identifier, at=block)
-        offer = self._market.offer_of(lease.offer, at=block) if lease.offer else None
-        if lease.status is LeaseStatus.NONE or offer is None:
+        provider = self._market.provider_of(lease.offer, block) if lease.offer else None
+        if lease.status is LeaseStatus.NONE or provider is None:
             raise NotFound("lease", identifier)
-        return Serving(identifier, block, lease, self.order_of(identifier), offer.provider)
+        return Serving(identifier, block, lease, self.order_of(identifier), provider)
 
     def order_of(self, identifier: Bytes32) -> Order:
         """The order of a lease: ours, or, when its client opened it past this gateway, the one in the chain's log. Raises NotFound."""

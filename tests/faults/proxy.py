@@ -88,6 +88,11 @@ class FaultProxy(ThreadingHTTPServer):
         with self._counting:
             return sum(n for (who, what), n in self.calls.items() if line in ("", who) and method in ("", what))
 
+    def counted(self) -> Counter[tuple[str, str]]:
+        """All calls so far, by line and method."""
+        with self._counting:
+            return Counter(self.calls)
+
     # What socketserver calls
 
     def process_request(self, request: Any, client_address: Any) -> None:

@@ -40,7 +40,7 @@ def test_the_option_wins_over_the_environment(
     """Without options the engine is local; the cluster's address is the option's, the variable's, or this machine's."""
     asked = list[tuple[bool, str]]()
 
-    def note(settings: Any, *, on_ray: bool) -> None:
+    def note(settings: Any, *, on_ray: bool, health_port: int | None = None) -> None:
         asked.append((on_ray, settings.ray_address))
 
     monkeypatch.setattr(processes, "run_scheduler", note)

@@ -222,6 +222,19 @@ def record_move(
         raise InvalidTransition(kind, subject, from_state or "nothing", to_state) from exc
 
 
+def record_moves(connection: Connection, kind: str, moves: Sequence[tuple[str, str, str, str]]) -> None:
+    """The same for many things of one kind, each with its subject, the states from and to, and a note."""
+    names = ("subject", "from_state", "to_state", "note")
+    rows = [{"kind": kind, "at": None} | dict(zip(names, map(str, move), strict=True)) for move in moves]
+    if not rows:
+        return
+    try:
+        connection.execute(insert(EVENTS), rows)
+    except IntegrityError as exc:
+        subject, start, end, _ = moves[0]
+        raise InvalidTransition(kind, subject, start or "nothing", end) from exc
+
+
 def history_of(connection: Connection, kind: str, subject: str) -> list[JournalEvent]:
     """All transitions of one thing, oldest first."""
     rows = connection.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,9 +46,9 @@ class WatchedOutbox(OutboxFile):
             self.noted.append(("put", one.nonce))
             self.after_put(one.tx_hash)
 
-    def mined(self, tx_hash: Bytes32, block: BlockRef, *, is_told: bool = False) -> None:
-        super().mined(tx_hash, block, is_told=is_told)
-        self.noted.append(("mined", block.number))
+    def all_mined(self, places: Mapping[Bytes32, BlockRef], *, is_told: bool = False) -> None:
+        super().all_mined(places, is_told=is_told)
+        self.noted += [("mined", block.number) for block in places.values()]
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         super().dropped(tx_hash, why)

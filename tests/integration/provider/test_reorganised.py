@@ -78,7 +78,7 @@ def test_a_lease_that_was_never_seen_is_found(stage: Stage) -> None:
     agent = stage.agent()
     offer = stage.listed(agent)
     stage.until(agent, lambda: stage.journal(agent).cursor("agreed"), "contract and journal agree")
-    signed = stage.order(stage.spec(*WRITES))
+    signed = stage.order(stage.spec(*WRITES), max_seconds=300)
     stage.open(signed, offer)
     # As if the events of these blocks had been withheld.
     agent.openings.cursor = stage.chain.head()

@@ -101,6 +101,18 @@ def test_of_one_nonce_one_is_mined(outbox: Outbox) -> None:
     assert only(outbox, 3).state is SendingState.UNMINED
 
 
+def test_many_are_mined_at_once(outbox: Outbox) -> None:
+    """Each in its block, its rivals given up; and somebody was told of all."""
+    outbox.put(transaction(1), transaction(2), transaction(3, nonce=1))
+
+    outbox.all_mined({word(2): block(5), word(3): block(6)}, is_told=True)
+
+    states = [only(outbox, number).state for number in (1, 2, 3)]
+    assert states == [SendingState.DROPPED, SendingState.MINED, SendingState.MINED]
+    assert [only(outbox, number).block_number for number in (2, 3)] == [5, 6]
+    assert hashes(outbox.unsettled(CLIENT, 6)) == []
+
+
 def test_what_is_mined_is_watched_and_waits_to_be_told(outbox: Outbox) -> None:
     """It is unsettled until its block is low enough and somebody was told how it ended."""
     outbox.put(transaction(1))
