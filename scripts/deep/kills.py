@@ -52,9 +52,9 @@ READY_WITHIN_SECONDS = 120.0
 SETTLED_WITHIN_SECONDS = 240.0
 SECONDS_FOR_A_KILL = 12.0
 """More than this and the round is not going on."""
-LONGEST_LIFE_SECONDS = 2.5
+LONGEST_LIFE_SECONDS = 6.0
 """A process that is up again lives up to so long before it is its turn again."""
-JOBS_AT_ONCE = 3
+JOBS_AT_ONCE = 4
 FUNDS = TokenUnits(50_000_000)
 PROGRAM = "import time; time.sleep(1); open('/job/out/x', 'w').write('done'); print('done')"
 
