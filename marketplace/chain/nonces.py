@@ -19,7 +19,7 @@ from marketplace.chain.mining import all_of, find_included, has_passed, user_of_
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
-from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
+from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh, NodeRefused
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
@@ -67,7 +67,7 @@ class NonceKeeper:
 
     # The next one
 
-    def next_free(self, head: BlockRef) -> int:
+    def next_free(self) -> int:
         """The lowest nonce that is nobody's. Broadcasts what is kept below it: a gap would hold up whatever comes."""
         count, pending = self._counts()
         kept = _by_nonce(self._outbox.from_nonce(self._account, count))
@@ -204,12 +204,22 @@ class NonceKeeper:
             self._push(open_, nonce, fees, head)
 
     def _bring_back(self, rows: Sequence[Outgoing]) -> None:
-        """What was mined, and is not counted any more: unless the node still shows its receipt, a reorganisation took it back."""
+        """What was mined, and is not counted any more: taken back where another block stands at its block's height, and no receipt is left.
+
+        A node that does not know the height lags: what it does not count proves nothing."""
         for one in rows:
-            if one.state is SendingState.MINED and find_included(self._chain, [one]) is None:
-                _log.warning("transaction.taken_back", verb=one.verb, nonce=one.nonce, tx_hash=one.tx_hash)
-                self._outbox.taken_back(one.tx_hash)
-                self._due_at.pop(one.tx_hash, None)
+            if one.state is not SendingState.MINED or not self._has_left(one) or find_included(self._chain, [one]):
+                continue
+            _log.warning("transaction.taken_back", verb=one.verb, nonce=one.nonce, tx_hash=one.tx_hash)
+            self._outbox.taken_back(one.tx_hash)
+            self._due_at.pop(one.tx_hash, None)
+
+    def _has_left(self, one: Outgoing) -> bool:
+        assert one.block_number is not None, "it is mined"
+        try:
+            return self._chain.header(one.block_number).ref.hash != one.block_hash
+        except (ChainUnavailable, NodeRefused):
+            return False
 
     def _settle_passed(self, nonce: int, rivals: Sequence[Outgoing], head: BlockRef) -> None:
         """The account's count says that the nonce is used: by one of ours, or by another that is shown."""

@@ -140,7 +140,9 @@ class Sender:
         Raises as ``send``: TransactionReverted only from simulating, and then nothing was sent."""
         deadline = monotonic() + wait_seconds
         with self._lock, self._outbox.turn(self.address):
-            signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls])
+            head = self.chain.head()
+            first = self._nonces.next_free()
+            signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls], first, head)
             self._outbox.put(*signed)
             self._nonces.broadcast_all(signed)
             slots = [_Slot(one.nonce, one.name, is_earlier=False) for one in signed]
@@ -213,20 +215,23 @@ class Sender:
     def _begun(self, call: Call, name: str, stake: TokenUnits, *, again: bool) -> _Slot:
         """The slot of the call that is still out there, or of a new one: simulated, signed, written down, broadcast."""
         with self._lock, self._outbox.turn(self.address):
+            head = self.chain.head()
+            # Before anything is looked for: what a reorganisation took back is found by its name again.
+            first = self._nonces.next_free()
             for one in () if again else self._outbox.unsettled(self.address, ANY_BLOCK):
                 if one.name == name and not one.is_told and one.nonce not in self._awaited:
                     self._awaited.add(one.nonce)
                     return _Slot(one.nonce, name, is_earlier=True)
-            (outgoing,) = self._signed([(call, name, stake)])
+            (outgoing,) = self._signed([(call, name, stake)], first, head)
             self._outbox.put(outgoing)
             self._give_first(outgoing)
             self._awaited.add(outgoing.nonce)
             return _Slot(outgoing.nonce, name, is_earlier=False)
 
-    def _signed(self, wanted: Sequence[tuple[Call, str, TokenUnits]]) -> list[Outgoing]:
+    def _signed(self, wanted: Sequence[tuple[Call, str, TokenUnits]], first: int, head: BlockRef) -> list[Outgoing]:
+        """The calls, simulated, at the nonces from ``first`` on. Raises TransactionReverted, InsufficientFunds, FeesTooHigh."""
         estimates = self._estimates([call for call, _, _ in wanted])
-        fees, head = Fees.now(self.chain), self.chain.head()
-        first = self._nonces.next_free(head)
+        fees = Fees.now(self.chain)
         offer = self._nonces.offer_at(first, fees)
         required = sum(fees.gas_limit(estimate) for estimate in estimates) * (offer.most_wei + FEE_SPREAD_WEI)
         funds = int(self.chain.rpc("eth_getBalance", self.address, LATEST), 16)
