@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import monotonic
 
 from marketplace.chain.blocks import Chain
@@ -109,6 +109,8 @@ def facts_of(
 
     def facts() -> Mapping[str, object]:
         head = led.service.head if led.service else None
-        return {"block": head.number if head else None, "account": account, "market": market, "chain": chain_id} | more
+        place = {"block": head.number if head else None, "account": account, "market": market, "chain": chain_id}
+        repairs = {name: count for name, count in asdict(led.service.repairs).items() if count} if led.service else {}
+        return place | more | ({"repairs": repairs} if repairs else {})
 
     return facts

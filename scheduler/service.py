@@ -21,6 +21,7 @@ from marketplace.domain.errors import ChainError, NodeRefused, TransactionRevert
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
+from marketplace.domain.repairs import Repairs
 from marketplace.domain.wake import NextWake
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -127,6 +128,11 @@ class SchedulerService:
                     signed = SignedOrder(event.lease, event.order, "0x")
                     self._memory.note_opened(Fill(signed, event.offer, event.price), mined.block.number)
         self._is_recovered = True
+
+    @property
+    def repairs(self) -> Repairs:
+        """None: what a scheduler remembers is put right by the next view."""
+        return Repairs()
 
     # One round
 

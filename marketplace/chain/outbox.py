@@ -59,7 +59,7 @@ class Outbox(Protocol):
         """The same of many, in this order, all or none: one wait for the disk."""
 
     def taken_back(self, tx_hash: Bytes32) -> None:
-        """Its block is none of the chain's any more."""
+        """Its block is none of the chain's any more: whoever was told how it ended was told too early, and is told anew."""
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         """It will not be broadcast again."""
@@ -123,7 +123,7 @@ class OutboxFile:
         )
 
     def taken_back(self, tx_hash: Bytes32) -> None:
-        self._write("state = 'unmined', block_number = NULL, block_hash = NULL WHERE tx_hash = ?", tx_hash)
+        self._write("state = 'unmined', block_number = NULL, block_hash = NULL, is_told = 0 WHERE tx_hash = ?", tx_hash)
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         self._write("state = 'dropped', why = ? WHERE tx_hash = ? AND state = 'unmined'", why, tx_hash)

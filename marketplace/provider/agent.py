@@ -25,6 +25,7 @@ from marketplace.domain import events as e
 from marketplace.domain.errors import ChainError, MarketplaceError, ToolMissing
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.repairs import Repairs
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
@@ -85,6 +86,11 @@ class ProviderAgent:
         self._tending: Chore[None] = Chore(tools.pool)
         self._list_at = self._beat_at = UnixTime(0)
         self._is_described = False
+
+    @property
+    def repairs(self) -> Repairs:
+        """What it had to put right of what it had seen of the chain."""
+        return self.openings.repairs
 
     @property
     def head(self) -> BlockRef | None:

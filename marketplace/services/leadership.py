@@ -18,6 +18,7 @@ import structlog
 
 from marketplace.domain.errors import LeadLost, StoreUnavailable
 from marketplace.domain.models import BlockRef
+from marketplace.domain.repairs import Repairs
 from marketplace.domain.wake import NextWake
 from marketplace.store.board_lead import LeadTable, Took
 
@@ -126,6 +127,10 @@ class Acting(Protocol):
     @property
     def head(self) -> BlockRef | None:
         """The newest block that it has worked at."""
+
+    @property
+    def repairs(self) -> Repairs:
+        """What it had to put right so far."""
 
 
 class Led:

@@ -279,6 +279,22 @@ def test_tending_alone_brings_back_what_a_reorganisation_took_away(stage: Stage)
     assert successor.stuck_since(stage.honest.head()) is None
 
 
+def test_a_call_that_a_reorganisation_took_away_is_not_made_twice(stage: Stage) -> None:
+    """Told in a block that is gone, wanted again by who does not see it on the chain: it is the kept one that comes back."""
+    sender = stage.sender(outbox := OutboxFile())
+    sender.send(stage.deposit(1), name="list one")
+    stage.honest.rpc("anvil_reorg", 1, [])
+    stage.by_hand()
+    stage.mine(2)
+    stage.sender(outbox).tend(stage.honest.head())
+
+    stage.honest.rpc("evm_setAutomine", True)
+    stage.mine()
+    stage.sender(outbox).send(stage.deposit(2), name="list one")
+
+    assert stage.deposited == [1]
+
+
 def test_a_hole_below_ours_is_filled(stage: Stage) -> None:
     """Another process's transaction is evicted below ours: an empty transfer takes its nonce, and ours is mined."""
     sender = stage.sender()

@@ -83,12 +83,12 @@ class OutboxTable:
             self._move(connection, moves)
 
     def taken_back(self, tx_hash: Bytes32) -> None:
-        """Its block is none of the chain's any more: it may be mined again. Raises NotFound."""
+        """Its block is none of the chain's any more: it may be mined again, and who was told how it ended is told anew. Raises NotFound."""
         with self._database.write() as connection:
             row = self._load(connection, tx_hash)
             if row.state is SendingState.MINED:
                 why = f"block {row.block_number} was taken back by a reorganisation"
-                self._move(connection, [(row, SendingState.UNMINED, why, _NOWHERE)])
+                self._move(connection, [(row, SendingState.UNMINED, why, _NOWHERE | {"is_told": False})])
 
     def dropped(self, tx_hash: Bytes32, why: str) -> None:
         """The transaction will not be sent again, unless it is mined already. Raises NotFound."""

@@ -87,9 +87,7 @@ def test_an_indexer_without_orders_asks_little(ticking: Stage, agent_redis: Any)
         )  # fmt: skip
         blocks = EachBlock(chain)
         asked = calls_per_block(
-            lambda stop: run_forever(
-                lambda: blocks.step(projector.step), "indexer", stop, wait=blocks.until_nudged(board, "orders", stop)
-            ),
+            lambda stop: run_forever(projector.step, "indexer", stop, wait=blocks.until_nudged(board, "orders", stop)),
             line,
             ticking.chain,
         )

@@ -126,14 +126,14 @@ def test_what_is_mined_is_watched_and_waits_to_be_told(outbox: Outbox) -> None:
 
 
 def test_a_reorganisation_brings_a_transaction_back(outbox: Outbox) -> None:
-    """Unmined again, in no block, still told; and then in another block."""
+    """Unmined again, in no block, and nobody knows any more how it ends; and then in another block."""
     outbox.put(transaction(1))
     outbox.mined(word(1), block(5), is_told=True)
 
     outbox.taken_back(word(1))
 
     back = only(outbox, 1)
-    assert (back.state, back.block_number, back.block_hash, back.is_told) == (SendingState.UNMINED, None, None, True)
+    assert (back.state, back.block_number, back.block_hash, back.is_told) == (SendingState.UNMINED, None, None, False)
     assert hashes(outbox.unsettled(CLIENT, ANY_BLOCK)) == [word(1)]
     outbox.mined(word(1), block(6))
     assert only(outbox, 1).block_number == 6
