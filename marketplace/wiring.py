@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
+from marketplace.chain.constants import WINDOWS
 from marketplace.chain.events import EventFollower
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.keystore import load_key
@@ -14,7 +15,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.client.market import Market
 from marketplace.config import Settings
 from marketplace.daemon import Stop
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, WrongChain
 from marketplace.domain.units import units_from_text
 from marketplace.services.books import Books, read_books
 
@@ -37,7 +38,19 @@ def open_chain_market(settings: Settings) -> ChainMarket:
     chain = Chain(settings.rpc_urls)
     chain.log_blocks = settings.log_blocks
     chain.require_market(book.market, chain_id=book.chain_id)
-    return ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
+    _hold_against_record(market, book)
+    return market
+
+
+def _hold_against_record(market: ChainMarket, book: AddressBook) -> None:
+    """Windows are read once and decide when a claim is due: a false answer must not last as long as the process. Raises WrongChain."""
+    if book.record is None:
+        return
+    terms, expected = market.terms(), book.record.constants
+    for name in (*WINDOWS, "bond_floor"):
+        if getattr(terms, name) != getattr(expected, name):
+            raise WrongChain(f"{name} {getattr(expected, name)} (the address book)", str(getattr(terms, name)))
 
 
 def fee_policy(settings: Settings, decimals: int | None = None) -> FeePolicy:

@@ -40,6 +40,7 @@ _UNCLEAR_SECONDS = 0.25
 """After an answer that is none."""
 _MOST_FOREIGN = 16
 """Nonces of others that are believed at once, and holes that are filled: a false count must not cost a fortune in empty transfers."""
+_LOOK_BACK_NONCES = 64
 _BLOCKS_OF_SURPRISE = 3
 _MOST_RIVALS = 24
 """Transactions signed for one nonce; 12.5 % more each is a price sixteen times as high."""
@@ -362,8 +363,12 @@ class NonceKeeper:
 
     def _believed(self, latest: int, pending: int) -> tuple[int, int]:
         """The counts, unless they are far above all that is known: those have to be said for some blocks. Raises ChainUnavailable."""
-        kept = self._outbox.from_nonce(self._account, max(0, latest - 1))
+        kept = self._outbox.from_nonce(self._account, max(0, latest - _LOOK_BACK_NONCES))
         known = max([self._counted, *(one.nonce + 1 for one in kept)])
+        if self._counted < 0 and kept and known < latest:
+            # An outbox that was restored from a backup, or a key that is used elsewhere: what is missing here may be sent again.
+            self.foreign += latest - known
+            _log.warning("transaction.unknown_nonces", account=self._account, first=known, nonces=latest - known)
         if self._counted < 0 or pending - known <= _MOST_FOREIGN:
             self._surprised_in = None
         else:

@@ -136,3 +136,53 @@ def test_a_block_that_takes_nothing_makes_nobody_sign(liar: Tamperer, funded: Tr
         sender.send(withdraw(funded))
 
     assert list(sender.pending()) == []
+
+
+def test_a_count_out_of_the_blue_costs_nothing(liar: Tamperer, funded: Trading) -> None:
+    """The node counts 400 transactions more than there are, once: nothing is signed up there, and no hole is filled."""
+    sender, before = Sender(Chain([liar.url]), KEY), funded.chain.rpc("eth_getTransactionCount", KEY.address, "latest")
+    sender.send(withdraw(funded))
+    lying(
+        liar, lambda call, result: hex(int(result, 16) + 400) if call["method"] == "eth_getTransactionCount" else result
+    )
+    with pytest.raises(ChainUnavailable):
+        sender.send(withdraw(funded, 6))
+    liar.tamper = lambda _: None
+
+    sender.send(withdraw(funded, 6))
+
+    assert taken(funded) == 11
+    assert int(funded.chain.rpc("eth_getTransactionCount", KEY.address, "latest"), 16) == int(before, 16) + 2
+
+
+def test_a_block_that_does_not_hold_it_is_no_place_for_a_transaction(liar: Tamperer, funded: Trading) -> None:
+    """A receipt that names a real block, in which the transaction is not: it is asked again, and sent again, until it is in one."""
+    swallowed: list[str] = []
+
+    def lie(call: dict[str, Any], result: Any) -> Any:
+        if call["method"] == "eth_getTransactionReceipt" and len(swallowed) < 2:
+            swallowed.append(call["params"][0])
+            head = liar.node_says(
+                {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x1", False]}
+            )["result"]
+            return (result or {}) | {"blockHash": head["hash"], "blockNumber": head["number"]}
+        return result
+
+    lying(liar, lie)
+    mined = Sender(Chain([liar.url]), KEY).send(withdraw(funded))
+
+    assert len(swallowed) == 2
+    assert mined.block.number > 1
+    assert taken(funded) == 5
+
+
+def test_an_outbox_that_lacks_what_was_sent_is_noticed(funded: Trading) -> None:
+    """A copy of yesterday's: today's transaction of the key is not in it, and whoever looks is told that somebody used the key."""
+    yesterday, today = OutboxFile(), OutboxFile()
+    Sender(funded.chain, KEY, yesterday).send(withdraw(funded))
+    Sender(funded.chain, KEY, today).send(withdraw(funded, 6))
+
+    restored = Sender(funded.chain, KEY, yesterday)
+    restored.send(withdraw(funded, 7))
+
+    assert restored.foreign == 1
