@@ -32,8 +32,8 @@ FILLING: Final = "fill"
 ANY_BLOCK: Final = 1 << 62
 """Above every block: of what is unsettled, only what is unmined or untold."""
 
-_WATCHED_BLOCKS = 8
-"""For so long at least a mined transaction is looked after: most reorganisations are shorter."""
+_WATCHED_BLOCKS = 128
+"""For so long at least a mined transaction is looked after: as many blocks as whoever follows the chain can take back."""
 _REBROADCAST_SECONDS = 5.0
 """A node that restarts forgets what it has not mined."""
 _UNCLEAR_SECONDS = 0.25

@@ -108,7 +108,7 @@ class Session:
                 if one.block_number is None
                 else f"is in block {one.block_number}"
             )
-            self.say(f"an earlier command sent {one.verb} (nonce {one.nonce}, {one.tx_hash}): it {where}")
+            self.say(f"an earlier command sent {one.name} (nonce {one.nonce}, {one.tx_hash}): it {where}")
 
     @contextmanager
     def gateway(self) -> Iterator[GatewayApi]:

@@ -72,7 +72,9 @@ def show(
     session = Session(json, keystore, password_file, account)
     with session.market() as market:
         _show(session, market)
-        market.acknowledge()
+        # A program that polls has not understood: only what people read counts as said.
+        if not json:
+            market.acknowledge()
 
 
 @app.command()
@@ -189,7 +191,11 @@ def _show(session: Session, market: Market, mined: Mined | None = None) -> None:
         _say_mined(session, mined)
     if not market.mandate.is_own:
         session.say(_mandate_words(market))
-    if value.lacks_gas:
+    document["pending"] = [
+        {"name": one.name, "nonce": one.nonce, "transaction": one.tx_hash, "block": one.block_number}
+        for one in market.pending()
+    ]
+    if value.lacks_gas and market.mandate.is_own:
         document["warning"] = NO_GAS
         session.say(f"warning: {NO_GAS}")
     session.answer(document, tables.balance(value, market.account, market.terms))

@@ -156,8 +156,11 @@ class Job:
         found, receipt = self._document(), self._market.book.last_receipt(self._order().signed.id)
         if found is None or receipt is None:
             raise JobFailed(self.id, f"has no result: it is {self.state.value}{self._why()}")
-        order, serving = self._order(), self._market.book.moves(self._order().signed.id)
-        price = next(s.price for s in reversed(servings_of(serving)) if s.opened_at == receipt.receipt.opened_at)
+        order = self._order()
+        openings = reversed(servings_of(self._market.book.moves(order.signed.id)))
+        price = next((one.price for one in openings if one.opened_at == receipt.receipt.opened_at), None)
+        if price is None:
+            raise JobFailed(self.id, "has no result: the chain has taken back the opening that it is of")
         used = receipt.receipt.used_seconds
         return JobResult(
             exit_code=found.exit_code,

@@ -239,10 +239,15 @@ class Jobbook:
         return None if row is None else _kept_receipt(row)
 
     def last_receipt(self, lease: Bytes32) -> KeptReceipt | None:
-        """What we signed for the lease's latest serving that we signed for."""
+        """What we signed for the lease's latest serving that we signed for.
+
+        One whose opening a reorganisation took back stays signed, and is not what became of the lease: others go before it.
+        """
         with self._lock:
             row = self._db.execute(
-                "SELECT * FROM receipts WHERE lease = ? ORDER BY opened_at DESC LIMIT 1", (lease,)
+                "SELECT receipts.* FROM receipts WHERE lease = ? ORDER BY EXISTS (SELECT 1 FROM moves WHERE moves.lease = receipts.lease"
+                " AND moves.name = 'LeaseOpened' AND moves.at = receipts.opened_at) DESC, opened_at DESC LIMIT 1",
+                (lease,),
             ).fetchone()
         return None if row is None else _kept_receipt(row)
 

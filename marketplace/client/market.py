@@ -206,14 +206,15 @@ class Market:
         not heard of since, is waited for (``Mined.is_earlier``) and not made a second time, unless ``again``.
         """
         call = verbs.deposit(self._market.address, self.account, amount)
-        if again or self._sender.earlier(call) is None:
+        name = f"deposit {amount} to {self.account} in {self._market.address}"
+        if again or self._sender.earlier(call, name) is None:
             payer = self.mandate.signer
             wallet = self._token.balance_of(payer)
             if wallet < amount:
                 raise InsufficientBalance(payer, amount, wallet)
             for approval in self._token.approvals(payer, self._market.address, amount):
                 self._sender.send(approval)
-        return self._sender.send(call, again=again)
+        return self._sender.send(call, name=name, again=again)
 
     def withdraw(self, amount: TokenUnits, to: str | None = None, *, again: bool = False) -> Mined:
         """Move tokens from the free balance into the wallet, or to another address: the token may have blocked this account.
@@ -222,10 +223,12 @@ class Market:
         Raise InvalidField (``to``) for an address from which nobody could move them on.
         """
         self.mandate.require_own("withdraw its money")
-        call = verbs.withdraw(self._market.address, self.mandate.receiver(to), amount)
-        if again or self._sender.earlier(call) is None:
+        receiver = self.mandate.receiver(to)
+        call = verbs.withdraw(self._market.address, receiver, amount)
+        name = f"withdraw {amount} to {receiver} from {self._market.address}"
+        if again or self._sender.earlier(call, name) is None:
             self._submitter.require_free(amount)
-        return self._sender.send(call, again=again)
+        return self._sender.send(call, name=name, again=again)
 
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.

@@ -68,7 +68,7 @@ def test_a_withdrawal_whose_command_died_is_not_made_twice(
 
 
 def test_looking_at_the_wallet_says_what_became_of_it(shell: Shell, gateway: Gateway) -> None:
-    """`wallet show` names it with its block; from then on it is known, and the same words mean another one."""
+    """`wallet show` names it with its block, to programs as often as they ask; told to people, the same words mean another one."""
     free = gateway.market.balance_of(CLIENT.address)
     gateway.chain.rpc("evm_setAutomine", False)
     try:
@@ -77,6 +77,8 @@ def test_looking_at_the_wallet_says_what_became_of_it(shell: Shell, gateway: Gat
         gateway.chain.rpc("evm_mine")
         gateway.chain.rpc("evm_setAutomine", True)
 
+    (told,) = shell.answer("wallet", "show", "--json")["pending"]
+    assert told["name"].startswith(f"withdraw 5 to {CLIENT.address}")
     assert "is in block" in shell.run("wallet", "show").stderr
     assert "earlier" not in shell.run("wallet", "show").stderr
     shell.answer("wallet", "withdraw", "0.000005", "--json")

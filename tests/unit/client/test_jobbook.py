@@ -122,6 +122,23 @@ def test_one_signature_per_serving(book: Jobbook) -> None:
     assert (kept.receipt, kept.signature, kept.is_posted) == (receipt, "0xab", False)
 
 
+def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: Jobbook) -> None:
+    """A later opening was signed for and left the chain with its block: the one that stands is what became of the lease."""
+    gone = Receipt(an_id(7), OfferId(1), UnixTime(52), Seconds(5), an_id(3), True)
+    book.add_receipt(gone, "0xab", b"{}", UnixTime(60))
+    assert book.last_receipt(an_id(7)) is not None
+    stands = replace(gone, opened_at=UnixTime(50))
+    book.add_receipt(stands, "0xcd", b"{}", UnixTime(70))
+    opened = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
+    book.past.start_at(10)
+    book.past.take_in(None, [opened], [BlockRef(10, an_id(10), UnixTime(50))])
+
+    kept = book.last_receipt(an_id(7))
+
+    assert kept is not None
+    assert kept.receipt == stands
+
+
 def test_events_are_kept_once_by_who_saw_the_cursor(book: Jobbook) -> None:
     """Reading the same blocks again changes nothing."""
     move = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
