@@ -70,6 +70,8 @@ class EventFollower:
         self._lineage = Lineage(chain)
         self._single = BlockLogs(chain, market)
         self._ranges = LogRanges(chain, market)
+        self._lagging: tuple[BlockRef, int] | None = None
+        """A cursor that the node's chain does not reach, and where the chain ended when that was seen first."""
 
     def follow(
         self, cursor: BlockRef | None, start: int, *, trail: Trail = _no_trail, limit_blocks: int | None = None
@@ -131,9 +133,18 @@ class EventFollower:
         standing = self._lineage.down_to(last, head)[0].ref
         if standing.number == cursor.number:
             return NOTHING_NEW if standing.hash == cursor.hash else self._undo(cursor, trail)
-        known = {block.number: block.hash for block in trail()}
-        # Not remembered: whether it only lags shows when it has come as far as we are.
-        return NOTHING_NEW if known.get(standing.number, standing.hash) == standing.hash else self._undo(cursor, trail)
+        known = {block.number: block.hash for block in trail()}.get(standing.number)
+        if known == standing.hash:
+            return NOTHING_NEW
+        if known is not None or standing.timestamp > cursor.timestamp:  # no chain has a later time in a lower block
+            return self._undo(cursor, trail)
+        # Not remembered: whether it only lags shows when it has come as far as we are, or does not after so many blocks.
+        if self._lagging is None or self._lagging[0] != cursor:
+            self._lagging = cursor, standing.number
+        is_far = cursor.number - standing.number > KEPT_BLOCKS
+        if is_far and standing.number - self._lagging[1] > KEPT_BLOCKS:
+            return self._undo(cursor, trail)
+        return NOTHING_NEW
 
     def _near(self, cursor: BlockRef | None, headers: Sequence[Header], trail: Trail) -> EventPage:
         if cursor is not None and headers[0].parent != cursor.hash:

@@ -27,8 +27,11 @@ class Lineage:
         return self._keep(self._chain.head_header())
 
     def numbered(self, number: int) -> Header:
-        """The header that the node has at this height now."""
-        return self._keep(self._chain.header(number))
+        """The header that the node has at this height now. Raises ChainUnavailable, also where it tells of another height."""
+        header = self._chain.header(number)
+        if header.ref.number != number:
+            raise ChainUnavailable(f"the node tells of block {header.ref.number} when asked for block {number}")
+        return self._keep(header)
 
     def down_to(self, number: int, top: Header) -> Sequence[Header]:
         """The headers from ``number`` up to ``top``, each the parent of the next. Raises ChainUnavailable where they are not (any more)."""

@@ -11,11 +11,12 @@ from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.bloom import bloom_of, may_hold
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine
-from marketplace.chain.events import KEPT_BLOCKS, EventFollower
+from marketplace.chain.events import KEPT_BLOCKS, NOTHING_NEW, EventFollower
 from marketplace.domain import events
 from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
-from marketplace.domain.units import TokenUnits
+from marketplace.domain.units import TokenUnits, UnixTime
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.lying_node import (
     LyingNode,
@@ -233,6 +234,24 @@ def test_a_node_that_lags_takes_nothing_back(rich: Trading, node: LyingNode) -> 
     reader.catch_up()
 
     assert (reader.cursor, reader.amounts) == (cursor, [1, 2])
+
+
+def test_a_cursor_that_a_lie_moved_far_above_the_chain_does_not_stay_there(rich: Trading, node: LyingNode) -> None:
+    """A head that was never there: honest blocks later than it, or so many that it is no lag, and the caller begins anew, once."""
+    reader = Reader(rich, Chain([node.url]))
+    reader.catch_up()
+    top = rich.chain.head()
+    for later, blocks in ((0, 1), (10**6, KEPT_BLOCKS + 2)):
+        reader.blocks.append(BlockRef(top.number + 4_000, Bytes32("0x" + "fa" * 32), UnixTime(top.timestamp + later)))
+        reader.blocks = reader.blocks[-1:]  # what is far below the cursor is not remembered
+        page = reader.follower.follow(reader.cursor, 0, trail=lambda: reader.blocks)
+        assert page == NOTHING_NEW, "a lag, for all that is known yet"
+        rich.at(top.timestamp + 10)
+        mine(rich.chain, blocks)
+
+        with pytest.raises(ReorganisedTooDeep):
+            reader.catch_up()
+        top = rich.chain.head()
 
 
 def test_a_shorter_chain_is_another_chain(rich: Trading) -> None:
