@@ -153,6 +153,44 @@ def test_a_lie_about_a_blocks_logs_is_seen_and_the_receipts_believed(rich: Tradi
     assert reader.amounts == [1, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("far", [0, KEPT_BLOCKS + 1])
+@pytest.mark.parametrize("lie", [{"blockNumber": hex(10**12)}, {"blockTimestamp": "0x1"}])
+def test_where_and_when_an_event_was_is_what_the_header_says(
+    rich: Trading, node: LyingNode, lie: dict[str, str], far: int
+) -> None:
+    """A log with another number than its block's is not believed, and a log's own time is nothing that anybody reads."""
+    deposit(rich, 5)
+    told = rich.chain.head()
+    mine(rich.chain, far)
+    node.lies["eth_getLogs"] = lambda _, logs: [log | lie for log in logs]
+    reader = Reader(rich, Chain([node.url]))
+    if far and "blockNumber" in lie:
+        with pytest.raises(ChainUnavailable):
+            reader.catch_up()
+    else:
+        reader.catch_up()
+        assert (reader.amounts, reader.found[-1].ref.block) == ([1, 5], told)
+
+
+@pytest.mark.parametrize("receipts", [[{"logs": 5}], [{"logs": {}}], [{}], {"logs": []}, [5], None])
+def test_receipts_and_transactions_that_are_none_are_no_answer(rich: Trading, node: LyingNode, receipts: Any) -> None:
+    """Whatever a node says, the follower only knows that it does not know."""
+    deposit(rich, 5)
+    reader = Reader(rich, Chain([node.url]))
+    node.lies |= {"eth_getLogs": no_logs, "eth_getBlockReceipts": lambda *_: receipts}
+    with pytest.raises(ChainUnavailable):
+        reader.catch_up()
+
+    def unknown(_parameters: list[Any], _result: Any) -> Any:
+        raise RefusedByNode(-32601, "the method does not exist")
+
+    node.lies |= {
+        "eth_getBlockReceipts": unknown, "eth_getBlockByHash": lambda _, block: block | {"transactions": receipts},
+    }  # fmt: skip
+    with pytest.raises(ChainUnavailable):
+        reader.catch_up()
+
+
 def test_receipts_are_asked_one_by_one_where_there_is_no_other_way(rich: Trading, node: LyingNode) -> None:
     """A node without eth_getBlockReceipts."""
 
