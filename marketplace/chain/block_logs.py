@@ -61,7 +61,9 @@ class BlockLogs:
 
     def _one_by_one(self, header: Header) -> list[Any]:
         block = self._chain.rpc("eth_getBlockByHash", header.ref.hash, False)
-        hashes = block.get("transactions", ()) if isinstance(block, Mapping) else ()
+        hashes = block.get("transactions") if isinstance(block, Mapping) else None
+        if not isinstance(hashes, list):
+            raise ChainUnavailable(f"the node does not have the transactions of block {header.ref.number} yet")
         return self._chain.batch([("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes])
 
 
@@ -70,7 +72,11 @@ def is_whole(logs: Any, header: Header) -> bool:
     if not isinstance(logs, list):
         return False
     try:
-        is_of_block = all(log["blockHash"] == header.ref.hash and not log.get("removed") for log in logs)
+        block, number = header.ref.hash, header.ref.number
+        is_of_block = all(
+            log["blockHash"] == block and int(log["blockNumber"], 16) == number and not log.get("removed")
+            for log in logs
+        )
         counted = [int(log["logIndex"], 16) for log in logs] == list(range(len(logs)))
         return is_of_block and counted and bloom_of(logs) == header.logs_bloom
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -81,4 +87,5 @@ def _logs_in(receipts: Any) -> list[Log]:
     """The logs of these receipts, in their order; none where anything is missing."""
     if not isinstance(receipts, list) or not all(isinstance(one, Mapping) for one in receipts):
         return []
-    return [log for receipt in receipts for log in receipt.get("logs") or ()]
+    logs = [receipt.get("logs") for receipt in receipts]
+    return [log for some in logs for log in some] if all(isinstance(some, list) for some in logs) else []

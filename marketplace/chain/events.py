@@ -70,6 +70,8 @@ class EventFollower:
         self._lineage = Lineage(chain)
         self._single = BlockLogs(chain, market)
         self._ranges = LogRanges(chain, market)
+        self._lagging: tuple[BlockRef, int] | None = None
+        """A cursor that the node's chain does not reach, and where the chain ended when that was seen first."""
 
     def follow(
         self, cursor: BlockRef | None, start: int, *, trail: Trail = _no_trail, limit_blocks: int | None = None
@@ -122,18 +124,23 @@ class EventFollower:
             top = self._lineage.down_to(headers[0].ref.number - 1, headers[0])[0]
         return tuple(found)
 
-    def decode(self, logs: Sequence[Any]) -> tuple[Event, ...]:
-        """The market's events among these logs, in the order of the chain. Raises ChainUnavailable where one is cut short."""
-        return self._safely_decoded(logs, lambda number: self.chain.block(number).timestamp)
-
     def _nothing_new(self, cursor: BlockRef, last: int, head: Header, trail: Trail) -> EventPage:
         """The node's chain ends at the cursor or before: it stands still, it lags, or it is another chain by now."""
         standing = self._lineage.down_to(last, head)[0].ref
         if standing.number == cursor.number:
             return NOTHING_NEW if standing.hash == cursor.hash else self._undo(cursor, trail)
-        known = {block.number: block.hash for block in trail()}
-        # Not remembered: whether it only lags shows when it has come as far as we are.
-        return NOTHING_NEW if known.get(standing.number, standing.hash) == standing.hash else self._undo(cursor, trail)
+        known = {block.number: block.hash for block in trail()}.get(standing.number)
+        if known == standing.hash:
+            return NOTHING_NEW
+        if known is not None or standing.timestamp > cursor.timestamp:  # no chain has a later time in a lower block
+            return self._undo(cursor, trail)
+        # Not remembered: whether it only lags shows when it has come as far as we are, or does not after so many blocks.
+        if self._lagging is None or self._lagging[0] != cursor:
+            self._lagging = cursor, standing.number
+        is_far = cursor.number - standing.number > KEPT_BLOCKS
+        if is_far and standing.number - self._lagging[1] > KEPT_BLOCKS:
+            return self._undo(cursor, trail)
+        return NOTHING_NEW
 
     def _near(self, cursor: BlockRef | None, headers: Sequence[Header], trail: Trail) -> EventPage:
         if cursor is not None and headers[0].parent != cursor.hash:
@@ -149,12 +156,10 @@ class EventFollower:
         if read is None:
             return self._near(cursor, (self._lineage.numbered(first),), trail)
         logs, last = read
-        found = self.decode(logs)
+        found = self._decoded_range(logs)
         end = self._lineage.numbered(last).ref
         if cursor is not None and self._lineage.numbered(cursor.number).ref != cursor:
             raise ChainUnavailable(f"block {cursor.number} changed while the blocks after it were read")
-        if found and found[-1].ref.block.number == last and found[-1].ref.block.hash != end.hash:
-            raise ChainUnavailable(f"block {last} changed while it was read")
         return EventPage(found, end, blocks=(end,))
 
     def _undo(self, cursor: BlockRef, trail: Trail) -> EventPage:
@@ -169,6 +174,15 @@ class EventFollower:
     def _decoded(self, headers: Sequence[Header]) -> tuple[Event, ...]:
         times = {header.ref.number: header.ref.timestamp for header in headers}
         return self._safely_decoded(self._single.of(headers), times.__getitem__)
+
+    def _decoded_range(self, logs: Sequence[Any]) -> tuple[Event, ...]:
+        """With the time of each block from its header, which is the block that the logs are of."""
+        headers = self._lineage.of(sorted({int(log["blockNumber"], 16) for log in logs}))
+        for log in logs:
+            number = int(log["blockNumber"], 16)
+            if log["blockHash"] != headers[number].ref.hash:
+                raise ChainUnavailable(f"block {number} changed while it was read")
+        return self._safely_decoded(logs, lambda number: headers[number].ref.timestamp)
 
     def _safely_decoded(self, logs: Sequence[Any], time_of: Callable[[int], UnixTime]) -> tuple[Event, ...]:
         try:

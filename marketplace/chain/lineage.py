@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from marketplace.chain.blocks import Chain
@@ -13,6 +13,8 @@ from marketplace.domain.models import BlockRef
 
 _KEPT: Final = 512
 """Headers remembered: more than are walked at once, and a quarter of a kilobyte each."""
+_ASKED_AT_ONCE: Final = 100
+"""Headers of one batch."""
 
 
 class Lineage:
@@ -27,8 +29,22 @@ class Lineage:
         return self._keep(self._chain.head_header())
 
     def numbered(self, number: int) -> Header:
-        """The header that the node has at this height now."""
-        return self._keep(self._chain.header(number))
+        """The header that the node has at this height now. Raises ChainUnavailable, also where it tells of another height."""
+        header = self._chain.header(number)
+        if header.ref.number != number:
+            raise ChainUnavailable(f"the node tells of block {header.ref.number} when asked for block {number}")
+        return self._keep(header)
+
+    def of(self, numbers: Sequence[int]) -> Mapping[int, Header]:
+        """The headers that the node has at these heights now. Raises ChainUnavailable where one is missing, or is of another height."""
+        found: dict[int, Header] = {}
+        for first in range(0, len(numbers), _ASKED_AT_ONCE):
+            some = numbers[first : first + _ASKED_AT_ONCE]
+            for number, header in zip(some, self._answers(some), strict=True):
+                if header is None or header.ref.number != number:
+                    raise ChainUnavailable(f"the node does not know block {number} yet")
+                found[number] = header
+        return found
 
     def down_to(self, number: int, top: Header) -> Sequence[Header]:
         """The headers from ``number`` up to ``top``, each the parent of the next. Raises ChainUnavailable where they are not (any more)."""

@@ -29,7 +29,7 @@ _ADDRESS_PADDING = 24
 def decode_logs(logs: Sequence[_Log], market: Address | None, time_of: Callable[[int], UnixTime]) -> tuple[Event, ...]:
     """The events of ``market`` among raw JSON-RPC logs, in the order of the chain; logs of anything else are left out.
 
-    ``time_of`` tells the time of a block where the node does not say it in the log.
+    ``time_of`` tells the time of a block, from its header: what some nodes say of it in the log is in no standard, and nothing holds it to the truth.
     """
     blocks: dict[str, BlockRef] = {}
     found = [event for log in logs if log["address"].lower() == market for event in _decoded(log, blocks, time_of)]
@@ -47,8 +47,8 @@ def _decoded(log: _Log, blocks: dict[str, BlockRef], time_of: Callable[[int], Un
         return
     block = blocks.get(log["blockHash"])
     if block is None:
-        number, at = int(log["blockNumber"], 16), log.get("blockTimestamp")
-        block = BlockRef(number, Bytes32(log["blockHash"]), UnixTime(int(at, 16)) if at else time_of(number))
+        number = int(log["blockNumber"], 16)
+        block = BlockRef(number, Bytes32(log["blockHash"]), time_of(number))
         blocks[log["blockHash"]] = block
     ref = LogRef(block, Bytes32(log["transactionHash"]), int(log["logIndex"], 16))
     yield decoder.event(ref, log["topics"], log["data"])

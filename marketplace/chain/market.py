@@ -73,6 +73,11 @@ class Market:
         ((status, *rest),) = self._read_all("leaseOf", identifier, at=at, about=(identifier,))
         return Lease(LeaseStatus(status), *rest)
 
+    def lease_again(self, identifier: Bytes32, at: BlockRef) -> Lease:
+        """The same, asked anew whatever was answered before, which is forgotten."""
+        self._standing.forget(("leaseOf", identifier))
+        return self.lease_of(identifier, at)
+
     def leases_of(self, identifiers: Sequence[Bytes32], at: BlockRef) -> dict[Bytes32, Lease]:
         """Several leases' words in one request, each of them counted as one."""
         words = self._read_each("leaseOf", identifiers, at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -68,20 +68,25 @@ class OutboxFile:
     """An outbox in a file of its own, or in memory for tools that end when their transaction is mined. Threads may share it."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Open, creating what is missing."""
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        """Open, creating what is missing. This and every method raise StoreUnavailable where the file cannot be read or written."""
         self._turns = path.with_suffix(".turn") if path else None
         self._lock, self._own_turn = threading.RLock(), threading.Lock()
-        self._db = sqlite3.connect(path or _MEMORY, isolation_level=None, check_same_thread=False, timeout=10)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+        with _translated():
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path or _MEMORY, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
 
     def close(self) -> None:
         self._db.close()
 
-    def turn(self, account: Address) -> AbstractContextManager[None]:
+    @contextmanager
+    def turn(self, account: Address) -> Iterator[None]:
         gate = self._turns.with_name(f"{self._turns.name}-{account[2:10]}") if self._turns else None
-        return file_turn(gate, self._own_turn, account, seconds=TURN_SECONDS)
+        with ExitStack() as held:
+            with _translated():
+                held.enter_context(file_turn(gate, self._own_turn, account, seconds=TURN_SECONDS))
+            yield
 
     def put(self, *outgoing: Outgoing) -> None:
         marks = ", ".join("?" * len(_COLUMNS.split(", ")))
@@ -134,10 +139,12 @@ class OutboxFile:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # On a full disk SQLite has rolled it back already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _write(self, change: str, *values: object) -> None:
         with self._writing():

@@ -54,6 +54,11 @@ class StandingAnswers:
                 self._known[question] = replace(known, holds_at=at)
             return known.values
 
+    def forget(self, question: Hashable) -> None:
+        """What was answered is in doubt."""
+        with self._lock:
+            self._known.pop(question, None)
+
     def keep(self, question: Hashable, at: BlockRef, values: tuple[Any, ...]) -> None:
         """The node has just answered this for that block."""
         with self._lock:

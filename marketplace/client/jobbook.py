@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.client.moves import SCHEMA, Move, Moves
-from marketplace.domain.errors import Conflict, NotFound
+from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
 from marketplace.domain.spec import Group
@@ -110,19 +110,36 @@ class KeptReceipt:
     is_posted: bool
 
 
+class _FileLock:
+    """The connection's lock, reentrant; what SQLite and the disk say while it is held is the book's typed error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._lock.release()
+        if isinstance(error, (OSError, sqlite3.Error)):
+            raise StoreUnavailable("jobbook") from error
+
+
 class Jobbook:
     """The journal in one file. Safe for several threads and several processes."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Open, creating what is missing. This and every method raise StoreUnavailable where the file cannot be read or written."""
         self.path = path
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        self._db.row_factory = sqlite3.Row
-        # FULL: an order must not be on the wire and, after a power cut, not in the book.
-        self._db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA + SCHEMA
-        )
+        self._lock = _FileLock()
+        with self._lock:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.row_factory = sqlite3.Row
+            # FULL: an order must not be on the wire and, after a power cut, not in the book.
+            self._db.executescript(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA + SCHEMA
+            )
         self.past = Moves(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
 
@@ -290,10 +307,12 @@ class Jobbook:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # On a full disk SQLite has rolled it back already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         with self._transaction():

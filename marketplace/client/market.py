@@ -37,10 +37,11 @@ from marketplace.client.story import Balance
 from marketplace.client.submitting import Submitter
 from marketplace.client.watcher import Watcher
 from marketplace.domain.errors import (
-    ChainUnavailable,
+    ChainError,
     ConfigError,
     InsufficientBalance,
     InvalidField,
+    NodeRefused,
 )
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.models import BlockRef, Budget, MarketTerms
@@ -340,7 +341,7 @@ class Market:
     def steps(self, timeout: float | None = None) -> Iterator[BlockRef]:
         """Move all jobs along, now and with every new block; ends after ``timeout`` seconds, or when ``stop`` is set.
 
-        A chain that does not answer is waited for a minute before ChainUnavailable is raised.
+        A chain that does not answer, or a node that refuses to, is waited for a minute before that is raised.
         """
         deadline = None if timeout is None else monotonic() + timeout
         silent_since: float | None = None
@@ -354,7 +355,9 @@ class Market:
                 if deadline is not None and monotonic() >= deadline:
                     return
                 self.chain.next_head(block, _STEP_SECONDS, self.stop)
-            except ChainUnavailable:
+            except ChainError as exc:
+                if not (exc.retryable or isinstance(exc, NodeRefused)):
+                    raise
                 silent_since = silent_since if silent_since is not None else monotonic()
                 if monotonic() - silent_since > _CHAIN_PATIENCE_SECONDS or (deadline and monotonic() >= deadline):
                     raise

@@ -91,10 +91,21 @@ class Moves:
             self._db.execute("UPDATE cursor SET next_block = ?", (blocks[-1].number + 1,))
         return True
 
-    def add_missed(self, moves: Iterable[Move]) -> int:
-        """Keep events that had been missed below the cursor; how many were new."""
+    def mend(self, moves: Iterable[Move], first: int, upto: int) -> int:
+        """Keep events that had been missed up to the block ``upto``; how many were kept or dropped.
+
+        From block ``first`` on these are all that there are: others that are kept of those blocks never happened, nor did any above the cursor.
+        """
+        found = list(moves)
+        real = {(move.block_hash, move.log_index) for move in found}
         with self._transaction():
-            return self._keep(moves)
+            kept = self._rows(
+                "SELECT block_hash, log_index FROM moves"
+                " WHERE number BETWEEN ? AND ? OR number >= (SELECT next_block FROM cursor)", first, upto,
+            )  # fmt: skip
+            false = [(row[0], row[1]) for row in kept if (row[0], row[1]) not in real]
+            self._db.executemany("DELETE FROM moves WHERE block_hash = ? AND log_index = ?", false)
+            return len(false) + self._keep(found)
 
     def of(self, lease: Bytes32) -> list[Move]:
         """What the chain did about this lease, in its order."""

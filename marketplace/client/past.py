@@ -52,7 +52,10 @@ class PastReader:
         return None
 
     def is_known(self, lease: Lease, moves: tuple[Move, ...]) -> bool:
-        """Whether the events read say the same of a lease as the contract, both as of one block."""
+        """Whether the events read say the same of a lease as the contract, both as of one block, and none is of a block that was not read."""
+        next_block = self._book.past.next_block()
+        if next_block is not None and any(move.number >= next_block for move in moves):
+            return False
         servings = servings_of(moves)
         if lease.status.is_live:
             return bool(servings) and not servings[-1].exit and servings[-1].opened_at == lease.opened_at
@@ -60,14 +63,14 @@ class PastReader:
         return not is_live and (lease.status is not LeaseStatus.CLOSED or exit_of(moves) is not None)
 
     def read_again(self, order: Bytes32, block: BlockRef) -> bool:
-        """Look for events about an order that were missed; whether there were any. At most now and then for each order."""
+        """Look for events about an order that were missed or never happened; whether there were any. At most now and then for each order."""
         if block.number < self._read_again_at.get(order, 0):
             return False
         self._read_again_at[order] = block.number + READ_AGAIN_EVERY_BLOCKS
         first = self._book.past.first_block()
         exact = max(first, block.number - EXACT_BLOCKS)
         events = (*self._follower.history(first, exact - 1), *self._follower.read_again(exact, block))
-        found = self._book.past.add_missed(self._moves(events))
+        found = self._book.past.mend(self._moves(events), exact, block.number)
         self.repairs = self.repairs.plus(differences=1, found=found)
         _log.error("chain.events_missed", order=order, found=found, block=block.number)
         return found > 0

@@ -107,13 +107,28 @@ class Watcher:
             # The newest confirmed block: states, signatures and retries rest on nothing younger, and its events and its state are of one block.
             at = self.past.read() or head
             self._countersigner.ended(0)  # of earlier steps: their jobs are looked at now anyway
-            jobs = [kept for kept in self._book.jobs() if not kept.job.is_terminal]
+            jobs = [self._taken_up(kept, at) for kept in self._book.jobs()]
+            jobs = [kept for kept in jobs if not kept.job.is_terminal]
             self._asking = self._next_to_ask(jobs)
             for kept in sorted(jobs, key=lambda kept: kept.job.state is not JobState.RUNNING):
                 self._advance(kept, at)
             for job in self._countersigner.ended():
                 self._advance(self._book.job(job), at, looks=False)
             return head
+
+    def _taken_up(self, kept: KeptJob, at: BlockRef) -> KeptJob:
+        """The job; waiting again where its order had expired by a block's time, which may have been false, and was opened all the same."""
+        last = kept.job.history[-1]
+        has_expired = last.state is JobState.UNPLACED and last.reason is JobReason.ORDER_EXPIRED
+        if not has_expired or not servings_of(self._book.moves(kept.job.order)):
+            return kept
+        note = "its lease was opened all the same"
+        job = advance(kept.job, JobState.SUBMITTED, at=at.timestamp, reason=JobReason.REORGANISED, note=note)
+        _log.warning("job.taken_up_again", job=job.id, note=note)
+        try:
+            return self._book.change_job(kept, job)
+        except Conflict:
+            return self._book.job(job.id)
 
     def _next_to_ask(self, jobs: Sequence[KeptJob]) -> frozenset[Bytes32]:
         """The jobs whose turn it is to ask for their explanations: a few in each step, so that a step stays shorter than a block."""

@@ -35,7 +35,7 @@ from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore, distrusted
 from marketplace.provider.inventory import Inventory, measure
 from marketplace.provider.listing import Lister, ListingReport
-from marketplace.provider.openings import LIVE, Openings, is_live
+from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
 from marketplace.provider.settler import Settler
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving, ServingKey
@@ -152,7 +152,7 @@ class ProviderAgent:
         self.preflight()
         for mined in self._tools.sender.recover():
             for event in mined.events:
-                if isinstance(event, e.OfferListed):
+                if isinstance(event, e.OfferListed) and event.offer.provider == self._tools.key.address:
                     # Not confirmed yet, perhaps: all the same it must not be listed a second time.
                     self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
         live = self._tools.journal.servings(*LIVE)
@@ -198,8 +198,9 @@ class ProviderAgent:
         """Bring one serving one step on. What goes wrong with it stays with it: others, and their pay, do not wait."""
         attendance = self._attendances[serving.key]
         try:
+            if not self._may_act(serving, attendance, head):
+                return
             if is_live(serving, attendance.lease):
-                attendance.over_since = None
                 self._step_on(serving, attendance, head)
             else:
                 self._end(serving, attendance, head)
@@ -207,6 +208,19 @@ class ProviderAgent:
             _log.warning(
                 "serving.stuck", lease=serving.lease, state=serving.state, error=f"{type(exc).__name__}: {exc}"
             )
+
+    def _may_act(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:
+        """Whether the newest block's word about it is sure enough: one that ends its job is, by an event, or when told twice."""
+
+        def is_ended(at: BlockRef) -> bool:
+            attendance.lease = self._tools.market.lease_again(serving.lease, at)
+            return ends_job(serving, attendance.lease)
+
+        if not ends_job(serving, attendance.lease):
+            attendance.over.forget()
+            attendance.confirmed_over.forget()
+            return True
+        return self.openings.has_ended(serving) or attendance.over.is_sure(head, is_ended)
 
     def _step_on(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
         lease = attendance.lease
@@ -225,10 +239,7 @@ class ProviderAgent:
     def _end(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
         """The newest block says that it is over: stop the job at once; close the serving when that is confirmed."""
         self._stop_job(attendance)
-        attendance.over_since = attendance.over_since or head
-        if self.openings.cursor is None or not self._is_confirmed_over(
-            serving, attendance.over_since, self.openings.cursor
-        ):
+        if self.openings.cursor is None or not self._is_confirmed_over(serving, attendance, self.openings.cursor):
             return
         ending = self.openings.ending(serving)
         exit_name = type(ending).__name__ if ending else "not seen"
@@ -239,12 +250,14 @@ class ProviderAgent:
         _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
         self._leaving.append((serving.key, self._attendances.pop(serving.key)))
 
-    def _is_confirmed_over(self, serving: Serving, over_since: BlockRef, cursor: BlockRef) -> bool:
-        """Whether a confirmed block says so, too: by its events, or, where an earlier agent has read those, by its state."""
+    def _is_confirmed_over(self, serving: Serving, attendance: Attendance, cursor: BlockRef) -> bool:
+        """Whether confirmed blocks say so, too: by an event, or, where an earlier agent has read that, by its state at two of them."""
         if self.openings.has_ended(serving):
             return True
-        is_read = cursor.number > over_since.number
-        return is_read and not is_live(serving, self._tools.market.lease_of(serving.lease, cursor))
+        since, market = attendance.over.since, self._tools.market
+        return (since is not None and cursor.number > since.number) and attendance.confirmed_over.is_sure(
+            cursor, lambda at: not is_live(serving, market.lease_again(serving.lease, at))
+        )
 
     def _stop_job(self, attendance: Attendance) -> None:
         if attendance.is_running and attendance.execution:

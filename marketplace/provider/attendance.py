@@ -16,6 +16,7 @@ from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle
 from marketplace.provider.toolbox import NOTHING, Dispatch, Toolbox
+from marketplace.provider.twice_told import TwiceTold
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,10 @@ class Attendance:
         self.lease: Lease | None = None
         """The chain's word about it as of the block ``looked_at``; None before the first look."""
         self.looked_at: BlockRef | None = None
-        self.over_since: BlockRef | None = None
-        """The block in which the chain was first seen to say that it is over."""
+        self.over = TwiceTold()
+        """That the newest block ends its job."""
+        self.confirmed_over = TwiceTold()
+        """That a confirmed block says that it is over."""
 
         self.spec: JobSpec | None = None
         self.run: Path | None = None

@@ -24,6 +24,7 @@ from marketplace.domain.units import (
 )
 from marketplace.provider.inventory import Inventory, InventoryOffer
 from marketplace.provider.toolbox import Toolbox
+from marketplace.provider.twice_told import TwiceTold
 
 _log = structlog.get_logger()
 
@@ -99,6 +100,8 @@ class Lister:
         self._tools = tools
         self._inventory = inventory
         self._by_offer: dict[OfferId, InventoryOffer] = {}
+        self._strangers: dict[OfferId, TwiceTold] = {}
+        """Offers that are journalled as ours and that the contract says are somebody else's."""
 
     def inventory_offer(self, offer: OfferId, gpus: GpuCount) -> InventoryOffer | None:
         """The part of the inventory that serves leases on this listing.
@@ -114,8 +117,7 @@ class Lister:
 
     def bring_up_to_date(self, head: BlockRef) -> ListingReport:
         """List, reprice, withdraw; safe to repeat. Raises ChainError."""
-        ours = (self._tools.market.offer_of(row.offer, head) for row in self._tools.journal.listings())
-        plan = plan_listings(self._inventory, [offer for offer in ours if offer], head.timestamp)
+        plan = plan_listings(self._inventory, self._ours(head), head.timestamp)
         self._by_offer = {offer.id: wanted for wanted, offer in plan.standing}
         # The old go before the new come: capacity must not be on offer twice.
         for offer in plan.to_withdraw:
@@ -126,6 +128,27 @@ class Lister:
         self._by_offer = {offer.id: wanted for wanted, offer in pairs}
         return self._report(pairs)
 
+    def _ours(self, head: BlockRef) -> list[Offer]:
+        """The listings that are journalled, as the contract has them. One that it says twice is another's is dropped.
+
+        Raises ChainUnavailable when it says so first: an offer of ours that were dropped by one false word would be listed again.
+        """
+        journal, account = self._tools.journal, self._tools.key.address
+        found = self._tools.market.offers_of([row.offer for row in journal.listings()], head)
+        for offer in [offer for offer in found.values() if offer and offer.provider != account]:
+            doubt = self._strangers.setdefault(offer.id, TwiceTold())
+            if not doubt.is_sure(head, lambda _: True):
+                raise ChainUnavailable(
+                    f"the node says that offer {offer.id}, journalled as ours, is {offer.provider}'s"
+                )
+            _log.warning("offer.not_ours", offer=offer.id, provider=offer.provider)
+            journal.remove_listing(offer.id)
+            del self._strangers[offer.id]
+        ours = [offer for offer in found.values() if offer and offer.provider == account]
+        for offer in ours:
+            self._strangers.pop(offer.id, None)
+        return ours
+
     def _list(self, wanted: InventoryOffer, now: UnixTime) -> Offer:
         call = verbs.list_offer(
             self._tools.market.address, gpu_class=wanted.gpu.number, gpus=wanted.count, bond_bps=wanted.bond_bps,
@@ -134,7 +157,8 @@ class Lister:
         )  # fmt: skip
         # By what is listed: its expiry is another at every try, and a second offer of the same GPUs is one too many.
         mined = self._tools.sender.send(call, name=f"list {wanted.gpu.number} {wanted.count} {wanted.machine.sha256}")
-        offer = next((event.offer for event in mined.events if isinstance(event, OfferListed)), None)
+        listed = (event.offer for event in mined.events if isinstance(event, OfferListed))
+        offer = next((offer for offer in listed if offer.provider == self._tools.key.address), None)
         if offer is None:
             raise ChainUnavailable("the node tells of a listing without its event")
         self._tools.journal.add_listing(offer.id, wanted.machine.sha256)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 
-from marketplace.chain.events import KEPT_BLOCKS
 from marketplace.domain import events as e
 from marketplace.domain.errors import ReorganisedTooDeep
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
@@ -167,8 +166,13 @@ class Openings:
             else ServingState.SEEN
         )  # fmt: skip
         self._tools.journal.advance(serving, to, at=serving.updated_at, note=ENDING_GONE)
+        self._open[serving.lease] = serving.key
         _log.warning("serving.revived", lease=serving.lease, state=to)
         return True
+
+    def _claimed_until(self, serving: Serving) -> int:
+        """Block time until which something can be earned by it."""
+        return serving.opened_at + serving.order.max_seconds + self._tools.terms.claim_grace
 
     # Reconciling
 
@@ -192,13 +196,16 @@ class Openings:
     def _missing(self, at: BlockRef) -> Iterator[OfferId]:
         """The offers of which the contract has more GPUs in use at this block than open servings that we know hold."""
         market, held = self._tools.market, dict.fromkeys(self._offers, 0)
-        for serving in self._tools.journal.servings(*LIVE):
-            lease = market.lease_of(serving.lease, at)
+        servings = self._tools.journal.servings(*LIVE)
+        # Asked anew, all of it: what was answered before may have been false.
+        leases = market.leases_of([serving.lease for serving in servings], at)
+        for serving in servings:
+            lease = leases[serving.lease]
             if is_live(serving, lease) and lease.status is LeaseStatus.OPEN:
                 held[serving.offer] = held.get(serving.offer, 0) + serving.order.gpus
-        for offer in sorted(self._offers):
-            found = market.offer_of(offer, at)
-            if found is not None and found.gpus - found.free > held[offer]:
+        for offer, found in sorted(market.offers_of(sorted(self._offers), at).items()):
+            is_ours = found is not None and found.provider == self._tools.key.address
+            if found and is_ours and found.gpus - found.free > held[offer]:
                 yield offer
 
     def _find(self, offers: list[OfferId], at: BlockRef) -> None:
@@ -211,11 +218,21 @@ class Openings:
         follower = self._tools.follower
         for event in (*follower.history(first, exact - 1), *follower.read_again(exact, at)):
             self._take_in(event)
-        for serving in self._tools.journal.servings(ServingState.CLOSED):
-            if serving.opened_in_block >= at.number - KEPT_BLOCKS and serving.offer in offers:
-                self._revive(serving)
         found = max(0, len(self._tools.journal.servings(*LIVE)) - before)
-        self.repairs = self.repairs.plus(differences=len(offers), found=found)
+        revived = sum(
+            self._revive(serving)
+            for serving in self._tools.journal.servings(ServingState.CLOSED)
+            if serving.offer in offers and at.timestamp <= self._claimed_until(serving)
+        )
+        self.repairs = self.repairs.plus(differences=len(offers), found=found, revived=revived)
+
+
+def ends_job(serving: Serving, lease: Lease | None) -> bool:
+    """Whether the chain's word is that its job has no business to run on."""
+    if lease is None or not is_live(serving, lease) or lease.status is LeaseStatus.DISPUTED:
+        return True
+    is_before_end = serving.state in (ServingState.SEEN, ServingState.RUNNING)
+    return is_before_end and lease.status is LeaseStatus.CLAIMED
 
 
 def is_live(serving: Serving, lease: Lease | None) -> bool:

@@ -11,11 +11,12 @@ from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.bloom import bloom_of, may_hold
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine
-from marketplace.chain.events import KEPT_BLOCKS, EventFollower
+from marketplace.chain.events import KEPT_BLOCKS, NOTHING_NEW, EventFollower
 from marketplace.domain import events
 from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
-from marketplace.domain.units import TokenUnits
+from marketplace.domain.units import TokenUnits, UnixTime
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.lying_node import (
     LyingNode,
@@ -152,6 +153,44 @@ def test_a_lie_about_a_blocks_logs_is_seen_and_the_receipts_believed(rich: Tradi
     assert reader.amounts == [1, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("far", [0, KEPT_BLOCKS + 1])
+@pytest.mark.parametrize("lie", [{"blockNumber": hex(10**12)}, {"blockTimestamp": "0x1"}])
+def test_where_and_when_an_event_was_is_what_the_header_says(
+    rich: Trading, node: LyingNode, lie: dict[str, str], far: int
+) -> None:
+    """A log with another number than its block's is not believed, and a log's own time is nothing that anybody reads."""
+    deposit(rich, 5)
+    told = rich.chain.head()
+    mine(rich.chain, far)
+    node.lies["eth_getLogs"] = lambda _, logs: [log | lie for log in logs]
+    reader = Reader(rich, Chain([node.url]))
+    if far and "blockNumber" in lie:
+        with pytest.raises(ChainUnavailable):
+            reader.catch_up()
+    else:
+        reader.catch_up()
+        assert (reader.amounts, reader.found[-1].ref.block) == ([1, 5], told)
+
+
+@pytest.mark.parametrize("receipts", [[{"logs": 5}], [{"logs": {}}], [{}], {"logs": []}, [5], None])
+def test_receipts_and_transactions_that_are_none_are_no_answer(rich: Trading, node: LyingNode, receipts: Any) -> None:
+    """Whatever a node says, the follower only knows that it does not know."""
+    deposit(rich, 5)
+    reader = Reader(rich, Chain([node.url]))
+    node.lies |= {"eth_getLogs": no_logs, "eth_getBlockReceipts": lambda *_: receipts}
+    with pytest.raises(ChainUnavailable):
+        reader.catch_up()
+
+    def unknown(_parameters: list[Any], _result: Any) -> Any:
+        raise RefusedByNode(-32601, "the method does not exist")
+
+    node.lies |= {
+        "eth_getBlockReceipts": unknown, "eth_getBlockByHash": lambda _, block: block | {"transactions": receipts},
+    }  # fmt: skip
+    with pytest.raises(ChainUnavailable):
+        reader.catch_up()
+
+
 def test_receipts_are_asked_one_by_one_where_there_is_no_other_way(rich: Trading, node: LyingNode) -> None:
     """A node without eth_getBlockReceipts."""
 
@@ -233,6 +272,24 @@ def test_a_node_that_lags_takes_nothing_back(rich: Trading, node: LyingNode) -> 
     reader.catch_up()
 
     assert (reader.cursor, reader.amounts) == (cursor, [1, 2])
+
+
+def test_a_cursor_that_a_lie_moved_far_above_the_chain_does_not_stay_there(rich: Trading, node: LyingNode) -> None:
+    """A head that was never there: honest blocks later than it, or so many that it is no lag, and the caller begins anew, once."""
+    reader = Reader(rich, Chain([node.url]))
+    reader.catch_up()
+    top = rich.chain.head()
+    for later, blocks in ((0, 1), (10**6, KEPT_BLOCKS + 2)):
+        reader.blocks.append(BlockRef(top.number + 4_000, Bytes32("0x" + "fa" * 32), UnixTime(top.timestamp + later)))
+        reader.blocks = reader.blocks[-1:]  # what is far below the cursor is not remembered
+        page = reader.follower.follow(reader.cursor, 0, trail=lambda: reader.blocks)
+        assert page == NOTHING_NEW, "a lag, for all that is known yet"
+        rich.at(top.timestamp + 10)
+        mine(rich.chain, blocks)
+
+        with pytest.raises(ReorganisedTooDeep):
+            reader.catch_up()
+        top = rich.chain.head()
 
 
 def test_a_shorter_chain_is_another_chain(rich: Trading) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from marketplace.chain import verbs
+from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
+from marketplace.chain.market import Market as ChainMarket
 from marketplace.client import GatewayApi, Job, JobState, Market, Retries
 from marketplace.client.jobbook import Jobbook
-from marketplace.domain.states import JobReason
-from tests.integration.chain.lying_node import reorganise
+from marketplace.domain.errors import NodeRefused
+from marketplace.domain.states import JobReason, advance
+from marketplace.domain.units import UnixTime
+from tests.integration.chain.lying_node import RefusedByNode, lying, reorganise
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import CLIENT, Gateway
 
@@ -127,6 +132,45 @@ def test_nothing_is_countersigned_before_it_is_confirmed(careful: Market, play: 
     gateway.sync()
     next(careful.steps(0))
     assert careful.book.last_receipt(job.id) is not None
+
+
+def test_an_order_that_expired_by_a_false_time_and_was_opened_runs(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """One block's time said that it had expired; its lease opens all the same, and the job is looked after again."""
+    job = desk.market.submit(play.request())
+    expired = advance(job.kept.job, JobState.UNPLACED, at=UnixTime(2**39), reason=JobReason.ORDER_EXPIRED)
+    desk.market.book.change_job(job.kept, expired)
+    desk.step()
+    assert job.state is JobState.UNPLACED
+
+    play.open(desk, job)
+
+    assert job.state is JobState.RUNNING
+    assert reads_forwards(job)
+
+
+def test_a_node_that_refuses_for_a_while_ends_no_wait(play: Play, gateway: Gateway, tmp_path: Path) -> None:
+    """Refused calls are waited out as silence is; without a deadline left they are raised."""
+
+    def refusing(_parameters: list[Any], _result: Any) -> Any:
+        if node.asked["eth_call"] > refused_until:
+            node.lies.clear()
+        raise RefusedByNode(-32603, "internal error")
+
+    with lying(gateway.chain.rpc_url) as node:
+        chain = Chain([node.url])
+        market = ChainMarket(chain, gateway.book.market, deployed_at_block=gateway.book.deployed_at_block)
+        folder = tmp_path / "refused"
+        client = Market(CLIENT, market, play.api, Jobbook(folder / "jobs.sqlite"), folder / "results")
+        client.submit(play.request())
+        mine(gateway.chain)
+        refused_until = 10**9
+        node.lies["eth_call"] = refusing
+        with pytest.raises(NodeRefused):
+            next(client.steps(0))
+
+        refused_until = node.asked["eth_call"] + 1
+        assert next(client.steps(30))
+        client.close()
 
 
 def test_an_event_that_was_missed_is_read_again(desk: Desk, play: Play, gateway: Gateway, running: Job) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from marketplace.chain import verbs
 from marketplace.domain.errors import ToolMissing
+from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import Offer
 from marketplace.domain.spec import read_machine
 from marketplace.provider.agent import ProviderAgent
-from tests.integration.provider.stage import INVENTORY, PROVIDER, Stage
+from tests.integration.provider.stage import CLIENT, INVENTORY, PROVIDER, Stage
 
 
 def offers_of(stage: Stage, agent: ProviderAgent) -> list[Offer]:
@@ -104,3 +106,24 @@ def test_machine_that_cannot_run_jobs_lists_nothing(stage: Stage) -> None:
     with pytest.raises(ToolMissing):
         agent.step()
     assert stage.market.offer_of(1) is None  # type: ignore[arg-type]
+
+
+def test_an_offer_of_somebody_else_is_not_kept_among_ours(stage: Stage) -> None:
+    """As a false receipt has journalled it: it is dropped when the contract has said so twice, ours is kept, repriced, and listed once."""
+    agent = stage.agent()
+    listed = stage.listed(agent)
+    terms = next(offer for offer in offers_of(stage, agent) if offer.id == listed)
+    foreign = stage.send(
+        CLIENT,
+        verbs.list_offer(
+            stage.book.market, gpu_class=terms.gpu_class, gpus=terms.gpus, bond_bps=terms.bond_bps, price=terms.price,
+            min_seconds=terms.min_seconds, expires_at=terms.expires_at, arbiter=terms.arbiter, spec=terms.spec,
+        ),
+    )  # fmt: skip
+    (event,) = foreign.events
+    assert isinstance(event, OfferListed)
+    stage.journal(agent).add_listing(event.offer.id, sha256_in(terms.spec))
+    again = restarted(stage, agent, INVENTORY.replace('"36"', '"40.5"'))
+    stage.until(again, lambda: [offer.price for offer in offers_of(stage, again)] == [40_500_000], "ours is repriced")
+
+    assert [offer.id for offer in offers_of(stage, again)] == [listed]

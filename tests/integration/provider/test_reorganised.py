@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from marketplace.chain import verbs
+from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import mine
 from marketplace.chain.events import KEPT_BLOCKS
 from marketplace.domain.models import LeaseStatus
@@ -87,6 +92,42 @@ def test_a_lease_that_was_never_seen_is_found(stage: Stage) -> None:
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
     assert agent.openings.repairs.found == 1
     stage.check_paid_once(signed, used_seconds(stage, signed))
+
+
+@pytest.mark.parametrize("is_stubborn", [False, True], ids=["once", "until it is believed"])
+def test_a_false_word_about_a_lease_costs_no_bond(stage: Stage, is_stubborn: bool) -> None:
+    """Zeros for ``leaseOf`` at one block end nothing; where the node insists until the serving is closed, it is found again and paid."""
+    lease_of = "0x" + contract_abi("ComputeMarket").functions["leaseOf"].selector.hex()
+    told: list[str] = []
+
+    def zeros(parameters: list[Any], true: Any) -> Any:
+        if not parameters[0]["data"].startswith(lease_of):
+            return true
+        told.append(parameters[1]["blockHash"])
+        is_lie = is_stubborn or told[-1] == told[0]
+        return "0x" + "00" * (len(true) // 2 - 1) if is_lie else true
+
+    with lying(stage.rpc_url) as node:
+        stage.rpc_url = node.url
+        agent = stage.agent()
+        offer, signed = stage.listed(agent), stage.order(stage.spec(*WAITS), max_seconds=600)
+        journal = stage.journal(agent)
+        stage.until(agent, lambda: journal.cursor("agreed"), "contract and journal agree")
+        stage.open(signed, offer)
+        stage.until(agent, lambda: journal.servings(ServingState.RUNNING), "it runs")
+        node.lies["eth_call"] = zeros
+        if is_stubborn:
+            stage.until(agent, lambda: journal.servings(ServingState.CLOSED), "the lie is believed")
+            mine(stage.chain, KEPT_BLOCKS + 1)
+        else:
+            stage.until(agent, lambda: len(set(told)) > 1, "it is asked again")
+        node.lies.clear()
+        stage.until(agent, lambda: journal.servings(ServingState.RUNNING), "it runs (again)")
+        agent.close()
+
+    states = [event.to_state for event in journal.history_of_serving(*journal.servings()[0].key)]
+    closed = states.count(ServingState.CLOSED)
+    assert (closed, agent.openings.repairs.revived) == ((1, 1) if is_stubborn else (0, 0))
 
 
 def test_a_reorganisation_deeper_than_the_agent_remembers_is_read_from_the_beginning(stage: Stage) -> None:

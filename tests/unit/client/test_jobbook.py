@@ -14,7 +14,7 @@ import pytest
 
 from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, NewJob
 from marketplace.client.moves import Move
-from marketplace.domain.errors import Conflict, NotFound
+from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
 from marketplace.domain.spec import Group
@@ -229,3 +229,41 @@ def test_why_a_group_broke_is_said_once(book: Jobbook) -> None:
 
     assert {node.broken for node in book.group("ab" * 32)} == {"node 1 of 2 failed"}
     assert book.change_job(kept[0], running(kept[0])).group == kept[0].group
+
+
+def test_what_was_read_again_replaces_what_never_happened(book: Jobbook) -> None:
+    """Moves of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
+    opened, false, old = (
+        Move(an_id(block), 0, block, an_id(7), name, UnixTime(50), {})
+        for block, name in ((11, "LeaseOpened"), (12, "LeaseExpired"), (9, "LeaseDeclined"))
+    )
+    ahead = replace(false, block_hash=an_id(99), number=10**12)
+    book.past.start_at(9)
+    book.past.take_in(None, [old, false, ahead], [BlockRef(number, an_id(number), UnixTime(40)) for number in (10, 13)])
+
+    assert book.past.mend([opened], 10, 13) == 3
+    assert book.moves(an_id(7)) == [old, opened]
+    assert book.past.mend([opened], 10, 13) == 0
+
+
+def test_a_full_disk_is_said_by_its_name_and_harms_nothing(book: Jobbook) -> None:
+    """Whatever SQLite rolled back by itself; when there is room again the book goes on."""
+    add(book, 7)
+    pages = book._one("PRAGMA page_count")[0]
+    book._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable):
+        book.note(an_id(7), "x" * 200_000)
+    book._db.execute("PRAGMA max_page_count = 100000")
+    add(book, 8)
+
+    assert [kept.job.id for kept in book.jobs()] == [an_id(7), an_id(8)]
+    assert book.order(an_id(7)).note == ""
+
+
+def test_a_file_that_is_no_book_is_said_by_its_name(tmp_path: Path) -> None:
+    """Garbage, and a folder where the file should be."""
+    garbage = tmp_path / "garbage.sqlite"
+    garbage.write_bytes(b"garbage" * 1_000)
+    for path in (garbage, tmp_path):
+        with pytest.raises(StoreUnavailable):
+            Jobbook(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from marketplace.chain.outbox import Outbox, OutboxFile
+from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
@@ -201,3 +203,17 @@ def test_writers_of_one_account_take_turns(opened: Open) -> None:
     waiting.join(20)
 
     assert order == ["first", "second"]
+
+
+def test_a_file_that_cannot_be_used_is_said_by_its_name(tmp_path: Path) -> None:
+    """Garbage, and a folder that vanished before a turn was taken."""
+    garbage = tmp_path / "garbage.sqlite"
+    garbage.write_bytes(b"garbage" * 1_000)
+    with pytest.raises(StoreUnavailable):
+        OutboxFile(garbage)
+
+    outbox = OutboxFile(tmp_path / "gone" / "outbox.sqlite")
+    shutil.rmtree(tmp_path / "gone")
+    with pytest.raises(StoreUnavailable), outbox.turn(CLIENT):
+        pass
+    outbox.close()
