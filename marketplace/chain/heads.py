@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from marketplace.chain.headers import Header, header_of
+from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.pace import Pace
 from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited
 from marketplace.domain.ids import Bytes32
@@ -119,8 +119,8 @@ class HeadWatcher:
     next(after, …)    waits for another one
     """
 
-    def __init__(self, look: Callable[[], Header]) -> None:
-        self._look = look
+    def __init__(self, look: Callable[[], Header], reader: HeaderReader) -> None:
+        self._look, self._reader = look, reader
         self._news = threading.Condition()
         """Guards everything below; notified with every new head."""
         self._asking = threading.Lock()
@@ -194,7 +194,7 @@ class HeadWatcher:
         """The node says by itself that there is a new head. What makes no sense is left to the next look."""
         now = monotonic()
         try:
-            header = header_of(told, "it pushed")
+            header = self._reader.read(told, "it pushed", may_ask=False)
         except ChainUnavailable:
             self.silenced()
             return

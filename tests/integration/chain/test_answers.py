@@ -11,6 +11,7 @@ import pytest
 from marketplace.chain import transports
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import LOCAL_CHAIN_ID, AnvilHandle, mine
+from marketplace.chain.headers import standard_hash
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, NodeRefused, RateLimited, TransactionReverted
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
 
@@ -215,9 +216,11 @@ def test_a_header_without_a_base_fee_is_one(liar: Tamperer, lied_to: Chain) -> N
     """Chains without EIP-1559 have none."""
     assert (lied_to.header("latest").base_fee_wei or 0) > 0
 
-    liar.tamper = lambda asked: result(
-        {name: value for name, value in liar.node_says(asked)["result"].items() if name != "baseFeePerGas"}
-    )(asked)
+    def bare(asked: Any) -> Reply:
+        header = {name: value for name, value in liar.node_says(asked)["result"].items() if name != "baseFeePerGas"}
+        return result(header | {"hash": standard_hash(header)})(asked)
+
+    liar.tamper = bare
 
     assert lied_to.header("latest").base_fee_wei is None
     assert lied_to.header("latest").gas_limit == 30_000_000
