@@ -273,6 +273,10 @@ class HeadWatcher:
             if isinstance(exc, RateLimited):
                 self._not_before = monotonic() + exc.retry_after_seconds
             raise
+        except Exception as exc:
+            # Who waits for this look must not take it for one that told something.
+            self._failed = ChainUnavailable(f"the node tells of its head what nobody can read: {type(exc).__name__}")
+            raise self._failed from exc
         with self._news:
             was_silent = self._asked_at - self._pushed_at > _SILENCE_SECONDS
             if self._take(told, self._asked_at) and was_silent:
@@ -283,7 +287,11 @@ class HeadWatcher:
         """Note what a look or a push showed; whether it is a new head."""
         now, former = monotonic(), self._ancestry.newest
         head = self._ancestry.follow(told, now)
-        self._pace.saw(head.ref.number, head.ref.timestamp, sent_at, now)
+        try:
+            self._pace.saw(head.ref.number, head.ref.timestamp, sent_at, now)
+        except (ArithmeticError, ValueError):
+            # Numbers that nobody can reckon with: learn the rhythm anew.
+            self._pace = Pace()
         self._fresh_at = sent_at
         if former is not None and former.ref.hash == head.ref.hash:
             return False
