@@ -11,13 +11,13 @@ from typing import Any, Final, Protocol
 
 import structlog
 from requests import Response, Session
-from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from marketplace.chain.answers import BatchRefused, Request, parsed, retry_after_seconds
+from marketplace.chain.deadlines import TimedAdapter, answered_by
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, RateLimited
 
 _log = structlog.get_logger()
@@ -61,7 +61,7 @@ class HttpTransport:
         told, deadline = named(requests), monotonic() + timeout_seconds
         try:
             # No retries and no redirects inside: who calls knows better whether to try again.
-            with self._session.post(
+            with answered_by(deadline), self._session.post(
                 self._url, content_of(requests, is_batch=is_batch), timeout=timeout_seconds, stream=True,
                 allow_redirects=False,
             ) as response:  # fmt: skip
@@ -89,7 +89,7 @@ def _session() -> Session:
     session.trust_env = False
     session.headers["Content-Type"] = "application/json"
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
+        session.mount(scheme, TimedAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
     return session
 
 
