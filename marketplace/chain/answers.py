@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from marketplace.chain.reverts import reverted
-from marketplace.chain.shapes import fits, is_bytes
+from marketplace.chain.shapes import fits, is_bytes, printable
 from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, RateLimited
 
 RETRY_AFTER_DEFAULT_SECONDS: Final = 1.0
 RETRY_AFTER_LIMIT_SECONDS: Final = 60.0
 """A node may ask for more; nobody waits longer before asking again."""
 
+_RUNNING: Final = frozenset({"eth_call", "eth_estimateGas"})
+"""Methods that run code: nothing else can revert."""
+_CODE_BITS: Final = 63
 _REVERTED_CODE: Final = 3
 """JSON-RPC code of a call that reverted."""
 _RATE_CODES: Final = (429, -32005)
@@ -134,39 +137,41 @@ def _whole(answer: Any) -> Exception:
 def error_of(method: str, error: Any) -> ChainError:
     """The typed error that a JSON-RPC ``error`` means."""
     if not isinstance(error, Mapping) or not ("code" in error or "message" in error):
-        return _worded(method, str(error)) or ChainUnavailable(f"the node answers {method} with: {str(error)[:200]}")
+        return _worded(method, str(error)) or ChainUnavailable(
+            f"the node answers {method} with: {printable(str(error))}"
+        )
     content, message, code = error.get("data"), str(error.get("message", "")), _code(error)
-    if isinstance(content, str) and content.startswith("0x") and is_bytes(content):
+    if method in _RUNNING and isinstance(content, str) and is_bytes(content):
         return reverted(content)
-    if code == _REVERTED_CODE or message.startswith("execution reverted"):
+    if method in _RUNNING and (code == _REVERTED_CODE or message.startswith("execution reverted")):
         return reverted("0x")
     if method == "eth_getLogs" and any(word in message.lower() for word in _SIZE_WORDS):
-        return NodeRefused(method, code, message)
+        return NodeRefused(method, code, printable(message))
     if code in _RATE_CODES:
-        return RateLimited(f"the node limits {method}: {message[:200]}", _advised(content))
-    return _worded(method, message) or NodeRefused(method, code, message)
+        return RateLimited(f"the node limits {method}: {printable(message)}", _advised(content))
+    return _worded(method, message) or NodeRefused(method, code, printable(message))
 
 
 def _worded(method: str, message: str) -> ChainError | None:
     """Nodes tell some cases apart by words only, and by other words each."""
     said = message.lower()
     if any(word in said for word in _RATE_WORDS):
-        return RateLimited(f"the node limits {method}: {message[:200]}", RETRY_AFTER_DEFAULT_SECONDS)
+        return RateLimited(f"the node limits {method}: {printable(message)}", RETRY_AFTER_DEFAULT_SECONDS)
     if any(word in said for word in _BEHIND_WORDS):
-        return ChainUnavailable(f"the node does not know a block of {method}: {message[:200]}")
+        return ChainUnavailable(f"the node does not know a block of {method}: {printable(message)}")
     return None
 
 
 def _code(error: Mapping[str, Any]) -> int:
     code = error.get("code", 0)
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) and abs(code) >> _CODE_BITS == 0 else 0
 
 
 def _advised(content: Any) -> float:
     """How long to wait by the node's own words (``{"rate": {"backoff_seconds": 30}}``), or as usual."""
     rate = content.get("rate") if isinstance(content, Mapping) else None
     seconds = rate.get("backoff_seconds") if isinstance(rate, Mapping) else None
-    return _bounded(float(seconds)) if isinstance(seconds, int | float) else RETRY_AFTER_DEFAULT_SECONDS
+    return _bounded(seconds) if isinstance(seconds, int | float) else RETRY_AFTER_DEFAULT_SECONDS
 
 
 def retry_after_seconds(header: str | None, date: str | None) -> float:
@@ -187,5 +192,5 @@ def retry_after_seconds(header: str | None, date: str | None) -> float:
 
 
 def _bounded(seconds: float) -> float:
-    """From a moment to a minute; what is no number counts as a minute."""
+    """From a moment to a minute; what is no number counts as a minute. No sum is made of it: it may be longer than a float can be."""
     return min(RETRY_AFTER_LIMIT_SECONDS, max(0.1, seconds)) if seconds == seconds else RETRY_AFTER_LIMIT_SECONDS

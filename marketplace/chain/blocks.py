@@ -8,7 +8,7 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, Final
 
-from marketplace.chain.headers import Header, block_ref, header_of
+from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.heads import HeadWatcher, Signal
 from marketplace.chain.nodes import CallCount, Calls, Node
 from marketplace.chain.roster import Patience, Roster, Standing
@@ -18,7 +18,7 @@ from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, ConfigEr
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 
-__all__ = ["LATEST", "PENDING", "Chain", "Header", "block_ref"]
+__all__ = ["LATEST", "PENDING", "Chain", "Header"]
 
 LATEST: Final = "latest"
 PENDING: Final = "pending"
@@ -50,8 +50,10 @@ class Chain:
         self.calls = CallCount()
         self.log_blocks = LOG_BLOCKS
         """The widest range of blocks to ask a node's logs of at once; what the node takes of that is found out."""
-        self._roster = Roster([Standing(self._node(url, timeout_seconds)) for url in rpc_urls], patience or Patience())
-        self._watcher = HeadWatcher(self._roster.newest)
+        reader = self._reader = HeaderReader(self._genesis)
+        standings = [Standing(self._node(url, timeout_seconds)) for url in rpc_urls]
+        self._roster = Roster(standings, patience or Patience(), reader)
+        self._watcher = HeadWatcher(self._roster.newest, reader)
         self._subscription = Subscription(self._watcher)
         self._pins = threading.local()
 
@@ -103,10 +105,13 @@ class Chain:
         Raises ChainUnavailable where the node does not know it, or says what is no header.
         """
         if isinstance(which, str) and len(which) == _HASH_LENGTH:
-            return header_of(self.rpc("eth_getBlockByHash", which, False), which)
-        return header_of(
-            self.rpc("eth_getBlockByNumber", hex(which) if isinstance(which, int) else which, False), str(which)
-        )
+            return self.header_in(self.rpc("eth_getBlockByHash", which, False), which)
+        name = hex(which) if isinstance(which, int) else which
+        return self.header_in(self.rpc("eth_getBlockByNumber", name, False), str(which))
+
+    def header_in(self, answer: Any, which: str) -> Header:
+        """The header in an answer about that block, held against its hash. Raises ChainUnavailable where there is none."""
+        return self._reader.read(answer, which)
 
     def confirmed(self, confirmations: int) -> BlockRef:
         """The newest block on which, itself included, ``confirmations`` blocks stand; the genesis block at least."""
@@ -161,6 +166,9 @@ class Chain:
             on_notice=lambda node, told: self._subscription.notice(node, told),
             on_end=lambda node: self._subscription.end(node),
         )  # fmt: skip
+
+    def _genesis(self) -> Any:
+        return self._roster.current.node.rpc("eth_getBlockByNumber", ["0x0", False])
 
     def _begun(self, header: Header) -> BlockRef:
         """A decision begins at this head: its thread stays with the node that told of it."""

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
+
+from marketplace.domain.errors import ChainUnavailable
 
 FOLDER = Path(__file__).with_name("abi")
 SELECTOR_BYTES = 4
@@ -90,8 +93,11 @@ class ContractAbi:
         return signature.selector + _encoded(signature.inputs, arguments)
 
     def answer(self, function: str, output: bytes) -> tuple[Any, ...]:
-        """What a call returned, one item per output."""
-        return decoded(self.functions[function].outputs, output)
+        """What a call returned, one item per output. Raises ChainUnavailable where it is not what the function returns."""
+        try:
+            return decoded(self.functions[function].outputs, output)
+        except (DecodingError, OverflowError, ValueError) as exc:
+            raise ChainUnavailable(f"the node answers {function} with what it does not return") from exc
 
     def creation(self, *arguments: Any) -> bytes:
         """The input of the transaction that creates the contract."""

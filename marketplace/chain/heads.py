@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from marketplace.chain.headers import Header, header_of
+from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.pace import Pace
 from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited
 from marketplace.domain.ids import Bytes32
@@ -119,8 +119,8 @@ class HeadWatcher:
     next(after, …)    waits for another one
     """
 
-    def __init__(self, look: Callable[[], Header]) -> None:
-        self._look = look
+    def __init__(self, look: Callable[[], Header], reader: HeaderReader) -> None:
+        self._look, self._reader = look, reader
         self._news = threading.Condition()
         """Guards everything below; notified with every new head."""
         self._asking = threading.Lock()
@@ -194,7 +194,7 @@ class HeadWatcher:
         """The node says by itself that there is a new head. What makes no sense is left to the next look."""
         now = monotonic()
         try:
-            header = header_of(told, "it pushed")
+            header = self._reader.read(told, "it pushed", may_ask=False)
         except ChainUnavailable:
             self.silenced()
             return
@@ -273,6 +273,10 @@ class HeadWatcher:
             if isinstance(exc, RateLimited):
                 self._not_before = monotonic() + exc.retry_after_seconds
             raise
+        except Exception as exc:
+            # Who waits for this look must not take it for one that told something.
+            self._failed = ChainUnavailable(f"the node tells of its head what nobody can read: {type(exc).__name__}")
+            raise self._failed from exc
         with self._news:
             was_silent = self._asked_at - self._pushed_at > _SILENCE_SECONDS
             if self._take(told, self._asked_at) and was_silent:
@@ -283,7 +287,11 @@ class HeadWatcher:
         """Note what a look or a push showed; whether it is a new head."""
         now, former = monotonic(), self._ancestry.newest
         head = self._ancestry.follow(told, now)
-        self._pace.saw(head.ref.number, head.ref.timestamp, sent_at, now)
+        try:
+            self._pace.saw(head.ref.number, head.ref.timestamp, sent_at, now)
+        except (ArithmeticError, ValueError):
+            # Numbers that nobody can reckon with: learn the rhythm anew.
+            self._pace = Pace()
         self._fresh_at = sent_at
         if former is not None and former.ref.hash == head.ref.hash:
             return False

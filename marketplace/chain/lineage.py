@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.headers import Header, header_of
+from marketplace.chain.headers import Header
 from marketplace.domain.errors import ChainError, ChainUnavailable
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
@@ -82,7 +82,7 @@ class Lineage:
         calls = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
         answers = self._chain.batch(calls)
         return [
-            None if answer is None else self._keep(header_of(raised(answer), str(number)))
+            None if answer is None else self._keep(self._chain.header_in(raised(answer), str(number)))
             for number, answer in zip(numbers, answers, strict=True)
         ]
 

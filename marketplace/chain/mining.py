@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from marketplace.chain.blocks import Chain, block_ref
+from marketplace.chain.blocks import Chain
 from marketplace.chain.events import decode_logs
 from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
 from marketplace.chain.shown import signer_of
@@ -112,7 +112,7 @@ def find_each(chain: Chain, nonces: Sequence[Sequence[Outgoing]]) -> list[Includ
     receipts = {one.tx_hash: _checked(one, said) for one, said in zip(asked, answers, strict=True) if said is not None}
     names = list(dict.fromkeys(receipt["blockHash"] for receipt in receipts.values()))
     headers = all_of(chain.batch([("eth_getBlockByHash", [name, False]) for name in names])) if names else ()
-    blocks = {name: _block(name, header, receipts.values()) for name, header in zip(names, headers, strict=True)}
+    blocks = {name: _block(chain, name, header, receipts.values()) for name, header in zip(names, headers, strict=True)}
     return [
         next((Included(one, blocks[receipts[one.tx_hash]["blockHash"]], receipts[one.tx_hash])
               for one in rivals if one.tx_hash in receipts), None)
@@ -146,9 +146,9 @@ def _checked(outgoing: Outgoing, receipt: Any) -> Any:
     return receipt
 
 
-def _block(name: str, header: Any, receipts: Iterable[Any]) -> BlockRef:
+def _block(chain: Chain, name: str, header: Any, receipts: Iterable[Any]) -> BlockRef:
     """The block of these receipts, which holds their transactions and has the number that they say."""
-    block = block_ref(header)
+    block = chain.header_in(header, "of a receipt").ref
     if block.hash != name:
         raise ChainUnavailable("the node answers with another block than was asked for")
     held = header.get("transactions")

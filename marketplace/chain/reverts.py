@@ -8,6 +8,7 @@ from functools import lru_cache
 from eth_abi.exceptions import DecodingError
 
 from marketplace.chain.contracts import SELECTOR_BYTES, Parameter, Signature, contract_abi, decoded
+from marketplace.chain.shapes import printable
 from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.refusals import Refusal
 
@@ -29,12 +30,13 @@ def reverted(content: str) -> TransactionReverted:
         return TransactionReverted(NO_REASON)
     error = _errors().get(raw[:SELECTOR_BYTES])
     if error is None:
-        return TransactionReverted(UNKNOWN_ERROR, {"content": content})
+        return TransactionReverted(UNKNOWN_ERROR, {"content": printable(content)})
     try:
         values = decoded(error.inputs, raw[SELECTOR_BYTES:])
-    except DecodingError:
-        return TransactionReverted(UNKNOWN_ERROR, {"content": content})
-    return TransactionReverted(error.name, dict(zip((part.name for part in error.inputs), values, strict=True)))
+    except (DecodingError, OverflowError, ValueError):
+        return TransactionReverted(UNKNOWN_ERROR, {"content": printable(content)})
+    shown = [printable(value) if isinstance(value, str) else value for value in values]
+    return TransactionReverted(error.name, dict(zip((part.name for part in error.inputs), shown, strict=True)))
 
 
 def refusal_of(reason: int) -> Refusal:

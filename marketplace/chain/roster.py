@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 
-from marketplace.chain.headers import Header, header_of
+from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.nodes import Calls, Node
 from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited, WrongChain
 from marketplace.domain.ids import Address, Bytes32
@@ -106,6 +106,7 @@ class Roster:
 
     standings: Sequence[Standing]
     patience: Patience
+    reader: HeaderReader
     expected: Identity = field(default_factory=Identity)
     current: Standing = field(init=False)
     _tellers: dict[Bytes32, Node] = field(default_factory=dict)
@@ -125,7 +126,7 @@ class Roster:
         Raises what the last node said when none tells a head: ChainUnavailable, or WrongChain where none serves our chain.
         """
         if self._is_alone:
-            return _head_of(self.current.node)
+            return self._head_of(self.current.node)
         with self._changing:
             self._look_around()
             told = self._told()
@@ -194,7 +195,7 @@ class Roster:
         for standing in self._ranked():
             try:
                 self._verify(standing)
-                standing.tells(_head_of(standing.node))
+                standing.tells(self._head_of(standing.node))
             except (ChainUnavailable, WrongChain) as exc:
                 self._note_failure(standing, exc)
                 problem = exc if problem is None or isinstance(problem, WrongChain) else problem
@@ -235,7 +236,7 @@ class Roster:
     def _probe(self, standing: Standing) -> None:
         try:
             self._verify(standing)
-            standing.tells(_head_of(standing.node, _PROBE_TIMEOUT_SECONDS))
+            standing.tells(self._head_of(standing.node, _PROBE_TIMEOUT_SECONDS))
         except (ChainUnavailable, WrongChain) as exc:
             self._note_failure(standing, exc)
             return
@@ -272,7 +273,7 @@ class Roster:
         """Raise WrongChain unless the node serves the chain that is expected. The first one that does says what the others must have."""
         if standing.is_verified:
             return
-        found = _identity(standing.node, self.expected.market)
+        found = self._identity(standing.node, self.expected.market)
         names = ("chain_id", "genesis", "market_code")
         for name in names:
             expected, actual = getattr(self.expected, name), getattr(found, name)
@@ -282,28 +283,26 @@ class Roster:
             raise WrongChain(f"a contract at {found.market}", f"no code there at {standing.node.name}")
         self.expected, standing.is_verified = found, True
 
+    def _head_of(self, node: Node, timeout_seconds: float | None = None) -> Header:
+        found = node.rpc("eth_getBlockByNumber", ["latest", False], timeout_seconds=timeout_seconds)
+        return self.reader.read(found, "latest")
+
+    def _identity(self, node: Node, market: Address | None) -> Identity:
+        """What the node serves. Raises ChainUnavailable where it does not say."""
+        calls: list[tuple[str, Sequence[Any]]] = [("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False])]
+        if market is not None:
+            calls.append(("eth_getCode", [market, "latest"]))
+        chain_id, genesis, *code = _results(node, calls)
+        is_there = bool(code) and code[0] != "0x"
+        return Identity(
+            chain_id=int(chain_id, 16),
+            genesis=self.reader.read(genesis, "0").ref.hash,
+            market=market,
+            market_code=hashlib.sha256(code[0].lower().encode()).hexdigest() if is_there else None,
+        )
+
 
 _SPOKEN: Final = {"chain_id": "chain", "genesis": "genesis block", "market_code": "market code"}
-
-
-def _head_of(node: Node, timeout_seconds: float | None = None) -> Header:
-    found = node.rpc("eth_getBlockByNumber", ["latest", False], timeout_seconds=timeout_seconds)
-    return header_of(found, "latest")
-
-
-def _identity(node: Node, market: Address | None) -> Identity:
-    """What the node serves. Raises ChainUnavailable where it does not say."""
-    calls: list[tuple[str, Sequence[Any]]] = [("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False])]
-    if market is not None:
-        calls.append(("eth_getCode", [market, "latest"]))
-    chain_id, genesis, *code = _results(node, calls)
-    is_there = bool(code) and code[0] != "0x"
-    return Identity(
-        chain_id=int(chain_id, 16),
-        genesis=header_of(genesis, "0").ref.hash,
-        market=market,
-        market_code=hashlib.sha256(code[0].lower().encode()).hexdigest() if is_there else None,
-    )
 
 
 def _results(node: Node, calls: Calls) -> list[Any]:

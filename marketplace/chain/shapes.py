@@ -15,6 +15,7 @@ _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _BYTES: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _HASH_LENGTH: Final = 66
 _TEXT: Final = {str}
+_LONGEST_WORDS: Final = 300
 
 _Shape = Callable[[Any, Sequence[Any]], bool]
 """Whether a result is one, given the request's parameters."""
@@ -32,6 +33,11 @@ def is_bytes(value: Any) -> bool:
 
 def is_hash(value: Any) -> bool:
     return is_quantity(value) and len(value) == _HASH_LENGTH
+
+
+def printable(words: str) -> str:
+    """What a node said, fit for errors, logs and terminals: the first 300 characters, and those that do not print as question marks."""
+    return "".join(character if character.isprintable() else "?" for character in words[:_LONGEST_WORDS])
 
 
 def fits(method: str, parameters: Sequence[Any], result: Any) -> bool:

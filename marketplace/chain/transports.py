@@ -9,15 +9,18 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Protocol
 
+import structlog
 from requests import Response, Session
-from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from marketplace.chain.answers import BatchRefused, Request, parsed, retry_after_seconds
+from marketplace.chain.deadlines import TimedAdapter, answered_by
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, RateLimited
+
+_log = structlog.get_logger()
 
 LONGEST_ANSWER_BYTES: Final = 64 << 20
 """Ten thousand logs take a tenth of it. More than this is a mistake or an attack, and would fill the memory."""
@@ -58,7 +61,7 @@ class HttpTransport:
         told, deadline = named(requests), monotonic() + timeout_seconds
         try:
             # No retries and no redirects inside: who calls knows better whether to try again.
-            with self._session.post(
+            with answered_by(deadline), self._session.post(
                 self._url, content_of(requests, is_batch=is_batch), timeout=timeout_seconds, stream=True,
                 allow_redirects=False,
             ) as response:  # fmt: skip
@@ -86,7 +89,7 @@ def _session() -> Session:
     session.trust_env = False
     session.headers["Content-Type"] = "application/json"
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
+        session.mount(scheme, TimedAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
     return session
 
 
@@ -190,19 +193,26 @@ class WebSocketTransport:
                 self._deliver(message)
         except (ConnectionClosed, ChainUnavailable) as exc:
             code = exc.sent.code if isinstance(exc, ConnectionClosed) and exc.sent else 0
-        with self._lock:
-            if self._connection is connection:
-                self._connection = None
-            abandoned = list(self._waiting.values())
-        connection.close()
-        for inbox in abandoned:
-            inbox.put(_Ended(code))
-        self._on_end()
+        finally:
+            # Whatever ended it: nobody reads this connection any more.
+            with self._lock:
+                if self._connection is connection:
+                    self._connection = None
+                abandoned = list(self._waiting.values())
+            for inbox in abandoned:
+                inbox.put(_Ended(code))
+            self._on_end()
+            connection.close()
 
     def _deliver(self, message: str | bytes) -> None:
         content = parsed(message, "what nobody asked")
         if isinstance(content, dict) and content.get("method") == "eth_subscription":
-            self._on_notice(content.get("params"))
+            try:
+                self._on_notice(content.get("params"))
+            except Exception:  # noqa: BLE001
+                # Nonsense that nobody foresaw is no reason to leave those alone who wait for answers; heads are asked for instead.
+                _log.exception("chain.notice_failed")
+                self._on_end()
             return
         with self._lock:
             inboxes = {id(inbox): inbox for inbox in self._meant(content)}

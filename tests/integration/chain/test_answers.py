@@ -7,11 +7,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 
 from marketplace.chain import transports
 from marketplace.chain.blocks import Chain
+from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import LOCAL_CHAIN_ID, AnvilHandle, mine
-from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, NodeRefused, RateLimited, TransactionReverted
+from marketplace.chain.headers import standard_hash
+from marketplace.domain.errors import (
+    AnswerTooLarge,
+    ChainError,
+    ChainUnavailable,
+    NodeRefused,
+    RateLimited,
+    TransactionReverted,
+)
+from marketplace.domain.ids import Address
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
 
 NOWHERE = "0x" + "77" * 32
@@ -159,6 +170,49 @@ def test_a_contracts_words_are_not_the_nodes(liar: Tamperer, lied_to: Chain) -> 
             lied_to.rpc("eth_call", {}, "latest")
 
 
+@pytest.mark.parametrize("method", ["eth_sendRawTransaction", "eth_getTransactionReceipt", "eth_chainId"])
+def test_what_runs_no_code_reverts_nothing(liar: Tamperer, lied_to: Chain, method: str) -> None:
+    """A node that says so refuses: nothing is known of what the contract would say."""
+    for content in (None, "0x08c379a0", "0x"):
+        liar.tamper = error(3, "execution reverted", content)
+        with pytest.raises(NodeRefused):
+            lied_to.rpc(method, "0x00")
+
+
+def test_a_nodes_words_are_short_and_print(liar: Tamperer, lied_to: Chain) -> None:
+    """Neither a refusal, nor what a contract is said to have answered, fills a log or moves a terminal's cursor."""
+    long = "\x1b[2J\n" + "x" * 1_000_000
+    reason = "0x08c379a0" + encode(["string"], [long]).hex()
+    for answer, method in (
+        (error(-32000, long), "eth_chainId"),
+        (error(-32005, long), "eth_chainId"),
+        (lambda asked: saying({"id": asked["id"], "error": long}), "eth_chainId"),
+        (error(3, long, reason), "eth_call"),
+        (error(3, long, "0x" + "ab" * 1_000_000), "eth_call"),
+        (error(10**400, "no"), "eth_chainId"),
+    ):
+        liar.tamper = answer
+        with pytest.raises(ChainError) as raised:
+            lied_to.rpc(method, {}, "latest")
+        assert len(str(raised.value)) < 400
+        assert str(raised.value).isprintable()
+
+
+def test_a_wait_longer_than_any_number_is_a_minute(liar: Tamperer, lied_to: Chain) -> None:
+    """Four hundred digits of seconds fit no float."""
+    liar.tamper = error(-32005, "slow down", {"rate": {"backoff_seconds": 10**400}})
+    with pytest.raises(RateLimited) as raised:
+        lied_to.rpc("eth_chainId")
+    assert raised.value.retry_after_seconds == 60
+
+
+def test_a_views_answer_that_is_too_short_is_none(liar: Tamperer, lied_to: Chain) -> None:
+    """An address of five bytes: an outage, not a crash."""
+    liar.tamper = result("0x1122334455")
+    with pytest.raises(ChainUnavailable, match="token"):
+        contract_abi("ComputeMarket").answer("token", lied_to.call(Address("0x" + "11" * 20), b""))
+
+
 def test_an_error_before_the_id_was_read_counts(liar: Tamperer, lied_to: Chain) -> None:
     """JSON-RPC has null for the id then."""
     liar.tamper = lambda _: saying({"id": None, "error": {"code": -32700, "message": "parse error"}})
@@ -215,9 +269,11 @@ def test_a_header_without_a_base_fee_is_one(liar: Tamperer, lied_to: Chain) -> N
     """Chains without EIP-1559 have none."""
     assert (lied_to.header("latest").base_fee_wei or 0) > 0
 
-    liar.tamper = lambda asked: result(
-        {name: value for name, value in liar.node_says(asked)["result"].items() if name != "baseFeePerGas"}
-    )(asked)
+    def bare(asked: Any) -> Reply:
+        header = {name: value for name, value in liar.node_says(asked)["result"].items() if name != "baseFeePerGas"}
+        return result(header | {"hash": standard_hash(header)})(asked)
+
+    liar.tamper = bare
 
     assert lied_to.header("latest").base_fee_wei is None
     assert lied_to.header("latest").gas_limit == 30_000_000
