@@ -154,6 +154,7 @@ def _row_document(batch: BatchOpened, report: Report | None) -> dict[str, Any]:
         "goes_on_from": report.former if report else None,
         "holds": holds,
         "failed": words,
+        "unproven": report is not None and report.is_unproven,
     }
 
 
@@ -166,6 +167,10 @@ def _rows_table(rows: Sequence[tuple[BatchOpened, Report | None]]) -> Table:
     for batch, report in rows:
         failures = _failures(report)
         verdict = Text(f"FAILED: {', '.join(failures)}", style="bold red") if failures else Text("ok", style="green")
+        if report is not None and report.is_unproven:
+            verdict = Text(
+                "warning: its block has left the chain by a reorganisation, so not all was checked", style="yellow"
+            )
         table.add_row(batch.round, str(batch.ref.block.number), str(batch.opened), verdict)
     return table
 

@@ -27,15 +27,18 @@ class AccountDesk:
         self._offers, self._participants = offers, participants
 
     def account(self, address: Address) -> AccountView:
-        """The free balance as the chain has it now; what live leases hold of the account's money, if the projection knows."""
-        block = self._chain.head()
-        free = self._market.balance_of(address, at=block)
+        """What the account has free and what live leases hold of it, both of one view: between two blocks money only changes places.
+
+        Without a view the free balance alone, as of the chain's newest block.
+        """
         view = self._view_or_none()
         if view is None:
-            return AccountView(address, block, free, None)
+            block = self._chain.head()
+            return AccountView(address, block, self._market.balance_of(address, at=block), None)
         mine = [record for record in view.leases.values() if record.lease.status.is_live and _is_party(record, address)]
         locked = sum(self._locked_of(record, address, view) for record in mine)
-        return AccountView(address, block, free, TokenUnits(locked), tuple(record.id for record in mine))
+        free = view.accounts.get(address, TokenUnits(0))
+        return AccountView(address, view.block, free, TokenUnits(locked), tuple(record.id for record in mine))
 
     def provider(self, address: Address) -> ProviderView:
         """A provider's offers, the number of leases that it serves, its last sign of life, and its reputation."""

@@ -25,7 +25,7 @@ class Check(StrEnum):
     MARKET = "market"
     """Both are about this market, with its own constants."""
     BLOCK = "block"
-    """The blocks that the snapshot names are on this chain."""
+    """The blocks that the snapshot names are on this chain, or may have been until a reorganisation."""
     BATCHES = "batches"
     """Batches with this round were posted, by the opener that the plan names."""
     OPENINGS = "openings"
@@ -85,6 +85,11 @@ class Report:
     @property
     def holds(self) -> bool:
         return not self.failed
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether a block that the round rests on is not on the chain any more: there is no fault, and less was checked than in other rounds."""
+        return self.holds and self.of(Check.BLOCK).verdict is Verdict.WARNING
 
     def of(self, check: Check) -> Finding:
         return next(finding for finding in self.findings if finding.check is check)

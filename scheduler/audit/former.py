@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32, bytes32_of
+from marketplace.domain.models import BlockRef
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
 from scheduler.audit.replayed import Read
@@ -17,7 +18,14 @@ def former_round(snapshot: Snapshot | None) -> Bytes32 | None:
     return bytes32_of(snapshot.former.plan) if snapshot and snapshot.former else None
 
 
-def check_former(round_hash: Bytes32, plan: PlanDocument, snapshot: Snapshot, read: Read, history: History) -> Finding:
+def check_former(
+    round_hash: Bytes32,
+    plan: PlanDocument,
+    snapshot: Snapshot,
+    read: Read,
+    history: History,
+    is_on_chain: Callable[[BlockRef], bool],
+) -> Finding:
     """Whether the former plan is there, of this market and this scheduler, and was on the chain when this round came to it. That it was
     itself decided by the rules, only its own audit tells."""
     former = former_round(snapshot)
@@ -29,14 +37,21 @@ def check_former(round_hash: Bytes32, plan: PlanDocument, snapshot: Snapshot, re
     if former not in before:
         when = "was posted after it" if former in own else f"was never posted by {plan.opener}: its seats are made up"
         faults.append(f"round {former}, from which this one goes on, {when}")
+    later = [*_later(read.former, plan)] if read.former else []
+    is_kept = read.former is not None and is_on_chain(read.former.block)
+    doubts = [*_passed_over(former, before), *([] if is_kept else later)]
     words = f"this round goes on from another; audit that one too: bourse audit {former}"
-    return found(Check.FORMER, faults, words, doubts=[*_passed_over(former, before)])
+    return found(Check.FORMER, [*faults, *(later if is_kept else [])], words, doubts=doubts)
 
 
 def _elsewhere(former: PlanDocument, plan: PlanDocument) -> Iterator[str]:
     for name in ("chain_id", "market", "opener"):
         if getattr(former, name) != getattr(plan, name):
             yield f"{name}: the former plan says {getattr(former, name)}, this round's {getattr(plan, name)}"
+
+
+def _later(former: PlanDocument, plan: PlanDocument) -> Iterator[str]:
+    """No plan goes on from a later one; but a chain that was reorganised counts some numbers twice."""
     if former.block.number > plan.block.number:
         yield f"the former plan is of block {former.block.number}, this round's of block {plan.block.number}"
 

@@ -61,6 +61,10 @@ class History:
                 raise ChainUnavailable(f"the node's events do not add up at block {event.ref.block.number}") from exc
         return self
 
+    def batches_of(self, round_hash: Bytes32, opener: Address) -> list[Batch]:
+        """What this opener posted under that round."""
+        return [one for one in self.batches if (one.opened.round, one.opened.opener) == (round_hash, opener)]
+
     def _take(self, event: Event) -> None:
         self._note(event)
         if event.ref.block.number > self.block_number:

@@ -15,12 +15,16 @@ from scheduler.engine.snapshot import Snapshot
 
 
 def check_posting(
-    round_hash: Bytes32, plan: PlanDocument, snapshot: Snapshot | None, history: History
+    round_hash: Bytes32, plan: PlanDocument, snapshot: Snapshot | None, history: History, *, is_block_gone: bool = False
 ) -> list[Finding]:
-    """Whether batches with this round are there, and hold what the plan says and nothing else."""
+    """Whether batches with this round are there, and hold what the plan says and nothing else.
+
+    ``is_block_gone``: a reorganisation took the snapshot's block away, so that what came before it on this chain proves nothing.
+    """
     named = [batch for batch in history.batches if batch.opened.round == round_hash]
-    ours = [batch for batch in named if batch.opened.opener == plan.opener]
-    return [_batches(named, ours, plan), _openings(ours, plan, snapshot, history.rows)]
+    ours = history.batches_of(round_hash, plan.opener)
+    uncharged = [*_uncharged(ours, snapshot, history.rows)]
+    return [_batches(named, ours, plan, is_block_gone), _openings(ours, plan, uncharged, is_block_gone)]
 
 
 def check_posting_without_plan(round_hash: Bytes32, history: History) -> Finding:
@@ -36,7 +40,7 @@ def _where(batch: Batch) -> str:
     return f"block {batch.opened.ref.block.number}"
 
 
-def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PlanDocument) -> Finding:
+def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PlanDocument, is_block_gone: bool) -> Finding:
     """A stranger may write any round beside its own fills: that says nothing about the scheduler."""
     strangers = [
         f"{batch.opened.opener}, who is not the plan's opener, posted under this round, too, in {_where(batch)}"
@@ -44,7 +48,7 @@ def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PlanDocument) 
         if batch.opened.opener != plan.opener
     ]
     faults = [] if ours else ["no batch with this round is on the chain: it was never posted, or is not mined yet"]
-    faults += [
+    early = [
         f"posted in {_where(batch)}, which is not after the snapshot's block {plan.block.number}"
         for batch in ours
         if batch.opened.ref.block.number <= plan.block.number
@@ -52,19 +56,22 @@ def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PlanDocument) 
     opened = sum(batch.opened.opened for batch in ours)
     late = ours[-1].opened.ref.block.number - plan.block.number if ours else 0
     words = f"{len(ours)} by {plan.opener}: {opened} leases opened, the last {late} blocks after the snapshot"
-    return found(Check.BATCHES, faults, words, doubts=strangers)
+    if is_block_gone:
+        return found(Check.BATCHES, faults, words, doubts=[*strangers, *early])
+    return found(Check.BATCHES, [*faults, *early], words, doubts=strangers)
 
 
-def _openings(ours: Sequence[Batch], plan: PlanDocument, snapshot: Snapshot | None, rows: Rows) -> Finding:
+def _openings(ours: Sequence[Batch], plan: PlanDocument, uncharged: Sequence[str], is_block_gone: bool) -> Finding:
     if not ours:
         return Finding(Check.OPENINGS, Verdict.UNCHECKED, ("nothing was posted",))
     fills = [fill for batch in ours for fill in batch.fills]
-    faults = [*_outside(ours, plan), *_out_of_turn(ours, plan), *_uncharged(ours, snapshot, rows)]
+    faults = [*_outside(ours, plan), *_out_of_turn(ours, plan), *([] if is_block_gone else uncharged)]
     posted = {_order_of(fill) for fill in fills}
     skipped = [row.order for row in plan.placements if row.order not in posted]
     doubts = (
         [f"{len(skipped)} of {len(plan.placements)} placements were not posted, first {skipped[0]}"] if skipped else []
     )
+    doubts += uncharged if is_block_gone else []
     refused = sum(not isinstance(fill, LeaseOpened) for fill in fills)
     words = f"all {len(fills)} fills are placements of the plan, one after the other; {refused} were refused"
     return found(Check.OPENINGS, faults, words, doubts=doubts)

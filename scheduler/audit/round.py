@@ -8,12 +8,12 @@ from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.client.api import GatewayApi
-from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField, NodeRefused
+from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32_of
-from marketplace.domain.models import BlockRef
 from scheduler.audit import word
-from scheduler.audit.findings import Check, Finding, Report, Verdict, found, unchecked
+from scheduler.audit.blocks import block_at, look_at_blocks
+from scheduler.audit.findings import Check, Finding, Report, Verdict, unchecked
 from scheduler.audit.former import check_former, former_round
 from scheduler.audit.history import History
 from scheduler.audit.memory import check_memory
@@ -82,18 +82,18 @@ def _on_chain(
         yield check_posting_without_plan(round_hash, history)
         yield from unchecked("there is no plan", Check.FORMER, Check.MARKET, Check.BLOCK, Check.OPENINGS, *STATE_CHECKS)
         return
-    posting = check_posting(round_hash, plan, snapshot, history)
     if snapshot is None:
-        yield from posting
+        yield from check_posting(round_hash, plan, snapshot, history)
         yield from unchecked("there is no snapshot", Check.FORMER, Check.MARKET, Check.BLOCK, *STATE_CHECKS)
         return
-    yield check_former(round_hash, plan, snapshot, read, history)
-    blocks = _blocks(snapshot, market)
-    yield from (check_market(plan, snapshot, terms), blocks, *posting)
-    if blocks.verdict is Verdict.FAILED:
+    yield check_former(round_hash, plan, snapshot, read, history, lambda block: block_at(market, block.number) == block)
+    blocks = look_at_blocks(snapshot, market, history.batches_of(round_hash, plan.opener))
+    yield from (check_market(plan, snapshot, terms), blocks.finding)
+    yield from check_posting(round_hash, plan, snapshot, history, is_block_gone=blocks.is_state_gone)
+    if blocks.finding.verdict is Verdict.FAILED:
         yield from unchecked("the snapshot's block is not on this chain", *STATE_CHECKS)
         return
-    yield from _state(plan, snapshot, history, market, catalogue, api)
+    yield from blocks.weighed([*_state(plan, snapshot, history, market, catalogue, api)])
 
 
 def _state(
@@ -119,25 +119,3 @@ def _state(
         yield word.check_book(snapshot, history, gateway)
     else:
         yield from unchecked(word.NO_GATEWAY, Check.BOOK)
-
-
-def _blocks(snapshot: Snapshot, market: Market) -> Finding:
-    """A snapshot of a block that is not on the chain says nothing about it."""
-    faults = list[str]()
-    newest = market.chain.head()
-    for block in dict.fromkeys((snapshot.view.block, snapshot.now)):
-        true = _block(market, block.number) if block.number <= newest.number else None
-        if true != block:
-            faults.append(
-                f"block {block.number} is {true.hash if true else 'not there yet'} here, the snapshot says {block.hash}"
-            )
-    return found(
-        Check.BLOCK, faults, f"block {snapshot.view.block.number}, head {snapshot.now.number}: both on this chain"
-    )
-
-
-def _block(market: Market, number: int) -> BlockRef | None:
-    try:
-        return market.chain.block(number)
-    except NodeRefused:
-        return None

@@ -14,8 +14,9 @@ from httpx_sse import EventSource
 
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
+from marketplace.chain.transactions import Sender
 from marketplace.domain.ids import Bytes32, bytes32_of
-from marketplace.domain.models import Offer, SignedOrder
+from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.wire import receipt_to_wire
 from marketplace.gateway import schemas
@@ -23,6 +24,7 @@ from tests.integration.gateway.conftest import (
     ACCEPTOR,
     CLIENT,
     DOLLAR,
+    OPENER,
     OTHER_CLIENT,
     OTHER_PROVIDER,
     PROVIDER,
@@ -377,6 +379,24 @@ def test_an_account_sees_its_money(gateway: Gateway, lease: SignedOrder) -> None
     free = sum(gateway.market.balance_of(key.address) for key in (CLIENT, PROVIDER, *others))
     total = free + locked + int(client["locked"]) + int(provider["locked"])
     assert total == 2_000 * DOLLAR  # nothing left the market, and nobody else has anything
+
+
+def test_an_account_is_of_one_block(gateway: Gateway, offer: Offer) -> None:
+    """While the chain is ahead of the projection, a lock that it has taken is neither missing nor counted twice."""
+    signed = gateway.signed()
+    assert gateway.post_order(signed).status_code == 201
+    gateway.sync()
+    before = gateway.http.get(f"/v1/accounts/{CLIENT.address}").json()
+    opening = verbs.open_fills(gateway.book.market, [Fill(signed, offer.id, offer.price)])
+    Sender(gateway.chain, OPENER).send(opening)
+    ahead = gateway.http.get(f"/v1/accounts/{CLIENT.address}").json()
+    gateway.sync()
+    after = gateway.http.get(f"/v1/accounts/{CLIENT.address}").json()
+
+    assert ahead == before
+    assert after["block"]["number"] > before["block"]["number"]
+    assert int(after["locked"]) > int(before["locked"])
+    assert int(after["free"]) + int(after["locked"]) == int(before["free"]) + int(before["locked"])
 
 
 def test_the_name_of_a_log_is_no_path(gateway: Gateway) -> None:

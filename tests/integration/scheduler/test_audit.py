@@ -201,6 +201,43 @@ def test_the_last_rounds_are_audited_one_by_one(floor: Floor, auditor: Auditor, 
     ]  # fmt: skip
 
 
+# A chain that was reorganised ----------------------------------------------------------------------------------------
+
+
+def test_a_round_whose_block_a_reorganisation_took_away_is_no_lie(
+    floor: Floor, auditor: Auditor, tmp_path: Path
+) -> None:
+    """The same batch is mined again, no later than the lost snapshot's block: a warning in every answer, and no failure."""
+    floor.scheduler().step()
+    (batch,) = floor.batches()
+    raw = floor.chain.rpc("eth_getRawTransactionByHash", batch.ref.tx_hash)
+    floor.chain.rpc("anvil_reorg", 2, [[raw, 0]])
+    report = auditor.audits(batch.round)
+    floor.book.write(tmp_path / "book.json")
+    told = bourse_audit(floor, tmp_path, ["--last", "5", "--json"], BOURSE_GATEWAY_URL=auditor.api.base_url)
+
+    assert floor.batches()[0].ref.block.number < batch.ref.block.number
+    assert report.holds, report.findings
+    assert report.is_unproven
+    assert "has left the chain by a reorganisation" in report.of(Check.BLOCK).words[0]
+    assert told.returncode == 0
+    assert [(row["holds"], row["unproven"]) for row in json.loads(told.stdout)] == [(True, True)]
+
+
+def test_who_makes_a_block_up_is_told_of_and_caught_at_all_else(floor: Floor, auditor: Auditor) -> None:
+    """An offer that is kept back behind such a block is a warning that names it; another order than the plan's is caught as ever."""
+    snapshot = snapshot_of(floor)
+    lost = with_view(snapshot, block=replace(snapshot.view.block, hash=NOBODY), offers=snapshot.view.offers[1:])
+    plan = clear(lost)
+    name = written_down(floor, lost, plan.canonical())
+    posted(floor, [fill._replace(price=fill.price + 1) for fill in plan.fills], name)
+    report = auditor.audits(name)
+
+    assert {Check.BLOCK, Check.OFFERS} <= warned(report)
+    assert "is kept back" in report.of(Check.OFFERS).words[1]
+    assert report.failed == (Check.OPENINGS,)
+
+
 # Lies in the plan -----------------------------------------------------------------------------------------------------
 
 
@@ -429,9 +466,15 @@ LIES: dict[str, tuple[Check, Lie]] = {
         Check.MARKET,
         lambda one: replace(one, terms=replace(one.terms, bond_floor=TokenUnits(0))),
     ),
-    "the block is another": (
+    "the block is of the future": (
         Check.BLOCK,
-        lambda one: with_view(one, block=replace(one.view.block, hash=NOBODY)),
+        lambda one: with_view(one, block=replace(one.view.block, number=one.view.block.number + 1_000)),
+    ),
+    "a block that is said to be gone is later than its batch": (
+        Check.BLOCK,
+        lambda one: with_view(
+            one, block=replace(one.view.block, hash=NOBODY, timestamp=UnixTime(one.now.timestamp + 600))
+        ),
     ),
     "a provider was heard tomorrow": (
         Check.HEARTBEATS,
