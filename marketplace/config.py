@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 class Settings:
     """Where everything is. Empty strings and None mean: not set."""
 
-    rpc_urls: tuple[str, ...]
+    rpc_urls: tuple[str, ...] = field(repr=False)
+    """With keys in them, as the next two may have: none is shown."""
     address_book: Path | None
-    redis_url: str
-    journal_url: str
+    redis_url: str = field(repr=False)
+    journal_url: str = field(repr=False)
     blobs_url: str
     gateway_url: str
     keystore: Path | None
@@ -89,12 +90,15 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
 
     confirmations, log_blocks = count("CONFIRMATIONS", DEFAULT_CONFIRMATIONS), count("LOG_BLOCKS", LOG_BLOCKS)
     rpc_urls = tuple(url.strip() for url in text("RPC_URLS").split(",") if url.strip())
+    # URLs of nodes hold keys: which one it is says enough.
     problems += [
-        f"BOURSE_RPC_URLS: {url} is not http(s) or ws(s)" for url in rpc_urls if not url.startswith(_NODE_SCHEMES)
+        f"BOURSE_RPC_URLS: URL {place} of {len(rpc_urls)} is not http(s) or ws(s)"
+        for place, url in enumerate(rpc_urls, 1)
+        if not url.startswith(_NODE_SCHEMES)
     ]
     gateway_url = text("GATEWAY_URL").rstrip("/")
     if gateway_url and not gateway_url.startswith(("http://", "https://")):
-        problems.append(f"BOURSE_GATEWAY_URL: {gateway_url} is not http(s)")
+        problems.append("BOURSE_GATEWAY_URL is not http(s)")
     if problems:
         raise ConfigError(problems)
     home = path("HOME") or Path.home() / ".bourse"

@@ -21,6 +21,9 @@ RETRY_AFTER_DEFAULT_SECONDS: Final = 1.0
 RETRY_AFTER_LIMIT_SECONDS: Final = 60.0
 """A node may ask for more; nobody waits longer before asking again."""
 
+MISREAD: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What code raises that meets something else than it reckoned with."""
+
 _RUNNING: Final = frozenset({"eth_call", "eth_estimateGas"})
 """Methods that run code: nothing else can revert."""
 _CODE_BITS: Final = 63

@@ -14,6 +14,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, Protocol
 
+from marketplace.chain.answers import MISREAD
 from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.pace import Pace
 from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited
@@ -273,7 +274,7 @@ class HeadWatcher:
             if isinstance(exc, RateLimited):
                 self._not_before = monotonic() + exc.retry_after_seconds
             raise
-        except Exception as exc:
+        except MISREAD as exc:
             # Who waits for this look must not take it for one that told something.
             self._failed = ChainUnavailable(f"the node tells of its head what nobody can read: {type(exc).__name__}")
             raise self._failed from exc

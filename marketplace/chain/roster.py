@@ -111,6 +111,8 @@ class Roster:
     current: Standing = field(init=False)
     _tellers: dict[Bytes32, Node] = field(default_factory=dict)
     """Which node told of the last heads, so that a decision at one of them asks no other."""
+    _shared: tuple[Node, Bytes32] | None = None
+    """A node, and a head of another one that its chain has: asked for once."""
     _changing: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -256,7 +258,22 @@ class Roster:
     def _is_behind(self, standing: Standing, other: Standing | None) -> bool:
         if standing.head is None or other is None or other.head is None:
             return False
-        return standing.head.ref.number + _ALLOWED_BLOCKS < other.head.ref.number
+        is_lower = standing.head.ref.number + _ALLOWED_BLOCKS < other.head.ref.number
+        return is_lower and self._has(other, standing.head)
+
+    def _has(self, other: Standing, head: Header) -> bool:
+        """Whether this node's chain has that head: a higher one that does not stand on it is another chain's, or made up."""
+        if self._shared == (other.node, head.ref.hash):
+            return True
+        try:
+            asked = [hex(head.ref.number), False]
+            found = other.node.rpc("eth_getBlockByNumber", asked, timeout_seconds=_PROBE_TIMEOUT_SECONDS)
+            has_it = self.reader.read(found, str(head.ref.number)).ref.hash == head.ref.hash
+        except ChainError:
+            return False
+        if has_it:
+            self._shared = other.node, head.ref.hash
+        return has_it
 
     def _use(self, standing: Standing) -> None:
         if standing is not self.current:

@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from marketplace.chain.answers import BatchRefused, Request, parsed, retry_after_seconds
+from marketplace.chain.answers import MISREAD, BatchRefused, Request, parsed, retry_after_seconds
 from marketplace.chain.deadlines import TimedAdapter, answered_by
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, RateLimited
 
@@ -209,7 +209,7 @@ class WebSocketTransport:
         if isinstance(content, dict) and content.get("method") == "eth_subscription":
             try:
                 self._on_notice(content.get("params"))
-            except Exception:  # noqa: BLE001
+            except MISREAD:
                 # Nonsense that nobody foresaw is no reason to leave those alone who wait for answers; heads are asked for instead.
                 _log.exception("chain.notice_failed")
                 self._on_end()

@@ -59,3 +59,15 @@ def test_everything_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
         from_env({}, tmp_path).require("rpc_urls", "redis_url", "home")
 
     assert [problem.split()[0] for problem in caught.value.problems] == ["BOURSE_RPC_URLS", "BOURSE_REDIS_URL"]
+
+
+def test_no_url_of_a_node_is_shown(tmp_path: Path) -> None:
+    """Providers put keys into them: neither a mistake in one tells it, nor the settings when they are printed."""
+    secrets = {"BOURSE_RPC_URLS": "https://a, https//b/v3/SECRET", "BOURSE_GATEWAY_URL": "me:SECRET@gateway"}
+    with pytest.raises(ConfigError) as caught:
+        from_env(secrets, tmp_path)
+    assert "SECRET" not in str(caught.value)
+    assert "BOURSE_RPC_URLS: URL 2 of 2" in str(caught.value)
+
+    secrets = {f"BOURSE_{name}_URL": "redis://me:SECRET@host/0" for name in ("REDIS", "JOURNAL")}
+    assert "SECRET" not in repr(from_env(secrets | {"BOURSE_RPC_URLS": "https://a/v3/SECRET"}, tmp_path))

@@ -12,6 +12,7 @@ import pytest
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import AnvilHandle, mine, start_anvil
+from marketplace.chain.headers import standard_hash
 from marketplace.chain.roster import Patience
 from marketplace.domain.errors import ChainUnavailable, WrongChain
 from marketplace.domain.ids import Address
@@ -178,6 +179,28 @@ def test_a_node_that_falls_behind_is_left(lines: Any, chain: Chain, open_chain: 
     assert watched.rpc_url == second.url
     first.tamper = lambda _: None
     assert until(lambda: watched.head() == head and watched.rpc_url == first.url)
+
+
+def test_a_higher_head_on_another_branch_is_no_reason_to_leave(lines: Any, chain: Chain, open_chain: Any) -> None:
+    """A thousand blocks more, of a node that does not have our head at its height: the preferred node is believed."""
+    first, second = lines
+    mine(chain)
+
+    def forged(asked: Any) -> Reply | None:
+        if isinstance(asked, list) or asked["method"] != "eth_getBlockByNumber":
+            return None
+        answer = second.node_says(asked)
+        header = answer["result"] | {"extraData": "0x66"}
+        if asked["params"][0] == "latest":
+            header["number"] = hex(int(header["number"], 16) + 1000)
+        return saying(answer | {"result": header | {"hash": standard_hash(header)}})
+
+    second.tamper = forged
+    watched = open_chain(first.url, second.url, patience=QUICK)
+    head = watched.head()
+
+    assert until(lambda: watched.head() == head and second.seen.count("eth_getBlockByNumber") >= 6)
+    assert watched.rpc_url == first.url
 
 
 def test_a_node_of_another_chain_is_never_used(
