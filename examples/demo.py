@@ -83,6 +83,7 @@ def main() -> int:
         if not keep:
             devnet.stop_detached(FOLDER)
     if keep:
+        let_all_live_again()
         say_how_to_play()
     return 1 if failed else 0
 
@@ -258,6 +259,14 @@ def show_jobs(market: Market, jobs: Jobs, names: dict[Address, str]) -> None:
 
 def human(market: Market, units: int) -> str:
     return text_from_units(units, market.terms.token_decimals)
+
+
+def let_all_live_again() -> None:
+    """Whoever plays on finds all the providers at work, the one that was killed, too."""
+    for name, row in devnet.look(FOLDER)["processes"].items():
+        if row["state"] == "held":
+            devnet.release(FOLDER, name)
+            console.print(f"\n{name}, which was killed, is let start again; `bourse devnet hold {name}` kills it")
 
 
 def say_how_to_play() -> None:

@@ -34,6 +34,7 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.daemon import Stop
+from marketplace.devnet_inventories import INVENTORIES
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.wake import NextWake
@@ -49,60 +50,6 @@ KEYSTORE_WORK_FACTOR = 2**10
 """Development keys are public: nothing is gained by making their keystores slow to open."""
 READY_WITHIN_SECONDS = 90
 BLOCK_SECONDS = 1
-
-INVENTORIES: Mapping[str, str] = {
-    "provider-1": """\
-region = "eu"
-cpus = 2
-memory_mib = 4096
-disk_mib = 8192
-
-[[offer]]
-gpu = "RTX4090"
-count = 2
-price = "0.34"
-bond_bps = 2000
-arbiter = "{arbiter}"
-days = 30
-""",
-    "provider-2": """\
-region = "us"
-cpus = 2
-memory_mib = 4096
-disk_mib = 8192
-
-[[offer]]
-gpu = "RTX4090"
-count = 2
-price = "0.31"
-bond_bps = 2000
-arbiter = "{arbiter}"
-days = 30
-""",
-    "provider-3": """\
-region = "eu"
-cpus = 2
-memory_mib = 4096
-disk_mib = 8192
-
-[[offer]]
-gpu = "RTX4090"
-count = 1
-price = "0.29"
-bond_bps = 3000
-arbiter = "{arbiter}"
-days = 30
-
-[[offer]]
-gpu = "H100-SXM-80GB"
-count = 1
-price = "2.10"
-bond_bps = 3000
-arbiter = "{arbiter}"
-days = 30
-""",
-}
-"""What the three providers declare. Nothing of it is measured; ``bourse offers`` says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +74,7 @@ def hold(folder: Path, name: str) -> int:
     if name not in processes:
         raise NotFound("devnet process", name)
     write_atomically(folder / "held", "\n".join(sorted(held_names(folder) | {name})) + "\n")
-    pid: int = processes[name]["pid"]
+    pid: int = look(folder)["processes"][name]["pid"]
     if pid:  # 0 means that it is down already, and to kill(2) it would mean ourselves
         os.kill(pid, signal.SIGKILL)
     return pid
@@ -145,6 +92,29 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise NotFound("development network", f"in {folder}")
     state: dict[str, Any] = json.loads(file.read_text())
     return state
+
+
+def look(folder: Path) -> dict[str, Any]:
+    """The state as it is at this moment: for each process its ``state`` (``running``, ``held``, or ``dead`` until it is started again).
+
+    Who does not live has pid 0, and a network that lacks one is not ready.
+    """
+    state, held = read_state(folder), held_names(folder)
+    for name, row in state["processes"].items():
+        lives = _lives(row["pid"], state["pid"])
+        row["state"] = "running" if lives else "held" if name in held else "dead"
+        row["pid"] = row["pid"] if lives else 0
+    state["ready"] = state["ready"] and all(row["pid"] for row in state["processes"].values())
+    return state
+
+
+def _lives(pid: int, supervisor: int) -> bool:
+    """Whether the process is there, and still the supervisor's: numbers of dead ones are given away again."""
+    try:
+        found = psutil.Process(pid) if pid else None
+        return found is not None and found.ppid() == supervisor and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_running(folder: Path) -> bool:
@@ -258,9 +228,11 @@ class Devnet:
 
     def step(self) -> NextWake:
         """One look at the children, and the state file kept true."""
-        changed = self.supervisor.step(0.2)
-        if changed or not read_state(self.folder)["ready"]:
-            self._write_state(ready=self._is_ready())
+        before = self._pids()
+        self.supervisor.step(0.2)
+        is_whole = all(self._pids())
+        if before != self._pids() or (is_whole and not read_state(self.folder)["ready"]):
+            self._write_state(ready=is_whole and self._is_ready())
         return NextWake(0.2)
 
     def stop(self) -> None:
@@ -319,6 +291,10 @@ class Devnet:
             "BOURSE_ARBITER": self._accounts["arbiter"].key.address,
             "BOURSE_CONFIRMATIONS": "1",
         }
+
+    def _pids(self) -> list[int]:
+        """Of each child; 0 for one that was found dead."""
+        return [child.running.pid if child.running else 0 for child in self.supervisor.children]
 
     def _is_ready(self) -> bool:
         """Whether the gateway says so, and every provider has listed its offers."""

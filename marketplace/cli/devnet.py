@@ -35,10 +35,11 @@ def up(
     session = Session(json)
     if detach:
         session.say("starting a market; this takes some seconds")
-        _status(session, devnet.start_detached(folder or _HERE))
+        devnet.start_detached(folder or _HERE)
+        _status(session, devnet.look(folder or _HERE))
         return
     session.say(f"starting a market in {folder or _HERE}; Ctrl-C ends it")
-    devnet.supervise(folder or _HERE, Stop().on_signals(), lambda state: _status(session, state))
+    devnet.supervise(folder or _HERE, Stop().on_signals(), lambda _: _status(session, devnet.look(folder or _HERE)))
 
 
 @app.command()
@@ -56,7 +57,7 @@ def status(folder: FolderOption = None, json: JsonOption = False) -> None:
     """Show what runs, where, and in whose name."""
     session = Session(json)
     place = folder or _nearest()
-    _status(session, devnet.read_state(place) | {"running": devnet.is_running(place)})
+    _status(session, devnet.look(place) | {"running": devnet.is_running(place)})
 
 
 @app.command()
@@ -64,8 +65,9 @@ def hold(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = 
     """Kill a process (SIGKILL) and keep it down, as when its machine is gone."""
     session = Session(json)
     pid = devnet.hold(folder or _nearest(), name)
+    was = f"pid {pid}" if pid else "down already"
     session.answer(
-        {"held": name, "pid": pid}, f"{name} (pid {pid}) is dead; `bourse devnet release {name}` lets it start again"
+        {"held": name, "pid": pid}, f"{name} ({was}) is dead; `bourse devnet release {name}` lets it start again"
     )
 
 
@@ -85,9 +87,11 @@ def _nearest() -> Path:
 
 def _status(session: Session, state: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("process", "pid", "restarts", "health", "log"):
+    for column in ("process", "state", "pid", "restarts", "health", "log"):
         table.add_column(column)
     for name, row in state["processes"].items():
-        table.add_row(name, str(row["pid"]), str(row["restarts"]), row["health"] or "", row["log"])
+        table.add_row(name, row["state"], str(row["pid"] or ""), str(row["restarts"]), row["health"] or "", row["log"])
+    held = [name for name, row in state["processes"].items() if row["state"] == "held"]
     told = f"gateway {state['settings']['gateway_url']}\nchain   {state['settings']['rpc_urls']}\nready   {state['ready']}\n"
+    told += "".join(f"{name} is held down: `bourse devnet release {name}` lets it start again\n" for name in held)
     session.answer(state, told, table)

@@ -55,12 +55,25 @@ class HeadWatch:
             return "no block has been read yet"
         now = self._elapsed()
         if self.head is None or head.hash != self.head.hash:
-            age = max(0.0, self._clock() - head.timestamp)
-            self._still_since = now - (age if self.head is None else min(age, now - self._looked_at))
+            self._still_since = now - self._age_of(head, now)
             self._first, self.head = self._first or head, head
         self._looked_at = now
         still, limit = int(now - self._still_since), self._limit_seconds(head)
         return f"the newest block is {still} s old; {limit} s is the limit" if still > limit else None
+
+    def _age_of(self, head: BlockRef, now: float) -> float:
+        """How old a head is that was not there at the last look: no older than that look is long ago, and than the chain's own clock allows.
+
+        That clock may lag behind ours, but both run: as far as it went on between two looks, the chain did.
+        """
+        by_our_clock = max(0.0, self._clock() - head.timestamp)
+        if self.head is None:
+            return by_our_clock
+        # What only our clock said of the first head does not count any more: the chain has been seen to move.
+        before = 0.0 if self.head == self._first else self._looked_at - self._still_since
+        unseen = now - self._looked_at
+        by_its_clock = max(0.0, before + unseen - (head.timestamp - self.head.timestamp))
+        return min(by_our_clock, unseen, by_its_clock)
 
     def _limit_seconds(self, head: BlockRef) -> int:
         """By the chain's own pace as far as it has been seen."""

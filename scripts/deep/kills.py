@@ -32,7 +32,8 @@ from marketplace import wiring
 from marketplace.chain.events import EventFollower
 from marketplace.client import Job, JobRequest, Market
 from marketplace.config import Settings, from_env
-from marketplace.devnet import INVENTORIES, read_state
+from marketplace.devnet import read_state
+from marketplace.devnet_inventories import INVENTORIES
 from marketplace.domain.errors import GatewayError, MarketplaceError, NotFound
 from marketplace.domain.events import OfferListed, Withdrawn
 from marketplace.domain.states import JobState

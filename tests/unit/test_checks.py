@@ -130,6 +130,23 @@ def test_a_wrong_clock_does_not_stop_the_chain(error: int) -> None:
     assert "limit" in str(watch.check())
 
 
+@pytest.mark.parametrize("looks_before", [1, 2])
+def test_a_chain_whose_clock_lags_moves_while_nobody_asks(looks_before: int) -> None:
+    """Its clock is 74 s late, and the next probe comes after two minutes: its blocks tell that it went on; one that stopped in between is noticed."""
+    moving, stopped = World(), World()
+    for world, last_block_after in ((moving, 120), (stopped, 10)):
+        watch = world.watch()
+        for number in range(1, looks_before + 1):
+            world.mine(number, clock_is_ahead=74)
+            watch.check()
+            world.pass_time(1)
+        world.pass_time(last_block_after)
+        world.mine(100, clock_is_ahead=74)
+        world.pass_time(120 - last_block_after)
+
+        assert (watch.check() is None) == (world is moving)
+
+
 def test_a_slow_chain_is_measured_by_its_own_pace() -> None:
     """Ten of its blocks; but a quarter of an hour is too long for any."""
     world = World()

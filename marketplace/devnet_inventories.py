@@ -1,0 +1,59 @@
+"""The machines of a development network's providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+INVENTORIES: Mapping[str, str] = {
+    "provider-1": """\
+region = "eu"
+cpus = 2
+memory_mib = 4096
+disk_mib = 8192
+
+[[offer]]
+gpu = "RTX4090"
+count = 2
+price = "0.34"
+bond_bps = 2000
+arbiter = "{arbiter}"
+days = 30
+""",
+    "provider-2": """\
+region = "us"
+cpus = 2
+memory_mib = 4096
+disk_mib = 8192
+
+[[offer]]
+gpu = "RTX4090"
+count = 2
+price = "0.31"
+bond_bps = 2000
+arbiter = "{arbiter}"
+days = 30
+""",
+    "provider-3": """\
+region = "eu"
+cpus = 2
+memory_mib = 4096
+disk_mib = 8192
+
+[[offer]]
+gpu = "RTX4090"
+count = 1
+price = "0.29"
+bond_bps = 3000
+arbiter = "{arbiter}"
+days = 30
+
+[[offer]]
+gpu = "H100-SXM-80GB"
+count = 1
+price = "2.10"
+bond_bps = 3000
+arbiter = "{arbiter}"
+days = 30
+""",
+}
+"""What the three providers declare. Nothing of it is measured; ``bourse offers`` says so."""
