@@ -228,6 +228,9 @@ class ProviderAgent:
             # The arbiter's turn. Its GPUs are free again on the chain, so they must be here.
             self._stop_job(attendance)
             return
+        if attendance.is_stopped and serving.state is ServingState.RUNNING and not attendance.is_running:
+            # A reorganisation took its opening away, and gave it back in the same second: the work is not done, so it begins again.
+            attendance.reset_run()
         is_before_end = serving.state in (ServingState.SEEN, ServingState.RUNNING)
         if is_before_end and lease.status is LeaseStatus.CLAIMED:
             self._attendant.claimed_by_hand(serving, attendance, lease, head)
@@ -263,6 +266,7 @@ class ProviderAgent:
         if attendance.is_running and attendance.execution:
             _log.info("job.stopping", folder=attendance.folder.name)
             attendance.execution.kill()
+            attendance.is_stopped = True
 
     def _notice_ends(self, before: BlockRef | None) -> None:
         """See which jobs are over. ``before`` is the newest block of a whole step ago: there they were still running."""

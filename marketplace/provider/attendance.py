@@ -55,6 +55,8 @@ class Attendance:
         self.laying_out: Chore[Path | Obstacle] = Chore(tools.pool)
 
         self.execution: Execution | None = None
+        self.is_stopped = False
+        """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
         self.ended: Ended | None = None
         self.log_offset = 0
         self.pumping: Chore[int] = Chore(tools.pool)
@@ -87,3 +89,4 @@ class Attendance:
         self.run = None
         self.execution = None
         self.ended = None
+        self.is_stopped = False

@@ -130,6 +130,33 @@ def test_a_false_word_about_a_lease_costs_no_bond(stage: Stage, is_stubborn: boo
     assert (closed, agent.openings.repairs.revived) == ((1, 1) if is_stubborn else (0, 0))
 
 
+def test_a_job_that_was_stopped_for_a_lease_that_came_back_runs_again(stage: Stage) -> None:
+    """Gone for two blocks, with its opening, and back in the same second: the job begins anew, and its own end is what is receipted."""
+    lease_of = "0x" + contract_abi("ComputeMarket").functions["leaseOf"].selector.hex()
+    stopped: list[bool] = []
+
+    def zeros(parameters: list[Any], true: Any) -> Any:
+        is_gone = parameters[0]["data"].startswith(lease_of) and not stopped
+        return "0x" + "00" * (len(true) // 2 - 1) if is_gone else true
+
+    with lying(stage.rpc_url) as node:
+        stage.rpc_url = node.url
+        agent = stage.agent()
+        signed = stage.lease(agent, "python", "-c", "import time; time.sleep(6); print('whole')", max_seconds=600)
+        journal = stage.journal(agent)
+        stage.until(agent, lambda: journal.servings(ServingState.RUNNING), "it runs")
+        (attendance,) = agent._attendances.values()
+        node.lies["eth_call"] = zeros
+        stage.until(agent, lambda: attendance.is_stopped, "it is stopped")
+        stopped.append(True)
+        stage.until(agent, lambda: journal.servings(ServingState.RECEIPTED), "it is receipted")
+        (serving,) = journal.servings()
+        agent.close()
+
+    assert (serving.lease, serving.exit_code) == (signed.id, 0)
+    assert serving.used_seconds
+
+
 def test_a_reorganisation_deeper_than_the_agent_remembers_is_read_from_the_beginning(stage: Stage) -> None:
     """Nothing that it remembers stands: everything is read again, which changes nothing that is true."""
     agent = stage.agent()
