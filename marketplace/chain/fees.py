@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from marketplace.chain.blocks import LATEST, Chain
+from marketplace.chain.blocks import Chain
 from marketplace.domain.errors import ChainUnavailable, FeesTooHigh, NodeRefused
 from marketplace.domain.units import TokenUnits
 
@@ -44,7 +44,7 @@ class Fees:
     @classmethod
     def now(cls, chain: Chain) -> Fees:
         """Ask the node. Raises ChainUnavailable where its header has no base fee (London is needed)."""
-        header = chain.header(LATEST)
+        header = chain.head_header()
         if header.base_fee_wei is None:
             raise ChainUnavailable("the node's newest header says no base fee")
         return cls(header.base_fee_wei, _tip(chain), header.gas_limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from functools import cached_property
 from typing import Any
 
@@ -96,16 +97,17 @@ class Market:
         offer = Offer(identifier, *self._read("offerOf", identifier, at=at))
         return None if offer.provider == ZERO_ADDRESS else offer
 
-    def provider_of(self, identifier: OfferId, at: BlockRef) -> Address | None:
-        """Who listed the offer, which never changes; None where none has that number."""
-        known = self._standing.find(("provider", identifier), at, ())
+    def listing_of(self, identifier: OfferId, at: BlockRef) -> Offer | None:
+        """The offer for what never changes of it: provider, class, number of GPUs, bond, arbiter, spec; None where none has that number.
+
+        Its price, its expiry and what is free are as of some block before."""
+        known = self._standing.find(("listing", identifier), at, ())
         if known is not None:
-            return Address(known[0])
+            return Offer(identifier, *known)
         offer = self.offer_of(identifier, at)
-        if offer is None:
-            return None
-        self._standing.keep(("provider", identifier), at, (offer.provider,))
-        return offer.provider
+        if offer is not None:
+            self._standing.keep(("listing", identifier), at, astuple(offer)[1:])
+        return offer
 
     def balance_of(self, account: Address, at: BlockRef | None = None) -> TokenUnits:
         """The account's free balance: locks are not in it."""

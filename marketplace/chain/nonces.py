@@ -65,6 +65,11 @@ class NonceKeeper:
         """What the node said last about it; empty where it took it."""
         return self._said.get(tx_hash, "")
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether there is something that the node did not clearly take."""
+        return bool(self._said)
+
     # The next one
 
     def next_free(self) -> int:

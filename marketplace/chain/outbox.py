@@ -5,19 +5,18 @@ The operator's and the agents' journals keep it in SQL (``store.journal.outbox``
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Final, Protocol
 
-from marketplace.domain.errors import Conflict, StoreUnavailable
+from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.turns import file_turn
 
 TURN_SECONDS: Final = 30.0
 """How long a process waits for its turn: another one is signing and broadcasting, which takes a second or two."""
@@ -73,7 +72,7 @@ class OutboxFile:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._turns = path.with_suffix(".turn") if path else None
-        self._lock, self._own_turn = threading.RLock(), threading.RLock()
+        self._lock, self._own_turn = threading.RLock(), threading.Lock()
         self._db = sqlite3.connect(path or _MEMORY, isolation_level=None, check_same_thread=False, timeout=10)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
 
@@ -81,7 +80,8 @@ class OutboxFile:
         self._db.close()
 
     def turn(self, account: Address) -> AbstractContextManager[None]:
-        return _file_turn(self._turns, account, self._own_turn)
+        gate = self._turns.with_name(f"{self._turns.name}-{account[2:10]}") if self._turns else None
+        return file_turn(gate, self._own_turn, account, seconds=TURN_SECONDS)
 
     def put(self, *outgoing: Outgoing) -> None:
         marks = ", ".join("?" * len(_COLUMNS.split(", ")))
@@ -154,34 +154,6 @@ class OutboxFile:
 def used_by(tx_hash: Bytes32) -> str:
     """Why a rival is dropped."""
     return f"its nonce was used by {tx_hash}"
-
-
-@contextmanager
-def _file_turn(path: Path | None, account: Address, own: threading.RLock) -> Iterator[None]:
-    """Threads of this process wait for each other, processes on a locked file; a process that dies lets go of it."""
-    if not own.acquire(timeout=TURN_SECONDS):
-        raise Conflict("account", account)
-    try:
-        if path is None:
-            yield
-            return
-        with path.with_name(f"{path.name}-{account[2:10]}").open("w") as gate:
-            _lock_file(gate.fileno(), account)
-            yield
-    finally:
-        own.release()
-
-
-def _lock_file(descriptor: int, account: Address) -> None:
-    waiting, deadline = threading.Event(), monotonic() + TURN_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if monotonic() >= deadline:
-                raise Conflict("account", account) from None
-            waiting.wait(0.02)
 
 
 @contextmanager

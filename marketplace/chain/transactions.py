@@ -47,9 +47,10 @@ _log = structlog.get_logger()
 FEE_SPREAD_WEI: Final = 1 << 16
 """A few random wei, never paid, tell calls that are signed again from those that were given up: no two have one hash."""
 
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 2.0
+_PAUSE_SECONDS = 2.0
 """A receipt may come late, from a node that lags, without a new block."""
+_UNCLEAR_PAUSE_SECONDS = 0.5
+"""Where the node has not clearly taken everything."""
 _OUTAGE_PAUSE_SECONDS = 0.25
 _NONCE_TRIES = 5
 _STUCK_BLOCKS = 12
@@ -62,6 +63,8 @@ class _Slot:
     nonce: int
     name: str
     is_earlier: bool
+    not_before: int = 0
+    """The lowest block that it can be in."""
 
 
 class _NonceTaken(ChainError):
@@ -145,7 +148,7 @@ class Sender:
             signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls], first, head)
             self._outbox.put(*signed)
             self._nonces.broadcast_all(signed)
-            slots = [_Slot(one.nonce, one.name, is_earlier=False) for one in signed]
+            slots = [_Slot(one.nonce, one.name, is_earlier=False, not_before=one.since_block + 1) for one in signed]
             self._awaited.update(slot.nonce for slot in slots)
         try:
             ended = self._waited_for(slots, deadline, wait_seconds)
@@ -226,7 +229,7 @@ class Sender:
             self._outbox.put(outgoing)
             self._give_first(outgoing)
             self._awaited.add(outgoing.nonce)
-            return _Slot(outgoing.nonce, name, is_earlier=False)
+            return _Slot(outgoing.nonce, name, is_earlier=False, not_before=outgoing.since_block + 1)
 
     def _signed(self, wanted: Sequence[tuple[Call, str, TokenUnits]], first: int, head: BlockRef) -> list[Outgoing]:
         """The calls, simulated, at the nonces from ``first`` on. Raises TransactionReverted, InsufficientFunds, FeesTooHigh."""
@@ -273,23 +276,25 @@ class Sender:
 
     def _waited_for(self, slots: Sequence[_Slot], deadline: float, wait_seconds: int) -> dict[_Slot, _Ended]:
         """Look at every block until all are at their end, and care for them meanwhile. A node that is away may return."""
-        pause, ended = _FIRST_PAUSE_SECONDS, dict[_Slot, _Ended]()
+        ended, known = dict[_Slot, _Ended](), max(slot.not_before for slot in slots)
         while True:
             head, away = None, None
             try:
                 head = self.chain.head()
-                ended |= self._look_at([slot for slot in slots if slot not in ended])
-                if len(ended) == len(slots):
-                    return ended
-                self.tend(head)
+                if head.number >= known:
+                    ended |= self._look_at([slot for slot in slots if slot not in ended])
+                    if len(ended) == len(slots):
+                        return ended
+                    self.tend(head)
+                # After a while without a block, or with another one of its number, it is looked all the same.
+                known = 0
             except (ChainUnavailable, NodeRefused) as exc:
                 # A no to a question says nothing about the transaction, which is out there all the same.
                 away = exc if isinstance(exc, ChainUnavailable) else ChainUnavailable(str(exc))
             left = deadline - monotonic()
             if left <= 0:
                 raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)
-            self._pause(head, min(left, pause))
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            self._pause(head, min(left, _UNCLEAR_PAUSE_SECONDS if self._nonces.is_unclear else _PAUSE_SECONDS))
 
     def _pause(self, head: BlockRef | None, most_seconds: float) -> None:
         try:

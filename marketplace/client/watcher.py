@@ -103,7 +103,7 @@ class Watcher:
         Those that run come first: a receipt that waits for a signature holds a GPU.
         """
         with self._lock:
-            head = self._market.chain.head()
+            head = self._market.chain.paced_head()
             # The newest confirmed block: states, signatures and retries rest on nothing younger, and its events and its state are of one block.
             at = self.past.read() or head
             self._countersigner.ended(0)  # of earlier steps: their jobs are looked at now anyway
@@ -131,10 +131,10 @@ class Watcher:
         if not self.past.is_known(lease, moves) and self.past.read_again(identifier, block):
             moves = tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
-        provider = self._market.provider_of(OfferId(number), block) if number else None
+        offer = self._market.listing_of(OfferId(number), block) if number else None
         matters = lease.status.is_live and kept.terms.silent_after_seconds and retries_left(kept.job, kept.terms)
         heartbeat = self._heartbeat_of(identifier) if matters else None
-        return Sight(block, lease, provider, heartbeat, moves)
+        return Sight(block, lease, offer.provider if offer else None, heartbeat, moves)
 
     def _heartbeat_of(self, lease: Bytes32) -> UnixTime | None:
         """The provider's last sign of life; None where the gateway does not know, or does not answer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -12,13 +12,19 @@ Row = TypeVar("Row")
 
 
 def replace(row: Row, **changes: Any) -> Row:
-    """The same row but for these fields. The fold does this several times for each event, and of events there are millions."""
+    """The same row but for these fields; all of its fields are arguments, in their order.
+
+    The fold does this several times for each event, and of events there are millions.
+    """
     kind: Any = type(row)
-    names, read = _columns(kind)
-    return cast("Row", kind(**{**dict(zip(names, read(row), strict=True)), **changes}))
+    places, read = _columns(kind)
+    values = list(read(row))
+    for name, value in changes.items():
+        values[places[name]] = value
+    return cast("Row", kind(*values))
 
 
 @lru_cache(maxsize=64)
-def _columns(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    names = tuple(one.name for one in fields(kind))
-    return names, attrgetter(*names)
+def _columns(kind: Any) -> tuple[Mapping[str, int], Callable[[Any], tuple[Any, ...]]]:
+    names = [one.name for one in fields(kind)]
+    return {name: place for place, name in enumerate(names)}, attrgetter(*names)

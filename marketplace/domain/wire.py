@@ -6,8 +6,8 @@ One pair of functions per noun, used by the gateway, the SDK, the agent, the jou
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
@@ -189,7 +189,7 @@ _MONEY = frozenset({"TokenUnits", "PricePerGpuHour"})
 def event_to_wire(event: Event) -> dict[str, Any]:
     """What the market said, with where: the ABI's names, money as decimal strings."""
     ref = event.ref
-    told = {wire: _told(getattr(event, name), kind) for wire, name, kind in _event_fields(cast("Any", type(event)))}
+    told = {wire: tell(getattr(event, name)) for wire, name, tell in _event_fields(cast("Any", type(event)))}
     return {
         "name": type(event).__name__, "fields": told, "block": _block_told(ref.block), "tx": ref.tx_hash,
         "logIndex": ref.log_index,
@@ -197,25 +197,23 @@ def event_to_wire(event: Event) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _event_fields(kind: Any) -> tuple[tuple[str, str, str], ...]:
-    """Each field but the first: its name on the wire, its name, its type."""
-    return tuple((camel(item.name), item.name, str(item.type)) for item in fields(kind)[1:])
+def _event_fields(kind: Any) -> tuple[tuple[str, str, Callable[[Any], Any]], ...]:
+    """Each field but the first: its name on the wire, its name, and how it is told."""
+    return tuple((camel(item.name), item.name, _TOLD.get(str(item.type), _as_it_is)) for item in fields(kind)[1:])
 
 
 _block_told = lru_cache(maxsize=64)(block_to_wire)
 """A block has many events, and they follow each other. Nobody changes what this returns."""
 
 
-def _told(value: Any, kind: str) -> Any:
-    match value:
-        case Order():
-            return order_to_wire(value)
-        case Offer():
-            return offer_to_wire(value)
-        case Enum():
-            return value.name
-        case _:
-            return str(value) if kind in _MONEY else value
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_TOLD: Mapping[str, Callable[[Any], Any]] = {
+    "Order": order_to_wire, "Offer": offer_to_wire, "Refusal": attrgetter("name"), **dict.fromkeys(_MONEY, str),
+}  # fmt: skip
+"""By the type of the field."""
 
 
 def explanation_to_wire(explanation: Explanation) -> dict[str, Any]:

@@ -190,7 +190,7 @@ class ProviderAgent:
                 return leaving[1]
         folder = self._tools.home.serving(*serving.key)
         folder.make()
-        attendance = Attendance(self._tools, folder, self._tools.market.offer_of(serving.offer), head.timestamp)
+        attendance = Attendance(self._tools, folder, self._tools.market.listing_of(serving.offer, head), head.timestamp)
         self._attendances[serving.key] = attendance
         return attendance
 

@@ -34,10 +34,10 @@ class Servings:
         """The serving that the chain's head knows, live or closed. Raises NotFound where there is none."""
         block = self._chain.head()
         lease = self._market.lease_of(identifier, at=block)
-        provider = self._market.provider_of(lease.offer, block) if lease.offer else None
-        if lease.status is LeaseStatus.NONE or provider is None:
+        offer = self._market.listing_of(lease.offer, block) if lease.offer else None
+        if lease.status is LeaseStatus.NONE or offer is None:
             raise NotFound("lease", identifier)
-        return Serving(identifier, block, lease, self.order_of(identifier), provider)
+        return Serving(identifier, block, lease, self.order_of(identifier), offer.provider)
 
     def order_of(self, identifier: Bytes32) -> Order:
         """The order of a lease: ours, or, when its client opened it past this gateway, the one in the chain's log. Raises NotFound."""

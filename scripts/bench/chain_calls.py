@@ -19,8 +19,8 @@ from scripts.bench.chain_network import Calls, CountedNetwork, running_network
 ORDERS_A_BLOCK = 5
 """Signed with each block, until all are: with jobs of five blocks some thirty run at once."""
 IDLE_BLOCKS = 20
-SETTLING_BLOCKS = 5
-"""After the deposit, before idleness is measured."""
+SETTLING_BLOCKS = 10
+"""After the deposit, before idleness is measured: until everybody knows the rhythm of the chain."""
 FUNDS = TokenUnits(1_000_000_000)
 PATIENCE_SECONDS = 240.0
 

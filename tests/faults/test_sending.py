@@ -353,18 +353,18 @@ def test_another_transaction_that_took_the_nonce_is_shown_before_ours_is_given_u
 
 
 def test_a_transaction_below_the_base_fee_is_replaced(stage: Stage) -> None:
-    """The base fee is ten times higher, the pool drops ours and refuses it: the same call goes again for more, under geth's rule."""
+    """The base fee is ten times what ours offers, the pool drops ours and refuses it: the same call goes again for more, under geth's rule."""
     sender, outbox = stage.sender(outbox := OutboxFile()), outbox
     stage.by_hand()
     stage.node.rules.add(Rule(Fault.GETH_POOL))
     with stage.sending(sender, 9) as sent:
-        until("sent", lambda: sender.pending())
-        base = int(stage.honest.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
-        for one in sender.pending():
-            stage.honest.rpc("anvil_dropTransaction", one.tx_hash)
+        until("sent", lambda: int(stage.honest.rpc("txpool_status")["pending"], 16))
+        (first,) = sender.pending()
+        dear = 10 * read_transaction(first.raw).most_fee_wei
+        stage.honest.rpc("anvil_dropTransaction", first.tx_hash)
 
         def dear_block() -> None:
-            stage.honest.rpc("anvil_setNextBlockBaseFeePerGas", hex(10 * base))
+            stage.honest.rpc("anvil_setNextBlockBaseFeePerGas", hex(dear))
             stage.mine()
 
         until("mined", sent.done, dear_block)

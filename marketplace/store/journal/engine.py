@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, select, text, update
@@ -23,6 +22,7 @@ from marketplace.domain.errors import ConfigError, Conflict, InvalidTransition, 
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal.rows import JournalEvent
 from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, MOVES_BY_KIND, ORDER_CHANGES
+from marketplace.turns import file_turn
 
 BUSY_SECONDS = 30
 """How long a writer waits for the other processes' transactions; each of them is a few milliseconds."""
@@ -73,7 +73,9 @@ class Database:
         Longer than a transaction, and none: whoever has it asks nodes and writes in between. Not reentrant.
         """
         if self._is_sqlite:
-            with self._file_turn(name):
+            path = self._engine.url.database
+            gate = Path(f"{path}.{name}.turn") if path and path != ":memory:" else None
+            with file_turn(gate, self._own_turn, name, seconds=BUSY_SECONDS):
                 yield
             return
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
@@ -89,22 +91,6 @@ class Database:
             finally:
                 # Closing the session lets go of the lock, whatever state the connection is in.
                 connection.invalidate()
-
-    @contextmanager
-    def _file_turn(self, name: str) -> Iterator[None]:
-        """Threads queue on a lock of this process; processes on a locked file beside the journal."""
-        if not self._own_turn.acquire(timeout=BUSY_SECONDS):
-            raise Conflict("turn", name)
-        try:
-            path = self._engine.url.database
-            if not path or path == ":memory:":
-                yield
-                return
-            with Path(f"{path}.{name}.turn").open("w") as gate:
-                _lock(gate.fileno(), name)
-                yield
-        finally:
-            self._own_turn.release()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -131,18 +117,6 @@ class Database:
         with Path(f"{path}.setup").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             yield
-
-
-def _lock(descriptor: int, name: str) -> None:
-    waiting, deadline = threading.Event(), monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if monotonic() >= deadline:
-                raise Conflict("turn", name) from None
-            waiting.wait(0.02)
 
 
 def _engine(url: str) -> Engine:
