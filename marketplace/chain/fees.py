@@ -60,8 +60,11 @@ class Fees:
         return 2 * self.base_wei + self.tip_wei
 
     def gas_limit(self, estimate: int) -> int:
-        """The most that a transaction of this estimate may use."""
-        return min(2 * estimate + _SPARE_GAS, self.block_gas_limit, MAX_TRANSACTION_GAS)
+        """The most that a transaction of this estimate may use. Raises NodeRefused where no block takes it."""
+        most = min(self.block_gas_limit, MAX_TRANSACTION_GAS)
+        if estimate > most:
+            raise NodeRefused("eth_estimateGas", 0, f"the call takes {estimate} gas, and a block takes {most}")
+        return min(2 * estimate + _SPARE_GAS, most)
 
     def offer(self, cap_wei: int) -> Offer:
         """What a new transaction offers. Raises FeesTooHigh where the cap does not even pay the next block."""

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from marketplace.chain.shapes import is_quantity
+from marketplace.chain.shapes import is_bytes, is_quantity
 from marketplace.domain.errors import ChainUnavailable
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
+_NUMBER_BITS, _TIME_BITS = 48, 40
+"""More blocks than a thousand a second make in a thousand years; and the width of the market's own times."""
 _BLOOM_BITS: Final = 2048
 _HASH_BITS: Final = 256
 
@@ -39,7 +41,11 @@ def header_of(found: Any, which: str) -> Header:
     try:
         base_fee = found.get("baseFeePerGas")
         return Header(
-            ref=BlockRef(_quantity(found["number"]), _bytes32(found["hash"]), UnixTime(_quantity(found["timestamp"]))),
+            ref=BlockRef(
+                _quantity(found["number"], _NUMBER_BITS),
+                _bytes32(found["hash"]),
+                UnixTime(_quantity(found["timestamp"], _TIME_BITS)),
+            ),
             parent=_bytes32(found["parentHash"]),
             logs_bloom=_bits(found["logsBloom"], _BLOOM_BITS),
             base_fee_wei=None if base_fee is None else _quantity(base_fee),
@@ -54,14 +60,15 @@ def block_ref(header: Any) -> BlockRef:
     return header_of(header, "of a receipt").ref
 
 
-def _quantity(text: Any) -> int:
-    if not is_quantity(text):
-        raise ValueError(f"{str(text)[:80]!r} is no quantity")
+def _quantity(text: Any, bits: int = 64) -> int:
+    """The number, if it has no more bits than the chain itself gives it: nobody reckons on with what cannot be."""
+    if not is_quantity(text) or int(text, 16) >> bits:
+        raise ValueError(f"{str(text)[:80]!r} is no quantity of {bits} bits")
     return int(text, 16)
 
 
 def _bits(text: Any, width: int) -> int:
-    if not is_quantity(text) or len(text) != 2 + width // 4:
+    if not is_bytes(text) or len(text) != 2 + width // 4:
         raise ValueError(f"{str(text)[:80]!r} has not {width} bits")
     return int(text, 16)
 

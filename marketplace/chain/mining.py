@@ -6,19 +6,45 @@ mined is believed only where another one is shown that used its nonce.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from marketplace.chain.blocks import Chain, block_ref
 from marketplace.chain.events import decode_logs
 from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
+from marketplace.chain.shown import signer_of
 from marketplace.chain.signing import read_transaction
 from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing
+
+_TELLING: Final = frozenset(
+    {
+        "deposit",
+        "depositWithPermit",
+        "depositWithAuthorization",
+        "withdraw",
+        "authorize",
+        "list",
+        "reprice",
+        "open",
+        "cancel",
+        "settle",
+        "claim",
+        "finalize",
+        "terminate",
+        "decline",
+        "expire",
+        "dispute",
+        "rule",
+        "lapse",
+        "assign",
+    }
+)
+"""The market's verbs: each that succeeds says so in an event, a batch for each of its items."""
 
 _SEARCH_BACK_BLOCKS = 128
 """How far before its signing the block may be searched in which a nonce was used; nodes keep that many states."""
@@ -59,14 +85,14 @@ class Included:
         receipt = self.receipt
         try:
             to, created = receipt.get("to"), receipt.get("contractAddress")
-            logs = receipt["logs"]
-            if not logs and int(receipt.get("logsBloom") or "0x0", 16):
-                raise ChainUnavailable("the node answers a receipt without its logs")
+            events = decode_logs(receipt["logs"], Address(to.lower()), lambda _: self.block.timestamp) if to else ()
+            if not events and self.outgoing.verb in _TELLING:
+                raise ChainUnavailable("the node answers a receipt without what the market said")
             return Mined(
                 tx_hash=self.outgoing.tx_hash,
                 block=self.block,
                 gas_used=self.gas_used,
-                events=decode_logs(logs, Address(to.lower()), lambda _: self.block.timestamp) if to else (),
+                events=events,
                 contract=Address(created.lower()) if created else None,
                 is_earlier=is_earlier,
             )
@@ -86,7 +112,7 @@ def find_each(chain: Chain, nonces: Sequence[Sequence[Outgoing]]) -> list[Includ
     receipts = {one.tx_hash: _checked(one, said) for one, said in zip(asked, answers, strict=True) if said is not None}
     names = list(dict.fromkeys(receipt["blockHash"] for receipt in receipts.values()))
     headers = all_of(chain.batch([("eth_getBlockByHash", [name, False]) for name in names])) if names else ()
-    blocks = {name: _block(name, header) for name, header in zip(names, headers, strict=True)}
+    blocks = {name: _block(name, header, receipts.values()) for name, header in zip(names, headers, strict=True)}
     return [
         next((Included(one, blocks[receipts[one.tx_hash]["blockHash"]], receipts[one.tx_hash])
               for one in rivals if one.tx_hash in receipts), None)
@@ -107,18 +133,32 @@ def _checked(outgoing: Outgoing, receipt: Any) -> Any:
     try:
         is_ours = receipt["transactionHash"] == outgoing.tx_hash and receipt["status"] in ("0x0", "0x1")
         int(receipt["gasUsed"], 16)
-        is_placed = isinstance(receipt["blockHash"], str)
+        is_placed = isinstance(receipt["blockHash"], str) and isinstance(receipt["blockNumber"], str)
+        # What reverted said nothing, and what was said was said by it.
+        is_whole = not (receipt["status"] == "0x0" and receipt["logs"]) and all(
+            (log["transactionHash"], log["blockHash"]) == (outgoing.tx_hash, receipt["blockHash"])
+            for log in receipt["logs"]
+        )
     except (LookupError, TypeError, ValueError) as exc:
         raise ChainUnavailable(f"the node's receipt makes no sense: {exc!r}") from exc
-    if not (is_ours and is_placed):
+    if not (is_ours and is_placed and is_whole):
         raise ChainUnavailable("the node answers with another receipt than was asked for")
     return receipt
 
 
-def _block(name: str, header: Any) -> BlockRef:
+def _block(name: str, header: Any, receipts: Iterable[Any]) -> BlockRef:
+    """The block of these receipts, which holds their transactions and has the number that they say."""
     block = block_ref(header)
     if block.hash != name:
         raise ChainUnavailable("the node answers with another block than was asked for")
+    held = header.get("transactions")
+    for receipt in receipts:
+        if receipt["blockHash"] == name and (
+            not isinstance(held, list)
+            or receipt["transactionHash"] not in held
+            or receipt["blockNumber"] != header["number"]
+        ):
+            raise ChainUnavailable(f"the node's block {block.number} does not hold what its receipt says")
     return block
 
 
@@ -146,18 +186,23 @@ def has_passed(chain: Chain, account: Address, nonce: int, number: int) -> bool:
 
 
 def user_of_nonce(chain: Chain, account: Address, nonce: int, *, since: int, upto: int) -> Bytes32 | None:
-    """The hash of the transaction that used the account's nonce, shown by its block; None where the node shows none.
+    """The hash of the transaction that used the account's nonce, shown by its block; None where the node cannot show that block.
 
-    Looks in the blocks from a little before ``since`` to ``upto``, in which the count has passed the nonce. Raises ChainUnavailable.
+    Looks in the blocks from a little before ``since`` to ``upto``, in which the count has passed the nonce. Raises ChainUnavailable, also
+    where the block is shown and holds no such transaction: then the node contradicts itself.
     """
     try:
         number = _block_of_use(chain, account, nonce, since, upto)
         block = None if number is None else chain.rpc("eth_getBlockByNumber", hex(number), True)
-        for sent in block["transactions"] if block else ():
-            if sent["from"].lower() == account and int(sent["nonce"], 16) == nonce:
+        shown = block["transactions"] if block else None
+        for sent in shown or ():
+            # A name and a nonce are quickly made up; a signature of our key is not.
+            if sent["from"].lower() == account and int(sent["nonce"], 16) == nonce and signer_of(sent) == account:
                 return Bytes32(sent["hash"])
     except (AttributeError, LookupError, NodeRefused, TypeError, ValueError):
-        pass  # Without the state or the block of then there is no evidence.
+        return None  # Without the state or the block of then there is no evidence.
+    if shown is not None:
+        raise ChainUnavailable(f"the node counts a transaction of {account} in block {number}, which holds none")
     return None
 
 

@@ -17,7 +17,7 @@ from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import TRANSFER_GAS, FeePolicy, Fees, Offer, patience_of
 from marketplace.chain.mining import all_of, find_included, has_passed, user_of_nonce
 from marketplace.chain.outbox import Outbox
-from marketplace.chain.pool import PoolAnswer, accepted_as, answer_of, give
+from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
 from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh, NodeRefused
 from marketplace.domain.ids import Address, Bytes32
@@ -38,10 +38,13 @@ _REBROADCAST_SECONDS = 5.0
 """A node that restarts forgets what it has not mined."""
 _UNCLEAR_SECONDS = 0.25
 """After an answer that is none."""
+_MOST_FOREIGN = 16
+"""Nonces of others that are believed at once, and holes that are filled: a false count must not cost a fortune in empty transfers."""
+_BLOCKS_OF_SURPRISE = 3
 _MOST_RIVALS = 24
 """Transactions signed for one nonce; 12.5 % more each is a price sixteen times as high."""
-_LOOKS_BETWEEN_SEARCHES = 8
-_LOOKS_UNTIL_GIVEN_UP = 64
+_BLOCKS_BETWEEN_SEARCHES = 8
+_BLOCKS_UNTIL_GIVEN_UP = 64
 """Blocks after which a transaction is given up whose nonce is used, by nobody knows what: no node shows that block any more."""
 
 
@@ -56,7 +59,13 @@ class NonceKeeper:
         self._due_at: dict[Bytes32, float] = {}
         self._said: dict[Bytes32, str] = {}
         self._gaps: dict[int, int] = {}
-        self._looks: dict[int, int] = {}
+        self._hopeless: set[Bytes32] = set()
+        """What a node said no block or pool can take."""
+        self._looks: dict[int, tuple[int, int]] = {}
+        """By nonce: the block in which its use was first noticed, and the last in which it was looked for who used it."""
+        self._counted = -1
+        """The account's count when it was last believed."""
+        self._surprised_in: int | None = None
         self.given_up: dict[int, str] = {}
         """Why an empty transfer takes the place of a call."""
         self.foreign = 0
@@ -151,6 +160,8 @@ class NonceKeeper:
         is_clear = answer is not PoolAnswer.UNCLEAR
         self._due_at[outgoing.tx_hash] = monotonic() + (_REBROADCAST_SECONDS if is_clear else _UNCLEAR_SECONDS)
         self._said.pop(outgoing.tx_hash, None)
+        if answer in GONE_FOR_GOOD:
+            self._hopeless.add(outgoing.tx_hash)
         if answer not in (PoolAnswer.ACCEPTED, PoolAnswer.KNOWN):
             self._said[outgoing.tx_hash] = words
             _log.info("transaction.not_taken", verb=outgoing.verb, nonce=outgoing.nonce, answer=answer, words=words)
@@ -189,7 +200,7 @@ class NonceKeeper:
                     self._broadcast_if_due(one)
 
     def _forget(self) -> None:
-        for memory in (self._due_at, self._said, self._gaps, self._looks):
+        for memory in (self._due_at, self._said, self._gaps, self._looks, self._hopeless):
             memory.clear()
 
     def _mend(self, rows: Sequence[Outgoing], head: BlockRef) -> None:
@@ -201,7 +212,8 @@ class NonceKeeper:
                 self._settle_passed(nonce, rivals, head)
         # What is mined and not counted yet is a node's that lags.
         open_ = {nonce: rivals for nonce, rivals in kept.items() if not _is_mined(rivals)}
-        is_late = any(rivals[-1].since_block < head.number for rivals in open_.values())
+        # Not "<": a node that named a block far in the future must not be waited for till then.
+        is_late = any(rivals[-1].since_block != head.number for rivals in open_.values())
         fees = Fees.now(self._chain) if is_late else None
         if fees is not None:
             self._fill_gaps(range(count, max(kept)), kept, pending, fees, head)
@@ -220,11 +232,15 @@ class NonceKeeper:
             self._due_at.pop(one.tx_hash, None)
 
     def _has_left(self, one: Outgoing) -> bool:
+        """Whether another block stands at its height, or the one that stands there does not hold it."""
         assert one.block_number is not None, "it is mined"
         try:
-            return self._chain.header(one.block_number).ref.hash != one.block_hash
+            block = self._chain.rpc("eth_getBlockByNumber", hex(one.block_number), False)
         except (ChainUnavailable, NodeRefused):
             return False
+        return block is not None and (
+            block["hash"] != one.block_hash or one.tx_hash not in (block.get("transactions") or ())
+        )
 
     def _settle_passed(self, nonce: int, rivals: Sequence[Outgoing], head: BlockRef) -> None:
         """The account's count says that the nonce is used: by one of ours, or by another that is shown."""
@@ -236,14 +252,20 @@ class NonceKeeper:
         confirmed = head.number - self._confirmations + 1
         if not has_passed(self._chain, self._account, nonce, confirmed):
             return  # Not deep enough to say anything.
-        looks = self._looks[nonce] = self._looks.get(nonce, 0) + 1
+        first, last = self._looks.get(nonce, (head.number, -_BLOCKS_BETWEEN_SEARCHES))
         user = None
-        if looks % _LOOKS_BETWEEN_SEARCHES == 1:
+        if head.number >= last + _BLOCKS_BETWEEN_SEARCHES:
             since = min(one.since_block for one in rivals)
-            user = user_of_nonce(self._chain, self._account, nonce, since=since, upto=confirmed)
+            try:
+                user = user_of_nonce(self._chain, self._account, nonce, since=since, upto=confirmed)
+            except ChainUnavailable as exc:
+                # It contradicts itself: nothing follows for this nonce, and the others do not wait.
+                _log.warning("transaction.user_not_shown", nonce=nonce, error=str(exc))
+                return
+            self._looks[nonce] = first, head.number
             if user in {one.tx_hash for one in everything}:
                 return  # It is ours; the receipt will come.
-        if user is None and looks < _LOOKS_UNTIL_GIVEN_UP:
+        if user is None and head.number - first < _BLOCKS_UNTIL_GIVEN_UP:
             return
         self.foreign += 1
         for one in rivals:
@@ -254,6 +276,10 @@ class NonceKeeper:
         self, nonces: range, kept: Mapping[int, Sequence[Outgoing]], pending: int, fees: Fees, head: BlockRef
     ) -> None:
         """Put an empty transfer where nothing is known, from the second block on: another process may just be sending."""
+        missing = [nonce for nonce in nonces if nonce not in kept]
+        if len(missing) > _MOST_FOREIGN:
+            _log.error("transaction.gap_too_wide", account=self._account, first=missing[0], nonces=len(missing))
+            return
         for nonce in nonces:
             if nonce in kept or nonce < pending:
                 self._gaps.pop(nonce, None)
@@ -278,16 +304,20 @@ class NonceKeeper:
     def _push(self, kept: Mapping[int, Sequence[Outgoing]], nonce: int, fees: Fees | None, head: BlockRef) -> None:
         """Bring the nonce's newest transaction into the pool, or a better one."""
         newest = kept[nonce][-1]
-        if fees is None or len(kept[nonce]) >= _MOST_RIVALS:
+        if fees is None:
             self._broadcast_if_due(newest)
             return
         said = read_transaction(newest.raw)
-        if said.gas > fees.block_gas_limit and newest.name != FILLING:
-            self.given_up[nonce] = f"it may use {said.gas} gas, and a block has {fees.block_gas_limit}"
+        if newest.name != FILLING and (said.gas > fees.block_gas_limit or newest.tx_hash in self._hopeless):
+            words = (
+                self._said.get(newest.tx_hash) or f"it may use {said.gas} gas, and a block has {fees.block_gas_limit}"
+            )
+            self.given_up[nonce] = words
             self._fill(nonce, fees, head)
             return
         behind = [rivals[-1] for number, rivals in kept.items() if number >= nonce]
-        is_due = head.number - newest.since_block >= min(patience_of(one.verb) for one in behind)
+        waited = head.number - newest.since_block
+        is_due = not 0 <= waited < min(patience_of(one.verb) for one in behind) and len(kept[nonce]) < _MOST_RIVALS
         if not (is_due or said.most_fee_wei < fees.base_wei) or not self._raised(newest, behind, fees, head):
             self._broadcast_if_due(newest)
 
@@ -328,7 +358,23 @@ class NonceKeeper:
             latest, pending = (int(said, 16) for said in all_of(self._chain.batch(asked)))
         except (TypeError, ValueError) as exc:
             raise ChainUnavailable(f"the node does not count transactions: {exc!r}") from exc
-        return latest, max(latest, pending)
+        return self._believed(latest, max(latest, pending))
+
+    def _believed(self, latest: int, pending: int) -> tuple[int, int]:
+        """The counts, unless they are far above all that is known: those have to be said for some blocks. Raises ChainUnavailable."""
+        kept = self._outbox.from_nonce(self._account, max(0, latest - 1))
+        known = max([self._counted, *(one.nonce + 1 for one in kept)])
+        if self._counted < 0 or pending - known <= _MOST_FOREIGN:
+            self._surprised_in = None
+        else:
+            number = self._chain.paced_head().number
+            self._surprised_in = number if self._surprised_in is None else self._surprised_in
+            if number - self._surprised_in < _BLOCKS_OF_SURPRISE:
+                raise ChainUnavailable(
+                    f"the node counts {pending} transactions of {self._account}, and we know of {known}"
+                )
+        self._counted = max(latest, 0)
+        return latest, pending
 
 
 def _by_nonce(rows: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
-_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]+")
+_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _BYTES: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _HASH_LENGTH: Final = 66
 _TEXT: Final = {str}

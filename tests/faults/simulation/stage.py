@@ -19,6 +19,8 @@ from tests.faults.simulation.people import Person
 from tests.faults.simulation.troubles import TROUBLES
 from tests.faults.simulation.world import CLIENTS, PROVIDERS, History, World
 
+LONGEST_LOOK_SECONDS = 8
+"""Of block time: less than a claim has on the local chain."""
 TURNS = 170
 MOST_JOBS = 6
 HOSTILE_SEEDS = 500
@@ -41,6 +43,8 @@ class Stage:
     has_second_leader: bool = False
     _windows: list[tuple[Rule, int]] = field(default_factory=list)
     _wishes: int = 0
+    _stepped_at: dict[str, int] = field(default_factory=dict)
+    """The block time of each process's last step."""
 
     def __post_init__(self) -> None:
         world, stream = self.world, self.world.dice.of("temper")
@@ -117,8 +121,17 @@ class Stage:
         elif drawn < self.trouble + 0.45:
             head = self.world.block()
             self.history.say(f"{turn} block {head.number} at {head.timestamp}")
+            self._wake_agents(head.timestamp)
         else:
             self._step(turn, stream)
+
+    def _wake_agents(self, now: int) -> None:
+        """An agent that is there looks at the chain more often than a claim takes: chance alone must not be its absence."""
+        for agent in (party for party in self.parties.values() if isinstance(party, AgentParty)):
+            if self.away.get(agent.name, 0) == 0 and now - self._stepped_at.get(agent.name, now) > LONGEST_LOOK_SECONDS:
+                self.history.say(f"  {agent.name} looks")
+                agent.step()
+                self._stepped_at[agent.name] = now
 
     def _step(self, turn: int, stream: Random) -> None:
         some = [party for party in self.everybody() if self.away.get(party.name, 0) == 0]
@@ -127,6 +140,7 @@ class Stage:
         self.history.say(f"{turn} step {', '.join(party.name for party in chosen)}")
         for party in chosen:
             party.step()
+        self._stepped_at |= dict.fromkeys((party.name for party in chosen), self.world.now)
 
     def _want(self, stream: Random) -> None:
         person = stream.choice(self.people)
