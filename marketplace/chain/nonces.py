@@ -365,19 +365,18 @@ class NonceKeeper:
         """The counts, unless they are far above all that is known: those have to be said for some blocks. Raises ChainUnavailable."""
         kept = self._outbox.from_nonce(self._account, max(0, latest - _LOOK_BACK_NONCES))
         known = max([self._counted, *(one.nonce + 1 for one in kept)])
+        if pending - max(known, latest) > _MOST_FOREIGN:
+            raise ChainUnavailable(f"the node says that {pending - latest} transactions of {self._account} wait")
         if self._counted < 0 and kept and known < latest:
             # An outbox that was restored from a backup, or a key that is used elsewhere: what is missing here may be sent again.
             self.foreign += latest - known
             _log.warning("transaction.unknown_nonces", account=self._account, first=known, nonces=latest - known)
-        if self._counted < 0 or pending - known <= _MOST_FOREIGN:
-            self._surprised_in = None
-        else:
+        if self._counted >= 0 and latest - known > _MOST_FOREIGN:
             number = self._chain.paced_head().number
-            self._surprised_in = number if self._surprised_in is None else self._surprised_in
+            self._surprised_in = self._surprised_in or number
             if number - self._surprised_in < _BLOCKS_OF_SURPRISE:
-                raise ChainUnavailable(
-                    f"the node counts {pending} transactions of {self._account}, and we know of {known}"
-                )
+                raise ChainUnavailable(f"the node counts {latest} transactions, and we know of {known}")
+        self._surprised_in = None
         self._counted = max(latest, 0)
         return latest, pending
 

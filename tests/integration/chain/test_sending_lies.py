@@ -155,6 +155,24 @@ def test_a_count_out_of_the_blue_costs_nothing(liar: Tamperer, funded: Trading) 
     assert int(funded.chain.rpc("eth_getTransactionCount", KEY.address, "latest"), 16) == int(before, 16) + 2
 
 
+def test_a_pool_full_of_others_is_not_counted_through(liar: Tamperer, funded: Trading) -> None:
+    """A pending count of 2^62, from the first look on: an outage, not a loop without end, and nothing is signed above it."""
+    sender = Sender(Chain([liar.url]), KEY)
+    lying(
+        liar,
+        lambda call, result: (
+            hex(2**62) if call["params"][1:] == ["pending"] and call["method"].endswith("Count") else result
+        ),
+    )
+    with pytest.raises(ChainUnavailable):
+        sender.send(withdraw(funded))
+    liar.tamper = lambda _: None
+
+    sender.send(withdraw(funded))
+
+    assert taken(funded) == 5
+
+
 def test_a_block_that_does_not_hold_it_is_no_place_for_a_transaction(liar: Tamperer, funded: Trading) -> None:
     """A receipt that names a real block, in which the transaction is not: it is asked again, and sent again, until it is in one."""
     swallowed: list[str] = []
