@@ -92,8 +92,8 @@ class Sender:
         confirmations: int = 1,
         fees: FeePolicy | None = None,
     ) -> None:
-        """``confirmations``: blocks, the transaction's included, after which it is not watched any more, and from which on
-        another transaction's use of a nonce is believed."""
+        """``confirmations``: how deep, its own block included, another transaction's use of a nonce has to be to be believed;
+        and for how long a mined transaction is looked after, where that is more than 128 blocks."""
         self.chain = chain
         self.address = key.address
         self._key = key
@@ -210,7 +210,7 @@ class Sender:
 
     @property
     def foreign(self) -> int:
-        """How many transactions of this key that are not in our outbox took a nonce of ours."""
+        """How many nonces of this key were seen to be used by transactions that our outbox does not know."""
         return self._nonces.foreign
 
     # Beginning
