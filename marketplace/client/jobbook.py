@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from marketplace.client.moves import SCHEMA, Move, Moves
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS receipts (
 ) STRICT;
 """
 
+OnSilence = Literal["elsewhere", "terminate"]
+
 
 @dataclass(frozen=True, slots=True)
 class JobTerms:
@@ -55,6 +57,8 @@ class JobTerms:
     expires_in_seconds: Seconds
     silent_after_seconds: Seconds
     """Block time without a sign of life after which the provider is given up; 0: never."""
+    on_silence: OnSilence = "elsewhere"
+    """Whether a silent provider's lease is kept for its bond while the work is ordered elsewhere, or terminated before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +384,7 @@ def _history(job: Job) -> str:
 
 
 def _terms(terms: JobTerms) -> str:
-    return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds))
+    return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds, terms.on_silence))
 
 
 def _kept_order(row: sqlite3.Row) -> KeptOrder:
