@@ -26,6 +26,8 @@ TIME_HEADER: Final = "Bourse-Time"
 SIGNATURE_HEADER: Final = "Bourse-Signature"
 FOR_HEADER: Final = "Bourse-For"
 """The account as whose delegate the sender uploads; the chain is asked whether that is so, and so it is not signed."""
+HEARTBEAT_PATH: Final = "/v1/heartbeats"
+HEARTBEAT_BODY: Final = b"{}"
 WINDOW_SECONDS: Final = 120
 """How far the block time in a request may lie from the gateway's, either way."""
 
@@ -44,6 +46,11 @@ def request_text(
         f"Chain id: {domain.chain_id}\n"
         f"Market: {domain.market}"
     )
+
+
+def heartbeat_text(block_time: UnixTime, domain: SigningDomain) -> str:
+    """The message by which a provider says that it is alive at a block time: whoever has it, and the signature, can check it."""
+    return request_text("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, block_time, domain)
 
 
 def sign_request(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marketplace.domain.ids import Address, Bytes32, Sha256
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, MarketTerms, Offer, Order, Receipt
 from marketplace.domain.reputation import Reputation
@@ -124,6 +124,18 @@ class ProviderAnswer:
     last_heartbeat: UnixTime | None
     reputation: Reputation
     block: BlockRef
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A provider's sign of life as a gateway tells it; ``client.signs`` checks the signature."""
+
+    provider: Address
+    offer: OfferId
+    """One of its offers, by which the chain can be asked whether it is a provider; 0: none."""
+    at: UnixTime
+    """The block time that it signed."""
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)

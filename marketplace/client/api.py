@@ -17,11 +17,12 @@ from urllib.parse import urlencode
 import httpx
 from httpx_sse import EventSource
 
-from marketplace.chain.requests import FOR_HEADER
+from marketplace.chain.requests import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import reading
 from marketplace.client.answers import (
     AccountAnswer,
+    Beat,
     ExplanationAnswer,
     LeaseAnswer,
     LogChunk,
@@ -39,7 +40,6 @@ from marketplace.client.http import (
     DEFAULT_TIMEOUT,
     UPSTREAM_STATUSES,
     BlockTime,
-    GatewayHttp,
     RequestSigner,
     Retries,
     Timeout,
@@ -51,6 +51,7 @@ from marketplace.client.http import (
     json_of,
     problem_number,
 )
+from marketplace.client.several import http_to
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
@@ -87,9 +88,11 @@ class GatewayApi:
         transport: httpx.BaseTransport | None = None,
         account: Address | None = None,
         represented: Address | None = None,
+        others: Sequence[str] = (),
     ) -> None:
-        self._http = GatewayHttp(
-            base_url, key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
+        """``others``: URLs of gateways that are asked in their order where the one before does not answer."""
+        self._http = http_to(
+            (base_url, *others), key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
         )
         self._domain = domain
         self._represented = {FOR_HEADER: represented} if represented else {}
@@ -240,8 +243,13 @@ class GatewayApi:
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
     def heartbeat(self) -> UnixTime:
-        """Tell the gateway that we are alive; the block time that it noted."""
-        return reading.instant(json_of(self._write_raw("POST", "/v1/heartbeats", b"{}", _JSON))["at"])
+        """Tell the gateway that we are alive; the block time that it noted. What is signed is the newest block time, for all who read it."""
+        self._signer.refresh()
+        return reading.instant(json_of(self._write_raw("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, _JSON))["at"])
+
+    def heartbeats(self, provider: Address) -> tuple[Beat, ...]:
+        """The provider's last sign of life, and the newest of others beside it. Nothing about them has been checked."""
+        return reading.beats(self._get(f"{HEARTBEAT_PATH}?provider={provider}"))
 
     def account(self, address: Address) -> AccountAnswer:
         """The account's free balance in the projection."""

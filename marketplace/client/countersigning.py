@@ -15,7 +15,8 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
-from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptJob, KeptOrder, KeptReceipt
 from marketplace.client.steps import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32
@@ -112,15 +113,20 @@ class Countersigner:
         if not self._is_wanted(job, identifier):
             return None
         self._book.add_receipt(
-            signed.receipt, self._key.sign_receipt(signed.receipt, domain), content, sight.block.timestamp
+            job, signed.receipt, self._key.sign_receipt(signed.receipt, domain), content, sight.block.timestamp
         )
         self._book.note(identifier, "")
         return self._book.receipt(identifier, lease.opened_at)
 
     def _is_wanted(self, job: Bytes32, order: Bytes32) -> bool:
-        """Whether the job still waits for this order's result: fetching took a while, and another process may have ordered again."""
+        """Whether the job still waits for this order's result: fetching took a while, and another one's may have been taken meanwhile.
+
+        That of a lease that was given up for silence is wanted until then: its provider has come back.
+        """
         now = self._book.job(job).job
-        return now.state is JobState.RUNNING and now.order == order
+        if now.order == order:
+            return now.state is JobState.RUNNING
+        return not now.is_terminal and now.taken is None and self._book.order(order).given_up_at is not None
 
     def _hand_out(self, own: KeptReceipt) -> None:
         """Post our signature; what does not succeed is noted, and tried again with the next block."""

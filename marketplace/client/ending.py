@@ -7,7 +7,8 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.client.groups import breach_of, groups_in
-from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side
 from marketplace.domain.errors import (
     ChainError,

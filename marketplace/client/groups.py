@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marketplace.client.job import Job
-from marketplace.client.jobbook import KeptJob
+from marketplace.client.kept import KeptJob
 from marketplace.client.money import Sums
 from marketplace.client.story import Progress
 from marketplace.domain.errors import DeadlinePassed, InvalidTransition

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import MAX_OUTPUT_BYTES
-from marketplace.client.jobbook import KeptJob, KeptOrder
+from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.money import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, Progress, Story
 from marketplace.client.watcher import explanation_kept
@@ -221,7 +221,10 @@ class Job:
         )  # fmt: skip
 
     def cancel(self) -> JobState:
-        """Call it off: before it runs at no cost, afterwards for the time it ran. Returns when the chain has it."""
+        """Call it off, for good: before it runs at no cost, afterwards for the time it ran. Returns when the chain has it.
+
+        A lease that was given up for silence is kept for its bond, and ended at its provider's first sign of life.
+        """
         self._market.cancel(self._order())
         return self.wait()
 

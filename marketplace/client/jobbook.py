@@ -12,18 +12,32 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from marketplace.client.moves import SCHEMA, Move, Moves
+from marketplace.client import choices, moves
+from marketplace.client.choices import Choices
+from marketplace.client.kept import (
+    POSTED,
+    REFUSED,
+    JobTerms,
+    KeptJob,
+    KeptOrder,
+    KeptReceipt,
+    NewJob,
+    history_text,
+    order_of_row,
+    receipt_of_row,
+)
+from marketplace.client.moves import Move, Moves
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
 from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
-from marketplace.domain.units import Seconds, UnixTime
-from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
+from marketplace.domain.units import UnixTime
+from marketplace.domain.wire import order_to_wire, receipt_to_wire
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -46,72 +60,7 @@ CREATE TABLE IF NOT EXISTS receipts (
 ) STRICT;
 """
 
-OnSilence = Literal["elsewhere", "terminate"]
-
-
-@dataclass(frozen=True, slots=True)
-class JobTerms:
-    """What the client asked for beside the order itself; retries are signed by it."""
-
-    retries: int
-    expires_in_seconds: Seconds
-    silent_after_seconds: Seconds
-    """Block time without a sign of life after which the provider is given up; 0: never."""
-    on_silence: OnSilence = "elsewhere"
-    """Whether a silent provider's lease is kept for its bond while the work is ordered elsewhere, or terminated before."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptJob:
-    """A job as the book holds it, with the version that a change must name."""
-
-    job: Job
-    terms: JobTerms
-    version: int
-    number: int
-    """Counts this book's jobs from 1: a short name for people."""
-    group: Group | None = None
-    """Which node of which group it is; None: it stands alone."""
-    broken: str = ""
-    """Why its group cannot succeed any more; empty while it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to be written down, with its first order and the spec that the order names."""
-
-    job: Job
-    terms: JobTerms
-    signed: SignedOrder
-    spec: bytes
-    group: Group | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeptOrder:
-    """An order of a job, with the spec that its hash stands for."""
-
-    signed: SignedOrder
-    job: Bytes32
-    attempt: int
-    spec: bytes
-    signed_at: UnixTime
-    is_posted: bool
-    note: str
-    """Why it stands still, in plain words; empty when it does not."""
-    explanation: str
-    """What the scheduler said last about it while it waited, as JSON; empty before the first word."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptReceipt:
-    """A last receipt that we signed, and the result document that it names."""
-
-    receipt: Receipt
-    signature: str
-    result: bytes
-    signed_at: UnixTime
-    is_posted: bool
+_ORDERS = "SELECT * FROM orders LEFT JOIN given_up ON lease = id"
 
 
 class _FileLock:
@@ -142,10 +91,13 @@ class Jobbook:
             self._db.row_factory = sqlite3.Row
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
             self._db.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA + SCHEMA
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                + (_SCHEMA + moves.SCHEMA + choices.SCHEMA)
             )
         self.past = Moves(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
+        self.choices = Choices(self._db, self._lock, self._transaction)
+        """Which orders were given up, and whose result was taken."""
 
     def close(self) -> None:
         self._db.close()
@@ -157,11 +109,24 @@ class Jobbook:
         with self._transaction():
             return [self._add_job(one, at) for one in new]
 
-    def change_job(self, kept: KeptJob, job: Job, order: tuple[SignedOrder, bytes, UnixTime] | None = None) -> KeptJob:
-        """Replace a job by what it became, with the order of a retry if any; raise Conflict after a lost race."""
+    def change_job(
+        self,
+        kept: KeptJob,
+        job: Job,
+        order: tuple[SignedOrder, bytes, UnixTime] | None = None,
+        *,
+        gives_up: bool = False,
+    ) -> KeptJob:
+        """Replace a job by what it became, with the order of a retry if any; raise Conflict after a lost race.
+
+        ``gives_up``: the retry is for the silence of the provider whose lease the job was about.
+        """
         with self._transaction():
             self._replace_job(kept, job)
             if order is not None:
+                if gives_up:
+                    self.choices.mark_given_up(kept.job.order, order[2])
+                self.choices.release(job.id)
                 self._add_order(job.id, len(job.orders), *order)
         return replace(kept, job=job, version=kept.version + 1)
 
@@ -209,20 +174,24 @@ class Jobbook:
     def orders(self, job: Bytes32) -> list[KeptOrder]:
         """The orders of a job, in the order of the attempts."""
         with self._lock:
-            rows = self._db.execute("SELECT * FROM orders WHERE job = ? ORDER BY attempt", (job,)).fetchall()
-        return [_kept_order(row) for row in rows]
+            rows = self._db.execute(f"{_ORDERS} WHERE job = ? ORDER BY attempt", (job,)).fetchall()
+        return [order_of_row(row) for row in rows]
 
     def order(self, identifier: Bytes32) -> KeptOrder:
         """One order; raise NotFound."""
         with self._lock:
-            row = self._db.execute("SELECT * FROM orders WHERE id = ?", (identifier,)).fetchone()
+            row = self._db.execute(f"{_ORDERS} WHERE id = ?", (identifier,)).fetchone()
         if row is None:
             raise NotFound("order", identifier)
-        return _kept_order(row)
+        return order_of_row(row)
 
     def mark_posted(self, order: Bytes32) -> None:
-        """The gateway has the order."""
-        self._write("UPDATE orders SET is_posted = 1, note = '' WHERE id = ?", (order,))
+        """A gateway has the order."""
+        self._write("UPDATE orders SET is_posted = ?, note = '' WHERE id = ?", (POSTED, order))
+
+    def mark_refused(self, order: Bytes32, why: str) -> None:
+        """Gateways have seen the order and will not have it: it is not posted again, and watched until it can be opened no more."""
+        self._write("UPDATE orders SET is_posted = ?, note = ? WHERE id = ?", (REFUSED, why, order))
 
     def note(self, order: Bytes32, text: str) -> None:
         """Say why the order stands still."""
@@ -236,13 +205,15 @@ class Jobbook:
 
     # -- receipts -----------------------------------------------------------------------------------------------------
 
-    def add_receipt(self, receipt: Receipt, signature: str, result: bytes, at: UnixTime) -> None:
-        """Write our signature down before it is handed out. One per serving: another receipt for it raises Conflict.
+    def add_receipt(self, job: Bytes32, receipt: Receipt, signature: str, result: bytes, at: UnixTime) -> None:
+        """Write our signature down before it is handed out: its result is the job's. One for each serving, and one result for each job:
+        another raises Conflict.
 
         The signature is empty where the chain settled without ours; the receipt then says what it settled.
         """
         document = json.dumps(receipt_to_wire(receipt), sort_keys=True)
         with self._transaction():
+            self.choices.mark_taken(job, receipt.lease)
             self._db.execute(
                 "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
                 (receipt.lease, receipt.opened_at, document, signature, result, at),
@@ -257,7 +228,7 @@ class Jobbook:
             row = self._db.execute(
                 "SELECT * FROM receipts WHERE lease = ? AND opened_at = ?", (lease, opened_at)
             ).fetchone()
-        return None if row is None else _kept_receipt(row)
+        return None if row is None else receipt_of_row(row)
 
     def last_receipt(self, lease: Bytes32) -> KeptReceipt | None:
         """What we signed for the lease's latest serving that we signed for.
@@ -270,7 +241,7 @@ class Jobbook:
                 " AND moves.name = 'LeaseOpened' AND moves.at = receipts.opened_at) DESC, opened_at DESC LIMIT 1",
                 (lease,),
             ).fetchone()
-        return None if row is None else _kept_receipt(row)
+        return None if row is None else receipt_of_row(row)
 
     def mark_receipt_posted(self, lease: Bytes32, opened_at: UnixTime) -> None:
         """The gateway has our signature."""
@@ -329,7 +300,7 @@ class Jobbook:
         changed = self._db.execute(
             "UPDATE jobs SET state = ?, spec = ?, history = ?, excluded = ?, version = version + 1"
             " WHERE id = ? AND version = ?",
-            (job.state, job.spec, _history(job), json.dumps(job.excluded), job.id, kept.version),
+            (job.state, job.spec, history_text(job), json.dumps(job.excluded), job.id, kept.version),
         )
         if changed.rowcount != 1:
             raise Conflict("job", job.id)
@@ -339,7 +310,7 @@ class Jobbook:
         job, group = new.job, new.group
         number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
         row = (
-            job.id, job.name, job.state, job.spec, _history(job), json.dumps(job.excluded), _terms(new.terms), number,
+            job.id, job.name, job.state, job.spec, history_text(job), json.dumps(job.excluded), new.terms.to_text(), number,
         )  # fmt: skip
         try:
             self._db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)", row)
@@ -359,7 +330,9 @@ class Jobbook:
 
     def _kept_jobs(self, which: str, *values: object) -> list[KeptJob]:
         with self._lock:
-            rows = self._db.execute(f"SELECT * FROM jobs LEFT JOIN nodes ON job = id {which}", values).fetchall()
+            rows = self._db.execute(
+                f"SELECT * FROM jobs LEFT JOIN nodes ON job = id LEFT JOIN taken ON of_job = id {which}", values
+            ).fetchall()
             return [self._kept_job(row) for row in rows]
 
     def _kept_job(self, row: sqlite3.Row) -> KeptJob:
@@ -372,29 +345,9 @@ class Jobbook:
             id=Bytes32(row["id"]), name=row["name"], state=JobState(row["state"]), spec=Sha256(row["spec"]),
             history=history, orders=tuple(Bytes32(found["id"]) for found in orders),
             excluded=tuple(Address(who) for who in json.loads(row["excluded"])),
+            taken=Bytes32(row["taken"]) if row["taken"] else None,
         )  # fmt: skip
         group = Group(row["group_id"], row["size"], row["rank"]) if row["group_id"] else None
         return KeptJob(
             job, JobTerms(*json.loads(row["terms"])), row["version"], row["number"], group, row["broken"] or ""
         )
-
-
-def _history(job: Job) -> str:
-    return json.dumps([(event.state, event.at, event.reason, event.note) for event in job.history])
-
-
-def _terms(terms: JobTerms) -> str:
-    return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds, terms.on_silence))
-
-
-def _kept_order(row: sqlite3.Row) -> KeptOrder:
-    order = order_from_wire(json.loads(row["document"]))
-    return KeptOrder(
-        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"],
-        UnixTime(row["signed_at"]), bool(row["is_posted"]), row["note"], row["explanation"],
-    )  # fmt: skip
-
-
-def _kept_receipt(row: sqlite3.Row) -> KeptReceipt:
-    receipt = receipt_from_wire(json.loads(row["document"]))
-    return KeptReceipt(receipt, row["signature"], row["result"], UnixTime(row["signed_at"]), bool(row["is_posted"]))

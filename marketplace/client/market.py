@@ -10,7 +10,6 @@ from time import monotonic
 
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
-from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.fees import FeePolicy
@@ -20,18 +19,22 @@ from marketplace.chain.signing import Key
 from marketplace.chain.token import Token, coin_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
-from marketplace.client.api import GatewayApi, Retries
+from marketplace.client.api import GatewayApi
 from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.jobbook import Jobbook, KeptOrder
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptOrder
 from marketplace.client.leases import LeaseDesk
+from marketplace.client.leftovers import Leftovers
 from marketplace.client.mandate import Mandate
-from marketplace.client.opening import check_told, folder_of, outbox_path, terms_of_chain
+from marketplace.client.opening import check_told, folder_of, lines_to, market_in, outbox_path
+from marketplace.client.posting import Poster
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
+from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import locked_now, provisional
 from marketplace.client.story import Balance
 from marketplace.client.submitting import Submitter
@@ -80,7 +83,9 @@ class Market:
         stop: threading.Event | None = None,
         account: Address | None = None,
         roots: TrustRoots | None = None,
+        gateways: Sequence[GatewayApi] = (),
     ) -> None:
+        """``gateways``: all that this client may use, each by itself, the preferred one first (default: the one of ``watching``)."""
         self.mandate = Mandate(key, account or key.address, chain_market)
         self.account: Address = self.mandate.account
         """Whose orders and money these are; the key may be another's (``mandate``)."""
@@ -95,12 +100,20 @@ class Market:
         self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
-        self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
+        self._gateways = tuple(gateways) or (self._watching,)
+        others = self._gateways[1:]
+        signs = SignsOfLife(chain_market, self._gateways)
+        self._watcher = Watcher(
+            key, chain_market, self._watching, book, self.results, signs=signs,
+            poster=Poster(self._watching, others, book), confirmations=confirmations,
+        )  # fmt: skip
+        self._leftovers = Leftovers(chain_market, self._watching, book, self._ender, signs, book.past.cursor)
         self.roots = roots or TrustRoots()
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(
-            key, self.mandate, chain_market, api, book, self._watcher, self._ender, self.roots, lambda: self.description
-        )
+            key, self.mandate, chain_market, api, book, Poster(api, others, book), self._ender, self.roots,
+            lambda: self.description,
+        )  # fmt: skip
         self._providers: dict[int, Address] = {}
         self._description: MarketDescription | None = None
 
@@ -113,6 +126,7 @@ class Market:
         home: Path,
         *,
         address_book: AddressBook,
+        other_gateways: Sequence[str] = (),
         roots: TrustRoots | None = None,
         confirmations: int = 1,
         fees: FeePolicy | None = None,
@@ -123,35 +137,25 @@ class Market:
 
         The chain is believed, not the gateway: WrongChain is raised where what it says of the market differs from what
         the chain says, GatewayDiffers where it works with another opener or arbiter than ``roots`` (default: the address book's) name.
-        The gateway is not needed for what the chain alone can do: withdraw, cancel.
+        The gateway is not needed for what the chain alone can do: withdraw, cancel. ``other_gateways`` are asked where it is away, and
+        whether a provider is silent.
         ``account`` is in whose name the key acts (default: its own): a contract's that takes its signature (EIP-1271), or as its delegate.
         """
-        chain = Chain(rpc_urls)
-        chain.require_chain_id(address_book.chain_id)
-        chain.require_market(address_book.market)
-        market = ChainMarket(chain, address_book.market, deployed_at_block=address_book.deployed_at_block)
-        terms_of_chain(market)
+        market = market_in(address_book, rpc_urls)
         mandate = Mandate(key, address_from_text(account, field="account") if account else key.address, market)
-
-        def speak(retries: Retries) -> GatewayApi:
-            now = lambda: chain.paced_head().timestamp  # noqa: E731
-            return GatewayApi(
-                gateway_url, key=key, domain=market.domain, block_time=now, retries=retries, account=mandate.speaker,
-                represented=mandate.represented,
-            )  # fmt: skip
-
+        lines = lines_to((gateway_url, *other_gateways), key, mandate, market)
         folder = folder_of(home, market, mandate)
-        book = Jobbook(folder / "jobs.sqlite")
-        # What is watched is looked at again with the next block anyway.
         return cls(
-            key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
-            outbox=OutboxFile(outbox_path(home, chain, key.address)), fees=fees, confirmations=confirmations, stop=stop,
+            key, market, lines.api, Jobbook(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
+            gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
+            confirmations=confirmations, stop=stop,
             account=mandate.account, roots=roots or TrustRoots(address_book.opener, address_book.arbiter),
         )  # fmt: skip
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
-        for speaking in (self._watcher, self.api, self._watching):
+        self._watcher.close()
+        for speaking in (self.api, self._watching, *self._gateways):
             speaking.close()
         self._watcher.wait_closed()
         for opened in (self.book, self._outbox, self.chain):
@@ -355,6 +359,7 @@ class Market:
             try:
                 block = self._watcher.step()
                 self._ender.hold_groups_together(block)
+                self._leftovers.tend(block)
                 self._sender.tend(block)
                 silent_since = None
                 yield block
@@ -384,4 +389,5 @@ class Market:
 
     def cancel(self, order: KeptOrder) -> None:
         """End the order on the chain, for good. Raise InvalidTransition when its provider has claimed."""
+        self.book.choices.forget(order.signed.id)
         self._ender.end(order)

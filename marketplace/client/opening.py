@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.signing import Key
+from marketplace.client.api import GatewayApi, Retries
 from marketplace.client.mandate import Mandate
 from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
 
 
-def terms_of_chain(market: ChainMarket) -> MarketTerms:
-    """The market's own words; raise WrongChain where there is a contract that knows none of them."""
+def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> ChainMarket:
+    """The market that the address book names, on the chain that it names; raise WrongChain where another contract is there, or none."""
+    chain = Chain(rpc_urls)
+    chain.require_chain_id(book.chain_id)
+    chain.require_market(book.market)
+    market = ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
     try:
-        return market.terms()
+        market.terms()
     except TransactionReverted as exc:
         raise WrongChain(f"a market at {market.address}", "another contract") from exc
+    return market
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A client's lines to its gateways."""
+
+    api: GatewayApi
+    """Patient: for what people wait for."""
+    watching: GatewayApi
+    """Asks once: what is watched is looked at again with the next block anyway."""
+    each: tuple[GatewayApi, ...]
+    """Every gateway by itself, asked once, the preferred one first."""
+
+
+def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: ChainMarket) -> Lines:
+    """Lines to these gateways, the preferred one first, in the name of the account that the key acts for."""
+
+    def speak(url: str, retries: Retries, others: Sequence[str] = ()) -> GatewayApi:
+        return GatewayApi(
+            url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp, retries=retries,
+            account=mandate.speaker, represented=mandate.represented, others=others,
+        )  # fmt: skip
+
+    first, others, once = urls[0], urls[1:], Retries(attempts=1)
+    each = tuple(speak(url, once) for url in urls)
+    return Lines(speak(first, Retries(), others), speak(first, once, others), each)
 
 
 def check_told(told: MarketTerms, found: MarketTerms) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from marketplace.client.answers import (
     AccountAnswer,
+    Beat,
     ExplanationAnswer,
     LeaseAnswer,
     LogChunk,
@@ -24,7 +25,7 @@ from marketplace.client.answers import (
 )
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import DomainError, GatewayProblem
-from marketplace.domain.ids import Address, Bytes32, ClassNumber, address, bytes32
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
 from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
 from marketplace.domain.spec import Machine, Result, read_machine, read_result
 from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
@@ -206,6 +207,16 @@ def account(answer: Any, who: Address) -> AccountAnswer:
     free = answer.get("free", answer.get("balance"))
     block = answer.get("block")
     return AccountAnswer(who, TokenUnits(whole(free)), None if block is None else _block(block))
+
+
+@_strict
+def beats(answer: Any) -> tuple[Beat, ...]:
+    return tuple(_beat(item) for item in items(answer, "heartbeats"))
+
+
+def _beat(value: Any) -> Beat:
+    who, offer = address(value["provider"]), OfferId(whole(value["offer"]))
+    return Beat(who, offer, UnixTime(whole(value["at"])), signature_from_wire(value["signature"]))
 
 
 @_strict

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.client.jobbook import Jobbook, KeptOrder
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptOrder
 from marketplace.client.money import is_over, servings_of, sums_of
 from marketplace.domain.models import BlockRef, Lease
 from marketplace.domain.pricing import earned_rounded_down, lock_of

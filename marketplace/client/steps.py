@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marketplace.client.jobbook import JobTerms, KeptOrder
+from marketplace.client.kept import JobTerms, KeptOrder
 from marketplace.client.money import exit_of, servings_of
 from marketplace.client.moves import Move
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import Job, JobReason, JobState
-from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.units import Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,10 @@ class Sight:
     lease: Lease
     provider: Address | None
     """Who serves it, or served it last; None before anybody did."""
-    last_heartbeat: UnixTime | None
-    """The gateway's hint; None: unknown. It can bring a retry forward and decide nothing else."""
+    silent_seconds: Seconds
+    """How long the provider has given no sign of life, where there is evidence (``client.signs``); 0 otherwise. It can bring a retry forward
+    and decide nothing else."""
     moves: tuple[Move, ...]
-
-    @property
-    def silent_seconds(self) -> Seconds:
-        """How long the provider has given no sign of life; 0 where the gateway does not know."""
-        if self.last_heartbeat is None:
-            return Seconds(0)
-        return Seconds(max(0, self.block.timestamp - max(self.last_heartbeat, self.lease.opened_at)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +64,21 @@ class OrderAgain:
     note: str
 
 
-Decision = Stay | Become | LookForReceipt | ReadOutcome | OrderAgain
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The provider is silent, and the client wants no second lease beside the first: that is terminated, and then the work is ordered again."""
+
+    note: str
+
+
+Decision = Stay | Become | LookForReceipt | ReadOutcome | OrderAgain | GiveUp
 
 
 def decide(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
     """The next thing to be done about a job that is not over."""
     if job.state is JobState.SUBMITTED:
         return _of_submitted(order, sight)
-    return _of_running(job, terms, sight) if job.state is JobState.RUNNING else Stay()
+    return _of_running(job, order, terms, sight) if job.state is JobState.RUNNING else Stay()
 
 
 def _of_submitted(order: KeptOrder, sight: Sight) -> Decision:
@@ -89,11 +90,13 @@ def _of_submitted(order: KeptOrder, sight: Sight) -> Decision:
         is_cancelled = lease.no_reopen or exit_of(sight.moves) is not None
         return Become(JobState.CANCELLED, JobReason.CLIENT_CANCELLED) if is_cancelled else Stay()
     if sight.block.timestamp >= order.signed.order.expires_at:
+        if order.is_refused:
+            return Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, order.note)
         return Become(JobState.UNPLACED, JobReason.ORDER_EXPIRED)
     return Stay()
 
 
-def _of_running(job: Job, terms: JobTerms, sight: Sight) -> Decision:
+def _of_running(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
     status = sight.lease.status
     if status is LeaseStatus.NONE and not _was_declined(sight):
         return Become(
@@ -104,9 +107,11 @@ def _of_running(job: Job, terms: JobTerms, sight: Sight) -> Decision:
             JobState.SUBMITTED, JobReason.LEASE_DECLINED, "the provider declined; the order is on the book again"
         )
     if status is LeaseStatus.CLOSED:
-        return _of_closed(job, terms, sight)
+        return _of_closed(job, order, terms, sight)
     if status is LeaseStatus.OPEN and _is_given_up(job, terms, sight):
         note = f"no sign of life from {sight.provider} for {sight.silent_seconds} s"
+        if terms.on_silence == "terminate":
+            return GiveUp(note) if order.given_up_at is None else LookForReceipt()
         return OrderAgain(sight.provider, JobReason.PROVIDER_SILENT, note)
     return LookForReceipt() if status in (LeaseStatus.OPEN, LeaseStatus.CLAIMED) else Stay()
 
@@ -125,13 +130,15 @@ def _is_given_up(job: Job, terms: JobTerms, sight: Sight) -> bool:
     )
 
 
-def _of_closed(job: Job, terms: JobTerms, sight: Sight) -> Decision:
+def _of_closed(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
     closing = exit_of(sight.moves)
     if closing is None:
         return Stay()
     match closing.name:
         case "LeaseSettled" | "LeaseFinalized":
-            return _outcome(sight.moves, closing)
+            return outcome_of(sight.moves, closing)
+        case "LeaseTerminated" if order.given_up_at is not None and terms.on_silence == "terminate":
+            return again_or_lost(job, terms, sight.provider, JobReason.PROVIDER_SILENT, "silent, and terminated by us")
         case "LeaseTerminated" | "OrderCancelled":
             return Become(JobState.CANCELLED, JobReason.CLIENT_CANCELLED)
         case "LeaseDeclined":
@@ -152,7 +159,7 @@ def _of_dispute(job: Job, terms: JobTerms, sight: Sight, closing: Move) -> Decis
     return again_or_lost(job, terms, sight.provider, JobReason.DISPUTE_ENDED, ruled)
 
 
-def _outcome(moves: Sequence[Move], closing: Move) -> Decision:
+def outcome_of(moves: Sequence[Move], closing: Move) -> ReadOutcome:
     """What was settled; a finalized lease settled what was claimed."""
     named = closing if closing.name == "LeaseSettled" else [move for move in moves if move.name == "LeaseClaimed"][-1]
     return ReadOutcome(Bytes32(str(named.amounts["result"])), Seconds(int(named.amounts["used_seconds"])))

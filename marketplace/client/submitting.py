@@ -9,19 +9,20 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
-from marketplace.client.jobbook import Jobbook, KeptJob, NewJob
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.mandate import Mandate
+from marketplace.client.posting import Poster, is_refusal
 from marketplace.client.request import JobRequest, Prepared, order_for, terms_of
 from marketplace.client.trust import Draft, TrustRoots
-from marketplace.client.watcher import Watcher, is_passing
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InsufficientBalance
+from marketplace.domain.errors import GatewayError, InsufficientBalance
 from marketplace.domain.fills import refusal_of_offer, refused
 from marketplace.domain.ids import Sha256
 from marketplace.domain.models import BlockRef, Order
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.states import Job as JobRecord
-from marketplace.domain.states import JobEvent, JobReason, JobState
+from marketplace.domain.states import JobEvent, JobReason, JobState, advance
 from marketplace.domain.units import TokenUnits
 
 
@@ -35,19 +36,20 @@ class Submitter:
         market: ChainMarket,
         api: GatewayApi,
         book: Jobbook,
-        watcher: Watcher,
+        poster: Poster,
         ender: Ender,
         roots: TrustRoots,
         check_gateway: Callable[[], object],
     ) -> None:
         self._key, self._mandate, self._market, self._api, self._book = key, mandate, market, api, book
-        self._watcher, self._ender = watcher, ender
+        self._poster, self._ender = poster, ender
         self._roots, self._check_gateway = roots, check_gateway
 
     def submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> list[KeptJob]:
         """An order and a job for each spec: all are written down before the first one is posted.
 
-        Raise Forbidden, GatewayDiffers, Refused or InsufficientBalance with nothing sent, and what the gateway refuses an order for.
+        Raise Forbidden, GatewayDiffers, Refused or InsufficientBalance with nothing sent, and what the gateway refuses an order for: that job
+        is not over, but watched until its order can be opened no more.
         """
         self._check_gateway()
         block = self._market.chain.head()
@@ -59,19 +61,27 @@ class Submitter:
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
         for number, one in enumerate(kept):
+            order = self._book.order(one.job.order)
             try:
-                self._watcher.post(self._book.order(one.job.order))
-            except GatewayProblem as exc:
-                if is_passing(exc):
-                    self._book.note(one.job.order, str(exc))
-                    continue
-                for unsent in kept[number:]:
-                    self._watcher.refuse(unsent, exc, block)
-                self._ender.hold_groups_together(block)
-                raise
-            except GatewayUnavailable as exc:
-                self._book.note(one.job.order, str(exc))
+                self._poster.post(order)
+            except GatewayError as exc:
+                self._poster.note(order, exc)
+                if is_refusal(exc):
+                    self._break(one, kept[number + 1 :], exc, block)
+                    raise
         return kept
+
+    def _break(self, refused: KeptJob, unsent: Sequence[KeptJob], why: GatewayError, block: BlockRef) -> None:
+        """A gateway refuses one: those behind it never left this machine, and are over; what is left of its group is ended on the chain."""
+        if refused.group is None:
+            return
+        self._book.break_group(refused.group.id, f"{refused.group} was refused: {why}")
+        for one in unsent:
+            job = advance(
+                one.job, JobState.UNPLACED, at=block.timestamp, reason=JobReason.ORDER_REFUSED, note="never sent"
+            )
+            self._book.change_job(one, job)
+        self._ender.hold_groups_together(block)
 
     def require_free(self, needed: TokenUnits) -> None:
         """Raise InsufficientBalance where the account has less free in the market."""

@@ -21,19 +21,24 @@ from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
-from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder
-from marketplace.client.money import servings_of
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptJob, KeptOrder
+from marketplace.client.money import exit_of, servings_of
 from marketplace.client.past import PastReader
+from marketplace.client.posting import Poster
 from marketplace.client.request import order_again
+from marketplace.client.signs import SignsOfLife
 from marketplace.client.steps import (
     Become,
     Decision,
+    GiveUp,
     LookForReceipt,
     OrderAgain,
     ReadOutcome,
     Sight,
     again_or_lost,
     decide,
+    outcome_of,
     retries_left,
 )
 from marketplace.domain.book import RejectionReason
@@ -43,27 +48,21 @@ from marketplace.domain.errors import (
     GatewayError,
     GatewayProblem,
     GatewayUnavailable,
+    HashMismatch,
 )
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
-from marketplace.domain.models import BlockRef, Receipt
-from marketplace.domain.refusals import Refusal
+from marketplace.domain.models import BlockRef, LeaseStatus, Receipt
 from marketplace.domain.spec import Result, read_result, read_spec
 from marketplace.domain.states import JobReason, JobState, advance
-from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.units import Seconds
 
 _log = structlog.get_logger()
-
-WAITS_FOR_MONEY = frozenset({Refusal.ClientBalanceTooLow.name, "InsufficientBalance"})
-"""Refusals of a retry that pass by themselves: the silent provider's lease still locks the money."""
-
-_PASSING = frozenset({200, 408, 429})
-"""An answer that cannot be read, a body that came too slowly, too many requests."""
 
 EXPLANATIONS_A_STEP = 32
 """Jobs that ask in one step why they wait, each in its turn."""
 
-AGAIN_AFTER_SECONDS = 30
-"""Block time after which an order that a gateway has forgotten, and does not take, is posted to it once more."""
+MISSING_RESULT_SECONDS = 600
+"""Block time for which a settled lease's result is looked for at gateways that have not got it, before the work counts as lost."""
 
 
 class Watcher:
@@ -77,17 +76,19 @@ class Watcher:
         book: Jobbook,
         results: ResultFolder,
         *,
+        signs: SignsOfLife,
+        poster: Poster,
         confirmations: int = 1,
     ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self.past = PastReader(EventFollower(market.chain, market.address, confirmations=confirmations), book)
         """Counts what it had to repair."""
         self._countersigner = Countersigner(key, market, api, book, results)
+        self._signs, self._poster = signs, poster
         self._lock = threading.Lock()
         self._asked_from = 0
         self._asking: frozenset[Bytes32] = frozenset()
         """Jobs whose explanation is asked for in this step."""
-        self._posted_again: dict[Bytes32, UnixTime] = {}
 
     def close(self) -> None:
         """Begin nothing more; what is being fetched ends when its connection is closed."""
@@ -117,10 +118,9 @@ class Watcher:
             return head
 
     def _taken_up(self, kept: KeptJob, at: BlockRef) -> KeptJob:
-        """The job; waiting again where its order had expired by a block's time, which may have been false, and was opened all the same."""
+        """The job; waiting again where its order had expired by a block's time, which may have been false, or was refused, and was opened all the same."""
         last = kept.job.history[-1]
-        has_expired = last.state is JobState.UNPLACED and last.reason is JobReason.ORDER_EXPIRED
-        if not has_expired or not servings_of(self._book.moves(kept.job.order)):
+        if last.state is not JobState.UNPLACED or not servings_of(self._book.moves(kept.job.order)):
             return kept
         note = "its lease was opened all the same"
         job = advance(kept.job, JobState.SUBMITTED, at=at.timestamp, reason=JobReason.REORGANISED, note=note)
@@ -147,16 +147,10 @@ class Watcher:
             moves = tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
         offer = self._market.listing_of(OfferId(number), block) if number else None
-        matters = lease.status.is_live and kept.terms.silent_after_seconds and retries_left(kept.job, kept.terms)
-        heartbeat = self._heartbeat_of(identifier) if matters else None
-        return Sight(block, lease, offer.provider if offer else None, heartbeat, moves)
-
-    def _heartbeat_of(self, lease: Bytes32) -> UnixTime | None:
-        """The provider's last sign of life; None where the gateway does not know, or does not answer."""
-        try:
-            return self._api.lease(lease).last_heartbeat
-        except GatewayError:
-            return None
+        provider, patience = offer.provider if offer else None, kept.terms.silent_after_seconds
+        matters = lease.status is LeaseStatus.OPEN and patience and retries_left(kept.job, kept.terms)
+        silent = self._signs.silence(provider, lease.opened_at, patience, block) if matters and provider else Seconds(0)
+        return Sight(block, lease, provider, silent, moves)
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
@@ -166,10 +160,11 @@ class Watcher:
         ``looks`` is False when its receipt has been looked for in this step: what came of that is all there is.
         """
         try:
+            self._look_at_given_up(kept, head, looks=looks)
             while not kept.job.is_terminal:
                 order = self._book.order(kept.job.order)
-                if not order.is_posted:
-                    kept = self._post(kept, order, head)
+                if not order.is_posted and not order.is_refused:
+                    self._poster.bring(order)
                 sight = self.sight_of(kept, order, head)
                 decision = decide(kept.job, order, kept.terms, sight)
                 after = self._act(kept, order, sight, decision, looks=looks)
@@ -194,10 +189,49 @@ class Watcher:
                 return self._look_for_receipt(kept, order, sight, looks=looks)
             case OrderAgain():
                 return self._order_again(kept, order, decision, sight.block)
+            case GiveUp():
+                if not self._is_signed_for(order, sight):
+                    self._book.choices.give_up(order.signed.id, sight.block.timestamp)
+                    self._book.note(order.signed.id, f"{decision.note}: it is terminated")
+                return kept
             case _:
                 return kept
 
+    def _look_at_given_up(self, kept: KeptJob, block: BlockRef, *, looks: bool) -> None:
+        """The leases that were given up for silence may still bring the result: whichever verifies first is taken."""
+        for order in self._given_up(kept):
+            sight = self.sight_of(kept, order, block)
+            if sight.lease.status in (LeaseStatus.OPEN, LeaseStatus.CLAIMED) and looks:
+                self._countersigner.look(kept, order, sight)
+            closing = exit_of(sight.moves)
+            if sight.lease.status is LeaseStatus.CLOSED and closing and closing.name in _WITH_OUTCOME:
+                self._take_outcome(kept, order, sight, outcome_of(sight.moves, closing))
+
+    def _given_up(self, kept: KeptJob) -> list[KeptOrder]:
+        """Orders beside the one that the job is about, of which a result would be as good."""
+        if kept.job.is_terminal or kept.job.taken is not None or len(kept.job.orders) == 1:
+            return []
+        orders = self._book.orders(kept.job.id)
+        return [one for one in orders if one.given_up_at is not None and one.signed.id != kept.job.order]
+
+    def _take_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> None:
+        """The chain has settled it without our signature: what verifies is the job's result."""
+        try:
+            self._keep_outcome(kept, order, sight, outcome)
+        except (DomainError, GatewayError) as exc:
+            self._book.note(order.signed.id, str(exc))
+
+    def _fall_back(self, kept: KeptJob, block: BlockRef) -> bool:
+        """Whether a lease that was given up is live still: the job is about that one again, and not over."""
+        for order in reversed(self._given_up(kept)):
+            if self._market.lease_of(order.signed.id, block).status.is_live:
+                self._book.choices.take(kept.job.id, order.signed.id)
+                return True
+        return False
+
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
+        if change.to in (JobState.UNPLACED, JobState.LOST) and self._fall_back(kept, block):
+            return kept
         note = change.note
         if change.to is JobState.UNPLACED and not note:
             self._keep_explanation(kept, self._book.order(kept.job.order), block)
@@ -220,7 +254,7 @@ class Watcher:
             told = self._api.explanation(order.signed.id)
         except GatewayProblem as exc:
             if exc.status == 404 and is_waiting:
-                self._post_again(order, block)
+                self._poster.bring_again(order, block.timestamp)
             return
         except GatewayUnavailable:
             return
@@ -236,41 +270,6 @@ class Watcher:
             return ""
         return told.nearest_miss or ", ".join(f"{name} ×{count}" for name, count in told.reasons.items())
 
-    def _post(self, kept: KeptJob, order: KeptOrder, head: BlockRef) -> KeptJob:
-        """Bring an order that is in the book to the gateway."""
-        try:
-            self.post(order)
-        except GatewayUnavailable as exc:
-            self._book.note(order.signed.id, str(exc))
-        except GatewayProblem as exc:
-            self._book.note(order.signed.id, str(exc))
-            if not is_passing(exc) and not (order.attempt > 1 and exc.reason in WAITS_FOR_MONEY):
-                return self.refuse(kept, exc, head)
-        return kept
-
-    def _post_again(self, order: KeptOrder, block: BlockRef) -> None:
-        """Bring an order to a gateway that has forgotten it: its journal may be yesterday's. Nothing is given up for what it says."""
-        identifier = order.signed.id
-        if block.timestamp < self._posted_again.get(identifier, UnixTime(0)) + AGAIN_AFTER_SECONDS:
-            return
-        self._posted_again[identifier] = block.timestamp
-        try:
-            self.post(order)
-        except GatewayError as exc:
-            self._book.note(identifier, f"the gateway has forgotten it, and does not take it again: {exc}")
-        else:
-            _log.info("order.posted_again", order=identifier)
-
-    def refuse(self, kept: KeptJob, problem: GatewayProblem, block: BlockRef) -> KeptJob:
-        """The gateway will not take the order: the job is over before it began."""
-        return self._become(kept, Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, str(problem)), block)
-
-    def post(self, order: KeptOrder) -> None:
-        """Upload the spec and put the order on the book; raise what the gateway says."""
-        self._api.put_blob(order.spec)
-        self._api.post_order(order.signed)
-        self._book.mark_posted(order.signed.id)
-
     def _order_again(self, kept: KeptJob, order: KeptOrder, decision: OrderAgain, block: BlockRef) -> KeptJob:
         """Sign a fresh order for the same work, without the provider that failed it; journalled before it is posted."""
         spec = read_spec(order.spec)
@@ -284,9 +283,10 @@ class Watcher:
         )
         job = advance(kept.job, JobState.SUBMITTED, at=block.timestamp, reason=decision.reason, note=decision.note)
         excluded = (*job.excluded, decision.provider) if decision.provider else job.excluded
-        job = replace(job, orders=(*job.orders, signed.id), excluded=excluded, spec=fresh.sha256)
+        job = replace(job, orders=(*job.orders, signed.id), excluded=excluded, spec=fresh.sha256, taken=None)
         _log.info("job.ordered_again", job=job.id, order=signed.id, reason=decision.reason)
-        return self._book.change_job(kept, job, (signed, content, block.timestamp))
+        is_silent = decision.reason is JobReason.PROVIDER_SILENT
+        return self._book.change_job(kept, job, (signed, content, block.timestamp), gives_up=is_silent)
 
     # -- receipts -----------------------------------------------------------------------------------------------------
 
@@ -310,15 +310,26 @@ class Watcher:
         if own is not None and own.receipt.result == outcome.result:
             return self._become(kept, _verified(read_result(own.result), outcome.used_seconds), sight.block)
         try:
-            content = self._api.outputs(order.signed.id).content
-            result = check_result(content, outcome.result, read_spec(order.spec))
-            self._results.fetch(result)
-        except GatewayUnavailable as exc:
-            self._book.note(order.signed.id, str(exc))
-            return kept
-        except (DomainError, GatewayProblem) as exc:
-            lost = again_or_lost(kept.job, kept.terms, sight.provider, JobReason.RESULT_REJECTED, str(exc))
-            return self._act(kept, order, sight, lost)
+            result = self._keep_outcome(kept, order, sight, outcome)
+        except (HashMismatch, GatewayError) as exc:
+            # A gateway has not got it, or not as it was signed: that is the gateway's word, and nothing that its provider did.
+            self._book.note(order.signed.id, f"its result is not to be had yet: {exc}")
+            if isinstance(exc, GatewayUnavailable) or not _is_long_closed(sight):
+                return kept
+            return self._reject(kept, order, sight, str(exc))
+        except DomainError as exc:
+            return self._reject(kept, order, sight, str(exc))
+        return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
+
+    def _reject(self, kept: KeptJob, order: KeptOrder, sight: Sight, why: str) -> KeptJob:
+        lost = again_or_lost(kept.job, kept.terms, sight.provider, JobReason.RESULT_REJECTED, why)
+        return self._act(kept, order, sight, lost)
+
+    def _keep_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> Result:
+        """Verify the result that the chain names, and write it down as the job's. Raise what is wrong with it."""
+        content = self._api.outputs(order.signed.id).content
+        result = check_result(content, outcome.result, read_spec(order.spec))
+        self._results.fetch(result)
         serving = servings_of(sight.moves)[-1]
         receipt = Receipt(
             order.signed.id,
@@ -328,13 +339,16 @@ class Watcher:
             bytes32_of(result.sha256),
             True,
         )
-        self._book.add_receipt(receipt, "", content, sight.block.timestamp)
-        return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
+        self._book.add_receipt(kept.job.id, receipt, "", content, sight.block.timestamp)
+        return result
 
 
-def is_passing(problem: GatewayProblem) -> bool:
-    """Whether a gateway that says this may take the very same order later: the trouble is its own, or the line's."""
-    return problem.status >= 500 or problem.status in _PASSING
+_WITH_OUTCOME = frozenset({"LeaseSettled", "LeaseFinalized"})
+
+
+def _is_long_closed(sight: Sight) -> bool:
+    closing = exit_of(sight.moves)
+    return closing is not None and sight.block.timestamp >= closing.at + MISSING_RESULT_SECONDS
 
 
 def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:

@@ -96,6 +96,8 @@ class Job:
     history: tuple[JobEvent, ...]
     excluded: tuple[Address, ...] = ()
     """Providers that failed it."""
+    taken: Bytes32 | None = None
+    """The order whose result was taken, or is awaited though a later one was signed; None: the newest."""
 
     @property
     def is_terminal(self) -> bool:
@@ -103,8 +105,8 @@ class Job:
 
     @property
     def order(self) -> Bytes32:
-        """The order that is being tried now."""
-        return self.orders[-1]
+        """The order that the job is about: the one that is being tried now, or whose result was taken."""
+        return self.taken or self.orders[-1]
 
 
 def advance(job: Job, to: JobState, *, at: UnixTime, reason: JobReason, note: str = "") -> Job:

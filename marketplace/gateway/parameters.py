@@ -25,6 +25,7 @@ ClassName = Annotated[str, Path(pattern=_CLASS, description="a GPU class, by num
 
 ClientFilter = Annotated[str, Query(pattern=_ADDRESS, description="the orders of this client")]
 ProviderFilter = Annotated[str | None, Query(pattern=_ADDRESS, description="only this provider's offers")]
+ProviderNamed = Annotated[str, Query(alias="provider", pattern=_ADDRESS, description="whose sign of life is asked for")]
 ClassFilter = Annotated[
     str | None, Query(alias="class", pattern=_CLASS, description="only this class, by number or name")
 ]

@@ -37,3 +37,18 @@ class ProviderAnswer(Shape):
     lastHeartbeatTime: str | None
     reputation: Reputation
     block: Block
+
+
+class SignedBeat(Shape):
+    """``signature`` is the provider's, of the text by which it told the gateway that it was alive at the block time ``at``."""
+
+    provider: AddressText
+    offer: int
+    at: int
+    atTime: str | None
+    signature: str
+
+
+class Heartbeats(Shape):
+    heartbeats: list[SignedBeat]
+    block: Block

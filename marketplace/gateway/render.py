@@ -165,6 +165,12 @@ def heartbeat(at: UnixTime | None) -> Document:
     return {"lastHeartbeat": at, "lastHeartbeatTime": None if at is None else iso(at)}
 
 
+def signed_beat(beat: a.SignedBeat) -> Document:
+    return {
+        "provider": beat.provider, "offer": beat.offer, "at": beat.at, "atTime": iso(beat.at), "signature": beat.signature,
+    }  # fmt: skip
+
+
 def gpu_class(row: GpuClass) -> Document:
     return {"class": row.number, "name": row.name, "vramMib": row.vram_mib}
 

@@ -6,15 +6,19 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import StoreUnavailable
-from marketplace.domain.ids import Address
+from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.ledger import LeaseRecord, locked_in
+from marketplace.domain.models import BlockRef
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.units import TokenUnits, UnixTime
-from marketplace.services.answers import AccountView, ProviderView
+from marketplace.services.answers import AccountView, ProviderView, SignedBeat
 from marketplace.services.offers import OfferDesk
 from marketplace.services.participants import Participants
 from marketplace.store.board import Board
+
+OTHERS_TOLD = 8
+"""Other providers whose signs of life are told beside the one that was asked for."""
 
 
 class AccountDesk:
@@ -48,12 +52,19 @@ class AccountDesk:
         reputation = view.reputations.get(address, NEWCOMER).aged(view.block.timestamp)
         return ProviderView(address, view.block, rows, live, view.heartbeats.get(address), reputation)
 
-    def beat(self, provider: Address) -> UnixTime:
-        """Note that a provider is alive; the block time noted. Raises Forbidden for who takes no part in the market."""
-        block = self._chain.paced_head()
-        self._participants.require(provider, block)
-        self._board.beat(provider, block.timestamp)
-        return block.timestamp
+    def beat(self, provider: Address, at: UnixTime, signature: str) -> UnixTime:
+        """Note that a provider was alive at the block time that it signed; that time. Raises Forbidden for who takes no part in the market."""
+        self._participants.require(provider, self._chain.paced_head())
+        self._board.beat(provider, at, signature)
+        return at
+
+    def beats(self, provider: Address) -> tuple[BlockRef, tuple[SignedBeat, ...]]:
+        """The provider's last sign of life, where there is one, and then the newest of others who have GPUs on offer, each as it was signed."""
+        view, told = self._offers.view(), self._board.signed_beats()
+        offers = {offer.provider: offer.id for offer in view.offers if offer.is_alive(view.block.timestamp)}
+        others = sorted((who for who in told if who in offers and who != provider), key=lambda who: -told[who][0])
+        named = ([provider] if provider in told else []) + others[:OTHERS_TOLD]
+        return view.block, tuple(SignedBeat(who, offers.get(who, OfferId(0)), *told[who]) for who in named)
 
     def _view_or_none(self) -> BookView | None:
         try:

@@ -151,6 +151,17 @@ class ProviderView:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedBeat:
+    """A provider's sign of life: the block time that it signed (``chain.requests.heartbeat_text``), and the signature."""
+
+    provider: Address
+    offer: OfferId
+    """One that it has on the market, so that who reads can ask the chain whether it is a provider; 0: none now."""
+    at: UnixTime
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
 class BookSide:
     """One class's side of the market: the asks, cheapest first, and the orders that would take this class, best first."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.chain.requests import HEARTBEAT_BODY, SIGNATURE_HEADER, TIME_HEADER
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import address
+from marketplace.domain.units import UnixTime
+from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere, Sender
-from marketplace.gateway.bodies import JsonObject, only_fields
+from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
-from marketplace.gateway.parameters import AccountAddress
-from marketplace.gateway.provider_schemas import ProviderAnswer
-from marketplace.gateway.render import Renderer, iso
+from marketplace.gateway.parameters import AccountAddress, ProviderNamed
+from marketplace.gateway.provider_schemas import Heartbeats, ProviderAnswer
+from marketplace.gateway.render import Renderer, iso, signed_beat
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import AccountAnswer, Heartbeat, HeartbeatAnswer
 
@@ -31,8 +35,17 @@ def get_provider(provider: AccountAddress, desks: DesksHere) -> Response:
 
 
 @router.post("/v1/heartbeats", responses=told(HeartbeatAnswer), openapi_extra=asked(Heartbeat))
-def post_heartbeat(document: JsonObject, sender: Sender, desks: DesksHere) -> Response:
-    """A provider says that it is alive; the scheduler skips the offers of silent ones."""
+def post_heartbeat(request: Request, document: JsonObject, body: RawBody, sender: Sender, desks: DesksHere) -> Response:
+    """A provider says that it is alive; the scheduler skips the offers of silent ones. What it signed is kept for who reads."""
     only_fields(document)
-    at = desks.accounts.beat(sender)
+    if body != HEARTBEAT_BODY:
+        raise InvalidField("body", "must be {}, without spaces: readers check its signature")
+    at = desks.accounts.beat(sender, UnixTime(int(request.headers[TIME_HEADER])), request.headers[SIGNATURE_HEADER])
     return answer({"at": at, "atTime": iso(at)})
+
+
+@router.get("/v1/heartbeats", responses=told(Heartbeats))
+def list_heartbeats(provider: ProviderNamed, desks: DesksHere) -> Response:
+    """A provider's last sign of life, and the newest of others beside it, as they were signed."""
+    block, beats = desks.accounts.beats(address(provider))
+    return answer({"heartbeats": [signed_beat(one) for one in beats], "block": block_to_wire(block)})

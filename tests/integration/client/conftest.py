@@ -124,6 +124,7 @@ class Play:
     offer: Offer
     other_offer: Offer
     api: GatewayApi
+    other_api: GatewayApi
     folder: Path
     salts: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
@@ -144,6 +145,14 @@ class Play:
     def pass_time(self, seconds: int) -> None:
         increase_time(self.gateway.chain, seconds)
         self.gateway.sync()
+
+    def keep_silent(self, desk: Desk, seconds: int) -> None:
+        """The first provider gives no sign of life for so long, while the other one does and the client looks on."""
+        begun = self.gateway.now()
+        for passed in [*range(2, seconds, 2), seconds]:
+            self.pass_until(begun + passed)
+            self.other_api.heartbeat()
+            desk.step()
 
     def pass_until(self, at: int) -> None:
         """Mine a block of exactly this time."""
@@ -247,9 +256,10 @@ def offers(gateway: Gateway) -> tuple[Offer, Offer]:
 
 @pytest.fixture
 def play(gateway: Gateway, offers: tuple[Offer, Offer], tmp_path: Path) -> Iterator[Play]:
-    api = GatewayApi(gateway.url, key=PROVIDER)
-    yield Play(gateway, *offers, api, tmp_path)
+    api, other = (GatewayApi(gateway.url, key=key) for key in (PROVIDER, OTHER_PROVIDER))
+    yield Play(gateway, *offers, api, other, tmp_path)
     api.close()
+    other.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import httpx
 from marketplace.client import Job, JobState
 from marketplace.client.watcher import EXPLANATIONS_A_STEP
 from marketplace.domain.ids import Sha256
+from marketplace.domain.models import LeaseStatus
 from marketplace.domain.spec import Result
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play
@@ -99,8 +100,7 @@ def test_what_is_being_signed_is_not_ordered_again(desk: Desk, play: Play) -> No
 
     desk.line.tampers.append(tamper)
     desk.step()
-    play.pass_time(20)
-    desk.step()
+    play.keep_silent(desk, 20)
     waiting = (job.state, len(job.orders))
     arrived.set()
     for _ in range(20):
@@ -112,8 +112,8 @@ def test_what_is_being_signed_is_not_ordered_again(desk: Desk, play: Play) -> No
     assert (job.state, len(job.orders)) == (JobState.SUCCEEDED, 1)
 
 
-def test_what_was_fetched_in_vain_is_not_signed(desk: Desk, play: Play) -> None:
-    """Another process ordered the work again meanwhile: the old order's receipt gets no signature any more."""
+def test_what_was_being_fetched_is_taken_though_it_was_ordered_again(desk: Desk, play: Play) -> None:
+    """Another process found its provider silent meanwhile: the valid result is not thrown away, and the new order is cancelled."""
     play.api.heartbeat()
     (job,) = _running(desk, play, 1, max_time=Seconds(60), silent_after=Seconds(15))
     name, arrived = _hand_in(play, job, "huge").outputs[0].sha256, threading.Event()
@@ -129,15 +129,19 @@ def test_what_was_fetched_in_vain_is_not_signed(desk: Desk, play: Play) -> None:
 
     desk.line.tampers.append(tamper)
     desk.step()
-    play.pass_time(20)
-    other.step()
+    play.keep_silent(other, 20)
+    ordered = len(job.orders)
     arrived.set()
-    for _ in range(3):
+    for _ in range(20):
         desk.step()
+        if job.is_terminal:
+            break
+    desk.step()
 
-    assert len(job.orders) == 2
-    assert desk.signatures_sent() == []
-    assert desk.market.book.last_receipt(job.orders[0]) is None
+    assert ordered == len(job.orders) == 2
+    assert (job.state, job.result().lease) == (JobState.SUCCEEDED, job.orders[0])
+    assert len(desk.signatures_sent()) == 1
+    assert play.gateway.market.lease_of(job.orders[1]).status is LeaseStatus.CLOSED
 
 
 def test_a_step_asks_for_a_few_explanations_only(desk: Desk, play: Play) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from marketplace.client import Job, JobState
-from marketplace.client.watcher import AGAIN_AFTER_SECONDS
+from marketplace.client.posting import AGAIN_AFTER_SECONDS
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import Gateway
 

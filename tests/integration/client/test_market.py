@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.client import GatewayApi, Job, JobExecutor, JobReason, JobState, Market
+from marketplace.client import Job, JobExecutor, JobReason, JobState, Market
 from marketplace.domain.errors import (
     DeadlinePassed,
     GatewayProblem,
@@ -26,13 +25,6 @@ from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds, TokenUnits
 from tests.integration.client.conftest import Crash, Desk, Play
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, OTHER_PROVIDER, PROVIDER, STRANGER, Gateway
-
-
-@pytest.fixture
-def other_api(gateway: Gateway) -> Iterator[GatewayApi]:
-    api = GatewayApi(gateway.url, key=OTHER_PROVIDER)
-    yield api
-    api.close()
 
 
 def _balance(gateway: Gateway) -> int:
@@ -73,18 +65,16 @@ def test_outputs_come_back_as_files(desk: Desk, play: Play, running: Job, tmp_pa
     assert "".join(running.logs()) == "epoch 1\nepoch 2\n"
 
 
-def test_a_silent_provider_is_replaced_at_once(desk: Desk, play: Play, gateway: Gateway, other_api: GatewayApi) -> None:
+def test_a_silent_provider_is_replaced_at_once(desk: Desk, play: Play, gateway: Gateway) -> None:
     """Silence: a fresh order without that provider; later its bond compensates the client, to the unit."""
     before = _balance(gateway)
     job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
     play.open(desk, job)
-    heard_at = play.api.heartbeat()
-    play.pass_until(heard_at + 14)
-    desk.step()
+    play.api.heartbeat()
+    play.keep_silent(desk, 15)  # witnessed from the first look on
     assert job.state is JobState.RUNNING
 
-    play.pass_until(heard_at + 15)
-    desk.step()
+    play.keep_silent(desk, 4)
 
     assert job.state is JobState.SUBMITTED
     assert job.history[-1].reason is JobReason.PROVIDER_SILENT
@@ -92,11 +82,11 @@ def test_a_silent_provider_is_replaced_at_once(desk: Desk, play: Play, gateway: 
     spec = read_spec(desk.market.book.order(second).spec)
     assert spec.constraints.exclude_providers == (PROVIDER.address,)
     assert sha256_in(play.order_of(desk, job).spec) == spec.sha256
-    assert other_api.order(second).state == "book"
+    assert play.other_api.order(second).state == "book"
 
     play.open(desk, job, play.other_offer)
     play.pass_time(10)
-    play.hand_in(job, 9, api=other_api)
+    play.hand_in(job, 9, api=play.other_api)
     desk.step()
     assert job.state is JobState.SUCCEEDED
     assert not job.is_settled(gateway.chain.head())
@@ -121,10 +111,9 @@ def test_a_crash_after_a_retry_was_decided_signs_no_second_one(desk: Desk, play:
     job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
     play.open(desk, job)
     play.api.heartbeat()
-    play.pass_time(20)
     desk.line.crash_before = "POST /v1/orders"
     with pytest.raises(Crash):
-        desk.step()
+        play.keep_silent(desk, 20)
 
     reborn = desk.again()
     reborn.step()
@@ -150,13 +139,18 @@ def test_a_crash_while_submitting_loses_no_order(desk: Desk, play: Play, moment:
     assert play.api.order(job.id).state == "book"
 
 
-def test_an_order_that_the_gateway_refuses_is_over(desk: Desk, play: Play) -> None:
-    """A refusal reaches the caller with its reason and field, and the jobbook knows that nothing is on the book."""
+def test_an_order_that_the_gateway_refuses_is_watched_until_it_expires(desk: Desk, play: Play) -> None:
+    """A refusal reaches the caller with its reason; the order is not posted again, and over when block time says so."""
     with pytest.raises(GatewayProblem) as refused:
         desk.market.submit(play.request(max_time=Seconds(2**31), max_price=3_000_000 * DOLLAR))
 
     assert refused.value.reason == "ClientBalanceTooLow"
     (job,) = desk.market.jobs()
+    desk.step()
+    assert (job.state, job.is_posted) == (JobState.SUBMITTED, False)
+    assert len(desk.line.sent("POST", "/v1/orders")) == 1
+    play.pass_time(600)
+    desk.step()
     assert job.state is JobState.UNPLACED
     assert job.history[-1].reason is JobReason.ORDER_REFUSED
 
@@ -289,11 +283,13 @@ def test_two_processes_that_watch_the_same_jobs_retry_once(desk: Desk, play: Pla
     job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
     play.open(desk, job)
     play.api.heartbeat()
-    play.pass_time(20)
     other = desk.again()
 
-    desk.step()
-    other.step()
+    for _ in range(10):
+        play.pass_time(2)
+        play.other_api.heartbeat()
+        desk.step()
+        other.step()
 
     assert len(job.orders) == 2
     assert len(desk.line.sent("POST", "/v1/orders")) + len(other.line.sent("POST", "/v1/orders")) == 2

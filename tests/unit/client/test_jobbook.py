@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, NewJob
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import JobTerms, KeptJob, NewJob
 from marketplace.client.moves import Move
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
@@ -112,23 +113,34 @@ def test_a_retry_is_kept_with_its_order(book: Jobbook) -> None:
 def test_one_signature_per_serving(book: Jobbook) -> None:
     """The same receipt may be written twice; another one for the same serving never."""
     receipt = Receipt(an_id(7), OfferId(1), UnixTime(100), Seconds(5), an_id(3), True)
-    book.add_receipt(receipt, "0xab", b"{}", UnixTime(110))
-    book.add_receipt(receipt, "0xab", b"{}", UnixTime(111))
+    book.add_receipt(an_id(7), receipt, "0xab", b"{}", UnixTime(110))
+    book.add_receipt(an_id(7), receipt, "0xab", b"{}", UnixTime(111))
 
     with pytest.raises(Conflict):
-        book.add_receipt(replace(receipt, used_seconds=Seconds(6)), "0xcd", b"{}", UnixTime(112))
+        book.add_receipt(an_id(7), replace(receipt, used_seconds=Seconds(6)), "0xcd", b"{}", UnixTime(112))
     kept = book.receipt(an_id(7), UnixTime(100))
     assert kept is not None
     assert (kept.receipt, kept.signature, kept.is_posted) == (receipt, "0xab", False)
 
 
+def test_one_result_per_job(book: Jobbook) -> None:
+    """Whichever of a job's leases is signed for first: another one's receipt raises Conflict, and is not written down."""
+    first = Receipt(an_id(7), OfferId(1), UnixTime(100), Seconds(5), an_id(3), True)
+    book.add_receipt(an_id(5), first, "0xab", b"{}", UnixTime(110))
+
+    with pytest.raises(Conflict):
+        book.add_receipt(an_id(5), replace(first, lease=an_id(8)), "0xcd", b"{}", UnixTime(111))
+
+    assert book.receipt(an_id(8), UnixTime(100)) is None
+
+
 def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: Jobbook) -> None:
     """A later opening was signed for and left the chain with its block: the one that stands is what became of the lease."""
     gone = Receipt(an_id(7), OfferId(1), UnixTime(52), Seconds(5), an_id(3), True)
-    book.add_receipt(gone, "0xab", b"{}", UnixTime(60))
+    book.add_receipt(an_id(7), gone, "0xab", b"{}", UnixTime(60))
     assert book.last_receipt(an_id(7)) is not None
     stands = replace(gone, opened_at=UnixTime(50))
-    book.add_receipt(stands, "0xcd", b"{}", UnixTime(70))
+    book.add_receipt(an_id(7), stands, "0xcd", b"{}", UnixTime(70))
     opened = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
     book.past.start_at(10)
     book.past.take_in(None, [opened], [BlockRef(10, an_id(10), UnixTime(50))])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.jobbook import JobTerms, KeptOrder
+from marketplace.client.kept import JobTerms, KeptOrder
 from marketplace.client.moves import Move
-from marketplace.client.steps import Become, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
+from marketplace.client.steps import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
 from marketplace.domain.states import JOB_TERMINAL, Job, JobEvent, JobReason, JobState
@@ -41,9 +41,8 @@ def a_lease(status: LeaseStatus, **changed: Any) -> Lease:
     return replace(lease, **changed)
 
 
-def sight(lease: Lease, *moves: Move, heartbeat: int | None = NOW, at: int = NOW) -> Sight:
-    beat = None if heartbeat is None else UnixTime(heartbeat)
-    return Sight(BlockRef(9, ID, UnixTime(at)), lease, PROVIDER, beat, moves)
+def sight(lease: Lease, *moves: Move, silent: int = 0, at: int = NOW) -> Sight:
+    return Sight(BlockRef(9, ID, UnixTime(at)), lease, PROVIDER, Seconds(silent), moves)
 
 
 def move(name: str, number: int = 1, **amounts: int | str) -> Move:
@@ -104,30 +103,45 @@ def test_a_running_job_is_looked_after(status: LeaseStatus) -> None:
     assert decide(a_job(JobState.RUNNING), kept(), TERMS, sight(a_lease(status), OPENED)) == LookForReceipt()
 
 
-@pytest.mark.parametrize(
-    ("heartbeat", "given_up"), [(NOW - 15, True), (NOW - 14, False), (None, False), (NOW - 500, True)]
-)
-def test_a_provider_is_given_up_after_long_silence(heartbeat: int | None, given_up: bool) -> None:
-    """Only when the gateway knows of the silence; not to know is not to be silent."""
-    decision = decide(
-        a_job(JobState.RUNNING), kept(), TERMS, sight(a_lease(LeaseStatus.OPEN), OPENED, heartbeat=heartbeat)
-    )
+@pytest.mark.parametrize(("silent", "given_up"), [(15, True), (14, False), (0, False), (500, True)])
+def test_a_provider_is_given_up_after_long_silence(silent: int, given_up: bool) -> None:
+    """After as many seconds of evidence as the client's patience has, and not one before."""
+    decision = decide(a_job(JobState.RUNNING), kept(), TERMS, sight(a_lease(LeaseStatus.OPEN), OPENED, silent=silent))
 
     assert isinstance(decision, OrderAgain if given_up else LookForReceipt)
 
 
-def test_silence_counts_from_the_opening() -> None:
-    """A sign of life from before the lease says nothing about the lease."""
-    lease = a_lease(LeaseStatus.OPEN, opened_at=UnixTime(NOW - 5))
+def test_who_wants_no_second_lease_gives_the_first_up_before() -> None:
+    """With ``terminate`` nothing is ordered beside a live lease: it is given up, then ended by us, and only then the work is ordered again."""
+    terms, job = replace(TERMS, on_silence="terminate"), a_job(JobState.RUNNING)
+    silent, given_up = sight(a_lease(LeaseStatus.OPEN), OPENED, silent=15), replace(kept(), given_up_at=UnixTime(NOW))
+    ended = sight(a_lease(LeaseStatus.CLOSED), OPENED, move("LeaseTerminated", 2, by=CLIENT, paid_seconds=5, paid=1))
 
-    assert sight(lease, OPENED, heartbeat=NOW - 300).silent_seconds == 5
+    assert isinstance(decide(job, kept(), terms, silent), GiveUp)
+    assert decide(job, given_up, terms, silent) == LookForReceipt()
+    again = decide(job, given_up, terms, ended)
+    assert isinstance(again, OrderAgain)
+    assert again.reason is JobReason.PROVIDER_SILENT
+    assert decide(job, kept(), terms, ended) == Become(JobState.CANCELLED, JobReason.CLIENT_CANCELLED)
+
+
+@pytest.mark.parametrize(("at", "over"), [(NOW + 99, False), (NOW + 100, True)])
+def test_a_refused_order_is_over_when_it_can_be_opened_no_more(at: int, over: bool) -> None:
+    """A gateway that will not have it may still hand it on: until block time says otherwise it waits, and can be served."""
+    refused = replace(kept(), is_posted=False, is_refused=True, note="refused")
+    over_now = Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, "refused")
+
+    assert decide(a_job(JobState.SUBMITTED), refused, TERMS, sight(NO_LEASE, at=at)) == (over_now if over else Stay())
+    opened = decide(a_job(JobState.SUBMITTED), refused, TERMS, sight(a_lease(LeaseStatus.OPEN), OPENED))
+    assert isinstance(opened, Become)
+    assert opened.to is JobState.RUNNING
 
 
 def test_without_retries_a_silent_provider_is_waited_for() -> None:
     """It may come back before the deadline; the lease pays the client if it does not."""
     terms = replace(TERMS, retries=0)
 
-    silent = sight(a_lease(LeaseStatus.OPEN), OPENED, heartbeat=NOW - 500)
+    silent = sight(a_lease(LeaseStatus.OPEN), OPENED, silent=500)
 
     assert decide(a_job(JobState.RUNNING), kept(), terms, silent) == LookForReceipt()
     assert decide(a_job(JobState.RUNNING, orders=2), kept(), TERMS, silent) == LookForReceipt()

@@ -1,0 +1,114 @@
+"""What a jobbook holds, as values, and how its rows say it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.spec import Group
+from marketplace.domain.states import Job
+from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.wire import order_from_wire, receipt_from_wire
+
+NOT_POSTED, POSTED, REFUSED = 0, 1, 2
+"""Where an order has got to, as a gateway says."""
+
+OnSilence = Literal["elsewhere", "terminate"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobTerms:
+    """What the client asked for beside the order itself; retries are signed by it."""
+
+    retries: int
+    expires_in_seconds: Seconds
+    silent_after_seconds: Seconds
+    """Block time without a sign of life after which the provider is given up; 0: never."""
+    on_silence: OnSilence = "elsewhere"
+    """Whether a silent provider's lease is kept for its bond while the work is ordered elsewhere, or terminated before."""
+
+    def to_text(self) -> str:
+        """As a row holds it."""
+        return json.dumps((self.retries, self.expires_in_seconds, self.silent_after_seconds, self.on_silence))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptJob:
+    """A job as the book holds it, with the version that a change must name."""
+
+    job: Job
+    terms: JobTerms
+    version: int
+    number: int
+    """Counts this book's jobs from 1: a short name for people."""
+    group: Group | None = None
+    """Which node of which group it is; None: it stands alone."""
+    broken: str = ""
+    """Why its group cannot succeed any more; empty while it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be written down, with its first order and the spec that the order names."""
+
+    job: Job
+    terms: JobTerms
+    signed: SignedOrder
+    spec: bytes
+    group: Group | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOrder:
+    """An order of a job, with the spec that its hash stands for."""
+
+    signed: SignedOrder
+    job: Bytes32
+    attempt: int
+    spec: bytes
+    signed_at: UnixTime
+    is_posted: bool
+    note: str
+    """Why it stands still, in plain words; empty when it does not."""
+    explanation: str
+    """What the scheduler said last about it while it waited, as JSON; empty before the first word."""
+    is_refused: bool = False
+    """Every gateway that answered has refused it. Its signature has been seen: until it expires, or is cancelled on the chain, it can be opened."""
+    given_up_at: UnixTime | None = None
+    """Block time at which its provider was found silent; None: it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReceipt:
+    """A last receipt that we signed, and the result document that it names."""
+
+    receipt: Receipt
+    signature: str
+    result: bytes
+    signed_at: UnixTime
+    is_posted: bool
+
+
+def history_text(job: Job) -> str:
+    """A job's history as a row holds it."""
+    return json.dumps([(event.state, event.at, event.reason, event.note) for event in job.history])
+
+
+def order_of_row(row: sqlite3.Row) -> KeptOrder:
+    """An order, with whether its provider was given up."""
+    order, given_up = order_from_wire(json.loads(row["document"])), row["given_up_at"]
+    return KeptOrder(
+        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"],
+        UnixTime(row["signed_at"]), row["is_posted"] == POSTED, row["note"], row["explanation"],
+        row["is_posted"] == REFUSED, None if given_up is None else UnixTime(given_up),
+    )  # fmt: skip
+
+
+def receipt_of_row(row: sqlite3.Row) -> KeptReceipt:
+    """A receipt, with the result that it names."""
+    receipt = receipt_from_wire(json.loads(row["document"]))
+    return KeptReceipt(receipt, row["signature"], row["result"], UnixTime(row["signed_at"]), bool(row["is_posted"]))

@@ -1,0 +1,77 @@
+"""Several gateways as one: who does not answer gives way to the next. What is signed is signed for the market, so that any of them may take it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from marketplace.client.http import DEFAULT_RETRIES, GatewayHttp, Retries
+from marketplace.domain.errors import GatewayUnavailable
+
+
+class SeveralHttp(GatewayHttp):
+    """Asks the gateway that answered last, and the others in their order where it does not; all of them again after a pause."""
+
+    def __init__(self, base_urls: Sequence[str], *, retries: Retries = DEFAULT_RETRIES, **settings: Any) -> None:
+        super().__init__(base_urls[0], retries=retries, **settings)
+        self._lines = [GatewayHttp(url, retries=Retries(attempts=1), **settings) for url in base_urls]
+        self._first = 0
+
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        for line in self._lines:
+            line.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | Path = b"",
+        headers: Mapping[str, str] | None = None,
+        once: bool = False,
+    ) -> httpx.Response:
+        """The first answer, whatever its status below 502; raise GatewayUnavailable where there is none after all attempts."""
+        waits = iter(()) if once else self._retries.waits()
+        while True:
+            for place in self._places():
+                try:
+                    response = self._lines[place].send(method, path, content=content, headers=headers, once=True)
+                except GatewayUnavailable as exc:
+                    last = exc
+                else:
+                    self._first = place
+                    return response
+            pause = next(waits, None)
+            if pause is None:
+                raise last
+            self._wait(pause)
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[httpx.Response]:
+        """A stream of the first gateway that begins one; where it breaks off later, the caller asks again."""
+        for place in self._places():
+            opened = ExitStack()
+            try:
+                response = opened.enter_context(self._lines[place].stream(path))
+            except GatewayUnavailable as exc:
+                last = exc
+                continue
+            with opened:
+                self._first = place
+                yield response
+            return
+        raise last
+
+    def _places(self) -> list[int]:
+        return [(self._first + step) % len(self._lines) for step in range(len(self._lines))]
+
+
+def http_to(base_urls: Sequence[str], **settings: Any) -> GatewayHttp:
+    """How to speak to these gateways, the preferred one first."""
+    return GatewayHttp(base_urls[0], **settings) if len(base_urls) == 1 else SeveralHttp(base_urls, **settings)
