@@ -24,6 +24,7 @@ from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
+from marketplace.private_files import owners_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -135,7 +136,7 @@ class Jobbook:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            owners_database(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.row_factory = sqlite3.Row
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
