@@ -21,6 +21,7 @@ from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
 from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import Seconds
+from marketplace.domain.work import Work, read_work
 
 if TYPE_CHECKING:
     from marketplace.client.market import Market
@@ -93,6 +94,11 @@ class Job:
     def spec(self) -> JobSpec:
         """The spec of the present order."""
         return read_spec(self._order().spec)
+
+    @property
+    def work(self) -> Work:
+        """What it runs: the same in all its orders."""
+        return read_work(self._order().work)
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -215,7 +221,7 @@ class Job:
         if explanation is not None and explanation.placed_on is None and not was_waiting:
             explanation = None  # of the time before it was placed
         return Story(
-            job=self.id, number=kept.number, name=kept.job.name, command=self.spec.command, state=kept.job.state,
+            job=self.id, number=kept.number, name=kept.job.name, command=self.work.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),
             explanation=explanation, result=self.result() if self._document() else None, group=kept.group,
         )  # fmt: skip

@@ -38,6 +38,7 @@ from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
+from marketplace.private_files import owners_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -50,7 +51,7 @@ CREATE TABLE IF NOT EXISTS nodes (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id), attempt INTEGER NOT NULL, document TEXT NOT NULL,
-  signature TEXT NOT NULL, spec BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0,
+  signature TEXT NOT NULL, spec BLOB NOT NULL, work BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0,
   note TEXT NOT NULL DEFAULT '', explanation TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS orders_of_job ON orders (job, attempt);
@@ -86,7 +87,7 @@ class Jobbook:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            owners_database(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.row_factory = sqlite3.Row
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
@@ -127,7 +128,8 @@ class Jobbook:
                 if gives_up:
                     self.choices.mark_given_up(kept.job.order, order[2])
                 self.choices.release(job.id)
-                self._add_order(job.id, len(job.orders), *order)
+                (signed, spec, at), work = order, self.orders(job.id)[0].work
+                self._add_order(job.id, len(job.orders), signed, spec, work, at)
         return replace(kept, job=job, version=kept.version + 1)
 
     def job(self, identifier: Bytes32) -> KeptJob:
@@ -318,14 +320,14 @@ class Jobbook:
             raise Conflict("job", job.id) from None
         if group is not None:
             self._db.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, '')", (job.id, group.id, group.size, group.rank))
-        self._add_order(job.id, 1, new.signed, new.spec, at)
+        self._add_order(job.id, 1, new.signed, new.spec, new.work, at)
         return KeptJob(job, new.terms, 1, number, group)
 
-    def _add_order(self, job: Bytes32, attempt: int, signed: SignedOrder, spec: bytes, at: UnixTime) -> None:
+    def _add_order(self, job: Bytes32, attempt: int, signed: SignedOrder, spec: bytes, work: bytes, at: UnixTime) -> None:  # fmt: skip
         document = json.dumps(order_to_wire(signed.order), sort_keys=True)
         self._db.execute(
-            "INSERT INTO orders (id, job, attempt, document, signature, spec, signed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (signed.id, job, attempt, document, signed.signature, spec, at),
+            "INSERT INTO orders (id, job, attempt, document, signature, spec, work, signed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (signed.id, job, attempt, document, signed.signature, spec, work, at),
         )
 
     def _kept_jobs(self, which: str, *values: object) -> list[KeptJob]:

@@ -53,23 +53,25 @@ class KeptJob:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be written down, with its first order and the spec that the order names."""
+    """A job to be written down, with its first order, the spec that the order names, and the work that the spec names."""
 
     job: Job
     terms: JobTerms
     signed: SignedOrder
     spec: bytes
+    work: bytes
     group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeptOrder:
-    """An order of a job, with the spec that its hash stands for."""
+    """An order of a job, with the spec that its hash stands for, and the work that all of the job's orders share."""
 
     signed: SignedOrder
     job: Bytes32
     attempt: int
     spec: bytes
+    work: bytes
     signed_at: UnixTime
     is_posted: bool
     note: str
@@ -102,7 +104,7 @@ def order_of_row(row: sqlite3.Row) -> KeptOrder:
     """An order, with whether its provider was given up."""
     order, given_up = order_from_wire(json.loads(row["document"])), row["given_up_at"]
     return KeptOrder(
-        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"],
+        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"], row["work"],
         UnixTime(row["signed_at"]), row["is_posted"] == POSTED, row["note"], row["explanation"],
         row["is_posted"] == REFUSED, None if given_up is None else UnixTime(given_up),
     )  # fmt: skip

@@ -36,11 +36,12 @@ class Poster:
         self._posted_again: dict[Bytes32, UnixTime] = {}
 
     def post(self, order: KeptOrder) -> None:
-        """Upload the spec and put the order on a book; raise what the first gateway says where none takes it."""
+        """Upload the spec and the work, and put the order on a book; raise what the first gateway says where none takes it."""
         first: GatewayError | None = None
         for api in self._gateways:
             try:
                 api.put_blob(order.spec)
+                api.put_blob(order.work)
                 _require_id(order, api.post_order(order.signed))
             except GatewayError as exc:
                 # A refusal says more than that somebody does not answer.

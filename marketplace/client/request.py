@@ -23,12 +23,12 @@ from marketplace.domain.spec import (
     MAX_NODES,
     Constraints,
     Group,
-    Input,
     JobSpec,
     Resources,
     read_spec,
 )
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.work import Input, Work, cut, read_work, work_name
 
 ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
 NO_BOND, NO_TIP, ANY_OFFER = Bps(0), TokenUnits(0), OfferId(0)
@@ -91,27 +91,30 @@ class JobRequest:
     """Who alone may open the order, e.g. a scheduler; None: whom the settings or the address book name."""
     arbiter: Address | None = None
     """Who rules on its lease; None: whom the settings or the address book name."""
+    public: bool = False
+    """Everybody may read what is run, its inputs, its log and its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request made ready: the spec, its bytes, and the bundle of its inputs; b"" where there are none."""
+    """A request made ready: the spec, its bytes, those of the work, and the parts of the bundle of its inputs."""
 
     spec: JobSpec
     spec_bytes: bytes
-    inputs: bytes
+    work_bytes: bytes
+    inputs: tuple[bytes, ...]
 
 
 def prepare(request: JobRequest) -> Prepared:
-    """Bundle the inputs and write the spec; raise InvalidField for what the spec's rules do not allow."""
+    """Bundle the inputs, write work and spec; raise InvalidField for what their rules do not allow."""
     inputs = bundle_inputs(request)
-    listed = (Input(JOB_IN, sha256_of(inputs), len(inputs)),) if inputs else ()
+    parts = cut(inputs)
+    listed = (Input(JOB_IN, len(inputs), tuple(sha256_of(part) for part in parts)),) if inputs else ()
+    work = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs).canonical()
+    read_work(work)
     spec = JobSpec(
-        command=request.command,
+        work=work_name(work),
         image=request.image,
-        env=dict(request.env),
-        inputs=listed,
-        outputs=request.outputs,
         resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
         constraints=Constraints(
             regions=request.regions,
@@ -122,20 +125,21 @@ def prepare(request: JobRequest) -> Prepared:
             min_reliability_bps=request.min_reliability_bps,
         ),
         network=request.network,
+        public=request.public,
     )
     content = spec.canonical()
-    return Prepared(read_spec(content), content, inputs)
+    return Prepared(read_spec(content), content, work, parts)
 
 
 def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
-    """The request made ready for ``size`` nodes: their specs share a fresh group id, and differ by rank only."""
+    """The request made ready for ``size`` nodes: their specs share the work and a fresh group id, and differ by rank only."""
     if not 2 <= size <= MAX_NODES:
         raise InvalidField("nodes", f"must be from 2 to {MAX_NODES}")
     if request.offer:
         raise InvalidField("offer", "must not be pinned: every node gets an offer of its own")
     alone, identifier = prepare(request), secrets.token_hex(32)
     specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
-    return tuple(Prepared(spec, spec.canonical(), alone.inputs) for spec in specs)
+    return tuple(Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs) for spec in specs)
 
 
 def bundle_inputs(request: JobRequest) -> bytes:

@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from marketplace.client.http import DEFAULT_RETRIES, GatewayHttp, Retries
+from marketplace.api.events import ServerEvent
+from marketplace.api.reading import MOST_BYTES
+from marketplace.client.http import DEFAULT_RETRIES, Answer, GatewayHttp, Retries
 from marketplace.domain.errors import GatewayUnavailable
 
 
@@ -35,13 +35,16 @@ class SeveralHttp(GatewayHttp):
         content: bytes | Path = b"",
         headers: Mapping[str, str] | None = None,
         once: bool = False,
-    ) -> httpx.Response:
+        most_bytes: int = MOST_BYTES,
+    ) -> Answer:
         """The first answer, whatever its status below 502; raise GatewayUnavailable where there is none after all attempts."""
         waits = iter(()) if once else self._retries.waits()
         while True:
             for place in self._places():
                 try:
-                    response = self._lines[place].send(method, path, content=content, headers=headers, once=True)
+                    response = self._lines[place].send(
+                        method, path, content=content, headers=headers, once=True, most_bytes=most_bytes
+                    )
                 except GatewayUnavailable as exc:
                     last = exc
                 else:
@@ -53,7 +56,7 @@ class SeveralHttp(GatewayHttp):
             self._wait(pause)
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[httpx.Response]:
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """A stream of the first gateway that begins one; where it breaks off later, the caller asks again."""
         for place in self._places():
             opened = ExitStack()
@@ -67,6 +70,10 @@ class SeveralHttp(GatewayHttp):
                 yield response
             return
         raise last
+
+    def events(self, path: str) -> Iterator[ServerEvent]:
+        """The events of the gateway that answered last: who reads asks again where they break off."""
+        yield from self._lines[self._first].events(path)
 
     def _places(self) -> list[int]:
         return [(self._first + step) % len(self._lines) for step in range(len(self._lines))]

@@ -56,8 +56,8 @@ class Submitter:
         new = [self._signed(request, one, block) for one in prepared]
         if len(new) > 1:
             self.require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
-        if prepared[0].inputs:
-            self._api.put_blob(prepared[0].inputs)
+        for part in prepared[0].inputs:
+            self._api.put_blob(part)
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
         for number, one in enumerate(kept):
@@ -126,4 +126,4 @@ class Submitter:
         name = request.name or " ".join(request.command)[:60]
         record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self._market.terms().start_grace)
-        return NewJob(record, terms, signed, prepared.spec_bytes, prepared.spec.group)
+        return NewJob(record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group)

@@ -49,12 +49,14 @@ from marketplace.domain.errors import (
     GatewayProblem,
     GatewayUnavailable,
     HashMismatch,
+    UnreadableAnswer,
 )
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, LeaseStatus, Receipt
 from marketplace.domain.spec import Result, read_result, read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds
+from marketplace.domain.work import read_work
 
 _log = structlog.get_logger()
 
@@ -314,9 +316,8 @@ class Watcher:
         except (HashMismatch, GatewayError) as exc:
             # A gateway has not got it, or not as it was signed: that is the gateway's word, and nothing that its provider did.
             self._book.note(order.signed.id, f"its result is not to be had yet: {exc}")
-            if isinstance(exc, GatewayUnavailable) or not _is_long_closed(sight):
-                return kept
-            return self._reject(kept, order, sight, str(exc))
+            is_away = isinstance(exc, GatewayUnavailable) and not isinstance(exc, UnreadableAnswer)
+            return kept if is_away or not _is_long_closed(sight) else self._reject(kept, order, sight, str(exc))
         except DomainError as exc:
             return self._reject(kept, order, sight, str(exc))
         return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
@@ -328,7 +329,7 @@ class Watcher:
     def _keep_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> Result:
         """Verify the result that the chain names, and write it down as the job's. Raise what is wrong with it."""
         content = self._api.outputs(order.signed.id).content
-        result = check_result(content, outcome.result, read_spec(order.spec))
+        result = check_result(content, outcome.result, read_work(order.work))
         self._results.fetch(result)
         serving = servings_of(sight.moves)[-1]
         receipt = Receipt(
@@ -355,7 +356,7 @@ def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
     """What the scheduler said last about the order while it waited."""
     if not order.explanation:
         return None
-    return reading.explanation(json.loads(order.explanation), order.signed.id)
+    return reading.explanation(order.explanation.encode(), order.signed.id)
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

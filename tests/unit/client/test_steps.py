@@ -28,7 +28,7 @@ def an_order(**changed: Any) -> Order:
 
 
 def kept(**changed: Any) -> KeptOrder:
-    return KeptOrder(SignedOrder(ID, an_order(**changed), "0x"), ID, 1, b"{}", UnixTime(NOW), True, "", "")
+    return KeptOrder(SignedOrder(ID, an_order(**changed), "0x"), ID, 1, b"{}", b"[]", UnixTime(NOW), True, "", "")
 
 
 def a_job(state: JobState, orders: int = 1) -> Job:
