@@ -149,7 +149,7 @@ class Play:
     def keep_silent(self, desk: Desk, seconds: int) -> None:
         """The first provider gives no sign of life for so long, while the other one does and the client looks on."""
         begun = self.gateway.now()
-        for passed in [*range(2, seconds, 2), seconds]:
+        for passed in [*range(4, seconds, 4), seconds]:
             self.pass_until(begun + passed)
             self.other_api.heartbeat()
             desk.step()
@@ -186,12 +186,17 @@ class Play:
         )
         return receipt
 
-    def settle(self, desk: Desk, job: Job, provider: Key = PROVIDER) -> None:
-        """The provider settles what both have signed."""
-        kept = desk.market.book.last_receipt(job.orders[-1])
+    def settle(self, desk: Desk, job: Job, provider: Key = PROVIDER, lease: Bytes32 | None = None) -> None:
+        """The provider settles what both have signed, of the newest order or of this one."""
+        kept = desk.market.book.last_receipt(lease or job.orders[-1])
         assert kept is not None
         settlement = Settlement(
-            self.order_of(desk, job), kept.receipt.used_seconds, kept.receipt.result, True, kept.signature, "0x"
+            desk.market.book.order(lease or job.orders[-1]).signed.order,
+            kept.receipt.used_seconds,
+            kept.receipt.result,
+            True,
+            kept.signature,
+            "0x",
         )
         self.gateway.send(provider, verbs.settle(self.gateway.book.market, [settlement]))
 
