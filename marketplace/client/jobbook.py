@@ -21,7 +21,6 @@ from marketplace.client.choices import Choices
 from marketplace.client.kept import (
     POSTED,
     REFUSED,
-    JobTerms,
     KeptJob,
     KeptOrder,
     KeptReceipt,
@@ -31,6 +30,7 @@ from marketplace.client.kept import (
     receipt_of_row,
 )
 from marketplace.client.moves import Move, Moves
+from marketplace.client.terms import JobTerms, terms_text
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
@@ -312,7 +312,7 @@ class Jobbook:
         job, group = new.job, new.group
         number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
         row = (
-            job.id, job.name, job.state, job.spec, history_text(job), json.dumps(job.excluded), new.terms.to_text(), number,
+            job.id, job.name, job.state, job.spec, history_text(job), json.dumps(job.excluded), terms_text(new.terms), number,
         )  # fmt: skip
         try:
             self._db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)", row)

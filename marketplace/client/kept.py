@@ -5,35 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Literal
 
+from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import Receipt, SignedOrder
 from marketplace.domain.spec import Group
 from marketplace.domain.states import Job
-from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire, receipt_from_wire
 
 NOT_POSTED, POSTED, REFUSED = 0, 1, 2
 """Where an order has got to, as a gateway says."""
-
-OnSilence = Literal["elsewhere", "terminate"]
-
-
-@dataclass(frozen=True, slots=True)
-class JobTerms:
-    """What the client asked for beside the order itself; retries are signed by it."""
-
-    retries: int
-    expires_in_seconds: Seconds
-    silent_after_seconds: Seconds
-    """Block time without a sign of life after which the provider is given up; 0: never."""
-    on_silence: OnSilence = "elsewhere"
-    """Whether a silent provider's lease is kept for its bond while the work is ordered elsewhere, or terminated before."""
-
-    def to_text(self) -> str:
-        """As a row holds it."""
-        return json.dumps((self.retries, self.expires_in_seconds, self.silent_after_seconds, self.on_silence))
 
 
 @dataclass(frozen=True, slots=True)

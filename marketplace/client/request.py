@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
-from marketplace.client.kept import JobTerms, OnSilence
+from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.classes import class_named, classes_mask

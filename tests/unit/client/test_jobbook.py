@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from marketplace.client.jobbook import Jobbook
-from marketplace.client.kept import JobTerms, KeptJob, NewJob
+from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.moves import Move
+from marketplace.client.terms import JobTerms
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
