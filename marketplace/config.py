@@ -21,6 +21,7 @@ DEFAULT_CONFIRMATIONS = 1
 LOG_BLOCKS = 2_000
 DEFAULT_RAY_ADDRESS = "auto"
 DEFAULT_MOST_FEE_GWEI = "500"
+_GATEWAY_SCHEMES = ("http://", "https://")
 _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 
 
@@ -35,6 +36,9 @@ class Settings:
     journal_url: str = field(repr=False)
     blobs_url: str
     gateway_url: str
+    """The preferred gateway."""
+    other_gateways: tuple[str, ...]
+    """Further gateways of the same market: asked where the preferred one is away, and whether a provider is silent."""
     keystore: Path | None
     keystore_password_file: Path | None
     confirmations: int
@@ -96,9 +100,14 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         for place, url in enumerate(rpc_urls, 1)
         if not url.startswith(_NODE_SCHEMES)
     ]
-    gateway_url = text("GATEWAY_URL").rstrip("/")
-    if gateway_url and not gateway_url.startswith(("http://", "https://")):
-        problems.append("BOURSE_GATEWAY_URL is not http(s)")
+    # A list of one's own stands alone: it does not follow after the development network's gateway.
+    has_own_list = "BOURSE_GATEWAY_URLS" in given and "BOURSE_GATEWAY_URL" not in given
+    gateways = _gateways("" if has_own_list else text("GATEWAY_URL"), text("GATEWAY_URLS"))
+    problems += [
+        f"BOURSE_GATEWAY_URL, BOURSE_GATEWAY_URLS: URL {place} of {len(gateways)} is not http(s)"
+        for place, url in enumerate(gateways, 1)
+        if not url.startswith(_GATEWAY_SCHEMES)
+    ]
     if problems:
         raise ConfigError(problems)
     home = path("HOME") or Path.home() / ".bourse"
@@ -108,7 +117,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         redis_url=text("REDIS_URL"),
         journal_url=text("JOURNAL_URL", f"sqlite:///{home}/operator.sqlite"),
         blobs_url=text("BLOBS_URL", str(home / "blobs")),
-        gateway_url=gateway_url,
+        gateway_url=gateways[0] if gateways else "",
+        other_gateways=gateways[1:],
         keystore=path("KEYSTORE"),
         keystore_password_file=path("KEYSTORE_PASSWORD_FILE"),
         confirmations=confirmations,
@@ -120,6 +130,12 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         coin_price=text("COIN_PRICE"),
         ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
     )
+
+
+def _gateways(first: str, listed: str) -> tuple[str, ...]:
+    """The gateways by preference, each once: the one that is named alone, then the list."""
+    urls = [url.strip().rstrip("/") for url in (first, *listed.split(","))]
+    return tuple(dict.fromkeys(url for url in urls if url))
 
 
 def devnet_state(folder: Path) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def open_market(settings: Settings, *, stop: Stop | None = None, account: str | 
     told = roots_of(settings.opener, settings.arbiter)
     market = Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
-        address_book=book, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
+        address_book=book, other_gateways=settings.other_gateways, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
         account=account, roots=TrustRoots(told.opener or book.opener, told.arbiter or book.arbiter),
     )  # fmt: skip
     market.chain.log_blocks = settings.log_blocks

@@ -14,8 +14,9 @@ from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import Session
 from marketplace.client import Job, JobGroup, JobRequest, JobState, Market, Progress
-from marketplace.domain.errors import DeadlinePassed
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InsufficientFunds
 from marketplace.domain.ids import ZERO_ADDRESS
+from marketplace.domain.units import iso_from_time
 
 SETTLE_SECONDS = 30.0
 """How long `bourse run` waits for the money after the job is over; it moves anyway."""
@@ -33,6 +34,37 @@ def say_draft(session: Session, market: Market, request: JobRequest, nodes: int 
     session.say(
         f"to be signed: opener {opener}, arbiter {checksum(draft.order.arbiter)}, worst cost {cost} a lease{many}"
     )
+
+
+@contextmanager
+def telling_refused(session: Session, market: Market) -> Iterator[None]:
+    """Say of an order that was refused that it is not over: whoever has seen its signature may open it until it expires."""
+    known = {job.id for job in market.jobs()}
+    try:
+        yield
+    except GatewayProblem:
+        for job in market.jobs():
+            if job.id not in known and not job.is_terminal:
+                until = iso_from_time(job.signed.expires_at)
+                session.say(
+                    f"job {job.number} is signed, and can be opened until {until}, whatever the gateway says: it is watched"
+                )
+                session.say(f"  next: bourse cancel {job.number} ends it for good, on the chain")
+        raise
+
+
+@contextmanager
+def cancelling(session: Session, job: Job) -> Iterator[None]:
+    """Say what is left where the transaction that cancels for good cannot be paid for."""
+    try:
+        yield
+    except InsufficientFunds:
+        until = iso_from_time(job.signed.expires_at)
+        session.say(
+            "cancelling for good is a transaction, and takes coin for gas. The gateway was asked to take the order off its book, which is weaker:"
+            f" whoever has its signature may open it until {until}"
+        )
+        raise
 
 
 def run_alone(session: Session, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:

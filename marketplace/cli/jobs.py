@@ -11,10 +11,10 @@ import typer
 from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.browse import MIN_RELIABILITY
-from marketplace.cli.following import run_alone, run_nodes, say_draft
+from marketplace.cli.following import cancelling, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.numbers import seconds_option, whole_option
 from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
-from marketplace.client import JobRequest
+from marketplace.client import JobGroup, JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
@@ -112,10 +112,12 @@ def run(
         say_draft(session, market, request, nodes)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
-        if nodes > 1:
-            run_nodes(session, market, market.submit_group(request, nodes), output, wait=wait)
+        with telling_refused(session, market):
+            submitted = market.submit_group(request, nodes) if nodes > 1 else market.submit(request)
+        if isinstance(submitted, JobGroup):
+            run_nodes(session, market, submitted, output, wait=wait)
         else:
-            run_alone(session, market, market.submit(request), output, wait=wait)
+            run_alone(session, market, submitted, output, wait=wait)
 
 
 @app.command()
@@ -187,13 +189,14 @@ def cancel(
     password_file: PasswordOption = None,
     account: AccountOption = None,
 ) -> None:
-    """Call a job off, for good: free before it runs, for the time it ran afterwards."""
+    """Call a job off, for good: on the chain, free before it runs, for the time it ran afterwards."""
     session = Session(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)
         if not found.is_terminal:
-            found.cancel()
+            with cancelling(session, found):
+                found.cancel()
         session.answer(documents.job(found, market.terms), tables.jobs([found], market.terms))
 
 

@@ -169,7 +169,13 @@ def jobs(rows: Iterable[Job], terms: MarketTerms) -> Table:
 
 def standing(is_posted: bool, note: str) -> str:
     """Where an order is that waits to be served."""
-    return "on the book" if is_posted else f"signed; the gateway has not taken it yet: {note or 'it was not asked'}"
+    if is_posted:
+        return "on the book"
+    return (
+        f"signed; {note}"
+        if note.startswith("refused")
+        else f"signed; the gateway has not taken it yet: {note or 'it was not asked'}"
+    )
 
 
 def _standing_of(row: Job) -> str:

@@ -16,6 +16,7 @@ from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Order
+from marketplace.domain.runnable import require_runnable
 from marketplace.domain.spec import (
     HOST_IMAGE,
     JOB_IN,
@@ -106,7 +107,7 @@ class Prepared:
 
 
 def prepare(request: JobRequest) -> Prepared:
-    """Bundle the inputs, write work and spec; raise InvalidField for what their rules do not allow."""
+    """Bundle the inputs, write work and spec; raise InvalidField for what their rules do not allow, or no provider can run."""
     inputs = bundle_inputs(request)
     parts = cut(inputs)
     listed = (Input(JOB_IN, len(inputs), tuple(sha256_of(part) for part in parts)),) if inputs else ()
@@ -127,6 +128,7 @@ def prepare(request: JobRequest) -> Prepared:
         network=request.network,
         public=request.public,
     )
+    require_runnable(spec)
     content = spec.canonical()
     return Prepared(read_spec(content), content, work, parts)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from marketplace.domain.book import BookView
 from marketplace.domain.classes import classes_in, load_classes
 from marketplace.domain.errors import InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
@@ -14,6 +15,7 @@ from marketplace.domain.ids import Address, Sha256, sha256_in
 from marketplace.domain.models import BlockRef, Lease, Offer, Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.refusals import Refusal
+from marketplace.domain.runnable import require_room, require_runnable
 from marketplace.domain.spec import MAX_SPEC_BYTES, MAX_WORK_BYTES, JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.work import Work, read_work
@@ -88,8 +90,20 @@ def read_order_spec(order: Order, blobs: FolderBlobs) -> tuple[JobSpec, bytes]:
     spec = read_spec(content)
     if spec.resources.gpus != order.gpus:
         raise InvalidField("spec.resources.gpus", f"must equal order.gpus, which is {order.gpus}")
+    require_runnable(spec)
     _check_inputs(_work_of(spec, blobs), blobs)
     return spec, content
+
+
+def check_room(order: Order, spec: JobSpec, view: BookView) -> None:
+    """Raise InvalidField where no machine that is on offer for the order is large enough for its spec."""
+    now, wanted = view.block.timestamp, spec.constraints.providers
+    offers = [
+        offer for offer in view.offers
+        if offer.is_alive(now) and order.accepts(offer.gpu_class) and order.offer in (0, offer.id)
+        and (not wanted or offer.provider in wanted)
+    ]  # fmt: skip
+    require_room(spec.resources, (view.machines.get(sha256_in(offer.spec)) for offer in offers))
 
 
 def _work_of(spec: JobSpec, blobs: FolderBlobs) -> Work:

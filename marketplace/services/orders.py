@@ -11,14 +11,14 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.chain.signing import order_id, recover
 from marketplace.chain.wallets import is_approved_by
-from marketplace.domain.book import Explanation
+from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.errors import Forbidden, NotFound, StoreUnavailable
 from marketplace.domain.fills import refusal_of_signer
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import NO_BUDGET, BlockRef, Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
-from marketplace.services.order_checks import OrderFacts, check_order, of_order, read_order_spec
+from marketplace.services.order_checks import OrderFacts, check_order, check_room, of_order, read_order_spec
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -52,7 +52,10 @@ class OrderDesk:
             return Accepted(self._standing_now(signed.id), False)
         facts = self._facts(signed.order, signed.id)
         check_order(signed.order, facts)
-        _, content = read_order_spec(signed.order, self._blobs)
+        spec, content = read_order_spec(signed.order, self._blobs)
+        view = self._view_or_none()
+        if view is not None:
+            check_room(signed.order, spec, view)
         at = facts.block.timestamp
         if not self._journal.add_order(signed, content, at):
             return Accepted(self._standing_now(signed.id), False)
@@ -131,6 +134,13 @@ class OrderDesk:
         """None when Redis is gone, too: an explanation is a comfort, the order's standing is not in Redis."""
         try:
             return self._board.explanation(identifier)
+        except StoreUnavailable:
+            return None
+
+    def _view_or_none(self) -> BookView | None:
+        """What is on offer; None while Redis is gone, or is being filled: orders are taken all the same."""
+        try:
+            return self._board.view()
         except StoreUnavailable:
             return None
 

@@ -71,3 +71,18 @@ def test_no_url_of_a_node_is_shown(tmp_path: Path) -> None:
 
     secrets = {f"BOURSE_{name}_URL": "redis://me:SECRET@host/0" for name in ("REDIS", "JOURNAL")}
     assert "SECRET" not in repr(from_env(secrets | {"BOURSE_RPC_URLS": "https://a/v3/SECRET"}, tmp_path))
+
+
+def test_gateways_are_a_list(tmp_path: Path) -> None:
+    """The one that is named alone comes first, each comes once, and a list of one's own stands without the development network's."""
+    state = tmp_path / ".devnet" / "state.json"
+    state.parent.mkdir()
+    state.write_text(json.dumps({"settings": {"gateway_url": "http://devnet"}}))
+
+    both = from_env({"BOURSE_GATEWAY_URL": "http://a/", "BOURSE_GATEWAY_URLS": "http://b, http://a"}, tmp_path)
+    listed = from_env({"BOURSE_GATEWAY_URLS": "http://b/,http://c"}, tmp_path)
+
+    assert (both.gateway_url, both.other_gateways) == ("http://a", ("http://b",))
+    assert (listed.gateway_url, listed.other_gateways) == ("http://b", ("http://c",))
+    with pytest.raises(ConfigError, match="URL 2 of 2"):
+        from_env({"BOURSE_GATEWAY_URLS": "http://b,c"}, tmp_path)

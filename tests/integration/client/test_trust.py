@@ -92,3 +92,22 @@ def test_the_command_line_refuses_a_gateway_that_names_another_arbiter(
     assert checksum(ARBITER.address) in ran.stderr
     assert checksum(STRANGER.address) in ran.stderr
     assert not any(told.startswith("POST /v1/orders") for told in door.seen)
+
+
+def test_the_command_line_says_that_a_refused_order_lives(
+    shell: Shell, door: Doorman, offers: tuple[Offer, Offer]
+) -> None:
+    """Exit code 3 as for any refusal, the sentence that its signature can still be opened, and one word that ends it for good."""
+    shell.environment["BOURSE_GATEWAY_URL"] = door.url
+    door.answer("POST /v1/orders", 409, b'{"status": 409, "reason": "NotLive", "detail": "so there"}')
+
+    ran = shell.run(*RUN, "--", "true")
+    (listed,) = shell.answer("ps", "--json")
+    cancelled = shell.answer("cancel", "1", "--json")
+
+    assert ran.returncode == 3
+    assert "whatever the gateway says" in ran.stderr
+    assert "bourse cancel 1 ends it for good" in ran.stderr
+    assert (listed["state"], listed["posted"]) == ("submitted", False)
+    assert listed["stands_still"].startswith("refused (NotLive: so there)")
+    assert cancelled["state"] == "cancelled"

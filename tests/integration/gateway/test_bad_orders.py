@@ -13,7 +13,7 @@ from marketplace.chain.signing import SigningDomain
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.ids import ZERO_ADDRESS, bytes32_of, sha256_of
 from marketplace.domain.models import Offer
-from marketplace.domain.spec import JobSpec
+from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.work import Input, work_name
 from tests.integration.gateway.conftest import (
     CLIENT,
@@ -365,6 +365,9 @@ SPECS: dict[str, tuple[bytes, str]] = {
     "a network of its own": (_spec(network="host"), "spec.network"),
     "more CPUs than there are": (_spec(resources={"gpus": 1, "cpus": 10**9}), "spec.resources.cpus"),
     "true for a number": (_spec(resources={"gpus": True}), "spec.resources.gpus"),
+    "a network that nobody has": (_spec(network="egress"), "spec.network"),
+    "an image that nobody runs": (_spec(image="a/b@sha256:" + "0" * 64), "spec.image"),
+    "a checkpoint that nobody keeps": (_spec(checkpoint="/job/checkpoint"), "spec.checkpoint"),
     "other GPUs than the order": (_spec(resources={"gpus": 2}), "spec.resources.gpus"),
     "an unknown field": (_spec(privileged=True), "spec.privileged"),
     "a rank beyond the group": (_spec(group=NODE | {"rank": 2}), "spec.group.rank"),
@@ -388,6 +391,20 @@ def test_a_bad_spec_is_refused(gateway: Gateway, name: str) -> None:
     signed = gateway.signed(spec=bytes32_of(sha256_of(content)))
 
     refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", field)
+
+
+@pytest.mark.parametrize(
+    ("more", "field"), [({"memory_mib": 65_537}, "spec.resources.memory_mib"), ({"cpus": 17}, "spec.resources.cpus")]
+)
+def test_more_than_any_machine_has_is_refused(gateway: Gateway, offer: Offer, more: dict[str, int], field: str) -> None:
+    """Nobody could serve it: the sentence says how much the largest machine on offer has. As much as that is taken."""
+    most = gateway.spec(resources=Resources(cpus=16, memory_mib=65_536))
+    beyond = gateway.spec(resources=replace(most.resources, **more))
+
+    refused(
+        gateway, lambda: gateway.post_order(gateway.signed(spec=bytes32_of(beyond.sha256))), 422, "InvalidField", field
+    )
+    assert gateway.post_order(gateway.signed(spec=bytes32_of(most.sha256))).status_code == 201
 
 
 WORKS: dict[str, tuple[bytes, str]] = {
