@@ -173,12 +173,14 @@ def test_money_for_some_nodes_only_is_no_money(desk: Desk, play: Play, gateway: 
 
 
 def test_a_group_that_the_gateway_refuses_is_over(desk: Desk, play: Play) -> None:
-    """The refusal reaches the caller, and no node is left on the book."""
+    """The refusal reaches the caller; what the gateway has seen is cancelled on the chain, what never left is over."""
     with pytest.raises(GatewayProblem) as refused:
         desk.market.submit_group(play.request(min_time=Seconds(601)), 2)
 
+    desk.step()
+
     assert refused.value.reason == "BadAmounts"
-    assert {job.state for job in desk.market.jobs()} == {JobState.UNPLACED}
+    assert [job.state for job in desk.market.jobs()] == [JobState.CANCELLED, JobState.UNPLACED]
     assert len(desk.line.sent("POST", "/v1/orders")) == 1
 
 
@@ -198,6 +200,6 @@ def test_a_refusal_of_a_later_node_ends_the_earlier_ones(desk: Desk, play: Play,
 
     jobs = desk.market.jobs()
     assert refused.value.reason == "ClientBalanceTooLow"
-    assert [job.state for job in jobs] == [JobState.CANCELLED, JobState.UNPLACED, JobState.UNPLACED]
+    assert [job.state for job in jobs] == [JobState.CANCELLED, JobState.CANCELLED, JobState.UNPLACED]
     assert gateway.market.lease_of(jobs[0].id).status is LeaseStatus.CLOSED
     assert len(desk.line.sent("POST", "/v1/orders")) == 2

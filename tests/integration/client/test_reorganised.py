@@ -19,7 +19,7 @@ from marketplace.domain.errors import NodeRefused
 from marketplace.domain.states import JobReason, advance
 from marketplace.domain.units import UnixTime
 from tests.integration.chain.lying_node import RefusedByNode, lying, reorganise
-from tests.integration.client.conftest import Desk, Play
+from tests.integration.client.conftest import ROOTS, Desk, Play
 from tests.integration.gateway.conftest import CLIENT, Gateway
 
 
@@ -36,7 +36,9 @@ def careful(gateway: Gateway, tmp_path: Path) -> Iterator[Market]:
         retries=Retries(attempts=1),
     )  # fmt: skip
     folder = tmp_path / "careful"
-    market = Market(CLIENT, gateway.market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", confirmations=3)
+    market = Market(
+        CLIENT, gateway.market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", confirmations=3, roots=ROOTS
+    )
     yield market
     market.close()
 
@@ -160,7 +162,7 @@ def test_a_node_that_refuses_for_a_while_ends_no_wait(play: Play, gateway: Gatew
         chain = Chain([node.url])
         market = ChainMarket(chain, gateway.book.market, deployed_at_block=gateway.book.deployed_at_block)
         folder = tmp_path / "refused"
-        client = Market(CLIENT, market, play.api, Jobbook(folder / "jobs.sqlite"), folder / "results")
+        client = Market(CLIENT, market, play.api, Jobbook(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
         client.submit(play.request())
         mine(gateway.chain)
         refused_until = 10**9
