@@ -12,6 +12,7 @@ from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.models import Receipt
 from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
+from marketplace.domain.work import read_work
 from marketplace.provider.home import ServingFolder, path_in_run
 
 NOT_RUN = 125
@@ -46,10 +47,10 @@ def wrap_up(folder: ServingFolder, exit_code: int, note: str) -> Result:
 def _outputs(folder: ServingFolder) -> tuple[OutputFile, ...]:
     """The declared outputs that exist, bundled. Without a run there are none."""
     runs = folder.runs()
-    if not runs or not folder.spec.exists():
+    if not runs or not folder.work.exists():
         return ()
-    spec = read_spec(folder.spec.read_bytes())
-    found = ((path, path_in_run(runs[-1], path)) for path in spec.outputs)
+    spec, work = read_spec(folder.spec.read_bytes()), read_work(folder.work.read_bytes())
+    found = ((path, path_in_run(runs[-1], path)) for path in work.outputs)
     return tuple(_bundled(path, source, folder, spec) for path, source in found if source is not None)
 
 
