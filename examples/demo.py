@@ -125,7 +125,7 @@ def submit(market: Market, inputs: Path) -> Jobs:
     """Sign and send every order; the patient job first, so that the cheapest offer, with one GPU, is its own."""
     base = JobRequest(
         command=(), gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(24), inputs=inputs, retries=2,
-        silent_after=Seconds(8),
+        silent_after=Seconds(12),
     )  # fmt: skip
 
     def order(name: str, *command: str, request: JobRequest = base) -> Job:

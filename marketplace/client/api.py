@@ -252,7 +252,7 @@ class GatewayApi:
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
     def heartbeat(self) -> UnixTime:
-        """Tell the gateway that we are alive; the block time that it noted. What is signed is the newest block time, for all who read it."""
+        """Tell the gateway that we are alive now, which is what we sign; the block time that it noted."""
         self._signer.refresh()
         return reading.beat(accepted(self._write_raw("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, _JSON)).content)
 

@@ -52,11 +52,15 @@ class AccountDesk:
         reputation = view.reputations.get(address, NEWCOMER).aged(view.block.timestamp)
         return ProviderView(address, view.block, rows, live, view.heartbeats.get(address), reputation)
 
-    def beat(self, provider: Address, at: UnixTime, signature: str) -> UnixTime:
-        """Note that a provider was alive at the block time that it signed; that time. Raises Forbidden for who takes no part in the market."""
-        self._participants.require(provider, self._chain.paced_head())
-        self._board.beat(provider, at, signature)
-        return at
+    def beat(self, provider: Address, signed_at: UnixTime | None = None, signature: str = "") -> UnixTime:
+        """Note that a provider was alive at the block time that it signed, or is now; its last sign of life.
+
+        A beat that somebody sends again is as old as it was. Raises Forbidden for who takes no part in the market.
+        """
+        block = self._chain.paced_head()
+        self._participants.require(provider, block)
+        at = block.timestamp if signed_at is None else min(signed_at, block.timestamp)
+        return self._board.beat(provider, at, signed_at, signature)
 
     def beats(self, provider: Address) -> tuple[BlockRef, tuple[SignedBeat, ...]]:
         """The provider's last sign of life, where there is one, and then the newest of others who have GPUs on offer, each as it was signed."""

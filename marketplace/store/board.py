@@ -24,7 +24,7 @@ from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_lead import LeadTable
 from marketplace.store.board_projection import ProjectionTable
-from marketplace.store.board_rows import beat_in, beats_in, lease_in, offer_in, text_of
+from marketplace.store.board_rows import beats_in, lease_in, offer_in, proofs_in, text_of
 from marketplace.store.board_view import ViewReader
 
 EVENTS_PER_READ = 500
@@ -105,20 +105,21 @@ class Board:
 
     # Heartbeats
 
-    def beat(self, provider: Address, at: UnixTime, signature: str = "") -> None:
-        """The provider was alive at this block time, and signed that it was. An older sign of life, told again, changes nothing."""
-        told = self._redis.call("HGET", keys.HEARTBEATS, provider)
-        if told is None or beat_in(told)[0] < at:
-            self._redis.call("HSET", keys.HEARTBEATS, provider, f"{at} {signature}")
+    def beat(self, provider: Address, at: UnixTime, signed_at: UnixTime | None = None, signature: str = "") -> UnixTime:
+        """The provider was alive at this block time; its last sign of life, which this is unless a later one is known.
+
+        ``signed_at`` and ``signature`` are what it said itself, for who wants to check.
+        """
+        proof = f"{signed_at} {signature}" if signed_at is not None and signature else ""
+        return UnixTime(int(self._redis.run("beat", (keys.HEARTBEATS,), (provider, at, proof))))
 
     def heartbeats(self) -> dict[Address, UnixTime]:
         """Block time of each provider's last sign of life."""
         return beats_in(self._redis.call("HGETALL", keys.HEARTBEATS))
 
     def signed_beats(self) -> dict[Address, tuple[UnixTime, str]]:
-        """The same, each with its provider's signature."""
-        told = self._redis.call("HGETALL", keys.HEARTBEATS)
-        return {Address(provider.decode()): beat_in(beat) for provider, beat in told.items()}
+        """The block times that providers signed, each with the signature. One that came in without a signature is not among them."""
+        return proofs_in(self._redis.call("HGETALL", keys.HEARTBEATS))
 
     # Live logs
 

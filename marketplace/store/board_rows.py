@@ -169,10 +169,10 @@ def refused_in(field: bytes, text: bytes) -> tuple[Bytes32, RefusedFill]:
 
 
 def beats_in(words: Mapping[bytes, bytes]) -> dict[Address, UnixTime]:
-    return {Address(provider.decode()): beat_in(told)[0] for provider, told in words.items()}
+    return {Address(provider.decode()): UnixTime(int(told.split()[0])) for provider, told in words.items()}
 
 
-def beat_in(told: bytes) -> tuple[UnixTime, str]:
-    """The block time of a sign of life, and its signature."""
-    at, _, signature = told.decode().partition(" ")
-    return UnixTime(int(at)), signature
+def proofs_in(words: Mapping[bytes, bytes]) -> dict[Address, tuple[UnixTime, str]]:
+    """What was signed, beside when it was: ``at signed_at signature``."""
+    split = ((provider.decode(), told.decode().split()) for provider, told in words.items())
+    return {Address(provider): (UnixTime(int(parts[1])), parts[2]) for provider, parts in split if len(parts) == 3}
