@@ -9,11 +9,13 @@ from marketplace.client.market import Market
 from marketplace.client.money import Sums
 from marketplace.client.request import JobRequest
 from marketplace.client.story import Attempt, Balance, JobResult, Progress, Story
+from marketplace.client.trust import Draft, TrustRoots
 from marketplace.domain.states import JobReason, JobState
 
 __all__ = [
     "Attempt",
     "Balance",
+    "Draft",
     "GatewayApi",
     "Job",
     "JobChange",
@@ -29,4 +31,5 @@ __all__ = [
     "Story",
     "Sums",
     "Timeout",
+    "TrustRoots",
 ]
