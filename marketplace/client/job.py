@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import MAX_OUTPUT_BYTES
 from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.money import Sums, exit_of, is_over, servings_of, sums_of
+from marketplace.client.money import Serving, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, Progress, Story
 from marketplace.client.watcher import explanation_kept
 from marketplace.domain.bundles import unpack_bundle
@@ -241,7 +241,8 @@ class Job:
             order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
             opener=order.signed.order.opener, arbiter=order.signed.order.arbiter, worst_cost=worst_cost_of(order.signed.order),
             provider=self._market.provider_of(servings[-1].offer) if servings else None,
-            exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves), note=order.note, is_posted=order.is_posted,
+            exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves),
+            note=order.note or _kept_for_its_bond(order, servings), is_posted=order.is_posted,
         )  # fmt: skip
 
     def _order(self) -> KeptOrder:
@@ -254,6 +255,11 @@ class Job:
     def _why(self) -> str:
         last = self.history[-1]
         return f" ({last.reason.value.replace('_', ' ')}{': ' + last.note if last.note else ''})"
+
+
+def _kept_for_its_bond(order: KeptOrder, servings: Sequence[Serving]) -> str:
+    is_live = bool(servings) and not servings[-1].exit
+    return "given up for silence, and kept for its bond" if is_live and order.given_up_at is not None else ""
 
 
 def _folder_of(output: OutputFile, all_of_them: tuple[OutputFile, ...]) -> PurePosixPath:
