@@ -30,6 +30,7 @@ MarketplaceError
 │   └── LeadLost(name)             retryable
 ├── GatewayError                   the gateway answered with a problem, or not at all
 │   ├── GatewayUnavailable         retryable
+│   │   └── UnreadableAnswer(field, rule)
 │   └── GatewayProblem(status, reason, detail, field)
 ├── ClusterUnavailable(address, detail)   retryable
 ├── ConfigError(problems)
@@ -298,6 +299,14 @@ class GatewayUnavailable(GatewayError):
     """The gateway does not answer. Try again, or go to the chain without it."""
 
     retryable = True
+
+
+class UnreadableAnswer(GatewayUnavailable):
+    """What the gateway sent is no answer: it breaks a rule of its own form. It says as little as no answer at all."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"the gateway's answer cannot be read: {field}: {rule}")
+        self.field, self.rule = field, rule
 
 
 class GatewayProblem(GatewayError):

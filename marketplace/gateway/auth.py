@@ -1,4 +1,4 @@
-"""Who sent a write: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Sessions may come later.
+"""Who sent a request: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Reads of what is private are signed, too.
 
 An account that is a contract is asked at the head whether the signature is its own; while no node answers, nobody is let in (503).
 """
@@ -9,11 +9,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from marketplace.chain.requests import FOR_HEADER, verify_request
+from marketplace.chain.requests import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
+
+_NO_BODY = sha256_of(b"")
 
 DesksHere = Annotated[Desks, Depends(desks_of)]
 
@@ -51,6 +53,17 @@ def _sender(request: Request, body: RawBody, desks: DesksHere) -> Address:
 def _log_sender(request: Request, chunk: LogChunk, desks: DesksHere) -> Address:
     return sender_of(request, desks, sha256_of(chunk))
 
+
+def _reader(request: Request, desks: DesksHere) -> Address | None:
+    """Who reads; None where nobody says so. Raises Unauthorized for a signature that is none."""
+    names = (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER)
+    if not any(name in request.headers for name in names):
+        return None
+    return sender_of(request, desks, _NO_BODY)
+
+
+Reader = Annotated[Address | None, Depends(_reader)]
+"""For reads of what is not everybody's."""
 
 Sender = Annotated[Address, Depends(_sender)]
 """For routes with a small body."""

@@ -9,10 +9,12 @@ from fastapi import Request
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.ids import Address
+from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
+from marketplace.services.library import Library
 from marketplace.services.offers import OfferDesk
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
@@ -54,6 +56,7 @@ class Desks:
     rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
+    access: LeaseAccess
     answers: GivenAnswers
     readiness: ReadinessCheck
 
@@ -72,20 +75,22 @@ def desks_over(
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
-    offers = OfferDesk(chain, market, board)
+    offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
+    leases = LeaseDesk(market, journal, library, board, servings)
     return Desks(
         chain=chain,
         market=market,
         board=board,
         roles=roles,
-        orders=OrderDesk(chain, market, journal, blobs, board, roles.opener),
+        orders=OrderDesk(chain, market, journal, library, board, roles.opener),
         offers=offers,
-        quotes=QuoteDesk(offers, blobs, market.terms()),
-        leases=LeaseDesk(market, journal, blobs, board, servings),
-        receipts=ReceiptDesk(chain, market, journal, blobs, servings),
+        quotes=QuoteDesk(offers, library.public, market.terms()),
+        leases=leases,
+        receipts=ReceiptDesk(chain, market, journal, library, servings),
         rounds=RoundDesk(journal),
         accounts=AccountDesk(chain, market, board, offers, participants),
-        uploads=UploadDesk(blobs, participants, participant_limit_bytes=participant_limit_bytes),
+        uploads=UploadDesk(blobs, journal.uploads, participants, participant_limit_bytes=participant_limit_bytes),
+        access=LeaseAccess(journal, library, servings, leases),
         answers=GivenAnswers(journal),
         readiness=ReadinessCheck(chain, journal, board, blobs, clock),
     )

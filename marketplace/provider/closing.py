@@ -8,7 +8,7 @@ from pathlib import Path
 
 from marketplace.client.api import GatewayApi
 from marketplace.domain.bundles import bundle_paths, write_bundle
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.models import Receipt
 from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
@@ -105,11 +105,14 @@ def deliver(api: GatewayApi, folder: ServingFolder, receipt: Receipt, signature:
 def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int) -> int:
     """Send what the log has beyond ``offset``, a bounded piece of it; where the gateway stands now.
 
-    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there.
+    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there, if there
+    is such a place in the log. Raises UnreadableAnswer where there is not.
     """
     for _ in range(LOG_CHUNKS_AT_ONCE):
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:
             break
         offset = api.append_log(lease, offset, chunk)
+        if offset and not folder.read_log(offset - 1, 1):
+            raise UnreadableAnswer("length", "must not be beyond the end of the log")
     return offset

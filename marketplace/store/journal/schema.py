@@ -122,6 +122,18 @@ ROUNDS = Table(
     Index("rounds_by_block", "block_number", "hash"),
 )
 
+UPLOADS = Table(
+    "uploads",
+    METADATA,
+    Column("blob", String(64), primary_key=True),
+    Column("account", String(42), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("uploads_by_account", "account", "at"),
+)
+"""Who brought which blob: the same content may come from several."""
+
 TRANSACTIONS = Table(
     "transactions",
     METADATA,
@@ -190,7 +202,7 @@ BLOCKS = Table(
 )
 
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
-OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS)
+OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, UPLOADS)
 AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {
