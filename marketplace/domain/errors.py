@@ -31,7 +31,8 @@ MarketplaceError
 ├── GatewayError                   the gateway answered with a problem, or not at all
 │   ├── GatewayUnavailable         retryable
 │   │   └── UnreadableAnswer(field, rule)
-│   └── GatewayProblem(status, reason, detail, field)
+│   ├── GatewayProblem(status, reason, detail, field)
+│   └── GatewayDiffers(what, ours, told)
 ├── ClusterUnavailable(address, detail)   retryable
 ├── ConfigError(problems)
 │   └── HomeInUse(folder, holder)
@@ -319,6 +320,14 @@ class GatewayProblem(GatewayError):
     @property
     def reason(self) -> str:
         return self.code
+
+
+class GatewayDiffers(GatewayError):
+    """The gateway works with somebody else than whom our settings name. Nothing was signed: ask whom you trust, or use another gateway."""
+
+    def __init__(self, what: str, ours: str, told: str) -> None:
+        super().__init__(f"the gateway names {told} as {what}, and we name {ours}: nothing was signed")
+        self.what, self.ours, self.told = what, ours, told
 
 
 class ClusterUnavailable(MarketplaceError):
