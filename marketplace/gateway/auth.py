@@ -5,16 +5,19 @@ An account that is a contract is asked at the head whether the signature is its 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from marketplace.chain.requests import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
 from marketplace.chain.wallets import is_approved_by
+from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
 
+_TOKEN = re.compile("[A-Za-z0-9_-]{20,128}")
 _NO_BODY = sha256_of(b"")
 
 DesksHere = Annotated[Desks, Depends(desks_of)]
@@ -54,8 +57,22 @@ def _log_sender(request: Request, chunk: LogChunk, desks: DesksHere) -> Address:
     return sender_of(request, desks, sha256_of(chunk))
 
 
+def token_in(request: Request) -> str | None:
+    """The token of a session; None where the request brings none. Raises Unauthorized for another kind of authorization."""
+    said = request.headers.get("authorization")
+    if said is None:
+        return None
+    scheme, _, token = said.partition(" ")
+    if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
+        raise Unauthorized("Authorization must be: Bearer, and a session's token")
+    return token
+
+
 def _reader(request: Request, desks: DesksHere) -> Address | None:
-    """Who reads; None where nobody says so. Raises Unauthorized for a signature that is none."""
+    """Who reads; None where nobody says so. Raises Unauthorized for a signature or a session that is none."""
+    token = token_in(request)
+    if token is not None:
+        return desks.sessions.account_of(token)
     names = (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER)
     if not any(name in request.headers for name in names):
         return None

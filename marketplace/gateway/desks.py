@@ -23,6 +23,7 @@ from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
 from marketplace.services.rounds import RoundDesk
 from marketplace.services.servings import Servings
+from marketplace.services.sessions import SessionDesk
 from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -57,6 +58,7 @@ class Desks:
     accounts: AccountDesk
     uploads: UploadDesk
     access: LeaseAccess
+    sessions: SessionDesk
     answers: GivenAnswers
     readiness: ReadinessCheck
 
@@ -70,8 +72,12 @@ def desks_over(
     *,
     clock: Clock,
     participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
+    domain: str = "localhost",
 ) -> Desks:
-    """The services over these stores. ``clock`` (wall-clock seconds) only tells how old the chain's head is."""
+    """The services over these stores. ``clock`` (wall-clock seconds) only tells how old the chain's head is.
+
+    ``domain`` is the authority (host, and port) under which people know this gateway: who signs in, signs it.
+    """
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
@@ -91,6 +97,7 @@ def desks_over(
         accounts=AccountDesk(chain, market, board, offers, participants),
         uploads=UploadDesk(blobs, journal.uploads, participants, participant_limit_bytes=participant_limit_bytes),
         access=LeaseAccess(journal, library, servings, leases),
+        sessions=SessionDesk(chain, market, journal.sessions, domain),
         answers=GivenAnswers(journal),
         readiness=ReadinessCheck(chain, journal, board, blobs, clock),
     )
