@@ -16,6 +16,7 @@ import httpx
 
 from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, same
 from marketplace.chain.requests import FOR_HEADER
+from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import reading
 from marketplace.client.answers import (
@@ -92,7 +93,7 @@ class GatewayApi:
             base_url, key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
         )
         self._domain = domain
-        signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
+        self._signer = signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
         self._line = SignedHttp(self._http, signer)
         self._blobs = GatewayBlobs(self._line, {FOR_HEADER: represented} if represented else {})
 
@@ -242,6 +243,14 @@ class GatewayApi:
     def outputs(self, lease: Bytes32) -> Outputs:
         """The provider's result document; GatewayProblem 404 before there is one."""
         return reading.outputs(self._line.get(f"/v1/leases/{lease}/outputs"), lease)
+
+    def share(self, lease: Bytes32, part: Part, until: UnixTime) -> list[str]:
+        """URLs with which anybody may read the lease's log, or its result and then its outputs, until block time ``until``."""
+        token, here = self._signer.share(lease, part, until).token, f"{self.base_url}/v1/leases/{lease}"
+        if part is Part.LOG:
+            return [f"{here}/logs?follow=false&share={token}"]
+        names = [output.sha256 for output in self.outputs(lease).result.outputs]
+        return [f"{here}/outputs?share={token}", *(f"{here}/blobs/{name}?share={token}" for name in names)]
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 

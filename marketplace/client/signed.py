@@ -12,10 +12,11 @@ from pathlib import Path
 from marketplace.api.events import ServerEvent
 from marketplace.api.reading import MOST_BYTES
 from marketplace.chain.requests import sign_request
+from marketplace.chain.shares import Part, Share, sign_share
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client.http import Answer, BlockTime, GatewayHttp, accepted, content_sha256, idempotency_key
 from marketplace.domain.errors import ConfigError
-from marketplace.domain.ids import Address, Sha256, sha256_of
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
 from marketplace.domain.units import UnixTime
 
 _NO_BODY = sha256_of(b"")
@@ -40,15 +41,22 @@ class RequestSigner:
 
     def headers(self, method: str, path: str, body_sha256: Sha256) -> dict[str, str]:
         """Headers for this very request; raise ConfigError without a key."""
-        if self._key is None:
-            raise ConfigError(["this needs a key: set BOURSE_KEYSTORE and BOURSE_KEYSTORE_PASSWORD_FILE"])
         at = self._kept if self._kept is not None else self.refresh()
-        return sign_request(self._key, method, path, body_sha256, at, self._domain(), account=self._account)
+        return sign_request(self._own_key(), method, path, body_sha256, at, self._domain(), account=self._account)
+
+    def share(self, lease: Bytes32, part: Part, until: UnixTime) -> Share:
+        """Leave to read a part of a lease, in the account's name; raise ConfigError without a key."""
+        return sign_share(self._own_key(), lease, part, until, self._domain(), account=self._account)
 
     def refresh(self) -> UnixTime:
         """Ask for the block time again."""
         self._kept = self._block_time()
         return self._kept
+
+    def _own_key(self) -> Key:
+        if self._key is None:
+            raise ConfigError(["this needs a key: set BOURSE_KEYSTORE and BOURSE_KEYSTORE_PASSWORD_FILE"])
+        return self._key
 
 
 class SignedHttp:

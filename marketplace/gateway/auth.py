@@ -11,11 +11,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from marketplace.chain.requests import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
+from marketplace.chain.shares import read_share
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
+from marketplace.gateway.parameters import SharedBy
+from marketplace.services.access import Reader
 
 _TOKEN = re.compile("[A-Za-z0-9_-]{20,128}")
 _NO_BODY = sha256_of(b"")
@@ -79,8 +82,17 @@ def _reader(request: Request, desks: DesksHere) -> Address | None:
     return sender_of(request, desks, _NO_BODY)
 
 
-Reader = Annotated[Address | None, Depends(_reader)]
-"""For reads of what is not everybody's."""
+Uploader = Annotated[Address | None, Depends(_reader)]
+"""For reads of what somebody brought."""
+
+
+def _lease_reader(account: Uploader, share: SharedBy = None) -> Reader:
+    """A share goes before a signature: who brings both asks for what was shared. Raises InvalidField for a share that is none."""
+    return Reader(account, None if share is None else read_share(share))
+
+
+LeaseReader = Annotated[Reader, Depends(_lease_reader)]
+"""For reads of what belongs to a lease."""
 
 Sender = Annotated[Address, Depends(_sender)]
 """For routes with a small body."""

@@ -96,7 +96,7 @@ def desks_over(
         rounds=RoundDesk(journal),
         accounts=AccountDesk(chain, market, board, offers, participants),
         uploads=UploadDesk(blobs, journal.uploads, participants, participant_limit_bytes=participant_limit_bytes),
-        access=LeaseAccess(journal, library, servings, leases),
+        access=LeaseAccess(market, journal, library, servings, leases),
         sessions=SessionDesk(chain, market, journal.sessions, domain),
         answers=GivenAnswers(journal),
         readiness=ReadinessCheck(chain, journal, board, blobs, clock),

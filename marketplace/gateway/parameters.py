@@ -38,6 +38,10 @@ Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's
 EventId = Annotated[
     str | None, Query(pattern="^[0-9]{1,18}(-[0-9]{1,18})?$", description="the id of the last event seen")
 ]
+SharedBy = Annotated[
+    str | None,
+    Query(alias="share", max_length=9_000, description="a party's leave to read, as `bourse share` makes it"),
+]
 
 IdempotencyKey = Annotated[
     str | None,

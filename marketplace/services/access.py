@@ -1,7 +1,8 @@
 """Who may read what a lease is about: its work, inputs, log, outputs and result.
 
 Its parties may: client, acceptor, whoever signed the order, and the provider that serves it, as of the chain's head. So may everybody
-where the spec says that the job is public. To all others the lease's papers are not there, whether they are or not.
+where the spec says that the job is public, and whom somebody on the client's side gave leave to read the log or the outputs (``chain.shares``).
+To all others the lease's papers are not there, whether they are or not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from marketplace.chain.market import Market
+from marketplace.chain.shares import Part, Share, check_share
 from marketplace.chain.signing import recover
+from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.models import Order
@@ -30,29 +34,53 @@ class Papers:
     spec: JobSpec | None
 
 
-class LeaseAccess:
-    """Lets a lease's parties read, and nobody else. ``reader`` is None where nobody signed."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks: an account that signed, somebody with a party's leave, or nobody."""
 
-    def __init__(self, journal: OperatorJournal, library: Library, servings: Servings, leases: LeaseDesk) -> None:
-        self._journal, self._library = journal, library
+    account: Address | None
+    share: Share | None = None
+
+
+class LeaseAccess:
+    """Lets a lease's parties read, and nobody else."""
+
+    def __init__(
+        self, market: Market, journal: OperatorJournal, library: Library, servings: Servings, leases: LeaseDesk
+    ) -> None:
+        self._market, self._journal, self._library = market, journal, library
         self._servings, self._leases = servings, leases
 
-    def require(self, reader: Address | None, identifier: Bytes32) -> None:
-        """Raise Unauthorized for nobody, and NotFound for whom the lease is none of its business, as if there were none."""
+    def require(self, reader: Reader, identifier: Bytes32, part: Part) -> Papers:
+        """The lease's papers. Raise Unauthorized for nobody, and NotFound for whom they are none of its business, as if there were none."""
         papers = self._papers_or_none(identifier)
         if papers is not None and papers.spec is not None and papers.spec.public:
-            return
-        if reader is None:
+            return papers
+        if reader.share is not None:
+            return self._shared(reader.share, identifier, part, papers)
+        if reader.account is None:
             raise Unauthorized("only the parties of the lease may read this: sign the request, or bring a session")
-        if papers is None or not self._is_party(reader, identifier, papers):
+        if papers is None or not self._is_party(reader.account, identifier, papers):
             raise NotFound("lease", identifier)
+        return papers
 
-    def require_blob(self, reader: Address | None, identifier: Bytes32, name: Sha256) -> None:
+    def require_blob(self, reader: Reader, identifier: Bytes32, name: Sha256) -> None:
         """As ``require``, for a blob that the lease's work or result names, and that the side which names it brought."""
-        self.require(reader, identifier)
-        papers = self._papers(identifier)
-        if not (self._is_given(name, papers) or self._is_made(name, identifier)):
+        papers = self.require(reader, identifier, Part.OUTPUTS if reader.share is None else reader.share.part)
+        if not self._is_made(name, identifier, reader) and (reader.share or not self._is_given(name, papers)):
             raise NotFound("blob", name)
+
+    def _shared(self, share: Share, identifier: Bytes32, part: Part, papers: Papers | None) -> Papers:
+        """Whoever signed it is on the client's side. Raises Unauthorized where it does not hold, NotFound where it opens nothing here."""
+        head = self._market.chain.paced_head()
+
+        def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
+            return is_approved_by(self._market.chain, account, digest, signature, head)
+
+        check_share(share, identifier, head.timestamp, self._market.domain, is_approved)
+        if papers is None or share.account not in papers.client_side or share.part is not part:
+            raise NotFound("lease", identifier)
+        return papers
 
     def _is_party(self, reader: Address, identifier: Bytes32, papers: Papers) -> bool:
         return reader in papers.client_side or reader == self._provider(identifier)
@@ -78,13 +106,16 @@ class LeaseAccess:
             return False
         return any(name in item.parts for item in work.inputs)
 
-    def _is_made(self, name: Sha256, identifier: Bytes32) -> bool:
-        """Whether it is an output or the log, from the provider that serves the lease."""
+    def _is_made(self, name: Sha256, identifier: Bytes32, reader: Reader) -> bool:
+        """Whether it is an output or the log, as far as the reader may have it, from the provider that serves the lease."""
         try:
             provider = self._servings.now(identifier).provider
-            named = self._leases.outputs(identifier).named
+            found = self._leases.outputs(identifier)
         except NotFound:
             return False
+        logs = frozenset({found.result.logs_sha256})
+        shared = {Part.LOG: logs, Part.OUTPUTS: found.named - logs}
+        named = found.named if reader.share is None else shared[reader.share.part]
         return name in named and self._library.of((provider,)).size(name) is not None
 
     def _papers_or_none(self, identifier: Bytes32) -> Papers | None:

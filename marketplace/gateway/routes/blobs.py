@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from marketplace.domain.ids import Sha256, bytes32
-from marketplace.gateway.auth import DesksHere, Reader, account_represented, sender_of
+from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
@@ -50,14 +50,14 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: F
 
 
 @router.get("/v1/blobs/{name}", responses=_CONTENT)
-def get_blob(name: BlobName, request: Request, reader: Reader, desks: DesksHere) -> Response:
+def get_blob(name: BlobName, request: Request, reader: Uploader, desks: DesksHere) -> Response:
     """A public file, or one that the reader brought. Large ones are compressed on the way, where that is asked for and pays."""
     blob = Sha256(name)
     return _content(request, desks, blob, desks.uploads.size(reader, blob))
 
 
 @router.head("/v1/blobs/{name}", responses=_CONTENT)
-def head_blob(name: BlobName, reader: Reader, desks: DesksHere) -> Response:
+def head_blob(name: BlobName, reader: Uploader, desks: DesksHere) -> Response:
     """Whether the file is here for this reader, and how large it is."""
     blob = Sha256(name)
     size = desks.uploads.size(reader, blob)
@@ -65,7 +65,9 @@ def head_blob(name: BlobName, reader: Reader, desks: DesksHere) -> Response:
 
 
 @router.get("/v1/leases/{lease_id}/blobs/{name}", responses=_CONTENT)
-def get_lease_blob(lease_id: LeaseId, name: BlobName, request: Request, reader: Reader, desks: DesksHere) -> Response:
+def get_lease_blob(
+    lease_id: LeaseId, name: BlobName, request: Request, reader: LeaseReader, desks: DesksHere
+) -> Response:
     """A file that the lease's work or result names, for the lease's parties; before it is open, for those of its order."""
     blob = Sha256(name)
     desks.access.require_blob(reader, bytes32(lease_id), blob)
