@@ -55,11 +55,14 @@ from scheduler.service import SchedulerService
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
 
+AGENT_JOURNAL = "agent.sqlite"
+"""Its file in an agent's home."""
+
 
 def open_agent_journal(settings: Settings) -> AgentJournal:
     """The journal of the agent whose home the settings name, for it and for its operator's commands; nobody else's to read."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
+    return AgentJournal(f"sqlite:///{settings.home.resolve()}/{AGENT_JOURNAL}")
 
 
 _SLICE_SECONDS = 0.25

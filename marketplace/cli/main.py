@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from marketplace.cli import audit, browse, daemons, deploy, devnet, disputes, jobs, wallet
+from marketplace.cli import audit, browse, daemons, deploy, devnet, disputes, jobs, provider, wallet
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.domain.errors import MarketplaceError
 
@@ -23,7 +23,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 for commands in (jobs.app, disputes.app, browse.app, audit.app, daemons.app, deploy.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
-app.add_typer(daemons.provider_app, name="provider")
+app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")
 
 
