@@ -13,16 +13,16 @@ import structlog
 from marketplace.chain import verbs
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField, MarketplaceError
 from marketplace.domain.models import BlockRef, Lease
-from marketplace.domain.spec import JobSpec
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, Seconds, UnixTime
+from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import distrusted
 from marketplace.provider.closing import NOT_RUN, pump_log
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, Limits
-from marketplace.provider.intake import fetch_spec, lay_out
+from marketplace.provider.intake import fetch_assignment, lay_out
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
@@ -145,42 +145,42 @@ class Attendant:
             return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
         if left == 0:
             return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
-        spec = attendance.spec or self._fetched(serving, attendance, offer, lease, head)
-        if not isinstance(spec, JobSpec):
-            return spec
-        run = attendance.run or self._laid_out(serving, attendance, spec, lease, head)
+        task = attendance.assignment or self._fetched(serving, attendance, offer, lease, head)
+        if not isinstance(task, Assignment):
+            return task
+        run = attendance.run or self._laid_out(serving, attendance, task, lease, head)
         if not isinstance(run, Path):
             return run
-        share = self._capacity.take(serving.key, offer, spec.resources)
+        share = self._capacity.take(serving.key, offer, task.spec.resources)
         if share is None:
             busy = Obstacle(ObstacleReason.MACHINE_BUSY, "GPUs, memory or disk are held by other jobs")
             return busy if self._is_too_late(serving, attendance, lease, head) else None
         try:
-            return self._request(attendance, spec, run, share.gpus, left)
+            return self._request(attendance, task, run, share.gpus, left)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
 
     def _fetched(
         self, serving: Serving, attendance: Attendance, offer: InventoryOffer, lease: Lease, head: BlockRef
-    ) -> JobSpec | Obstacle | None:
+    ) -> Assignment | Obstacle | None:
         try:
             found = attendance.fetching.take(head.number)
         except (GatewayUnavailable, GatewayProblem) as exc:
             attendance.trouble, found = str(exc), None
-        if isinstance(found, JobSpec):
+        if isinstance(found, Assignment):
             obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
-            attendance.spec, attendance.trouble = (None if obstacle else found), ""
+            attendance.assignment, attendance.trouble = (None if obstacle else found), ""
             return obstacle or found
         if isinstance(found, Obstacle):
             return found
         api, order, folder = self._tools.api, serving.order, attendance.folder
-        attendance.fetching.begin(lambda: fetch_spec(api, order, folder), head.number)
+        attendance.fetching.begin(lambda: fetch_assignment(api, order, folder), head.number)
         if self._is_too_late(serving, attendance, lease, head):
             return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, attendance.trouble or "the gateway takes too long")
         return None
 
     def _laid_out(
-        self, serving: Serving, attendance: Attendance, spec: JobSpec, lease: Lease, head: BlockRef
+        self, serving: Serving, attendance: Attendance, task: Assignment, lease: Lease, head: BlockRef
     ) -> Path | Obstacle | None:
         try:
             found = attendance.laying_out.take(head.number)
@@ -191,7 +191,7 @@ class Attendant:
         if found is not None:
             return found
         api, folder = self._tools.api, attendance.folder
-        attendance.laying_out.begin(lambda: lay_out(api, spec, folder), head.number)
+        attendance.laying_out.begin(lambda: lay_out(api, task, folder), head.number)
         # A large input that is still arriving is no reason to give up; one that has failed to arrive is.
         if attendance.trouble and self._is_too_late(serving, attendance, lease, head):
             return Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, attendance.trouble)
@@ -206,14 +206,14 @@ class Attendant:
         return head.timestamp >= attendance.since + policy.fetch_patience_seconds
 
     def _request(
-        self, attendance: Attendance, spec: JobSpec, run: Path, gpus: tuple[int, ...], left: Seconds
+        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
     ) -> ExecutionRequest:
-        needs, policy = spec.resources, self._tools.policy
+        needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(
             cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
             wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
         )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, spec.command, spec.environment, run, limits, gpus)
+        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
 
     # Running
 

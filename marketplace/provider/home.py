@@ -2,8 +2,8 @@
 
 home/lock                            held while an agent lives
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
-    spec.json                        as fetched and verified
-    inputs/<sha256>                  bundles as fetched and verified
+    spec.json, work.json             as fetched and verified
+    inputs/<sha256>                  parts of bundles as fetched and verified
     runs/<n>/in, out, log            one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
     bundles/<sha256>                 outputs, until they are delivered
@@ -127,6 +127,10 @@ class ServingFolder:
         return self.path / "spec.json"
 
     @property
+    def work(self) -> Path:
+        return self.path / "work.json"
+
+    @property
     def inputs(self) -> Path:
         return self.path / "inputs"
 
@@ -200,7 +204,7 @@ def path_in_run(run: Path, job_path: str) -> Path | None:
     """
     side = next((side for side in _SIDES if job_path == side or job_path.startswith(side + "/")), None)
     if side is None:
-        raise InvalidField("spec.outputs", f"{job_path} is neither below {JOB_IN} nor below {JOB_OUT}")
+        raise InvalidField("work.outputs", f"{job_path} is neither below {JOB_IN} nor below {JOB_OUT}")
     path = run / _SIDES[side]
     for part in job_path.removeprefix(side).split("/"):
         path = path / part if part else path

@@ -33,9 +33,10 @@ from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
-from marketplace.domain.spec import Input, JobSpec, Resources, Result, read_result
+from marketplace.domain.spec import JobSpec, Resources, Result, read_result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.work import Input, Work
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
@@ -245,18 +246,24 @@ class Stage:
 
     # The client
 
-    def spec(self, *command: str, files: Mapping[str, str] | None = None, **changed: object) -> JobSpec:
-        """A spec whose input bundle is at the gateway."""
+    def spec(
+        self, *command: str, files: Mapping[str, str] | None = None, work: Mapping[str, object] | None = None, **changed: object
+    ) -> JobSpec:  # fmt: skip
+        """A spec whose work and input bundle are at the gateway; ``work`` changes what the work says."""
+        found = replace(self.work(*command, files=files), **(work or {}))  # type: ignore[arg-type]
+        self.client_api.put_blob(found.canonical())
+        spec = JobSpec(found.name, resources=Resources(memory_mib=256, disk_mib=64))
+        return replace(spec, **changed)  # type: ignore[arg-type]
+
+    def work(self, *command: str, files: Mapping[str, str] | None = None) -> Work:
+        """Work whose input bundle is at the gateway."""
         source = self.folder / f"input-{next(self.salts)}"
         source.mkdir()
         for name, content in (files or {"hello.txt": "hello"}).items():
             (source / name).write_text(content)
         content = bundle_paths([(path.name, path) for path in sorted(source.iterdir())], limit_bytes=1 << 20)
         bundle = self.client_api.put_blob(content)
-        spec = JobSpec(
-            command, inputs=(Input("/job/in", bundle, len(content)),), resources=Resources(memory_mib=256, disk_mib=64)
-        )
-        return replace(spec, **changed)  # type: ignore[arg-type]
+        return Work(command, "5a" * 32, inputs=(Input("/job/in", len(content), (bundle,)),))
 
     def order(self, spec: JobSpec, *, uploads: bool = True, posts: bool = True, **changed: object) -> SignedOrder:
         """A signed order, its spec at the gateway and itself on the book, or not."""
