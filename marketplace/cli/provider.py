@@ -202,8 +202,8 @@ def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_f
     """List this account's own offers, as the gateway shows them."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
-        rows = market.api.offers(provider=market.account)
-        session.answer([documents.offer(row) for row in rows], tables.offers(rows, market.terms))
+        rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
+        session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, market.terms, now))
 
 
 @app.command()
