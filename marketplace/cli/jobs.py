@@ -33,6 +33,16 @@ class Silence(StrEnum):
 
 MAX_GPUS, MAX_RETRIES = 2**16 - 1, 1_000
 
+SilenceOption = Annotated[
+    Silence,
+    typer.Option("--on-silence", help="Order elsewhere beside a silent provider's lease, or terminate that first."),
+]
+OpenerOption = Annotated[
+    str | None, typer.Option("--opener", help="Who alone may open the order (default: BOURSE_OPENER).")
+]
+ArbiterOption = Annotated[
+    str | None, typer.Option("--arbiter", help="Who rules on the lease (default: BOURSE_ARBITER).")
+]
 JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), its id, or the beginning of its id.")]
 
 
@@ -71,16 +81,9 @@ def run(
     retries: Annotated[
         int, whole_option("retries", "Fresh orders when a provider falls silent.", most=MAX_RETRIES)
     ] = 1,
-    on_silence: Annotated[
-        Silence,
-        typer.Option("--on-silence", help="Order elsewhere beside a silent provider's lease, or terminate that first."),
-    ] = Silence.ELSEWHERE,
-    opener: Annotated[
-        str | None, typer.Option("--opener", help="Who alone may open the order (default: BOURSE_OPENER).")
-    ] = None,
-    arbiter: Annotated[
-        str | None, typer.Option("--arbiter", help="Who rules on the lease (default: BOURSE_ARBITER).")
-    ] = None,
+    on_silence: SilenceOption = Silence.ELSEWHERE,
+    opener: OpenerOption = None,
+    arbiter: ArbiterOption = None,
     name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")

@@ -40,7 +40,7 @@ class Poster:
         first: GatewayError | None = None
         for api in self._gateways:
             try:
-                api.put_blob(order.spec)
+                api.put_blob(order.spec, public=True)
                 api.put_blob(order.work)
                 _require_id(order, api.post_order(order.signed))
             except GatewayError as exc:

@@ -56,12 +56,12 @@ class SeveralHttp(GatewayHttp):
             self._wait(pause)
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+    def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
         """A stream of the first gateway that begins one; where it breaks off later, the caller asks again."""
         for place in self._places():
             opened = ExitStack()
             try:
-                response = opened.enter_context(self._lines[place].stream(path))
+                response = opened.enter_context(self._lines[place].stream(path, headers))
             except GatewayUnavailable as exc:
                 last = exc
                 continue
@@ -71,9 +71,9 @@ class SeveralHttp(GatewayHttp):
             return
         raise last
 
-    def events(self, path: str) -> Iterator[ServerEvent]:
+    def events(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[ServerEvent]:
         """The events of the gateway that answered last: who reads asks again where they break off."""
-        yield from self._lines[self._first].events(path)
+        yield from self._lines[self._first].events(path, headers)
 
     def _places(self) -> list[int]:
         return [(self._first + step) % len(self._lines) for step in range(len(self._lines))]

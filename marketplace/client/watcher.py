@@ -330,7 +330,7 @@ class Watcher:
         """Verify the result that the chain names, and write it down as the job's. Raise what is wrong with it."""
         content = self._api.outputs(order.signed.id).content
         result = check_result(content, outcome.result, read_work(order.work))
-        self._results.fetch(result)
+        self._results.fetch(result, order.signed.id)
         serving = servings_of(sight.moves)[-1]
         receipt = Receipt(
             order.signed.id,
