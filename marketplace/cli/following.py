@@ -8,17 +8,33 @@ from pathlib import Path
 
 import typer
 from rich.status import Status
+from rich.text import Text
 
+from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import Session
-from marketplace.client import Job, JobGroup, JobState, Market, Progress
+from marketplace.client import Job, JobGroup, JobRequest, JobState, Market, Progress
 from marketplace.domain.errors import DeadlinePassed
+from marketplace.domain.ids import ZERO_ADDRESS
+from marketplace.domain.printing import harmless_line
 
 SETTLE_SECONDS = 30.0
 """How long `bourse run` waits for the money after the job is over; it moves anyway."""
 
 _WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
+
+
+def say_draft(session: Session, market: Market, request: JobRequest, nodes: int = 1) -> None:
+    """Show what is going to be signed, before it is. With ``--json`` it goes to stderr too, and into the answer afterwards."""
+    draft = market.draft(request)
+    opener = "anybody" if draft.order.opener == ZERO_ADDRESS else checksum(draft.order.opener)
+    cost = tables.amount(draft.worst_cost, market.terms)
+    leases = draft.leases_at_most if nodes == 1 else nodes
+    many = f"; at most {leases} leases, one for each node or retry" if leases > 1 else ""
+    session.say(
+        f"to be signed: opener {opener}, arbiter {checksum(draft.order.arbiter)}, worst cost {cost} a lease{many}"
+    )
 
 
 def run_alone(session: Session, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
@@ -28,7 +44,7 @@ def run_alone(session: Session, market: Market, job: Job, output: Path | None, *
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
         raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
-        job.wait(on_progress=lambda progress: line.update(_words(progress)))
+        job.wait(on_progress=lambda progress: line.update(Text(_words(progress))))
         line.update("waiting for the money")
         is_settled = _is_settled(market, (job,))
     files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
@@ -52,7 +68,7 @@ def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | 
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
         raise typer.Exit(_submitted(jobs))
     with _waiting(session, jobs) as line:
-        group.wait(on_progress=lambda progress: line.update(_words_of_nodes(progress)))
+        group.wait(on_progress=lambda progress: line.update(Text(_words_of_nodes(progress))))
         line.update("waiting for the money")
         _is_settled(market, jobs)
     files = group.download(output) if output is not None else ()
@@ -122,8 +138,8 @@ def _words(progress: Progress) -> str:
     else:
         told = f"{progress.state.value}, block {progress.block.number}"
     if progress.state is JobState.SUBMITTED and not progress.is_posted:
-        return f"{tables.standing(progress.is_posted, progress.note)}, block {progress.block.number}"
-    return f"{told}{' · ' + progress.note if progress.note else ''}"
+        return harmless_line(f"{tables.standing(progress.is_posted, progress.note)}, block {progress.block.number}")
+    return harmless_line(f"{told}{' · ' + progress.note if progress.note else ''}")
 
 
 def _words_of_nodes(progress: Mapping[int, Progress]) -> str:

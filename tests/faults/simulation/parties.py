@@ -22,6 +22,7 @@ from marketplace.client import Market as ClientMarket
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
 from marketplace.client.jobbook import Jobbook
+from marketplace.client.trust import TrustRoots
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import MarketplaceError, TransactionNotMined
 from marketplace.gateway.app import create_app
@@ -42,7 +43,8 @@ from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 from tests.faults.simulation.executor import BlockTimeExecutor
 from tests.faults.simulation.mortality import Killed, Life, MortalChain, MortalLine, living, watch_server
-from tests.faults.simulation.world import ARBITER, OPENER, World, free_port
+from tests.faults.simulation.world import ARBITER, OPENER, World
+from tests.ports import free_port
 
 INVENTORY = f"""
 region = "eu"
@@ -276,7 +278,14 @@ class ClientParty(Party):
         setattr(client_market, "Sender", self._sender_for)  # noqa: B010
         try:
             self.market = ClientMarket(
-                self.key, market, api, book, home / "results", outbox=outbox, confirmations=self.confirmations
+                self.key,
+                market,
+                api,
+                book,
+                home / "results",
+                outbox=outbox,
+                confirmations=self.confirmations,
+                roots=TrustRoots(OPENER.address, ARBITER.address),
             )
         finally:
             setattr(client_market, "Sender", Sender)  # noqa: B010
