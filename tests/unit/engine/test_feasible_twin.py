@@ -107,7 +107,7 @@ def _fits(snapshot: Snapshot, order: BookOrder, offer: Offer) -> bool:
         or reputation.score_bps(snapshot.view.block.timestamp) < wanted.min_reliability_bps
         or not _is_machine_enough(snapshot, order, offer)
         or heard_at is None
-        or now - heard_at > 60
+        or now - heard_at > 20
         or _has_declined(snapshot, order, offer, now)
         or any(
             row.offer == offer.id and number - row.block_number < 5 for row in snapshot.view.refused.get(order.id, ())
