@@ -86,7 +86,7 @@ def _is_hopeless(snapshot: Snapshot, order: BookOrder) -> bool:
             return True
         if order.delegate is not None and snapshot.opener != terms.client:
             budget = snapshot.view.budgets.get((terms.client, order.delegate), NO_BUDGET)
-            if refusal_of_signer(terms, order.delegate, budget, at):
+            if refusal_of_signer(terms, order.delegate, budget, at, charged=lease.charged):
                 return True
     recent = [row for row in snapshot.view.refused.get(order.id, ()) if number - row.block_number < 5]
     return any(row.reason in FOR_ITS_OWN_SAKE for row in recent)
