@@ -176,7 +176,9 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
             key=key,
             journal=journal,
             api=api,
-            executor=BubblewrapExecutor(load_runtime(RUNTIME_FOLDER), cgroups=find_cgroups()),
+            executor=BubblewrapExecutor(
+                load_runtime(RUNTIME_FOLDER), records=home.home.folder / "jobs", cgroups=find_cgroups()
+            ),
             home=home.home,
             policy=AgentPolicy.for_terms(market.terms()),
             pool=ChorePool(),

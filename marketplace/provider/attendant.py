@@ -21,7 +21,14 @@ from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import distrusted
 from marketplace.provider.closing import NOT_RUN, pump_log
-from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, Limits
+from marketplace.provider.executors.base import (
+    EndReason,
+    ExecutionRequest,
+    ExecutionResult,
+    Limits,
+    open_files_for,
+    processes_for,
+)
 from marketplace.provider.intake import fetch_spec, lay_out
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
@@ -39,9 +46,15 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.KILLED: "stopped: the seconds that the order pays for are used up",
     EndReason.MEMORY_LIMIT: "stopped: it used more memory than its spec asks for",
     EndReason.OUTPUT_LIMIT: "stopped: it wrote more to its disk than its spec asks for",
-    EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
+    EndReason.UNATTENDED: "stopped: the provider's agent was away for too long",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
+
+
+def _note_on(result: ExecutionResult) -> str:
+    """Why the job was ended, and what was seen of it; nothing about a job that ended by itself."""
+    said = _STOPPED.get(result.ended, "")
+    return f"{said} ({result.evidence})" if said and result.evidence else said
 
 
 class Attendant:
@@ -192,8 +205,10 @@ class Attendant:
     ) -> ExecutionRequest:
         needs, policy = spec.resources, self._tools.policy
         limits = Limits(
-            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
-            wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
+            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib,
+            processes=processes_for(needs.cpus, needs.memory_mib), wall_seconds=left + policy.wall_slack_seconds,
+            log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
+            grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
         return ExecutionRequest(attendance.folder.name, spec.command, spec.environment, run, limits, gpus)
 
@@ -245,7 +260,7 @@ class Attendant:
             serving,
             ServingState.EXITED,
             at=ended_at,
-            note=_STOPPED.get(result.ended, ""),
+            note=_note_on(result),
             exit_code=exit_code,
             used_seconds=used,
         )
