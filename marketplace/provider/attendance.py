@@ -9,8 +9,9 @@ from marketplace.chain.verbs import Call
 from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
-from marketplace.domain.spec import JobSpec, Result
+from marketplace.domain.spec import Result
 from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore
 from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.home import ServingFolder
@@ -44,19 +45,21 @@ class Attendance:
         self.confirmed_over = TwiceTold()
         """That a confirmed block says that it is over."""
 
-        self.spec: JobSpec | None = None
+        self.assignment: Assignment | None = None
         self.run: Path | None = None
         """The executor's folder, inputs unpacked."""
         self.trouble = ""
         """What went wrong the last time that something was fetched."""
         self.obstacle: Obstacle | None = None
         """Why it is being declined."""
-        self.fetching: Chore[JobSpec | Obstacle] = Chore(tools.pool)
+        self.fetching: Chore[Assignment | Obstacle] = Chore(tools.pool)
         self.laying_out: Chore[Path | Obstacle] = Chore(tools.pool)
 
         self.execution: Execution | None = None
         self.is_stopped = False
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
+        self.is_handed_back = False
+        """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
         self.ended: Ended | None = None
         self.log_offset = 0
         self.pumping: Chore[int] = Chore(tools.pool)

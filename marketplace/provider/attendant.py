@@ -13,9 +13,9 @@ import structlog
 from marketplace.chain import verbs
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField, MarketplaceError
 from marketplace.domain.models import BlockRef, Lease
-from marketplace.domain.spec import JobSpec
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, Seconds, UnixTime
+from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
@@ -29,7 +29,7 @@ from marketplace.provider.executors.base import (
     open_files_for,
     processes_for,
 )
-from marketplace.provider.intake import fetch_spec, lay_out
+from marketplace.provider.intake import fetch_assignment, lay_out
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
@@ -49,6 +49,7 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.UNATTENDED: "stopped: the provider's agent was away for too long",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
+_HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
 
 
 def _note_on(result: ExecutionResult) -> str:
@@ -96,6 +97,21 @@ class Attendant:
         ended_at = self._tools.chain.block(after.number + 1).timestamp
         return self._metered(serving, attendance, result, lease, ended_at)
 
+    def leave(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef, *, must_end: bool) -> None:
+        """The agent leaves: what has not begun is declined where that is free; ``must_end``: what runs is stopped, too, and handed back."""
+        if attendance.execution is not None:
+            if must_end and attendance.ended is None and not attendance.is_handed_back:
+                _log.info("job.handed_back", lease=serving.lease)
+                attendance.is_handed_back = True
+                attendance.execution.kill()
+            return
+        bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)
+        is_free = serving.state is ServingState.SEEN and metering.can_decline(
+            serving.order, lease, head.timestamp, bond_bps, self._tools.terms
+        )
+        if (is_free or must_end) and attendance.ended is None:
+            attendance.obstacle = attendance.obstacle or Obstacle(ObstacleReason.LEAVING, "this provider is stopping")
+
     def claimed_by_hand(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Its operator has claimed while we were at it: the chain has given its GPUs away, so the job ends, at what was claimed."""
         if attendance.execution is not None and attendance.ended is None:
@@ -134,48 +150,50 @@ class Attendant:
         self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
     ) -> ExecutionRequest | Obstacle | None:
         """The job ready to run, what stands in its way, or None while that is still being found out."""
+        if attendance.obstacle:
+            return attendance.obstacle
         offer = self._lister.inventory_offer(serving.offer, serving.order.gpus)
         left = metering.seconds_left(serving.order, lease, head.timestamp)
         if offer is None:
             return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
         if left == 0:
             return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
-        spec = attendance.spec or self._fetched(serving, attendance, offer, lease, head)
-        if not isinstance(spec, JobSpec):
-            return spec
-        run = attendance.run or self._laid_out(serving, attendance, spec, lease, head)
+        task = attendance.assignment or self._fetched(serving, attendance, offer, lease, head)
+        if not isinstance(task, Assignment):
+            return task
+        run = attendance.run or self._laid_out(serving, attendance, task, lease, head)
         if not isinstance(run, Path):
             return run
-        share = self._capacity.take(serving.key, offer, spec.resources)
+        share = self._capacity.take(serving.key, offer, task.spec.resources)
         if share is None:
             busy = Obstacle(ObstacleReason.MACHINE_BUSY, "GPUs, memory or disk are held by other jobs")
             return busy if self._is_too_late(serving, attendance, lease, head) else None
         try:
-            return self._request(attendance, spec, run, share.gpus, left)
+            return self._request(attendance, task, run, share.gpus, left)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
 
     def _fetched(
         self, serving: Serving, attendance: Attendance, offer: InventoryOffer, lease: Lease, head: BlockRef
-    ) -> JobSpec | Obstacle | None:
+    ) -> Assignment | Obstacle | None:
         try:
             found = attendance.fetching.take(head.number)
         except (GatewayUnavailable, GatewayProblem) as exc:
             attendance.trouble, found = str(exc), None
-        if isinstance(found, JobSpec):
+        if isinstance(found, Assignment):
             obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
-            attendance.spec, attendance.trouble = (None if obstacle else found), ""
+            attendance.assignment, attendance.trouble = (None if obstacle else found), ""
             return obstacle or found
         if isinstance(found, Obstacle):
             return found
         api, order, folder = self._tools.api, serving.order, attendance.folder
-        attendance.fetching.begin(lambda: fetch_spec(api, order, folder), head.number)
+        attendance.fetching.begin(lambda: fetch_assignment(api, order, folder), head.number)
         if self._is_too_late(serving, attendance, lease, head):
             return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, attendance.trouble or "the gateway takes too long")
         return None
 
     def _laid_out(
-        self, serving: Serving, attendance: Attendance, spec: JobSpec, lease: Lease, head: BlockRef
+        self, serving: Serving, attendance: Attendance, task: Assignment, lease: Lease, head: BlockRef
     ) -> Path | Obstacle | None:
         try:
             found = attendance.laying_out.take(head.number)
@@ -186,7 +204,7 @@ class Attendant:
         if found is not None:
             return found
         api, folder = self._tools.api, attendance.folder
-        attendance.laying_out.begin(lambda: lay_out(api, spec, folder), head.number)
+        attendance.laying_out.begin(lambda: lay_out(api, task, folder), head.number)
         # A large input that is still arriving is no reason to give up; one that has failed to arrive is.
         if attendance.trouble and self._is_too_late(serving, attendance, lease, head):
             return Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, attendance.trouble)
@@ -201,16 +219,16 @@ class Attendant:
         return head.timestamp >= attendance.since + policy.fetch_patience_seconds
 
     def _request(
-        self, attendance: Attendance, spec: JobSpec, run: Path, gpus: tuple[int, ...], left: Seconds
+        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
     ) -> ExecutionRequest:
-        needs, policy = spec.resources, self._tools.policy
+        needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(
             cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib,
             processes=processes_for(needs.cpus, needs.memory_mib), wall_seconds=left + policy.wall_slack_seconds,
             log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
             grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, spec.command, spec.environment, run, limits, gpus)
+        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
 
     # Running
 
@@ -260,7 +278,7 @@ class Attendant:
             serving,
             ServingState.EXITED,
             at=ended_at,
-            note=_note_on(result),
+            note=_HANDED_BACK if attendance.is_handed_back else _note_on(result),
             exit_code=exit_code,
             used_seconds=used,
         )
