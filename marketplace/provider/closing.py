@@ -8,7 +8,7 @@ from pathlib import Path
 
 from marketplace.client.api import GatewayApi
 from marketplace.domain.bundles import bundle_paths, write_bundle
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import GatewayProblem, InvalidField
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.models import Receipt
 from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
@@ -104,11 +104,17 @@ def deliver(api: GatewayApi, folder: ServingFolder, receipt: Receipt, signature:
 def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int) -> int:
     """Send what the log has beyond ``offset``, a bounded piece of it; where the gateway stands now.
 
-    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there.
+    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there, if it
+    can be true. Raises GatewayProblem where it says that it has more than there is.
     """
     for _ in range(LOG_CHUNKS_AT_ONCE):
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:
             break
-        offset = api.append_log(lease, offset, chunk)
+        length, before = api.append_log(lease, offset, chunk), offset
+        if not 0 <= length <= (there_is := folder.log_bytes()):
+            raise GatewayProblem(200, "Malformed", f"the gateway has {length!r:.40} bytes of a log of {there_is}")
+        offset = length
+        if offset <= before:
+            break
     return offset

@@ -1,11 +1,12 @@
 """Fetching what a lease is about, by hash: nothing that the gateway, or anybody behind it, says is believed.
 
 Both functions are chores: they return what stands in the way as an Obstacle, raise GatewayUnavailable when it is worth
-trying again, and may be repeated.
+trying again, and may be repeated. An obstacle that is not about the pair is the gateway's: it may deliver after all.
 """
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from marketplace.client.api import GatewayApi
@@ -19,6 +20,8 @@ from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 
 _SERVER_ERROR = 500
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""What the machine says when it gives out, whatever is unpacked on it."""
 
 
 def fetch_spec(api: GatewayApi, order: Order, folder: ServingFolder) -> JobSpec | Obstacle:
@@ -55,6 +58,8 @@ def lay_out(api: GatewayApi, spec: JobSpec, folder: ServingFolder) -> Path | Obs
         except InvalidField as exc:
             return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
         except OSError as exc:
+            if exc.errno in _OURS:
+                raise
             # Two inputs that get in each other's way: one's file where the other needs a folder.
             return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} cannot be unpacked: {exc.strerror}")
     return run
@@ -74,7 +79,8 @@ def _fetch_input(api: GatewayApi, item: Input, folder: ServingFolder) -> Obstacl
         return _undelivered(exc, ObstacleReason.INPUT_NOT_DELIVERED, item.path)
     size = kept.stat().st_size
     if size != item.bytes:
-        return Obstacle(ObstacleReason.INPUT_CORRUPT, f"{item.path} has {size} bytes, the spec says {item.bytes}")
+        # Its hash is right, so nobody changed it on the way: the spec was wrong about it.
+        return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} has {size} bytes, the spec says {item.bytes}")
     return None
 
 
