@@ -21,7 +21,8 @@ from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.pricing import elapsed_of
-from marketplace.domain.spec import JobSpec, Result, read_result
+from marketplace.domain.spec import Result, read_result
+from marketplace.domain.work import Work
 
 MAX_OUTPUT_BYTES = 1 << 30
 MAX_LOG_BYTES = 64 << 20
@@ -68,15 +69,15 @@ def _check_serving(receipt: Receipt, serving: OpenServing) -> None:
             )
 
 
-def check_result(content: bytes, result: Bytes32, spec: JobSpec) -> Result:
-    """The result document, if it is the one that ``result`` names and speaks of this spec's outputs."""
+def check_result(content: bytes, result: Bytes32, work: Work) -> Result:
+    """The result document, if it is the one that ``result`` names and speaks of this work's outputs."""
     actual = sha256_of(content)
     if actual != sha256_in(result):
         raise HashMismatch("the result document", sha256_in(result), actual)
     document = read_result(content)
     paths = [output.path for output in document.outputs]
-    if len(set(paths)) != len(paths) or not set(paths) <= set(spec.outputs):
-        raise InvalidField("result.outputs", f"must be among {', '.join(spec.outputs)}, each once")
+    if len(set(paths)) != len(paths) or not set(paths) <= set(work.outputs):
+        raise InvalidField("result.outputs", f"must be among {', '.join(work.outputs)}, each once")
     return document
 
 

@@ -19,8 +19,8 @@ from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, KeptReceipt
 from marketplace.client.steps import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobState
+from marketplace.domain.work import read_work
 
 _log = structlog.get_logger()
 
@@ -108,7 +108,7 @@ class Countersigner:
         signed = offered[-1]
         check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
         content = self._api.outputs(identifier).content
-        self._results.fetch(check_result(content, signed.receipt.result, read_spec(order.spec)))
+        self._results.fetch(check_result(content, signed.receipt.result, read_work(order.work)))
         if not self._is_wanted(job, identifier):
             return None
         self._book.add_receipt(

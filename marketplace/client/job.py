@@ -16,11 +16,12 @@ from marketplace.client.watcher import explanation_kept
 from marketplace.domain.bundles import unpack_bundle
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.pricing import earned_rounded_down
+from marketplace.domain.models import BlockRef, Order
+from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
 from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import Seconds
+from marketplace.domain.work import Work, read_work
 
 if TYPE_CHECKING:
     from marketplace.client.market import Market
@@ -76,6 +77,11 @@ class Job:
         return self._order().note
 
     @property
+    def signed(self) -> Order:
+        """Its present order, as it was signed."""
+        return self._order().signed.order
+
+    @property
     def history(self) -> tuple[JobEvent, ...]:
         return self.kept.job.history
 
@@ -88,6 +94,11 @@ class Job:
     def spec(self) -> JobSpec:
         """The spec of the present order."""
         return read_spec(self._order().spec)
+
+    @property
+    def work(self) -> Work:
+        """What it runs: the same in all its orders."""
+        return read_work(self._order().work)
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -210,7 +221,7 @@ class Job:
         if explanation is not None and explanation.placed_on is None and not was_waiting:
             explanation = None  # of the time before it was placed
         return Story(
-            job=self.id, number=kept.number, name=kept.job.name, command=self.spec.command, state=kept.job.state,
+            job=self.id, number=kept.number, name=kept.job.name, command=self.work.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),
             explanation=explanation, result=self.result() if self._document() else None, group=kept.group,
         )  # fmt: skip
@@ -225,6 +236,7 @@ class Job:
         servings, closing = servings_of(moves), exit_of(moves)
         return Attempt(
             order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
+            opener=order.signed.order.opener, arbiter=order.signed.order.arbiter, worst_cost=worst_cost_of(order.signed.order),
             provider=self._market.provider_of(servings[-1].offer) if servings else None,
             exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves), note=order.note, is_posted=order.is_posted,
         )  # fmt: skip

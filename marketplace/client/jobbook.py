@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.client.moves import SCHEMA, Move, Moves
+from marketplace.client.terms import JobTerms, terms_text
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
 from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
-from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
+from marketplace.private_files import owners_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -36,7 +38,7 @@ CREATE TABLE IF NOT EXISTS nodes (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id), attempt INTEGER NOT NULL, document TEXT NOT NULL,
-  signature TEXT NOT NULL, spec BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0,
+  signature TEXT NOT NULL, spec BLOB NOT NULL, work BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0,
   note TEXT NOT NULL DEFAULT '', explanation TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS orders_of_job ON orders (job, attempt);
@@ -45,16 +47,6 @@ CREATE TABLE IF NOT EXISTS receipts (
   result BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (lease, opened_at)
 ) STRICT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class JobTerms:
-    """What the client asked for beside the order itself; retries are signed by it."""
-
-    retries: int
-    expires_in_seconds: Seconds
-    silent_after_seconds: Seconds
-    """Block time without a sign of life after which the provider is given up; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +66,25 @@ class KeptJob:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be written down, with its first order and the spec that the order names."""
+    """A job to be written down, with its first order, the spec that the order names, and the work that the spec names."""
 
     job: Job
     terms: JobTerms
     signed: SignedOrder
     spec: bytes
+    work: bytes
     group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeptOrder:
-    """An order of a job, with the spec that its hash stands for."""
+    """An order of a job, with the spec that its hash stands for, and the work that all of the job's orders share."""
 
     signed: SignedOrder
     job: Bytes32
     attempt: int
     spec: bytes
+    work: bytes
     signed_at: UnixTime
     is_posted: bool
     note: str
@@ -133,7 +127,7 @@ class Jobbook:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            owners_database(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.row_factory = sqlite3.Row
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
@@ -158,7 +152,8 @@ class Jobbook:
         with self._transaction():
             self._replace_job(kept, job)
             if order is not None:
-                self._add_order(job.id, len(job.orders), *order)
+                (signed, spec, at), work = order, self.orders(job.id)[0].work
+                self._add_order(job.id, len(job.orders), signed, spec, work, at)
         return replace(kept, job=job, version=kept.version + 1)
 
     def job(self, identifier: Bytes32) -> KeptJob:
@@ -335,7 +330,7 @@ class Jobbook:
         job, group = new.job, new.group
         number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
         row = (
-            job.id, job.name, job.state, job.spec, _history(job), json.dumps(job.excluded), _terms(new.terms), number,
+            job.id, job.name, job.state, job.spec, _history(job), json.dumps(job.excluded), terms_text(new.terms), number,
         )  # fmt: skip
         try:
             self._db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)", row)
@@ -343,14 +338,14 @@ class Jobbook:
             raise Conflict("job", job.id) from None
         if group is not None:
             self._db.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, '')", (job.id, group.id, group.size, group.rank))
-        self._add_order(job.id, 1, new.signed, new.spec, at)
+        self._add_order(job.id, 1, new.signed, new.spec, new.work, at)
         return KeptJob(job, new.terms, 1, number, group)
 
-    def _add_order(self, job: Bytes32, attempt: int, signed: SignedOrder, spec: bytes, at: UnixTime) -> None:
+    def _add_order(self, job: Bytes32, attempt: int, signed: SignedOrder, spec: bytes, work: bytes, at: UnixTime) -> None:  # fmt: skip
         document = json.dumps(order_to_wire(signed.order), sort_keys=True)
         self._db.execute(
-            "INSERT INTO orders (id, job, attempt, document, signature, spec, signed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (signed.id, job, attempt, document, signed.signature, spec, at),
+            "INSERT INTO orders (id, job, attempt, document, signature, spec, work, signed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (signed.id, job, attempt, document, signed.signature, spec, work, at),
         )
 
     def _kept_jobs(self, which: str, *values: object) -> list[KeptJob]:
@@ -379,14 +374,10 @@ def _history(job: Job) -> str:
     return json.dumps([(event.state, event.at, event.reason, event.note) for event in job.history])
 
 
-def _terms(terms: JobTerms) -> str:
-    return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds))
-
-
 def _kept_order(row: sqlite3.Row) -> KeptOrder:
     order = order_from_wire(json.loads(row["document"]))
     return KeptOrder(
-        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"],
+        SignedOrder(Bytes32(row["id"]), order, row["signature"]), Bytes32(row["job"]), row["attempt"], row["spec"], row["work"],
         UnixTime(row["signed_at"]), bool(row["is_posted"]), row["note"], row["explanation"],
     )  # fmt: skip
 

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
-from marketplace.client.answers import MarketDescription
-from marketplace.client.jobbook import JobTerms
+from marketplace.client.terms import JobTerms, OnSilence
+from marketplace.client.trust import Roles
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
@@ -23,12 +23,12 @@ from marketplace.domain.spec import (
     MAX_NODES,
     Constraints,
     Group,
-    Input,
     JobSpec,
     Resources,
     read_spec,
 )
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.work import Input, Work, cut, read_work, work_name
 
 ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
 NO_BOND, NO_TIP, ANY_OFFER = Bps(0), TokenUnits(0), OfferId(0)
@@ -82,29 +82,39 @@ class JobRequest:
     """How often it is ordered again elsewhere when its provider falls silent."""
     silent_after: Seconds | None = None
     """Seconds without a sign of life after which a provider is given up; None: three times the market's start grace."""
+    on_silence: OnSilence = "elsewhere"
+    """What giving up means. ``elsewhere``: ordered elsewhere at once, the silent provider's lease is kept for its bond, and whichever result
+    verifies first is taken. ``terminate``: the lease is ended first, so that there are never two; what it ran is paid for."""
     offer: OfferId = ANY_OFFER
     """Pin one offer; 0: any that fits."""
+    public: bool = False
+    """Everybody may read what is run, its inputs, its log and its outputs."""
+    opener: Address | None = None
+    """Who alone may open the order, e.g. a scheduler; None: whom the settings or the address book name."""
+    arbiter: Address | None = None
+    """Who rules on its lease; None: whom the settings or the address book name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request made ready: the spec, its bytes, and the bundle of its inputs; b"" where there are none."""
+    """A request made ready: the spec, its bytes, those of the work, and the parts of the bundle of its inputs."""
 
     spec: JobSpec
     spec_bytes: bytes
-    inputs: bytes
+    work_bytes: bytes
+    inputs: tuple[bytes, ...]
 
 
 def prepare(request: JobRequest) -> Prepared:
-    """Bundle the inputs and write the spec; raise InvalidField for what the spec's rules do not allow."""
+    """Bundle the inputs, write work and spec; raise InvalidField for what their rules do not allow."""
     inputs = bundle_inputs(request)
-    listed = (Input(JOB_IN, sha256_of(inputs), len(inputs)),) if inputs else ()
+    parts = cut(inputs)
+    listed = (Input(JOB_IN, len(inputs), tuple(sha256_of(part) for part in parts)),) if inputs else ()
+    work = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs).canonical()
+    read_work(work)
     spec = JobSpec(
-        command=request.command,
+        work=work_name(work),
         image=request.image,
-        env=dict(request.env),
-        inputs=listed,
-        outputs=request.outputs,
         resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
         constraints=Constraints(
             regions=request.regions,
@@ -115,20 +125,21 @@ def prepare(request: JobRequest) -> Prepared:
             min_reliability_bps=request.min_reliability_bps,
         ),
         network=request.network,
+        public=request.public,
     )
     content = spec.canonical()
-    return Prepared(read_spec(content), content, inputs)
+    return Prepared(read_spec(content), content, work, parts)
 
 
 def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
-    """The request made ready for ``size`` nodes: their specs share a fresh group id, and differ by rank only."""
+    """The request made ready for ``size`` nodes: their specs share the work and a fresh group id, and differ by rank only."""
     if not 2 <= size <= MAX_NODES:
         raise InvalidField("nodes", f"must be from 2 to {MAX_NODES}")
     if request.offer:
         raise InvalidField("offer", "must not be pinned: every node gets an offer of its own")
     alone, identifier = prepare(request), secrets.token_hex(32)
     specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
-    return tuple(Prepared(spec, spec.canonical(), alone.inputs) for spec in specs)
+    return tuple(Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs) for spec in specs)
 
 
 def bundle_inputs(request: JobRequest) -> bytes:
@@ -163,13 +174,13 @@ def order_for(
     *,
     client: Address,
     acceptor: Address = ZERO_ADDRESS,
-    market: MarketDescription,
+    roles: Roles,
     now: UnixTime,
     salt: int | None = None,
 ) -> Order:
     """The order that says ``request``; ``now`` is block time, the salt random unless given."""
-    if request.tip and market.opener == ZERO_ADDRESS:
-        raise InvalidField("tip", "needs a named opener, and this market names none")
+    if request.tip and roles.opener == ZERO_ADDRESS:
+        raise InvalidField("tip", "needs a named opener, and this order names none")
     return Order(
         client=client,
         classes=classes_mask(class_named(name).number for name in request.gpus_of),
@@ -182,9 +193,9 @@ def order_for(
         starts_at=UnixTime(0),
         expires_at=UnixTime(now + request.expires_in),
         tip=request.tip,
-        opener=market.opener,
+        opener=roles.opener,
         acceptor=acceptor,
-        arbiter=market.arbiter,
+        arbiter=roles.arbiter,
         spec=bytes32_of(spec),
         salt=secrets.randbits(256) if salt is None else salt,
     )
@@ -199,4 +210,4 @@ def order_again(order: Order, spec: Sha256, *, now: UnixTime, expires_in: Second
 def terms_of(request: JobRequest, start_grace: Seconds) -> JobTerms:
     """What retries are signed by."""
     silent_after = request.silent_after if request.silent_after is not None else Seconds(3 * start_grace)
-    return JobTerms(request.retries, request.expires_in, silent_after)
+    return JobTerms(request.retries, request.expires_in, silent_after, request.on_silence)

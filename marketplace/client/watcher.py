@@ -50,6 +50,7 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Result, read_result, read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.work import read_work
 
 _log = structlog.get_logger()
 
@@ -266,8 +267,9 @@ class Watcher:
         return self._become(kept, Become(JobState.UNPLACED, JobReason.ORDER_REFUSED, str(problem)), block)
 
     def post(self, order: KeptOrder) -> None:
-        """Upload the spec and put the order on the book; raise what the gateway says."""
+        """Upload the spec and the work, and put the order on the book; raise what the gateway says."""
         self._api.put_blob(order.spec)
+        self._api.put_blob(order.work)
         self._api.post_order(order.signed)
         self._book.mark_posted(order.signed.id)
 
@@ -311,7 +313,7 @@ class Watcher:
             return self._become(kept, _verified(read_result(own.result), outcome.used_seconds), sight.block)
         try:
             content = self._api.outputs(order.signed.id).content
-            result = check_result(content, outcome.result, read_spec(order.spec))
+            result = check_result(content, outcome.result, read_work(order.work))
             self._results.fetch(result)
         except GatewayUnavailable as exc:
             self._book.note(order.signed.id, str(exc))
@@ -341,7 +343,7 @@ def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
     """What the scheduler said last about the order while it waited."""
     if not order.explanation:
         return None
-    return reading.explanation(json.loads(order.explanation), order.signed.id)
+    return reading.explanation(order.explanation.encode(), order.signed.id)
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

@@ -44,6 +44,8 @@ class ObstacleReason(StrEnum):
     PROVIDER_WAS_AWAY = "provider_was_away"
     """Longer than a client waits for a sign of life, and the job did not survive it."""
     OUT_OF_TIME = "out_of_time"
+    LEAVING = "leaving"
+    """The provider is being stopped."""
 
     @property
     def is_about_pair(self) -> bool:

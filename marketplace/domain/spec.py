@@ -1,13 +1,14 @@
 """The documents that travel beside the chain: job specs, machine descriptions, results. Read strictly, written canonically.
 
 Only their sha256 is on the chain. Unknown keys are refused, so that nobody is misled by a field that nothing obeys.
+A spec is public: it says what scheduling and auditing must see. What is to be run is the work, a document of its own that
+the spec names by hash and that only the lease's parties read (``domain.work``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -15,24 +16,24 @@ from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
+MACHINE_VERSION = 1
 MAX_SPEC_BYTES = 64 * 1024
+MAX_WORK_BYTES = 1 << 20
 MAX_NODES = 64
 JOB_IN = "/job/in"
 JOB_OUT = "/job/out"
 HOST_IMAGE = "host"
 
-_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
 _REGION = re.compile(r"^[a-z0-9-]{1,32}$")
 _GROUP = re.compile(r"^[0-9a-f]{64}$")
 _IMAGE = re.compile(r"^[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
-    """A bundle that unpacks below ``path`` before the job starts."""
+class WorkName:
+    """The work document that a spec stands for: its hash, and its size in bytes."""
 
-    path: str
     sha256: Sha256
     bytes: int
 
@@ -82,27 +83,23 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """Version 1 of the job spec (architecture: The job spec)."""
+    """Version 2 of the job spec: what everybody may see of a job."""
 
-    command: tuple[str, ...]
+    work: WorkName
     image: str = HOST_IMAGE
-    env: Mapping[str, str] = field(default_factory=dict)
-    inputs: tuple[Input, ...] = ()
-    outputs: tuple[str, ...] = (JOB_OUT,)
     resources: Resources = Resources()
     constraints: Constraints = Constraints()
     network: Literal["none", "egress"] = "none"
     checkpoint: str | None = None
     group: Group | None = None
+    public: bool = False
+    """Everybody may read the work, the inputs, the log and the outputs, too."""
 
     def canonical(self) -> bytes:
-        """The document in its full form. A client may leave defaults out: then its own bytes are the spec, not these.
-
-        Fields that came later are absent where nothing is asked of them, so that older specs keep their hashes.
-        """
+        """The document in its full form. A client may leave defaults out: then its own bytes are the spec, not these."""
         document = asdict(self) | {"version": SPEC_VERSION}
-        for name in ("checkpoint", "group"):
-            if document[name] is None:
+        for name in ("checkpoint", "group", "public"):
+            if not document[name]:
                 del document[name]
         if not self.constraints.prefer_regions:
             del document["constraints"]["prefer_regions"]
@@ -111,11 +108,6 @@ class JobSpec:
     @property
     def sha256(self) -> Sha256:
         return sha256_of(self.canonical())
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The job's own variables, and its place in its group: nothing that ``env`` says can hide that."""
-        return dict(self.env) | (self.group.variables() if self.group else {})
 
     def excluding(self, provider: Address) -> JobSpec:
         """The same job, never to run on this provider (again)."""
@@ -139,7 +131,7 @@ class Machine:
     def canonical(self) -> bytes:
         gpu = {"model": self.gpu_model, "vram_mib": self.vram_mib, "count": self.gpu_count}
         rest = {name: getattr(self, name) for name in ("region", "cpus", "memory_mib", "disk_mib", "measured")}
-        return canonical_json({"version": SPEC_VERSION, "gpu": gpu} | rest)
+        return canonical_json({"version": MACHINE_VERSION, "gpu": gpu} | rest)
 
     @property
     def sha256(self) -> Sha256:
@@ -220,16 +212,14 @@ def read_spec(content: bytes) -> JobSpec:
     reader = Reader(document, "spec")
     reader.number("version", SPEC_VERSION, SPEC_VERSION)
     spec = JobSpec(
-        command=_command(reader),
+        work=_work_name(reader),
         image=_image(reader),
-        env=_env(reader),
-        inputs=tuple(_input(item, f"spec.inputs[{n}]") for n, item in enumerate(reader.take("inputs", list, []))),
-        outputs=tuple(_job_path(path, "spec.outputs") for path in reader.texts("outputs", [JOB_OUT], limit=16)),
         resources=read_resources(reader.take("resources", dict, {})),
         constraints=read_constraints(reader.take("constraints", dict, {})),
         network=_network(reader),
         checkpoint=_checkpoint(reader),
         group=read_group(reader),
+        public=_public(reader),
     )
     reader.end()
     if canonical_json(document) != content:
@@ -240,7 +230,7 @@ def read_spec(content: bytes) -> JobSpec:
 def read_machine(content: bytes) -> Machine:
     """Read a machine description; raise InvalidField that names the field and the rule."""
     reader = Reader(parse_json(content, field="machine"), "machine")
-    reader.number("version", SPEC_VERSION, SPEC_VERSION)
+    reader.number("version", MACHINE_VERSION, MACHINE_VERSION)
     gpu = Reader(reader.take("gpu", dict), "machine.gpu")
     region = reader.take("region", str)
     if not _REGION.fullmatch(region):
@@ -270,11 +260,21 @@ def read_result(content: bytes) -> Result:
     return result
 
 
-def _command(reader: Reader) -> tuple[str, ...]:
-    command = reader.texts("command", limit=1024)
-    if not command or not command[0]:
-        raise InvalidField("spec.command", "must name a program")
-    return command
+def _work_name(reader: Reader) -> WorkName:
+    inner = Reader(reader.take("work", dict), "spec.work")
+    found = WorkName(
+        sha256(inner.take("sha256", str), field="spec.work.sha256"), inner.number("bytes", 1, MAX_WORK_BYTES)
+    )
+    inner.end()
+    return found
+
+
+def _public(reader: Reader) -> bool:
+    """Whether it says so. There is one way to say no, which is to say nothing."""
+    said = reader.take("public", bool, None)
+    if said is False:
+        raise InvalidField("spec.public", "must be true, or absent")
+    return bool(said)
 
 
 def _image(reader: Reader) -> str:
@@ -284,15 +284,7 @@ def _image(reader: Reader) -> str:
     return image
 
 
-def _env(reader: Reader) -> dict[str, str]:
-    env = reader.take("env", dict, {})
-    for name, value in env.items():
-        if not _ENV_NAME.fullmatch(name) or not isinstance(value, str) or "\0" in value:
-            raise InvalidField(f"spec.env.{name}", "must be a plain name with a string without NUL")
-    return dict(env)
-
-
-def _job_path(value: str, path: str) -> str:
+def job_path(value: str, path: str) -> str:
     """An absolute path below /job, in its simplest form: no ``..``, no doubled or trailing slash, no control characters."""
     is_plain = (
         value.startswith("/job/") and str(PurePosixPath(value)) == value and ".." not in PurePosixPath(value).parts
@@ -302,24 +294,27 @@ def _job_path(value: str, path: str) -> str:
     return value
 
 
-def _input(value: Any, path: str) -> Input:
-    reader = Reader(value, path)
-    where = _job_path(reader.take("path", str), f"{path}.path")
-    if where != JOB_IN and not where.startswith(JOB_IN + "/"):
-        raise InvalidField(f"{path}.path", f"must be {JOB_IN} or below")
-    found = Input(where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40))
-    reader.end()
-    return found
-
-
 def _output(value: Any, path: str) -> OutputFile:
     reader = Reader(value, path)
-    where = _job_path(reader.take("path", str), f"{path}.path")
+    where = job_path(reader.take("path", str), f"{path}.path")
     found = OutputFile(
         where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40)
     )
     reader.end()
     return found
+
+
+def read_demand(value: Any) -> JobSpec:
+    """As much of a spec as a snapshot tells: what clearing looks at. The work's name is withheld."""
+    reader = Reader(value, "spec")
+    demand = JobSpec(
+        WorkName(Sha256("0" * 64), 1),
+        resources=read_resources(reader.take("resources", dict, {})),
+        constraints=read_constraints(reader.take("constraints", dict, {})),
+        group=read_group(reader),
+    )
+    reader.end()
+    return demand
 
 
 def read_resources(value: Any) -> Resources:
@@ -371,7 +366,7 @@ def _network(reader: Reader) -> Literal["none", "egress"]:
 
 def _checkpoint(reader: Reader) -> str | None:
     checkpoint = reader.take("checkpoint", str, None)
-    return None if checkpoint is None else _job_path(checkpoint, "spec.checkpoint")
+    return None if checkpoint is None else job_path(checkpoint, "spec.checkpoint")
 
 
 def read_group(reader: Reader) -> Group | None:

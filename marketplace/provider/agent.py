@@ -35,14 +35,18 @@ from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
+from marketplace.provider.departure import Departure
+from marketplace.provider.gpus import look_at_gpus
 from marketplace.provider.inventory import Inventory
 from marketplace.provider.listing import Lister
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
 from marketplace.provider.parts import apart
+from marketplace.provider.reporter import Reporter
 from marketplace.provider.settler import Settler
+from marketplace.provider.steering import Steering
 from marketplace.provider.timekeeper import Timekeeper
 from marketplace.provider.toolbox import Toolbox
-from marketplace.provider.upkeep import Upkeep, look_at_gpus
+from marketplace.provider.upkeep import Upkeep
 from marketplace.provider.vigil import Vigil
 from marketplace.store.journal.rows import Serving, ServingKey
 
@@ -70,11 +74,15 @@ class ProviderAgent:
     .close()                           lets go of threads, folder and jobs; a kill -9 does as well
     """
 
-    def __init__(self, tools: Toolbox, inventory: Inventory) -> None:
+    def __init__(self, tools: Toolbox, inventory: Inventory, steering: Steering | None = None) -> None:
+        """``steering``: what may be asked of it while it runs; without one only the journal's wishes, and ``inventory`` stays."""
         self._tools = tools
         self._capacity = Capacity()
-        lister = Lister(tools, inventory)
-        self._upkeep = Upkeep(tools, lister, inventory)
+        self._steering = steering or Steering(tools.journal.desk, inventory)
+        lister = Lister(tools, self._steering.wanted)
+        self._reporter = Reporter(tools.journal.desk, self._steering)
+        self._upkeep = Upkeep(tools, lister, self._steering, self._reporter)
+        self.departure = Departure(tools.journal, self._steering, self._reporter)
         self._timekeeper = Timekeeper(tools, self._capacity)
         self._attendant = Attendant(tools, lister, self._capacity)
         self._settler = Settler(tools)
@@ -141,6 +149,9 @@ class ProviderAgent:
         before, self._head = self._head, None
         for attendance in self._attendances.values():
             self._timekeeper.notice(attendance)
+        self._steer()
+        if self.departure.is_over:
+            return NextWake.at_once()
         head = self._tools.chain.paced_head()
         if not self._is_started:
             self._start(head)
@@ -156,6 +167,8 @@ class ProviderAgent:
         self._settle(head)
         self._upkeep.step(head)
         self._leave(head)
+        self.departure.leave_when_finished(self._attendances)
+        self._reporter.tell(head)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
 
     def wait(self, seconds: float, stop: Signal) -> None:
@@ -167,6 +180,15 @@ class ProviderAgent:
         except ChainError as exc:
             # The next step says so, and is tried again more and more slowly.
             _log.debug("agent.wait_ended", reason=exc.reason)
+
+    # Steering
+
+    def _steer(self) -> None:
+        """Take in what the operator wants by now. An agent that should be gone by now is, whatever fails below."""
+        if self._steering.look():
+            self._upkeep.want(self._steering.wanted)
+        self._settler.is_leaving = self._steering.is_leaving
+        self.departure.give_up_if_overdue()
 
     # Starting
 
@@ -288,6 +310,8 @@ class ProviderAgent:
             # A reorganisation took its opening away, and gave it back in the same second: the work is not done, so it begins again.
             attendance.reset_run()
         is_before_end = serving.state in (ServingState.SEEN, ServingState.RUNNING)
+        if is_before_end and self._steering.is_leaving:
+            self._timekeeper.leave(serving, attendance, lease, head, must_end=self._steering.must_hand_back)
         if is_before_end and lease.status is LeaseStatus.CLAIMED:
             self._timekeeper.claimed_by_hand(serving, attendance, lease, head)
             return

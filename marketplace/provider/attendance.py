@@ -9,8 +9,9 @@ from marketplace.chain.verbs import Call
 from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
-from marketplace.domain.spec import JobSpec, Result
+from marketplace.domain.spec import Result
 from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore
 from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.home import ServingFolder
@@ -52,7 +53,7 @@ class Attendance:
         self.confirmed_over = TwiceTold()
         """That a confirmed block says that it is over."""
 
-        self.spec: JobSpec | None = None
+        self.assignment: Assignment | None = None
         self.run: Path | None = None
         """The executor's folder, inputs unpacked."""
         self.is_waiting_for_room = False
@@ -60,7 +61,7 @@ class Attendance:
         """What stood in the way the last time, and may pass by itself."""
         self.obstacle: Obstacle | None = None
         """Why it is being declined."""
-        self.fetching: Chore[JobSpec | Obstacle] = Chore(gateway)
+        self.fetching: Chore[Assignment | Obstacle] = Chore(gateway)
         self.laying_out: Chore[Path | Obstacle] = Chore(gateway)
 
         self.is_found = False
@@ -70,6 +71,8 @@ class Attendance:
         self.execution: Execution | None = None
         self.is_stopped = False
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
+        self.is_handed_back = False
+        """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
         self.seen_running: BlockRef | None = None
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from marketplace.client.api import GatewayApi
 from marketplace.domain.bundles import bundle_paths, write_bundle
-from marketplace.domain.errors import GatewayProblem, InvalidField
+from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.models import Receipt
 from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
+from marketplace.domain.work import read_work
 from marketplace.provider.home import ServingFolder, path_in_run
 
 NOT_RUN = 125
@@ -46,10 +47,10 @@ def wrap_up(folder: ServingFolder, exit_code: int, note: str) -> Result:
 def _outputs(folder: ServingFolder) -> tuple[OutputFile, ...]:
     """The declared outputs that exist, bundled. Without a run there are none."""
     runs = folder.runs()
-    if not runs or not folder.spec.exists():
+    if not runs or not folder.work.exists():
         return ()
-    spec = read_spec(folder.spec.read_bytes())
-    found = ((path, path_in_run(runs[-1], path)) for path in spec.outputs)
+    spec, work = read_spec(folder.spec.read_bytes()), read_work(folder.work.read_bytes())
+    found = ((path, path_in_run(runs[-1], path)) for path in work.outputs)
     return tuple(_bundled(path, source, folder, spec) for path, source in found if source is not None)
 
 
@@ -104,17 +105,16 @@ def deliver(api: GatewayApi, folder: ServingFolder, receipt: Receipt, signature:
 def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int) -> int:
     """Send what the log has beyond ``offset``, a bounded piece of it; where the gateway stands now.
 
-    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there, if it
-    can be true. Raises GatewayProblem where it says that it has more than there is.
+    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there, if there
+    is such a place in the log. Raises UnreadableAnswer where there is not.
     """
     for _ in range(LOG_CHUNKS_AT_ONCE):
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:
             break
-        length, before = api.append_log(lease, offset, chunk), offset
-        if not 0 <= length <= (there_is := folder.log_bytes()):
-            raise GatewayProblem(200, "Malformed", f"the gateway has {length!r:.40} bytes of a log of {there_is}")
-        offset = length
+        before, offset = offset, api.append_log(lease, offset, chunk)
+        if not 0 <= offset <= folder.log_bytes():
+            raise UnreadableAnswer("length", "must be a place in the log that there is")
         if offset <= before:
             break
     return offset

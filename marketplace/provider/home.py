@@ -2,8 +2,8 @@
 
 home/lock                            held while an agent lives
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
-    spec.json                        as fetched and verified
-    inputs/<sha256>                  bundles as fetched and verified
+    spec.json, work.json             as fetched and verified
+    inputs/<sha256>                  parts of bundles as fetched and verified
     runs/<n>/in, out, mark, log      one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
     bundles/<sha256>                 outputs, until they are delivered
@@ -23,6 +23,7 @@ from marketplace.domain.errors import HomeInUse, InvalidField
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.units import UnixTime
+from marketplace.private_files import OWNERS_FOLDER, owners_only
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
 
 NOTE_PREFIX = "[provider] "
@@ -34,7 +35,9 @@ class AgentHome:
     """The folder, locked. A second agent on it is refused: two agents of one key would answer for the same leases."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=OWNERS_FOLDER)
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(OWNERS_FOLDER)  # also where it was there before
         self.folder = folder
         self._lock = _locked(folder / "lock")
         (folder / "servings").mkdir(exist_ok=True, mode=0o711)
@@ -83,7 +86,7 @@ class HomeLead:
 
 
 def _locked(path: Path) -> BinaryIO:
-    lock = path.open("a+b")
+    lock = os.fdopen(owners_only(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
@@ -111,6 +114,10 @@ class ServingFolder:
     @property
     def spec(self) -> Path:
         return self.path / "spec.json"
+
+    @property
+    def work(self) -> Path:
+        return self.path / "work.json"
 
     @property
     def inputs(self) -> Path:
@@ -195,7 +202,7 @@ def path_in_run(run: Path, job_path: str) -> Path | None:
     """
     side = next((side for side in _SIDES if job_path == side or job_path.startswith(side + "/")), None)
     if side is None:
-        raise InvalidField("spec.outputs", f"{job_path} is neither below {JOB_IN} nor below {JOB_OUT}")
+        raise InvalidField("work.outputs", f"{job_path} is neither below {JOB_IN} nor below {JOB_OUT}")
     path = run / _SIDES[side]
     for part in job_path.removeprefix(side).split("/"):
         path = path / part if part else path

@@ -7,14 +7,16 @@ trying again, and may be repeated. An obstacle that is not about the pair is the
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 from marketplace.client.api import GatewayApi
 from marketplace.domain.bundles import unpack_bundle
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
-from marketplace.domain.ids import sha256_in, sha256_of
+from marketplace.domain.ids import Sha256, sha256_in, sha256_of
 from marketplace.domain.models import Order
-from marketplace.domain.spec import JOB_IN, MAX_SPEC_BYTES, Input, JobSpec, read_spec
+from marketplace.domain.spec import JOB_IN, MAX_SPEC_BYTES, MAX_WORK_BYTES, read_spec
+from marketplace.domain.work import Assignment, Input, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
@@ -24,37 +26,44 @@ _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ER
 """What the machine says when it gives out, whatever is unpacked on it."""
 
 
-def fetch_spec(api: GatewayApi, order: Order, folder: ServingFolder) -> JobSpec | Obstacle:
-    """The job's spec, from our own folder if it was fetched before. Its hash is the one that the client signed."""
-    name = sha256_in(order.spec)
-    kept = folder.spec.read_bytes() if folder.spec.exists() else b""
+def fetch_assignment(api: GatewayApi, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
+    """The job's spec and work, from our own folder if they were fetched before. The client signed the one's hash, which names the other's."""
     try:
-        content = kept if sha256_of(kept) == name else api.fetch_blob(name, limit_bytes=MAX_SPEC_BYTES)
+        content = _document(api, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES)
         spec = read_spec(content)
+        work_content = _document(api, spec.work.sha256, folder.work, MAX_WORK_BYTES)
+        work = read_work(work_content)
     except HashMismatch as exc:
         return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, str(exc))
     except InvalidField as exc:
         return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
     except GatewayProblem as exc:
-        return _undelivered(exc, ObstacleReason.SPEC_NOT_DELIVERED, f"spec {name}")
+        return _undelivered(exc, ObstacleReason.SPEC_NOT_DELIVERED, f"spec {sha256_in(order.spec)}")
     folder.make()
     folder.spec.write_bytes(content)
-    return spec
+    folder.work.write_bytes(work_content)
+    return Assignment(spec, work)
 
 
-def lay_out(api: GatewayApi, spec: JobSpec, folder: ServingFolder) -> Path | Obstacle:
+def _document(api: GatewayApi, name: Sha256, kept: Path, limit_bytes: int) -> bytes:
+    """A document of this name, from our own folder if it is there."""
+    content = kept.read_bytes() if kept.exists() else b""
+    return content if sha256_of(content) == name else api.fetch_blob(name, limit_bytes=limit_bytes)
+
+
+def lay_out(api: GatewayApi, task: Assignment, folder: ServingFolder) -> Path | Obstacle:
     """Fetch the inputs and unpack them into a fresh folder for one run, which is returned."""
     folder.make()
-    for item in spec.inputs:
+    for item in task.work.inputs:
         obstacle = _fetch_input(api, item, folder)
         if obstacle:
             return obstacle
     run = folder.fresh_run()
-    for item in spec.inputs:
+    for item in task.work.inputs:
         into = run / JOB_INPUTS / item.path.removeprefix(JOB_IN).strip("/")
         try:
-            with (folder.inputs / item.sha256).open("rb") as stream:
-                unpack_bundle(stream, into, limit_bytes=spec.resources.disk_mib << 20)
+            with _joined(item, folder).open("rb") as stream:
+                unpack_bundle(stream, into, limit_bytes=task.spec.resources.disk_mib << 20)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
         except OSError as exc:
@@ -65,22 +74,34 @@ def lay_out(api: GatewayApi, spec: JobSpec, folder: ServingFolder) -> Path | Obs
     return run
 
 
+def _joined(item: Input, folder: ServingFolder) -> Path:
+    """The whole bundle as one file."""
+    if len(item.parts) == 1:
+        return folder.inputs / item.parts[0]
+    whole = folder.inputs / "joined"
+    with whole.open("wb") as into:
+        for part in item.parts:
+            with (folder.inputs / part).open("rb") as stream:
+                shutil.copyfileobj(stream, into)
+    return whole
+
+
 def _fetch_input(api: GatewayApi, item: Input, folder: ServingFolder) -> Obstacle | None:
-    """Fetch one bundle; a file that is there already was verified before it got its name."""
-    kept = folder.inputs / item.sha256
-    try:
-        if not kept.exists():
-            api.fetch_blob_into(item.sha256, kept, limit_bytes=item.bytes)
-    except HashMismatch as exc:
-        return Obstacle(ObstacleReason.INPUT_CORRUPT, f"{item.path}: {exc}")
-    except InvalidField as exc:
-        return Obstacle(ObstacleReason.INPUT_CORRUPT, f"{item.path}: {exc}")
-    except GatewayProblem as exc:
-        return _undelivered(exc, ObstacleReason.INPUT_NOT_DELIVERED, item.path)
-    size = kept.stat().st_size
-    if size != item.bytes:
-        # Its hash is right, so nobody changed it on the way: the spec was wrong about it.
-        return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} has {size} bytes, the spec says {item.bytes}")
+    """Fetch one bundle's parts; a file that is there already was verified before it got its name."""
+    for part, expected in item.sized_parts():
+        kept = folder.inputs / part
+        try:
+            if not kept.exists():
+                api.fetch_blob_into(part, kept, limit_bytes=expected)
+        except (HashMismatch, InvalidField) as exc:
+            return Obstacle(ObstacleReason.INPUT_CORRUPT, f"{item.path}: {exc}")
+        except GatewayProblem as exc:
+            return _undelivered(exc, ObstacleReason.INPUT_NOT_DELIVERED, item.path)
+        size = kept.stat().st_size
+        if size != expected:
+            rule = f"part {part} of {item.path} has {size} bytes, the work says {expected}"
+            # Its hash is right, so nobody changed it on the way: the work was wrong about it.
+            return Obstacle(ObstacleReason.INPUT_INVALID, rule)
     return None
 
 

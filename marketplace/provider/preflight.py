@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.ids import Address
 from marketplace.domain.models import Order
-from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT, JobSpec
+from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT
+from marketplace.domain.work import Assignment
 from marketplace.provider.inventory import InventoryOffer
 
 __all__ = ["Obstacle", "ObstacleReason", "obstacle_to"]
@@ -24,9 +25,10 @@ class Obstacle:
         return f"{self.reason}: {self.detail}"
 
 
-def obstacle_to(spec: JobSpec, order: Order, offer: InventoryOffer, provider: Address) -> Obstacle | None:
-    """The first thing about this spec that this machine cannot or must not do; None when it can be run."""
-    machine, needs, where = offer.machine, spec.resources, spec.constraints
+def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider: Address) -> Obstacle | None:
+    """The first thing about this job that this machine cannot or must not do; None when it can be run."""
+    spec, machine = task.spec, offer.machine
+    needs, where = spec.resources, spec.constraints
     is_excluded = provider in where.exclude_providers or (bool(where.providers) and provider not in where.providers)
     checks = (
         (spec.image != HOST_IMAGE, ObstacleReason.IMAGE_NOT_SUPPORTED, f'{spec.image} is not "{HOST_IMAGE}"'),
@@ -41,20 +43,20 @@ def obstacle_to(spec: JobSpec, order: Order, offer: InventoryOffer, provider: Ad
         (is_excluded, ObstacleReason.PROVIDER_EXCLUDED, "the spec does not want this provider"),
     )  # fmt: skip
     found = next((Obstacle(reason, detail) for is_broken, reason, detail in checks if is_broken), None)
-    return found or _obstacle_in_files(spec)
+    return found or _obstacle_in_files(task)
 
 
-def _obstacle_in_files(spec: JobSpec) -> Obstacle | None:
+def _obstacle_in_files(task: Assignment) -> Obstacle | None:
     outside = [
         path
-        for path in spec.outputs
+        for path in task.work.outputs
         if not any(path == side or path.startswith(side + "/") for side in (JOB_IN, JOB_OUT))
     ]
     if outside:
         return Obstacle(
             ObstacleReason.OUTPUT_NOT_SUPPORTED, f"{outside[0]} is neither below {JOB_IN} nor below {JOB_OUT}"
         )
-    limit, total = spec.resources.disk_mib << 20, sum(item.bytes for item in spec.inputs)
+    limit, total = task.spec.resources.disk_mib << 20, sum(item.bytes for item in task.work.inputs)
     return (
         Obstacle(ObstacleReason.NOT_ENOUGH_DISK, f"inputs of {total} bytes, {limit} allowed") if total > limit else None
     )

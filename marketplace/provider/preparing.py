@@ -14,14 +14,14 @@ import structlog
 
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField
 from marketplace.domain.models import BlockRef, Lease
-from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import Seconds
+from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
 from marketplace.provider.executors.base import ExecutionRequest, Limits
-from marketplace.provider.intake import fetch_spec, lay_out
+from marketplace.provider.intake import fetch_assignment, lay_out
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
@@ -59,59 +59,59 @@ class Preparing:
             return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
         if left == 0:
             return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
-        spec = attendance.spec or self._fetched(serving, attendance, offer, head)
-        if not isinstance(spec, JobSpec):
-            return spec
+        task = attendance.assignment or self._fetched(serving, attendance, offer, head)
+        if not isinstance(task, Assignment):
+            return task
         # Room comes before the inputs: what is unpacked takes disk that must be this job's.
-        share = self._capacity.take(serving.key, offer, spec.resources)
+        share = self._capacity.take(serving.key, offer, task.spec.resources)
         attendance.is_waiting_for_room = share is None
         if share is None:
             return None
-        run = attendance.run or self._laid_out(attendance, spec, head)
+        run = attendance.run or self._laid_out(attendance, task, head)
         if not isinstance(run, Path):
             return run
         try:
-            return self._request(attendance, spec, run, share.gpus, left)
+            return self._request(attendance, task, run, share.gpus, left)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
 
     def _fetched(
         self, serving: Serving, attendance: Attendance, offer: InventoryOffer, head: BlockRef
-    ) -> JobSpec | Obstacle | None:
+    ) -> Assignment | Obstacle | None:
         found = _taken(attendance.fetching, attendance, head, ObstacleReason.SPEC_NOT_DELIVERED)
-        if isinstance(found, JobSpec):
+        if isinstance(found, Assignment):
             obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
-            attendance.spec, attendance.trouble = (None if obstacle else found), None
+            attendance.assignment, attendance.trouble = (None if obstacle else found), None
             return obstacle or found
         if found is None:
             api, order, folder = self._tools.api, serving.order, attendance.folder
             attendance.fetching.begin(
-                lambda: _or_obstacle(lambda: fetch_spec(api, order, folder)), head.number, seconds=FETCH_SECONDS
+                lambda: _or_obstacle(lambda: fetch_assignment(api, order, folder)), head.number, seconds=FETCH_SECONDS
             )
         return found
 
-    def _laid_out(self, attendance: Attendance, spec: JobSpec, head: BlockRef) -> Path | Obstacle | None:
+    def _laid_out(self, attendance: Attendance, task: Assignment, head: BlockRef) -> Path | Obstacle | None:
         found = _taken(attendance.laying_out, attendance, head, ObstacleReason.INPUT_NOT_DELIVERED)
         if isinstance(found, Path):
             attendance.run, attendance.trouble = found, None
         if found is None:
             api, folder = self._tools.api, attendance.folder
             attendance.laying_out.begin(
-                lambda: _or_obstacle(lambda: lay_out(api, spec, folder)),
+                lambda: _or_obstacle(lambda: lay_out(api, task, folder)),
                 head.number,
-                seconds=seconds_for(sum(item.bytes for item in spec.inputs)),
+                seconds=seconds_for(sum(item.bytes for item in task.work.inputs)),
             )
         return found
 
     def _request(
-        self, attendance: Attendance, spec: JobSpec, run: Path, gpus: tuple[int, ...], left: Seconds
+        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
     ) -> ExecutionRequest:
-        needs, policy = spec.resources, self._tools.policy
+        needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(
             cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
             wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
         )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, spec.command, spec.environment, run, limits, gpus)
+        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
 
 
 def _taken(

@@ -35,6 +35,9 @@ WATCH_SECONDS = 30.0
 BATCH = 50
 """Receipts in one transaction: about 2M gas."""
 
+LEAVING_SECONDS = Seconds(20)
+"""How long an agent that leaves waits for a client's signature, in block time."""
+
 
 class Settler:
     """Brings servings from EXITED to the exit that pays; the agent closes them when the chain shows it."""
@@ -43,6 +46,8 @@ class Settler:
         self._tools = tools
         self._batch = Dispatch(tools.sender, tools.pools.money)
         self._settling: tuple[Settlement, ...] = ()
+        self.is_leaving = False
+        """Nobody will be there to wait for signatures: who has not signed soon is claimed from."""
 
     def receipted(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """The serving with its result bundled, and our receipt signed and journalled; unchanged while that is being done."""
@@ -180,7 +185,8 @@ class Settler:
         if attendance.was_refused:
             return window.opens_at <= head.timestamp < window.closes_at
         since = None if serving.state is ServingState.SETTLING else serving.updated_at
-        return window.is_due(head.timestamp, since, self._tools.policy.patience_seconds)
+        patience = self._tools.policy.patience_seconds
+        return window.is_due(head.timestamp, since, min(patience, LEAVING_SECONDS) if self.is_leaving else patience)
 
     def _close_when_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> None:
         """Send what anyone may send, when the market's keeper has had its chance: nobody else has our interest."""

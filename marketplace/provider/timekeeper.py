@@ -35,6 +35,7 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
+_HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
 
 
 class Timekeeper:
@@ -95,7 +96,8 @@ class Timekeeper:
             used = metering.used_seconds(serving.order, lease, ended_at, serving.lost_seconds)
             exit_code = result.exit_code
         lost = f"{serving.lost_seconds} s that the provider lost are not charged" if serving.lost_seconds else ""
-        note = "; ".join(filter(None, (_STOPPED.get(result.ended, ""), lost)))
+        why = _HANDED_BACK if attendance.is_handed_back else _STOPPED.get(result.ended, "")
+        note = "; ".join(filter(None, (why, lost)))
         self._capacity.release(serving.key)
         _log.info(
             "serving.exited", lease=serving.lease, exit_code=exit_code, used_seconds=used, ended=result.ended,
@@ -124,6 +126,23 @@ class Timekeeper:
         )
 
     # What cannot be run
+
+    def leave(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef, *, must_end: bool) -> None:
+        """The agent leaves: what has not begun is declined where that is free; ``must_end``: what runs is stopped, too, and handed back."""
+        if attendance.starting.is_under_way:
+            return
+        if attendance.execution is not None:
+            if must_end and attendance.ended is None and not attendance.is_handed_back:
+                _log.info("job.handed_back", lease=serving.lease)
+                attendance.is_handed_back = True
+                attendance.execution.kill()
+            return
+        bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)
+        is_free = serving.state is ServingState.SEEN and metering.can_decline(
+            serving.order, lease, head.timestamp, bond_bps, self._tools.terms
+        )
+        if (is_free or must_end) and attendance.ended is None:
+            attendance.obstacle = attendance.obstacle or Obstacle(ObstacleReason.LEAVING, "this provider is stopping")
 
     def declining(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Give the lease back while that is free: at once where the obstacle stays, as late as possible where it may pass."""
@@ -172,7 +191,7 @@ class Timekeeper:
             return Obstacle(ObstacleReason.MACHINE_FAILED, "what an agent before left of it cannot be ended")
         if attendance.trouble is not None:
             return attendance.trouble
-        if attendance.spec is None:
+        if attendance.assignment is None:
             return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, "the gateway takes too long")
         if attendance.is_waiting_for_room:
             return Obstacle(ObstacleReason.MACHINE_BUSY, "GPUs, memory or disk are held by other jobs")

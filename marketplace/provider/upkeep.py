@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.domain.errors import MarketplaceError, ToolMissing
+from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore, distrusted
-from marketplace.provider.inventory import Inventory, measure
-from marketplace.provider.listing import Lister, ListingReport
+from marketplace.provider.listing import Lister, ListingReport, Wanted
+from marketplace.provider.reporter import Reporter
+from marketplace.provider.steering import Steering
 from marketplace.provider.toolbox import Toolbox
 
 _log = structlog.get_logger()
@@ -23,8 +24,8 @@ BEAT_SECONDS = 10.0
 class Upkeep:
     """One step of it never waits, and never fails: whatever goes wrong is said, and tried again."""
 
-    def __init__(self, tools: Toolbox, lister: Lister, inventory: Inventory) -> None:
-        self._tools, self._lister, self._inventory = tools, lister, inventory
+    def __init__(self, tools: Toolbox, lister: Lister, steering: Steering, reporter: Reporter) -> None:
+        self._tools, self._lister, self._steering, self._reporter = tools, lister, steering, reporter
         money, gateway, machine = tools.pools.money, tools.pools.gateway, tools.pools.machine
         self._listing: Chore[ListingReport] = Chore(money)
         self._tending: Chore[None] = Chore(money)
@@ -45,7 +46,14 @@ class Upkeep:
 
     def has_news(self) -> bool:
         """Whether a chore has ended whose outcome a step should see at once."""
-        return any(chore.is_finished for chore in (self._listing, self._describing, self._beating))
+        return self._steering.has_news or any(
+            chore.is_finished for chore in (self._listing, self._describing, self._beating)
+        )
+
+    def want(self, wanted: Wanted) -> None:
+        """Other offers are wanted: the next step begins to bring them about."""
+        self._lister.wanted = wanted
+        self._list_at, self._is_described = UnixTime(0), False
 
     def _check_machine(self, head: BlockRef) -> None:
         """Nothing is listed before a job can run here; in the meantime what is owed is seen to."""
@@ -68,13 +76,16 @@ class Upkeep:
         try:
             report = self._listing.take(head.number)
             if report is not None:
-                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds)
+                is_newest = self._reporter.listed(report)
+                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds if is_newest else 0)
                 _log.info(
                     "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)
                 )
         except MarketplaceError as exc:
             _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
-        if head.timestamp >= self._list_at and self.is_fit:
+        may_list = self.is_fit or not self._steering.wanted.is_open
+        if head.timestamp >= self._list_at and may_list:
+            self._reporter.listing_begins(is_new=not self._listing.is_under_way)
             self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
 
     def _keep_described(self, head: BlockRef) -> None:
@@ -95,7 +106,7 @@ class Upkeep:
 
     def _describe(self) -> bool:
         """Upload the machine descriptions whose hashes the listings carry."""
-        for offer in self._inventory.offers:
+        for offer in self._steering.wanted.inventory.offers:
             self._tools.api.put_blob(offer.machine.canonical())
         return True
 
@@ -108,11 +119,3 @@ class Upkeep:
         if head.timestamp >= self._beat_at and not self._beating.is_under_way:
             self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
             self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number, seconds=BEAT_SECONDS)
-
-
-def look_at_gpus() -> None:
-    """Say in the log what stands behind the inventory: at best a driver that counts GPUs, never a measurement of them."""
-    try:
-        _log.info("gpus.counted", seen_by_driver=measure(), inventory="declared, not measured")
-    except ToolMissing as exc:
-        _log.info("gpus.not_measured", why=str(exc))

@@ -14,8 +14,9 @@ from marketplace.domain.ids import Address, Sha256, sha256_in
 from marketplace.domain.models import BlockRef, Lease, Offer, Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, read_spec
+from marketplace.domain.spec import MAX_SPEC_BYTES, MAX_WORK_BYTES, JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
+from marketplace.domain.work import Work, read_work
 from marketplace.store.blobs import FolderBlobs
 
 
@@ -82,24 +83,38 @@ def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
 
 
 def read_order_spec(order: Order, blobs: FolderBlobs) -> tuple[JobSpec, bytes]:
-    """The spec that the order names by hash, valid and with every input at hand. Raises MissingBlob, InvalidField."""
-    content = _spec_content(sha256_in(order.spec), blobs)
+    """The spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField."""
+    content = _content(sha256_in(order.spec), blobs, "order.spec", MAX_SPEC_BYTES)
     spec = read_spec(content)
     if spec.resources.gpus != order.gpus:
         raise InvalidField("spec.resources.gpus", f"must equal order.gpus, which is {order.gpus}")
-    for n, item in enumerate(spec.inputs):
-        size = blobs.size(item.sha256)
-        if size is None:
-            raise MissingBlob(f"spec.inputs[{n}].sha256", item.sha256)
-        if size != item.bytes:
-            raise InvalidField(f"spec.inputs[{n}].bytes", f"is {item.bytes}; the blob has {size} bytes")
+    _check_inputs(_work_of(spec, blobs), blobs)
     return spec, content
 
 
-def _spec_content(name: Sha256, blobs: FolderBlobs) -> bytes:
+def _work_of(spec: JobSpec, blobs: FolderBlobs) -> Work:
+    content = _content(spec.work.sha256, blobs, "spec.work", MAX_WORK_BYTES)
+    if len(content) != spec.work.bytes:
+        raise InvalidField("spec.work.bytes", f"is {spec.work.bytes}; the blob has {len(content)} bytes")
+    return read_work(content)
+
+
+def _check_inputs(work: Work, blobs: FolderBlobs) -> None:
+    for n, item in enumerate(work.inputs):
+        for m, (part, expected) in enumerate(item.sized_parts()):
+            size = blobs.size(part)
+            if size is None:
+                raise MissingBlob(f"work.inputs[{n}].parts[{m}]", part)
+            if size != expected:
+                raise InvalidField(
+                    f"work.inputs[{n}].bytes", f"leaves {expected} to part {m}; the blob has {size} bytes"
+                )
+
+
+def _content(name: Sha256, blobs: FolderBlobs, field: str, limit_bytes: int) -> bytes:
     size = blobs.size(name)
     if size is None:
-        raise MissingBlob("order.spec", name)
-    if size > MAX_SPEC_BYTES:
-        raise InvalidField("order.spec", f"must name at most {MAX_SPEC_BYTES} bytes")
-    return blobs.read(name, MAX_SPEC_BYTES)
+        raise MissingBlob(field, name)
+    if size > limit_bytes:
+        raise InvalidField(field, f"must name at most {limit_bytes} bytes")
+    return blobs.read(name, limit_bytes)

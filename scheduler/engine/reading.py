@@ -30,7 +30,7 @@ from marketplace.domain.models import (
 )
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
-from marketplace.domain.spec import JobSpec, Machine, Reader, read_constraints, read_group, read_machine, read_resources
+from marketplace.domain.spec import JobSpec, Machine, Reader, read_demand, read_machine
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
 from marketplace.domain.wire import camel, integer_from_wire, order_from_wire
 from scheduler.engine.document import SNAPSHOT_VERSION
@@ -43,8 +43,6 @@ Read = TypeVar("Read")
 TIME, COUNT, SECONDS, OFFERS, GPUS = 2**40 - 1, 2**53 - 1, 2**32 - 1, 2**40 - 1, 2**16 - 1
 LAST_DATE = 253_402_300_799
 """The end of the year 9999: later moments have no name."""
-_NOT_A_COMMAND = ("withheld",)
-"""A snapshot tells of a job spec what clearing looks at; what is to be run is nobody's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +244,7 @@ def _order(row: Row) -> BookOrder:
 
 def _demand(value: dict[str, Any], where: str) -> JobSpec:
     with _within(where):
-        row = Reader(value, "spec")
-        spec = JobSpec(
-            command=_NOT_A_COMMAND, resources=read_resources(row.take("resources", dict, {})),
-            constraints=read_constraints(row.take("constraints", dict, {})), group=read_group(row),
-        )  # fmt: skip
-        row.end()
-    return spec
+        return read_demand(value)
 
 
 def _offer(row: Row) -> Offer:

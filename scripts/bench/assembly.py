@@ -19,7 +19,7 @@ from marketplace.domain.ledger import Delegation
 from marketplace.domain.models import BlockRef, Budget, MarketTerms, Offer, Order, SignedOrder
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import NEWCOMER, WHOLE, Reputation
-from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
+from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources, WorkName
 from marketplace.domain.units import BPS_WHOLE, GpuCount, Seconds, TokenUnits, UnixTime
 from scheduler.engine.snapshot import Snapshot
 
@@ -40,8 +40,8 @@ REPUTES = (NEWCOMER, Reputation(NOW, heard=100 * WHOLE), Reputation(NOW, heard=1
 MIN_SCORES = (9_000, 9_500, 9_900)
 """What the newcomer has, and what the next two have."""
 SIGNATURE = "0x" + "5a" * 65
-_PLACE = "00000000-0000-0000-0000-000000000000"
-"""Stands in a spec's command where an order's own word goes."""
+_PLACE = "0" * 64
+"""Stands in a spec where the hash of an order's own work goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +214,13 @@ class _Specs:
     def of(self, number: int, demand: tuple[int, ...]) -> tuple[JobSpec, Bytes32]:
         """The spec of this order, and its hash as the order has it."""
         if demand not in self._made:
-            spec = JobSpec(("train", _PLACE), resources=self._resources(demand), constraints=self._constraints(demand))
+            spec = JobSpec(_work(_PLACE), resources=self._resources(demand), constraints=self._constraints(demand))
             self._made[demand] = spec, spec.canonical(), bytes32_of(spec.sha256)
         spec, content, word = self._made[demand]
         if not self._own:
             return spec, word
-        name = f"{number:036d}"
-        own = JobSpec(("train", name), resources=self._resources(demand), constraints=self._constraints(demand))
+        name = f"{number + 1:064d}"
+        own = JobSpec(_work(name), resources=self._resources(demand), constraints=self._constraints(demand))
         return own, bytes32_of(sha256_of(content.replace(_PLACE.encode(), name.encode())))
 
     def _resources(self, demand: tuple[int, ...]) -> Resources:
@@ -235,6 +235,11 @@ class _Specs:
             providers=(person("provider", self._seed, named),) if named >= 0 else (),
             exclude_providers=(person("provider", self._seed, excluded),) if excluded >= 0 else (),
         )
+
+
+def _work(name: str) -> WorkName:
+    """Some work of this name; nobody reads it."""
+    return WorkName(Sha256(name), 100)
 
 
 def _client_money(book: Iterable[BookOrder], share: float) -> dict[Address, TokenUnits]:

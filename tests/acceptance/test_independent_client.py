@@ -110,11 +110,13 @@ def test_a_stranger_with_the_protocol_page_gets_a_job_done(me: Stranger) -> None
     me.send(KEY, token, "approve(address,uint256)", market, "5000000")
     me.send(KEY, market, "deposit(address,uint256)", me.address, "5000000")
 
-    spec = canonical(
-        {"version": 1, "image": "host", "command": ["python", "-c", "open('/job/out/x', 'w').write('hi')"]}
-    )
+    command = ["python", "-c", "open('/job/out/x', 'w').write('hi')"]
+    work = canonical({"version": 1, "salt": secrets.token_hex(32), "command": command})
+    work_name = hashlib.sha256(work).hexdigest()
+    spec = canonical({"version": 2, "image": "host", "work": {"sha256": work_name, "bytes": len(work)}})
     name = hashlib.sha256(spec).hexdigest()
-    me.write("PUT", f"/v1/blobs/{name}", spec, "application/octet-stream")
+    for blob, content in ((work_name, work), (name, spec)):
+        me.write("PUT", f"/v1/blobs/{blob}", content, "application/octet-stream")
     number = next(item["class"] for item in me.http.get("/v1/classes").json()["items"] if item["name"] == "RTX4090")
     order = {
         "client": me.address, "classes": str(1 << number), "offer": "0", "gpus": "1", "maxSeconds": "60", "minSeconds": "0",

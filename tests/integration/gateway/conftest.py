@@ -30,9 +30,10 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
-from marketplace.domain.spec import Input, JobSpec, Machine, OutputFile, Resources, Result
+from marketplace.domain.spec import JobSpec, Machine, OutputFile, Resources, Result
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
+from marketplace.domain.work import Input, Work
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
@@ -118,14 +119,19 @@ class Gateway:
     # Orders and receipts
 
     def spec(self, **changed: Any) -> JobSpec:
-        """A job spec that has been uploaded, with an input."""
-        bundle = b"an input bundle"
-        self.blobs.put(bundle, sha256_of(bundle), 100)
-        spec = replace(
-            JobSpec(("python", "train.py"), inputs=(Input("/job/in", sha256_of(bundle), len(bundle)),)), **changed
-        )
+        """A job spec that has been uploaded, with its work and an input."""
+        spec = replace(JobSpec(self.work().name), **changed)
         self.blobs.put(spec.canonical(), spec.sha256, 100_000)
         return spec
+
+    def work(self, **changed: Any) -> Work:
+        """Work that has been uploaded, with an input."""
+        bundle = b"an input bundle"
+        self.blobs.put(bundle, sha256_of(bundle), 100)
+        only = Input("/job/in", len(bundle), (sha256_of(bundle),))
+        work = replace(Work(("python", "train.py"), "5a" * 32, inputs=(only,)), **changed)
+        self.blobs.put(work.canonical(), work.name.sha256, 100_000)
+        return work
 
     def order(self, key: Key = CLIENT, **changed: Any) -> Order:
         gpus = changed.get("gpus", 1)

@@ -13,7 +13,8 @@ from marketplace.chain.signing import SigningDomain
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.ids import ZERO_ADDRESS, bytes32_of, sha256_of
 from marketplace.domain.models import Offer
-from marketplace.domain.spec import Input, JobSpec, Resources
+from marketplace.domain.spec import JobSpec
+from marketplace.domain.work import Input, work_name
 from tests.integration.gateway.conftest import (
     CLIENT,
     DOLLAR,
@@ -24,6 +25,7 @@ from tests.integration.gateway.conftest import (
     Gateway,
     submission,
 )
+from tests.works import SOME_WORK, WORK
 
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "reason", "field", "rule"}
 FULL_ORDER_BITS = {
@@ -343,26 +345,23 @@ def test_utf8_may_be_said(gateway: Gateway) -> None:
 
 
 def _spec(**changed: Any) -> bytes:
-    document = json.loads(JobSpec(("true",)).canonical())
+    document = json.loads(JobSpec(WORK).canonical())
     return canonical_json({**document, **changed})
 
 
-INPUT = {"path": "/job/in", "sha256": sha256_of(b"an input bundle"), "bytes": 15}
+def _work(**changed: Any) -> bytes:
+    document = json.loads(SOME_WORK.canonical())
+    return canonical_json({**document, **changed})
+
+
+INPUT = {"path": "/job/in", "parts": [sha256_of(b"an input bundle")], "bytes": 15}
 
 NODE = {"id": "ab" * 32, "size": 2, "rank": 0}
 
 SPECS: dict[str, tuple[bytes, str]] = {
-    "an input's path with ..": (_spec(inputs=[{**INPUT, "path": "/job/in/../../etc"}]), "spec.inputs[0].path"),
-    "an input outside /job": (_spec(inputs=[{**INPUT, "path": "/etc/passwd"}]), "spec.inputs[0].path"),
-    "a relative input": (_spec(inputs=[{**INPUT, "path": "in"}]), "spec.inputs[0].path"),
-    "an output's path with ..": (_spec(outputs=["/job/out/../.."]), "spec.outputs"),
-    "an output with a newline": (_spec(outputs=["/job/out\n"]), "spec.outputs"),
     "a checkpoint outside": (_spec(checkpoint="/root"), "spec.checkpoint"),
     "an image without digest": (_spec(image="docker.io/busybox:latest"), "spec.image"),
     "a privileged image": (_spec(image="--privileged"), "spec.image"),
-    "no command": (_spec(command=[]), "spec.command"),
-    "NUL in the command": (_spec(command=["sh\0"]), "spec.command"),
-    "a bad name in env": (_spec(env={"A=B": "c"}), "spec.env.A=B"),
     "a network of its own": (_spec(network="host"), "spec.network"),
     "more CPUs than there are": (_spec(resources={"gpus": 1, "cpus": 10**9}), "spec.resources.cpus"),
     "true for a number": (_spec(resources={"gpus": True}), "spec.resources.gpus"),
@@ -371,13 +370,12 @@ SPECS: dict[str, tuple[bytes, str]] = {
     "a rank beyond the group": (_spec(group=NODE | {"rank": 2}), "spec.group.rank"),
     "a group of one": (_spec(group=NODE | {"size": 1}), "spec.group.size"),
     "a group without a proper id": (_spec(group=NODE | {"id": "my-group"}), "spec.group.id"),
-    "an unknown version": (_spec(version=2), "spec.version"),
-    "an input of another size": (_spec(inputs=[{**INPUT, "bytes": 16}]), "spec.inputs[0].bytes"),
+    "an unknown version": (_spec(version=1), "spec.version"),
     "not canonical": (b" " + _spec(), "spec"),
-    "a float": (_spec().replace(b'"version":1', b'"version":1.0'), "spec"),
+    "a float": (_spec().replace(b'"version":2', b'"version":2.0'), "spec"),
     "the same key twice": (b'{"version":1,"version":1}', "spec"),
     "not JSON": (b"\xff\xfe", "spec"),
-    "too large": (_spec(env={"A": "x" * 70_000}), "order.spec"),
+    "too large": (b"x" * 70_000, "order.spec"),
 }
 
 
@@ -392,13 +390,54 @@ def test_a_bad_spec_is_refused(gateway: Gateway, name: str) -> None:
     refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", field)
 
 
+WORKS: dict[str, tuple[bytes, str]] = {
+    "an input's path with ..": (_work(inputs=[{**INPUT, "path": "/job/in/../../etc"}]), "work.inputs[0].path"),
+    "an input outside /job": (_work(inputs=[{**INPUT, "path": "/etc/passwd"}]), "work.inputs[0].path"),
+    "a relative input": (_work(inputs=[{**INPUT, "path": "in"}]), "work.inputs[0].path"),
+    "an output's path with ..": (_work(outputs=["/job/out/../.."]), "work.outputs"),
+    "an output with a newline": (_work(outputs=["/job/out\n"]), "work.outputs"),
+    "no command": (_work(command=[]), "work.command"),
+    "NUL in the command": (_work(command=["sh\0"]), "work.command"),
+    "a bad name in env": (_work(env={"A=B": "c"}), "work.env.A=B"),
+    "an input of another size": (_work(inputs=[{**INPUT, "bytes": 16}]), "work.inputs[0].bytes"),
+    "a part too few": (_work(inputs=[{**INPUT, "bytes": (64 << 20) + 1}]), "work.inputs[0].parts"),
+    "an output within another": (_work(outputs=["/job/out", "/job/out/a"]), "work.outputs"),
+    "a short salt": (_work(salt="ab"), "work.salt"),
+    "an unknown field": (_work(stdin="x"), "work.stdin"),
+}
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_bad_work_is_refused(gateway: Gateway, name: str) -> None:
+    """The work is read, too, before the order is taken."""
+    content, field = WORKS[name]
+    gateway.spec()  # the input is here
+    gateway.blobs.put(content, sha256_of(content), 1 << 20)
+    signed = gateway.signed(spec=bytes32_of(gateway.spec(work=work_name(content)).sha256))
+
+    refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", field)
+
+
+def test_missing_work_is_named(gateway: Gateway) -> None:
+    """A spec without its work is nothing that anybody could run; one that lies about its size is refused as well."""
+    content = _work(salt="0f" * 32)
+    signed = gateway.signed(spec=bytes32_of(gateway.spec(work=work_name(content)).sha256))
+    refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "spec.work")
+
+    gateway.blobs.put(content, sha256_of(content), 1 << 20)
+    wrong = replace(work_name(content), bytes=len(content) + 1)
+    signed = gateway.signed(spec=bytes32_of(gateway.spec(work=wrong).sha256))
+    refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", "spec.work.bytes")
+
+
 def test_a_missing_input_is_named(gateway: Gateway) -> None:
     """Which of the inputs has to be uploaded first."""
-    absent = Input("/job/in/x", sha256_of(b"never uploaded"), 14)
-    spec = gateway.spec(inputs=(Input("/job/in", sha256_of(b"an input bundle"), 15), absent), resources=Resources())
+    absent = Input("/job/in/x", 14, (sha256_of(b"never uploaded"),))
+    work = gateway.work(inputs=(Input("/job/in", 15, (sha256_of(b"an input bundle"),)), absent))
+    spec = gateway.spec(work=work.name)
     signed = gateway.signed(spec=bytes32_of(spec.sha256))
 
-    refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "spec.inputs[1].sha256")
+    refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "work.inputs[1].parts[0]")
 
 
 def test_a_changed_order_is_another_order(gateway: Gateway) -> None:

@@ -33,9 +33,10 @@ from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
-from marketplace.domain.spec import Input, JobSpec, Resources, Result, read_result
+from marketplace.domain.spec import JobSpec, Resources, Result, read_result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.work import Input, Work
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
@@ -44,14 +45,16 @@ from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.home import AgentHome
-from marketplace.provider.inventory import read_inventory
+from marketplace.provider.inventory import Inventory, read_inventory
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
+from marketplace.provider.steering import Steering
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.wishes import WishTable
 
 ROOT = Path(__file__).resolve().parents[3]
 AGENT_PROCESS = Path(__file__).with_name("agent_process.py")
@@ -79,6 +82,8 @@ bond_bps = 1000
 arbiter = "{ARBITER.address}"
 days = 30
 """
+
+Steers = Callable[[WishTable, Inventory], Steering]
 
 
 class Clockwork:
@@ -186,11 +191,17 @@ class Stage:
     # Agents
 
     def agent(
-        self, *, home: str = "home", gateway_url: str = "", inventory: str = INVENTORY, **policy: int
+        self,
+        *,
+        home: str = "home",
+        gateway_url: str = "",
+        inventory: str = INVENTORY,
+        steers: Steers | None = None,
+        **policy: int,
     ) -> ProviderAgent:
         """An agent in this process; its steps are ours to make."""
         agent = build_agent(
-            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy
+            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers
         )
         self.agents.append(agent)
         return agent
@@ -235,18 +246,24 @@ class Stage:
 
     # The client
 
-    def spec(self, *command: str, files: Mapping[str, str] | None = None, **changed: object) -> JobSpec:
-        """A spec whose input bundle is at the gateway."""
+    def spec(
+        self, *command: str, files: Mapping[str, str] | None = None, work: Mapping[str, object] | None = None, **changed: object
+    ) -> JobSpec:  # fmt: skip
+        """A spec whose work and input bundle are at the gateway; ``work`` changes what the work says."""
+        found = replace(self.work(*command, files=files), **(work or {}))  # type: ignore[arg-type]
+        self.client_api.put_blob(found.canonical())
+        spec = JobSpec(found.name, resources=Resources(memory_mib=256, disk_mib=64))
+        return replace(spec, **changed)  # type: ignore[arg-type]
+
+    def work(self, *command: str, files: Mapping[str, str] | None = None) -> Work:
+        """Work whose input bundle is at the gateway."""
         source = self.folder / f"input-{next(self.salts)}"
         source.mkdir()
         for name, content in (files or {"hello.txt": "hello"}).items():
             (source / name).write_text(content)
         content = bundle_paths([(path.name, path) for path in sorted(source.iterdir())], limit_bytes=1 << 20)
         bundle = self.client_api.put_blob(content)
-        spec = JobSpec(
-            command, inputs=(Input("/job/in", bundle, len(content)),), resources=Resources(memory_mib=256, disk_mib=64)
-        )
-        return replace(spec, **changed)  # type: ignore[arg-type]
+        return Work(command, "5a" * 32, inputs=(Input("/job/in", len(content), (bundle,)),))
 
     def order(self, spec: JobSpec, *, uploads: bool = True, posts: bool = True, **changed: object) -> SignedOrder:
         """A signed order, its spec at the gateway and itself on the book, or not."""
@@ -349,9 +366,15 @@ class Stage:
 
 
 def build_agent(
-    rpc_url: str, book: AddressBook, gateway_url: str, home: Path, inventory: str, policy: Mapping[str, int]
+    rpc_url: str,
+    book: AddressBook,
+    gateway_url: str,
+    home: Path,
+    inventory: str,
+    policy: Mapping[str, int],
+    steers: Steers | None = None,
 ) -> ProviderAgent:
-    """An agent as `bourse provider up` builds it."""
+    """An agent as `bourse provider up` builds it; ``steers`` makes what it is steered by."""
     chain = Chain([rpc_url])
     market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
     home.mkdir(parents=True, exist_ok=True)
@@ -369,4 +392,5 @@ def build_agent(
         executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups()), home=AgentHome(home),
         policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),
     )  # fmt: skip
-    return ProviderAgent(tools, read_inventory(inventory.encode(), decimals=6))
+    declared = read_inventory(inventory.encode(), decimals=6)
+    return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

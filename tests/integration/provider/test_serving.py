@@ -12,9 +12,10 @@ from marketplace.domain import events as e
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import ZERO_BYTES32
 from marketplace.domain.models import LeaseStatus, SignedOrder
-from marketplace.domain.spec import Group, Input, JobSpec, Resources
+from marketplace.domain.spec import Group, JobSpec, Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.work import Input
 from marketplace.provider.home import HomeLead
 from tests.integration.provider.stage import ACCEPTOR, CLIENT, CONSTANTS, FUNDS, INVENTORY, PROVIDER, Stage, build_agent
 
@@ -49,7 +50,7 @@ def test_a_node_of_a_group_knows_its_place(stage: Stage) -> None:
     """Rank, size and group are in its environment, whatever its own variables say."""
     agent = stage.agent()
     script = "import os; print(*(os.environ[f'BOURSE_{name}'] for name in ('NODE_RANK', 'NODES', 'GROUP')))"
-    spec = stage.spec("python", "-c", script, group=Group("ab" * 32, 3, 1), env={"BOURSE_NODE_RANK": "0"})
+    spec = stage.spec("python", "-c", script, group=Group("ab" * 32, 3, 1), work={"env": {"BOURSE_NODE_RANK": "0"}})
     signed = stage.order(spec)
     stage.open(signed, stage.listed(agent))
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
@@ -129,8 +130,9 @@ def until_declined(stage: Stage, spec: JobSpec, **how: bool) -> SignedOrder:
 
 def test_input_of_another_content_is_declined(stage: Stage) -> None:
     """A bundle that does not hash to its name is not run: somebody changed it on the way."""
-    spec = stage.spec(*WRITES)
-    (blob,) = stage.gateway.blobs.path.rglob(spec.inputs[0].sha256)
+    (given,) = stage.work(*WRITES).inputs
+    spec = stage.spec(*WRITES, work={"inputs": (given,)})
+    (blob,) = stage.gateway.blobs.path.rglob(given.parts[0])
     blob.chmod(0o600)
     blob.write_bytes(b"\0" * blob.stat().st_size)
 
@@ -138,9 +140,9 @@ def test_input_of_another_content_is_declined(stage: Stage) -> None:
 
 
 def test_input_of_another_size_is_declined(stage: Stage) -> None:
-    """A spec that lies about an input's size is not run."""
-    spec = stage.spec(*WRITES)
-    spec = replace(spec, inputs=(replace(spec.inputs[0], bytes=spec.inputs[0].bytes + 1),))
+    """Work that lies about an input's size is not run."""
+    (given,) = stage.work(*WRITES).inputs
+    spec = stage.spec(*WRITES, work={"inputs": (replace(given, bytes=given.bytes + 1),)})
 
     check_declined(stage, until_declined(stage, spec, posts=False))
 
@@ -148,7 +150,8 @@ def test_input_of_another_size_is_declined(stage: Stage) -> None:
 def test_input_that_is_no_bundle_is_declined(stage: Stage) -> None:
     """An input that does not unpack is not run."""
     content = b"not a tar archive"
-    spec = replace(stage.spec(*WRITES), inputs=(Input("/job/in", stage.client_api.put_blob(content), len(content)),))
+    given = Input("/job/in", len(content), (stage.client_api.put_blob(content),))
+    spec = stage.spec(*WRITES, work={"inputs": (given,)})
 
     check_declined(stage, until_declined(stage, spec))
 

@@ -30,9 +30,10 @@ from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
+from tests.works import WORK
 
 DOLLAR = 1_000_000
-SPEC = JobSpec(command=("true",))
+SPEC = JobSpec(WORK)
 MACHINE = Machine("eu", "RTX4090", 24_576, 4, 32, 65_536, 1_000_000)
 RTX4090 = 1
 CLIENT, OPENER, ARBITER = ANVIL_KEYS[1], ANVIL_KEYS[2], ANVIL_KEYS[9]

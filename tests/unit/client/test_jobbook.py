@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, NewJob
+from marketplace.client.jobbook import Jobbook, KeptJob, NewJob
 from marketplace.client.moves import Move
+from marketplace.client.terms import JobTerms
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
@@ -39,7 +40,7 @@ def signed(number: int) -> SignedOrder:
 def add(book: Jobbook, number: int) -> KeptJob:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED, "note")
     job = Job(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
-    (kept,) = book.add_jobs([NewJob(job, TERMS, signed(number), b"{}")], UnixTime(5))
+    (kept,) = book.add_jobs([NewJob(job, TERMS, signed(number), b"{}", b"[]")], UnixTime(5))
     return kept
 
 
@@ -61,7 +62,7 @@ def test_a_job_comes_back_as_it_went_in(book: Jobbook) -> None:
     assert book.job(an_id(7)) == kept
     (order,) = book.orders(an_id(7))
     assert order.signed == signed(7)
-    assert (order.spec, order.is_posted, order.attempt) == (b"{}", False, 1)
+    assert (order.spec, order.work, order.is_posted, order.attempt) == (b"{}", b"[]", False, 1)
 
 
 def test_the_same_job_twice_is_a_conflict(book: Jobbook) -> None:
@@ -190,7 +191,7 @@ def a_group(size: int = 2) -> list[NewJob]:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED)
     return [
         NewJob(
-            Job(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}",
+            Job(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}", b"[]",
             Group("ab" * 32, size, rank),
         )
         for rank in range(size)

@@ -8,21 +8,17 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.answers import MarketDescription
 from marketplace.client.request import JobRequest, files_named, nodes_of, order_again, order_for, prepare, terms_of
+from marketplace.client.trust import Roles
 from marketplace.domain.bundles import unpack_bundle
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, bytes32_of, sha256_of
-from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.ids import ZERO_ADDRESS, Address, bytes32_of, sha256_of
 from marketplace.domain.spec import read_spec
-from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+from marketplace.domain.work import read_work, work_name
 
 CLIENT, OPENER, ARBITER, TOKEN = (Address("0x" + digit * 40) for digit in "abcd")
-BLOCK = BlockRef(7, Bytes32("0x" + "1" * 64), UnixTime(1_000))
-TERMS = MarketTerms(
-    31337, TOKEN, TOKEN, "tUSD", 6, 1, Seconds(5), Seconds(15), Seconds(15), Seconds(30), TokenUnits(100_000)
-)
-MARKET = MarketDescription(TERMS, TOKEN, OPENER, ARBITER, BLOCK)
+ROLES = Roles(OPENER, ARBITER)
 
 
 def a_request(**changed: Any) -> JobRequest:
@@ -37,7 +33,7 @@ def test_an_order_names_the_scheduler_the_arbiter_and_the_spec() -> None:
     spec = prepare(a_request()).spec.sha256
 
     first, second = (
-        order_for(a_request(gpus_of=("rtx4090", "RTX3090")), spec, client=CLIENT, market=MARKET, now=UnixTime(1_000))
+        order_for(a_request(gpus_of=("rtx4090", "RTX3090")), spec, client=CLIENT, roles=ROLES, now=UnixTime(1_000))
         for _ in range(2)
     )
 
@@ -50,7 +46,7 @@ def test_an_order_names_the_scheduler_the_arbiter_and_the_spec() -> None:
 
 def test_ordering_again_changes_the_lease_and_nothing_that_was_promised() -> None:
     """A retry has the same limits, another spec, a later expiry and another salt."""
-    order = order_for(a_request(), sha256_of(b"1"), client=CLIENT, market=MARKET, now=UnixTime(1_000))
+    order = order_for(a_request(), sha256_of(b"1"), client=CLIENT, roles=ROLES, now=UnixTime(1_000))
 
     again = order_again(order, sha256_of(b"2"), now=UnixTime(2_000), expires_in=Seconds(60))
 
@@ -67,16 +63,25 @@ def test_inputs_and_named_files_travel_in_one_bundle(tmp_path: Path) -> None:
 
     prepared = prepare(a_request(inputs=tmp_path / "data", files={"train.py": tmp_path / "train.py"}))
 
-    unpack_bundle(prepared.inputs, tmp_path / "in", limit_bytes=10_000)
+    (bundle,) = prepared.inputs
+    unpack_bundle(bundle, tmp_path / "in", limit_bytes=10_000)
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["digits.csv", "train.py"]
-    (listed,) = prepared.spec.inputs
-    assert (listed.path, listed.sha256, listed.bytes) == ("/job/in", sha256_of(prepared.inputs), len(prepared.inputs))
+    (listed,) = read_work(prepared.work_bytes).inputs
+    assert (listed.path, listed.parts, listed.bytes) == ("/job/in", (sha256_of(bundle),), len(bundle))
 
 
 def test_a_request_without_files_has_no_inputs() -> None:
     """Nothing is uploaded."""
-    assert prepare(a_request()).inputs == b""
-    assert prepare(a_request()).spec.inputs == ()
+    assert prepare(a_request()).inputs == ()
+    assert read_work(prepare(a_request()).work_bytes).inputs == ()
+
+
+def test_the_same_request_twice_is_another_work() -> None:
+    """Work is salted: that two jobs run the same is not to be seen from their hashes."""
+    first, second = (prepare(a_request()) for _ in range(2))
+
+    assert first.spec.work == work_name(first.work_bytes)
+    assert first.spec.work != second.spec.work
 
 
 def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
@@ -111,9 +116,9 @@ def test_patience_is_a_share_of_the_markets_own_windows() -> None:
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
-        ({"command": ()}, "spec.command"),
-        ({"outputs": ("/etc",)}, "spec.outputs"),
-        ({"env": {"1X": "y"}}, "spec.env.1X"),
+        ({"command": ()}, "work.command"),
+        ({"outputs": ("/etc",)}, "work.outputs"),
+        ({"env": {"1X": "y"}}, "work.env.1X"),
         ({"regions": ("EU!",)}, "spec.constraints.regions"),
         ({"memory_mib": 1}, "spec.resources.memory_mib"),
         ({"inputs": Path("/does/not/exist")}, "input"),
@@ -129,11 +134,11 @@ def test_what_the_spec_does_not_allow_is_refused_before_anything_is_sent(changed
 def test_an_unknown_gpu_class_is_refused_with_names_that_are_near() -> None:
     """The order cannot be made."""
     with pytest.raises(InvalidField, match="RTX4090"):
-        order_for(a_request(gpus_of=("RTX4091",)), sha256_of(b""), client=CLIENT, market=MARKET, now=UnixTime(0))
+        order_for(a_request(gpus_of=("RTX4091",)), sha256_of(b""), client=CLIENT, roles=ROLES, now=UnixTime(0))
 
 
 def test_the_nodes_of_a_group_differ_by_their_rank_only(tmp_path: Path) -> None:
-    """One group id, drawn anew every time, and one bundle of inputs for all."""
+    """One group id, drawn anew every time, and one work and one bundle of inputs for all."""
     (tmp_path / "data.txt").write_text("1 2 3")
     request = a_request(inputs=tmp_path, prefer_regions=("eu",))
 
@@ -143,7 +148,8 @@ def test_the_nodes_of_a_group_differ_by_their_rank_only(tmp_path: Path) -> None:
         node.spec.group.id for node in others if node.spec.group
     }
     assert [node.spec.group.rank for node in nodes if node.spec.group] == [0, 1, 2]
-    assert {replace(node.spec, group=None).sha256 for node in nodes} == {prepare(request).spec.sha256}
+    assert len({replace(node.spec, group=None).sha256 for node in nodes}) == 1
+    assert {work_name(node.work_bytes) for node in nodes} == {nodes[0].spec.work}
     assert {node.inputs for node in nodes} == {prepare(request).inputs}
     assert all(read_spec(node.spec_bytes) == node.spec for node in nodes)
 

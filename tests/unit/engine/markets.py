@@ -29,6 +29,7 @@ from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from scheduler.engine.former import Former
 from scheduler.engine.snapshot import Snapshot
+from tests.works import WORK
 
 DOLLAR = 1_000_000
 NOW = UnixTime(1_000_000)
@@ -44,7 +45,7 @@ CLASSES = (GpuClass(ClassNumber(0), "SMALL", 24_576), GpuClass(ClassNumber(1), "
 MACHINE = Machine("eu", "SMALL", 24_576, 8, 32, 65_536, 1_000_000)
 FAR_MACHINE = Machine("us", "LARGE", 81_920, 8, 64, 131_072, 2_000_000)
 MACHINES = {machine.sha256: machine for machine in (MACHINE, FAR_MACHINE)}
-SPEC = JobSpec(command=("true",))
+SPEC = JobSpec(WORK)
 NO_PLAN = Sha256("0" * 64)
 """The name of a former plan that nobody looks up."""
 
@@ -96,12 +97,12 @@ def a_record(order: BookOrder, *, provider: Address = PEOPLE[0], exit_event: str
 # refused, tests nothing. Rows are sound and compete for few GPUs and little money; some have one trouble each.
 
 _DEMANDS = (
-    JobSpec(command=("true",), resources=Resources(vram_mib=40_000)),
-    JobSpec(command=("true",), resources=Resources(cpus=48, memory_mib=100_000)),
-    JobSpec(command=("true",), constraints=Constraints(regions=("eu",))),
-    JobSpec(command=("true",), constraints=Constraints(providers=PEOPLE[:2])),
-    JobSpec(command=("true",), constraints=Constraints(exclude_providers=PEOPLE[:1])),
-    JobSpec(command=("true",), constraints=Constraints(min_reliability_bps=9_001)),
+    JobSpec(WORK, resources=Resources(vram_mib=40_000)),
+    JobSpec(WORK, resources=Resources(cpus=48, memory_mib=100_000)),
+    JobSpec(WORK, constraints=Constraints(regions=("eu",))),
+    JobSpec(WORK, constraints=Constraints(providers=PEOPLE[:2])),
+    JobSpec(WORK, constraints=Constraints(exclude_providers=PEOPLE[:1])),
+    JobSpec(WORK, constraints=Constraints(min_reliability_bps=9_001)),
 )
 _OFFER_TROUBLES: tuple[dict[str, Any], ...] = (
     *[{"expires_at": UnixTime(NOW + late)} for late in (0, 1, 5, 6)],

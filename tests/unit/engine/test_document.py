@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from marketplace.domain.book import BookOrder, BookView, Faults
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Address, bytes32_of
+from marketplace.domain.ids import Address, bytes32_of, sha256_of
 from marketplace.domain.models import Budget, SignedOrder
 from marketplace.domain.reputation import Outcome, Reputation, Tally
-from marketplace.domain.spec import Constraints, Group, JobSpec
+from marketplace.domain.spec import Constraints, Group, JobSpec, WorkName
 from marketplace.domain.units import TokenUnits, UnixTime
 from scheduler.engine.clear import clear
 from scheduler.engine.document import content
 from scheduler.engine.reading import read_plan, read_snapshot
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order, market_of
+from tests.works import WORK
 
 MANY = settings(max_examples=150, deadline=None)
 STRANGER = Address("0x" + "99" * 20)
@@ -118,10 +119,10 @@ def test_every_field_of_a_view_and_of_a_snapshot_is_in_the_document() -> None:
 def test_a_document_holds_no_signature() -> None:
     """Whoever has an order's signature may open the order (P-22), and what a job runs is nobody's business."""
     secret = "0x" + "5ec2e7" * 20
-    order = an_order("signed", spec=replace(SPEC, command=("launch", "codes"), env={"TOKEN": "hush"}))
+    order = an_order("signed", spec=replace(SPEC, work=WorkName(sha256_of(b"launch codes"), 12)))
     document = a_snapshot([replace(order, signed=SignedOrder(order.id, order.signed.order, secret))]).canonical()
 
-    assert not [word for word in (secret[2:], "launch", "hush", "signature") if word in document.decode()]
+    assert not [word for word in (secret[2:], sha256_of(b"launch codes"), "signature") if word in document.decode()]
 
 
 def test_rows_about_strangers_to_the_book_are_left_out() -> None:
@@ -208,8 +209,8 @@ def test_a_document_in_another_spelling_is_refused() -> None:
 def test_a_spec_of_defaults_takes_no_room() -> None:
     """Most orders ask for little: what is not asked is not written, and read back as the default."""
     plain, picky = (
-        an_order("a", spec=JobSpec(("true",))),
-        an_order("b", spec=JobSpec(("true",), constraints=Constraints(("eu",)))),
+        an_order("a", spec=JobSpec(WORK)),
+        an_order("b", spec=JobSpec(WORK, constraints=Constraints(("eu",)))),
     )
     rows = {row["id"]: row["spec"] for row in json.loads(a_snapshot([plain, picky]).canonical())["orders"]}
 

@@ -20,6 +20,7 @@ from scheduler.engine.clear import clear
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, a_snapshot, an_offer, an_order
+from tests.works import WORK
 
 ROUND_SECONDS = 600
 PATIENT = Policy(patience_seconds=Seconds(3_600))
@@ -149,7 +150,7 @@ def test_an_order_does_not_starve_behind_a_stream_of_groups() -> None:
         at, name = NOW + turn * ROUND_SECONDS, hashlib.sha256(str(turn).encode()).hexdigest()
         return [
             an_order(f"{name} {rank}", client=PEOPLE[4], gpus=4, accepted_at=at, max_price=3 * DOLLAR,
-                     expires_at=UnixTime(at + 999), spec=JobSpec(("true",), group=Group(name, 2, rank)))
+                     expires_at=UnixTime(at + 999), spec=JobSpec(WORK, group=Group(name, 2, rank)))
             for rank in range(2)
         ]  # fmt: skip
 
@@ -165,7 +166,7 @@ def test_a_group_does_not_starve_behind_a_stream_of_groups() -> None:
         word = hashlib.sha256(name.encode()).hexdigest()
         return [
             an_order(f"{name} {rank}", client=PEOPLE[4], gpus=4, accepted_at=at, max_price=limit,
-                     expires_at=UnixTime(NOW + 10**7), spec=JobSpec(("true",), group=Group(word, 2, rank)))
+                     expires_at=UnixTime(NOW + 10**7), spec=JobSpec(WORK, group=Group(word, 2, rank)))
             for rank in range(2)
         ]  # fmt: skip
 

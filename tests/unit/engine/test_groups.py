@@ -17,16 +17,17 @@ from scheduler.engine.plan import Plan
 from scheduler.service import batches_of
 from tests.unit.engine.markets import DOLLAR, FAR_MACHINE, NOW, PEOPLE, a_snapshot, an_offer, an_order
 from tests.unit.engine.wild import DELEGATES
+from tests.works import WORK
 
 R = RejectionReason
 FAR = bytes32_of(FAR_MACHINE.sha256)
-RATHER_FAR = JobSpec(("true",), constraints=Constraints(prefer_regions=("us",)))
+RATHER_FAR = JobSpec(WORK, constraints=Constraints(prefer_regions=("us",)))
 
 
 def a_group(size: int = 2, name: str = "ab", **changes: Any) -> list[BookOrder]:
     """Nodes of four GPUs each: a whole machine of these tests."""
     return [
-        an_order(f"{name} {rank}", spec=JobSpec(("true",), group=Group(name * 32, size, rank)), **{"gpus": 4} | changes)
+        an_order(f"{name} {rank}", spec=JobSpec(WORK, group=Group(name * 32, size, rank)), **{"gpus": 4} | changes)
         for rank in range(size)
     ]
 
@@ -175,7 +176,7 @@ def test_a_preferred_region_may_cost_two_percent_more(ask: int, offer: int) -> N
 def test_it_is_what_is_paid_that_may_be_two_percent_more() -> None:
     """The far machine asks no more, but its GPUs clear at three dollars: whoever only prefers it stays where it is."""
     here, there = an_offer(1, free=1), an_offer(2, spec=FAR, free=2)
-    far = JobSpec(("true",), constraints=Constraints(regions=("us",)))
+    far = JobSpec(WORK, constraints=Constraints(regions=("us",)))
     bound = an_order("bound", spec=far, max_price=4 * DOLLAR)
     outbid = an_order("outbid", spec=far, gpus=2, max_price=3 * DOLLAR)
     rather = an_order("rather", spec=RATHER_FAR, max_price=9 * DOLLAR)

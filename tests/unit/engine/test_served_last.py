@@ -12,6 +12,7 @@ from marketplace.domain.spec import Group, JobSpec
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear
 from tests.unit.engine.markets import BLOCK, DOLLAR, PEOPLE, a_snapshot, an_offer, an_order
+from tests.works import WORK
 
 STRUCK = PEOPLE[4]
 THREE = {STRUCK: Faults(3, BLOCK.number)}
@@ -76,7 +77,7 @@ def test_a_group_of_a_struck_client_waits_too() -> None:
             client=STRUCK,
             gpus=4,
             max_price=9 * DOLLAR,
-            spec=JobSpec(("true",), group=Group("ab" * 32, 2, rank)),
+            spec=JobSpec(WORK, group=Group("ab" * 32, 2, rank)),
         )
         for rank in range(2)
     ]

@@ -31,6 +31,7 @@ from tests.unit.engine.markets import (
     going_on,
     market_of,
 )
+from tests.works import WORK
 
 DELEGATES = (Address("0x" + "d1" * 20), Address("0x" + "d2" * 20))
 UNHEARD_OF = Address("0x" + "99" * 20)
@@ -42,18 +43,18 @@ RELIABLE, FLAKY = (
     Reputation(UnixTime(NOW - 50), {Outcome.CLAIMED: Tally(9, 10**12)}, 10**12),
     Reputation(UnixTime(NOW - 50), {Outcome.AT_FAULT: Tally(3, 10**11)}, 0),
 )
-PLAIN = JobSpec(command=("true",))
+PLAIN = JobSpec(WORK)
 SPECS = (
-    JobSpec(command=("true",), resources=Resources(vram_mib=40_000)),
-    JobSpec(command=("true",), resources=Resources(cpus=48, memory_mib=100_000)),
-    JobSpec(command=("true",), resources=Resources(disk_mib=1_500_000)),
-    JobSpec(command=("true",), constraints=Constraints(regions=("eu", "nowhere"))),
-    JobSpec(command=("true",), constraints=Constraints(providers=(PEOPLE[0], UNHEARD_OF))),
-    JobSpec(command=("true",), constraints=Constraints(exclude_providers=PEOPLE[:1])),
-    JobSpec(command=("true",), constraints=Constraints(min_reliability_bps=9_000)),
-    JobSpec(command=("true",), constraints=Constraints(min_reliability_bps=9_500)),
-    JobSpec(command=("true",), constraints=Constraints(prefer_regions=("us",))),
-    JobSpec(command=("true",), resources=Resources(vram_mib=24_577), constraints=Constraints(prefer_regions=("eu",))),
+    JobSpec(WORK, resources=Resources(vram_mib=40_000)),
+    JobSpec(WORK, resources=Resources(cpus=48, memory_mib=100_000)),
+    JobSpec(WORK, resources=Resources(disk_mib=1_500_000)),
+    JobSpec(WORK, constraints=Constraints(regions=("eu", "nowhere"))),
+    JobSpec(WORK, constraints=Constraints(providers=(PEOPLE[0], UNHEARD_OF))),
+    JobSpec(WORK, constraints=Constraints(exclude_providers=PEOPLE[:1])),
+    JobSpec(WORK, constraints=Constraints(min_reliability_bps=9_000)),
+    JobSpec(WORK, constraints=Constraints(min_reliability_bps=9_500)),
+    JobSpec(WORK, constraints=Constraints(prefer_regions=("us",))),
+    JobSpec(WORK, resources=Resources(vram_mib=24_577), constraints=Constraints(prefer_regions=("eu",))),
 )
 
 
@@ -168,7 +169,7 @@ def _group(draw: random.Random, unit: int) -> list[BookOrder]:
             client=PEOPLE[5],
             gpus=draw.choice([1, 2, 4]),
             max_price=draw.choice([unit, 3 * unit, 2**80 - 1]),
-            spec=JobSpec(command=("true",), group=Group("ab" * 32, size, rank)),
+            spec=JobSpec(WORK, group=Group("ab" * 32, size, rank)),
         )
         for rank in range(size)
     ]

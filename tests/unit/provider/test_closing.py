@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.units import UnixTime
 from marketplace.provider.closing import NOT_RUN, log_file, wrap_up
 from marketplace.provider.home import AgentHome, ServingFolder, path_in_run
+from tests.works import SOME_WORK
 
-SPEC = JobSpec(("true",), resources=Resources(disk_mib=1))
+SPEC = JobSpec(SOME_WORK.name, resources=Resources(disk_mib=1))
 
 
 @pytest.fixture
@@ -24,6 +26,7 @@ def folder(tmp_path: Path) -> ServingFolder:
     folder = home.serving(Bytes32("0x" + "11" * 32), UnixTime(1))
     folder.make()
     folder.spec.write_bytes(SPEC.canonical())
+    folder.work.write_bytes(SOME_WORK.canonical())
     home.close()
     return folder
 
@@ -64,8 +67,8 @@ def test_second_time_is_the_first(folder: ServingFolder) -> None:
 
 def test_single_file_is_bundled_under_its_name(folder: ServingFolder) -> None:
     """An output may be a file; in its bundle it has its own name."""
-    spec = JobSpec(("true",), outputs=("/job/out/model.bin", "/job/out/missing"), resources=Resources(disk_mib=1))
-    folder.spec.write_bytes(spec.canonical())
+    work = replace(SOME_WORK, outputs=("/job/out/model.bin", "/job/out/missing"))
+    folder.work.write_bytes(work.canonical())
     (ran(folder, "") / "out" / "model.bin").write_text("weights")
     (output,) = wrap_up(folder, 0, "").outputs
 

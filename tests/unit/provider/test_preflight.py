@@ -8,11 +8,13 @@ import pytest
 
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId, sha256_of
 from marketplace.domain.models import Order
-from marketplace.domain.spec import Constraints, Input, JobSpec, Resources
+from marketplace.domain.spec import Constraints, JobSpec, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.work import Assignment, Input
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.inventory import read_inventory
 from marketplace.provider.preflight import ObstacleReason, obstacle_to
+from tests.works import SOME_WORK, WORK
 
 ME, OTHER = Address("0x" + "22" * 20), Address("0x" + "33" * 20)
 (OFFER,) = read_inventory(
@@ -36,7 +38,7 @@ ORDER = Order(
     max_price=PricePerGpuHour(1), min_bond_bps=Bps(0), starts_at=UnixTime(0), expires_at=UnixTime(1), tip=TokenUnits(0),
     opener=ZERO_ADDRESS, acceptor=ZERO_ADDRESS, arbiter=ZERO_ADDRESS, spec=ZERO_BYTES32, salt=1,
 )  # fmt: skip
-SPEC = JobSpec(("true",))
+SPEC = JobSpec(WORK)
 
 
 def test_what_fits_exactly_can_run() -> None:
@@ -44,7 +46,7 @@ def test_what_fits_exactly_can_run() -> None:
     needs = Resources(gpus=1, vram_mib=24_576, cpus=4, memory_mib=4096, disk_mib=1024)
     spec = replace(SPEC, resources=needs, constraints=Constraints(regions=("us", "eu"), providers=(ME,)))
 
-    assert obstacle_to(spec, ORDER, OFFER, ME) is None
+    assert obstacle_to(Assignment(spec, SOME_WORK), ORDER, OFFER, ME) is None
 
 
 @pytest.mark.parametrize(
@@ -61,20 +63,31 @@ def test_what_fits_exactly_can_run() -> None:
         ({"constraints": Constraints(regions=("us",))}, ObstacleReason.WRONG_REGION),
         ({"constraints": Constraints(exclude_providers=(ME,))}, ObstacleReason.PROVIDER_EXCLUDED),
         ({"constraints": Constraints(providers=(OTHER,))}, ObstacleReason.PROVIDER_EXCLUDED),
-        ({"outputs": ("/job/inside",)}, ObstacleReason.OUTPUT_NOT_SUPPORTED),
-        (
-            {"inputs": (Input("/job/in", sha256_of(b""), (1 << 20) + 1),), "resources": Resources(disk_mib=1)},
-            ObstacleReason.NOT_ENOUGH_DISK,
-        ),
     ],
 )
 def test_first_obstacle_is_named(changed: dict[str, object], reason: ObstacleReason) -> None:
     """Each thing that this machine does not have, or does not do, has its own reason."""
-    obstacle = obstacle_to(replace(SPEC, **changed), ORDER, OFFER, ME)  # type: ignore[arg-type]
+    obstacle = obstacle_to(Assignment(replace(SPEC, **changed), SOME_WORK), ORDER, OFFER, ME)  # type: ignore[arg-type]
 
     assert obstacle is not None
     assert obstacle.reason is reason
     assert obstacle.detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"outputs": ("/job/inside",)}, ObstacleReason.OUTPUT_NOT_SUPPORTED),
+        ({"inputs": (Input("/job/in", (1 << 20) + 1, (sha256_of(b""),)),)}, ObstacleReason.NOT_ENOUGH_DISK),
+    ],
+)
+def test_first_obstacle_in_the_work_is_named(changed: dict[str, object], reason: ObstacleReason) -> None:
+    """What the work asks for beyond the machine, or beyond its own spec, is an obstacle too."""
+    spec, work = replace(SPEC, resources=Resources(disk_mib=1)), replace(SOME_WORK, **changed)  # type: ignore[arg-type]
+    obstacle = obstacle_to(Assignment(spec, work), ORDER, OFFER, ME)
+
+    assert obstacle is not None
+    assert obstacle.reason is reason
 
 
 def test_each_job_has_its_own_gpus() -> None:

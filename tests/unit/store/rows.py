@@ -12,12 +12,13 @@ from marketplace.domain.models import NO_LEASE, BlockRef, LeaseStatus, Offer, Or
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.store.journal.rows import Serving
+from tests.works import WORK
 
 CLIENT = Address("0x" + "c1" * 20)
 PROVIDER = Address("0x" + "b2" * 20)
 OPENER = Address("0x" + "0e" * 20)
 ARBITER = Address("0x" + "ab" * 20)
-SPEC = JobSpec(command=("python", "train.py"))
+SPEC = JobSpec(WORK)
 MACHINE = Machine("eu", "RTX4090", 24_576, 4, 32, 131_072, 1_000_000)
 
 

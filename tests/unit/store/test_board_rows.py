@@ -9,10 +9,11 @@ from marketplace.domain.ids import OfferId
 from marketplace.domain.models import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Standing, Tally
-from marketplace.domain.spec import Constraints, Input, JobSpec, Resources
+from marketplace.domain.spec import Constraints, Group, JobSpec, Resources
 from marketplace.domain.units import UnixTime
 from marketplace.store import board_rows
 from tests.unit.store.rows import MACHINE, PROVIDER, block, book_order, lease, offer, signed, word
+from tests.works import WORK
 
 
 def test_a_block_survives() -> None:
@@ -36,16 +37,15 @@ def test_a_lease_survives() -> None:
 
 
 def test_an_order_on_the_book_survives() -> None:
-    """With everything that a spec may say, in any script."""
+    """With everything that a spec may say."""
     spec = JobSpec(
-        command=("python", "träin.py", "💡"),
-        env={"B": "2", "A": "1"},
-        inputs=(Input("/job/in", MACHINE.sha256, 5),),
-        outputs=("/job/out/a",),
+        work=WORK,
         resources=Resources(gpus=2, vram_mib=5),
         constraints=Constraints(("eu",), 5, (PROVIDER,), (PROVIDER,)),
         network="egress",
         checkpoint="/job/checkpoint",
+        group=Group("ab" * 32, 2, 1),
+        public=True,
     )
     entry = replace(book_order(), spec=spec)
 

@@ -1,0 +1,154 @@
+"""The work: what is run, with which inputs, and what is to be kept of it. Private to the parties of the lease.
+
+The spec, which is public, names it by hash. It is salted, because a short command could be guessed from a hash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
+
+from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.spec import JOB_IN, JOB_OUT, MAX_WORK_BYTES, JobSpec, Reader, WorkName, job_path
+
+WORK_VERSION = 1
+PART_BYTES = 64 << 20
+"""A bundle travels in parts of this size; the last one holds the rest."""
+MAX_BUNDLE_BYTES = 1 << 40
+
+_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+_SALT = re.compile(r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A bundle that unpacks below ``path`` before the job starts, as the hashes of its parts in order."""
+
+    path: str
+    bytes: int
+    parts: tuple[Sha256, ...]
+
+    def sized_parts(self) -> Iterator[tuple[Sha256, int]]:
+        """Each part with its size in bytes."""
+        left = self.bytes
+        for part in self.parts:
+            yield part, min(left, PART_BYTES)
+            left -= PART_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Version 1 of the work document."""
+
+    command: tuple[str, ...]
+    salt: str
+    """64 hex digits that the client draws at random."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[str, ...] = (JOB_OUT,)
+
+    def canonical(self) -> bytes:
+        """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
+        return canonical_json(asdict(self) | {"version": WORK_VERSION})
+
+    @property
+    def name(self) -> WorkName:
+        return work_name(self.canonical())
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """All that a provider is told about a job."""
+
+    spec: JobSpec
+    work: Work
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The job's own variables, and its place in its group: nothing that ``env`` says can hide that."""
+        group = self.spec.group
+        return dict(self.work.env) | (group.variables() if group else {})
+
+
+def work_name(content: bytes) -> WorkName:
+    """What a spec says of a work document."""
+    return WorkName(sha256_of(content), len(content))
+
+
+def cut(bundle: bytes) -> tuple[bytes, ...]:
+    """The parts in which a bundle travels."""
+    return tuple(bundle[start : start + PART_BYTES] for start in range(0, len(bundle), PART_BYTES))
+
+
+def read_work(content: bytes) -> Work:
+    """Read a work document; raise InvalidField that names the field and the rule."""
+    if len(content) > MAX_WORK_BYTES:
+        raise InvalidField("work", f"must be at most {MAX_WORK_BYTES} bytes")
+    document = parse_json(content, field="work")
+    reader = Reader(document, "work")
+    reader.number("version", WORK_VERSION, WORK_VERSION)
+    work = Work(_command(reader), _salt(reader), _env(reader), _inputs(reader), _outputs(reader))
+    reader.end()
+    if canonical_json(document) != content:
+        raise InvalidField("work", "must be canonical JSON (RFC 8785)")
+    return work
+
+
+def _command(reader: Reader) -> tuple[str, ...]:
+    command = reader.texts("command", limit=1024)
+    if not command or not command[0]:
+        raise InvalidField("work.command", "must name a program")
+    return command
+
+
+def _salt(reader: Reader) -> str:
+    salt: str = reader.take("salt", str)
+    if not _SALT.fullmatch(salt):
+        raise InvalidField("work.salt", "must be 64 lower-case hex digits")
+    return salt
+
+
+def _env(reader: Reader) -> dict[str, str]:
+    env = reader.take("env", dict, {})
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name) or not isinstance(value, str) or "\0" in value:
+            raise InvalidField(f"work.env.{name}", "must be a plain name with a string without NUL")
+    return dict(env)
+
+
+def _inputs(reader: Reader) -> tuple[Input, ...]:
+    values = reader.take("inputs", list, [])
+    if len(values) > 256:
+        raise InvalidField("work.inputs", "must be at most 256")
+    found = tuple(_input(item, f"work.inputs[{n}]") for n, item in enumerate(values))
+    if len({item.path for item in found}) < len(found):
+        raise InvalidField("work.inputs", "must each have a path of its own")
+    return found
+
+
+def _input(value: Any, path: str) -> Input:
+    reader = Reader(value, path)
+    where = job_path(reader.take("path", str), f"{path}.path")
+    if where != JOB_IN and not where.startswith(JOB_IN + "/"):
+        raise InvalidField(f"{path}.path", f"must be {JOB_IN} or below")
+    size = reader.number("bytes", 1, MAX_BUNDLE_BYTES)
+    names = reader.texts("parts", limit=MAX_BUNDLE_BYTES // PART_BYTES)
+    parts = tuple(sha256(name, field=f"{path}.parts[{n}]") for n, name in enumerate(names))
+    if len(parts) != -(-size // PART_BYTES):
+        raise InvalidField(f"{path}.parts", f"must be one for every {PART_BYTES} bytes")
+    reader.end()
+    return Input(where, size, parts)
+
+
+def _outputs(reader: Reader) -> tuple[str, ...]:
+    """Where one lies in another, the same bytes would be bundled twice."""
+    paths = tuple(job_path(path, "work.outputs") for path in reader.texts("outputs", [JOB_OUT], limit=16))
+    for one, other in combinations(paths, 2):
+        if one == other or one.startswith(other + "/") or other.startswith(one + "/"):
+            raise InvalidField("work.outputs", f"must not overlap: {one} and {other}")
+    return paths
