@@ -220,7 +220,8 @@ class ProviderAgent:
         """Delete what is left of servings that are over."""
         for name in self._tools.home.serving_names() - kept:
             self._tools.executor.reap(name)
-            self._tools.home.remove(name)
+            while not self._tools.home.remove(name):
+                pass
 
     # Servings
 

@@ -96,6 +96,23 @@ def test_agent_killed_at_every_point_is_paid_once(stage: Stage, crashing: Crashi
     assert serving.lost_seconds > settled.used_seconds
 
 
+def test_a_running_job_is_taken_up_by_the_next_agent(stage: Stage, crashing: Crashing) -> None:
+    """A job goes on while its agent is dead, and the next one gets its result: it runs once, and holds what it was given."""
+    crashing.agents.start(kill_at="job.started", is_patient=True)
+    signed = crashing.opened(
+        "sh", "-c", "echo up; while [ ! -e go ]; do sleep 0.1; done; cat go; echo made > /job/out/a; exit 3"
+    )
+    crashing.died("job.started", signs=True)
+    (run,) = (stage.folder / "home" / "servings").glob("*/runs/*")
+    crashing.killed_at("job.taken_up", signs=True)
+    (run / "in" / "go").write_text("told after two agents had died\n")
+    crashing.finished(signs=True)
+
+    assert stage.result(signed.id).exit_code == 3
+    log = stage.log_of(signed.id)
+    assert [line for line in log.splitlines() if "[provider]" not in line] == ["up", "told after two agents had died"]
+
+
 def test_agent_killed_around_its_claim_is_paid_once(stage: Stage, crashing: Crashing) -> None:
     """A claim survives the agent that made it: the next one finalizes it, and does not claim again."""
     crashing.agents.start(kill_at="receipt.delivered")
