@@ -11,6 +11,7 @@ from marketplace.chain.market import Market
 from marketplace.domain.ids import Address
 from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
+from marketplace.services.declines import DeclineDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.offers import OfferDesk
@@ -51,6 +52,7 @@ class Desks:
     quotes: QuoteDesk
     leases: LeaseDesk
     receipts: ReceiptDesk
+    declines: DeclineDesk
     rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
@@ -83,6 +85,7 @@ def desks_over(
         quotes=QuoteDesk(offers, blobs, market.terms()),
         leases=LeaseDesk(market, journal, blobs, board, servings),
         receipts=ReceiptDesk(chain, market, journal, blobs, servings),
+        declines=DeclineDesk(market, board, servings),
         rounds=RoundDesk(journal),
         accounts=AccountDesk(chain, market, board, offers, participants),
         uploads=UploadDesk(blobs, participants, participant_limit_bytes=participant_limit_bytes),
