@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -34,3 +34,11 @@ def seconds_option(name: str, meaning: str) -> Any:
         return float(value)
 
     return typer.Option(f"--{name}", help=meaning, parser=read, metavar="SECONDS")
+
+
+HealthPortOption = Annotated[
+    int | None,
+    whole_option(
+        "health-port", "Answer /live and /ready on this port of 127.0.0.1 (0: any; default: not at all).", most=65535
+    ),
+]

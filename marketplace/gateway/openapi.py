@@ -19,6 +19,7 @@ from marketplace.gateway.schemas import (
     ReceiptSubmission,
     Shape,
 )
+from marketplace.gateway.session_schemas import SignInRequest
 
 PROBLEM: dict[str, Any] = {
     "description": "What is wrong, as a problem (RFC 9457)",
@@ -32,6 +33,7 @@ REQUESTS: tuple[type[Shape], ...] = (
     DraftQuoteRequest,
     OrderQuoteRequest,
     Heartbeat,
+    SignInRequest,
     Problem,
 )
 
