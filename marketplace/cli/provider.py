@@ -15,7 +15,7 @@ import typer
 
 from marketplace import wiring
 from marketplace.cli import documents, provider_documents, provider_tables, tables
-from marketplace.cli.numbers import HealthPortOption, whole_option
+from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.config import from_env
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
 
 OfferArgument = Annotated[
-    int, typer.Argument(help="The offer's number, as `bourse provider status` shows it.", metavar="OFFER", min=1)
+    int, whole_argument("offer", "The offer's number, as `bourse provider status` shows it.", least=1)
 ]
 
 
