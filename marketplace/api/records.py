@@ -237,6 +237,7 @@ class LeaseAnswer(Record, frozen=True):
     no_reopen: bool
     assigned: bool
     by_acceptor: bool
+    charged: bool
     exit: Word
     paid: Uint128
     refund: Uint128
@@ -252,7 +253,7 @@ class LeaseAnswer(Record, frozen=True):
         """The projection's row."""
         lease = models.Lease(
             status=models.LeaseStatus[self.status.upper()], tip_paid=self.tip_paid, no_reopen=self.no_reopen,
-            assigned=self.assigned, by_acceptor=self.by_acceptor, offer=self.offer, price=PricePerGpuHour(int(self.price)),
+            assigned=self.assigned, by_acceptor=self.by_acceptor, charged=self.charged, offer=self.offer, price=PricePerGpuHour(int(self.price)),
             opened_at=self.opened_at, paid_seconds=self.paid_seconds, claimed_seconds=self.claimed_seconds,
             changed_at=self.changed_at,
         )  # fmt: skip
@@ -272,6 +273,18 @@ class SignedReceipt(Record, frozen=True):
 
 class Receipts(Record, frozen=True):
     receipts: Annotated[list[SignedReceipt], Meta(max_length=10_000)]
+
+
+class DeclineTold(Record, frozen=True):
+    lease: WordText
+    opened_at: Instant
+    reason: Annotated[str, Meta(max_length=64)]
+    detail: Annotated[str, Meta(max_length=400)]
+    signature: SignatureText
+
+
+class Declines(Record, frozen=True):
+    declines: Annotated[list[DeclineTold], Meta(max_length=1_000)]
 
 
 class Outputs(Record, frozen=True):

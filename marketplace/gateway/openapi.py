@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from marketplace.gateway.problems import PROBLEM_JSON
 from marketplace.gateway.schemas import (
+    Decline,
     DraftQuoteRequest,
     Heartbeat,
     OrderQuoteRequest,
@@ -18,6 +19,7 @@ from marketplace.gateway.schemas import (
     ReceiptSubmission,
     Shape,
 )
+from marketplace.gateway.session_schemas import SignInRequest
 
 PROBLEM: dict[str, Any] = {
     "description": "What is wrong, as a problem (RFC 9457)",
@@ -27,9 +29,11 @@ PROBLEM: dict[str, Any] = {
 REQUESTS: tuple[type[Shape], ...] = (
     OrderSubmission,
     ReceiptSubmission,
+    Decline,
     DraftQuoteRequest,
     OrderQuoteRequest,
     Heartbeat,
+    SignInRequest,
     Problem,
 )
 

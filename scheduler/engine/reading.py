@@ -126,7 +126,7 @@ def read_alone(content: bytes) -> Snapshot:
     snapshot = Snapshot(
         view=_view(row, orders, known), opener=row.address("opener"), terms=_terms(row.inner("terms")),
         policy=_policy(row.inner("policy")), classes=row.rows("classes", _class), head=row.block("head"), posted=posted,
-        declined=row.table("declined", bytes32, _times), former=None if former is None else Former.unseen(former),
+        declined=row.table("declined", bytes32, _times), excused=row.table("excused", bytes32, _times, {}), former=None if former is None else Former.unseen(former),
     )  # fmt: skip
     row.end()
     _each_once("snapshot.orders", [order.id for order in orders])
@@ -187,9 +187,11 @@ class Row(Reader):
         where = self.where(name)
         return tuple(_whole(value, f"{where}[{n}]", read) for n, value in enumerate(self.take(name, list)))
 
-    def table(self, name: str, key: Callable[..., Any], read: Callable[[Any, str], Read]) -> dict[Any, Read]:
+    def table(
+        self, name: str, key: Callable[..., Any], read: Callable[[Any, str], Read], default: Any = ...
+    ) -> dict[Any, Read]:
         where = self.where(name)
-        rows = self.take(name, dict)
+        rows = self.take(name, dict, default)
         return {key(one, field=where): read(value, f"{where}.{one}") for one, value in rows.items()}
 
 
@@ -282,7 +284,7 @@ def _lease(row: Row, identifier: Bytes32, order: Order | None) -> LeaseRecord:
     lease = Lease(
         status=row.one_of("status", {status.name.capitalize(): status for status in LeaseStatus}),
         tip_paid=row.flag("tipPaid"), no_reopen=row.flag("noReopen"), assigned=row.flag("assigned"),
-        by_acceptor=row.flag("byAcceptor"), offer=OfferId(row.number("offer", 0, OFFERS)),
+        by_acceptor=row.flag("byAcceptor"), charged=row.flag("charged"), offer=OfferId(row.number("offer", 0, OFFERS)),
         price=PricePerGpuHour(row.units("price", 80)), opened_at=UnixTime(row.number("openedAt", 0, TIME)),
         paid_seconds=Seconds(row.number("paidSeconds", 0, SECONDS)),
         claimed_seconds=Seconds(row.number("claimedSeconds", 0, SECONDS)),

@@ -7,6 +7,7 @@ import hashlib
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,23 +18,35 @@ from marketplace.chain.requests import sign_request
 from marketplace.chain.signing import SigningDomain
 from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.models import Offer
-from tests.integration.gateway.conftest import CLIENT, OPENER, OTHER_CLIENT, STRANGER, UPLOAD_LIMIT_BYTES, Gateway
+from marketplace.gateway.streams import MOST_UPLOADS
+from tests.integration.gateway.conftest import (
+    CLIENT,
+    DOLLAR,
+    OPENER,
+    OTHER_CLIENT,
+    STRANGER,
+    UPLOAD_LIMIT_BYTES,
+    Gateway,
+)
 from tests.integration.gateway.test_bad_orders import refused
 
 
-def put(gateway: Gateway, key: Any, content: bytes, **other: Any) -> httpx.Response:
+def put(gateway: Gateway, key: Any, content: bytes, query: str = "", **other: Any) -> httpx.Response:
     return gateway.write(
-        key, "PUT", f"/v1/blobs/{sha256_of(content)}", content, kind="application/octet-stream", **other
+        key, "PUT", f"/v1/blobs/{sha256_of(content)}{query}", content, kind="application/octet-stream", **other
     )
 
 
 def test_a_blob_comes_back(gateway: Gateway) -> None:
-    """Kept under its hash once, found again, read by whoever knows the hash."""
+    """Kept under its hash once, found again, read by who brought it, and by everybody once that was said."""
     content = bytes(range(256)) * 1000
     name = sha256_of(content)
 
     assert gateway.http.head(f"/v1/blobs/{name}").status_code == 404
     first, again = put(gateway, CLIENT, content), put(gateway, CLIENT, content)
+    assert gateway.read(CLIENT, f"/v1/blobs/{name}").content == content
+    assert gateway.http.get(f"/v1/blobs/{name}").status_code == 404
+    assert put(gateway, CLIENT, content, query="?public=true").status_code == 200
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json() == {"sha256": name, "bytes": len(content)}
@@ -52,7 +65,7 @@ def test_a_large_blob_is_packed_on_the_way_where_that_pays(gateway: Gateway) -> 
         (text, "gzip", "gzip"), (text, "br, gzip", "gzip"), (text, "identity", None), (text, "gzip;q=0", None),
         (noise, "gzip", None), (text[: 1 << 16], "gzip", None),
     ):  # fmt: skip
-        gateway.blobs.put(content, sha256_of(content), len(content))
+        gateway.keep(content, public=True)
         path = f"/v1/blobs/{sha256_of(content)}"
 
         with gateway.http.stream("GET", path, headers={"Accept-Encoding": asked}) as answer:
@@ -62,10 +75,31 @@ def test_a_large_blob_is_packed_on_the_way_where_that_pays(gateway: Gateway) -> 
         assert (len(sent) < len(content)) == bool(encoding)
 
 
+def test_who_has_no_money_keeps_nobody_from_uploading(gateway: Gateway) -> None:
+    """More half uploads of a stranger's than there are places for uploads, and a participant's file is taken all the same."""
+    host, port = urlsplit(gateway.url).hostname, urlsplit(gateway.url).port
+    content = b"never whole"
+    path = f"/v1/blobs/{sha256_of(content)}"
+    signed = sign_request(STRANGER, "PUT", path, sha256_of(content), gateway.now(), gateway.domain)
+    lines = [
+        f"PUT {path} HTTP/1.1",
+        "Host: x",
+        "Content-Length: 50",
+        *(f"{name}: {value}" for name, value in signed.items()),
+    ]
+    with ExitStack() as held:
+        for _ in range(MOST_UPLOADS + 8):
+            line = held.enter_context(socket.create_connection((host, port)))
+            line.sendall("\r\n".join(lines).encode() + b"\r\n\r\nnever")
+        gateway.fund(CLIENT, DOLLAR)
+
+        assert put(gateway, CLIENT, b"x" * 100_000).status_code == 201
+
+
 def test_an_empty_blob_is_a_blob(gateway: Gateway) -> None:
     """A job may well have written nothing."""
     assert put(gateway, CLIENT, b"").status_code == 201
-    assert gateway.http.get(f"/v1/blobs/{sha256_of(b'')}").content == b""
+    assert gateway.read(CLIENT, f"/v1/blobs/{sha256_of(b'')}").content == b""
 
 
 def test_a_streamed_blob_needs_no_length(gateway: Gateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -141,3 +142,40 @@ def test_restart_without_time_left_settles_at_what_was_paid(stage: Stage, crashi
     stage.check_paid_once(signed, 0)
     assert stage.result(signed.id).exit_code == 125
     assert "[provider] not run: out_of_time" in stage.log_of(signed.id)
+
+
+def test_a_job_that_did_not_survive_a_long_absence_is_not_begun_again(stage: Stage, crashing: Crashing) -> None:
+    """Its client has ordered elsewhere by then: the lease is handed back, nothing is charged, and the log says why."""
+    crashing.agents.start(kill_at="job.started")
+    signed = crashing.opened(*WRITES)
+    crashing.died("job.started")
+    stage.jump(3 * CONSTANTS.start_grace + 10)
+    crashing.finished(signs=True)
+
+    stage.check_paid_once(signed, 0)
+    assert stage.result(signed.id).exit_code == 125
+    assert "[provider] not run: provider_was_away" in stage.log_of(signed.id)
+
+
+def test_time_in_which_the_agent_stood_still_is_not_charged(stage: Stage, crashing: Crashing) -> None:
+    """A process that is held and let go on takes the time in between off what it meters, and says so in the job's log."""
+    held_blocks = 20
+    crashing.agents.start(is_patient=True)
+    signed = crashing.opened("python", "-c", "import time; time.sleep(14)")
+    journal, agent = crashing.journal, int((stage.folder / "pid").read_text())
+    stage.clock.until(lambda: any(row.pid for row in journal.servings(ServingState.RUNNING)), "the job runs")
+    before = stage.chain.head()
+    os.kill(agent, signal.SIGSTOP)
+    stage.clock.until(lambda: stage.chain.head().number > before.number + held_blocks, "it is held for a while")
+    os.kill(agent, signal.SIGCONT)
+    stage.clock.until(lambda: journal.servings(ServingState.EXITED, ServingState.RECEIPTED), "it is over")
+    (serving,) = journal.servings()
+    crashing.agents.terminate()
+    stage.clock.until(lambda: crashing.agents.wait_status is not None, "it stops")
+
+    assert serving.lost_seconds >= held_blocks
+    assert serving.used_seconds is not None
+    elapsed = stage.chain.block(stage.chain.head().number).timestamp - serving.opened_at
+    assert serving.used_seconds <= elapsed - held_blocks
+    assert f"{serving.lost_seconds} s that the provider lost are not charged" in serving.note
+    assert serving.lease == signed.id
