@@ -196,7 +196,7 @@ def _may_be(told: inspect.Type, value: Any, path: tuple[Any, ...]) -> bool:
             is_long = told.min_length is None or (isinstance(value, str) and len(value) >= told.min_length)
             return isinstance(value, str) and not told.pattern and is_short and is_long
         case inspect.ListType():
-            return value == []
+            return bool(value == [])
         case inspect.DictType():
             return bool(value == {} or (value == {"a": 1} and isinstance(told.value_type, inspect.IntType)))
         case inspect.RawType():
