@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
@@ -77,7 +78,10 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     journal = OperatorJournal(settings.journal_url)
-    desks = desks_over(market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock)
+    domain = urlsplit(settings.gateway_url).netloc or f"{host}:{port}"
+    desks = desks_over(
+        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, domain=domain
+    )
     desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
 
     def about() -> dict[str, object]:

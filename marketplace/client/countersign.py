@@ -87,11 +87,11 @@ class ResultFolder:
     def __init__(self, folder: Path, api: GatewayApi) -> None:
         self._folder, self._api = folder, api
 
-    def fetch(self, result: Result) -> None:
-        """Have every blob of the result here, verified; raise HashMismatch, InvalidField or a GatewayError."""
+    def fetch(self, result: Result, lease: Bytes32) -> None:
+        """Have every blob of the lease's result here, verified; raise HashMismatch, InvalidField or a GatewayError."""
         for output in result.outputs:
-            self._fetch(output.sha256, output.bytes)
-        self._fetch(result.logs_sha256, None)
+            self._fetch(lease, output.sha256, output.bytes)
+        self._fetch(lease, result.logs_sha256, None)
 
     def path(self, name: Sha256) -> Path:
         """Where the blob is, once it was fetched."""
@@ -100,13 +100,13 @@ class ResultFolder:
     def has(self, name: Sha256) -> bool:
         return self.path(name).is_file()
 
-    def _fetch(self, name: Sha256, size: int | None) -> None:
+    def _fetch(self, lease: Bytes32, name: Sha256, size: int | None) -> None:
         if size is not None and size > MAX_OUTPUT_BYTES:
             raise InvalidField("result.outputs", f"{name} has {size} bytes; at most {MAX_OUTPUT_BYTES} are fetched")
         if not self.has(name):
             self._folder.mkdir(parents=True, exist_ok=True)
             limit = MAX_LOG_BYTES if size is None else max(1, size)
-            self._api.fetch_blob_into(name, self.path(name), limit_bytes=limit)
+            self._api.fetch_blob_into(name, self.path(name), lease=lease, limit_bytes=limit)
         actual = self.path(name).stat().st_size
         if size is not None and actual != size:
             raise InvalidField("result.outputs", f"{name} has {actual} bytes, not {size}")

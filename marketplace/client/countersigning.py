@@ -108,7 +108,7 @@ class Countersigner:
         signed = offered[-1]
         check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
         content = self._api.outputs(identifier).content
-        self._results.fetch(check_result(content, signed.receipt.result, read_work(order.work)))
+        self._results.fetch(check_result(content, signed.receipt.result, read_work(order.work)), identifier)
         if not self._is_wanted(job, identifier):
             return None
         self._book.add_receipt(

@@ -191,7 +191,7 @@ class Job:
         found = self._document()
         if found is None:
             raise JobFailed(self.id, f"has no outputs: it is {self.state.value}{self._why()}")
-        self._market.results.fetch(found)
+        self._market.results.fetch(found, self._order().signed.id)
         files: list[Path] = []
         for output in found.outputs:
             folder = into / _folder_of(output, found.outputs)

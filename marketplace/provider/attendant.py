@@ -173,8 +173,8 @@ class Attendant:
             return obstacle or found
         if isinstance(found, Obstacle):
             return found
-        api, order, folder = self._tools.api, serving.order, attendance.folder
-        attendance.fetching.begin(lambda: fetch_assignment(api, order, folder), head.number)
+        api, folder = self._tools.api, attendance.folder
+        attendance.fetching.begin(lambda: fetch_assignment(api, serving.lease, serving.order, folder), head.number)
         if self._is_too_late(serving, attendance, lease, head):
             return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, attendance.trouble or "the gateway takes too long")
         return None
@@ -191,7 +191,7 @@ class Attendant:
         if found is not None:
             return found
         api, folder = self._tools.api, attendance.folder
-        attendance.laying_out.begin(lambda: lay_out(api, task, folder), head.number)
+        attendance.laying_out.begin(lambda: lay_out(api, serving.lease, task, folder), head.number)
         # A large input that is still arriving is no reason to give up; one that has failed to arrive is.
         if attendance.trouble and self._is_too_late(serving, attendance, lease, head):
             return Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, attendance.trouble)

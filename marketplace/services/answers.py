@@ -125,6 +125,11 @@ class Outputs:
     result: Result
     present: frozenset[Sha256]
 
+    @property
+    def named(self) -> frozenset[Sha256]:
+        """The blobs that the document names."""
+        return frozenset({item.sha256 for item in self.result.outputs} | {self.result.logs_sha256})
+
 
 @dataclass(frozen=True, slots=True)
 class AccountView:

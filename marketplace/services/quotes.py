@@ -23,8 +23,8 @@ from marketplace.domain.units import (
     text_from_bps,
 )
 from marketplace.services.answers import OfferRow, QuoteRow
+from marketplace.services.library import Holdings
 from marketplace.services.offers import OfferDesk
-from marketplace.store.blobs import FolderBlobs
 
 SILENT_AFTER_SECONDS = 60
 """A provider without a sign of life for so long (block time) is quoted as silent; the scheduler has its own patience."""
@@ -71,12 +71,12 @@ def draft(classes: int, gpus: int, max_seconds: int, max_price: int | None) -> O
 class QuoteDesk:
     """Answers with one row per offer of an acceptable class: those that can serve first, as a scheduler would rank them."""
 
-    def __init__(self, offers: OfferDesk, blobs: FolderBlobs, terms: MarketTerms) -> None:
+    def __init__(self, offers: OfferDesk, blobs: Holdings, terms: MarketTerms) -> None:
         self._offers, self._blobs, self._terms = offers, blobs, terms
 
     def spec_named(self, name: Sha256, field: str) -> JobSpec:
-        """An uploaded spec. Raises MissingBlob, InvalidField."""
-        if not self._blobs.has(name):
+        """A public spec. Raises MissingBlob, InvalidField."""
+        if self._blobs.size(name) is None:
             raise MissingBlob(field, name)
         return read_spec(self._blobs.read(name, MAX_SPEC_BYTES))
 
