@@ -152,7 +152,7 @@ def market_of(draw: random.Random) -> Snapshot:
         orders,
         offers,
         accounts={who: TokenUnits(draw.choice([rich, rich, rich, 2, 0]) * DOLLAR) for who in everybody},
-        heartbeats={who: UnixTime(NOW - draw.choice([0] * 8 + [60, 61])) for who in everybody},
+        heartbeats={who: UnixTime(NOW - draw.choice([0] * 8 + [20, 21])) for who in everybody},
         leases={order.id: _past_of(draw, order) for order in orders if draw.random() < 0.12},
         refused={order.id: _refusals_drawn(draw, offers) for order in orders if draw.random() < 0.12},
         posted=_posted_drawn(draw, offers),
@@ -190,7 +190,9 @@ def _order_drawn(draw: random.Random, number: int) -> BookOrder:
 
 def _past_of(draw: random.Random, order: BookOrder) -> LeaseRecord:
     """Declined lately, long ago or in this very second; being served; over; or cancelled."""
-    declined = {"provider": draw.choice(PEOPLE[:4]), "exit_event": "LeaseDeclined", "tip_paid": True}
+    declined = {
+        "provider": draw.choice(PEOPLE[:4]), "exit_event": "LeaseDeclined", "tip_paid": True, "charged": draw.choice([False, True]),
+    }  # fmt: skip
     pasts: tuple[dict[str, Any], ...] = (
         *[declined | {"opened_at": UnixTime(NOW + when)} for when in (0, -700, 1)],
         {"status": LeaseStatus.OPEN, "opened_at": NOW, "offer": OfferId(1), "tip_paid": True},
