@@ -281,6 +281,18 @@ class Receipts(Record, frozen=True):
     receipts: Annotated[list[SignedReceipt], Meta(max_length=10_000)]
 
 
+class DeclineTold(Record, frozen=True):
+    lease: WordText
+    opened_at: Instant
+    reason: Annotated[str, Meta(max_length=64)]
+    detail: Annotated[str, Meta(max_length=400)]
+    signature: SignatureText
+
+
+class Declines(Record, frozen=True):
+    declines: Annotated[list[DeclineTold], Meta(max_length=1_000)]
+
+
 class Outputs(Record, frozen=True):
     lease: WordText
     result: Raw

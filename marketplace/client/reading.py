@@ -27,6 +27,7 @@ from marketplace.client.answers import (
     SignedReceipt,
 )
 from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, one_line
 from marketplace.domain.errors import GatewayProblem, InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, GpuClass
@@ -120,6 +121,20 @@ def receipts(body: bytes, asked: Bytes32) -> tuple[SignedReceipt, ...]:
     for item in found:
         same("receipt.lease", item.receipt.lease, asked)
     return tuple(SignedReceipt(item.role, item.receipt.receipt(), item.signature) for item in found)
+
+
+def declines(body: bytes, asked: Bytes32) -> tuple[SignedDecline, ...]:
+    """Those whose reason is one that we know: a newer provider may have others."""
+    found = read(records.Declines, body).declines
+    for item in found:
+        same("lease", item.lease, asked)
+    return tuple(
+        SignedDecline(
+            Decline(item.lease, item.opened_at, ObstacleReason(item.reason), one_line(item.detail)), item.signature
+        )
+        for item in found
+        if item.reason in set(map(str, ObstacleReason))
+    )
 
 
 def outputs(body: bytes, asked: Bytes32) -> Outputs:

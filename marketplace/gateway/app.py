@@ -11,6 +11,7 @@ from marketplace.gateway.problems import render_problems
 from marketplace.gateway.routes import (
     accounts,
     blobs,
+    declines,
     health,
     leases,
     market,
@@ -37,7 +38,7 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.is_stopping = lambda: False
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
-    for noun in (market, quotes, orders, rounds, leases, streams, blobs, accounts, sessions, health):
+    for noun in (market, quotes, orders, rounds, leases, declines, streams, blobs, accounts, sessions, health):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

@@ -12,6 +12,7 @@ from marketplace.domain.ids import Address
 from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
+from marketplace.services.declines import DeclineDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
@@ -54,6 +55,7 @@ class Desks:
     quotes: QuoteDesk
     leases: LeaseDesk
     receipts: ReceiptDesk
+    declines: DeclineDesk
     rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
@@ -93,6 +95,7 @@ def desks_over(
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
+        declines=DeclineDesk(market, board, servings),
         rounds=RoundDesk(journal),
         accounts=AccountDesk(chain, market, board, offers, participants),
         uploads=UploadDesk(blobs, journal.uploads, participants, participant_limit_bytes=participant_limit_bytes),

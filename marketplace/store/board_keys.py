@@ -93,5 +93,10 @@ def log_hint(lease: Bytes32) -> str:
     return f"{ROOT}:log-hint:{lease}"
 
 
+def declines(lease: Bytes32) -> str:
+    """Hash by provider and opening: why it gave the lease back."""
+    return f"{ROOT}:declines:{lease}"
+
+
 def explanation(order: Bytes32) -> str:
     return f"{ROOT}:explanation:{order}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from scripts.deep import tables
 from scripts.deep.campaigns import attacks, invariants, violations
 from scripts.deep.coverage import coverage
+from scripts.deep.escapes import escapes
 from scripts.deep.faults import faults
 from scripts.deep.figures import Measured, write_figures
 from scripts.deep.findings import slither
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[], Measured]] = {
     "halmos": halmos,
     "slither": slither,
     "coverage": coverage,
+    "escapes": escapes,
     "faults": faults,
     "kills": kills,
     "invariants": invariants,

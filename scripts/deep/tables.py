@@ -36,6 +36,8 @@ WORDS = {
     "mutation.solidity_equivalent": "of them, the same program written otherwise",
     "coverage.contracts_lines_percent": "lines of the contracts that tests reach, percent",
     "coverage.contracts_branches_percent": "branches of the contracts that tests reach, percent",
+    "escapes.tried": "ways out of the sandbox and bombs, tried in each kind of sandbox",
+    "escapes.succeeded": "of them, successful",
     "faults.seeds": "seeds of the simulation of faults",
     "faults.kinds": "kinds of faults, kills and reorganisations that they met",
     "faults.units_lost": "token units lost or made in them",

@@ -187,6 +187,7 @@ SERVINGS = Table(
     Column("pid", Integer),
     Column("exit_code", Integer),
     Column("used_seconds", BigInteger),
+    Column("lost_seconds", BigInteger, nullable=False),
     Column("result", String(66)),
     Column("provider_signature", Text, nullable=False),
     Column("client_signature", Text, nullable=False),
