@@ -11,8 +11,7 @@ MarketplaceError
 │   ├── HashMismatch(what, expected, actual)
 │   ├── Unauthorized(rule)
 │   ├── Forbidden(rule)
-│   ├── OverQuota(account, needed, left)
-│   ├── TooManyRequests(rule, wait_seconds)
+│   ├── OverQuota(account, needed, left), TooManyRequests(rule, wait_seconds)   both in domain.excess
 │   └── IdempotencyMismatch(key)
 ├── ChainError                     talking to the chain failed
 │   ├── ChainUnavailable           retryable
@@ -145,25 +144,6 @@ class Forbidden(DomainError):
     def __init__(self, rule: str) -> None:
         super().__init__(rule)
         self.rule = rule
-
-
-class OverQuota(DomainError):
-    """The account has no room for more at this gateway. Have more at stake in the market, or wait until what nothing refers to is deleted."""
-
-    def __init__(self, account: str, needed: int, left: int) -> None:
-        super().__init__(f"{account} has room for {left} bytes here, {needed} are needed")
-        self.account, self.needed, self.left = account, needed, left
-        self.rule = f"must be at most {left} bytes: have more at stake in the market, or wait"
-
-
-class TooManyRequests(DomainError):
-    """More requests than one sender may make in this time. Wait, and ask again."""
-
-    retryable = True
-
-    def __init__(self, rule: str, wait_seconds: int) -> None:
-        super().__init__(f"{rule}: wait {wait_seconds} s")
-        self.rule, self.wait_seconds = rule, wait_seconds
 
 
 class IdempotencyMismatch(DomainError):

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from marketplace.domain.errors import TooManyRequests
+from marketplace.domain.excess import TooManyRequests
 from marketplace.gateway.problems import problem_of
 from marketplace.services.limits import Cost, RateLimits
 

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from marketplace.domain import errors as e
+from marketplace.domain.excess import OverQuota, TooManyRequests
 from marketplace.domain.refusals import Refusal
 from marketplace.health import TYPE_PREFIX
 
@@ -35,8 +36,8 @@ STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.InsufficientBalance, 402),
     (e.Unauthorized, 401),
     (e.Forbidden, 403),
-    (e.OverQuota, 403),
-    (e.TooManyRequests, 429),
+    (OverQuota, 403),
+    (TooManyRequests, 429),
     (e.NotFound, 404),
     (e.InvalidTransition, 409),
     (e.Conflict, 409),
@@ -119,7 +120,7 @@ def problem_of(error: e.MarketplaceError) -> Problem:
     if status >= 500:
         return Problem(status, error.reason, _first_sentence(type(error)))
     field, rule = _field_of(error), str(getattr(error, "rule", "")) or _first_sentence(type(error))
-    more = (("retryAfter", error.wait_seconds),) if isinstance(error, e.TooManyRequests) else ()
+    more = (("retryAfter", error.wait_seconds),) if isinstance(error, TooManyRequests) else ()
     return Problem(status, error.reason, str(error) or rule, field, rule, more)
 
 
@@ -131,7 +132,7 @@ def _field_of(error: e.MarketplaceError) -> str:
             return error.what.removeprefix("the ")
         case e.NotFound() | e.InvalidTransition() | e.Conflict():
             return error.kind
-        case e.OverQuota():
+        case OverQuota():
             return "body"
         case e.InsufficientBalance():
             return "account"

@@ -14,7 +14,8 @@ from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 
-from marketplace.domain.errors import StoreUnavailable, TooManyRequests
+from marketplace.domain.errors import StoreUnavailable
+from marketplace.domain.excess import TooManyRequests
 from marketplace.store.board import Board
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.domain.errors import OverQuota
+from marketplace.domain.excess import OverQuota
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.accounts import AccountDesk

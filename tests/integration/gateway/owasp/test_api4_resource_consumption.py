@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import Key
-from marketplace.domain.errors import TooManyRequests
+from marketplace.domain.excess import TooManyRequests
 from marketplace.domain.ids import sha256_of
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
@@ -116,7 +116,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait(gateway: Gateway) -> None:
 
     assert [answer.status_code for answer in told] == [200] * 5 + [429]
     assert told[-1].json()["reason"] == "TooManyRequests"
-    assert int(told[-1].headers["Retry-After"]) == told[-1].json()["retryAfter"] == 100
+    assert 1 <= int(told[-1].headers["Retry-After"]) == told[-1].json()["retryAfter"] <= 100
     assert told[-1].headers["x-content-type-options"] == "nosniff"
     assert alive.status_code == 200
 
