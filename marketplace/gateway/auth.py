@@ -15,6 +15,7 @@ from marketplace.chain.shares import read_share
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
+from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
 from marketplace.gateway.limits import cost_of
@@ -48,6 +49,12 @@ def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
     )  # fmt: skip
     desks.limits.admit_account(sender, cost_of(request.method, request.url.path))
     return sender
+
+
+def signed_at(request: Request) -> UnixTime | None:
+    """The block time that the sender of a verified request signed; None where it came in another way."""
+    told = request.headers.get(TIME_HEADER)
+    return UnixTime(int(told)) if told and told.isascii() and told.isdecimal() else None
 
 
 def account_represented(request: Request) -> Address | None:

@@ -96,7 +96,8 @@ class OrderDesk:
         """Ask the chain about a signature that is not the client's key's."""
         order, block = signed.order, self._chain.head()
         budget = self._market.budget_of(order.client, signer, at=block) if signer else NO_BUDGET
-        refusal = refusal_of_signer(order, signer, budget, block.timestamp)
+        charged = self._market.lease_of(signed.id, at=block).charged
+        refusal = refusal_of_signer(order, signer, budget, block.timestamp, charged=charged)
         if refusal is Refusal.BadSignature and is_approved_by(
             self._chain, order.client, signed.id, signed.signature, block
         ):

@@ -6,7 +6,7 @@ What belongs to a lease is read by its parties, below the lease. A name alone op
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -16,13 +16,14 @@ from starlette.responses import Response, StreamingResponse
 
 from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
-from marketplace.gateway.bodies import UploadPieces, promised_bytes
+from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import BlobAnswer
-from marketplace.services.uploads import Upload
+from marketplace.gateway.streams import lines_of
+from marketplace.services.uploads import STRANGER_LIMIT_BYTES, Upload
 
 router = APIRouter(tags=["blobs"])
 
@@ -43,9 +44,15 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: F
     upload, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob, public == "true"))
     if size is not None:
         return answer({"sha256": blob, "bytes": size})
-    content = UploadPieces(request, limit_bytes)
-    keep = partial(desks.uploads.keep, upload, content, limit_bytes)
-    kept = await anyio.to_thread.run_sync(keep, limiter=request.app.state.lines.uploads)
+    if limit_bytes <= STRANGER_LIMIT_BYTES:
+        # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
+        content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
+        kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, upload, content, limit_bytes))
+        return answer({"sha256": blob, "bytes": kept}, 201)
+    lines = lines_of(request)
+    with lines.upload_places.one_for(upload.sender):
+        keep = partial(desks.uploads.keep, upload, UploadPieces(request, limit_bytes), limit_bytes)
+        kept = await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
     return answer({"sha256": blob, "bytes": kept}, 201)
 
 
@@ -77,12 +84,12 @@ def get_lease_blob(
 def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Response:
     """The content, never to be taken for a page of ours."""
     stream, headers = desks.uploads.open(blob), _headers(blob, size)
-    pieces = _chunks(stream)
+    chunks = _chunks(stream)
     if size >= _WORTH_PACKING_BYTES and _takes_gzip(request) and _shrinks(stream):
         del headers["Content-Length"]
         headers |= {"Content-Encoding": "gzip", "ETag": f'"{blob}-gzip"'}
-        pieces = _packed(pieces)
-    return StreamingResponse(pieces, 200, headers, "application/octet-stream")
+        chunks = _packed(chunks)
+    return StreamingResponse(chunks, 200, headers, "application/octet-stream")
 
 
 def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tuple[Upload, int, int | None]:
