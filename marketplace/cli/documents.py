@@ -142,13 +142,14 @@ def result(value: JobResult, terms: MarketTerms) -> dict[str, Any]:
     return {
         "lease": value.lease,
         "exit_code": value.exit_code,
+        "ended": {"by": value.ended.by, "reason": value.ended},
         "used_seconds": value.used_seconds,
         **money("price", value.price, terms),
         **money("cost", value.cost, terms),
         "provider": value.provider,
         "result": value.result,
         "outputs": [asdict(output) for output in value.outputs],
-        "logs_sha256": value.logs,
+        "log": asdict(value.log),
         "is_countersigned": value.is_countersigned,
     }
 

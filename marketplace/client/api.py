@@ -54,7 +54,7 @@ from marketplace.client.http import (
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 

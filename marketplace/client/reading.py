@@ -26,7 +26,8 @@ from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import DomainError, GatewayProblem
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, address, bytes32
 from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
-from marketplace.domain.spec import Machine, Result, read_machine, read_result
+from marketplace.domain.results import Result, read_result
+from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     block_from_wire,
@@ -178,7 +179,7 @@ def receipt(value: Any) -> SignedReceipt:
 @_strict
 def outputs(answer: Any) -> Outputs:
     told = answer.get("result", answer.get("resultDocument", answer))
-    content = canonical_json({name: told[name] for name in ("exit_code", "outputs", "logs_sha256")})
+    content = canonical_json(told)
     return Outputs(content, read_result(content))
 
 

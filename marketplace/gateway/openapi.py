@@ -9,13 +9,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from marketplace.gateway.problems import PROBLEM_JSON
+from marketplace.gateway.result_schemas import ReceiptSubmission
 from marketplace.gateway.schemas import (
     DraftQuoteRequest,
     Heartbeat,
     OrderQuoteRequest,
     OrderSubmission,
     Problem,
-    ReceiptSubmission,
     Shape,
 )
 

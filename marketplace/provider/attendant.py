@@ -13,6 +13,7 @@ import structlog
 from marketplace.chain import verbs
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField, MarketplaceError
 from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.domain.work import Assignment
@@ -20,7 +21,7 @@ from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import NOT_RUN, pump_log
+from marketplace.provider.closing import pump_log
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, Limits
 from marketplace.provider.intake import fetch_assignment, lay_out
 from marketplace.provider.inventory import InventoryOffer
@@ -42,6 +43,17 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
+
+_ENDED: dict[EndReason, EndedReason] = {
+    EndReason.EXITED: EndedReason.EXITED,
+    EndReason.TIME_LIMIT: EndedReason.TIME_LIMIT,
+    EndReason.KILLED: EndedReason.TIME_LIMIT,
+    EndReason.MEMORY_LIMIT: EndedReason.MEMORY_LIMIT,
+    EndReason.OUTPUT_LIMIT: EndedReason.DISK_LIMIT,
+    EndReason.LOST: EndedReason.SANDBOX_FAILED,
+}
+"""What the executor's word is in the result; it kills for us only when the order's seconds are used up."""
+_WORK_INVALID = (ObstacleReason.SPEC_INVALID, ObstacleReason.INPUT_INVALID, ObstacleReason.GPUS_DIFFER)
 
 
 class Attendant:
@@ -89,7 +101,6 @@ class Attendant:
             attendance.execution.kill()
             return serving
         self._capacity.release(serving.key)
-        exit_code = attendance.ended.result.exit_code if attendance.ended else NOT_RUN
         used = Seconds(max(lease.claimed_seconds, lease.paid_seconds))
         _log.info("serving.claimed_by_hand", lease=serving.lease, used_seconds=used)
         return self._tools.journal.advance(
@@ -97,7 +108,7 @@ class Attendant:
             ServingState.EXITED,
             at=head.timestamp,
             note="ended: claimed by hand",
-            exit_code=exit_code,
+            ended=EndedReason.LEASE_OVER,
             used_seconds=used,
         )
 
@@ -237,9 +248,11 @@ class Attendant:
         self, serving: Serving, attendance: Attendance, result: ExecutionResult, lease: Lease, ended_at: UnixTime
     ) -> Serving:
         if result.ended is EndReason.LOST:
-            used, exit_code = lease.paid_seconds, NOT_RUN
+            used = lease.paid_seconds
         else:
-            used, exit_code = metering.used_seconds(serving.order, lease, ended_at), result.exit_code
+            used = metering.used_seconds(serving.order, lease, ended_at)
+        ended = _ENDED.get(result.ended, EndedReason.STOPPED)
+        exit_code = result.exit_code if ended is EndedReason.EXITED else None
         self._capacity.release(serving.key)
         exited = self._tools.journal.advance(
             serving,
@@ -247,6 +260,7 @@ class Attendant:
             at=ended_at,
             note=_STOPPED.get(result.ended, ""),
             exit_code=exit_code,
+            ended=ended,
             used_seconds=used,
         )
         _log.info(
@@ -286,6 +300,6 @@ class Attendant:
             ServingState.EXITED,
             at=head.timestamp,
             note=note,
-            exit_code=NOT_RUN,
+            ended=EndedReason.WORK_INVALID if obstacle.reason in _WORK_INVALID else EndedReason.NOT_RUN,
             used_seconds=lease.paid_seconds,
         )

@@ -17,13 +17,13 @@ from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
 from marketplace.domain.pricing import bond_of, lock_of
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import NOT_RUN, deliver, wrap_up
+from marketplace.provider.closing import Ending, deliver, wrap_up
 from marketplace.provider.toolbox import Dispatch, Toolbox
 from marketplace.store.journal.rows import Serving
 
@@ -85,9 +85,8 @@ class Settler:
         if attendance.result is None:
             attendance.result = attendance.wrapping.take(head.number)
         if attendance.result is None:
-            folder, note = attendance.folder, serving.note
-            exit_code = NOT_RUN if serving.exit_code is None else serving.exit_code
-            attendance.wrapping.begin(lambda: wrap_up(folder, exit_code, note), head.number)
+            folder, ending = attendance.folder, Ending(serving.ended, serving.exit_code, serving.note)
+            attendance.wrapping.begin(lambda: wrap_up(folder, ending), head.number)
         return attendance.result
 
     def _delivered(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:

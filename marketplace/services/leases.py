@@ -6,18 +6,15 @@ from marketplace.chain.market import Market
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.limits import MAX_LOG_BYTES, MAX_RESULT_BYTES
 from marketplace.domain.pricing import deadline_of
-from marketplace.domain.spec import Result, read_result
+from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.answers import LeaseView, Outputs
 from marketplace.services.servings import Servings
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
-
-MAX_RESULT_BYTES = 256 * 1024
-MAX_LOG_BYTES = 16 << 20
-"""Of one lease, live; the whole log is a blob that the result names."""
 
 
 class LeaseDesk:
@@ -39,8 +36,7 @@ class LeaseDesk:
         if name is None or not self._blobs.has(name):
             raise NotFound("result of lease", identifier)
         result = read_result(self._blobs.read(name, MAX_RESULT_BYTES))
-        named = {item.sha256 for item in result.outputs} | {result.logs_sha256}
-        return Outputs(identifier, name, result, frozenset(blob for blob in named if self._blobs.has(blob)))
+        return Outputs(identifier, name, result, frozenset(filter(self._blobs.has, result.blobs())))
 
     def append_log(self, sender: Address, identifier: Bytes32, offset: int, chunk: bytes) -> int:
         """Append to the lease's log, for its provider; the log's length, which is not ``offset + len(chunk)`` where it ends elsewhere.
@@ -114,9 +110,9 @@ class LeaseDesk:
 
     def _kept_log(self, identifier: Bytes32, offset: int) -> bytes:
         result = self._result_or_none(identifier)
-        if result is None or not self._blobs.has(result.logs_sha256):
+        if result is None or not self._blobs.has(result.log.sha256):
             return b""
-        with self._blobs.open(result.logs_sha256) as stream:
+        with self._blobs.open(result.log.sha256) as stream:
             stream.seek(offset)
             return stream.read(MAX_LOG_BYTES)
 

@@ -16,11 +16,11 @@ from marketplace.chain.signing import receipt_id, recover
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
+from marketplace.domain.limits import MAX_RESULT_BYTES
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import read_result
+from marketplace.domain.results import read_result
 from marketplace.services.answers import ReceiptRow
-from marketplace.services.leases import MAX_RESULT_BYTES
 from marketplace.services.servings import Serving, Servings
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.operator import OperatorJournal

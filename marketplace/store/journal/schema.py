@@ -157,6 +157,7 @@ SERVINGS = Table(
     Column("folder", Text, nullable=False),
     Column("pid", Integer),
     Column("exit_code", Integer),
+    Column("ended", String(24), nullable=False),
     Column("used_seconds", BigInteger),
     Column("result", String(66)),
     Column("provider_signature", Text, nullable=False),
