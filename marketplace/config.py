@@ -42,9 +42,9 @@ class Settings:
     """The widest range of blocks to ask a node's logs of at once."""
     home: Path
     opener: str
-    """The scheduler's address, which the gateway tells clients to name as opener."""
+    """The scheduler's address: whom a client's orders name as opener, and whom the gateway says that it works with."""
     arbiter: str
-    """The arbiter that the gateway tells clients to name."""
+    """Whom a client's orders name as arbiter, and whom the gateway says that it works with."""
     most_fee_gwei: str
     """What a transaction may pay per gas at most, in gwei."""
     coin_price: str

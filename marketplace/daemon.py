@@ -68,6 +68,52 @@ class Stop(threading.Event):
         self._is_hung_up = True
 
 
+class GentleStop(Stop):
+    """A stop for who has something to finish first: the first SIGTERM or SIGINT asks to leave, a second one ends at once.
+
+    ``is_asked`` after the first. Until ``may_ask`` there is nothing to finish, and the first ends at once as well.
+    SIGHUP is heard as often as it comes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._may_ask = False
+        self._asked = ""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a signal has asked to leave."""
+        return bool(self._asked)
+
+    def may_ask(self) -> None:
+        """From now on somebody heeds ``is_asked``."""
+        self._may_ask = True
+
+    def leave(self, reason: str = "") -> None:
+        """All is finished, or as much as could be: the loop ends. ``reason`` stands where no signal has asked for it."""
+        self.reason = self.reason or self._asked or reason
+        self.set()
+
+    def take_hangup(self) -> bool:
+        """Whether a SIGHUP has come since this was asked last."""
+        was_hung_up, self._is_hung_up = self._is_hung_up, False
+        return was_hung_up
+
+    @property
+    def has_hangup(self) -> bool:
+        """Whether ``take_hangup`` has something to take."""
+        return self._is_hung_up
+
+    def was_hung_up(self) -> bool:
+        return False
+
+    def _on_end(self, number: int, frame: object) -> None:
+        if self._asked or not self._may_ask:
+            super()._on_end(number, frame)
+            return
+        self._asked = signal.Signals(number).name
+
+
 def run_forever(
     step: Step,
     name: str,

@@ -252,7 +252,7 @@ class Devnet:
 
     def _add(self, name: str, role: str, *arguments: str) -> None:
         account, home = self._accounts[role], self.folder / name
-        home.mkdir(exist_ok=True)
+        home.mkdir(exist_ok=True, mode=0o700)
         settings = self._settings | {
             "BOURSE_RPC_URLS": self.node_url(name, self._settings["BOURSE_RPC_URLS"]),
             "BOURSE_KEYSTORE": str(account.keystore),
@@ -260,7 +260,9 @@ class Devnet:
             "BOURSE_HOME": str(home),
         }
         log = self.folder / "logs" / f"{name}.log"
-        self.supervisor.add(name, lambda: start_process([*_bourse(), *arguments], settings, log))
+        is_gentle = role.startswith("provider")
+        start = lambda: start_process([*_bourse(), *arguments], settings, log, is_gentle=is_gentle)  # noqa: E731
+        self.supervisor.add(name, start, is_gentle=is_gentle)
 
     def _health_option(self, name: str) -> tuple[str, str]:
         return "--health-port", str(self._health[name])

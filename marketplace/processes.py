@@ -18,7 +18,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.chain.watching import heads_watched
 from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
-from marketplace.daemon import Stop
+from marketplace.daemon import GentleStop, Stop
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ChainError, ToolMissing
 from marketplace.domain.models import BlockRef
@@ -30,9 +30,10 @@ from marketplace.provider.chores import ChorePool
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.home import HomeLead
-from marketplace.provider.inventory import load_inventory
+from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
+from marketplace.provider.steering import GRACE_SECONDS, Graces, Steering
 from marketplace.provider.toolbox import Toolbox
 from marketplace.running import Daemon, facts_of, head_seen, key_is_ours_alone, permit_until, transactions_move
 from marketplace.services.checks import Check
@@ -53,6 +54,12 @@ from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
+
+
+def open_agent_journal(settings: Settings) -> AgentJournal:
+    """The journal of the agent whose home the settings name, for it and for its operator's commands; nobody else's to read."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
 
 
 _SLICE_SECONDS = 0.25
@@ -152,14 +159,19 @@ def _auctioneer_on(ray_address: str) -> Auctioneer:
     return ClusterOrHere(ray_address)
 
 
-def run_provider(settings: Settings, inventory: Path, health_port: int | None = None) -> None:
-    """Offer this inventory and serve leases until SIGTERM, or stand by while another agent has this home folder."""
+def run_provider(
+    settings: Settings, inventory: Path, health_port: int | None = None, grace_seconds: float = GRACE_SECONDS
+) -> int:
+    """Offer this inventory and serve leases until a signal or a command asks to leave; stand by while another agent has this home.
+
+    How many leases it left that somebody has to come back for."""
     configure_logging("provider")
     settings.require("gateway_url")
-    market, key, stop = open_chain_market(settings), open_key(settings), Stop().on_signals()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    journal = AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
-    declared = load_inventory(inventory, decimals=market.terms().token_decimals)
+    stop = GentleStop()
+    stop.on_signals()
+    market, key = open_chain_market(settings), open_key(settings)
+    journal = open_agent_journal(settings)
+    file = InventoryFile(inventory, decimals=market.terms().token_decimals)
     api = GatewayApi(
         settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
     )
@@ -181,7 +193,11 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
             policy=AgentPolicy.for_terms(market.terms()),
             pool=ChorePool(),
         )
-        agents.append(ProviderAgent(tools, declared))
+        stop.may_ask()
+        steering = Steering(
+            journal.desk, file.inventory, file=file, leaving=stop, graces=Graces(grace_seconds=grace_seconds)
+        )
+        agents.append(ProviderAgent(tools, file.inventory, steering))
         return agents[0]
 
     led = Led(home, begin, "provider")
@@ -201,6 +217,7 @@ def run_provider(settings: Settings, inventory: Path, health_port: int | None = 
     finally:
         for agent in agents:
             agent.close()
+    return sum(agent.departure.left_behind for agent in agents)
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:

@@ -32,6 +32,8 @@ class Child:
     log: Path
     is_vital: bool = False
     """A process whose end is the end of the network: the chain keeps its state in memory."""
+    is_gentle: bool = False
+    """A process that finishes its work at the first signal. With the whole network going there is none to finish: it gets two."""
     running: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     waits: float = RESTART_FIRST_SECONDS
@@ -45,9 +47,9 @@ class Supervisor:
     folder: Path
     children: list[Child] = field(default_factory=list)
 
-    def add(self, name: str, start: Start, *, is_vital: bool = False) -> Child:
+    def add(self, name: str, start: Start, *, is_vital: bool = False, is_gentle: bool = False) -> Child:
         """Start one more child now."""
-        child = Child(name, start, self.folder / "logs" / f"{name}.log", is_vital)
+        child = Child(name, start, self.folder / "logs" / f"{name}.log", is_vital, is_gentle)
         self.children.append(child)
         child.running = child.start()
         return child
@@ -77,6 +79,8 @@ class Supervisor:
         for child in reversed(self.children):
             if child.running and child.running.poll() is None:
                 child.running.terminate()
+                if child.is_gentle:
+                    child.running.send_signal(signal.SIGINT)
         for child in reversed(self.children):
             if child.running:
                 try:
@@ -92,18 +96,26 @@ def held_names(folder: Path) -> set[str]:
     return set(file.read_text().split()) if file.is_file() else set()
 
 
-def start_process(command: Sequence[str], settings: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start_process(
+    command: Sequence[str], settings: Mapping[str, str], log: Path, *, is_gentle: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a process that writes to ``log`` and ends when the supervisor does."""
     with log.open("ab") as output:
         return subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            env=plain_environment() | dict(settings), start_new_session=True, preexec_fn=die_with_supervisor,
+            env=plain_environment() | dict(settings), start_new_session=True,
+            preexec_fn=killed_with_supervisor if is_gentle else die_with_supervisor,
         )  # fmt: skip
 
 
 def die_with_supervisor() -> None:
     """In the child, before it runs: SIGTERM when the supervisor ends, however it ends."""
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def killed_with_supervisor() -> None:
+    """The same for who would go on for a while after one SIGTERM."""
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def plain_environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from marketplace.domain.errors import Conflict
+from marketplace.private_files import owners_only
 
 _LOOK_AGAIN_SECONDS = 0.02
 
@@ -26,7 +27,7 @@ def file_turn(path: Path | None, own: threading.Lock, name: str, *, seconds: flo
         if path is None:
             yield
             return
-        with path.open("w") as gate:
+        with open(path, "w", opener=owners_only) as gate:
             _lock(gate.fileno(), name, seconds)
             yield
     finally:

@@ -13,6 +13,7 @@ from marketplace.chain.outbox import Outbox
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client.market import Market
+from marketplace.client.trust import TrustRoots, roots_of
 from marketplace.config import Settings
 from marketplace.daemon import Stop
 from marketplace.domain.errors import InvalidField, WrongChain
@@ -81,12 +82,13 @@ def open_address_book(settings: Settings) -> AddressBook:
 
 def open_market(settings: Settings, *, stop: Stop | None = None, account: str | None = None) -> Market:
     """The SDK's market for the key of these settings, in the name of ``account`` where that is another's."""
-    settings.require("gateway_url", "rpc_urls")
-    book = AddressBook.read(settings.address_book) if settings.address_book else None
+    settings.require("gateway_url", "rpc_urls", "address_book")
+    book = open_address_book(settings)
+    told = roots_of(settings.opener, settings.arbiter)
     market = Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
         address_book=book, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
-        account=account,
+        account=account, roots=TrustRoots(told.opener or book.opener, told.arbiter or book.arbiter),
     )  # fmt: skip
     market.chain.log_blocks = settings.log_blocks
     return market

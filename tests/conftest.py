@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).parent
-KINDS = ("unit", "integration", "differential", "faults", "acceptance", "architecture", "solidity")
+KINDS = ("unit", "integration", "differential", "faults", "hostile", "acceptance", "architecture", "solidity")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

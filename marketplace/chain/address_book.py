@@ -50,6 +50,10 @@ class AddressBook:
     deployed_at_block: int
     record: DeploymentRecord | None = None
     """None in a book that somebody wrote by hand: clients need the addresses only."""
+    opener: Address | None = None
+    """The scheduler that whoever wrote the book trusts to open orders; None: it names none."""
+    arbiter: Address | None = None
+    """The arbiter that it trusts to rule; None: it names none."""
 
     def write(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -59,6 +63,7 @@ class AddressBook:
             "token": self.token,
             "catalogue": self.catalogue,
             "deployedAtBlock": self.deployed_at_block,
+            **{name: who for name, who in (("opener", self.opener), ("arbiter", self.arbiter)) if who},
         } | (_record_to_json(self.record) if self.record else {})
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".new")
@@ -82,6 +87,8 @@ class AddressBook:
             catalogue=address_from_text(document["catalogue"], field="catalogue"),
             deployed_at_block=_whole(document["deployedAtBlock"], "deployedAtBlock"),
             record=_record_from_json(document) if "salt" in document else None,
+            opener=_role(document, "opener"),
+            arbiter=_role(document, "arbiter"),
         )
 
 
@@ -129,6 +136,10 @@ def _record_from_json(document: Any) -> DeploymentRecord:
             for name, row in document["contracts"].items()
         ),
     )
+
+
+def _role(document: Any, name: str) -> Address | None:
+    return address_from_text(document[name], field=name) if name in document else None
 
 
 def _whole(value: Any, field: str) -> int:

@@ -196,7 +196,7 @@ class Chain:
         if any(method.startswith(_BY_HAND) for method in methods):
             self._watcher.disturb(by_hand=True)
         elif any(method.startswith("eth_send") for method in methods):
-            self._watcher.disturb()
+            self._watcher.disturb(is_sent=True)
 
     def _failed(self, node: Node, why: ChainUnavailable) -> None:
         """The decision is over: the thread's next try may use another node, and begins at a head that was asked for.

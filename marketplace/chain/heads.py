@@ -178,10 +178,13 @@ class HeadWatcher:
         with self._news:
             return self._ancestry.between(since, upto)
 
-    def disturb(self, *, by_hand: bool = False) -> None:
-        """There may be a newer block than we know of; ``by_hand``: and any other may be gone, as on local chains only."""
+    def disturb(self, *, is_sent: bool = False, by_hand: bool = False) -> None:
+        """There may be a newer block than we know of. ``is_sent``: or will be in a moment, for what was sent. ``by_hand``: and any
+        other may be gone, as on local chains only."""
         with self._news:
             self._disturbed_at = monotonic()
+            if is_sent or by_hand:
+                self._pace.stir(by_hand=by_hand)
             if by_hand:
                 self._ancestry.forget()
 

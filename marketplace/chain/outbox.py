@@ -16,6 +16,7 @@ from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.private_files import owners_database
 from marketplace.turns import file_turn
 
 TURN_SECONDS: Final = 30.0
@@ -73,7 +74,7 @@ class OutboxFile:
         self._lock, self._own_turn = threading.RLock(), threading.Lock()
         with _translated():
             if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                owners_database(path)
             self._db = sqlite3.connect(path or _MEMORY, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
 

@@ -29,6 +29,11 @@ _QUIET: Final = 0.75
 _LATE_LOOKS: Final = (1 / 16, 1 / 8, 1 / 4)
 """When a block that was due is not there: after which parts of an interval to look again; the last one for good."""
 _MARGIN_SECONDS: Final = 0.01
+_STIRRED_PAUSES: Final = (0.1, 0.4)
+"""After something was sent: when to look again for a block that was made for it. Without this, a chain that makes a block for each
+transaction would seem as regular as we look."""
+_NEEDLESS: Final = 4
+"""So many times in a row without such a block, and none is expected any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +65,34 @@ class Pace:
         """When the last look was sent that showed the block that is the newest still."""
         self._looks = 0
         """How many of them there were since it was due."""
+        self._stirred_looks = len(_STIRRED_PAUSES)
+        """How many there were since something was sent that may make a block at once."""
+        self._needless = 0
 
     @property
     def is_trusted(self) -> bool:
         """Whether blocks have come regularly for long enough to say when none comes."""
         return self.interval is not None and len(self._steps) >= _STEPS_TO_TRUST
 
+    def stir(self, *, by_hand: bool) -> None:
+        """Something was sent: a chain may make a block for it. ``by_hand``: and may do so from now on."""
+        if by_hand:
+            self._needless = 0
+        if self._needless < _NEEDLESS:
+            self._stirred_looks = 0
+
     def saw(self, number: int, timestamp: int, sent_at: float, got_at: float) -> None:
         """A look that was sent and answered at these times showed this block as the newest."""
+        is_stirred = self._stirred_looks < len(_STIRRED_PAUSES)
         if number == self.number:
+            if is_stirred:
+                self._stirred_looks += 1
+                self._needless += self._stirred_looks == len(_STIRRED_PAUSES)
             self._looks += sent_at >= self._due
             self._looked_at = max(self._looked_at, sent_at)
             return
+        if is_stirred:
+            self._stirred_looks, self._needless = len(_STIRRED_PAUSES), 0
         passed = number - self.number
         if self.number < 0 or passed < 0:
             self._steps.clear()
@@ -120,10 +141,13 @@ class Pace:
         if self.interval is None:
             pause = SHORTEST_PAUSE_SECONDS * 1.5 ** min(self._looks, 8)
             return self._looked_at + min(LONGEST_ON_DEMAND_SECONDS, pause)
+        soon = inf
+        if self._stirred_looks < len(_STIRRED_PAUSES):
+            soon = self._looked_at + _STIRRED_PAUSES[self._stirred_looks]
         if self._looked_at < self._due:
-            return self._due
+            return min(soon, self._due)
         pause = self.interval * _LATE_LOOKS[min(max(self._looks, 1), len(_LATE_LOOKS)) - 1]
-        return self._looked_at + min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, pause))
+        return min(soon, self._looked_at + min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, pause)))
 
     def is_quiet(self, now: float) -> bool:
         """Whether no block can have come since the newest one, by the rhythm of those before it."""

@@ -14,10 +14,11 @@ import typer
 
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
+from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.config import from_env
 from marketplace.domain.ids import bytes32
-from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds
+from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds, seconds_from_text
 from marketplace.telemetry import configure_logging
 
 app = typer.Typer()
@@ -90,12 +91,22 @@ def up(
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
     health_port: HealthPortOption = None,
+    grace: Annotated[
+        str, typer.Option("--grace", help="How long jobs may go on after SIGTERM before they are handed back: 90s, 2h.")
+    ] = "60s",
 ) -> None:
-    """List the inventory's GPUs and serve the leases that open on them; stand by while another agent has this home folder."""
+    """List the inventory's GPUs and serve the leases that open on them; stand by while another agent has this home folder.
+
+    SIGTERM drains: no new leases, jobs finish or are handed back with a receipt. A second one quits at once. SIGHUP reads the
+    inventory again, as does a change of the file. Exit code 7: leases were left that somebody has to come back for in time.
+    """
     configure_logging("provider")
     from marketplace import processes
 
-    processes.run_provider(from_env().with_key(keystore, password_file), inventory, health_port)
+    grace_seconds = seconds_from_text(grace, field="grace")
+    settings = from_env().with_key(keystore, password_file)
+    if processes.run_provider(settings, inventory, health_port, grace_seconds):
+        raise typer.Exit(ExitCode.TIMED_OUT)
 
 
 @provider_app.command()

@@ -13,11 +13,13 @@ from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.events import Event
+from marketplace.domain.ids import Address
 from marketplace.domain.models import Budget, MarketTerms
+from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, units_rounded_down
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent
-from marketplace.domain.units import COIN_DECIMALS, iso_from_time, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, TokenUnits, iso_from_time, text_from_units
 from marketplace.domain.wire import event_to_wire, offer_to_wire
 
 
@@ -111,6 +113,11 @@ def event(value: JobEvent) -> dict[str, Any]:
     return {"state": value.state, "at": iso_from_time(value.at), "reason": value.reason, "note": value.note}
 
 
+def signed(opener: Address, arbiter: Address, worst_cost: TokenUnits, terms: MarketTerms) -> dict[str, Any]:
+    """What an order's signature commits to beside the work: who may open it, who rules, and the most that its lease can cost."""
+    return {"opener": opener, "arbiter": arbiter, **money("worst_cost", worst_cost, terms)}
+
+
 def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
     """A job in a list."""
     kept = value.kept
@@ -127,6 +134,7 @@ def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
         "note": last.note,
         "posted": value.is_posted,
         "stands_still": value.note,
+        **signed(value.signed.opener, value.signed.arbiter, worst_cost_of(value.signed), terms),
         **sums(value.sums(), terms),
         **asdict(kept.terms),
     }
@@ -160,6 +168,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
         "order": value.order,
         "number": value.number,
         **money("max_price", value.max_price, terms),
+        **signed(value.opener, value.arbiter, value.worst_cost, terms),
         "provider": value.provider,
         "exit": value.exit,
         "servings": [asdict(serving) | money("price", serving.price, terms) for serving in value.servings],

@@ -9,16 +9,30 @@ from pathlib import Path
 import typer
 from rich.status import Status
 
+from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import Session
-from marketplace.client import Job, JobGroup, JobState, Market, Progress
+from marketplace.client import Job, JobGroup, JobRequest, JobState, Market, Progress
 from marketplace.domain.errors import DeadlinePassed
+from marketplace.domain.ids import ZERO_ADDRESS
 
 SETTLE_SECONDS = 30.0
 """How long `bourse run` waits for the money after the job is over; it moves anyway."""
 
 _WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
+
+
+def say_draft(session: Session, market: Market, request: JobRequest, nodes: int = 1) -> None:
+    """Show what is going to be signed, before it is. With ``--json`` it goes to stderr too, and into the answer afterwards."""
+    draft = market.draft(request)
+    opener = "anybody" if draft.order.opener == ZERO_ADDRESS else checksum(draft.order.opener)
+    cost = tables.amount(draft.worst_cost, market.terms)
+    leases = draft.leases_at_most if nodes == 1 else nodes
+    many = f"; at most {leases} leases, one for each node or retry" if leases > 1 else ""
+    session.say(
+        f"to be signed: opener {opener}, arbiter {checksum(draft.order.arbiter)}, worst cost {cost} a lease{many}"
+    )
 
 
 def run_alone(session: Session, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:

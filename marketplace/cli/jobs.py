@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.browse import MIN_RELIABILITY
-from marketplace.cli.following import run_alone, run_nodes
+from marketplace.cli.following import run_alone, run_nodes, say_draft
 from marketplace.cli.numbers import seconds_option, whole_option
 from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
 from marketplace.client import JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address
 from marketplace.domain.spec import MAX_NODES
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, seconds_from_text
 
 app = typer.Typer()
+
+
+class Silence(StrEnum):
+    """What `bourse run` does about a provider that has fallen silent."""
+
+    ELSEWHERE = "elsewhere"
+    TERMINATE = "terminate"
+
 
 MAX_GPUS, MAX_RETRIES = 2**16 - 1, 1_000
 
@@ -60,6 +71,16 @@ def run(
     retries: Annotated[
         int, whole_option("retries", "Fresh orders when a provider falls silent.", most=MAX_RETRIES)
     ] = 1,
+    on_silence: Annotated[
+        Silence,
+        typer.Option("--on-silence", help="Order elsewhere beside a silent provider's lease, or terminate that first."),
+    ] = Silence.ELSEWHERE,
+    opener: Annotated[
+        str | None, typer.Option("--opener", help="Who alone may open the order (default: BOURSE_OPENER).")
+    ] = None,
+    arbiter: Annotated[
+        str | None, typer.Option("--arbiter", help="Who rules on the lease (default: BOURSE_ARBITER).")
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")
@@ -86,7 +107,9 @@ def run(
             min_reliability_bps=min_reliability,
             min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
+            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"),
         )  # fmt: skip
+        say_draft(session, market, request, nodes)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
         if nodes > 1:
@@ -213,6 +236,10 @@ def _check_output(folder: Path | None) -> None:
     """Better to say now than after the job was paid for: what is there is never overwritten."""
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidField("output", f"{folder} is not an empty folder; name another, nothing is overwritten")
+
+
+def _role(text: str | None, name: str) -> Address | None:
+    return address_from_text(text, field=name) if text else None
 
 
 def _env_of(pairs: list[str]) -> dict[str, str]:

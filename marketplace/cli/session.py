@@ -84,7 +84,7 @@ class Session:
     @contextmanager
     def market(self) -> Iterator[Market]:
         """The market, opened with the key in the account's name, and closed in the end."""
-        self.settings.require("gateway_url", "rpc_urls", "keystore", "keystore_password_file")
+        self.settings.require("gateway_url", "rpc_urls", "address_book", "keystore", "keystore_password_file")
         market = wiring.open_market(self.settings, account=self._account)
         try:
             self._tell_pending(market)

@@ -17,7 +17,7 @@ from marketplace.domain.units import Bps, TokenUnits, UnixTime
 
 @dataclass(frozen=True, slots=True)
 class MarketDescription:
-    """``GET /v1/market``: which market this gateway serves, and who opens and rules there."""
+    """``GET /v1/market``: which market this gateway serves, and whom it works with. Compared with the client's own choice, never signed."""
 
     terms: MarketTerms
     catalogue: Address

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import httpx
-from httpx_sse import EventSource
 
+from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, same
 from marketplace.chain.requests import FOR_HEADER
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import reading
@@ -38,6 +38,7 @@ from marketplace.client.http import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     UPSTREAM_STATUSES,
+    Answer,
     BlockTime,
     GatewayHttp,
     RequestSigner,
@@ -48,19 +49,22 @@ from marketplace.client.http import (
     content_sha256,
     idempotency_key,
     json_body,
-    json_of,
-    problem_number,
+    problem_in,
 )
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
 from marketplace.domain.results import Result
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 
+T = TypeVar("T")
+
 MAX_BLOB_BYTES = 1 << 30
+MOST_LOG_BYTES = 64 << 20
+"""Of a log that is read at once."""
 _MOST_PER_PAGE = 100
-_CHUNK = 1 << 16
+_MOST_PAGES = 1000
 
 
 class GatewayApi:
@@ -107,7 +111,11 @@ class GatewayApi:
 
     def market(self) -> MarketDescription:
         """Which market this gateway serves, its constants, its scheduler's address, and the block it knows."""
-        return reading.market(self._get("/v1/market"))
+        told = reading.market(self._get("/v1/market"))
+        if self._domain is not None:
+            same("chainId", told.terms.chain_id, self._domain.chain_id)
+            same("market", told.terms.market, self._domain.market)
+        return told
 
     def ready(self, duty: str = "") -> bool:
         """Whether the gateway answers and says that everything that it needs for this duty (default: at all) does. Never retried."""
@@ -118,16 +126,16 @@ class GatewayApi:
 
     def classes(self) -> tuple[GpuClass, ...]:
         """The GPU classes that can be traded."""
-        return tuple(reading.gpu_class(item) for item in reading.items(self._get("/v1/classes"), "classes"))
+        return reading.classes(self._get("/v1/classes", MOST_LIST_BYTES))
 
     def offers(self, gpu_class: int | None = None, *, provider: Address | None = None) -> tuple[OfferAnswer, ...]:
         """The offers on the market, of one class or one provider where asked; all pages."""
         query = {"class": gpu_class, "provider": provider}
-        return tuple(reading.offer(item) for item in self._pages("/v1/offers", query, "offers"))
+        return tuple(self._pages("/v1/offers", query, reading.offers))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
-        return reading.bids(self._get(f"/v1/book/{gpu_class}"))
+        return reading.bids(self._get(f"/v1/book/{gpu_class}", MOST_LIST_BYTES), gpu_class)
 
     def quotes(
         self,
@@ -153,8 +161,9 @@ class GatewayApi:
             asked["preferRegions"] = list(prefer_regions)
         if min_reliability_bps:
             asked["minReliabilityBps"] = int(min_reliability_bps)
-        answer = json_of(self._http.send("POST", "/v1/quotes", content=json_body(asked), headers=_JSON))
-        return reading.quotes(answer)
+        content = json_body(asked)
+        answer = self._http.send("POST", "/v1/quotes", content=content, headers=_JSON, most_bytes=MOST_LIST_BYTES)
+        return reading.quotes(accepted(answer).content)
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -162,12 +171,12 @@ class GatewayApi:
         """Put a signed order on the book; its id. May be repeated: the signature is the authority, the id names it."""
         body = json_body({"order": order_to_wire(signed.order), "signature": signed.signature})
         headers = {**_JSON, "Idempotency-Key": signed.id}
-        answer = json_of(self._http.send("POST", "/v1/orders", content=body, headers=headers))
-        return Bytes32(answer["id"])
+        answer = self._http.send("POST", "/v1/orders", content=body, headers=headers)
+        return reading.order_id(accepted(answer).content, signed.id)
 
     def order(self, order: Bytes32) -> OrderAnswer:
         """The order as the gateway keeps it; GatewayProblem 404 where it does not."""
-        return reading.order(self._get(f"/v1/orders/{order}"))
+        return reading.order(self._get(f"/v1/orders/{order}"), order)
 
     def withdraw_order(self, order: Bytes32) -> None:
         """Take our order off the book. Who has its signature can still open it: cancel on the chain for good."""
@@ -186,37 +195,38 @@ class GatewayApi:
 
     def lease(self, lease: Bytes32) -> LeaseAnswer:
         """The projection's row, with the provider's last sign of life; GatewayProblem 404 before it was opened."""
-        return reading.lease(self._get(f"/v1/leases/{lease}"))
+        return reading.lease(self._get(f"/v1/leases/{lease}"), lease)
 
     def append_log(self, lease: Bytes32, offset: int, chunk: bytes) -> int:
         """Append to a job's log at ``offset`` (bytes); the length that the gateway has now. Go on from there.
 
         The same chunk twice, or a chunk after a gap, changes nothing: the answer says where the gateway stands.
         """
-        response = self._write_raw("POST", f"/v1/leases/{lease}/logs?offset={offset}", chunk, _BINARY)
-        if response.status_code == 409:
-            length = problem_number(response, "length", "expected", "offset")
-            if length is not None:
-                return length
-        return int(json_of(response)["length"])
+        answer = self._write_raw("POST", f"/v1/leases/{lease}/logs?offset={offset}", chunk, _BINARY)
+        if answer.status == 409 and (length := problem_in(answer).length) is not None:
+            return length
+        length = reading.log_length(accepted(answer).content)
+        same("length", length, offset + len(chunk))
+        return length
 
     def log(self, lease: Bytes32, offset: int = 0) -> bytes:
         """What there is of the log from ``offset`` on."""
-        return accepted(self._http.send("GET", f"/v1/leases/{lease}/logs?follow=false&offset={offset}")).content
+        return self._get(f"/v1/leases/{lease}/logs?follow=false&offset={offset}", MOST_LOG_BYTES)
 
     def follow_log(self, lease: Bytes32, offset: int = 0) -> Iterator[LogChunk]:
         """The log from ``offset`` on, as it grows, until it ends. Raise GatewayUnavailable when the line breaks.
 
         Ask again from the last chunk's ``next_offset`` then.
         """
-        with self._http.stream(f"/v1/leases/{lease}/logs?offset={offset}") as response:
-            for event in EventSource(response).iter_sse():
-                if event.event == "end":
-                    return
-                if event.event == "problem":
-                    raise _broken(reading.problem(event.data))
-                if event.event == "log":
-                    yield reading.log_chunk(event.data)
+        for event in self._http.events(f"/v1/leases/{lease}/logs?offset={offset}"):
+            if event.name == "end":
+                return
+            if event.name == "problem":
+                raise _broken(reading.problem(event.content))
+            if event.name == "log":
+                chunk = reading.log_chunk(event.content, offset)
+                offset = chunk.next_offset
+                yield chunk
         raise GatewayUnavailable(f"the gateway at {self.base_url} ended the log without saying that it is over")
 
     def post_receipt(
@@ -230,18 +240,17 @@ class GatewayApi:
 
     def receipts(self, lease: Bytes32) -> tuple[SignedReceipt, ...]:
         """All receipts of the lease, of all its servings, oldest first. Nothing about them has been checked."""
-        found = reading.items(self._get(f"/v1/leases/{lease}/receipts"), "receipts")
-        return tuple(reading.receipt(item) for item in found)
+        return reading.receipts(self._get(f"/v1/leases/{lease}/receipts", MOST_LIST_BYTES), lease)
 
     def outputs(self, lease: Bytes32) -> Outputs:
         """The provider's result document; GatewayProblem 404 before there is one."""
-        return reading.outputs(self._get(f"/v1/leases/{lease}/outputs"))
+        return reading.outputs(self._get(f"/v1/leases/{lease}/outputs"), lease)
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
     def heartbeat(self) -> UnixTime:
         """Tell the gateway that we are alive; the block time that it noted."""
-        return reading.instant(json_of(self._write_raw("POST", "/v1/heartbeats", b"{}", _JSON))["at"])
+        return reading.beat(accepted(self._write_raw("POST", "/v1/heartbeats", b"{}", _JSON)).content)
 
     def account(self, address: Address) -> AccountAnswer:
         """The account's free balance in the projection."""
@@ -249,21 +258,21 @@ class GatewayApi:
 
     def provider(self, address: Address) -> ProviderAnswer:
         """The provider's offers, and its reputation with the evidence. Who never served is a newcomer."""
-        return reading.provider(self._get(f"/v1/providers/{address}"))
+        return reading.provider(self._get(f"/v1/providers/{address}", MOST_LIST_BYTES), address)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
     def rounds(self, limit: int = 50) -> tuple[RoundEntry, ...]:
         """The newest rounds that were written down to be posted."""
-        found = self._pages("/v1/rounds", {"limit": min(limit, _MOST_PER_PAGE)}, "rounds")
-        return tuple(reading.round_entry(item) for item in islice(found, limit))
+        found = self._pages("/v1/rounds", {"limit": min(limit, _MOST_PER_PAGE)}, reading.rounds)
+        return tuple(islice(found, limit))
 
     def fetch_round(self, round_hash: Bytes32) -> bytes:
         """The plan that was posted under this hash, byte for byte; raise HashMismatch when it is not what its name says.
 
         What it was made from is the blob that it names as ``snapshot``.
         """
-        content = accepted(self._http.send("GET", f"/v1/rounds/{round_hash}")).content
+        content = self._get(f"/v1/rounds/{round_hash}", MOST_LIST_BYTES)
         if (actual := bytes32_of(sha256_of(content))) != round_hash:
             raise HashMismatch("round", round_hash, actual)
         return content
@@ -272,8 +281,8 @@ class GatewayApi:
 
     def has_blob(self, name: Sha256) -> bool:
         """Whether the gateway has the blob."""
-        response = self._http.send("HEAD", f"/v1/blobs/{name}")
-        return response.status_code != 404 and bool(accepted(response))
+        answer = self._http.send("HEAD", f"/v1/blobs/{name}")
+        return answer.status != 404 and bool(accepted(answer))
 
     def put_blob(self, content: bytes | Path) -> Sha256:
         """Upload bytes or a file, unless the gateway has them; their name."""
@@ -308,8 +317,8 @@ class GatewayApi:
     def _blob(self, name: Sha256, limit_bytes: int) -> Iterator[bytes]:
         """Raw bytes: compression is transport, and an answer that unpacks beyond the limit is refused on the way."""
         seen = 0
-        with self._http.stream(f"/v1/blobs/{name}") as response:
-            for piece in response.iter_bytes(_CHUNK):
+        with self._http.stream(f"/v1/blobs/{name}") as pieces:
+            for piece in pieces:
                 seen += len(piece)
                 if seen > limit_bytes:
                     raise InvalidField("blob", f"{name} is larger than {limit_bytes} bytes")
@@ -317,30 +326,36 @@ class GatewayApi:
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
-    def _get(self, path: str) -> Any:
-        return json_of(self._http.send("GET", path))
+    def _get(self, path: str, most_bytes: int = MOST_BYTES) -> bytes:
+        """The body of a success; raise GatewayProblem, GatewayUnavailable."""
+        return accepted(self._http.send("GET", path, most_bytes=most_bytes)).content
 
-    def _pages(self, path: str, query: dict[str, Any], name: str) -> Iterator[Any]:
-        """The items of all pages of a list."""
+    def _pages(
+        self, path: str, query: dict[str, Any], page_of: Callable[[bytes], tuple[tuple[T, ...], str | None]]
+    ) -> Iterator[T]:
+        """The items of all pages of a list. One that goes round in circles, or on for ever, raises UnreadableAnswer."""
         after: str | None = None
+        seen = set[str]()
         while True:
             asked = {key: value for key, value in {**query, "after": after}.items() if value is not None}
-            answer = self._get(path + (f"?{urlencode(asked)}" if asked else ""))
-            yield from reading.items(answer, name)
-            after = answer.get("next") if isinstance(answer, dict) else None
-            if not after:
+            found, after = page_of(self._get(path + (f"?{urlencode(asked)}" if asked else ""), MOST_LIST_BYTES))
+            yield from found
+            if after is None:
                 return
+            if after in seen or not found or len(seen) > _MOST_PAGES:
+                raise UnreadableAnswer("next", "must lead on, and to an end")
+            seen.add(after)
 
     def _write(self, method: str, path: str) -> None:
         accepted(self._write_raw(method, path, b"", {}))
 
-    def _write_raw(self, method: str, path: str, content: bytes | Path, headers: dict[str, str]) -> httpx.Response:
+    def _write_raw(self, method: str, path: str, content: bytes | Path, headers: dict[str, str]) -> Answer:
         """A signed write. A stale block time (401) is asked for again, once."""
         digest = content_sha256(content)
         idempotent = {**headers, "Idempotency-Key": idempotency_key()}
         signed = self._signer.headers(method, path, digest)
         response = self._http.send(method, path, content=content, headers={**idempotent, **signed})
-        if response.status_code != 401:
+        if response.status != 401:
             return response
         self._signer.refresh()
         signed = self._signer.headers(method, path, digest)

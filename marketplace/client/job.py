@@ -15,9 +15,9 @@ from marketplace.client.watcher import explanation_kept
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
+from marketplace.domain.models import BlockRef, Order
 from marketplace.domain.parts import PartStream
-from marketplace.domain.pricing import earned_rounded_down
+from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.results import Output, Result, read_result
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.states import JobEvent, JobState
@@ -77,6 +77,11 @@ class Job:
     def note(self) -> str:
         """Why its present order stands still, e.g. why no gateway has taken it yet; empty when it does not."""
         return self._order().note
+
+    @property
+    def signed(self) -> Order:
+        """Its present order, as it was signed."""
+        return self._order().signed.order
 
     @property
     def history(self) -> tuple[JobEvent, ...]:
@@ -238,6 +243,7 @@ class Job:
         servings, closing = servings_of(moves), exit_of(moves)
         return Attempt(
             order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
+            opener=order.signed.order.opener, arbiter=order.signed.order.arbiter, worst_cost=worst_cost_of(order.signed.order),
             provider=self._market.provider_of(servings[-1].offer) if servings else None,
             exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves), note=order.note, is_posted=order.is_posted,
         )  # fmt: skip

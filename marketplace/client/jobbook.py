@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.client.moves import SCHEMA, Move, Moves
+from marketplace.client.terms import JobTerms, terms_text
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
 from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
-from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire, receipt_from_wire, receipt_to_wire
+from marketplace.private_files import owners_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -45,16 +47,6 @@ CREATE TABLE IF NOT EXISTS receipts (
   result BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (lease, opened_at)
 ) STRICT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class JobTerms:
-    """What the client asked for beside the order itself; retries are signed by it."""
-
-    retries: int
-    expires_in_seconds: Seconds
-    silent_after_seconds: Seconds
-    """Block time without a sign of life after which the provider is given up; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +127,7 @@ class Jobbook:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            owners_database(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.row_factory = sqlite3.Row
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
@@ -338,7 +330,7 @@ class Jobbook:
         job, group = new.job, new.group
         number = int(self._one("SELECT coalesce(max(number), 0) + 1 FROM jobs")[0])
         row = (
-            job.id, job.name, job.state, job.spec, _history(job), json.dumps(job.excluded), _terms(new.terms), number,
+            job.id, job.name, job.state, job.spec, _history(job), json.dumps(job.excluded), terms_text(new.terms), number,
         )  # fmt: skip
         try:
             self._db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)", row)
@@ -380,10 +372,6 @@ class Jobbook:
 
 def _history(job: Job) -> str:
     return json.dumps([(event.state, event.at, event.reason, event.note) for event in job.history])
-
-
-def _terms(terms: JobTerms) -> str:
-    return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds))
 
 
 def _kept_order(row: sqlite3.Row) -> KeptOrder:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from marketplace.chain import verbs
 from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.chain.signing import order_id
+from marketplace.chain.signing import order_id, receipt_id, recover
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.api import GatewayApi
 from marketplace.client.jobbook import Jobbook
 from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, NotFound
-from marketplace.domain.ids import Address, Bytes32, bytes32_of
+from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
 from marketplace.domain.units import Seconds, TokenUnits
@@ -27,14 +27,14 @@ class LeaseDesk:
         self._market, self._api, self._book, self._sender = market, api, book, sender
 
     def claim(self, lease: Bytes32, used_seconds: Seconds | None = None) -> Mined:
-        """As the lease's provider: claim pay for the result that was posted, by hand, when the agent cannot.
+        """As the lease's provider: claim pay for the result in our last receipt, by hand, when the agent cannot.
 
         ``used_seconds`` defaults to all that is on the meter.
         """
         order, block = self.order_of(lease), self._market.chain.head()
         word = self._market.lease_of(lease, block)
         used = elapsed_of(order, word, block.timestamp) if used_seconds is None else used_seconds
-        result = bytes32_of(self._api.outputs(lease).result.sha256)
+        result = self._own_result(lease)
         return self._sender.send(verbs.claim(self._market.address, order, used, result))
 
     def dispute(self, lease: Bytes32) -> Mined:
@@ -72,6 +72,18 @@ class LeaseDesk:
         if order is None or order_id(order, self._market.domain) != lease:
             raise HashMismatch("the gateway's order", lease, "another lease")
         return order
+
+    def _own_result(self, lease: Bytes32) -> Bytes32:
+        """What our own last receipt at the gateway names: a result that we signed, not one that a gateway makes up. Raises NotFound."""
+        mine = [
+            signed.receipt.result
+            for signed in self._api.receipts(lease)
+            if signed.receipt.lease == lease
+            and recover(receipt_id(signed.receipt, self._market.domain), signed.signature) == self._sender.address
+        ]
+        if not mine:
+            raise NotFound("receipt of ours for lease", lease)
+        return mine[-1]
 
     def _stake_of(self, lease: Bytes32, order: Order) -> TokenUnits:
         """B of the lease; nothing where it was never opened, which the contract will say."""

@@ -29,12 +29,13 @@ from marketplace.client.job import Job
 from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.mandate import Mandate
-from marketplace.client.opening import check_told, folder_of, named_by, outbox_path, terms_of_chain
+from marketplace.client.opening import check_told, folder_of, outbox_path, terms_of_chain
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
 from marketplace.client.standing import locked_now, provisional
 from marketplace.client.story import Balance
 from marketplace.client.submitting import Submitter
+from marketplace.client.trust import Draft, Roles, TrustRoots
 from marketplace.client.watcher import Watcher
 from marketplace.domain.errors import (
     ChainError,
@@ -78,6 +79,7 @@ class Market:
         confirmations: int = 1,
         stop: threading.Event | None = None,
         account: Address | None = None,
+        roots: TrustRoots | None = None,
     ) -> None:
         self.mandate = Mandate(key, account or key.address, chain_market)
         self.account: Address = self.mandate.account
@@ -94,8 +96,10 @@ class Market:
         self.leases = LeaseDesk(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._watcher = Watcher(key, chain_market, self._watching, book, self.results, confirmations=confirmations)
+        self.roots = roots or TrustRoots()
+        """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(
-            key, self.mandate, chain_market, api, book, self._watcher, self._ender, lambda: self.description
+            key, self.mandate, chain_market, api, book, self._watcher, self._ender, self.roots, lambda: self.description
         )
         self._providers: dict[int, Address] = {}
         self._description: MarketDescription | None = None
@@ -108,27 +112,24 @@ class Market:
         key: Key,
         home: Path,
         *,
-        address_book: AddressBook | None = None,
+        address_book: AddressBook,
+        roots: TrustRoots | None = None,
         confirmations: int = 1,
         fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
         account: str | None = None,
     ) -> Market:
-        """Open the market that the address book names, or else the one that the gateway names.
+        """Open the market that the address book names.
 
         The chain is believed, not the gateway: WrongChain is raised where what it says of the market differs from what
-        the chain says. With an address book the gateway is not needed for what the chain alone can do: withdraw, cancel.
-        Without one the gateway chooses the contract; give one wherever that matters.
+        the chain says, GatewayDiffers where it works with another opener or arbiter than ``roots`` (default: the address book's) name.
+        The gateway is not needed for what the chain alone can do: withdraw, cancel.
         ``account`` is in whose name the key acts (default: its own): a contract's that takes its signature (EIP-1271), or as its delegate.
         """
         chain = Chain(rpc_urls)
-        if address_book is not None:
-            chain.require_chain_id(address_book.chain_id)
-            address, deployed_at = address_book.market, address_book.deployed_at_block
-        else:
-            address, deployed_at = named_by(gateway_url)
-        chain.require_market(address)
-        market = ChainMarket(chain, address, deployed_at_block=deployed_at)
+        chain.require_chain_id(address_book.chain_id)
+        chain.require_market(address_book.market)
+        market = ChainMarket(chain, address_book.market, deployed_at_block=address_book.deployed_at_block)
         terms_of_chain(market)
         mandate = Mandate(key, address_from_text(account, field="account") if account else key.address, market)
 
@@ -145,7 +146,7 @@ class Market:
         return cls(
             key, market, speak(Retries()), book, folder / "results", watching=speak(Retries(attempts=1)),
             outbox=OutboxFile(outbox_path(home, chain, key.address)), fees=fees, confirmations=confirmations, stop=stop,
-            account=mandate.account,
+            account=mandate.account, roots=roots or TrustRoots(address_book.opener, address_book.arbiter),
         )  # fmt: skip
 
     def close(self) -> None:
@@ -163,10 +164,11 @@ class Market:
 
     @property
     def description(self) -> MarketDescription:
-        """What the gateway says of the market, held against the chain once: opener, arbiter, catalogue. Raise WrongChain."""
+        """What the gateway says of the market, held once against the chain and our own choice. Raise WrongChain, GatewayDiffers."""
         if self._description is None:
             told = self.api.market()
             check_told(told.terms, self.terms)
+            self.roots.check(Roles(told.opener, told.arbiter))
             self._description = told
         return self._description
 
@@ -308,6 +310,10 @@ class Market:
         return self._providers[offer]
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def draft(self, request: JobRequest) -> Draft:
+        """What ``submit`` would sign: opener, arbiter, limits, and the most that it can cost. Nothing is signed or sent."""
+        return self._submitter.draft(request)
 
     def submit(self, request: JobRequest) -> Job:
         """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.client.api import GatewayApi
 from marketplace.client.mandate import Mandate
 from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
@@ -36,16 +35,6 @@ def check_told(told: MarketTerms, found: MarketTerms) -> None:
     for name in names:
         if getattr(told, name) != getattr(found, name):
             raise WrongChain(f"{name} {getattr(found, name)} (the chain)", f"{getattr(told, name)} (the gateway)")
-
-
-def named_by(gateway_url: str) -> tuple[Address, int]:
-    """The market that a gateway serves, and where its events begin."""
-    api = GatewayApi(gateway_url)
-    try:
-        terms = api.market().terms
-    finally:
-        api.close()
-    return terms.market, terms.deployed_at_block
 
 
 def folder_of(home: Path, market: ChainMarket, mandate: Mandate) -> Path:

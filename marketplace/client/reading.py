@@ -1,13 +1,17 @@
-"""Reads the gateway's JSON into ``answers``. What lacks a thing it must have is a GatewayProblem, never a KeyError."""
+"""Reads the gateway's answers, through the records of ``marketplace.api``, into ``answers``.
+
+Every function takes the body as it came, and what was asked where the answer names it. What breaks a rule is an UnreadableAnswer.
+"""
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
+from msgspec import Raw
+
+from marketplace.api import records
+from marketplace.api.reading import MOST_LIST_BYTES, as_answer, read, same
 from marketplace.client.answers import (
     AccountAnswer,
     ExplanationAnswer,
@@ -22,199 +26,160 @@ from marketplace.client.answers import (
     RoundEntry,
     SignedReceipt,
 )
-from marketplace.domain.canonical import canonical_json
-from marketplace.domain.errors import DomainError, GatewayProblem
-from marketplace.domain.ids import Address, Bytes32, ClassNumber, address, bytes32
-from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
+from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.errors import GatewayProblem, InvalidField, UnreadableAnswer
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.models import BlockRef, GpuClass
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.spec import Machine, read_machine
-from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
-from marketplace.domain.wire import (
-    block_from_wire,
-    integer_from_wire,
-    lease_from_wire,
-    offer_from_wire,
-    order_from_wire,
-    receipt_from_wire,
-    reputation_from_wire,
-    signature_from_wire,
-)
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.wire import block_to_wire
 
 
-def _strict(read: Callable[P, T]) -> Callable[P, T]:
-    """Turn whatever a malformed answer breaks into one typed error."""
-
-    @functools.wraps(read)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return read(*args, **kwargs)
-        except (KeyError, TypeError, ValueError, AttributeError, DomainError) as exc:
-            raise GatewayProblem(200, "BadAnswer", f"the gateway's {read.__name__} cannot be read ({exc!r})") from exc
-
-    return wrapped
+def market(body: bytes) -> MarketDescription:
+    told = read(records.MarketAnswer, body)
+    return MarketDescription(told.terms(), told.catalogue, told.opener, told.arbiter, told.block.ref())
 
 
-def items(answer: Any, name: str) -> list[Any]:
-    """The list in an answer: a cursor page, an object with the list under its name, or the bare list."""
-    found = answer.get(name, answer.get("items")) if isinstance(answer, dict) else answer
-    if not isinstance(found, list):
-        raise GatewayProblem(200, "BadAnswer", f"the gateway's answer has no list of {name}")
-    return found
+def classes(body: bytes) -> tuple[GpuClass, ...]:
+    return tuple(item.row() for item in read(records.ClassPage, body, most_bytes=MOST_LIST_BYTES).items)
 
 
-def whole(value: Any) -> int:
-    """A number, as JSON's own or as a decimal string: never one that only Python would read so. Raises InvalidField."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else integer_from_wire(value, "number")
+def offers(body: bytes) -> tuple[tuple[OfferAnswer, ...], str | None]:
+    """A page of offers, and from where the list goes on."""
+    page = read(records.OfferPage, body, most_bytes=MOST_LIST_BYTES)
+    return tuple(map(_offer, page.items)), page.next
 
 
-def instant(value: Any) -> UnixTime:
-    """Block time, as an integer or as ISO-8601."""
-    if isinstance(value, int):
-        return UnixTime(value)
-    return UnixTime(int(datetime.fromisoformat(str(value)).timestamp()))
+def _offer(told: records.Offer) -> OfferAnswer:
+    return OfferAnswer(told.offer(), told.class_name, _machine(told.machine), told.last_heartbeat, told.reliability_bps)
 
 
-def _instant_or_none(value: Any) -> UnixTime | None:
-    return None if value is None else instant(value)
+def _machine(document: Raw) -> Machine | None:
+    if bytes(document) == b"null":
+        return None
+    try:
+        return read_machine(bytes(document))
+    except InvalidField as exc:
+        raise as_answer(exc) from None
 
 
-@_strict
-def market(answer: Any) -> MarketDescription:
-    token = answer["token"]
-    terms = MarketTerms(
-        chain_id=whole(answer["chainId"]), market=address(answer["market"]), token=address(token["address"]),
-        token_symbol=str(token["symbol"]), token_decimals=whole(token["decimals"]),
-        deployed_at_block=whole(answer["deployedAtBlock"]),
-        start_grace=_seconds(answer, "startGrace"), claim_grace=_seconds(answer, "claimGrace"),
-        challenge_window=_seconds(answer, "challengeWindow"), ruling_window=_seconds(answer, "rulingWindow"),
-        bond_floor=TokenUnits(whole(answer["bondFloor"])),
-    )  # fmt: skip
-    catalogue, opener, arbiter = (address(answer[name]) for name in ("catalogue", "opener", "arbiter"))
-    return MarketDescription(terms, catalogue, opener, arbiter, _block(answer["block"]))
+def bids(body: bytes, gpu_class: int) -> tuple[Bytes32, ...]:
+    book = read(records.Book, body, most_bytes=MOST_LIST_BYTES)
+    same("class", book.gpu_class, gpu_class)
+    return tuple(bid.id for bid in book.bids)
 
 
-def _seconds(answer: Any, name: str) -> Seconds:
-    return Seconds(whole(answer[name]))
+def quotes(body: bytes) -> tuple[Quote, ...]:
+    return tuple(map(_quote, read(records.Quotes, body, most_bytes=MOST_LIST_BYTES).quotes))
 
 
-def _block(value: Any) -> BlockRef:
-    return block_from_wire(value)
-
-
-@_strict
-def gpu_class(value: Any) -> GpuClass:
-    vram_mib = value.get("vram_mib", value.get("vramMib"))
-    return GpuClass(ClassNumber(whole(value["class"])), str(value["name"]), whole(vram_mib))
-
-
-@_strict
-def offer(value: Any) -> OfferAnswer:
-    return OfferAnswer(
-        offer_from_wire(value), str(value.get("className") or value["class"]), _machine(value.get("machine")),
-        _instant_or_none(value.get("lastHeartbeat")), Bps(whole(value["reliabilityBps"])),
-    )  # fmt: skip
-
-
-@_strict
-def bids(answer: Any) -> tuple[Bytes32, ...]:
-    return tuple(bytes32(item["id"]) for item in items(answer, "bids"))
-
-
-def _machine(value: Any) -> Machine | None:
-    return None if value is None else read_machine(canonical_json(value))
-
-
-@_strict
-def quotes(answer: Any) -> tuple[Quote, ...]:
-    return tuple(_quote(item) for item in items(answer, "quotes"))
-
-
-def _quote(value: Any) -> Quote:
-    told = value.get("offer", value)
+def _quote(told: records.Quote) -> Quote:
     return Quote(
-        offer=offer_from_wire(told), class_name=str(value.get("className") or told.get("className") or told["class"]),
-        locked=_units_or_none(value.get("locked")), bond=_units_or_none(value.get("bond")),
-        reason=str(value.get("reason") or ""), detail=str(value.get("detail") or ""),
-    )  # fmt: skip
+        told.offer.offer(),
+        told.class_name,
+        _units_or_none(told.locked),
+        _units_or_none(told.bond),
+        told.reason,
+        told.detail,
+    )
 
 
-def _units_or_none(value: Any) -> TokenUnits | None:
-    return None if value is None else TokenUnits(whole(value))
+def _units_or_none(value: int | None) -> TokenUnits | None:
+    return None if value is None else TokenUnits(int(value))
 
 
-@_strict
-def order(answer: Any) -> OrderAnswer:
-    withdrawn = answer.get("withdrawnAt") is not None
-    return OrderAnswer(
-        Bytes32(answer["id"]), order_from_wire(answer["order"]), str(answer.get("state", "")), withdrawn,
-        instant(answer["acceptedAt"]),
-    )  # fmt: skip
+def order_id(body: bytes, asked: Bytes32) -> Bytes32:
+    """What a posted order is called, which is what we called it."""
+    same("id", read(records.OrderName, body).id, asked)
+    return asked
 
 
-@_strict
-def explanation(told: Any, order_id: Bytes32) -> ExplanationAnswer:
-    reasons = {str(name): whole(count) for name, count in dict(told.get("reasons") or {}).items()}
-    placed = told.get("placedOn", told.get("placed_on"))
-    miss = str(told.get("nearestMiss", told.get("nearest_miss")) or "")
-    return ExplanationAnswer(order_id, placed, reasons, miss, told)
+def order(body: bytes, asked: Bytes32) -> OrderAnswer:
+    told = read(records.OrderAnswer, body)
+    same("id", told.id, asked)
+    return OrderAnswer(told.id, told.order.order(), told.state, told.withdrawn_at is not None, told.accepted_at)
 
 
-@_strict
-def lease(answer: Any) -> LeaseAnswer:
-    return LeaseAnswer(
-        lease_from_wire(answer), _block(answer["block"]), _instant_or_none(answer.get("lastHeartbeat")),
-        _instant_or_none(answer.get("deadline")),
-    )  # fmt: skip
+def explanation(body: bytes, asked: Bytes32) -> ExplanationAnswer:
+    told = read(records.Explanation, body)
+    same("order", told.order, asked)
+    document = {
+        "order": told.order, "placedOn": told.placed_on, "reasons": told.reasons, "nearestMiss": told.nearest_miss,
+        "block": block_to_wire(told.block.ref()),
+    }  # fmt: skip
+    return ExplanationAnswer(asked, told.placed_on, told.reasons, told.nearest_miss, document)
 
 
-@_strict
-def receipt(value: Any) -> SignedReceipt:
-    signed = signature_from_wire(value["signature"])
-    return SignedReceipt(str(value["role"]), receipt_from_wire(value["receipt"]), signed)
+def lease(body: bytes, asked: Bytes32) -> LeaseAnswer:
+    told = read(records.LeaseAnswer, body)
+    same("id", told.id, asked)
+    return LeaseAnswer(told.record(), told.block.ref(), told.last_heartbeat, told.deadline)
 
 
-@_strict
-def outputs(answer: Any) -> Outputs:
-    told = answer.get("result", answer.get("resultDocument", answer))
-    content = canonical_json(told)
-    return Outputs(content, read_result(content))
+def receipts(body: bytes, asked: Bytes32) -> tuple[SignedReceipt, ...]:
+    found = read(records.Receipts, body, most_bytes=MOST_LIST_BYTES).receipts
+    for item in found:
+        same("receipt.lease", item.receipt.lease, asked)
+    return tuple(SignedReceipt(item.role, item.receipt.receipt(), item.signature) for item in found)
 
 
-@_strict
-def round_entry(value: Any) -> RoundEntry:
-    return RoundEntry(bytes32(value["round"]), whole(value["block"]), whole(value["bytes"]))
+def outputs(body: bytes, asked: Bytes32) -> Outputs:
+    told = read(records.Outputs, body, most_bytes=MOST_LIST_BYTES)
+    same("lease", told.lease, asked)
+    try:
+        content = canonical_json(parse_json(bytes(told.result), field="result"))
+        return Outputs(content, read_result(content))
+    except InvalidField as exc:
+        raise as_answer(exc) from None
 
 
-@_strict
-def log_chunk(event: str) -> LogChunk:
-    told = json.loads(event)
-    offset, text = whole(told["offset"]), str(told["text"])
-    return LogChunk(offset, text, whole(told.get("next", offset + len(text.encode()))))
+def log_length(body: bytes) -> int:
+    return read(records.LogLength, body).length
 
 
-@_strict
-def problem(event: str) -> GatewayProblem:
+def beat(body: bytes) -> UnixTime:
+    return read(records.HeartbeatAnswer, body).at
+
+
+def rounds(body: bytes) -> tuple[tuple[RoundEntry, ...], str | None]:
+    """A page of rounds, and from where the list goes on."""
+    page = read(records.RoundPage, body, most_bytes=MOST_LIST_BYTES)
+    return tuple(RoundEntry(item.round, item.block, item.bytes) for item in page.items), page.next
+
+
+def log_chunk(event: bytes, offset: int) -> LogChunk:
+    """A piece of a log that goes on at ``offset``."""
+    told = read(records.LogPiece, event)
+    same("offset", told.offset, offset)
+    if not offset < told.next <= offset + len(event):
+        raise UnreadableAnswer("next", "must be behind offset, by no more than the event is long")
+    return LogChunk(told.offset, told.text, told.next)
+
+
+def log_end(event: bytes) -> int:
+    return read(records.LogEnd, event).length
+
+
+def problem(event: bytes) -> GatewayProblem:
     """A problem that ended a stream."""
-    told = json.loads(event)
-    return GatewayProblem(whole(told["status"]), str(told["reason"]), str(told["detail"]), str(told.get("field", "")))
+    told = read(records.Problem, event)
+    return GatewayProblem(told.status, told.reason or f"Http{told.status}", told.detail, told.field)
 
 
-@_strict
-def account(answer: Any, who: Address) -> AccountAnswer:
-    free = answer.get("free", answer.get("balance"))
-    block = answer.get("block")
-    return AccountAnswer(who, TokenUnits(whole(free)), None if block is None else _block(block))
+def account(body: bytes, who: Address) -> AccountAnswer:
+    told = read(records.AccountAnswer, body)
+    same("address", told.address, who)
+    block: BlockRef | None = told.block.ref() if told.block else None
+    return AccountAnswer(who, TokenUnits(int(told.free)), block)
 
 
-@_strict
-def provider(answer: Any) -> ProviderAnswer:
+def provider(body: bytes, asked: Address) -> ProviderAnswer:
+    told = read(records.ProviderAnswer, body, most_bytes=MOST_LIST_BYTES)
+    same("address", told.address, asked)
     return ProviderAnswer(
-        address=address(answer["address"]), offers=tuple(offer(item) for item in items(answer, "offers")),
-        live_leases=whole(answer["liveLeases"]), last_heartbeat=_instant_or_none(answer.get("lastHeartbeat")),
-        reputation=reputation_from_wire(answer["reputation"]), block=_block(answer["block"]),
+        address=asked, offers=tuple(map(_offer, told.offers)), live_leases=told.live_leases, last_heartbeat=told.last_heartbeat,
+        reputation=told.reputation.reputation(), block=told.block.ref(),
     )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
-from marketplace.client.answers import MarketDescription
-from marketplace.client.jobbook import JobTerms
+from marketplace.client.terms import JobTerms, OnSilence
+from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import Bundle, bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
@@ -81,10 +81,17 @@ class JobRequest:
     """How often it is ordered again elsewhere when its provider falls silent."""
     silent_after: Seconds | None = None
     """Seconds without a sign of life after which a provider is given up; None: three times the market's start grace."""
+    on_silence: OnSilence = "elsewhere"
+    """What giving up means. ``elsewhere``: ordered elsewhere at once, the silent provider's lease is kept for its bond, and whichever result
+    verifies first is taken. ``terminate``: the lease is ended first, so that there are never two; what it ran is paid for."""
     offer: OfferId = ANY_OFFER
     """Pin one offer; 0: any that fits."""
     public: bool = False
     """Everybody may read what is run, its inputs, its log and its outputs."""
+    opener: Address | None = None
+    """Who alone may open the order, e.g. a scheduler; None: whom the settings or the address book name."""
+    arbiter: Address | None = None
+    """Who rules on its lease; None: whom the settings or the address book name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +178,13 @@ def order_for(
     *,
     client: Address,
     acceptor: Address = ZERO_ADDRESS,
-    market: MarketDescription,
+    roles: Roles,
     now: UnixTime,
     salt: int | None = None,
 ) -> Order:
     """The order that says ``request``; ``now`` is block time, the salt random unless given."""
-    if request.tip and market.opener == ZERO_ADDRESS:
-        raise InvalidField("tip", "needs a named opener, and this market names none")
+    if request.tip and roles.opener == ZERO_ADDRESS:
+        raise InvalidField("tip", "needs a named opener, and this order names none")
     return Order(
         client=client,
         classes=classes_mask(class_named(name).number for name in request.gpus_of),
@@ -190,9 +197,9 @@ def order_for(
         starts_at=UnixTime(0),
         expires_at=UnixTime(now + request.expires_in),
         tip=request.tip,
-        opener=market.opener,
+        opener=roles.opener,
         acceptor=acceptor,
-        arbiter=market.arbiter,
+        arbiter=roles.arbiter,
         spec=bytes32_of(spec),
         salt=secrets.randbits(256) if salt is None else salt,
     )
@@ -207,4 +214,4 @@ def order_again(order: Order, spec: Sha256, *, now: UnixTime, expires_in: Second
 def terms_of(request: JobRequest, start_grace: Seconds) -> JobTerms:
     """What retries are signed by."""
     silent_after = request.silent_after if request.silent_after is not None else Seconds(3 * start_grace)
-    return JobTerms(request.retries, request.expires_in, silent_after)
+    return JobTerms(request.retries, request.expires_in, silent_after, request.on_silence)

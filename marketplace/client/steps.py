@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marketplace.client.jobbook import JobTerms, KeptOrder
+from marketplace.client.jobbook import KeptOrder
 from marketplace.client.money import exit_of, servings_of
 from marketplace.client.moves import Move
+from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import Job, JobReason, JobState

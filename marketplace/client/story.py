@@ -22,6 +22,11 @@ class Attempt:
     order: Bytes32
     number: int
     max_price: PricePerGpuHour
+    opener: Address
+    """Who alone could open it."""
+    arbiter: Address
+    worst_cost: TokenUnits
+    """The most that its lease can cost (I-6)."""
     servings: tuple[Serving, ...]
     provider: Address | None
     """Of the last serving."""

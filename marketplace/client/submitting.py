@@ -6,19 +6,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from marketplace.chain.checksums import checksum
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client.answers import MarketDescription
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
 from marketplace.client.jobbook import Jobbook, KeptJob, NewJob
 from marketplace.client.mandate import Mandate
 from marketplace.client.request import JobRequest, Prepared, order_for, terms_of
 from marketplace.client.transfers import send_bundle
+from marketplace.client.trust import Draft, TrustRoots
 from marketplace.client.watcher import Watcher, is_passing
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InsufficientBalance
-from marketplace.domain.models import BlockRef
+from marketplace.domain.fills import refusal_of_offer, refused
+from marketplace.domain.ids import Sha256
+from marketplace.domain.models import BlockRef, Order
 from marketplace.domain.pricing import worst_cost_of
+from marketplace.domain.refusals import Refusal
 from marketplace.domain.states import Job as JobRecord
 from marketplace.domain.states import JobEvent, JobReason, JobState
 from marketplace.domain.units import TokenUnits
@@ -36,16 +40,19 @@ class Submitter:
         book: Jobbook,
         watcher: Watcher,
         ender: Ender,
-        described: Callable[[], MarketDescription],
+        roots: TrustRoots,
+        check_gateway: Callable[[], object],
     ) -> None:
         self._key, self._mandate, self._market, self._api, self._book = key, mandate, market, api, book
-        self._watcher, self._ender, self._described = watcher, ender, described
+        self._watcher, self._ender = watcher, ender
+        self._roots, self._check_gateway = roots, check_gateway
 
     def submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> list[KeptJob]:
         """An order and a job for each spec: all are written down before the first one is posted.
 
-        Raise Forbidden, Refused(OverBudget) or InsufficientBalance with nothing sent, and what the gateway refuses an order for.
+        Raise Forbidden, GatewayDiffers, Refused or InsufficientBalance with nothing sent, and what the gateway refuses an order for.
         """
+        self._check_gateway()
         block = self._market.chain.head()
         new = [self._signed(request, one, block) for one in prepared]
         if len(new) > 1:
@@ -77,11 +84,36 @@ class Submitter:
         if free < needed:
             raise InsufficientBalance(account, needed, free)
 
+    def draft(self, request: JobRequest) -> Draft:
+        """What ``submit`` would sign, but for salt and spec. Raise ConfigError, GatewayDiffers, Refused."""
+        self._check_gateway()
+        order = self._order(request, Sha256("0" * 64), self._market.chain.head())
+        return Draft(order, request.retries, request.on_silence)
+
+    def _order(self, request: JobRequest, spec: Sha256, block: BlockRef) -> Order:
+        """Everything in it is the request's, the settings', or the chain's. A pinned offer is looked up on the chain."""
+        mandate, roles = self._mandate, self._roots.roles(request.opener, request.arbiter)
+        order = order_for(
+            request, spec, client=mandate.account, acceptor=mandate.acceptor, roles=roles, now=block.timestamp
+        )  # fmt: skip
+        if order.offer:
+            self._require_offer(order, block)
+        return order
+
+    def _require_offer(self, order: Order, block: BlockRef) -> None:
+        """Raise Refused where the pinned offer, as the chain has it, will not serve the order; that it is busy now passes."""
+        offer = self._market.offer_of(order.offer, block)
+        refusal = refusal_of_offer(order, offer, block.timestamp, order.opener)
+        if refusal is None or (refusal is Refusal.NotEnoughGpus and offer and order.gpus <= offer.gpus):
+            return
+        names = (
+            f"offer {order.offer} names {checksum(offer.arbiter)}, and we {checksum(order.arbiter)}" if offer else ""
+        )
+        raise refused(refusal, names if refusal is Refusal.WrongArbiter else "")
+
     def _signed(self, request: JobRequest, prepared: Prepared, block: BlockRef) -> NewJob:
         spec, mandate = prepared.spec.sha256, self._mandate
-        order = order_for(
-            request, spec, client=mandate.account, acceptor=mandate.acceptor, market=self._described(), now=block.timestamp
-        )  # fmt: skip
+        order = self._order(request, spec, block)
         signed = self._key.sign_order(order, self._market.domain)
         mandate.require_order(signed, block)
         first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)

@@ -344,7 +344,7 @@ def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
     """What the scheduler said last about the order while it waited."""
     if not order.explanation:
         return None
-    return reading.explanation(json.loads(order.explanation), order.signed.id)
+    return reading.explanation(order.explanation.encode(), order.signed.id)
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

@@ -30,7 +30,9 @@ MarketplaceError
 │   └── LeadLost(name)             retryable
 ├── GatewayError                   the gateway answered with a problem, or not at all
 │   ├── GatewayUnavailable         retryable
-│   └── GatewayProblem(status, reason, detail, field)
+│   │   └── UnreadableAnswer(field, rule)
+│   ├── GatewayProblem(status, reason, detail, field)
+│   └── GatewayDiffers(what, ours, told)
 ├── ClusterUnavailable(address, detail)   retryable
 ├── ConfigError(problems)
 │   └── HomeInUse(folder, holder)
@@ -300,6 +302,14 @@ class GatewayUnavailable(GatewayError):
     retryable = True
 
 
+class UnreadableAnswer(GatewayUnavailable):
+    """What the gateway sent is no answer: it breaks a rule of its own form. It says as little as no answer at all."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"the gateway's answer cannot be read: {field}: {rule}")
+        self.field, self.rule = field, rule
+
+
 class GatewayProblem(GatewayError):
     """The gateway answered with an RFC 9457 problem."""
 
@@ -310,6 +320,14 @@ class GatewayProblem(GatewayError):
     @property
     def reason(self) -> str:
         return self.code
+
+
+class GatewayDiffers(GatewayError):
+    """The gateway works with somebody else than whom our settings name. Nothing was signed: ask whom you trust, or use another gateway."""
+
+    def __init__(self, what: str, ours: str, told: str) -> None:
+        super().__init__(f"the gateway names {told} as {what}, and we name {ours}: nothing was signed")
+        self.what, self.ours, self.told = what, ours, told
 
 
 class ClusterUnavailable(MarketplaceError):

@@ -22,7 +22,7 @@ import structlog
 
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
-from marketplace.domain.errors import ChainError, MarketplaceError, ToolMissing
+from marketplace.domain.errors import ChainError, MarketplaceError
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
@@ -33,10 +33,14 @@ from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore, distrusted
-from marketplace.provider.inventory import Inventory, measure
+from marketplace.provider.departure import Departure
+from marketplace.provider.gpus import look_at_gpus
+from marketplace.provider.inventory import Inventory
 from marketplace.provider.listing import Lister, ListingReport
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
+from marketplace.provider.reporter import Reporter
 from marketplace.provider.settler import Settler
+from marketplace.provider.steering import Steering
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving, ServingKey
 
@@ -60,11 +64,12 @@ class ProviderAgent:
     .close()                           lets go of threads, folder and jobs; a kill -9 does as well
     """
 
-    def __init__(self, tools: Toolbox, inventory: Inventory) -> None:
+    def __init__(self, tools: Toolbox, inventory: Inventory, steering: Steering | None = None) -> None:
+        """``steering``: what may be asked of it while it runs; without one only the journal's wishes, and ``inventory`` stays."""
         self._tools = tools
-        self._inventory = inventory
+        self._steering = steering or Steering(tools.journal.desk, inventory)
         self._capacity = Capacity()
-        self._lister = Lister(tools, inventory)
+        self._lister = Lister(tools, self._steering.wanted)
         self._attendant = Attendant(tools, self._lister, self._capacity)
         self._settler = Settler(tools)
         self._methods: Mapping[ServingState, Advance] = {
@@ -86,6 +91,8 @@ class ProviderAgent:
         self._tending: Chore[None] = Chore(tools.pool)
         self._list_at = self._beat_at = UnixTime(0)
         self._is_described = False
+        self._reporter = Reporter(tools.journal.desk, self._steering)
+        self.departure = Departure(tools.journal, self._steering, self._reporter)
 
     @property
     def repairs(self) -> Repairs:
@@ -114,6 +121,9 @@ class ProviderAgent:
         """One unit of work; see the module's outline."""
         before, self._head = self._head, None
         self._notice_ends(before)
+        self._steer()
+        if self.departure.is_over:
+            return NextWake.at_once()
         head = self._tools.chain.paced_head()
         if not self._is_started:
             self._start()
@@ -130,6 +140,8 @@ class ProviderAgent:
         self._tend(head)
         self._beat(head)
         self._leave()
+        self.departure.leave_when_finished(self._attendances)
+        self._reporter.tell(head)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
 
     def wait(self, seconds: float, stop: Signal) -> None:
@@ -143,7 +155,19 @@ class ProviderAgent:
             _log.debug("agent.wait_ended", reason=exc.reason)
 
     def _has_news(self) -> bool:
-        return any(chore.is_finished for chore in (self._listing, self._describing, self._beating))
+        return self._steering.has_news or any(
+            chore.is_finished for chore in (self._listing, self._describing, self._beating)
+        )
+
+    # Steering
+
+    def _steer(self) -> None:
+        """Take in what the operator wants by now. An agent that should be gone by now is, whatever fails below."""
+        if self._steering.look():
+            self._lister.wanted = self._steering.wanted
+            self._list_at, self._is_described = UnixTime(0), False
+        self._settler.is_leaving = self._steering.is_leaving
+        self.departure.give_up_if_overdue()
 
     # Starting
 
@@ -166,7 +190,7 @@ class ProviderAgent:
             self._tools.executor.reap(name)
             self._tools.home.remove(name)
         self._is_started = True
-        _look_at_gpus()
+        look_at_gpus()
         _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
     # Servings
@@ -232,6 +256,8 @@ class ProviderAgent:
             # A reorganisation took its opening away, and gave it back in the same second: the work is not done, so it begins again.
             attendance.reset_run()
         is_before_end = serving.state in (ServingState.SEEN, ServingState.RUNNING)
+        if is_before_end and self._steering.is_leaving:
+            self._attendant.leave(serving, attendance, lease, head, must_end=self._steering.must_hand_back)
         if is_before_end and lease.status is LeaseStatus.CLAIMED:
             self._attendant.claimed_by_hand(serving, attendance, lease, head)
             return
@@ -298,13 +324,15 @@ class ProviderAgent:
         try:
             report = self._listing.take(head.number)
             if report is not None:
-                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds)
+                is_newest = self._reporter.listed(report)
+                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds if is_newest else 0)
                 _log.info(
                     "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)
                 )
         except MarketplaceError as exc:
             _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
         if head.timestamp >= self._list_at:
+            self._reporter.listing_begins(is_new=not self._listing.is_under_way)
             self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
         try:
             self._is_described = self._describing.take(head.number) or self._is_described
@@ -323,7 +351,7 @@ class ProviderAgent:
 
     def _describe(self) -> bool:
         """Upload the machine descriptions whose hashes the listings carry."""
-        for offer in self._inventory.offers:
+        for offer in self._steering.wanted.inventory.offers:
             self._tools.api.put_blob(offer.machine.canonical())
         return True
 
@@ -347,11 +375,3 @@ class _Wakeup:
 
     def is_set(self) -> bool:
         return self.stop.is_set() or self.has_news()
-
-
-def _look_at_gpus() -> None:
-    """Say in the log what stands behind the inventory: at best a driver that counts GPUs, never a measurement of them."""
-    try:
-        _log.info("gpus.counted", seen_by_driver=measure(), inventory="declared, not measured")
-    except ToolMissing as exc:
-        _log.info("gpus.not_measured", why=str(exc))

@@ -58,6 +58,8 @@ class Attendance:
         self.execution: Execution | None = None
         self.is_stopped = False
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
+        self.is_handed_back = False
+        """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
         self.ended: Ended | None = None
         self.log_offset = 0
         self.pumping: Chore[int] = Chore(tools.pool)

@@ -43,6 +43,7 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
+_HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
 
 _ENDED: dict[EndReason, EndedReason] = {
     EndReason.EXITED: EndedReason.EXITED,
@@ -95,6 +96,21 @@ class Attendant:
         ended_at = self._tools.chain.block(after.number + 1).timestamp
         return self._metered(serving, attendance, result, lease, ended_at)
 
+    def leave(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef, *, must_end: bool) -> None:
+        """The agent leaves: what has not begun is declined where that is free; ``must_end``: what runs is stopped, too, and handed back."""
+        if attendance.execution is not None:
+            if must_end and attendance.ended is None and not attendance.is_handed_back:
+                _log.info("job.handed_back", lease=serving.lease)
+                attendance.is_handed_back = True
+                attendance.execution.kill()
+            return
+        bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)
+        is_free = serving.state is ServingState.SEEN and metering.can_decline(
+            serving.order, lease, head.timestamp, bond_bps, self._tools.terms
+        )
+        if (is_free or must_end) and attendance.ended is None:
+            attendance.obstacle = attendance.obstacle or Obstacle(ObstacleReason.LEAVING, "this provider is stopping")
+
     def claimed_by_hand(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Its operator has claimed while we were at it: the chain has given its GPUs away, so the job ends, at what was claimed."""
         if attendance.execution is not None and attendance.ended is None:
@@ -132,6 +148,8 @@ class Attendant:
         self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
     ) -> ExecutionRequest | Obstacle | None:
         """The job ready to run, what stands in its way, or None while that is still being found out."""
+        if attendance.obstacle:
+            return attendance.obstacle
         offer = self._lister.inventory_offer(serving.offer, serving.order.gpus)
         left = metering.seconds_left(serving.order, lease, head.timestamp)
         if offer is None:
@@ -258,7 +276,7 @@ class Attendant:
             serving,
             ServingState.EXITED,
             at=ended_at,
-            note=_STOPPED.get(result.ended, ""),
+            note=_HANDED_BACK if attendance.is_handed_back else _STOPPED.get(result.ended, ""),
             exit_code=exit_code,
             ended=ended,
             used_seconds=used,

@@ -16,7 +16,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import send_bundle
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import Bundle, LeftOut, bundle_outputs
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES
 from marketplace.domain.models import Receipt
@@ -141,11 +141,14 @@ def send_outputs(api: GatewayApi, folder: ServingFolder, result: Result, *, part
 def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int) -> int:
     """Send what the log has beyond ``offset``, a bounded piece of it; where the gateway stands now.
 
-    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there.
+    The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there, if there
+    is such a place in the log. Raises UnreadableAnswer where there is not.
     """
     for _ in range(LOG_CHUNKS_AT_ONCE):
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:
             break
         offset = api.append_log(lease, offset, chunk)
+        if offset and not folder.read_log(offset - 1, 1):
+            raise UnreadableAnswer("length", "must not be beyond the end of the log")
     return offset

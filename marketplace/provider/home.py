@@ -25,6 +25,7 @@ from marketplace.domain.errors import HomeInUse, InvalidField
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.units import UnixTime
+from marketplace.private_files import OWNERS_FOLDER, owners_only
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
 
 NOTE_PREFIX = "[provider] "
@@ -35,7 +36,9 @@ class AgentHome:
     """The folder, locked. A second agent on it is refused: two agents of one key would answer for the same leases."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=OWNERS_FOLDER)
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(OWNERS_FOLDER)  # also where it was there before
         self.folder = folder
         self._lock = _locked(folder / "lock")
         (folder / "servings").mkdir(exist_ok=True, mode=0o711)
@@ -84,7 +87,7 @@ class HomeLead:
 
 
 def _locked(path: Path) -> BinaryIO:
-    lock = path.open("a+b")
+    lock = os.fdopen(owners_only(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from marketplace.chain import verbs
+from marketplace.chain.market import Market
+from marketplace.chain.signing import Key
+from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import OfferId, bytes32_of
@@ -23,10 +27,41 @@ from marketplace.domain.units import (
     text_from_units,
 )
 from marketplace.provider.inventory import Inventory, InventoryOffer
-from marketplace.provider.toolbox import Toolbox
 from marketplace.provider.twice_told import TwiceTold
+from marketplace.store.journal.agent import AgentJournal
+from marketplace.store.journal.wishes import AskedPrice
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be on offer: the inventory, at its prices or those that were asked for since, or nothing at all."""
+
+    inventory: Inventory
+    is_open: bool = True
+    """Otherwise every offer is withdrawn, so that no lease opens on it; those that are open go on."""
+    prices: Mapping[OfferId, AskedPrice] = field(default_factory=dict)
+
+    def price_of(self, part: InventoryOffer, offer: OfferId) -> PricePerGpuHour:
+        """The price asked for, until the inventory declares another than the one that it replaced."""
+        asked = self.prices.get(offer)
+        return asked.price if asked and asked.instead_of == part.price else part.price
+
+
+class Tools(Protocol):
+    """What listing takes of a ``Toolbox``: a command that lists has no more than this."""
+
+    @property
+    def market(self) -> Market: ...
+    @property
+    def sender(self) -> Sender: ...
+    @property
+    def key(self) -> Key: ...
+    @property
+    def journal(self) -> AgentJournal: ...
+    @property
+    def terms(self) -> MarketTerms: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +95,27 @@ def is_listing_of(offer: Offer, wanted: InventoryOffer) -> bool:
     )  # fmt: skip
 
 
-def plan_listings(inventory: Inventory, listed: Sequence[Offer], now: UnixTime) -> ListingPlan:
+def plan_listings(wanted: Wanted, listed: Sequence[Offer], now: UnixTime) -> ListingPlan:
     """Compare; pure. Of several listings that fit, one that is alive is kept: its leases and its record are its own."""
     left = sorted(listed, key=lambda offer: (not offer.is_alive(now), offer.id))
     standing: list[tuple[InventoryOffer, Offer]] = []
     missing: list[InventoryOffer] = []
-    for wanted in inventory.offers:
-        found = next((offer for offer in left if is_listing_of(offer, wanted)), None)
+    for part in wanted.inventory.offers:
+        found = next((offer for offer in left if is_listing_of(offer, part)), None)
         if found is None:
-            missing.append(wanted)
+            missing.append(part)
         else:
             left.remove(found)
-            standing.append((wanted, found))
-    changed = [pair for pair in standing if _wanted_terms(*pair, now) != (pair[1].price, pair[1].expires_at)]
+            standing.append((part, found))
+    if not wanted.is_open:
+        return ListingPlan(tuple(standing), (), (), tuple(offer for offer in listed if offer.is_alive(now)))
+    changed = [pair for pair in standing if _terms(wanted, *pair, now) != (pair[1].price, pair[1].expires_at)]
     unwanted = [offer for offer in left if offer.is_alive(now)]
     return ListingPlan(tuple(standing), tuple(missing), tuple(changed), tuple(unwanted))
 
 
-def _wanted_terms(wanted: InventoryOffer, offer: Offer, now: UnixTime) -> tuple[int, UnixTime]:
-    return wanted.price, wanted.term.expiry(now, offer.expires_at)
+def _terms(wanted: Wanted, part: InventoryOffer, offer: Offer, now: UnixTime) -> tuple[int, UnixTime]:
+    return wanted.price_of(part, offer.id), part.term.expiry(now, offer.expires_at)
 
 
 def advised_balance(inventory: Inventory, terms: MarketTerms) -> TokenUnits:
@@ -96,9 +133,10 @@ def _hour(offer: InventoryOffer) -> TokenUnits:
 class Lister:
     """Keeps one key's listings. ``bring_up_to_date`` is a chore: it sends, and waits until what it sent is mined."""
 
-    def __init__(self, tools: Toolbox, inventory: Inventory) -> None:
+    def __init__(self, tools: Tools, wanted: Wanted) -> None:
         self._tools = tools
-        self._inventory = inventory
+        self.wanted = wanted
+        """May be another at any time; what is under way finishes with the one that it began with."""
         self._by_offer: dict[OfferId, InventoryOffer] = {}
         self._strangers: dict[OfferId, TwiceTold] = {}
         """Offers that are journalled as ours and that the contract says are somebody else's."""
@@ -111,22 +149,34 @@ class Lister:
         found = self._by_offer.get(offer)
         if found is None:
             listed = self._tools.market.offer_of(offer)
-            same = [part for part in self._inventory.offers if listed and part.gpu.number == listed.gpu_class]
+            same = [part for part in self.wanted.inventory.offers if listed and part.gpu.number == listed.gpu_class]
             found = next((part for part in same if part.count >= gpus), None)
         return found if found and found.count >= gpus else None
 
     def bring_up_to_date(self, head: BlockRef) -> ListingReport:
         """List, reprice, withdraw; safe to repeat. Raises ChainError."""
-        plan = plan_listings(self._inventory, self._ours(head), head.timestamp)
+        whole = self.wanted
+        plan = plan_listings(whole, self._ours(head), head.timestamp)
         self._by_offer = {offer.id: wanted for wanted, offer in plan.standing}
         # The old go before the new come: capacity must not be on offer twice.
         for offer in plan.to_withdraw:
             self._reprice(offer, offer.price, head.timestamp, "offer.withdrawn")
         for wanted, offer in plan.to_reprice:
-            self._reprice(offer, *_wanted_terms(wanted, offer, head.timestamp), "offer.repriced")
+            self._reprice(offer, *_terms(whole, wanted, offer, head.timestamp), "offer.repriced")
         pairs = (*plan.standing, *((wanted, self._list(wanted, head.timestamp)) for wanted in plan.missing))
         self._by_offer = {offer.id: wanted for wanted, offer in pairs}
-        return self._report(pairs)
+        return self._report(whole, pairs)
+
+    def withdraw(self, head: BlockRef) -> tuple[OfferId, ...]:
+        """Withdraw every live offer of the key that is journalled; which. Raises ChainError."""
+        alive = [offer for offer in self._ours(head) if offer.is_alive(head.timestamp)]
+        for offer in alive:
+            self._reprice(offer, offer.price, head.timestamp, "offer.withdrawn")
+        return tuple(offer.id for offer in alive)
+
+    def reprice(self, offer: Offer, price: PricePerGpuHour) -> None:
+        """Another price for a live offer. Raises ChainError."""
+        self._reprice(offer, price, offer.expires_at, "offer.repriced")
 
     def _ours(self, head: BlockRef) -> list[Offer]:
         """The listings that are journalled, as the contract has them. One that it says twice is another's is dropped.
@@ -176,11 +226,11 @@ class Lister:
         self._tools.sender.send(verbs.reprice(self._tools.market.address, offer.id, PricePerGpuHour(price), expires_at))
         _log.info(event, offer=offer.id, price=str(price), expires_at=expires_at)
 
-    def _report(self, pairs: tuple[tuple[InventoryOffer, Offer], ...]) -> ListingReport:
+    def _report(self, wanted: Wanted, pairs: tuple[tuple[InventoryOffer, Offer], ...]) -> ListingReport:
         terms = self._tools.terms
         free = self._tools.market.balance_of(self._tools.key.address)
-        report = ListingReport(pairs, free, advised_balance(self._inventory, terms))
-        if report.to_deposit:
+        report = ListingReport(pairs, free, advised_balance(wanted.inventory, terms))
+        if report.to_deposit and wanted.is_open:
             _log.warning(
                 "balance.low", free=text_from_units(free, terms.token_decimals), token=terms.token_symbol,
                 deposit=text_from_units(report.to_deposit, terms.token_decimals),

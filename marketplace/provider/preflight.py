@@ -35,6 +35,7 @@ class ObstacleReason(StrEnum):
     MACHINE_BUSY = "machine_busy"
     SANDBOX_FAILED = "sandbox_failed"
     OUT_OF_TIME = "out_of_time"
+    LEAVING = "leaving"
 
 
 @dataclass(frozen=True, slots=True)

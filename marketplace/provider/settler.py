@@ -32,6 +32,9 @@ _log = structlog.get_logger()
 BATCH = 50
 """Receipts in one transaction: about 2M gas."""
 
+LEAVING_SECONDS = Seconds(20)
+"""How long an agent that leaves waits for a client's signature, in block time."""
+
 
 class Settler:
     """Brings servings from EXITED to the exit that pays; the agent closes them when the chain shows it."""
@@ -40,6 +43,8 @@ class Settler:
         self._tools = tools
         self._batch = Dispatch(tools.sender, tools.pool)
         self._settling: tuple[Settlement, ...] = ()
+        self.is_leaving = False
+        """Nobody will be there to wait for signatures: who has not signed soon is claimed from."""
 
     def exited(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Bundle, sign, deliver. Claim if that takes too long: so the claim comes first, whatever else fails below."""
@@ -165,7 +170,8 @@ class Settler:
         if attendance.was_refused:
             return window.opens_at <= head.timestamp < window.closes_at
         since = None if serving.state is ServingState.SETTLING else serving.updated_at
-        return window.is_due(head.timestamp, since, self._tools.policy.patience_seconds)
+        patience = self._tools.policy.patience_seconds
+        return window.is_due(head.timestamp, since, min(patience, LEAVING_SECONDS) if self.is_leaving else patience)
 
     def _close_when_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> None:
         """Send what anyone may send, when the market's keeper has had its chance: nobody else has our interest."""

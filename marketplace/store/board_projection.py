@@ -87,7 +87,7 @@ class Step:
     refused: Mapping[Bytes32, tuple[RefusedFill, ...]] = field(default_factory=dict)
     faults: Mapping[Address, Faults] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
-    """To tell the readers of the stream."""
+    """To tell the readers of the stream: all that a projection that is ready takes in, of one being rebuilt the newest blocks' only."""
     expired_before: UnixTime
     """Orders on the book that expired before this leave it."""
     refused_before: int
@@ -121,7 +121,7 @@ class ProjectionTable:
         books = (keys.BOOK, keys.BOOK_EXPIRY, keys.REFUSED, keys.REFUSED_AT)
         first = (keys.HEAD, keys.events(keys.CHAIN_TOPIC), *books, keys.TOUCHED, keys.UNDO)
         every_key = (*first, *(key for key in keys.PROJECTION if key not in first))
-        if not self._redis.run("write", every_key, (seen.fence, text_of(_document(step, fence)))):
+        if not self._redis.run("write", every_key, (seen.fence, text_of(_document(step, seen, fence)))):
             raise Conflict("projection", seen.market)
         return Head(seen.market, step.cursor, step.changed, step.is_ready, fence)
 
@@ -238,8 +238,9 @@ def head_in(words: Mapping[bytes, bytes]) -> Head:
     )  # fmt: skip
 
 
-def _document(step: Step, fence: str) -> dict[str, Any]:
-    """The step in the form that ``write.lua`` reads."""
+def _document(step: Step, seen: Head, fence: str) -> dict[str, Any]:
+    """The step in the form that ``write.lua`` reads. While the projection is being rebuilt, events that are long past are told to nobody."""
+    news = step.events if seen.is_ready or step.undo_from is not None else ()
     return {
         "head": {
             "fence": fence, "cursor": block_text(step.cursor), "changed": str(step.changed), "ready": str(int(step.is_ready)),
@@ -250,11 +251,12 @@ def _document(step: Step, fence: str) -> dict[str, Any]:
         "expired_before": str(step.expired_before),
         "refused_before": str(step.refused_before),
         "events": [
-            (f"{event.ref.block.number}-{event.ref.log_index + 1}", text_of(event_to_wire(event))) for event in step.events
+            (f"{event.ref.block.number}-{event.ref.log_index + 1}", text_of(event_to_wire(event))) for event in news
         ],
         "events_kept": EVENTS_KEPT,
-        "viewed": keys.VIEWED,
-        "touched_kept": TOUCHED_KEPT,
+        # Nobody may read it yet: whoever did all the same reads everything anew.
+        "viewed": keys.VIEWED if seen.is_ready else (),
+        "touched_kept": TOUCHED_KEPT if seen.is_ready else 1,
         "undo_from": -1 if step.undo_from is None else step.undo_from,
     }  # fmt: skip
 

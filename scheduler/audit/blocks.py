@@ -48,10 +48,9 @@ class Blocks:
 def look_at_blocks(snapshot: Snapshot, market: Market, ours: Sequence[Batch]) -> Blocks:
     """``ours``: the round's batches. A block that is not there yet, or is later than all that it led to, was made up."""
     faults, doubts, gone = list[str](), list[str](), set[BlockRef]()
-    newest = market.chain.head()
     latest = max((batch.opened.ref.block.timestamp for batch in ours), default=None)
     for block in dict.fromkeys((snapshot.view.block, snapshot.now)):
-        true = block_at(market, block.number) if block.number <= newest.number else None
+        true = block_at(market, block.number)
         if true is None:
             faults.append(f"block {block.number} is not there yet here, the snapshot says {block.hash}")
         elif true != block and latest is not None and block.timestamp > latest + CLOCKS_SECONDS:
@@ -69,8 +68,8 @@ def look_at_blocks(snapshot: Snapshot, market: Market, ours: Sequence[Batch]) ->
 
 
 def block_at(market: Market, number: int) -> BlockRef | None:
-    """This chain's block of that number; None where the node has none."""
+    """This chain's block of that number; None where there is none yet, or the node has none."""
     try:
-        return market.chain.block(number)
+        return market.chain.block(number) if number <= market.chain.head().number else None
     except NodeRefused:
         return None

@@ -24,10 +24,10 @@ def check_former(
     snapshot: Snapshot,
     read: Read,
     history: History,
-    is_on_chain: Callable[[BlockRef], bool],
+    has_left: Callable[[BlockRef], bool],
 ) -> Finding:
     """Whether the former plan is there, of this market and this scheduler, and was on the chain when this round came to it. That it was
-    itself decided by the rules, only its own audit tells."""
+    itself decided by the rules, only its own audit tells. ``has_left``: whether this chain has another block of that number."""
     former = former_round(snapshot)
     if former is None:
         return found(Check.FORMER, [], "this round begins from nothing")
@@ -38,10 +38,11 @@ def check_former(
         when = "was posted after it" if former in own else f"was never posted by {plan.opener}: its seats are made up"
         faults.append(f"round {former}, from which this one goes on, {when}")
     later = [*_later(read.former, plan)] if read.former else []
-    is_kept = read.former is not None and is_on_chain(read.former.block)
-    doubts = [*_passed_over(former, before), *([] if is_kept else later)]
+    # A block to come was made up; one that has left the chain may have had any number.
+    is_doubtful = read.former is not None and has_left(read.former.block)
+    doubts = [*_passed_over(former, before), *(later if is_doubtful else [])]
     words = f"this round goes on from another; audit that one too: bourse audit {former}"
-    return found(Check.FORMER, [*faults, *(later if is_kept else [])], words, doubts=doubts)
+    return found(Check.FORMER, [*faults, *([] if is_doubtful else later)], words, doubts=doubts)
 
 
 def _elsewhere(former: PlanDocument, plan: PlanDocument) -> Iterator[str]:

@@ -86,7 +86,9 @@ def _on_chain(
         yield from check_posting(round_hash, plan, snapshot, history)
         yield from unchecked("there is no snapshot", Check.FORMER, Check.MARKET, Check.BLOCK, *STATE_CHECKS)
         return
-    yield check_former(round_hash, plan, snapshot, read, history, lambda block: block_at(market, block.number) == block)
+    yield check_former(
+        round_hash, plan, snapshot, read, history, lambda block: block_at(market, block.number) not in (None, block)
+    )
     blocks = look_at_blocks(snapshot, market, history.batches_of(round_hash, plan.opener))
     yield from (check_market(plan, snapshot, terms), blocks.finding)
     yield from check_posting(round_hash, plan, snapshot, history, is_block_gone=blocks.is_state_gone)

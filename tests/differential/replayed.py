@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -14,9 +14,9 @@ from tests.differential.model import MarketModel
 from tests.differential.shapes import LIVE
 
 
-def differences(logs: Sequence[Any], model: MarketModel) -> list[str]:
-    """Where the state that is rebuilt from the market's logs is not the model's."""
-    happened = decode_logs(logs, Address(model.address), lambda _: UnixTime(0))
+def differences(logs: Sequence[Any], times: Mapping[int, int], model: MarketModel) -> list[str]:
+    """Where the state that is rebuilt from the market's logs, and from the second of each of their blocks, is not the model's."""
+    happened = decode_logs(logs, Address(model.address), lambda number: UnixTime(times[number]))
     rows = ledger.replay(happened, TokenUnits(model.constants.bond_floor))
     compared = [*_rows(rows, model), *_budgets(rows, model), *_volumes(rows, model), _locked(rows, model)]
     return [f"{what}: the events say {ours}, the model {theirs}" for what, ours, theirs in compared if ours != theirs]

@@ -44,6 +44,8 @@ class Stage:
     snapshot: str = ""
     logs: list[Any] = field(default_factory=list)
     """All of the market's logs since then."""
+    times: dict[int, int] = field(default_factory=dict)
+    """The second of each block since then, which no log says by a standard."""
 
     @classmethod
     def set_up(cls, node: Node) -> Stage:
@@ -67,7 +69,7 @@ class Stage:
 
     def again(self) -> None:
         self.node.rpc("evm_revert", self.snapshot)
-        self.snapshot, self.logs = str(self.node.rpc("evm_snapshot")), []
+        self.snapshot, self.logs, self.times = str(self.node.rpc("evm_snapshot")), [], {}
 
     def new_model(self) -> MarketModel:
         """The model of a market that was just set up."""
@@ -81,7 +83,9 @@ class Stage:
         """Mine one block with these calls."""
         outcomes = self.node.block(now, [self.wire.sent(each.call) for each in played])
         for outcome in outcomes:
-            self.logs += [log for log in outcome.logs if log["address"].lower() == self.wire.market]
+            logs = [log for log in outcome.logs if log["address"].lower() == self.wire.market]
+            self.times |= {int(log["blockNumber"], 16): now for log in logs}
+            self.logs += logs
         yield from zip(played, outcomes, strict=True)
 
     # where the two disagree ------------------------------------------------------------------------------------------

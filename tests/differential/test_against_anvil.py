@@ -57,7 +57,7 @@ def run(stage: Stage, seed: int, tally: Tally) -> None:
         if before // COMPARED_EVERY < calls // COMPARED_EVERY or calls >= CALLS:
             assert stage.differences(model) == [], f"seed {seed}, after {calls} calls"
         now, played = walk.block() if calls < CALLS else (now, [])
-    assert replayed.differences(stage.logs, model) == [], f"seed {seed}"
+    assert replayed.differences(stage.logs, stage.times, model) == [], f"seed {seed}"
 
 
 @pytest.mark.timeout(0)

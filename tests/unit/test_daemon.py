@@ -165,9 +165,9 @@ print("out", begun, flush=True)
 class Program:
     """A daemon in a process of its own whose steps wait for a line of input."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = PROGRAM) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
+            [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -219,3 +219,54 @@ def test_hanging_up_ends_nothing() -> None:
 
     assert program.process.returncode == 0
     assert log.count("hangup_ignored") == 1
+
+
+GENTLE = """
+import structlog, sys
+from marketplace.daemon import GentleStop, run_forever
+from marketplace.domain.wake import NextWake
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+stop = GentleStop()
+stop.on_signals()
+stop.may_ask()
+def step():
+    print("asked" if stop.is_asked else "hung up" if stop.take_hangup() else "working", flush=True)
+    if sys.stdin.readline() == "done\\n":
+        stop.leave()
+    return NextWake.at_once()
+run_forever(step, "test", stop)
+print("out", stop.reason, flush=True)
+"""
+
+
+def test_who_has_work_to_finish_goes_on_after_the_first_signal_and_ends_at_the_second() -> None:
+    """The first only asks; SIGHUP is heard and ends nothing; the second, of either kind, lets no other step begin."""
+    program = Program(GENTLE)
+    heard = [program.hears()]
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        program.kill(number)
+        program.go_on()
+        heard.append(program.hears())
+    program.kill(signal.SIGINT)
+    program.go_on()
+
+    assert heard == ["working", "hung up", "asked"]
+    assert program.hears() == "out SIGINT"
+    program.process.communicate(timeout=60)
+    assert program.process.returncode == 0
+
+
+def test_who_has_finished_its_work_ends_by_itself() -> None:
+    """After one signal, without waiting for another, with status 0."""
+    program = Program(GENTLE)
+    assert program.hears() == "working"
+    program.kill(signal.SIGTERM)
+    program.go_on()
+    assert program.hears() == "asked"
+    assert program.process.stdin
+    program.process.stdin.write("done\n")
+    program.process.stdin.flush()
+
+    assert program.hears() == "out SIGTERM"
+    program.process.communicate(timeout=60)
+    assert program.process.returncode == 0

@@ -23,6 +23,7 @@ from marketplace.store.journal.outbox import OutboxTable
 from marketplace.store.journal.receipts import ReceiptTable
 from marketplace.store.journal.rows import JournalEvent, JournalReceipt, Listing, Role, Serving, ServingKey
 from marketplace.store.journal.schema import AGENT_TABLES, BLOCKS, CURSORS, LISTINGS, SERVINGS
+from marketplace.store.journal.wishes import WishTable
 
 _CHAIN = "chain"
 BLOCKS_KEPT = 160
@@ -41,6 +42,8 @@ class AgentJournal:
         self.outbox = OutboxTable(self._database)
         """Satisfies ``chain.transactions.Outbox``."""
         self._receipts = ReceiptTable(self._database)
+        self.desk = WishTable(self._database)
+        """What the operator wants of the agent, and what the agent tells of itself."""
         self.write_probe, self.kind = self._database.write_probe, self._database.kind
 
     def close(self) -> None:

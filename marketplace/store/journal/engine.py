@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from marketplace.domain.errors import ConfigError, Conflict, InvalidTransition, StoreUnavailable
 from marketplace.domain.units import UnixTime
+from marketplace.private_files import OWNERS_FOLDER, owners_database, owners_only
 from marketplace.store.journal.rows import JournalEvent
 from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, MOVES_BY_KIND, ORDER_CHANGES
 from marketplace.turns import file_turn
@@ -113,9 +114,10 @@ class Database:
         if not self._is_sqlite or not path or path == ":memory:":
             yield
             return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(f"{path}.setup").open("w") as gate:
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=OWNERS_FOLDER)
+        with open(f"{path}.setup", "w", opener=owners_only) as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
+            owners_database(Path(path))
             yield
 
 

@@ -190,9 +190,17 @@ BLOCKS = Table(
     Column("timestamp", BigInteger, nullable=False),
 )
 
+WISHES = Table(
+    "wishes",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("content", JSON, nullable=False),
+)
+"""What an agent's operator wants of it, and what the agent last told of itself: one row each."""
+
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
 OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS)
-AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS)
+AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"accepted"}),

@@ -22,6 +22,7 @@ from marketplace.client import Market as ClientMarket
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
 from marketplace.client.jobbook import Jobbook
+from marketplace.client.trust import TrustRoots
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import MarketplaceError, TransactionNotMined
 from marketplace.gateway.app import create_app
@@ -276,7 +277,14 @@ class ClientParty(Party):
         setattr(client_market, "Sender", self._sender_for)  # noqa: B010
         try:
             self.market = ClientMarket(
-                self.key, market, api, book, home / "results", outbox=outbox, confirmations=self.confirmations
+                self.key,
+                market,
+                api,
+                book,
+                home / "results",
+                outbox=outbox,
+                confirmations=self.confirmations,
+                roots=TrustRoots(OPENER.address, ARBITER.address),
             )
         finally:
             setattr(client_market, "Sender", Sender)  # noqa: B010

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
 from marketplace.client.jobbook import Jobbook
+from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
 from marketplace.domain.ids import Bytes32, Sha256, bytes32_of, sha256_of
@@ -25,9 +27,12 @@ from marketplace.domain.models import Offer, Order, Receipt, Settlement
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.domain.wire import receipt_to_wire
+from tests.integration.client.doorman import Doorman, doorman
 from tests.integration.gateway.conftest import (
+    ARBITER,
     CLIENT,
     DOLLAR,
+    OPENER,
     OTHER_PROVIDER,
     PROVIDER,
     Gateway,
@@ -40,6 +45,8 @@ from tests.integration.shell import Shell
 __all__ = ["gateway", "gateway_anvil", "gateway_redis"]
 
 Tamper = Callable[[httpx.Request, bytes], bytes | None]
+
+ROOTS = TrustRoots(OPENER.address, ARBITER.address)
 
 LOG = b"epoch 1\nepoch 2\n"
 
@@ -191,26 +198,45 @@ def receipts_answer(*signed: SignedReceipt) -> bytes:
     return json.dumps({"receipts": rows}).encode()
 
 
-@pytest.fixture
-def desk(gateway: Gateway, tmp_path: Path) -> Iterator[Desk]:
-    """A client with a jobbook of its own."""
+@contextmanager
+def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
+    """A client with a jobbook of its own, who speaks to the gateway at this URL."""
     opened: list[Market] = []
 
     def connect() -> Desk:
         line = Line()
         key, market = CLIENT, gateway.market
         api = GatewayApi(
-            gateway.url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
+            url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
-        folder = tmp_path / "home"
-        client = Market(key, market, api, Jobbook(folder / "jobs.sqlite"), folder / "results")
+        client = Market(key, market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
         opened.append(client)
         return Desk(client, line, connect)
 
     yield connect()
     for market in opened:
         market.close()
+
+
+@pytest.fixture
+def desk(gateway: Gateway, tmp_path: Path) -> Iterator[Desk]:
+    with a_desk(gateway, tmp_path / "home", gateway.url) as desk:
+        yield desk
+
+
+@pytest.fixture
+def door(gateway: Gateway) -> Iterator[Doorman]:
+    """Who stands, on a socket, between ``desk_behind`` and the gateway, and lies as a test wants it."""
+    with doorman(gateway.url) as door:
+        yield door
+
+
+@pytest.fixture
+def desk_behind(gateway: Gateway, door: Doorman, tmp_path: Path) -> Iterator[Desk]:
+    """A client who knows no gateway but the one at the door."""
+    with a_desk(gateway, tmp_path / "home", door.url) as desk:
+        yield desk
 
 
 @pytest.fixture(scope="module")
@@ -253,5 +279,7 @@ def shell(gateway: Gateway, tmp_path: Path) -> Shell:
         "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
         "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
         "BOURSE_HOME": str(tmp_path / "home"),
+        "BOURSE_OPENER": OPENER.address,
+        "BOURSE_ARBITER": ARBITER.address,
     }
     return Shell(tmp_path, settings)

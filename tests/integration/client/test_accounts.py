@@ -20,9 +20,19 @@ from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.services.uploads import STRANGER_LIMIT_BYTES
-from tests.integration.client.conftest import Desk, Line, Play
+from tests.integration.client.conftest import ROOTS, Desk, Line, Play
 from tests.integration.contracts import wallet_of
-from tests.integration.gateway.conftest import ACCEPTOR, CLIENT, DEPLOYER, DOLLAR, OTHER_CLIENT, STRANGER, Gateway
+from tests.integration.gateway.conftest import (
+    ACCEPTOR,
+    ARBITER,
+    CLIENT,
+    DEPLOYER,
+    DOLLAR,
+    OPENER,
+    OTHER_CLIENT,
+    STRANGER,
+    Gateway,
+)
 from tests.integration.shell import Shell, logging_as_it_was
 
 __all__ = ["logging_as_it_was"]
@@ -65,7 +75,13 @@ def connect(gateway: Gateway, tmp_path: Path) -> Iterator[Connect]:
 
     def opening(key: Key, account: Address) -> Desk:
         market = Market.connect(
-            gateway.url, [gateway.chain.rpc_url], key, tmp_path, address_book=gateway.book, account=checksum(account)
+            gateway.url,
+            [gateway.chain.rpc_url],
+            key,
+            tmp_path,
+            address_book=gateway.book,
+            account=checksum(account),
+            roots=ROOTS,
         )
         opened.append(market)
         return Desk(market, Line(), lambda: opening(key, account))
@@ -211,6 +227,7 @@ def shell(gateway: Gateway, tmp_path: Path) -> Shell:
         "BOURSE_RPC_URLS": gateway.chain.rpc_url, "BOURSE_GATEWAY_URL": gateway.url,
         "BOURSE_ADDRESS_BOOK": str(tmp_path / "book.json"), "BOURSE_KEYSTORE": str(tmp_path / "key.json"),
         "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"), "BOURSE_HOME": str(tmp_path / "home"),
+        "BOURSE_OPENER": OPENER.address, "BOURSE_ARBITER": ARBITER.address,
     }  # fmt: skip
     return Shell(tmp_path, settings)
 

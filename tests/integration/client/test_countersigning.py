@@ -89,7 +89,7 @@ def _tell(desk: Desk, play: Play, job: Job, lie: Lie) -> None:
         if path.endswith("/receipts") and request.method == "GET":
             return receipts_answer(play.said(receipt))
         if path.endswith("/outputs"):
-            return json.dumps({"result": json.loads(result.canonical())}).encode()
+            return json.dumps({"lease": job.orders[-1], "result": json.loads(result.canonical())}).encode()
         for name, blob in zip(names, left, strict=True):
             if path.endswith(f"/v1/blobs/{name}"):
                 return blob

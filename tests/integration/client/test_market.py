@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.chain.deployment import AddressBook
 from marketplace.client import GatewayApi, Job, JobExecutor, JobReason, JobState, Market
 from marketplace.domain.errors import (
     DeadlinePassed,
@@ -302,7 +301,7 @@ def test_two_processes_that_watch_the_same_jobs_retry_once(desk: Desk, play: Pla
 
 def test_money_goes_in_and_out_to_the_unit(gateway: Gateway, tmp_path: Path) -> None:
     """deposit approves what it needs, withdraw brings it back; more than there is is refused before anything is sent."""
-    market = Market.connect(gateway.url, [gateway.chain.rpc_url], STRANGER, tmp_path)
+    market = Market.connect(gateway.url, [gateway.chain.rpc_url], STRANGER, tmp_path, address_book=gateway.book)
     market.mint_test_dollars(market.amount("12.50"))
     market.deposit(market.amount("12"))
     market.withdraw(market.amount("0.000001"))
@@ -317,14 +316,8 @@ def test_money_goes_in_and_out_to_the_unit(gateway: Gateway, tmp_path: Path) -> 
 
 
 def test_the_chain_is_believed_and_not_the_gateway(gateway: Gateway, tmp_path: Path) -> None:
-    """A gateway that serves another market than the address book names is refused."""
-    book = AddressBook(
-        gateway.chain.chain_id,
-        gateway.book.token,
-        gateway.book.token,
-        gateway.book.catalogue,
-        gateway.book.deployed_at_block,
-    )
+    """An address book that is of another chain, or names another contract, is refused."""
+    book = replace(gateway.book, market=gateway.book.token)
     wrong_chain = replace(gateway.book, chain_id=1)
 
     for wrong in (book, wrong_chain):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
-from marketplace.chain.keystore import create_key
 from marketplace.cli.outcomes import ExitCode, exit_code_of_job
 from marketplace.client import JobState
 from marketplace.domain.models import Offer
@@ -56,17 +53,11 @@ def test_an_order_that_no_gateway_ever_took_says_so_in_the_end(desk: Desk, play:
 
 
 def test_the_command_line_does_not_say_that_it_is_on_the_book(
-    gateway: Gateway, offers: tuple[Offer, Offer], tmp_path: Path
+    gateway: Gateway, offers: tuple[Offer, Offer], shell: Shell
 ) -> None:
     """`run` says that it is signed and not taken, with exit code 7, `ps` too; when the gateway is back `ps` brings it there."""
-    create_key(tmp_path / "key.json", tmp_path / "word", private_key=ANVIL_PRIVATE_KEYS[1], work_factor=2**12)
     with doorman(gateway.url) as door:
-        settings = {
-            "BOURSE_RPC_URLS": gateway.chain.rpc_url, "BOURSE_GATEWAY_URL": door.url,
-            "BOURSE_KEYSTORE": str(tmp_path / "key.json"), "BOURSE_KEYSTORE_PASSWORD_FILE": str(tmp_path / "word"),
-            "BOURSE_HOME": str(tmp_path / "home"),
-        }  # fmt: skip
-        shell = Shell(tmp_path, settings)
+        shell.environment["BOURSE_GATEWAY_URL"] = door.url
         door.turned_away.append("POST /v1/orders")
         ran = shell.run(*RUN, "--no-wait", "--json", "--", "true")
         listed = shell.run("ps").stdout

@@ -47,14 +47,16 @@ from marketplace.provider.chores import ChorePool
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.home import AgentHome
-from marketplace.provider.inventory import read_inventory
+from marketplace.provider.inventory import Inventory, read_inventory
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
+from marketplace.provider.steering import Steering
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.wishes import WishTable
 
 ROOT = Path(__file__).resolve().parents[3]
 AGENT_PROCESS = Path(__file__).with_name("agent_process.py")
@@ -82,6 +84,8 @@ bond_bps = 1000
 arbiter = "{ARBITER.address}"
 days = 30
 """
+
+Steers = Callable[[WishTable, Inventory], Steering]
 
 
 class Clockwork:
@@ -189,11 +193,17 @@ class Stage:
     # Agents
 
     def agent(
-        self, *, home: str = "home", gateway_url: str = "", inventory: str = INVENTORY, **policy: int
+        self,
+        *,
+        home: str = "home",
+        gateway_url: str = "",
+        inventory: str = INVENTORY,
+        steers: Steers | None = None,
+        **policy: int,
     ) -> ProviderAgent:
         """An agent in this process; its steps are ours to make."""
         agent = build_agent(
-            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy
+            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers
         )
         self.agents.append(agent)
         return agent
@@ -358,9 +368,15 @@ class Stage:
 
 
 def build_agent(
-    rpc_url: str, book: AddressBook, gateway_url: str, home: Path, inventory: str, policy: Mapping[str, int]
+    rpc_url: str,
+    book: AddressBook,
+    gateway_url: str,
+    home: Path,
+    inventory: str,
+    policy: Mapping[str, int],
+    steers: Steers | None = None,
 ) -> ProviderAgent:
-    """An agent as `bourse provider up` builds it."""
+    """An agent as `bourse provider up` builds it; ``steers`` makes what it is steered by."""
     chain = Chain([rpc_url])
     market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
     home.mkdir(parents=True, exist_ok=True)
@@ -378,4 +394,5 @@ def build_agent(
         executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups()), home=AgentHome(home),
         policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pool=ChorePool(),
     )  # fmt: skip
-    return ProviderAgent(tools, read_inventory(inventory.encode(), decimals=6))
+    declared = read_inventory(inventory.encode(), decimals=6)
+    return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

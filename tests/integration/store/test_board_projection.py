@@ -262,16 +262,25 @@ def test_the_digest_is_that_of_the_contents(board: Board) -> None:
 def test_events_keep_their_ids_over_a_rebuild(board: Board) -> None:
     """A reader that was at an event goes on after it, and is told nothing twice."""
     told = [Deposited(LogRef(block(5), word(1), index), CLIENT, CLIENT, TokenUnits(2**90)) for index in (0, 7)]
-    head = board.projection.write(step(5, events=tuple(told)), begun(board))
+    head = board.projection.write(step(5, events=tuple(told), undo_from=0), begun(board))
     before = board.read_events("0")
     head = board.projection.begin(MARKET, head)
-    board.projection.write(step(5, events=tuple(told)), head)
+    board.projection.write(step(5, events=tuple(told), undo_from=0), head)
 
     assert [event.id for event in before] == ["5-1", "5-8"]
     assert board.read_events("0") == before
     assert board.read_events("5-1") == before[1:]
     assert before[0].payload["name"] == "Deposited"
     assert before[0].payload["fields"]["amount"] == str(2**90)
+
+
+def test_a_rebuild_tells_nobody_of_what_is_long_past(board: Board) -> None:
+    """Until it is ready, events of old blocks are no news; from then on all are, however long the indexer was away."""
+    old, new = (Deposited(LogRef(block(number), word(1), 0), CLIENT, CLIENT, TokenUnits(1)) for number in (5, 6))
+    head = board.projection.write(step(5, events=(old,)), begun(board))
+    board.projection.write(step(6, events=(new,)), head)
+
+    assert [event.id for event in board.read_events("0")] == ["6-1"]
 
 
 def test_a_stream_with_later_ids_does_not_stop_a_step(board: Board, raw_redis: Redis) -> None:

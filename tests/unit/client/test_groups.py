@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from marketplace.client.groups import breach_of, groups_in, node_name, state_of
-from marketplace.client.jobbook import JobTerms, KeptJob
+from marketplace.client.jobbook import KeptJob
+from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.spec import Group
 from marketplace.domain.states import Job, JobEvent, JobReason, JobState

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.jobbook import Jobbook, JobTerms, KeptJob, NewJob
+from marketplace.client.jobbook import Jobbook, KeptJob, NewJob
 from marketplace.client.moves import Move
+from marketplace.client.terms import JobTerms
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder

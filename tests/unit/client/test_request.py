@@ -8,23 +8,18 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.answers import MarketDescription
 from marketplace.client.request import JobRequest, files_named, nodes_of, order_again, order_for, prepare, terms_of
+from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, bytes32_of, sha256_of
-from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.ids import ZERO_ADDRESS, Address, bytes32_of, sha256_of
 from marketplace.domain.spec import read_spec
-from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import read_work, work_name
 
 CLIENT, OPENER, ARBITER, TOKEN = (Address("0x" + digit * 40) for digit in "abcd")
-BLOCK = BlockRef(7, Bytes32("0x" + "1" * 64), UnixTime(1_000))
-TERMS = MarketTerms(
-    31337, TOKEN, TOKEN, "tUSD", 6, 1, Seconds(5), Seconds(15), Seconds(15), Seconds(30), TokenUnits(100_000)
-)
-MARKET = MarketDescription(TERMS, TOKEN, OPENER, ARBITER, BLOCK)
+ROLES = Roles(OPENER, ARBITER)
 
 
 def a_request(**changed: Any) -> JobRequest:
@@ -39,7 +34,7 @@ def test_an_order_names_the_scheduler_the_arbiter_and_the_spec() -> None:
     spec = prepare(a_request()).spec.sha256
 
     first, second = (
-        order_for(a_request(gpus_of=("rtx4090", "RTX3090")), spec, client=CLIENT, market=MARKET, now=UnixTime(1_000))
+        order_for(a_request(gpus_of=("rtx4090", "RTX3090")), spec, client=CLIENT, roles=ROLES, now=UnixTime(1_000))
         for _ in range(2)
     )
 
@@ -52,7 +47,7 @@ def test_an_order_names_the_scheduler_the_arbiter_and_the_spec() -> None:
 
 def test_ordering_again_changes_the_lease_and_nothing_that_was_promised() -> None:
     """A retry has the same limits, another spec, a later expiry and another salt."""
-    order = order_for(a_request(), sha256_of(b"1"), client=CLIENT, market=MARKET, now=UnixTime(1_000))
+    order = order_for(a_request(), sha256_of(b"1"), client=CLIENT, roles=ROLES, now=UnixTime(1_000))
 
     again = order_again(order, sha256_of(b"2"), now=UnixTime(2_000), expires_in=Seconds(60))
 
@@ -141,7 +136,7 @@ def test_what_the_spec_does_not_allow_is_refused_before_anything_is_sent(changed
 def test_an_unknown_gpu_class_is_refused_with_names_that_are_near() -> None:
     """The order cannot be made."""
     with pytest.raises(InvalidField, match="RTX4090"):
-        order_for(a_request(gpus_of=("RTX4091",)), sha256_of(b""), client=CLIENT, market=MARKET, now=UnixTime(0))
+        order_for(a_request(gpus_of=("RTX4091",)), sha256_of(b""), client=CLIENT, roles=ROLES, now=UnixTime(0))
 
 
 def test_the_nodes_of_a_group_differ_by_their_rank_only(tmp_path: Path) -> None:

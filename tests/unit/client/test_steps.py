@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.jobbook import JobTerms, KeptOrder
+from marketplace.client.jobbook import KeptOrder
 from marketplace.client.moves import Move
 from marketplace.client.steps import Become, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
+from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
 from marketplace.domain.states import JOB_TERMINAL, Job, JobEvent, JobReason, JobState

@@ -1,0 +1,78 @@
+"""The kinds of fields that records are made of, each with its bounds. Out of bounds is unreadable, never a number to go on with.
+
+Integers of the ABI are decimal strings (``Uint…``); the small ones are JSON integers, within the width that the contract has for them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
+from marketplace.domain.units import Bps, GpuCount, Seconds, UnixTime
+
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,77})")
+
+
+class Uint(int):
+    """A non-negative integer as a decimal string: no sign, no leading zero, no blank, and no wider than ``bits``."""
+
+    bits: ClassVar[int] = 256
+
+
+class Uint128(Uint):
+    bits = 128
+
+
+class Uint96(Uint):
+    bits = 96
+
+
+class Uint80(Uint):
+    bits = 80
+
+
+class Uint40(Uint):
+    bits = 40
+
+
+class Uint32(Uint):
+    bits = 32
+
+
+class Uint16(Uint):
+    bits = 16
+
+
+def field_of(kind: type, value: Any) -> Any:
+    """What msgspec asks for fields that it does not know; raise ValueError with the rule that is broken."""
+    if not issubclass(kind, Uint):
+        raise NotImplementedError(f"{kind.__name__} is no kind of field")
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise ValueError("must be a non-negative integer as a decimal string")
+    number = int(value)
+    if number >> kind.bits:
+        raise ValueError(f"must be below 2^{kind.bits}")
+    return kind(number)
+
+
+AddressText = Annotated[Address, Meta(pattern=r"^0x[0-9a-f]{40}\Z")]
+WordText = Annotated[Bytes32, Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
+BlobText = Annotated[Sha256, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+SignatureText = Annotated[str, Meta(pattern=r"^0x([0-9a-f]{2})*\Z", max_length=2 + 2 * 4096)]
+
+Instant = Annotated[UnixTime, Meta(ge=0, lt=1 << 40)]
+Duration = Annotated[Seconds, Meta(ge=0, lt=1 << 32)]
+BlockNumber = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Gpus = Annotated[GpuCount, Meta(ge=0, lt=1 << 16)]
+Share = Annotated[Bps, Meta(ge=0, le=10_000)]
+OfferNumber = Annotated[OfferId, Meta(ge=0, lt=1 << 40)]
+GpuClassNumber = Annotated[ClassNumber, Meta(ge=0, lt=1 << 8)]
+
+Word = Annotated[str, Meta(max_length=200)]
+"""A name, a state, a reason."""
+Sentence = Annotated[str, Meta(max_length=4000)]
+"""What people are told."""
