@@ -188,7 +188,9 @@ def run_provider(
             key=key,
             journal=journal,
             api=api,
-            executor=BubblewrapExecutor(load_runtime(RUNTIME_FOLDER), cgroups=find_cgroups()),
+            executor=BubblewrapExecutor(
+                load_runtime(RUNTIME_FOLDER), records=home.home.folder / "jobs", cgroups=find_cgroups()
+            ),
             home=home.home,
             policy=AgentPolicy.for_terms(market.terms()),
             pool=ChorePool(),

@@ -18,7 +18,7 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Order
 from marketplace.domain.parts import PartStream
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
-from marketplace.domain.results import Output, Result, read_result
+from marketplace.domain.results import EndedReason, Output, Result, read_result
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import Seconds
@@ -188,6 +188,12 @@ class Job:
             log=found.log,
             is_countersigned=bool(receipt.signature),
         )
+
+    @property
+    def ended(self) -> EndedReason | None:
+        """Why the job is over, as the verified result says, and by ``.by`` whose doing that was; None while there is none."""
+        found = self._document()
+        return found.reason if found else None
 
     def download(self, into: Path) -> tuple[Path, ...]:
         """Unpack the outputs below ``into`` and return the files. Never overwrites: InvalidField names what is in the way.

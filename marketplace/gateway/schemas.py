@@ -199,6 +199,7 @@ class Quote(Shape):
 
 class Quotes(Shape):
     quotes: list[Quote]
+    limits: dict[str, int] = Field(description="what inputs, outputs, logs and documents may hold")
     block: Block
 
 

@@ -314,8 +314,9 @@ class ProviderAgent:
         for key, attendance in tuple(self._leaving):
             if attendance.is_quiet:
                 self._capacity.release(key)
-                self._tools.home.remove(attendance.folder.name)
-                self._leaving.remove((key, attendance))
+                if self._tools.home.remove(attendance.folder.name):
+                    self._tools.executor.reap(attendance.folder.name)
+                    self._leaving.remove((key, attendance))
 
     # Beside the servings
 

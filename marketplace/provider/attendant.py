@@ -22,7 +22,14 @@ from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import distrusted
 from marketplace.provider.closing import pump_log
-from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, Limits
+from marketplace.provider.executors.base import (
+    EndReason,
+    ExecutionRequest,
+    ExecutionResult,
+    Limits,
+    open_files_for,
+    processes_for,
+)
 from marketplace.provider.intake import fetch_assignment, lay_out
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
@@ -40,7 +47,7 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.KILLED: "stopped: the seconds that the order pays for are used up",
     EndReason.MEMORY_LIMIT: "stopped: it used more memory than its spec asks for",
     EndReason.OUTPUT_LIMIT: "stopped: it wrote more to its disk than its spec asks for",
-    EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
+    EndReason.UNATTENDED: "stopped: the provider's agent was away for too long",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
 _HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
@@ -51,10 +58,26 @@ _ENDED: dict[EndReason, EndedReason] = {
     EndReason.KILLED: EndedReason.TIME_LIMIT,
     EndReason.MEMORY_LIMIT: EndedReason.MEMORY_LIMIT,
     EndReason.OUTPUT_LIMIT: EndedReason.DISK_LIMIT,
+    EndReason.UNATTENDED: EndedReason.STOPPED,
     EndReason.LOST: EndedReason.SANDBOX_FAILED,
 }
 """What the executor's word is in the result; it kills for us only when the order's seconds are used up."""
 _WORK_INVALID = (ObstacleReason.SPEC_INVALID, ObstacleReason.INPUT_INVALID, ObstacleReason.GPUS_DIFFER)
+
+
+def _note_on(result: ExecutionResult) -> str:
+    """Why the job was ended, and what was seen of it; nothing about a job that ended by itself."""
+    said = _STOPPED.get(result.ended, "")
+    return f"{said} ({result.evidence})" if said and result.evidence else said
+
+
+def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:
+    """Remember what is missing in the log. The pay does not wait for a disk that is full."""
+    try:
+        if result.log is not None:
+            attendance.folder.note_gap(result.log.missing_from, result.log.missing_bytes)
+    except OSError as exc:
+        _log.warning("log.gap_not_noted", folder=attendance.folder.name, error=str(exc))
 
 
 class Attendant:
@@ -221,8 +244,10 @@ class Attendant:
     ) -> ExecutionRequest:
         needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(
-            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
-            wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
+            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib,
+            processes=processes_for(needs.cpus, needs.memory_mib), wall_seconds=left + policy.wall_slack_seconds,
+            log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
+            grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
         return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
 
@@ -269,14 +294,16 @@ class Attendant:
             used = lease.paid_seconds
         else:
             used = metering.used_seconds(serving.order, lease, ended_at)
-        ended = _ENDED.get(result.ended, EndedReason.STOPPED)
+        was_handed_back = attendance.is_handed_back and result.ended is EndReason.KILLED
+        ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]
         exit_code = result.exit_code if ended is EndedReason.EXITED else None
+        _note_gap(attendance, result)
         self._capacity.release(serving.key)
         exited = self._tools.journal.advance(
             serving,
             ServingState.EXITED,
             at=ended_at,
-            note=_HANDED_BACK if attendance.is_handed_back else _STOPPED.get(result.ended, ""),
+            note=_HANDED_BACK if attendance.is_handed_back else _note_on(result),
             exit_code=exit_code,
             ended=ended,
             used_seconds=used,

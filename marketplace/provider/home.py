@@ -15,7 +15,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.units import UnixTime
 from marketplace.private_files import OWNERS_FOLDER, owners_only
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
+from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
 _SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
@@ -54,9 +54,9 @@ class AgentHome:
         """Names of the servings that have a folder."""
         return frozenset(path.name for path in (self.folder / "servings").iterdir())
 
-    def remove(self, name: str) -> None:
-        """Delete a serving's folder; what is gone already is fine."""
-        shutil.rmtree(self.folder / "servings" / name, ignore_errors=True)
+    def remove(self, name: str) -> bool:
+        """Delete a serving's folder, or as much of it as is done quickly: call again until it says True."""
+        return remove(self.folder / "servings" / name)
 
 
 class HomeLead:
@@ -150,7 +150,8 @@ class ServingFolder:
         earlier = self.runs()
         for run in earlier:
             for side in _SIDES.values():
-                shutil.rmtree(run / side, ignore_errors=True)
+                while not remove(run / side):
+                    pass
         run = self.path / "runs" / str(len(earlier) + 1)
         run.mkdir(mode=0o711)
         for side in _SIDES.values():

@@ -27,7 +27,10 @@ class AgentPolicy:
     """How long an open lease waits for a gateway that does not deliver its inputs, once it is too late to decline."""
     wall_slack_seconds: Seconds
     """Block time ends a job; the executor's wall clock is the second line, this much later."""
-    processes: int = 512
+    grace_seconds: int = 10
+    """By the machine's clock: between SIGTERM and SIGKILL of a job that has to go."""
+    unattended_seconds: int = 120
+    """By the machine's clock: how long a job runs on when its agent has died, until the next one adopts it."""
     log_bytes: int = 16 * 1024 * 1024
 
     @classmethod
@@ -42,4 +45,5 @@ class AgentPolicy:
             listing_seconds=Seconds(600),
             fetch_patience_seconds=Seconds(4 * terms.claim_grace),
             wall_slack_seconds=Seconds(2),
+            grace_seconds=max(2, min(10, terms.claim_grace // 5)),
         )

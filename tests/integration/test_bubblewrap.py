@@ -24,8 +24,7 @@ from marketplace.provider.executors.base import EndReason
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.seccomp import DENIED
-from marketplace.provider.runtime import load_runtime
-from tests.integration.bubblewrap_jobs import ROOT, Ran, prepared, run
+from tests.integration.bubblewrap_jobs import ROOT, Ran, executor_at, prepared, run
 
 ATTEMPTS = Path(__file__).with_name("bubblewrap_attempts.py")
 SHARED_MEMORY = ctypes.CDLL(None)
@@ -51,8 +50,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def executor() -> BubblewrapExecutor:
-    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups())
+def executor(tmp_path_factory: pytest.TempPathFactory) -> BubblewrapExecutor:
+    return executor_at(tmp_path_factory.mktemp("agent"), find_cgroups())
 
 
 def test_the_sandbox_works_here(executor: BubblewrapExecutor) -> None:

@@ -11,9 +11,8 @@ import pytest
 from marketplace.provider.executors.base import EndReason, Limits
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import Cgroup, CgroupParent, find_cgroups
-from marketplace.provider.executors.folders import remove
-from marketplace.provider.runtime import load_runtime
-from tests.integration.bubblewrap_jobs import ROOT, await_log, left_of, prepared, run
+from marketplace.provider.executors.removal import remove
+from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, await_log, executor_at, left_of, prepared, run
 
 
 @pytest.fixture(params=["cgroups", "watch"])
@@ -28,8 +27,8 @@ def cgroups(request: pytest.FixtureRequest) -> CgroupParent | None:
 
 
 @pytest.fixture
-def executor(cgroups: CgroupParent | None) -> BubblewrapExecutor:
-    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups)
+def executor(cgroups: CgroupParent | None, tmp_path: Path) -> BubblewrapExecutor:
+    return executor_at(tmp_path / "agent", cgroups)
 
 
 def python(body: str) -> tuple[str, ...]:
@@ -72,7 +71,6 @@ EXCESSES = {
     "disk by many files": (python(DISK_FILL), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
     "disk by files without a name": (python(UNLINKED), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
     "folders without end": (python(TOO_DEEP), {}, EndReason.OUTPUT_LIMIT),
-    "log": (python(LOG_FLOOD), {"log_bytes": 100_000}, EndReason.LOG_LIMIT),
     "time, ignoring SIGTERM": (STUBBORN, {"wall_seconds": 1}, EndReason.TIME_LIMIT),
 }
 
@@ -86,10 +84,11 @@ def test_excess_ends_the_job(
     cgroups: CgroupParent | None,
     tmp_path: Path,
 ) -> None:
-    """A job that uses too much is killed with 137, the record says why, and its processes and groups are gone."""
+    """A job that uses too much is ended with 137, the record says why and what was seen, and nothing of it is left."""
     ran = run(executor, prepared(tmp_path, *command, **limits))
 
     assert (ran.result.ended, ran.result.exit_code) == (reason, 137), ran.log
+    assert ran.result.evidence
     assert left_of(ran.request, cgroups) == []
     assert ran.request.log.stat().st_size <= ran.request.limits.log_bytes
     remove(ran.request.folder)
@@ -165,19 +164,35 @@ def test_time_up_is_told_before_it_is_enforced(executor: BubblewrapExecutor, tmp
     assert (ran.request.outputs / "checkpoint").read_text() == "saved\n"
 
 
-def test_kill_ends_a_job_at_once(executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path) -> None:
-    """kill() needs no cooperation, may be called again, and is the reason in the record."""
+def test_kill_ends_a_job_that_will_not_go(
+    executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
+) -> None:
+    """kill() needs no cooperation, may be called again and too early, and is the reason in the record."""
     request = prepared(tmp_path, *STUBBORN)
     execution = executor.start(request)
     execution.kill()
     execution.kill()
-    result = execution.wait(20)
+    result = execution.wait(PATIENCE_SECONDS)
     execution.kill()
 
     assert result is not None
     assert (result.ended, result.exit_code) == (EndReason.KILLED, 137)
     assert execution.poll() == result
     assert left_of(request, cgroups) == []
+
+
+def test_kill_lets_a_job_save_what_it_has(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """SIGTERM comes before SIGKILL at the agent's word, too: what the job writes then is there, and its exit code counts."""
+    script = "trap 'echo saved > /job/out/checkpoint; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    request = prepared(tmp_path, "sh", "-c", script, grace_seconds=60)
+    execution = executor.start(request)
+    await_log(request, execution)
+    execution.kill()
+    result = execution.wait(PATIENCE_SECONDS)
+
+    assert result is not None
+    assert (result.ended, result.exit_code) == (EndReason.KILLED, 0)
+    assert (request.outputs / "checkpoint").read_text() == "saved\n"
 
 
 def test_the_record_says_what_was_enforced(
@@ -204,7 +219,7 @@ def test_reap_ends_what_an_agent_left(
     assert execution.poll() is None
     executor.reap(request.lease)
     assert left_of(request, None) == []
-    assert execution.wait(20) is not None
+    assert execution.wait(PATIENCE_SECONDS) is not None
     executor.reap(request.lease, os.getpid())  # a pid that is somebody else's by now, namely ours
     assert left_of(request, cgroups) == []
 
@@ -219,7 +234,7 @@ def test_reap_empties_a_group_that_was_left(tmp_path: Path) -> None:
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
     for entrance in cgroup.entrances:
         Path(entrance).write_text(str(child))
-    BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease)
+    executor_at(tmp_path, cgroups).reap(request.lease)
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
@@ -234,10 +249,10 @@ open('/job/out/mine', 'x')
 print(sum(name.isdigit() for name in os.listdir('/proc')), os.listdir('/job/out'))
 """
     executions = [executor.start(prepared(tmp_path, *python(body))) for _ in range(4)]
-    results = [execution.wait(20) for execution in executions]
+    results = [execution.wait(PATIENCE_SECONDS) for execution in executions]
 
     assert [result.exit_code for result in results if result] == [0, 0, 0, 0]
-    assert {(folder / "log").read_text() for folder in tmp_path.iterdir()} == {"2 ['mine']\n"}
+    assert {file.read_text() for file in tmp_path.glob("lease-*/log")} == {"2 ['mine']\n"}
 
 
 SETTINGS = {

@@ -37,6 +37,9 @@ class BlockTimeExecution:
     def kill(self) -> None:
         self.is_killed = True
 
+    def leave(self) -> None:
+        """It lives in the agent's own memory."""
+
 
 @dataclass
 class BlockTimeExecutor:
@@ -58,6 +61,9 @@ class BlockTimeExecutor:
         execution = BlockTimeExecution(request.lease, self.now() + int(seconds), int(exit_code), self.now)
         self.running[request.lease] = execution
         return execution
+
+    def adopt(self, lease: str) -> BlockTimeExecution | None:
+        return self.running.get(lease)
 
     def reap(self, lease: str, pid: int | None = None) -> None:
         self.running.pop(lease, None)

@@ -391,7 +391,8 @@ def build_agent(
     tools = Toolbox(
         chain=chain, market=market, follower=EventFollower(chain, book.market, confirmations=1),
         sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, api=api,
-        executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups()), home=AgentHome(home),
+        executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
+        home=AgentHome(home),
         policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pool=ChorePool(),
     )  # fmt: skip
     declared = read_inventory(inventory.encode(), decimals=6)
