@@ -26,7 +26,7 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
 from marketplace.provider.agent import ProviderAgent
-from marketplace.provider.chores import ChorePool
+from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.home import HomeLead
@@ -193,7 +193,7 @@ def run_provider(
             ),
             home=home.home,
             policy=AgentPolicy.for_terms(market.terms()),
-            pool=ChorePool(),
+            pools=ChorePools.separate(),
         )
         stop.may_ask()
         steering = Steering(

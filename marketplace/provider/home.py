@@ -4,7 +4,7 @@ home/lock                            held while an agent lives
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
-    runs/<n>/in, out, log            one per attempt: an agent that restarts runs the job in a fresh folder
+    runs/<n>/in, out, mark, log      one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
     spool/                           the part of an output that is on its way
     gap.json                         what is missing in the log of the last run, where anything is
@@ -29,6 +29,7 @@ from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
 from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
+_MARK = "mark"
 _SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
 
 
@@ -177,7 +178,7 @@ class ServingFolder:
 
     def log_parts(self) -> list[Path]:
         """The files that, one after the other, are the lease's log: every attempt's, then our notes."""
-        found = [run / JOB_LOG for run in self.runs()] + [self.notes]
+        found = [run / name for run in self.runs() for name in (_MARK, JOB_LOG)] + [self.notes]
         return [path for path in found if path.is_file()]
 
     def read_log(self, offset: int, limit_bytes: int) -> bytes:
@@ -192,12 +193,21 @@ class ServingFolder:
             offset = max(0, offset - size)
         return bytes(piece)
 
+    def log_bytes(self) -> int:
+        """How much there is of it."""
+        return sum(part.stat().st_size for part in self.log_parts())
+
     def log_pieces(self, limit_bytes: int = 1 << 20) -> Iterator[bytes]:
         """The whole log, piece by piece."""
         offset = 0
         while piece := self.read_log(offset, limit_bytes):
             offset += len(piece)
             yield piece
+
+
+def mark_run(run: Path, sentence: str) -> None:
+    """Say something before the log of a run that has not begun."""
+    (run / _MARK).write_text(f"{NOTE_PREFIX}{sentence}\n")
 
 
 def path_in_run(run: Path, job_path: str) -> Path | None:

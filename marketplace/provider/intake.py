@@ -1,7 +1,7 @@
 """Fetching what a lease is about, by hash: nothing that the gateway, or anybody behind it, says is believed.
 
 Both functions are chores: they return what stands in the way as an Obstacle, raise GatewayUnavailable when it is worth
-trying again, and may be repeated.
+trying again, and may be repeated. An obstacle that is not about the pair is the gateway's: it may deliver after all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 
 _SERVER_ERROR = 500
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""What the machine says when it gives out, whatever is unpacked on it."""
 
 
 def fetch_assignment(api: GatewayApi, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
@@ -78,8 +79,8 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
     except InvalidField as exc:
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
     except OSError as exc:
-        if exc.errno in _DISK_IS_FULL:
-            return Obstacle(ObstacleReason.NOT_ENOUGH_DISK, f"{item.path} cannot be unpacked: {exc.strerror}")
+        if exc.errno in _OURS:
+            raise
         # Two inputs that get in each other's way: one's file where the other needs a folder.
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} cannot be unpacked: {exc.strerror}")
     return None

@@ -159,6 +159,7 @@ SERVINGS = Table(
     Column("exit_code", Integer),
     Column("ended", String(24), nullable=False),
     Column("used_seconds", BigInteger),
+    Column("lost_seconds", BigInteger, nullable=False),
     Column("result", String(66)),
     Column("provider_signature", Text, nullable=False),
     Column("client_signature", Text, nullable=False),

@@ -1,0 +1,68 @@
+"""Why a provider gave a lease back, in its own signed word: what a client is told, and whether a scheduler lets the pair rest.
+
+The contract knows that a lease was declined, not why. The word is kept by gateways and believed by nobody without the signature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.units import UnixTime
+
+MOST_DETAIL = 400
+"""Characters of a decline's detail."""
+
+
+class ObstacleReason(StrEnum):
+    """Why a lease is declined, or, when it is too late for that, ended with nothing to pay."""
+
+    OFFER_NOT_IN_INVENTORY = "offer_not_in_inventory"
+    SPEC_NOT_DELIVERED = "spec_not_delivered"
+    SPEC_INVALID = "spec_invalid"
+    IMAGE_NOT_SUPPORTED = "image_not_supported"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
+    CHECKPOINT_NOT_SUPPORTED = "checkpoint_not_supported"
+    OUTPUT_NOT_SUPPORTED = "output_not_supported"
+    GPUS_DIFFER = "gpus_differ"
+    NOT_ENOUGH_VRAM = "not_enough_vram"
+    NOT_ENOUGH_CPUS = "not_enough_cpus"
+    NOT_ENOUGH_MEMORY = "not_enough_memory"
+    NOT_ENOUGH_DISK = "not_enough_disk"
+    WRONG_REGION = "wrong_region"
+    PROVIDER_EXCLUDED = "provider_excluded"
+    INPUT_NOT_DELIVERED = "input_not_delivered"
+    INPUT_CORRUPT = "input_corrupt"
+    INPUT_INVALID = "input_invalid"
+    MACHINE_BUSY = "machine_busy"
+    MACHINE_FAILED = "machine_failed"
+    """The provider's own disk or memory gave out."""
+    SANDBOX_FAILED = "sandbox_failed"
+    NO_COIN_FOR_GAS = "no_coin_for_gas"
+    """The provider could not pay for the transactions that a lease takes."""
+    PROVIDER_WAS_AWAY = "provider_was_away"
+    """Longer than a client waits for a sign of life, and the job did not survive it."""
+    OUT_OF_TIME = "out_of_time"
+    LEAVING = "leaving"
+    """The provider is being stopped."""
+
+    @property
+    def is_about_pair(self) -> bool:
+        """Whether this provider would decline this order again. What a gateway did not deliver says nothing about either."""
+        return self not in _OF_THE_GATEWAY
+
+
+_OF_THE_GATEWAY = frozenset(
+    {ObstacleReason.SPEC_NOT_DELIVERED, ObstacleReason.INPUT_NOT_DELIVERED, ObstacleReason.INPUT_CORRUPT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """One serving that was given back, and why."""
+
+    lease: Bytes32
+    opened_at: UnixTime
+    reason: ObstacleReason
+    detail: str
