@@ -18,7 +18,7 @@ test: setup  ## run every test: the contracts', then Python's
 	@echo "test: contracts (forge)"
 	@$(FORGE) test
 	@echo "test: Python (pytest)"
-	@$(PYTEST)
+	@$(PYTEST) --numprocesses 2 --dist loadgroup
 
 check: setup  ## formatting, lint, types, import rules
 	@echo "check: ruff"; .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .

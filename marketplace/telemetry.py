@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from marketplace.domain.printing import harmless
 from marketplace.folding import Folding
 
 
@@ -35,6 +36,7 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
             _named(process),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _harmless,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -43,6 +45,11 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Library()])
+
+
+def _harmless(_logger: Any, _method: str, line: Any) -> Any:
+    """Strangers have written into these lines, too, and a terminal would obey them."""
+    return {name: harmless(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def _named(process: str) -> Any:

@@ -18,13 +18,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--first-seed", type=int, default=0, help="the seed of the first of them")
 
 
+TOGETHER = {
+    "acceptance": "the network",
+    "solidity": "forge",
+    "test_compiler.py": "forge",
+    "test_forge_canary.py": "forge",
+}
+"""Kinds and files of which only one worker runs any: one market is enough for two cores, and forge works in one folder."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's kind is its folder, so that nobody can forget to say it."""
+    """A test's kind is its folder, so that nobody can forget to say it; the tests of a file stay with one worker."""
     for item in items:
         kind = item.path.relative_to(TESTS).parts[0]
         if kind not in KINDS:
             raise pytest.UsageError(f"{item.path}: tests live in one of {', '.join(KINDS)}")
         item.add_marker(kind)
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(kind) or TOGETHER.get(item.path.name) or str(item.path)))
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 from rich.status import Status
+from rich.text import Text
 
 from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
@@ -16,6 +17,7 @@ from marketplace.cli.session import Session
 from marketplace.client import Job, JobGroup, JobRequest, JobState, Market, Progress
 from marketplace.domain.errors import DeadlinePassed
 from marketplace.domain.ids import ZERO_ADDRESS
+from marketplace.domain.printing import harmless_line
 
 SETTLE_SECONDS = 30.0
 """How long `bourse run` waits for the money after the job is over; it moves anyway."""
@@ -42,7 +44,7 @@ def run_alone(session: Session, market: Market, job: Job, output: Path | None, *
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
         raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
-        job.wait(on_progress=lambda progress: line.update(_words(progress)))
+        job.wait(on_progress=lambda progress: line.update(Text(_words(progress))))
         line.update("waiting for the money")
         is_settled = _is_settled(market, (job,))
     files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
@@ -66,7 +68,7 @@ def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | 
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
         raise typer.Exit(_submitted(jobs))
     with _waiting(session, jobs) as line:
-        group.wait(on_progress=lambda progress: line.update(_words_of_nodes(progress)))
+        group.wait(on_progress=lambda progress: line.update(Text(_words_of_nodes(progress))))
         line.update("waiting for the money")
         _is_settled(market, jobs)
     files = group.download(output) if output is not None else ()
@@ -136,8 +138,8 @@ def _words(progress: Progress) -> str:
     else:
         told = f"{progress.state.value}, block {progress.block.number}"
     if progress.state is JobState.SUBMITTED and not progress.is_posted:
-        return f"{tables.standing(progress.is_posted, progress.note)}, block {progress.block.number}"
-    return f"{told}{' · ' + progress.note if progress.note else ''}"
+        return harmless_line(f"{tables.standing(progress.is_posted, progress.note)}, block {progress.block.number}")
+    return harmless_line(f"{told}{' · ' + progress.note if progress.note else ''}")
 
 
 def _words_of_nodes(progress: Mapping[int, Progress]) -> str:

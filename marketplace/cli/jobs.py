@@ -138,6 +138,9 @@ def ps(
 def logs(
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job is over.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="As the job printed it, with whatever a terminal would obey: for a pipe.")
+    ] = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
@@ -149,7 +152,7 @@ def logs(
         found = market.job(job)
         if not session.as_json:
             for text in found.logs(follow):
-                session.write(text)
+                session.write(text, is_raw=raw)
             return
         text = "".join(found.logs(follow))
         session.answer({"id": found.id, "state": found.state, "log": text})

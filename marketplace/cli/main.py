@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,7 +10,9 @@ import typer
 
 from marketplace.cli import audit, browse, daemons, deploy, devnet, disputes, jobs, wallet
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
+from marketplace.cli.screen import json_text
 from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.printing import harmless_line
 
 HELP = """A market for GPU-hours without a middleman who holds the money.
 
@@ -43,9 +44,9 @@ def main() -> None:
 def report(error: MarketplaceError, *, as_json: bool) -> ExitCode:
     """Print an error: a line on stderr, or the one JSON document on stdout."""
     if as_json:
-        print(json.dumps(error_document(error), indent=2, ensure_ascii=False))
+        print(json_text(error_document(error)))
     else:
-        print(f"bourse: {line_of(error)}", file=sys.stderr)
+        print(f"bourse: {harmless_line(line_of(error))}", file=sys.stderr)
         if advice := advice_for(error):
             print(f"  next: {advice}", file=sys.stderr)
     return exit_code_of(error)

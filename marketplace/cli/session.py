@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,13 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from marketplace import wiring
 from marketplace.cli import tables
+from marketplace.cli.screen import Harmless, console, json_text
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
 from marketplace.domain.errors import ChainError, InsufficientBalance
+from marketplace.domain.printing import harmless, harmless_line
 from marketplace.telemetry import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
@@ -61,25 +62,25 @@ class Session:
         configure_logging("cli", level=logging.WARNING)
         self.as_json, self._account = as_json, account
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
-        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        self.err = console(is_error=True)
 
     def answer(self, document: Mapping[str, Any] | list[Any], *rendered: RenderableType) -> None:
         """The command's one answer: the document with ``--json``, otherwise what people read."""
         if self.as_json:
-            print(json.dumps(document, indent=2, ensure_ascii=False))
+            print(json_text(document))
             return
         for item in rendered:
-            self._out.print(item)
+            self._out.print(Harmless(item))
 
-    def write(self, text: str) -> None:
-        """A piece of a job's own output, as it is."""
-        sys.stdout.write(text)
+    def write(self, text: str, *, is_raw: bool = False) -> None:
+        """A piece of a job's own output: harmless, unless it is wanted as it is."""
+        sys.stdout.write(text if is_raw else harmless(text))
         sys.stdout.flush()
 
     def say(self, text: str) -> None:
         """Something that happens on the way."""
-        self.err.print(text, markup=False)
+        self.err.print(harmless_line(text))
 
     @contextmanager
     def market(self) -> Iterator[Market]:

@@ -249,7 +249,8 @@ class GatewayApi:
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
     def heartbeat(self) -> UnixTime:
-        """Tell the gateway that we are alive; the block time that it noted."""
+        """Tell the gateway that we are alive now, which is what we sign; the block time that it noted."""
+        self._signer.refresh()
         return reading.beat(accepted(self._write_raw("POST", "/v1/heartbeats", b"{}", _JSON)).content)
 
     def account(self, address: Address) -> AccountAnswer:

@@ -9,9 +9,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from marketplace.chain.requests import FOR_HEADER, verify_request
+from marketplace.chain.requests import FOR_HEADER, TIME_HEADER, verify_request
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
+from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
 
@@ -36,6 +37,12 @@ def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
         request.headers, request.method, path_as_sent(request), body_sha256, head.timestamp, desks.market.domain,
         is_approved=is_approved,
     )  # fmt: skip
+
+
+def signed_at(request: Request) -> UnixTime | None:
+    """The block time that the sender of a verified request signed; None where it came in another way."""
+    told = request.headers.get(TIME_HEADER)
+    return UnixTime(int(told)) if told and told.isascii() and told.isdecimal() else None
 
 
 def account_represented(request: Request) -> Address | None:

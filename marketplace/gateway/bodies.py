@@ -1,4 +1,4 @@
-"""Request bodies, read with a limit that counts bytes and not promises, and JSON read as strictly as canonical JSON is written."""
+"""Request bodies, read with limits that count bytes and seconds and not promises, and JSON read as strictly as canonical JSON is written."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import anyio
 import anyio.from_thread
 from fastapi import Depends, Request
 
+from marketplace.api.reading import check_shape
 from marketplace.domain.canonical import MAX_DEPTH, parse_json
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.gateway.problems import HttpRefusal
+from marketplace.gateway.streams import lines_of
 
 MAX_BODY_BYTES = 1 << 20
 MAX_LOG_CHUNK_BYTES = 1 << 18
-READ_TIMEOUT_SECONDS = 30
-"""Between two pieces of a body; a client that drips holds nothing for longer."""
+LEAST_BYTES_PER_SECOND = 1 << 15
+"""A body has some seconds (``Lines.body_seconds``), and longer by what its bytes need on such a line: who drips holds nothing for longer."""
 
 
 async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
@@ -28,8 +30,9 @@ async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
     if _promised(request) > limit_bytes:
         raise _too_large(limit_bytes)
     seen, stream = 0, request.stream()
+    deadline = anyio.current_time() + lines_of(request).body_seconds
     while True:
-        piece = await _next_piece(stream)
+        piece = await _next_piece(stream, deadline + seen / LEAST_BYTES_PER_SECOND)
         if piece is None:
             return
         seen += len(piece)
@@ -38,12 +41,14 @@ async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _next_piece(stream: AsyncIterator[bytes]) -> bytes | None:
+async def _next_piece(stream: AsyncIterator[bytes], deadline: float) -> bytes | None:
+    """Raise a 408 problem where it does not come before the deadline, by the event loop's clock."""
     try:
-        with anyio.fail_after(READ_TIMEOUT_SECONDS):
+        with anyio.fail_after(deadline - anyio.current_time()):
             return await anext(stream, None)
     except TimeoutError:
-        raise HttpRefusal(408, "BodyTooSlow", "body", f"must not pause for {READ_TIMEOUT_SECONDS} s") from None
+        rule = f"must come at {LEAST_BYTES_PER_SECOND >> 10} KiB/s or more, but for its first seconds"
+        raise HttpRefusal(408, "BodyTooSlow", "body", rule) from None
 
 
 def _promised(request: Request) -> int:
@@ -76,7 +81,10 @@ def json_object(request: Request, body: RawBody) -> dict[str, Any]:
     if kind != "application/json":
         raise HttpRefusal(415, "UnsupportedMediaType", "Content-Type", "must be application/json")
     try:
+        check_shape(body, MAX_BODY_BYTES)
         text = body.decode("utf-8")
+    except UnreadableAnswer as exc:
+        raise InvalidField(exc.field, exc.rule) from None
     except UnicodeDecodeError:
         raise InvalidField("body", "must be UTF-8") from None
     document = parse_json(text)

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from marketplace.domain import errors as e
 from marketplace.domain.refusals import Refusal
@@ -66,8 +67,10 @@ RETRY_AFTER_SECONDS = "1"
 class HttpRefusal(HTTPException):
     """What only HTTP knows to be wrong: a body too large, a content type that is not ours. ``rule`` says what would be right."""
 
-    def __init__(self, status: int, reason: str, field: str, rule: str, **more: Any) -> None:
-        super().__init__(status, f"{field}: {rule}" if field else rule)
+    def __init__(
+        self, status: int, reason: str, field: str, rule: str, *, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(status, f"{field}: {rule}" if field else rule, headers)
         self.reason, self.field, self.rule, self.more = reason, field, rule, more
 
 
@@ -173,6 +176,11 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
             "gateway.failed", reason=error.reason, error=str(error), method=request.method, path=request.url.path
         )
     return problem.response()
+
+
+async def answer_refused(refusal: HttpRefusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Give the problem instead of an answer that was about to begin."""
+    await _http(refusal).response(dict(refusal.headers or {}))(scope, receive, send)
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:

@@ -9,18 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from marketplace.daemon import About
+from marketplace.gateway.connections import ConnectionLimits, Doors
 from marketplace.watchdog import STOPPING_SECONDS, Pulse, Watchdog
 
 GRACE_SECONDS = 20
 """How long running requests may take to finish after SIGTERM; the journal has what was answered."""
 
 KEEP_ALIVE_SECONDS = 30
+DEFAULT_LIMITS = ConnectionLimits()
 TURNS = 20
 """Of the event loop, before idle connections are closed: connections that wait are accepted, read and understood in a few."""
 TICK_SECONDS = 5.0
@@ -70,12 +73,22 @@ async def _turn_over() -> None:
 
 
 def server_for(
-    app: FastAPI, host: str, port: int, *, pulse: Pulse | None = None, about: About = dict
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    pulse: Pulse | None = None,
+    about: About = dict,
+    limits: ConnectionLimits = DEFAULT_LIMITS,
 ) -> DrainingServer:
-    """A server that is not running yet. Set its ``should_exit`` to stop it, from any thread."""
+    """A server that is not running yet. Set its ``should_exit`` to stop it, from any thread.
+
+    Who sends a request is who the connection is from: nobody's ``X-Forwarded-For`` is believed.
+    """
+    doors: Any = Doors(limits)
     config = uvicorn.Config(
-        app, host=host, port=port, http="httptools", loop="uvloop", lifespan="off", ws="none", log_config=None,
-        access_log=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
+        app, host=host, port=port, http=doors, loop="uvloop", lifespan="off", ws="none", log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     server = DrainingServer(config, pulse or Pulse(), about)
     app.state.is_stopping = lambda: server.should_exit

@@ -16,11 +16,13 @@ import anyio
 import anyio.to_thread
 from fastapi import Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.problems import Problem, problem_of
+from marketplace.gateway.places import Places
+from marketplace.gateway.problems import HttpRefusal, Problem, answer_refused, problem_of
 from marketplace.gateway.render import Document, to_json
 
 T = TypeVar("T")
@@ -36,17 +38,49 @@ MOST_TEXT_BYTES = 1 << 16
 """Of a log in one event."""
 
 
+MOST_STREAMS = 128
+MOST_STREAMS_EACH = 48
+"""From one address, of the market's events; as many of logs."""
+MOST_UPLOADS = 32
+MOST_UPLOADS_EACH = 8
+"""Of one account."""
+
+
+def _threads(count: int) -> Callable[[], anyio.CapacityLimiter]:
+    return lambda: anyio.CapacityLimiter(count)
+
+
+def _places(what: str, most: int, most_each: int) -> Callable[[], Places]:
+    return lambda: Places(what, most=most, most_each=most_each)
+
+
 @dataclass(slots=True)
 class Lines:
-    """Worker threads that slow clients may hold; everybody else's requests have their own."""
+    """Worker threads that slow clients may hold, and places for them; everybody else's requests have their own.
 
-    streams: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(64))
-    uploads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(32))
+    A log that is followed has a thread whenever it wants one. Streams of events take turns in theirs: they are hints.
+    """
+
+    reads: anyio.CapacityLimiter = field(default_factory=_threads(32))
+    """For what is answered at once."""
+    logs: anyio.CapacityLimiter = field(default_factory=_threads(MOST_STREAMS))
+    events: anyio.CapacityLimiter = field(default_factory=_threads(32))
+    uploads: anyio.CapacityLimiter = field(default_factory=_threads(MOST_UPLOADS))
+    log_places: Places = field(default_factory=_places("logs that are followed", MOST_STREAMS, MOST_STREAMS_EACH))
+    event_places: Places = field(default_factory=_places("streams of events", MOST_STREAMS, MOST_STREAMS_EACH))
+    body_seconds: float = 30.0
+    """For a body, and longer by what its bytes need on a slow line."""
+    upload_places: Places = field(default_factory=_places("uploads", MOST_UPLOADS, MOST_UPLOADS_EACH))
 
 
 def lines_of(request: Request) -> Lines:
     lines: Lines = request.app.state.lines
     return lines
+
+
+def address_of(request: Request) -> str:
+    """Where the connection is from."""
+    return request.client.host if request.client else ""
 
 
 def is_stopping(request: Request) -> bool:
@@ -55,23 +89,39 @@ def is_stopping(request: Request) -> bool:
     return asked()
 
 
-def event_stream(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+class PlacedStream(EventSourceResponse):
+    """A stream that needs a place as long as it lasts; without one it is a problem instead."""
+
+    def __init__(self, places: Places, who: str, events: AsyncIterator[ServerSentEvent], **arguments: Any) -> None:
+        super().__init__(events, **arguments)
+        self._places, self._who = places, who
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._places.one_for(self._who):
+                await super().__call__(scope, receive, send)
+        except HttpRefusal as refusal:
+            await answer_refused(refusal, scope, receive, send)
+
+
+def event_stream(request: Request, places: Places, events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     """The response that sends these events, with a comment now and then so that proxies keep the line open."""
-    return EventSourceResponse(
-        events, ping=PING_SECONDS, sep="\n", ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
+    return PlacedStream(
+        places, address_of(request), events, ping=PING_SECONDS, sep="\n", ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
         shutdown_event=anyio.Event(), shutdown_grace_period=GOODBYE_SECONDS,
     )  # fmt: skip
 
 
 async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int) -> AsyncIterator[ServerSentEvent]:
     """A log as it grows: ``log`` events with the text, then ``end``. Offsets are bytes; a character is never cut in two."""
-    read = partial(in_thread, request, desks.leases.read_log, lease)
+    threads = lines_of(request).logs
+    read = partial(in_thread, threads, desks.leases.read_log, lease)
     rest = b""
     try:
         while not is_stopping(request):
             chunk, is_over = await read(offset + len(rest), 0), False
             if not chunk:
-                is_over = await in_thread(request, desks.leases.is_log_complete, lease)
+                is_over = await in_thread(threads, desks.leases.is_log_complete, lease)
                 # Asked again, because the last piece may have been appended between the two questions.
                 chunk = await read(offset + len(rest), 0 if is_over else WAIT_MS)
             text, used = whole_text(rest + chunk, is_last=is_over and not chunk)
@@ -89,9 +139,10 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
 
 async def market_events(request: Request, desks: Desks, after: str) -> AsyncIterator[ServerSentEvent]:
     """The market's events as the indexer tells them, after the one with this id."""
+    threads = lines_of(request).events
     try:
         while not is_stopping(request):
-            for entry in await in_thread(request, desks.board.read_events, after, WAIT_MS):
+            for entry in await in_thread(threads, desks.board.read_events, after, WAIT_MS):
                 after = entry.id
                 yield _event(str(entry.payload.get("name", "event")), entry.payload, entry.id)
         yield _goodbye()
@@ -121,6 +172,6 @@ def _event(name: str, document: Document, identifier: str | None = None) -> Serv
     return ServerSentEvent(to_json(document).decode(), event=name, id=identifier, sep="\n")
 
 
-async def in_thread(request: Request, read: Callable[..., T], *arguments: Any) -> T:
-    """Call a blocking reader in one of the streams' worker threads."""
-    return await anyio.to_thread.run_sync(partial(read, *arguments), limiter=lines_of(request).streams)
+async def in_thread(threads: anyio.CapacityLimiter, read: Callable[..., T], *arguments: Any) -> T:
+    """Call a blocking reader in one of these worker threads."""
+    return await anyio.to_thread.run_sync(partial(read, *arguments), limiter=threads)

@@ -48,12 +48,15 @@ class AccountDesk:
         reputation = view.reputations.get(address, NEWCOMER).aged(view.block.timestamp)
         return ProviderView(address, view.block, rows, live, view.heartbeats.get(address), reputation)
 
-    def beat(self, provider: Address) -> UnixTime:
-        """Note that a provider is alive; the block time noted. Raises Forbidden for who takes no part in the market."""
+    def beat(self, provider: Address, signed_at: UnixTime | None = None) -> UnixTime:
+        """Note that a provider was alive at the block time that it signed, or is now; its last sign of life.
+
+        A beat that somebody sends again is as old as it was. Raises Forbidden for who takes no part in the market.
+        """
         block = self._chain.paced_head()
         self._participants.require(provider, block)
-        self._board.beat(provider, block.timestamp)
-        return block.timestamp
+        at = block.timestamp if signed_at is None else min(signed_at, block.timestamp)
+        return self._board.beat(provider, at)
 
     def _view_or_none(self) -> BookView | None:
         try:

@@ -105,9 +105,9 @@ class Board:
 
     # Heartbeats
 
-    def beat(self, provider: Address, at: UnixTime) -> None:
-        """The provider was alive at this block time."""
-        self._redis.call("HSET", keys.HEARTBEATS, provider, at)
+    def beat(self, provider: Address, at: UnixTime) -> UnixTime:
+        """The provider was alive at this block time; its last sign of life, which this is unless a later one is known."""
+        return UnixTime(int(self._redis.run("beat", (keys.HEARTBEATS,), (provider, at))))
 
     def heartbeats(self) -> dict[Address, UnixTime]:
         """Block time of each provider's last sign of life."""

@@ -16,7 +16,7 @@ from tests.differential.node import ARGUMENTS, Node
 from tests.differential.stage import KEYS, START, Stage
 from tests.differential.tally import Tally
 from tests.differential.walk import Walk
-from tests.integration.chain.conftest import free_port
+from tests.ports import free_port
 
 CALLS = 250
 """Of a sequence, at least."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,12 +9,7 @@ import pytest
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import AnvilHandle, start_anvil
 from tests.faults.proxy import FaultProxy
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from marketplace.domain.ids import address
-from marketplace.gateway.auth import DesksHere, Sender
+from marketplace.gateway.auth import DesksHere, Sender, signed_at
 from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import AccountAddress
@@ -31,8 +31,8 @@ def get_provider(provider: AccountAddress, desks: DesksHere) -> Response:
 
 
 @router.post("/v1/heartbeats", responses=told(HeartbeatAnswer), openapi_extra=asked(Heartbeat))
-def post_heartbeat(document: JsonObject, sender: Sender, desks: DesksHere) -> Response:
+def post_heartbeat(document: JsonObject, request: Request, sender: Sender, desks: DesksHere) -> Response:
     """A provider says that it is alive; the scheduler skips the offers of silent ones."""
     only_fields(document)
-    at = desks.accounts.beat(sender)
+    at = desks.accounts.beat(sender, signed_at(request))
     return answer({"at": at, "atTime": iso(at)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -12,14 +12,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from marketplace.domain.errors import NotFound
-from marketplace.domain.ids import Sha256
+from marketplace.domain.ids import Address, Sha256
 from marketplace.gateway.auth import DesksHere, account_represented, sender_of
-from marketplace.gateway.bodies import UploadPieces
+from marketplace.gateway.bodies import UploadPieces, pieces
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import BlobAnswer
+from marketplace.gateway.streams import lines_of
+from marketplace.services.uploads import STRANGER_LIMIT_BYTES
 
 router = APIRouter(tags=["blobs"])
 
@@ -37,12 +39,18 @@ _UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
 async def put_blob(name: BlobName, request: Request, desks: DesksHere) -> Response:
     """Keep a file under its hash. The sender is known before the first byte is read: the name is the body's hash that it signed."""
     blob = Sha256(name)
-    limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob))
+    sender, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob))
     if size is not None:
         return answer({"sha256": blob, "bytes": size})
-    content = UploadPieces(request, limit_bytes)
-    keep = partial(desks.uploads.keep, blob, content, limit_bytes)
-    kept = await anyio.to_thread.run_sync(keep, limiter=request.app.state.lines.uploads)
+    if limit_bytes <= STRANGER_LIMIT_BYTES:
+        # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
+        content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
+        kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, blob, content, limit_bytes))
+        return answer({"sha256": blob, "bytes": kept}, 201)
+    lines = lines_of(request)
+    with lines.upload_places.one_for(sender):
+        keep = partial(desks.uploads.keep, blob, UploadPieces(request, limit_bytes), limit_bytes)
+        kept = await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
     return answer({"sha256": blob, "bytes": kept}, 201)
 
 
@@ -52,12 +60,12 @@ def get_blob(name: BlobName, request: Request, desks: DesksHere) -> Response:
     blob = Sha256(name)
     size = _size(desks, blob)
     stream, headers = desks.uploads.open(blob), _headers(blob, size)
-    pieces = _chunks(stream)
+    chunks = _chunks(stream)
     if size >= _WORTH_PACKING_BYTES and _takes_gzip(request) and _shrinks(stream):
         del headers["Content-Length"]
         headers |= {"Content-Encoding": "gzip", "ETag": f'"{blob}-gzip"'}
-        pieces = _packed(pieces)
-    return StreamingResponse(pieces, 200, headers, "application/octet-stream")
+        chunks = _packed(chunks)
+    return StreamingResponse(chunks, 200, headers, "application/octet-stream")
 
 
 @router.head("/v1/blobs/{name}", responses=_CONTENT)
@@ -68,10 +76,10 @@ def head_blob(name: BlobName, desks: DesksHere) -> Response:
     return Response(b"", 200, _headers(blob, size), "application/octet-stream")
 
 
-def _admit(request: Request, desks: Desks, blob: Sha256) -> tuple[int, int | None]:
-    """How much the sender may send, and the file's size where it is here already. Raises Unauthorized."""
+def _admit(request: Request, desks: Desks, blob: Sha256) -> tuple[Address, int, int | None]:
+    """Who sends, how much it may send, and the file's size where it is here already. Raises Unauthorized."""
     sender, represented = sender_of(request, desks, blob), account_represented(request)
-    return desks.uploads.limit_bytes(sender, represented), desks.uploads.size(blob)
+    return sender, desks.uploads.limit_bytes(sender, represented), desks.uploads.size(blob)
 
 
 def _size(desks: Desks, blob: Sha256) -> int:

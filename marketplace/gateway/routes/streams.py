@@ -17,7 +17,7 @@ from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, 
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import LogLength
-from marketplace.gateway.streams import event_stream, in_thread, log_events, market_events
+from marketplace.gateway.streams import event_stream, in_thread, lines_of, log_events, market_events
 
 router = APIRouter(tags=["streams"])
 
@@ -36,9 +36,9 @@ async def get_log(
     """The log from ``offset`` on, as it grows; with ``follow=false`` what there is now, as plain text."""
     lease, start = bytes32(lease_id), _start(offset, last_event_id)
     # The first read is made before the answer begins: what is wrong is still a problem then, with its status.
-    content = await in_thread(request, desks.leases.log_so_far, lease, start)
+    content = await in_thread(lines_of(request).reads, desks.leases.log_so_far, lease, start)
     if follow == "true":
-        return event_stream(log_events(request, desks, lease, start))
+        return event_stream(request, lines_of(request).log_places, log_events(request, desks, lease, start))
     headers = {"Bourse-Log-Next": str(start + len(content))}
     return Response(content, 200, headers, "text/plain; charset=utf-8")
 
@@ -62,9 +62,11 @@ async def get_events(
     """The market's events as the indexer tells them: from ``after`` on, or from now on. Hints: the chain is the evidence."""
     seen = last_event_id or after
     if seen is None:
-        seen = await in_thread(request, desks.board.last_event_id)
-    await in_thread(request, desks.board.read_events, seen)  # what is wrong is still a problem now, with its status
-    return event_stream(market_events(request, desks, seen))
+        seen = await in_thread(lines_of(request).reads, desks.board.last_event_id)
+    await in_thread(
+        lines_of(request).reads, desks.board.read_events, seen
+    )  # what is wrong is still a problem now, with its status
+    return event_stream(request, lines_of(request).event_places, market_events(request, desks, seen))
 
 
 def _start(offset: str, last_event_id: str | None) -> int:

@@ -43,7 +43,8 @@ from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 from tests.faults.simulation.executor import BlockTimeExecutor
 from tests.faults.simulation.mortality import Killed, Life, MortalChain, MortalLine, living, watch_server
-from tests.faults.simulation.world import ARBITER, OPENER, World, free_port
+from tests.faults.simulation.world import ARBITER, OPENER, World
+from tests.ports import free_port
 
 INVENTORY = f"""
 region = "eu"

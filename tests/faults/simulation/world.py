@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.faults.proxy import FaultProxy
 from tests.faults.simulation.dice import Dice
+from tests.ports import free_port
 
 DOLLAR = 1_000_000
 DEPLOYER, OPENER, PROVIDERS, CLIENTS, ARBITER = (
@@ -188,12 +188,6 @@ def clocked_by(tick: Callable[[], float]) -> Iterator[None]:
     finally:
         for module in CLOCKED:
             setattr(module, "monotonic", monotonic)  # noqa: B010
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import RateLimited
 from marketplace.domain.models import BlockRef
-from tests.integration.chain.conftest import Trading, free_port
+from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, saying, tampering
+from tests.ports import free_port
 
 HEAD_METHODS = ("eth_getBlockByNumber", "eth_blockNumber", "eth_getBlockByHash")
 PATIENCE_SECONDS = 60

@@ -17,8 +17,9 @@ from marketplace.chain.roster import Patience
 from marketplace.domain.errors import ChainUnavailable, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
-from tests.integration.chain.conftest import Trading, free_port
+from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
+from tests.ports import free_port
 
 NOBODY = "http://127.0.0.1:9"
 QUICK = Patience(first_seconds=0.05, limit_seconds=0.1, probe_seconds=0.02, return_seconds=0.3, stale_seconds=0.5)

@@ -43,6 +43,7 @@ from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.redis_server import RedisHandle, start_redis
+from tests.ports import free_port
 
 DOLLAR = 1_000_000
 FAR = UnixTime(2**40 - 1)
@@ -214,12 +215,6 @@ class Gateway:
 
 def submission(signed: SignedOrder) -> dict[str, Any]:
     return {"order": order_to_wire(signed.order), "signature": signed.signature}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

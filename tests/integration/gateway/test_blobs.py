@@ -7,6 +7,7 @@ import hashlib
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,16 @@ from marketplace.chain.requests import sign_request
 from marketplace.chain.signing import SigningDomain
 from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.models import Offer
-from tests.integration.gateway.conftest import CLIENT, OPENER, OTHER_CLIENT, STRANGER, UPLOAD_LIMIT_BYTES, Gateway
+from marketplace.gateway.streams import MOST_UPLOADS
+from tests.integration.gateway.conftest import (
+    CLIENT,
+    DOLLAR,
+    OPENER,
+    OTHER_CLIENT,
+    STRANGER,
+    UPLOAD_LIMIT_BYTES,
+    Gateway,
+)
 from tests.integration.gateway.test_bad_orders import refused
 
 
@@ -60,6 +70,27 @@ def test_a_large_blob_is_packed_on_the_way_where_that_pays(gateway: Gateway) -> 
         assert answer.headers.get("content-encoding") == encoding
         assert (gzip.decompress(sent) if encoding else sent) == content
         assert (len(sent) < len(content)) == bool(encoding)
+
+
+def test_who_has_no_money_keeps_nobody_from_uploading(gateway: Gateway) -> None:
+    """More half uploads of a stranger's than there are places for uploads, and a participant's file is taken all the same."""
+    host, port = urlsplit(gateway.url).hostname, urlsplit(gateway.url).port
+    content = b"never whole"
+    path = f"/v1/blobs/{sha256_of(content)}"
+    signed = sign_request(STRANGER, "PUT", path, sha256_of(content), gateway.now(), gateway.domain)
+    lines = [
+        f"PUT {path} HTTP/1.1",
+        "Host: x",
+        "Content-Length: 50",
+        *(f"{name}: {value}" for name, value in signed.items()),
+    ]
+    with ExitStack() as held:
+        for _ in range(MOST_UPLOADS + 8):
+            line = held.enter_context(socket.create_connection((host, port)))
+            line.sendall("\r\n".join(lines).encode() + b"\r\n\r\nnever")
+        gateway.fund(CLIENT, DOLLAR)
+
+        assert put(gateway, CLIENT, b"x" * 100_000).status_code == 201
 
 
 def test_an_empty_blob_is_a_blob(gateway: Gateway) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from marketplace.chain.devnet import increase_time
+from marketplace.chain.requests import sign_request
 from marketplace.client.api import GatewayApi
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.classes import load_classes
@@ -74,6 +77,23 @@ def test_a_jobs_whole_life_is_told(
     lease = client.lease(signed.id)
     assert (lease.record.provider, lease.last_heartbeat) == (PROVIDER.address, gateway.now())
     assert client.fetch_blob_into(name, tmp_path / "input").read_bytes() == b"some input"
+
+
+def test_a_replayed_heartbeat_says_nothing_new(gateway: Gateway) -> None:
+    """A beat is as old as the block time that was signed, whenever it arrives; and none moves the last one back."""
+    gateway.fund(PROVIDER, DOLLAR)
+    path, then = "/v1/heartbeats", gateway.now()
+    signed = sign_request(PROVIDER, "POST", path, b"{}", then, gateway.domain)
+    headers = {**signed, "Content-Type": "application/json"}
+    assert gateway.http.post(path, content=b"{}", headers=headers).json()["at"] == then
+    increase_time(gateway.chain, 60)
+    assert gateway.now() > then
+
+    assert gateway.http.post(path, content=b"{}", headers=headers).json()["at"] == then
+    with closing(GatewayApi(gateway.url, key=PROVIDER)) as api:
+        later = api.heartbeat()
+    assert later == gateway.now()
+    assert gateway.http.post(path, content=b"{}", headers=headers).json()["at"] == later
 
 
 def test_problems_are_typed(gateway: Gateway, client: GatewayApi) -> None:

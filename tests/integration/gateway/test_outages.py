@@ -38,10 +38,10 @@ from tests.integration.gateway.conftest import (
     OPENER,
     PROVIDER,
     Gateway,
-    free_port,
     running,
     submission,
 )
+from tests.ports import free_port
 
 PROCESSES = multiprocessing.get_context("forkserver")
 """One process imports everything once and knows nothing else; gateways are forked off it."""

@@ -9,8 +9,9 @@ import pytest
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import start_anvil
-from marketplace.store.redis_server import RedisHandle, free_port, start_redis
+from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.integration.scheduler.floor import Floor
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

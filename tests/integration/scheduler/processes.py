@@ -18,8 +18,8 @@ import httpx
 
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
-from marketplace.store.redis_server import free_port
 from tests.integration.scheduler.floor import ARBITER, OPENER, Floor
+from tests.ports import free_port
 
 PATIENCE_SECONDS = 120
 

@@ -11,10 +11,10 @@ from time import monotonic
 import psutil
 import pytest
 
-from marketplace.store.redis_server import free_port
 from scheduler.cluster import PATIENCE_SECONDS, ClusterOrHere
 from scheduler.engine.clear import clear
 from scripts.bench.generators import Thin
+from tests.ports import free_port
 
 pytest.importorskip("ray", reason="pip install 'compute-bourse[ray]'")
 
