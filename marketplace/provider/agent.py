@@ -136,11 +136,11 @@ class ProviderAgent:
         self._tools.market.terms()
 
     def close(self) -> None:
-        """Stop. Running jobs end with us; the next agent on this home runs them again if there is time."""
+        """Stop. Jobs run on for a while; the next agent on this home takes them up again."""
         self._vigil.close()
         for attendance in self._attendances.values():
             if attendance.execution:
-                attendance.execution.kill()
+                attendance.execution.leave()
         self._tools.pools.close()
         self._tools.home.close()
 
@@ -376,10 +376,8 @@ class ProviderAgent:
         home, executor, name = self._tools.home, self._tools.executor, attendance.folder.name
 
         def remove() -> bool:
-            if not home.remove(name):
-                return False
             executor.reap(name)
-            return True
+            return home.remove(name)
 
         is_gone = attendance.removing.take(head.number) or False
         if not is_gone:

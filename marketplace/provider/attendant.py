@@ -15,7 +15,7 @@ from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, TakenUp
-from marketplace.provider.capacity import Capacity
+from marketplace.provider.capacity import Capacity, share_of
 from marketplace.provider.chores import distrusted
 from marketplace.provider.closing import pump_log
 from marketplace.provider.executors.base import Execution, ExecutionRequest, Executor
@@ -36,6 +36,7 @@ class Attendant:
 
     def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
         self._tools = tools
+        self._capacity = capacity
         self._preparing = Preparing(tools, lister, capacity)
 
     def found(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
@@ -50,6 +51,7 @@ class Attendant:
             return serving
         attendance.is_found, attendance.execution = False, taken.execution
         if taken.execution is not None:
+            self._capacity.hold(serving.key, share_of(taken.execution.request))
             _log.info("job.taken_up", lease=serving.lease)
             return serving
         away_seconds = head.timestamp - (attendance.away_since or head.timestamp)
@@ -149,8 +151,7 @@ def _started(executor: Executor, request: ExecutionRequest, mark: str) -> Execut
 
 def _taken_up(executor: Executor, name: str, pid: int | None, *, may_go_on: bool) -> TakenUp:
     """Raises what keeps the executor from ending what is there: then it is tried again."""
-    adopt = getattr(executor, "adopt", None)
-    found = adopt(name) if adopt is not None and may_go_on else None
+    found = executor.adopt(name) if may_go_on else None
     if found is None:
         executor.reap(name, pid)
     return TakenUp(found)

@@ -196,7 +196,7 @@ def test_an_ordinary_user_runs_jobs_as_safely() -> None:
     assert "passed" in ran.stdout
 
 
-SAME_TESTS = "no_way_out or training or outputs or outlives or with_its_supervisor or closed or (excess and not time) or fork_bomb or grandchild"
+SAME_TESTS = "no_way_out or training or outputs or outlives or with_its_supervisor or (bomb and not time) or fork_bomb or stealing or options"
 
 
 def become_ordinary(needed: list[Path]) -> None:

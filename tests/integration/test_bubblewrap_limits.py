@@ -11,7 +11,7 @@ import pytest
 from marketplace.provider.executors.base import EndReason, Limits
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import Cgroup, CgroupParent, find_cgroups
-from marketplace.provider.executors.removal import remove
+from tests.integration.bubblewrap_bombs import BOMBS, ONE_FILE, STUBBORN, python, survived
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, await_log, executor_at, left_of, prepared, run
 
 
@@ -31,68 +31,12 @@ def executor(cgroups: CgroupParent | None, tmp_path: Path) -> BubblewrapExecutor
     return executor_at(tmp_path / "agent", cgroups)
 
 
-def python(body: str) -> tuple[str, ...]:
-    return ("python", "-c", body)
-
-
-MEMORY_BOMB = "x = []\nwhile True: x.append(bytearray(b'x') * (1 << 22))"
-CHILDREN_BOMB = f"""
-import os
-for _ in range(3):
-    if os.fork() == 0:
-        exec({MEMORY_BOMB!r})
-os.wait()
-"""
-SHARED_BOMB = """
-file, kept = open('/dev/shm/f', 'wb', buffering=0), []
-while True:
-    try:
-        file.write(bytes(1 << 20))
-    except OSError:
-        pass  # full: go on elsewhere
-    kept.append(bytearray(b'x') * (1 << 20))
-"""
-DISK_FILL = "n = 0\nwhile True:\n n += 1; open(f'/job/out/{n}', 'wb').write(bytes(1 << 20))"
-ONE_FILE = "f = open('/job/in/f', 'wb')\nwhile True: f.write(bytes(1 << 20))"
-UNLINKED = """
-import os
-kept = []
-while True:
-    kept.append(open('/job/out/f', 'wb')); os.unlink('/job/out/f'); kept[-1].write(bytes(1 << 20)); kept[-1].flush()
-"""
-TOO_DEEP = "import os\nos.chdir('/job/out')\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nwhile True: pass"
-LOG_FLOOD = "import sys\nwhile True: sys.stdout.write('y' * 65536)"
-STUBBORN = ("sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done")
-
-EXCESSES = {
-    "memory of one process": (python(MEMORY_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "memory of several processes": (python(CHILDREN_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "memory through /dev/shm": (python(SHARED_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "disk by many files": (python(DISK_FILL), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
-    "disk by files without a name": (python(UNLINKED), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
-    "folders without end": (python(TOO_DEEP), {}, EndReason.OUTPUT_LIMIT),
-    "time, ignoring SIGTERM": (STUBBORN, {"wall_seconds": 1}, EndReason.TIME_LIMIT),
-}
-
-
-@pytest.mark.parametrize(("command", "limits", "reason"), EXCESSES.values(), ids=EXCESSES)
-def test_excess_ends_the_job(
-    command: tuple[str, ...],
-    limits: dict[str, int],
-    reason: EndReason,
-    executor: BubblewrapExecutor,
-    cgroups: CgroupParent | None,
-    tmp_path: Path,
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_ends_with_its_reason(
+    name: str, executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
 ) -> None:
-    """A job that uses too much is ended with 137, the record says why and what was seen, and nothing of it is left."""
-    ran = run(executor, prepared(tmp_path, *command, **limits))
-
-    assert (ran.result.ended, ran.result.exit_code) == (reason, 137), ran.log
-    assert ran.result.evidence
-    assert left_of(ran.request, cgroups) == []
-    assert ran.request.log.stat().st_size <= ran.request.limits.log_bytes
-    remove(ran.request.folder)
-    assert not ran.request.folder.exists()
+    """A job that wants too much is ended, the record says why and what was seen, and nothing of it is left."""
+    assert survived(BOMBS[name], executor, cgroups, tmp_path) is None
 
 
 def test_a_single_file_stops_at_the_disk_limit(executor: BubblewrapExecutor, tmp_path: Path) -> None:

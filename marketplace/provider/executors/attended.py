@@ -8,7 +8,7 @@ import select
 import signal
 import threading
 
-from marketplace.provider.executors.base import EndReason, ExecutionResult
+from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
 from marketplace.provider.executors.guard import ASK
 from marketplace.provider.executors.records import JobRecord
 from marketplace.provider.executors.usage import kill
@@ -20,9 +20,12 @@ _COMPLAINT_BYTES = 2_000
 class AttendedExecution:
     """A job that some agent has started; see ``base.Execution``."""
 
-    def __init__(self, lease: str, record: JobRecord, lock: int, pid: int, supervisor: int | None) -> None:
+    def __init__(
+        self, request: ExecutionRequest, record: JobRecord, lock: int, pid: int, supervisor: int | None
+    ) -> None:
         """``lock`` is the record's, held until the job is over; ``supervisor`` a handle, None if it lives no more."""
-        self.lease = lease
+        self.request = request
+        self.lease = request.lease
         self.pid = pid
         self._record = record
         self._handles = [lock] if supervisor is None else [lock, supervisor]

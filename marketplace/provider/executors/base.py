@@ -174,6 +174,10 @@ class Execution(Protocol):
         """The lease it runs for."""
 
     @property
+    def request(self) -> ExecutionRequest:
+        """What was started: its limits, and the GPUs that it holds until it is over."""
+
+    @property
     def pid(self) -> int:
         """The process that stays with the job, for the agent's record. End a job by ``kill`` or ``reap``, not by pid."""
 

@@ -31,7 +31,7 @@ from marketplace.provider.executors.attended import AttendedExecution
 from marketplace.provider.executors.base import ExecutionRequest, Limits, check_lease
 from marketplace.provider.executors.cgroups import CgroupParent
 from marketplace.provider.executors.guard import HEARD, INSIST, UNHEARD
-from marketplace.provider.executors.records import JobPlan, JobRecord
+from marketplace.provider.executors.records import JobPlan, JobRecord, read_plan
 from marketplace.provider.executors.removal import remove
 from marketplace.provider.executors.seccomp import seccomp_program
 from marketplace.provider.executors.usage import await_end, kill, sandboxes_of, supervisor_mark, supervisors_of
@@ -103,7 +103,7 @@ class BubblewrapExecutor:
         record.write_plan(JobPlan(request, self._runtime, self._cgroups, self._bwrap, self._first_user, self._seccomp))
         lock = record.attend()
         pid = _spawn_supervisor(record, request.lease)
-        return AttendedExecution(request.lease, record, lock, pid, os.pidfd_open(pid))
+        return AttendedExecution(request, record, lock, pid, os.pidfd_open(pid))
 
     def adopt(self, lease: str) -> AttendedExecution | None:
         """Attend to what was started under that name; see ``base.Executor``."""
@@ -111,12 +111,12 @@ class BubblewrapExecutor:
         record = self._record(lease)
         if not record.plan.exists():
             return None
-        lock = record.attend()
+        request, lock = read_plan(record.plan.read_bytes()).request, record.attend()
         supervisors = supervisors_of(lease)
         if not supervisors:
-            return AttendedExecution(lease, record, lock, 0, None)
+            return AttendedExecution(request, record, lock, 0, None)
         pid, handle = supervisors.popitem()
-        return AttendedExecution(lease, record, lock, pid, handle)
+        return AttendedExecution(request, record, lock, pid, handle)
 
     def reap(self, lease: str, pid: int | None = None) -> None:
         """End what is left of a lease, and forget it. Processes are known by their marks; ``pid`` is not needed."""

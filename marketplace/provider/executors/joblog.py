@@ -27,7 +27,7 @@ class JobLog:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
         has_tail = limit_bytes >= _LEAST_BYTES
-        self._head_left = limit_bytes * 3 // 4 if has_tail else limit_bytes
+        self._head_left = limit_bytes // 2 if has_tail else limit_bytes
         self._tail_limit = limit_bytes - self._head_left - _LINE_BYTES if has_tail else 0
         self._says_so = has_tail
         self._tail = bytearray()
