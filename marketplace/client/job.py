@@ -198,9 +198,11 @@ class Job:
     def download(self, into: Path) -> tuple[Path, ...]:
         """Unpack the outputs below ``into`` and return the files. Never overwrites: InvalidField names what is in the way.
 
-        What was not delivered is named in ``result().left_out``.
+        What was not delivered is named in ``result().left_out``. Of a job that was cancelled or lost, what its provider left.
         """
         found = self._document()
+        if found is None and self.is_terminal and self._market.collect(self._order()):
+            found = self._document()
         if found is None:
             raise JobFailed(self.id, f"has no outputs: it is {self.state.value}{self._why()}")
         self._market.results.fetch(found)

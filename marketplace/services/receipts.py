@@ -54,7 +54,7 @@ class ReceiptDesk:
         """
         serving = self._servings.now(lease)
         _check_sender(sender, posted.role, serving)
-        _check_serving(posted.receipt, lease, serving)
+        _check_serving(posted.receipt, lease, serving, is_late=self._is_late_result(posted, serving))
         self._check_signature(posted, serving)
         kept = self._twin(posted)
         if kept is not None:
@@ -72,6 +72,16 @@ class ReceiptDesk:
         if word.status is LeaseStatus.NONE:
             return block, ()
         return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
+
+    def _is_late_result(self, posted: PostedReceipt, serving: Serving) -> bool:
+        """Whether it names what is left of a job whose lease was ended first, as a client does that cancels it.
+
+        The contract settles no such receipt. A provider names one result of a serving, so that none takes another's place.
+        """
+        is_last = posted.role == "provider" and posted.receipt.last
+        rows = self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at)
+        said = [row.receipt for row in rows if row.role == "provider" and row.receipt.last]
+        return is_last and serving.lease.status is LeaseStatus.CLOSED and said in ([], [posted.receipt])
 
     def _check_signature(self, posted: PostedReceipt, serving: Serving) -> None:
         """As the contract does (P-25): by a key of that side, else by asking those of that side who are contracts. Raises ChainUnavailable."""
@@ -132,13 +142,13 @@ def _check_sender(sender: Address, role: Role, serving: Serving) -> None:
         raise Forbidden("only the order's client or acceptor may post the client's receipt")
 
 
-def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving) -> None:
-    """The receipt is of this serving, and may be settled now or later.
+def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving, *, is_late: bool) -> None:
+    """The receipt is of this serving, and may be settled now or later; or ``is_late``, and only names what is left.
 
     Whether ``elapsed`` covers usedSeconds is left to the contract: our node may be a block behind the provider's.
     """
     word = serving.lease
-    if not word.status.is_live:
+    if not word.status.is_live and not is_late:
         raise Refused(Refusal.NotLive, "receipt.lease")
     for field, said, known in (
         ("receipt.lease", receipt.lease, lease),
