@@ -91,7 +91,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     // ---------------------------------------------------------------------------------------------------------------------------------- accounts
 
     function deposit(address account, uint256 amount) external nonReentrant {
-        Guards.requireSomebody(account);
+        Guards.requireAccount(account);
         _deposit(msg.sender, account, amount);
     }
 
@@ -99,7 +99,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         external
         nonReentrant
     {
-        Guards.requireSomebody(owner);
+        Guards.requireAccount(owner);
         // Whoever saw the permit may have used it up: then its allowance is there, and must not be out of the owner's reach.
         try IERC20Permit(token).permit(owner, address(this), amount, deadline, v, r, s) {}
         catch {
@@ -118,7 +118,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         bytes32 r,
         bytes32 s
     ) external nonReentrant {
-        Guards.requireSomebody(owner);
+        Guards.requireAccount(owner);
         uint256 held = IERC20(token).balanceOf(address(this));
         IReceiveWithAuthorization(token)
             .receiveWithAuthorization(owner, address(this), amount, validAfter, validBefore, nonce, v, r, s);
@@ -246,7 +246,8 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         if (provider.balance < (order.clientOf() == offer.provider() ? debit + bond : bond)) {
             return Refusal.ProviderBalanceTooLow;
         }
-        reason = _refusalOfSignature(id, fill);
+        bool charged;
+        (reason, charged) = _authority(id, fill, lease.charged());
         if (reason != Refusal.None) return reason;
 
         client.balance -= debit;
@@ -254,33 +255,34 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         if (tip != 0) _accounts[msg.sender].balance += tip;
         listing.offer = offer.taken(order.gpusOf());
         // The time fits: Refusals.ofOrder saw to that.
-        serving.lease = Leases.opened(fill.offer, fill.price, uint32(block.timestamp));
+        serving.lease = Leases.opened(fill.offer, fill.price, uint32(block.timestamp), charged);
 
         order.logOpened(id, fill.offer, fill.price);
     }
 
     /// Whether the client wants it: its own call says so; what anybody else brings must be signed by it, by a delegate, or by its contract.
-    /// The last check, because it charges a delegate's budget: with the most that the opening can cost, whatever it does cost. What is charged is never
-    /// restored, so a budget bounds all that can happen (I-7).
-    function _refusalOfSignature(bytes32 id, Fill calldata fill) private returns (Refusal) {
+    /// The last check, because it charges a delegate's budget, once per order: with the most that the order can cost, whatever it does cost. What is
+    /// charged is never restored, so a budget bounds all that can happen (I-7). Says, beside the refusal, whether the order has been charged by now.
+    function _authority(bytes32 id, Fill calldata fill, bool charged) private returns (Refusal, bool) {
         Order calldata order = fill.order;
         address client = order.clientOf();
-        if (msg.sender == client) return Refusal.None;
+        if (msg.sender == client) return (Refusal.None, charged);
         address signer = Signatures.signerOf(id, fill.signature);
-        if (signer == client && signer != address(0)) return Refusal.None;
+        if (signer == client && signer != address(0)) return (Refusal.None, charged);
 
         BudgetWord budget = _accounts[client].budgets[signer];
         if (signer == address(0) || block.timestamp >= budget.until()) {
-            return Signatures.isApprovedBy(client, id, fill.signature) ? Refusal.None : Refusal.BadSignature;
+            return (Signatures.isApprovedBy(client, id, fill.signature) ? Refusal.None : Refusal.BadSignature, charged);
         }
+        if (charged) return (Refusal.None, true);
         uint256 cost = order.tipOf() + Metering.totalRoundedUp(order.maxPriceOf(), order.gpusOf(), order.maxSecondsOf());
-        if (budget.left() < cost) return Refusal.OverBudget;
+        if (budget.left() < cost) return (Refusal.OverBudget, false);
 
         budget = budget.spent(cost);
         _accounts[client].budgets[signer] = budget;
 
         emit BudgetSpent(client, signer, id, budget.left());
-        return Refusal.None;
+        return (Refusal.None, true);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------ leases
@@ -372,7 +374,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         address current = payeeOf(id);
         if (!lease.isLive()) revert NotLive(id, lease.status());
         if (msg.sender != current) revert NotPayee(msg.sender, current);
-        Guards.requireSomebody(payee);
+        Guards.requireAccount(payee);
 
         serving.payee = payee;
         serving.lease = lease.withAssigned();
@@ -449,7 +451,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         Guards.requireDisputed(id, lease);
         Guards.requireArbiter(order);
         Guards.requireBefore(lease.changedAt() + RULING_WINDOW);
-        Guards.requireSeconds(usedSeconds, 0, lease.mostRuledOf(order, providerAtFault));
+        Guards.requireSeconds(usedSeconds, 0, providerAtFault ? lease.claimedSeconds() : lease.mostOwedOf(order));
 
         usedSeconds = lease.atLeastPaid(usedSeconds);
         (uint256 paid, uint256 refund,, uint256 stake) = _close(serving, listing, lease, order, usedSeconds, 0);
@@ -464,7 +466,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         Guards.requireDisputed(id, lease);
         Guards.requireFrom(lease.changedAt() + RULING_WINDOW);
 
-        uint32 usedSeconds = Metering.splitRoundedDown(lease.paidSeconds(), lease.claimedSeconds());
+        uint32 usedSeconds = Metering.splitRoundedDown(lease.paidSeconds(), lease.mostOwedOf(order));
         (uint256 paid, uint256 refund, uint256 bond, uint256 stake) =
             _close(serving, listing, lease, order, usedSeconds, 0);
 

@@ -51,6 +51,8 @@ class Settings:
     """What one of the chain's coins is worth in the market's token, e.g. "2500"; empty: not known. It bounds what is paid to save a bond."""
     ray_address: str
     """The Ray cluster that `bourse scheduler --engine ray` uses: host:port, or "auto" for the one that this machine is part of."""
+    gpu_locks: Path | None = None
+    """Where the agents of a machine see which GPUs are rented out already; None: one place for the whole machine."""
 
     def require(self, *names: str) -> None:
         """Raise one ConfigError that lists every one of these settings that is not set."""
@@ -119,6 +121,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         most_fee_gwei=text("MOST_FEE_GWEI", DEFAULT_MOST_FEE_GWEI),
         coin_price=text("COIN_PRICE"),
         ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
+        gpu_locks=path("GPU_LOCKS"),
     )
 
 

@@ -258,6 +258,8 @@ class Devnet:
             "BOURSE_KEYSTORE": str(account.keystore),
             "BOURSE_KEYSTORE_PASSWORD_FILE": str(account.password_file),
             "BOURSE_HOME": str(home),
+            # Their GPUs are declared only, and they all count from 0 on this one machine.
+            "BOURSE_GPU_LOCKS": str(home / "gpus"),
         }
         log = self.folder / "logs" / f"{name}.log"
         is_gentle = role.startswith("provider")

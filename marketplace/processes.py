@@ -5,10 +5,12 @@ Apart from ``wiring`` because of what it imports: the command line's everyday ve
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
@@ -29,7 +31,8 @@ from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
-from marketplace.provider.home import HomeLead
+from marketplace.provider.gpus import GpuLocks, gpu_names, locks_folder
+from marketplace.provider.home import HomeLead, holder_of
 from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
@@ -55,11 +58,14 @@ from scheduler.service import SchedulerService
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
 
+AGENT_JOURNAL = "agent.sqlite"
+"""Its file in an agent's home."""
+
 
 def open_agent_journal(settings: Settings) -> AgentJournal:
     """The journal of the agent whose home the settings name, for it and for its operator's commands; nobody else's to read."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return AgentJournal(f"sqlite:///{settings.home.resolve()}/agent.sqlite")
+    return AgentJournal(f"sqlite:///{settings.home.resolve()}/{AGENT_JOURNAL}")
 
 
 _SLICE_SECONDS = 0.25
@@ -77,7 +83,10 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     journal = OperatorJournal(settings.journal_url)
-    desks = desks_over(market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock)
+    domain = urlsplit(settings.gateway_url).netloc or f"{host}:{port}"
+    desks = desks_over(
+        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, domain=domain
+    )
     desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
 
     def about() -> dict[str, object]:
@@ -171,7 +180,12 @@ def run_provider(
     stop.on_signals()
     market, key = open_chain_market(settings), open_key(settings)
     journal = open_agent_journal(settings)
-    file = InventoryFile(inventory, decimals=market.terms().token_decimals)
+    gpus = GpuLocks(settings.gpu_locks or locks_folder(), gpu_names(), f"process {os.getpid()}, {settings.home}")
+    file = InventoryFile(
+        inventory, decimals=market.terms().token_decimals, check=lambda found: gpus.hold(found.gpu_numbers)
+    )
+    if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
+        gpus.hold(file.inventory.gpu_numbers)
     api = GatewayApi(
         settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
     )
@@ -180,6 +194,7 @@ def run_provider(
 
     def begin(_: Permit) -> ProviderAgent:
         assert home.home, "held: that is why we begin"
+        gpus.hold(file.inventory.gpu_numbers)
         tools = Toolbox(
             chain=market.chain,
             market=market,
@@ -219,6 +234,7 @@ def run_provider(
     finally:
         for agent in agents:
             agent.close()
+        gpus.close()
     return sum(agent.departure.left_behind for agent in agents)
 
 

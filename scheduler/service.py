@@ -199,6 +199,8 @@ class SchedulerService:
         """Durable before the first byte is sent: the plan in the journal, and what it was made from, by hash, in the blobs."""
         rows = snapshot.canonical()
         self._blobs.put(rows, plan.snapshot, len(rows))
+        at = plan.block.timestamp
+        self._journal.uploads.note(plan.snapshot, self._sender.address, len(rows), at, is_public=True)
         self._journal.add_round(plan.round, plan.canonical(), plan.block.number)
 
     def _post(self, posting: _Posting) -> None:

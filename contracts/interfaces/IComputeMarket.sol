@@ -80,6 +80,8 @@ struct Lease {
     bool assigned;
     // The acceptor, not the client, staked the dispute.
     bool byAcceptor;
+    // A delegate's budget was charged for the order, at an earlier opening or at this one.
+    bool charged;
     uint40 offer;
     // Token base units per GPU-hour.
     uint80 price;
@@ -130,7 +132,7 @@ enum Refusal {
     None,
     // Neither the client, nor a delegate whose time runs, nor the client's contract signed the order.
     BadSignature,
-    // A delegate signed it, whose budget does not cover T at maxPrice and the tip.
+    // A delegate signed it, whose budget does not cover T at maxPrice and the tip, and no budget was charged for it before.
     OverBudget,
     // It is being served.
     OrderLive,
@@ -239,7 +241,7 @@ interface IComputeMarket {
     /// @notice A settlement or a finalization was refused; nothing changed. `reason` is one of `Refusal`. The warning of `FillRefused` holds here too.
     event SettlementRefused(bytes32 indexed lease, address indexed sender, Refusal reason);
 
-    /// @notice An opening was charged to a delegate's budget.
+    /// @notice An order was charged to a delegate's budget: at the first of its openings that a delegate's signature authorised, and never again.
     event BudgetSpent(address indexed account, address indexed delegate, bytes32 indexed order, uint128 left);
 
     /// @notice `amount` arrived and was credited.
@@ -304,7 +306,7 @@ interface IComputeMarket {
         uint256 toArbiter
     );
 
-    /// @notice The arbiter stayed silent: stakes went back, the disputed seconds were split.
+    /// @notice The arbiter stayed silent: stakes went back, the seconds in dispute or guaranteed were split.
     event LeaseLapsed(
         bytes32 indexed lease, uint32 paidSeconds, uint256 paid, uint256 refund, uint256 bond, uint256 stake
     );
@@ -314,7 +316,7 @@ interface IComputeMarket {
 
     // ------------------------------------------------------------------------------------------------------------------------------------ errors
 
-    /// @notice Address 0 can be no account, delegate or payee: nobody could ever act for it.
+    /// @notice Address 0 can be no account, delegate or payee: nobody could ever act for it. `PaidToMarket` says the same of the market.
     error ZeroAccount();
 
     /// @notice The account's free balance is smaller than what it wants to withdraw.
@@ -374,7 +376,7 @@ interface IComputeMarket {
     /// @notice The token took no permit, and only the owner itself may go on with an allowance that it gave earlier.
     error NotPermitted(address caller, address owner);
 
-    /// @notice Tokens paid to the market itself would belong to nobody.
+    /// @notice What is paid or credited to the market itself would belong to nobody.
     error PaidToMarket();
 
     /// @notice Too little gas is left to ask a contract about its signature: a batch must not be refused by starving it.
@@ -385,7 +387,7 @@ interface IComputeMarket {
 
     // ---------------------------------------------------------------------------------------------------------------------------------- accounts
 
-    /// @notice Takes `amount` from the caller and credits what arrived to `account` (P-01). Anyone may do so for anyone.
+    /// @notice Takes `amount` from the caller and credits what arrived to `account` (P-01). Anyone may do so for anyone; neither 0 nor the market is one.
     function deposit(address account, uint256 amount) external;
 
     /// @notice Deposits `amount` of the owner's tokens to the owner's own account, with its EIP-2612 permit; anyone may relay it.
@@ -404,13 +406,14 @@ interface IComputeMarket {
         bytes32 s
     ) external;
 
-    /// @notice Pays `amount` of the caller's free balance to `to` (P-06).
+    /// @notice Pays `amount` of the caller's free balance to `to`, which is not the market (P-06).
     function withdraw(address to, uint256 amount) external;
 
     /// @notice Lets a delegate, which signs with a key of its own, sign orders for the caller: up to a hard budget, until a time. A budget of 0, or
     /// until 0, clears both.
-    /// @dev Every opening that its signature authorises is charged with T at maxPrice and the tip, and nothing is ever restored: what an agent can spend is
-    /// known beforehand (I-7).
+    /// @dev An order is charged with T at maxPrice and the tip once, at the first of its openings that a delegate's signature authorises, and nothing is ever
+    /// restored: what an agent can spend is known beforehand (I-7). A charged order needs no budget again, only the signature of a delegate whose time runs:
+    /// lowering a budget does not stop it. Clearing does, until the delegate is authorised again; `cancel` ends it for good.
     function authorize(address delegate, uint128 budget, uint40 until) external;
 
     // ------------------------------------------------------------------------------------------------------------------------------------ offers
@@ -475,13 +478,16 @@ interface IComputeMarket {
     function dispute(Order calldata order) external;
 
     /// @notice Rules on a dispute. The order's arbiter; before changedAt + RULING_WINDOW. `usedSeconds` is at most claimedSeconds or, if the provider
-    /// is not at fault, minSeconds; what was paid stays paid. The loser's stake goes to the winner, half of it to the arbiter.
+    /// is not at fault, m (see `lapse`); what was paid stays paid. The loser's stake goes to the winner, half of it to the arbiter.
     function rule(Order calldata order, uint32 usedSeconds, bool providerAtFault) external;
 
-    /// @notice Ends a dispute on which nobody ruled: stakes go back, the seconds in dispute are split. Anyone; from changedAt + RULING_WINDOW.
+    /// @notice Ends a dispute on which nobody ruled: stakes go back, what is in dispute or guaranteed is split. Anyone; from changedAt + RULING_WINDOW.
+    /// @dev m = max(q, p, minSeconds) if it was disputed before start + minSeconds, else max(q, p): from then on elapsed covers the guarantee, and a claim
+    /// waives it. Paid are p + floor((m - p) / 2) seconds.
     function lapse(Order calldata order) external;
 
-    /// @notice Moves the right to a lease's future income; the current payee, while it is live. A later serving of the order pays its provider again.
+    /// @notice Moves the right to a lease's future income; the current payee, while it is live; to neither 0 nor the market. A later serving of the order
+    /// pays its provider again.
     function assign(Order calldata order, address payee) external;
 
     // ------------------------------------------------------------------------------------------------------------------------------------- views

@@ -16,6 +16,12 @@ library Guards {
         if (account == address(0)) revert IComputeMarket.ZeroAccount();
     }
 
+    /// @dev What the market itself had would belong to nobody.
+    function requireAccount(address account) internal view {
+        requireSomebody(account);
+        if (account == address(this)) revert IComputeMarket.PaidToMarket();
+    }
+
     function requireClientSide(Order calldata order) internal view {
         if (!order.isClientSide(msg.sender)) {
             revert IComputeMarket.NotClientSide(msg.sender, order.clientOf(), order.acceptorOf());

@@ -8,8 +8,8 @@ import {Orders} from "./Orders.sol";
 
 /// @notice A lease in one storage word. No function on it has an effect: they take a word and return a word or a part of it, so that storing one
 /// is the only effect, and a visible line.
-/// @dev From the lowest bit: status 3, tipPaid 1, noReopen 1, assigned 1, byAcceptor 1, offer 40, price 80, openedAt 32, paidSeconds 32,
-/// claimedSeconds 32, changedAt 32; the highest bit is unused.
+/// @dev From the lowest bit: status 3, tipPaid 1, noReopen 1, assigned 1, byAcceptor 1, charged 1, offer 40, price 80, openedAt 32, paidSeconds 32,
+/// claimedSeconds 32, changedAt 32: all 256.
 type LeaseWord is uint256;
 
 using Leases for LeaseWord global;
@@ -24,12 +24,13 @@ library Leases {
     uint256 private constant NO_REOPEN = 1 << 4;
     uint256 private constant ASSIGNED = 1 << 5;
     uint256 private constant BY_ACCEPTOR = 1 << 6;
-    uint256 private constant OFFER = 7;
-    uint256 private constant PRICE = 47;
-    uint256 private constant OPENED_AT = 127;
-    uint256 private constant PAID_SECONDS = 159;
-    uint256 private constant CLAIMED_SECONDS = 191;
-    uint256 private constant CHANGED_AT = 223;
+    uint256 private constant CHARGED = 1 << 7;
+    uint256 private constant OFFER = 8;
+    uint256 private constant PRICE = 48;
+    uint256 private constant OPENED_AT = 128;
+    uint256 private constant PAID_SECONDS = 160;
+    uint256 private constant CLAIMED_SECONDS = 192;
+    uint256 private constant CHANGED_AT = 224;
     uint256 private constant SECONDS_MASK = type(uint32).max;
 
     // Reading
@@ -63,6 +64,10 @@ library Leases {
         return LeaseWord.unwrap(word) & BY_ACCEPTOR != 0;
     }
 
+    function charged(LeaseWord word) internal pure returns (bool) {
+        return LeaseWord.unwrap(word) & CHARGED != 0;
+    }
+
     function offer(LeaseWord word) internal pure returns (uint40) {
         return uint40(LeaseWord.unwrap(word) >> OFFER);
     }
@@ -94,6 +99,7 @@ library Leases {
             noReopen: noReopen(word),
             assigned: assigned(word),
             byAcceptor: byAcceptor(word),
+            charged: charged(word),
             offer: offer(word),
             price: price(word),
             openedAt: openedAt(word),
@@ -129,9 +135,12 @@ library Leases {
         return Math.max(elapsedOf(word, order), order.minSecondsOf());
     }
 
-    /// @notice The most that an arbiter may grant: what is in dispute or, if the provider is not at fault, what was guaranteed.
-    function mostRuledOf(LeaseWord word, Order calldata order, bool providerAtFault) internal pure returns (uint256) {
-        return providerAtFault ? claimedSeconds(word) : Math.max(claimedSeconds(word), order.minSecondsOf());
+    /// @notice m of the exit table: how many seconds of a disputed lease are paid, in dispute or guaranteed. 32 bits, because none of them exceeds maxSeconds.
+    /// @dev Guaranteed ones count if it was disputed before they had passed. From then on elapsed covers them, and a claim, which waives them, comes no earlier.
+    function mostOwedOf(LeaseWord word, Order calldata order) internal pure returns (uint32) {
+        uint32 most = atLeastPaid(word, claimedSeconds(word));
+        uint32 guaranteed = order.minSecondsOf();
+        return guaranteed > most && changedAt(word) < startOf(word, order) + guaranteed ? guaranteed : most;
     }
 
     /// @notice `usedSeconds`, but what is paid stays paid.
@@ -154,11 +163,15 @@ library Leases {
 
     // Making
 
-    /// @notice A new serving. Nothing of an earlier one remains: its tip was paid, and so is this one's.
-    function opened(uint40 offerId, uint80 pricePerGpuHour, uint32 time) internal pure returns (LeaseWord) {
+    /// @notice A new serving. Of an earlier one only its flags remain: its tip was paid, and so is this one's; and what was charged to a budget is charged.
+    function opened(uint40 offerId, uint80 pricePerGpuHour, uint32 time, bool isCharged)
+        internal
+        pure
+        returns (LeaseWord)
+    {
         return LeaseWord.wrap(
-            uint256(Status.Open) | TIP_PAID | uint256(offerId) << OFFER | uint256(pricePerGpuHour) << PRICE
-                | uint256(time) << OPENED_AT
+            uint256(Status.Open) | TIP_PAID | (isCharged ? CHARGED : 0) | uint256(offerId) << OFFER
+                | uint256(pricePerGpuHour) << PRICE | uint256(time) << OPENED_AT
         );
     }
 
@@ -197,9 +210,9 @@ library Leases {
         return _withStatus(withPaidSeconds(word, totalPaid), Status.Closed);
     }
 
-    /// @notice Never opened, as it were; but the tip stays paid (P-24), and openedAt tells the next serving from this one.
+    /// @notice Never opened, as it were; but the tip stays paid (P-24), a budget stays charged (I-7), and openedAt tells the next serving from this one.
     function declined(LeaseWord word) internal pure returns (LeaseWord) {
-        return LeaseWord.wrap(LeaseWord.unwrap(word) & (TIP_PAID | SECONDS_MASK << OPENED_AT));
+        return LeaseWord.wrap(LeaseWord.unwrap(word) & (TIP_PAID | CHARGED | SECONDS_MASK << OPENED_AT));
     }
 
     function _withStatus(LeaseWord word, Status next) private pure returns (LeaseWord) {

@@ -237,6 +237,7 @@ class LeaseAnswer(Record, frozen=True):
     no_reopen: bool
     assigned: bool
     by_acceptor: bool
+    charged: bool
     exit: Word
     paid: Uint128
     refund: Uint128
@@ -252,7 +253,7 @@ class LeaseAnswer(Record, frozen=True):
         """The projection's row."""
         lease = models.Lease(
             status=models.LeaseStatus[self.status.upper()], tip_paid=self.tip_paid, no_reopen=self.no_reopen,
-            assigned=self.assigned, by_acceptor=self.by_acceptor, offer=self.offer, price=PricePerGpuHour(int(self.price)),
+            assigned=self.assigned, by_acceptor=self.by_acceptor, charged=self.charged, offer=self.offer, price=PricePerGpuHour(int(self.price)),
             opened_at=self.opened_at, paid_seconds=self.paid_seconds, claimed_seconds=self.claimed_seconds,
             changed_at=self.changed_at,
         )  # fmt: skip

@@ -71,7 +71,7 @@ PRESETS: Final[Mapping[Preset, PresetConstants]] = {
     Preset.LOCAL: PresetConstants(LOCAL_CONSTANTS.windows, "0.10"),
     Preset.L2: PresetConstants(
         {
-            "start_grace": Seconds(15 * 60), "claim_grace": Seconds(3_600), "challenge_window": Seconds(86_400),
+            "start_grace": Seconds(15 * 60), "claim_grace": Seconds(86_400), "challenge_window": Seconds(86_400),
             "ruling_window": Seconds(7 * 86_400),
         },
         "0.50",

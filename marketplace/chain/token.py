@@ -15,12 +15,14 @@ from marketplace.chain.verbs import Call
 from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
-from marketplace.domain.units import TokenUnits
+from marketplace.domain.units import COIN_DECIMALS, TokenUnits
 
 # TestDollar is an ERC-20 like any other, as far as reading goes.
 _ABI = contract_abi("TestDollar")
 _VERSION = Signature("version", (), (Parameter("", "string", (), False),))
 _FIRST_VERSION = "1"
+LOCAL_COINS = 10
+"""What a development key gets: enough for tens of thousands of transactions."""
 
 
 class Token:
@@ -110,3 +112,11 @@ class Token:
 def coin_of(chain: Chain, account: Address, at: BlockRef) -> int:
     """What the account has of the chain's own coin, in wei: gas is paid in it."""
     return int(chain.rpc("eth_getBalance", account, {"blockHash": at.hash}), 16)
+
+
+def make_local_coin(chain: Chain, account: Address) -> bool:
+    """Give an account coin for gas, where it has less than one; only a development node can. Whether it did. Raises ChainUnavailable."""
+    if coin_of(chain, account, chain.head()) >= 10**COIN_DECIMALS:
+        return False
+    chain.rpc("anvil_setBalance", account, hex(LOCAL_COINS * 10**COIN_DECIMALS))
+    return True

@@ -36,8 +36,21 @@ def offers(
     session = Session(json)
     number = class_named(gpu).number if gpu else None
     with session.gateway() as api:
-        rows, terms = api.offers(number), api.market().terms
-    session.answer([documents.offer(row) for row in rows], tables.offers(rows, terms))
+        rows, told = api.offers(number), api.market()
+    now = told.block.timestamp
+    session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, told.terms, now))
+
+
+@app.command()
+def market(json: JsonOption = False) -> None:
+    """Say which market the gateway serves: its addresses and windows, who opens orders there, and an arbiter that it knows.
+
+    Opener and arbiter are the gateway's word: ask others before you trust them with a dispute.
+    """
+    session = Session(json)
+    with session.gateway() as api:
+        told = api.market()
+    session.answer(documents.market(told), tables.market(told))
 
 
 @app.command()

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from marketplace.chain.transactions import Mined
-from marketplace.client.answers import OfferAnswer, ProviderAnswer, Quote
+from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
+from marketplace.domain.book import is_silent
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.models import Budget, MarketTerms
@@ -20,7 +21,7 @@ from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GO
 from marketplace.domain.results import EndedReason
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent
-from marketplace.domain.units import COIN_DECIMALS, TokenUnits, iso_from_time, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, iso_from_time, text_from_units
 from marketplace.domain.wire import event_to_wire, offer_to_wire
 
 
@@ -49,8 +50,8 @@ def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> di
     return {"account": account, "delegate": delegate} | money("left", value.left, terms) | {"until": value.until}
 
 
-def offer(value: OfferAnswer) -> dict[str, Any]:
-    """An offer as it is on the wire, with its machine; ``measured`` false means that nobody looked."""
+def offer(value: OfferAnswer, now: UnixTime) -> dict[str, Any]:
+    """An offer as it is on the wire, with its machine; ``measured`` false means that nobody looked, ``silent`` that it gets no work now."""
     machine = value.machine
     return offer_to_wire(value.offer) | {
         "className": value.class_name,
@@ -58,7 +59,28 @@ def offer(value: OfferAnswer) -> dict[str, Any]:
         "measured": machine.measured if machine else False,
         "machine": asdict(machine) if machine else None,
         "lastHeartbeat": value.last_heartbeat,
+        "silent": is_silent(value.last_heartbeat, now),
         "reliabilityBps": value.reliability_bps,
+    }
+
+
+def market(value: MarketDescription) -> dict[str, Any]:
+    """Which market it is; opener and arbiter are the gateway's word."""
+    terms = value.terms
+    return {
+        "chain_id": terms.chain_id,
+        "market": terms.market,
+        "token": terms.token,
+        "symbol": terms.token_symbol,
+        "catalogue": value.catalogue,
+        "opener": value.opener,
+        "arbiter": value.arbiter,
+        "start_grace": terms.start_grace,
+        "claim_grace": terms.claim_grace,
+        "challenge_window": terms.challenge_window,
+        "ruling_window": terms.ruling_window,
+        **money("bond_floor", terms.bond_floor, terms),
+        "block": value.block.number,
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -16,11 +17,20 @@ _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 def whole_option(name: str, meaning: str, *, least: int = 0, most: int | None = None) -> Any:
     """The option ``--name``, a whole number in ASCII digits within bounds; InvalidField names it where it is something else."""
 
+    return typer.Option(f"--{name}", help=meaning, parser=_whole(name, least, most), metavar="INTEGER")
+
+
+def whole_argument(name: str, meaning: str, *, least: int = 0, most: int | None = None) -> Any:
+    """The argument of that name, read as ``whole_option`` reads."""
+    return typer.Argument(help=meaning, parser=_whole(name, least, most), metavar=name.upper())
+
+
+def _whole(name: str, least: int, most: int | None) -> Callable[[str | int], int]:
     def read(value: str | int) -> int:
         # A default comes as the number that it is.
         return value if isinstance(value, int) else whole_from_text(value, field=name, least=least, most=most)
 
-    return typer.Option(f"--{name}", help=meaning, parser=read, metavar="INTEGER")
+    return read
 
 
 def seconds_option(name: str, meaning: str) -> Any:
@@ -34,3 +44,11 @@ def seconds_option(name: str, meaning: str) -> Any:
         return float(value)
 
     return typer.Option(f"--{name}", help=meaning, parser=read, metavar="SECONDS")
+
+
+HealthPortOption = Annotated[
+    int | None,
+    whole_option(
+        "health-port", "Answer /live and /ready on this port of 127.0.0.1 (0: any; default: not at all).", most=65535
+    ),
+]

@@ -11,18 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from marketplace.chain.checksums import checksum
-from marketplace.client.answers import OfferAnswer, ProviderAnswer, Quote
+from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import node_name
 from marketplace.client.job import Job
 from marketplace.client.money import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
-from marketplace.domain.book import RejectionReason
+from marketplace.domain.book import RejectionReason, is_silent
 from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import JobReason, JobState
-from marketplace.domain.units import COIN_DECIMALS, text_from_bps, text_from_seconds, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, UnixTime, text_from_bps, text_from_seconds, text_from_units
 
 _COLOURS: dict[JobState, str] = {
     JobState.SUBMITTED: "yellow",
@@ -67,11 +67,12 @@ def clock(at: int) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
-def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
-    """The market's offers. GPUs that nobody measured are said to be declared."""
+def offers(rows: Iterable[OfferAnswer], terms: MarketTerms, now: UnixTime) -> Table:
+    """The market's offers. GPUs that nobody measured are said to be declared; a provider that gives no sign of life is said to be silent."""
     table = plain_table(
-        "offer", "GPU", "free", "price per GPU-hour", "bond", "region", "GPUs are", "reliable", "provider"
-    )
+        "offer", "GPU", "free", "price per GPU-hour", "bond", "CPUs", "memory", "disk", "region", "GPUs are", "heard",
+        "reliable", "provider",
+    )  # fmt: skip
     for row in rows:
         offer, machine = row.offer, row.machine
         table.add_row(
@@ -80,11 +81,47 @@ def offers(rows: Iterable[OfferAnswer], terms: MarketTerms) -> Table:
             f"{offer.free} of {offer.gpus}",
             amount(offer.price, terms),
             f"{offer.bond_bps / 100:g} %",
+            str(machine.cpus) if machine else "–",
+            _gib(machine.memory_mib) if machine else "–",
+            _gib(machine.disk_mib) if machine else "–",
             machine.region if machine else "–",
             "measured" if machine and machine.measured else "declared",
+            _heard(row.last_heartbeat, now),
             text_from_bps(row.reliability_bps),
             short(offer.provider),
         )
+    return table
+
+
+def _gib(mib: int) -> str:
+    """MiB as GiB with one decimal, rounded down."""
+    return f"{mib // 1024}.{mib % 1024 * 10 // 1024} GiB"
+
+
+def _heard(last: UnixTime | None, now: UnixTime) -> Text:
+    """When the provider was heard of last; one that is silent gets no work."""
+    if last is None:
+        return Text("SILENT: never", style="red")
+    ago = f"{text_from_seconds(max(0, now - last))} ago"
+    return Text(f"SILENT: {ago}", style="red") if is_silent(last, now) else Text(ago)
+
+
+def market(told: MarketDescription) -> Table:
+    """Which market it is. Opener and arbiter are the gateway's word, everything else the chain's."""
+    terms, table = told.terms, _plain()
+    table.add_row("chain", str(terms.chain_id))
+    table.add_row("market", checksum(terms.market))
+    table.add_row("token", f"{checksum(terms.token)} ({terms.token_symbol}, {terms.token_decimals} decimals)")
+    table.add_row("catalogue", checksum(told.catalogue))
+    table.add_row("opener, says the gateway", checksum(told.opener))
+    table.add_row("arbiter, says the gateway", checksum(told.arbiter))
+    for words, seconds in (
+        ("start grace", terms.start_grace), ("claim grace", terms.claim_grace),
+        ("challenge window", terms.challenge_window), ("ruling window", terms.ruling_window),
+    ):  # fmt: skip
+        table.add_row(words, text_from_seconds(seconds))
+    table.add_row("least bond", amount(terms.bond_floor, terms))
+    table.add_row("block", str(told.block.number))
     return table
 
 

@@ -125,7 +125,7 @@ def fund(
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
 ) -> None:
-    """Make test dollars in the wallet; on a local chain only."""
+    """Make test dollars in the wallet, and coin for gas where it has hardly any; on a local chain only."""
     session = Session(json, keystore, password_file)
     with session.market() as market:
         mined = market.mint_test_dollars(market.amount(amount), again=again)

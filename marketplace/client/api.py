@@ -6,8 +6,6 @@ GatewayProblem(status, reason, detail, field). What is fetched by hash is hashed
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,6 +16,7 @@ import httpx
 
 from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, same
 from marketplace.chain.requests import FOR_HEADER
+from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import reading
 from marketplace.client.answers import (
@@ -34,6 +33,7 @@ from marketplace.client.answers import (
     RoundEntry,
     SignedReceipt,
 )
+from marketplace.client.blobs import MAX_BLOB_BYTES, GatewayBlobs
 from marketplace.client.http import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -41,17 +41,15 @@ from marketplace.client.http import (
     Answer,
     BlockTime,
     GatewayHttp,
-    RequestSigner,
     Retries,
     Timeout,
     Waiter,
     accepted,
-    content_sha256,
-    idempotency_key,
     json_body,
     problem_in,
 )
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField, UnreadableAnswer
+from marketplace.client.signed import RequestSigner, SignedHttp
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
 from marketplace.domain.results import Result
@@ -60,7 +58,6 @@ from marketplace.domain.wire import order_to_wire, receipt_to_wire
 
 T = TypeVar("T")
 
-MAX_BLOB_BYTES = 1 << 30
 MOST_LOG_BYTES = 64 << 20
 """Of a log that is read at once."""
 _MOST_PER_PAGE = 100
@@ -70,8 +67,8 @@ _MOST_PAGES = 1000
 class GatewayApi:
     """One gateway, spoken to by one account.
 
-    GatewayApi("http://127.0.0.1:8000")                   reads only
-    GatewayApi(url, key=key)                               writes too, in this account's name
+    GatewayApi("http://127.0.0.1:8000")                   reads only, and what is public
+    GatewayApi(url, key=key)                               writes too, and reads what this account may
     GatewayApi(url, key=key, domain=market.domain, block_time=lambda: chain.head().timestamp)
                                                            trusts the chain, not the gateway, for what it signs
     GatewayApi(url, key=key, account=wallet)               writes in the name of a contract that takes the key's signature
@@ -96,8 +93,9 @@ class GatewayApi:
             base_url, key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
         )
         self._domain = domain
-        self._represented = {FOR_HEADER: represented} if represented else {}
-        self._signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
+        self._signer = signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
+        self._line = SignedHttp(self._http, signer)
+        self._blobs = GatewayBlobs(self._line, {FOR_HEADER: represented} if represented else {})
 
     @property
     def base_url(self) -> str:
@@ -211,14 +209,14 @@ class GatewayApi:
 
     def log(self, lease: Bytes32, offset: int = 0) -> bytes:
         """What there is of the log from ``offset`` on."""
-        return self._get(f"/v1/leases/{lease}/logs?follow=false&offset={offset}", MOST_LOG_BYTES)
+        return self._line.get(f"/v1/leases/{lease}/logs?follow=false&offset={offset}", MOST_LOG_BYTES)
 
     def follow_log(self, lease: Bytes32, offset: int = 0) -> Iterator[LogChunk]:
         """The log from ``offset`` on, as it grows, until it ends. Raise GatewayUnavailable when the line breaks.
 
         Ask again from the last chunk's ``next_offset`` then.
         """
-        for event in self._http.events(f"/v1/leases/{lease}/logs?offset={offset}"):
+        for event in self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"):
             if event.name == "end":
                 return
             if event.name == "problem":
@@ -244,7 +242,15 @@ class GatewayApi:
 
     def outputs(self, lease: Bytes32) -> Outputs:
         """The provider's result document; GatewayProblem 404 before there is one."""
-        return reading.outputs(self._get(f"/v1/leases/{lease}/outputs"), lease)
+        return reading.outputs(self._line.get(f"/v1/leases/{lease}/outputs"), lease)
+
+    def share(self, lease: Bytes32, part: Part, until: UnixTime) -> list[str]:
+        """URLs with which anybody may read the lease's log, or its result and then its outputs, until block time ``until``."""
+        token, here = self._signer.share(lease, part, until).token, f"{self.base_url}/v1/leases/{lease}"
+        if part is Part.LOG:
+            return [f"{here}/logs?follow=false&share={token}"]
+        names = [part for output in self.outputs(lease).result.outputs for part in output.parts]
+        return [f"{here}/outputs?share={token}", *(f"{here}/blobs/{name}?share={token}" for name in names)]
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
@@ -281,49 +287,22 @@ class GatewayApi:
     # -- blobs --------------------------------------------------------------------------------------------------------
 
     def has_blob(self, name: Sha256) -> bool:
-        """Whether the gateway has the blob."""
-        answer = self._http.send("HEAD", f"/v1/blobs/{name}")
-        return answer.status != 404 and bool(accepted(answer))
+        """Whether the gateway has the blob from us, or for everybody."""
+        return self._blobs.has(name)
 
-    def put_blob(self, content: bytes | Path) -> Sha256:
-        """Upload bytes or a file, unless the gateway has them; their name."""
-        name = content_sha256(content)
-        if not self.has_blob(name):
-            accepted(self._write_raw("PUT", f"/v1/blobs/{name}", content, {**_BINARY, **self._represented}))
-        return name
+    def put_blob(self, content: bytes | Path, *, public: bool = False) -> Sha256:
+        """Upload bytes or a file, unless the gateway has them from us; their name. ``public``: everybody may read them."""
+        return self._blobs.put(content, public=public)
 
-    def fetch_blob(self, name: Sha256, *, limit_bytes: int = MAX_BLOB_BYTES) -> bytes:
-        """The blob, at most ``limit_bytes`` of it; raise HashMismatch when it is not what its name says."""
-        content = b"".join(self._blob(name, limit_bytes))
-        if sha256_of(content) != name:
-            raise HashMismatch("blob", name, sha256_of(content))
-        return content
+    def fetch_blob(self, name: Sha256, *, lease: Bytes32 | None = None, limit_bytes: int = MAX_BLOB_BYTES) -> bytes:
+        """The blob, public or of this lease, at most ``limit_bytes`` of it; raise HashMismatch when it is not what its name says."""
+        return self._blobs.fetch(name, limit_bytes, lease)
 
-    def fetch_blob_into(self, name: Sha256, into: Path, *, limit_bytes: int = MAX_BLOB_BYTES) -> Path:
+    def fetch_blob_into(
+        self, name: Sha256, into: Path, *, lease: Bytes32 | None = None, limit_bytes: int = MAX_BLOB_BYTES
+    ) -> Path:
         """The blob as a file that appears under its name only when its hash is right."""
-        with tempfile.NamedTemporaryFile(dir=into.parent, prefix=".partial-", delete=False) as stream:
-            partial = Path(stream.name)
-            try:
-                for piece in self._blob(name, limit_bytes):
-                    stream.write(piece)
-                stream.flush()
-                actual = content_sha256(partial)
-                if actual != name:
-                    raise HashMismatch("blob", name, actual)
-                os.replace(partial, into)
-            finally:
-                partial.unlink(missing_ok=True)
-        return into
-
-    def _blob(self, name: Sha256, limit_bytes: int) -> Iterator[bytes]:
-        """Raw bytes: compression is transport, and an answer that unpacks beyond the limit is refused on the way."""
-        seen = 0
-        with self._http.stream(f"/v1/blobs/{name}") as pieces:
-            for piece in pieces:
-                seen += len(piece)
-                if seen > limit_bytes:
-                    raise InvalidField("blob", f"{name} is larger than {limit_bytes} bytes")
-                yield piece
+        return self._blobs.fetch_into(name, into, limit_bytes, lease)
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -351,16 +330,8 @@ class GatewayApi:
         accepted(self._write_raw(method, path, b"", {}))
 
     def _write_raw(self, method: str, path: str, content: bytes | Path, headers: dict[str, str]) -> Answer:
-        """A signed write. A stale block time (401) is asked for again, once."""
-        digest = content_sha256(content)
-        idempotent = {**headers, "Idempotency-Key": idempotency_key()}
-        signed = self._signer.headers(method, path, digest)
-        response = self._http.send(method, path, content=content, headers={**idempotent, **signed})
-        if response.status != 401:
-            return response
-        self._signer.refresh()
-        signed = self._signer.headers(method, path, digest)
-        return self._http.send(method, path, content=content, headers={**idempotent, **signed})
+        """A signed write."""
+        return self._line.write(method, path, content, headers)
 
     def _signing_domain(self) -> SigningDomain:
         if self._domain is None:

@@ -92,8 +92,8 @@ class ResultFolder:
     def __init__(self, folder: Path, api: GatewayApi, part_bytes: int = PART_BYTES) -> None:
         self._folder, self._api, self._part_bytes = folder, api, part_bytes
 
-    def fetch(self, result: Result) -> None:
-        """Have every blob of the result here, verified; raise HashMismatch, InvalidField or a GatewayError.
+    def fetch(self, result: Result, lease: Bytes32) -> None:
+        """Have every blob of the lease's result here, verified; raise HashMismatch, InvalidField or a GatewayError.
 
         What was fetched before is not fetched again: after a break it goes on with the part at which it stood.
         """
@@ -101,8 +101,8 @@ class ResultFolder:
         for output in result.outputs:
             sizes = part_sizes(output.bytes, output.parts, f"result.outputs[{output.path}].parts", self._part_bytes)
             for part, size in zip(output.parts, sizes, strict=True):
-                fetch_part(self._api, part, size, self._folder, "result.outputs")
-        fetch_part(self._api, result.log.sha256, result.log.bytes, self._folder, "result.log")
+                fetch_part(self._api, part, size, self._folder, lease, "result.outputs")
+        fetch_part(self._api, result.log.sha256, result.log.bytes, self._folder, lease, "result.log")
 
     def path(self, name: Sha256) -> Path:
         """Where the blob is, once it was fetched."""

@@ -110,7 +110,7 @@ class Countersigner:
         check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
         content = self._api.outputs(identifier).content
         spec, work = read_spec(order.spec), read_work(order.work)
-        self._results.fetch(check_result(content, signed.receipt.result, spec, work))
+        self._results.fetch(check_result(content, signed.receipt.result, spec, work), identifier)
         if not self._is_wanted(job, identifier):
             return None
         self._book.add_receipt(

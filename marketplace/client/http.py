@@ -27,11 +27,10 @@ from marketplace.api.events import ServerEvent, server_events
 from marketplace.api.reading import MOST_BYTES
 from marketplace.api.records import Problem
 from marketplace.api.unpacking import PIECE_BYTES, gathered, unpacked
-from marketplace.chain.requests import sign_request
-from marketplace.chain.signing import Key, SigningDomain
+from marketplace.chain.signing import Key
 from marketplace.client.deadlines import Deadline, TimedTransport, answered_by
-from marketplace.domain.errors import ConfigError, GatewayProblem, GatewayUnavailable, UnreadableAnswer
-from marketplace.domain.ids import Address, Sha256, sha256_of
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, UnreadableAnswer
+from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.units import UnixTime
 
 Waiter = Callable[[float], object]
@@ -170,23 +169,23 @@ class GatewayHttp:
         return answer
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+    def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
         """A GET whose body is read in small pieces, without a bound on all of them: who reads counts.
 
         Raise GatewayProblem at its start, GatewayUnavailable at any time.
         """
-        with self._opened(path, self._deadline(self._timeout.total_seconds)) as pieces:
+        with self._opened(path, headers or {}, self._deadline(self._timeout.total_seconds)) as pieces:
             yield pieces
 
-    def events(self, path: str) -> Iterator[ServerEvent]:
+    def events(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[ServerEvent]:
         """The events of a GET, until it ends or its time is over; raises as ``stream`` does."""
         endless = Deadline(self._timeout.stream_seconds, least_bytes_per_second=1 << 62)
-        with self._opened(path, endless) as pieces:
+        with self._opened(path, headers or {}, endless) as pieces:
             yield from server_events(pieces)
 
     @contextmanager
-    def _opened(self, path: str, deadline: Deadline) -> Iterator[Iterator[bytes]]:
-        with self._typed(), closing(self._asked("GET", path, deadline)) as response:
+    def _opened(self, path: str, headers: Mapping[str, str], deadline: Deadline) -> Iterator[Iterator[bytes]]:
+        with self._typed(), closing(self._asked("GET", path, headers, deadline)) as response:
             pieces = _unpacked(response, deadline)
             if response.is_success:
                 yield pieces
@@ -196,9 +195,9 @@ class GatewayHttp:
                 raise GatewayUnavailable(f"the gateway at {self.base_url} is not ready: {problem.detail}")
             raise problem
 
-    def _asked(self, method: str, path: str, deadline: Deadline) -> httpx.Response:
+    def _asked(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> httpx.Response:
         with answered_by(deadline):
-            return self._client.send(self._client.build_request(method, path), stream=True)
+            return self._client.send(self._client.build_request(method, path, headers=dict(headers)), stream=True)
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
@@ -259,32 +258,6 @@ def problem_in(answer: Answer) -> Problem:
         return reading.read(Problem, answer.content)
     except UnreadableAnswer:
         return Problem()
-
-
-class RequestSigner:
-    """Makes the headers of a write. The block time is kept until the gateway says that it is stale."""
-
-    def __init__(
-        self,
-        key: Key | None,
-        domain: Callable[[], SigningDomain],
-        block_time: BlockTime,
-        account: Address | None = None,
-    ) -> None:
-        self._key, self._domain, self._block_time, self._account = key, domain, block_time, account
-        self._kept: UnixTime | None = None
-
-    def headers(self, method: str, path: str, body_sha256: Sha256) -> dict[str, str]:
-        """Headers for this very request; raise ConfigError without a key."""
-        if self._key is None:
-            raise ConfigError(["this needs a key: set BOURSE_KEYSTORE and BOURSE_KEYSTORE_PASSWORD_FILE"])
-        at = self._kept if self._kept is not None else self.refresh()
-        return sign_request(self._key, method, path, body_sha256, at, self._domain(), account=self._account)
-
-    def refresh(self) -> UnixTime:
-        """Ask for the block time again."""
-        self._kept = self._block_time()
-        return self._kept
 
 
 def idempotency_key() -> str:

@@ -205,7 +205,7 @@ class Job:
             found = self._document()
         if found is None:
             raise JobFailed(self.id, f"has no outputs: it is {self.state.value}{self._why()}")
-        self._market.results.fetch(found)
+        self._market.results.fetch(found, self._order().signed.id)
         files: list[Path] = []
         allowance = Allowance(self.spec.resources.disk_mib << 20)
         for output in filter(_is_delivered, found.outputs):

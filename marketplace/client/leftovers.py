@@ -45,7 +45,7 @@ class Leftovers:
                 return False
             raise
         result = check_result(content, signed.receipt.result, read_spec(order.spec), read_work(order.work))
-        self._results.fetch(result)
+        self._results.fetch(result, order.signed.id)
         self._book.add_receipt(signed.receipt, "", content, block.timestamp)
         return True
 

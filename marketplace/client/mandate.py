@@ -64,7 +64,8 @@ class Mandate:
         """Raise Forbidden where the contract would not take the key's signature for the account, Refused(OverBudget) beyond a budget."""
         if self.is_own:
             return
-        refusal = refusal_of_signer(signed.order, self.signer, self.budget(block), block.timestamp)
+        charged = self._market.lease_of(signed.id, block).charged
+        refusal = refusal_of_signer(signed.order, self.signer, self.budget(block), block.timestamp, charged=charged)
         if refusal is Refusal.OverBudget:
             raise Refused(refusal, "account", f"of {checksum(self.signer)}, a delegate of {checksum(self.account)}")
         chain = self._market.chain

@@ -17,7 +17,7 @@ from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token, coin_of
+from marketplace.chain.token import Token, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi, Retries
@@ -255,9 +255,10 @@ class Market:
         return self._market.budget_of(self.account, address_from_text(delegate, field="delegate"))
 
     def mint_test_dollars(self, amount: TokenUnits, *, again: bool = False) -> Mined:
-        """Make test dollars in the key's wallet; local chains only."""
+        """Make test dollars in the key's wallet, and coin for gas where it has hardly any; local chains only."""
         if self.chain.chain_id not in LOCAL_CHAINS:
             raise ConfigError([f"chain {self.chain.chain_id} is not a local one: its dollars cannot be made here"])
+        make_local_coin(self.chain, self.mandate.signer)
         return self._sender.send(verbs.mint(self._token.address, self.mandate.signer, amount), again=again)
 
     @property

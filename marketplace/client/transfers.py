@@ -14,7 +14,7 @@ from pathlib import Path
 from marketplace.client.api import GatewayApi
 from marketplace.domain.bundles import Bundle
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Sha256
+from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.limits import PART_BYTES
 
 
@@ -42,14 +42,16 @@ def _send_part(api: GatewayApi, bundle: Bundle, start: int, name: Sha256, spool:
         api.put_blob(Path(stream.name))
 
 
-def fetch_part(api: GatewayApi, name: Sha256, size: int, folder: Path, field: str = "part") -> Path:
-    """The part as a file of its name in ``folder``, verified by hash and size; one that is there was verified when it came.
+def fetch_part(
+    api: GatewayApi, name: Sha256, size: int, folder: Path, lease: Bytes32 | None, field: str = "part"
+) -> Path:
+    """The lease's part as a file of its name in ``folder``, verified by hash and size; one that is there was verified when it came.
 
     ``field`` is what names it. Raises HashMismatch, InvalidField and a GatewayError.
     """
     place = folder / name
     if not place.exists():
-        api.fetch_blob_into(name, place, limit_bytes=size)
+        api.fetch_blob_into(name, place, lease=lease, limit_bytes=size)
     if (actual := place.stat().st_size) != size:
         raise InvalidField(field, f"{name} has {actual} bytes, not {size}")
     return place

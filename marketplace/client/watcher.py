@@ -269,7 +269,7 @@ class Watcher:
 
     def post(self, order: KeptOrder) -> None:
         """Upload the spec and the work, and put the order on the book; raise what the gateway says."""
-        self._api.put_blob(order.spec)
+        self._api.put_blob(order.spec, public=True)
         self._api.put_blob(order.work)
         self._api.post_order(order.signed)
         self._book.mark_posted(order.signed.id)
@@ -315,7 +315,7 @@ class Watcher:
         try:
             content = self._api.outputs(order.signed.id).content
             result = check_result(content, outcome.result, read_spec(order.spec), read_work(order.work))
-            self._results.fetch(result)
+            self._results.fetch(result, order.signed.id)
         except GatewayUnavailable as exc:
             self._book.note(order.signed.id, str(exc))
             return kept

@@ -95,16 +95,19 @@ def refusal_of_fill(fill: Fill, facts: FillFacts, terms: MarketTerms) -> Refusal
     return Refusal.ProviderBalanceTooLow if available < bond_of(locked, offer.bond_bps, terms.bond_floor) else None
 
 
-def refusal_of_signer(order: Order, signer: Address | None, budget: Budget, at: UnixTime) -> Refusal | None:
+def refusal_of_signer(
+    order: Order, signer: Address | None, budget: Budget, at: UnixTime, *, charged: bool
+) -> Refusal | None:
     """What the contract says to a signature of this key (P-25). ``budget`` is the signer's, if it is a delegate.
 
+    An order that was ``charged`` before (the flag of its word) needs no budget again, only a delegate whose time runs (P-20).
     A client that is a contract may have its own opinion (EIP-1271): that can only be asked, and only where the answer here is BadSignature.
     """
     if signer is not None and signer == order.client:
         return None
     if signer is None or not budget.is_alive(at):
         return Refusal.BadSignature
-    return Refusal.OverBudget if budget.left < worst_cost_of(order) else None
+    return Refusal.OverBudget if not charged and budget.left < worst_cost_of(order) else None
 
 
 _FIELDS = {

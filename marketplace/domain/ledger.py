@@ -29,7 +29,7 @@ class LeaseRecord:
 
     id: Bytes32
     order: Order | None
-    """None where an order was cancelled before anybody saw it opened."""
+    """None where an order was cancelled before anybody saw it opened, or is only charged yet: its opening is said next."""
     lease: Lease
     payee: Address
     provider: Address
@@ -81,8 +81,7 @@ def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
         case e.Authorized():
             return Rows(budgets={(event.account, event.delegate): Budget(event.budget, event.until)})
         case e.BudgetSpent():
-            delegation = event.account, event.delegate
-            return Rows(budgets={delegation: replace(state.budgets[delegation], left=event.left)})
+            return _charged(state, event)
         case e.OfferListed():
             return Rows(offers={event.offer.id: event.offer})
         case e.OfferRepriced():
@@ -129,13 +128,26 @@ def _sums(*moves: tuple[Address, int]) -> dict[Address, int]:
     return total
 
 
+def _charged(state: Rows, event: e.BudgetSpent) -> Rows:
+    """The contract says it just before the opening that was charged: the record waits for that."""
+    delegation, record = (event.account, event.delegate), state.leases.get(event.order)
+    if record is None:
+        record = LeaseRecord(event.order, None, NO_LEASE, event.account, event.account, 0)
+    lease = replace(record.lease, charged=True)
+    budget = replace(state.budgets[delegation], left=event.left)
+    return Rows(leases={record.id: replace(record, lease=lease)}, budgets={delegation: budget})
+
+
 def _opened(state: Rows, event: e.LeaseOpened, bond_floor: TokenUnits) -> Rows:
     offer, order, at = state.offers[event.offer], event.order, event.ref.block.timestamp
-    before = state.leases.get(event.lease)
+    before = state.leases[event.lease].lease if event.lease in state.leases else NO_LEASE
     locked = lock_of(order, event.price)
-    tip = 0 if before and before.lease.tip_paid else order.tip
+    tip = 0 if before.tip_paid else order.tip
     bond = bond_of(locked, offer.bond_bps, bond_floor)
-    lease = replace(NO_LEASE, status=LeaseStatus.OPEN, tip_paid=True, offer=offer.id, price=event.price, opened_at=at)
+    lease = replace(
+        NO_LEASE, status=LeaseStatus.OPEN, tip_paid=True, charged=before.charged, offer=offer.id, price=event.price,
+        opened_at=at,
+    )  # fmt: skip
     record = LeaseRecord(event.lease, order, lease, offer.provider, offer.provider, event.ref.block.number)
     moved = _credited(state, _sums((order.client, -locked - tip), (offer.provider, -bond), (event.opener, tip)))
     return Rows(moved, _freed(state, offer.id, -order.gpus), {record.id: record})
@@ -198,7 +210,8 @@ def _declined(state: Rows, event: e.LeaseDeclined, bond_floor: TokenUnits) -> Ro
     order, status = _order(record), LeaseStatus(event.status)
     moved = _credited(state, _sums((order.client, event.refund), (record.provider, event.bond)))
     if status is LeaseStatus.NONE:
-        lease = replace(NO_LEASE, tip_paid=record.lease.tip_paid, opened_at=record.lease.opened_at)
+        kept = record.lease
+        lease = replace(NO_LEASE, tip_paid=kept.tip_paid, charged=kept.charged, opened_at=kept.opened_at)
     else:
         lease = replace(record.lease, status=status)
     row = replace(record, lease=lease, refund=event.refund, exit="LeaseDeclined")

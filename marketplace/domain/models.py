@@ -104,6 +104,8 @@ class Lease:
     no_reopen: bool
     assigned: bool
     by_acceptor: bool
+    charged: bool
+    """A delegate's budget was charged for the order, at this opening or an earlier one (I-7)."""
     offer: OfferId
     price: PricePerGpuHour
     opened_at: UnixTime
@@ -114,6 +116,7 @@ class Lease:
 
 NO_LEASE = Lease(
     LeaseStatus.NONE,
+    False,
     False,
     False,
     False,

@@ -36,7 +36,7 @@ def lock_of(order: Order, price: PricePerGpuHour) -> TokenUnits:
 
 
 def worst_cost_of(order: Order) -> TokenUnits:
-    """The most one opening can take from the client (I-6), and what it takes from a delegate's budget (I-7): T at maxPrice and the tip."""
+    """The most an order can take from the client (I-6), and what it takes from a delegate's budget, once (I-7): T at maxPrice and the tip."""
     return TokenUnits(lock_of(order, order.max_price) + order.tip)
 
 

@@ -141,7 +141,7 @@ def lease_to_wire(record: LeaseRecord) -> dict[str, Any]:
         "id": record.id, "status": lease.status.name.capitalize(), "offer": lease.offer, "provider": record.provider,
         "payee": record.payee, "price": str(lease.price), "openedAt": lease.opened_at, "paidSeconds": lease.paid_seconds,
         "claimedSeconds": lease.claimed_seconds, "changedAt": lease.changed_at, "tipPaid": lease.tip_paid,
-        "noReopen": lease.no_reopen, "assigned": lease.assigned, "byAcceptor": lease.by_acceptor, "exit": record.exit,
+        "noReopen": lease.no_reopen, "assigned": lease.assigned, "byAcceptor": lease.by_acceptor, "charged": lease.charged, "exit": record.exit,
         "paid": str(record.paid), "refund": str(record.refund), "compensation": str(record.compensation),
         "openedInBlock": record.opened_in_block, "result": record.result,
         "order": order_to_wire(record.order) if record.order else None,
@@ -152,8 +152,8 @@ def lease_from_wire(value: dict[str, Any]) -> LeaseRecord:
     """Read what ``lease_to_wire`` wrote; not for strangers' input."""
     lease = Lease(
         status=LeaseStatus[value["status"].upper()], tip_paid=value["tipPaid"], no_reopen=value["noReopen"],
-        assigned=value["assigned"], by_acceptor=value["byAcceptor"], offer=OfferId(value["offer"]),
-        price=PricePerGpuHour(int(value["price"])), opened_at=UnixTime(value["openedAt"]),
+        assigned=value["assigned"], by_acceptor=value["byAcceptor"], charged=value["charged"],
+        offer=OfferId(value["offer"]), price=PricePerGpuHour(int(value["price"])), opened_at=UnixTime(value["openedAt"]),
         paid_seconds=Seconds(value["paidSeconds"]), claimed_seconds=Seconds(value["claimedSeconds"]),
         changed_at=UnixTime(value["changedAt"]),
     )  # fmt: skip

@@ -8,7 +8,18 @@ from marketplace.gateway.desks import Desks
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
-from marketplace.gateway.routes import accounts, blobs, health, leases, market, orders, quotes, rounds, streams
+from marketplace.gateway.routes import (
+    accounts,
+    blobs,
+    health,
+    leases,
+    market,
+    orders,
+    quotes,
+    rounds,
+    sessions,
+    streams,
+)
 from marketplace.gateway.streams import Lines
 
 API_VERSION = "1"
@@ -26,7 +37,7 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.is_stopping = lambda: False
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
-    for noun in (market, quotes, orders, rounds, leases, streams, blobs, accounts, health):
+    for noun in (market, quotes, orders, rounds, leases, streams, blobs, accounts, sessions, health):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

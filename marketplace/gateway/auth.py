@@ -1,20 +1,28 @@
-"""Who sent a write: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Sessions may come later.
+"""Who sent a request: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Reads of what is private are signed, too.
 
 An account that is a contract is asked at the head whether the signature is its own; while no node answers, nobody is let in (503).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from marketplace.chain.requests import FOR_HEADER, TIME_HEADER, verify_request
+from marketplace.chain.requests import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
+from marketplace.chain.shares import read_share
 from marketplace.chain.wallets import is_approved_by
+from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
+from marketplace.gateway.parameters import SharedBy
+from marketplace.services.access import Reader
+
+_TOKEN = re.compile("[A-Za-z0-9_-]{20,128}")
+_NO_BODY = sha256_of(b"")
 
 DesksHere = Annotated[Desks, Depends(desks_of)]
 
@@ -58,6 +66,40 @@ def _sender(request: Request, body: RawBody, desks: DesksHere) -> Address:
 def _log_sender(request: Request, chunk: LogChunk, desks: DesksHere) -> Address:
     return sender_of(request, desks, sha256_of(chunk))
 
+
+def token_in(request: Request) -> str | None:
+    """The token of a session; None where the request brings none. Raises Unauthorized for another kind of authorization."""
+    said = request.headers.get("authorization")
+    if said is None:
+        return None
+    scheme, _, token = said.partition(" ")
+    if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
+        raise Unauthorized("Authorization must be: Bearer, and a session's token")
+    return token
+
+
+def _reader(request: Request, desks: DesksHere) -> Address | None:
+    """Who reads; None where nobody says so. Raises Unauthorized for a signature or a session that is none."""
+    token = token_in(request)
+    if token is not None:
+        return desks.sessions.account_of(token)
+    names = (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER)
+    if not any(name in request.headers for name in names):
+        return None
+    return sender_of(request, desks, _NO_BODY)
+
+
+Uploader = Annotated[Address | None, Depends(_reader)]
+"""For reads of what somebody brought."""
+
+
+def _lease_reader(account: Uploader, share: SharedBy = None) -> Reader:
+    """A share goes before a signature: who brings both asks for what was shared. Raises InvalidField for a share that is none."""
+    return Reader(account, None if share is None else read_share(share))
+
+
+LeaseReader = Annotated[Reader, Depends(_lease_reader)]
+"""For reads of what belongs to a lease."""
 
 Sender = Annotated[Address, Depends(_sender)]
 """For routes with a small body."""

@@ -9,10 +9,12 @@ from fastapi import Request
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.ids import Address
+from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
+from marketplace.services.library import Library
 from marketplace.services.offers import OfferDesk
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
@@ -21,6 +23,7 @@ from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
 from marketplace.services.rounds import RoundDesk
 from marketplace.services.servings import Servings
+from marketplace.services.sessions import SessionDesk
 from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -54,6 +57,8 @@ class Desks:
     rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
+    access: LeaseAccess
+    sessions: SessionDesk
     answers: GivenAnswers
     readiness: ReadinessCheck
 
@@ -67,25 +72,32 @@ def desks_over(
     *,
     clock: Clock,
     participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
+    domain: str = "localhost",
 ) -> Desks:
-    """The services over these stores. ``clock`` (wall-clock seconds) only tells how old the chain's head is."""
+    """The services over these stores. ``clock`` (wall-clock seconds) only tells how old the chain's head is.
+
+    ``domain`` is the authority (host, and port) under which people know this gateway: who signs in, signs it.
+    """
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
-    offers = OfferDesk(chain, market, board)
+    offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
+    leases = LeaseDesk(market, journal, library, board, servings)
     return Desks(
         chain=chain,
         market=market,
         board=board,
         roles=roles,
-        orders=OrderDesk(chain, market, journal, blobs, board, roles.opener),
+        orders=OrderDesk(chain, market, journal, library, board, roles.opener),
         offers=offers,
-        quotes=QuoteDesk(offers, blobs, market.terms()),
-        leases=LeaseDesk(market, journal, blobs, board, servings),
-        receipts=ReceiptDesk(chain, market, journal, blobs, servings),
+        quotes=QuoteDesk(offers, library.public, market.terms()),
+        leases=leases,
+        receipts=ReceiptDesk(chain, market, journal, library, servings),
         rounds=RoundDesk(journal),
         accounts=AccountDesk(chain, market, board, offers, participants),
-        uploads=UploadDesk(blobs, participants, participant_limit_bytes=participant_limit_bytes),
+        uploads=UploadDesk(blobs, journal.uploads, participants, participant_limit_bytes=participant_limit_bytes),
+        access=LeaseAccess(market, journal, library, servings, leases),
+        sessions=SessionDesk(chain, market, journal.sessions, domain),
         answers=GivenAnswers(journal),
         readiness=ReadinessCheck(chain, journal, board, blobs, clock),
     )

@@ -18,6 +18,7 @@ from marketplace.gateway.schemas import (
     Problem,
     Shape,
 )
+from marketplace.gateway.session_schemas import SignInRequest
 
 PROBLEM: dict[str, Any] = {
     "description": "What is wrong, as a problem (RFC 9457)",
@@ -30,6 +31,7 @@ REQUESTS: tuple[type[Shape], ...] = (
     DraftQuoteRequest,
     OrderQuoteRequest,
     Heartbeat,
+    SignInRequest,
     Problem,
 )
 

@@ -9,7 +9,7 @@ from fastapi import Header, Path, Query
 from marketplace.domain.classes import class_named, class_numbered
 from marketplace.domain.models import GpuClass
 
-_ADDRESS = "^0[xX][0-9a-fA-F]{40}$"
+ADDRESS = "^0[xX][0-9a-fA-F]{40}$"
 _BYTES32 = "^0[xX][0-9a-fA-F]{64}$"
 _SHA256 = "^[0-9a-f]{64}$"
 _NUMBER = "^(0|[1-9][0-9]{0,11})$"
@@ -20,11 +20,11 @@ LeaseId = Annotated[str, Path(pattern=_BYTES32, description="the lease's id, whi
 OfferNumber = Annotated[str, Path(pattern=_NUMBER, description="the offer's number in the contract")]
 RoundHash = Annotated[str, Path(pattern=_BYTES32, description="the round's hash, as `BatchOpened` has it")]
 BlobName = Annotated[str, Path(pattern=_SHA256, description="sha256 of the content, in lower case")]
-AccountAddress = Annotated[str, Path(pattern=_ADDRESS)]
+AccountAddress = Annotated[str, Path(pattern=ADDRESS)]
 ClassName = Annotated[str, Path(pattern=_CLASS, description="a GPU class, by number or by name")]
 
-ClientFilter = Annotated[str, Query(pattern=_ADDRESS, description="the orders of this client")]
-ProviderFilter = Annotated[str | None, Query(pattern=_ADDRESS, description="only this provider's offers")]
+ClientFilter = Annotated[str, Query(pattern=ADDRESS, description="the orders of this client")]
+ProviderFilter = Annotated[str | None, Query(pattern=ADDRESS, description="only this provider's offers")]
 ClassFilter = Annotated[
     str | None, Query(alias="class", pattern=_CLASS, description="only this class, by number or name")
 ]
@@ -37,6 +37,10 @@ Limit = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="items o
 Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's beginning")]
 EventId = Annotated[
     str | None, Query(pattern="^[0-9]{1,18}(-[0-9]{1,18})?$", description="the id of the last event seen")
+]
+SharedBy = Annotated[
+    str | None,
+    Query(alias="share", max_length=9_000, description="a party's leave to read, as `bourse share` makes it"),
 ]
 
 IdempotencyKey = Annotated[

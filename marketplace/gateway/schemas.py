@@ -286,6 +286,7 @@ class LeaseAnswer(Shape):
     noReopen: bool
     assigned: bool
     byAcceptor: bool
+    charged: bool
     exit: str
     paid: Decimal
     paidHuman: str

@@ -87,6 +87,18 @@ class HomeLead:
             self.home.close()
 
 
+def holder_of(folder: Path) -> str:
+    """The process of the agent that works in this folder; empty where none does."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return ""
+    except BlockingIOError:
+        return (folder / "lock").read_text(errors="replace").strip() or "unknown"
+    return ""
+
+
 def _locked(path: Path) -> BinaryIO:
     lock = os.fdopen(owners_only(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
     try:

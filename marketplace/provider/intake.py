@@ -13,7 +13,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
-from marketplace.domain.ids import Sha256, sha256_in, sha256_of
+from marketplace.domain.ids import Bytes32, Sha256, sha256_in, sha256_of
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
 from marketplace.domain.parts import PartStream
@@ -29,12 +29,12 @@ _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ER
 """What the machine says when it gives out, whatever is unpacked on it."""
 
 
-def fetch_assignment(api: GatewayApi, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
+def fetch_assignment(api: GatewayApi, lease: Bytes32, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
     """The job's spec and work, from our own folder if they were fetched before. The client signed the one's hash, which names the other's."""
     try:
-        content = _document(api, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES)
+        content = _document(api, None, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES)
         spec = read_spec(content)
-        work_content = _document(api, spec.work.sha256, folder.work, MAX_WORK_BYTES)
+        work_content = _document(api, lease, spec.work.sha256, folder.work, MAX_WORK_BYTES)
         work = read_work(work_content)
     except HashMismatch as exc:
         return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, str(exc))
@@ -48,17 +48,17 @@ def fetch_assignment(api: GatewayApi, order: Order, folder: ServingFolder) -> As
     return Assignment(spec, work)
 
 
-def _document(api: GatewayApi, name: Sha256, kept: Path, limit_bytes: int) -> bytes:
+def _document(api: GatewayApi, lease: Bytes32 | None, name: Sha256, kept: Path, limit_bytes: int) -> bytes:
     """A document of this name, from our own folder if it is there."""
     content = kept.read_bytes() if kept.exists() else b""
-    return content if sha256_of(content) == name else api.fetch_blob(name, limit_bytes=limit_bytes)
+    return content if sha256_of(content) == name else api.fetch_blob(name, lease=lease, limit_bytes=limit_bytes)
 
 
-def lay_out(api: GatewayApi, task: Assignment, folder: ServingFolder) -> Path | Obstacle:
+def lay_out(api: GatewayApi, lease: Bytes32, task: Assignment, folder: ServingFolder) -> Path | Obstacle:
     """Fetch the inputs and unpack them into a fresh folder for one run, which is returned."""
     folder.make()
     for item in task.work.inputs:
-        obstacle = _fetch_input(api, item, folder)
+        obstacle = _fetch_input(api, lease, item, folder)
         if obstacle:
             return obstacle
     run = folder.fresh_run()
@@ -86,11 +86,11 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
     return None
 
 
-def _fetch_input(api: GatewayApi, item: Input, folder: ServingFolder) -> Obstacle | None:
+def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFolder) -> Obstacle | None:
     """Fetch one bundle's parts, those that are not here yet."""
     for part, size in item.sized_parts():
         try:
-            fetch_part(api, part, size, folder.inputs)
+            fetch_part(api, part, size, folder.inputs, lease)
         except (HashMismatch, InvalidField) as exc:
             return Obstacle(ObstacleReason.INPUT_CORRUPT, f"{item.path}: {exc}")
         except GatewayProblem as exc:

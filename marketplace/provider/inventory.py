@@ -12,6 +12,7 @@
     bond_bps = 1000          # what is at stake in each lease: 1000 is 10 % of what the client locks
     min_seconds = 0          # what an order must guarantee
     arbiter = "0x…"          # who rules on disputes
+    gpus = [0, 1]            # which of the machine's GPUs; without it, the next ones that no offer of the file names
     days = 30                # renewed while the agent runs; or once and for all: expires = 2027-01-31T00:00:00Z
 
 One file is one machine, and one key is one agent: every offer of the key that the file does not name is withdrawn.
@@ -23,6 +24,7 @@ import ctypes
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, 
 SECONDS_PER_DAY = 86_400
 MAX_DAYS = 3_650
 MAX_OFFERS = 64
+MAX_GPUS = 2**16
 _MAX_PRICE = 2**80 - 1
 _MAX_SHORT = 2**16 - 1
 _MAX_INSTANT = 2**32 - 1
@@ -70,7 +73,7 @@ class InventoryOffer:
     term: Term
     machine: Machine
     gpu_numbers: tuple[int, ...]
-    """The machine's own numbers of these GPUs: offers take them in the order of the file."""
+    """The machine's own numbers of these GPUs: those that it names, or, in the order of the file, the next that are free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class Inventory:
     """Everything one agent offers."""
 
     offers: tuple[InventoryOffer, ...]
+
+    @property
+    def gpu_numbers(self) -> tuple[int, ...]:
+        """All of the machine's GPUs that are on offer."""
+        return tuple(number for offer in self.offers for number in offer.gpu_numbers)
 
 
 def load_inventory(path: Path, *, decimals: int) -> Inventory:
@@ -106,14 +114,49 @@ def read_inventory(content: bytes, *, decimals: int) -> Inventory:
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
         raise InvalidField("offer", f"must be one to {MAX_OFFERS} [[offer]] tables")
-    offers: list[InventoryOffer] = []
-    for number, table in enumerate(tables):
-        taken = sum(offer.count for offer in offers)
-        offers.append(_offer(Reader(table, f"offer[{number}]"), machine, taken, decimals))
-    return Inventory(tuple(offers))
+    readers = [Reader(table, f"offer[{number}]") for number, table in enumerate(tables)]
+    named = [_named_gpus(reader) for reader in readers]
+    numbers = _GpuNumbers([number for some in named if some for number in some])
+    return Inventory(
+        tuple(_offer(reader, machine, some, numbers, decimals) for reader, some in zip(readers, named, strict=True))
+    )
 
 
-def _offer(reader: Reader, machine: Machine, taken: int, decimals: int) -> InventoryOffer:
+class _GpuNumbers:
+    """Gives out the machine's GPUs: each once."""
+
+    def __init__(self, named: list[int]) -> None:
+        self._named = frozenset(named)
+        self._taken: set[int] = set()
+        self._next = 0
+
+    def take(self, count: int, named: tuple[int, ...] | None, where: str) -> tuple[int, ...]:
+        """Those that are named, or the next that no offer names. Raises InvalidField."""
+        if named is None:
+            free = (number for number in range(self._next, MAX_GPUS * 2) if number not in self._named)
+            found = tuple(islice(free, count))
+            self._next = found[-1] + 1
+            return found
+        if len(named) != count:
+            raise InvalidField(where, f"names {len(named)} GPUs, and count is {count}")
+        if len(set(named)) != len(named) or self._taken & set(named):
+            raise InvalidField(where, "names a GPU twice")
+        self._taken |= set(named)
+        return named
+
+
+def _named_gpus(reader: Reader) -> tuple[int, ...] | None:
+    numbers: list[Any] | None = reader.take("gpus", list, None)
+    if numbers is None:
+        return None
+    if not all(type(number) is int and 0 <= number < MAX_GPUS for number in numbers):
+        raise InvalidField(reader.where("gpus"), f"must be a list of numbers from 0 to {MAX_GPUS - 1}")
+    return tuple(numbers)
+
+
+def _offer(
+    reader: Reader, machine: Machine, named: tuple[int, ...] | None, numbers: _GpuNumbers, decimals: int
+) -> InventoryOffer:
     gpu = class_named(reader.take("gpu", str), field=reader.where("gpu"))
     count = GpuCount(reader.number("count", 1, _MAX_SHORT))
     offer = InventoryOffer(
@@ -121,7 +164,7 @@ def _offer(reader: Reader, machine: Machine, taken: int, decimals: int) -> Inven
         bond_bps=Bps(reader.number("bond_bps", 0, BPS_WHOLE)),
         min_seconds=Seconds(reader.number("min_seconds", 0, _MAX_SHORT, 0)),
         arbiter=_arbiter(reader), term=_term(reader), machine=_machine(machine, gpu, count, reader),
-        gpu_numbers=tuple(range(taken, taken + count)),
+        gpu_numbers=numbers.take(count, named, reader.where("gpus")),
     )  # fmt: skip
     reader.end()
     return offer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -17,8 +18,12 @@ _Look = tuple[int, int, int] | None
 class InventoryFile:
     """One file, and the inventory that it said when it was last valid."""
 
-    def __init__(self, path: Path, *, decimals: int) -> None:
-        """Raises ConfigError, which names the field and the rule: an agent does not start with a broken file."""
+    def __init__(self, path: Path, *, decimals: int, check: Callable[[Inventory], None] = lambda _: None) -> None:
+        """Raises ConfigError, which names the field and the rule: an agent does not start with a broken file.
+
+        ``check`` raises ConfigError for what cannot be offered on this machine; at the start that is asked elsewhere.
+        """
+        self._check = check
         self.path = path
         self.problem = ""
         """Why the file's newest content is not in force; empty where it is."""
@@ -39,6 +44,7 @@ class InventoryFile:
         self._taken = seen
         try:
             found = load_inventory(self.path, decimals=self._decimals)
+            self._check(found)
         except ConfigError as exc:
             self.problem = "; ".join(exc.problems)
             _log.error("inventory.refused", why=self.problem, advice="the one before stays in force; correct the file")

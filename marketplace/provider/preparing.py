@@ -67,7 +67,7 @@ class Preparing:
         attendance.is_waiting_for_room = share is None
         if share is None:
             return None
-        run = attendance.run or self._laid_out(attendance, task, head)
+        run = attendance.run or self._laid_out(serving, attendance, task, head)
         if not isinstance(run, Path):
             return run
         try:
@@ -84,20 +84,24 @@ class Preparing:
             attendance.assignment, attendance.trouble = (None if obstacle else found), None
             return obstacle or found
         if found is None:
-            api, order, folder = self._tools.api, serving.order, attendance.folder
+            api, folder = self._tools.api, attendance.folder
             attendance.fetching.begin(
-                lambda: _or_obstacle(lambda: fetch_assignment(api, order, folder)), head.number, seconds=FETCH_SECONDS
+                lambda: _or_obstacle(lambda: fetch_assignment(api, serving.lease, serving.order, folder)),
+                head.number,
+                seconds=FETCH_SECONDS,
             )
         return found
 
-    def _laid_out(self, attendance: Attendance, task: Assignment, head: BlockRef) -> Path | Obstacle | None:
+    def _laid_out(
+        self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef
+    ) -> Path | Obstacle | None:
         found = _taken(attendance.laying_out, attendance, head, ObstacleReason.INPUT_NOT_DELIVERED)
         if isinstance(found, Path):
             attendance.run, attendance.trouble = found, None
         if found is None:
             api, folder = self._tools.api, attendance.folder
             attendance.laying_out.begin(
-                lambda: _or_obstacle(lambda: lay_out(api, task, folder)),
+                lambda: _or_obstacle(lambda: lay_out(api, serving.lease, task, folder)),
                 head.number,
                 seconds=seconds_for(sum(item.bytes for item in task.work.inputs)),
             )

@@ -107,7 +107,7 @@ class Upkeep:
     def _describe(self) -> bool:
         """Upload the machine descriptions whose hashes the listings carry."""
         for offer in self._steering.wanted.inventory.offers:
-            self._tools.api.put_blob(offer.machine.canonical())
+            self._tools.api.put_blob(offer.machine.canonical(), public=True)
         return True
 
     def _beat(self, head: BlockRef) -> None:

@@ -126,6 +126,11 @@ class Outputs:
     result: Result
     present: frozenset[Sha256]
 
+    @property
+    def named(self) -> frozenset[Sha256]:
+        """The blobs that the document names."""
+        return frozenset(self.result.blobs())
+
 
 @dataclass(frozen=True, slots=True)
 class AccountView:

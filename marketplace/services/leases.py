@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marketplace.chain.market import Market
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
@@ -11,8 +13,8 @@ from marketplace.domain.pricing import deadline_of
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.answers import LeaseView, Outputs
+from marketplace.services.library import Holdings, Library
 from marketplace.services.servings import Servings
-from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 
@@ -21,9 +23,9 @@ class LeaseDesk:
     """Shows leases. The projection knows how a lease ended; while it is rebuilt, the chain's own word has to do."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, servings: Servings
+        self, market: Market, journal: OperatorJournal, library: Library, board: Board, servings: Servings
     ) -> None:
-        self._market, self._journal, self._blobs = market, journal, blobs
+        self._market, self._journal, self._library = market, journal, library
         self._board, self._servings = board, servings
 
     def lease(self, identifier: Bytes32) -> LeaseView:
@@ -31,12 +33,15 @@ class LeaseDesk:
         return self._projected(identifier) or self._from_chain(identifier)
 
     def outputs(self, identifier: Bytes32) -> Outputs:
-        """The result document that the provider signed last, or claimed, and which of its blobs are here. Raises NotFound."""
-        name = self._result_name(identifier)
-        if name is None or not self._blobs.has(name):
+        """The result document that the provider signed last, or claimed, and which of its blobs are here. Raises NotFound.
+
+        Only what this very provider brought counts: a receipt over the hash of another one's result shows nothing of it.
+        """
+        name, theirs = self._result_name(identifier), self._brought_by_provider(identifier)
+        if name is None or theirs.size(name) is None:
             raise NotFound("result of lease", identifier)
-        result = read_result(self._blobs.read(name, MAX_RESULT_BYTES))
-        return Outputs(identifier, name, result, frozenset(filter(self._blobs.has, result.blobs())))
+        found = Outputs(identifier, name, read_result(theirs.read(name, MAX_RESULT_BYTES)), frozenset())
+        return replace(found, present=frozenset(blob for blob in found.named if theirs.size(blob) is not None))
 
     def append_log(self, sender: Address, identifier: Bytes32, offset: int, chunk: bytes) -> int:
         """Append to the lease's log, for its provider; the log's length, which is not ``offset + len(chunk)`` where it ends elsewhere.
@@ -110,11 +115,14 @@ class LeaseDesk:
 
     def _kept_log(self, identifier: Bytes32, offset: int) -> bytes:
         result = self._result_or_none(identifier)
-        if result is None or not self._blobs.has(result.log.sha256):
+        if result is None or self._brought_by_provider(identifier).size(result.log.sha256) is None:
             return b""
-        with self._blobs.open(result.log.sha256) as stream:
+        with self._library.open(result.log.sha256) as stream:
             stream.seek(offset)
             return stream.read(MAX_LOG_BYTES)
+
+    def _brought_by_provider(self, identifier: Bytes32) -> Holdings:
+        return self._library.of((self._servings.now(identifier).provider,))
 
     def _result_or_none(self, identifier: Bytes32) -> Result | None:
         try:

@@ -18,7 +18,7 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.work import Work, read_work
-from marketplace.store.blobs import FolderBlobs
+from marketplace.services.library import Holdings
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,11 @@ def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
     return None if is_busy else refusal
 
 
-def read_order_spec(order: Order, blobs: FolderBlobs) -> tuple[JobSpec, bytes]:
-    """The spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField."""
+def read_order_spec(order: Order, blobs: Holdings) -> tuple[JobSpec, bytes]:
+    """The spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
+
+    ``blobs`` are those that the order's own side brought, and the public ones: naming a stranger's input gives nobody a lease to read it by.
+    """
     content = _content(sha256_in(order.spec), blobs, "order.spec", MAX_SPEC_BYTES)
     spec = read_spec(content)
     if spec.resources.gpus != order.gpus:
@@ -93,14 +96,14 @@ def read_order_spec(order: Order, blobs: FolderBlobs) -> tuple[JobSpec, bytes]:
     return spec, content
 
 
-def _work_of(spec: JobSpec, blobs: FolderBlobs) -> Work:
+def _work_of(spec: JobSpec, blobs: Holdings) -> Work:
     content = _content(spec.work.sha256, blobs, "spec.work", MAX_WORK_BYTES)
     if len(content) != spec.work.bytes:
         raise InvalidField("spec.work.bytes", f"is {spec.work.bytes}; the blob has {len(content)} bytes")
     return read_work(content)
 
 
-def _check_inputs(work: Work, blobs: FolderBlobs) -> None:
+def _check_inputs(work: Work, blobs: Holdings) -> None:
     for n, item in enumerate(work.inputs):
         for m, (part, expected) in enumerate(item.sized_parts()):
             size = blobs.size(part)
@@ -112,7 +115,7 @@ def _check_inputs(work: Work, blobs: FolderBlobs) -> None:
                 )
 
 
-def _content(name: Sha256, blobs: FolderBlobs, field: str, limit_bytes: int) -> bytes:
+def _content(name: Sha256, blobs: Holdings, field: str, limit_bytes: int) -> bytes:
     size = blobs.size(name)
     if size is None:
         raise MissingBlob(field, name)

@@ -14,12 +14,12 @@ from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.book import Explanation
 from marketplace.domain.errors import Forbidden, NotFound, StoreUnavailable
 from marketplace.domain.fills import refusal_of_signer
-from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in
 from marketplace.domain.models import NO_BUDGET, BlockRef, Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
+from marketplace.services.library import Library
 from marketplace.services.order_checks import OrderFacts, check_order, of_order, read_order_spec
-from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalOrder
@@ -31,10 +31,10 @@ class OrderDesk:
     """Takes, shows and withdraws orders. ``opener`` is the scheduler's address: it would be the one to open them."""
 
     def __init__(
-        self, chain: Chain, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
+        self, chain: Chain, market: Market, journal: OperatorJournal, library: Library, board: Board, opener: Address
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
-        self._blobs, self._board, self._opener = blobs, board, opener
+        self._library, self._board, self._opener = library, board, opener
         self._log = structlog.get_logger()
 
     def signed(self, order: Order, signature: str) -> SignedOrder:
@@ -52,8 +52,9 @@ class OrderDesk:
             return Accepted(self._standing_now(signed.id), False)
         facts = self._facts(signed.order, signed.id)
         check_order(signed.order, facts)
-        _, content = read_order_spec(signed.order, self._blobs)
+        _, content = read_order_spec(signed.order, self._library.of(_bringers(signed)))
         at = facts.block.timestamp
+        self._library.publish(sha256_in(signed.order.spec), signed.order.client, at)
         if not self._journal.add_order(signed, content, at):
             return Accepted(self._standing_now(signed.id), False)
         self._log.info("order.accepted", order=signed.id, client=signed.order.client)
@@ -95,7 +96,8 @@ class OrderDesk:
         """Ask the chain about a signature that is not the client's key's."""
         order, block = signed.order, self._chain.head()
         budget = self._market.budget_of(order.client, signer, at=block) if signer else NO_BUDGET
-        refusal = refusal_of_signer(order, signer, budget, block.timestamp)
+        charged = self._market.lease_of(signed.id, at=block).charged
+        refusal = refusal_of_signer(order, signer, budget, block.timestamp, charged=charged)
         if refusal is Refusal.BadSignature and is_approved_by(
             self._chain, order.client, signed.id, signed.signature, block
         ):
@@ -140,3 +142,9 @@ class OrderDesk:
             self._board.nudge(ORDERS_HINT)
         except StoreUnavailable:
             self._log.warning("order.nudge_lost", hint=ORDERS_HINT)
+
+
+def _bringers(signed: SignedOrder) -> frozenset[Address]:
+    """Who may have uploaded what the order names: its client, its acceptor, and whoever signed it."""
+    order, signer = signed.order, recover(signed.id, signed.signature)
+    return frozenset({order.client, order.acceptor} | ({signer} if signer else set())) - {ZERO_ADDRESS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from marketplace.domain.book import BookView, RejectionReason
+from marketplace.domain.book import BookView, RejectionReason, is_silent
 from marketplace.domain.errors import MissingBlob
 from marketplace.domain.fills import refusal_of_offer
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
@@ -24,11 +24,8 @@ from marketplace.domain.units import (
     text_from_bps,
 )
 from marketplace.services.answers import OfferRow, QuoteRow
+from marketplace.services.library import Holdings
 from marketplace.services.offers import OfferDesk
-from marketplace.store.blobs import FolderBlobs
-
-SILENT_AFTER_SECONDS = 60
-"""A provider without a sign of life for so long (block time) is quoted as silent; the scheduler has its own patience."""
 
 PREFERENCE_BPS = 200
 """A preferred region comes first where it is dearer by at most so much; the scheduler has its own measure."""
@@ -72,12 +69,12 @@ def draft(classes: int, gpus: int, max_seconds: int, max_price: int | None) -> O
 class QuoteDesk:
     """Answers with one row per offer of an acceptable class: those that can serve first, as a scheduler would rank them."""
 
-    def __init__(self, offers: OfferDesk, blobs: FolderBlobs, terms: MarketTerms) -> None:
+    def __init__(self, offers: OfferDesk, blobs: Holdings, terms: MarketTerms) -> None:
         self._offers, self._blobs, self._terms = offers, blobs, terms
 
     def spec_named(self, name: Sha256, field: str) -> JobSpec:
-        """An uploaded spec. Raises MissingBlob, InvalidField."""
-        if not self._blobs.has(name):
+        """A public spec. Raises MissingBlob, InvalidField."""
+        if self._blobs.size(name) is None:
             raise MissingBlob(field, name)
         return read_spec(self._blobs.read(name, MAX_SPEC_BYTES))
 
@@ -126,8 +123,7 @@ def _rejection(request: Request, row: OfferRow, view: BookView) -> tuple[str, st
     if row.reliability_bps < request.reliability_asked:
         score = text_from_bps(row.reliability_bps)
         return RejectionReason.RELIABILITY_TOO_LOW, f"the provider's reliability is {score}"
-    last = row.last_heartbeat
-    if last is None or view.block.timestamp - last > SILENT_AFTER_SECONDS:
+    if is_silent(row.last_heartbeat, view.block.timestamp):
         return RejectionReason.PROVIDER_SILENT, "the provider has not given a sign of life lately"
     spec = request.spec
     if spec is None:

@@ -20,9 +20,10 @@ from marketplace.domain.limits import MAX_RESULT_BYTES
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.results import read_result
+from marketplace.domain.units import UnixTime
 from marketplace.services.answers import ReceiptRow
+from marketplace.services.library import Library
 from marketplace.services.servings import Serving, Servings
-from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
 
@@ -41,10 +42,10 @@ class ReceiptDesk:
     """Takes and shows receipts."""
 
     def __init__(
-        self, chain: Chain, market: Market, journal: OperatorJournal, blobs: FolderBlobs, servings: Servings
+        self, chain: Chain, market: Market, journal: OperatorJournal, library: Library, servings: Servings
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
-        self._blobs, self._servings = blobs, servings
+        self._library, self._servings = library, servings
         self._log = structlog.get_logger()
 
     def post(self, sender: Address, lease: Bytes32, posted: PostedReceipt) -> tuple[ReceiptRow, bool]:
@@ -59,8 +60,8 @@ class ReceiptDesk:
         kept = self._twin(posted)
         if kept is not None:
             return _row(kept), False
-        self._keep_result(posted)
         at = serving.block.timestamp
+        self._keep_result(sender, posted, at)
         is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at)
         self._log.info("receipt.posted", lease=lease, role=posted.role, used_seconds=posted.receipt.used_seconds)
         return ReceiptRow(posted.role, posted.receipt, posted.signature, at), is_new
@@ -111,11 +112,12 @@ class ReceiptDesk:
             return row
         return None
 
-    def _keep_result(self, posted: PostedReceipt) -> None:
-        """Store the result document under the hash that the receipt carries; a provider's last receipt must bring it."""
+    def _keep_result(self, sender: Address, posted: PostedReceipt, at: UnixTime) -> None:
+        """Store the result document under the hash that the receipt carries; a provider's last receipt must bring it, or have brought it."""
         expected = sha256_in(posted.receipt.result)
         if posted.result is None:
-            if posted.role == "provider" and posted.receipt.last and not self._blobs.has(expected):
+            is_missing = self._library.of((sender,)).size(expected) is None
+            if posted.role == "provider" and posted.receipt.last and is_missing:
                 raise InvalidField("resultDocument", "is missing: a provider's last receipt brings its result")
             return
         if len(posted.result) > MAX_RESULT_BYTES:
@@ -124,7 +126,7 @@ class ReceiptDesk:
         actual = sha256_of(posted.result)
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
-        self._blobs.put(posted.result, expected, MAX_RESULT_BYTES)
+        self._library.keep(expected, posted.result, sender, at)
 
 
 def _check_result(content: bytes) -> None:

@@ -36,7 +36,7 @@ from scheduler.engine.policy import Policy
 if TYPE_CHECKING:
     from scheduler.engine.snapshot import Snapshot
 
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 _DEMANDS_KEPT = 100_000
 
 

@@ -226,7 +226,7 @@ def reason_against_order(snapshot: Snapshot, order: BookOrder) -> RejectionReaso
         refusal = refusal_of_order(terms, lease, at, snapshot.opener)
         if refusal is None and order.delegate is not None and snapshot.opener != terms.client:
             budget = snapshot.view.budgets.get((terms.client, order.delegate), NO_BUDGET)
-            refusal = refusal_of_signer(terms, order.delegate, budget, at)
+            refusal = refusal_of_signer(terms, order.delegate, budget, at, charged=lease.charged)
         if refusal:
             return RejectionReason.of(refusal)
     recent = recent_refusals(snapshot, order)

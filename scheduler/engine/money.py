@@ -91,8 +91,8 @@ class Remaining:
         return RejectionReason.PROVIDER_BALANCE_TOO_LOW if available < bond else None
 
     def is_over_budget(self, signed: SignedOrder) -> bool:
-        """Whether the delegate who signed it may not spend as much as it may cost."""
-        delegation = self._delegation_of(signed)
+        """Whether the delegate who signed it may not spend as much as it may cost, and no budget was charged for it before."""
+        delegation = self._charge_of(signed)
         return bool(delegation and self._budget_of(delegation) < worst_cost_of(signed.order))
 
     def cost_of(self, signed: SignedOrder, price: PricePerGpuHour) -> TokenUnits:
@@ -115,7 +115,7 @@ class Remaining:
 
     def take(self, fill: Fill) -> None:
         """Count this fill as opened. Two roles may be one address (P-07): debits are made one after the other."""
-        order, offer, delegation = fill.signed.order, self._offers.get(fill.offer), self._delegation_of(fill.signed)
+        order, offer, delegation = fill.signed.order, self._offers.get(fill.offer), self._charge_of(fill.signed)
         if delegation:
             self._charged[delegation] = self._charged.get(delegation, 0) + worst_cost_of(order)
         self._spend(order.client, self.cost_of(fill.signed, fill.price))
@@ -134,14 +134,13 @@ class Remaining:
         for fill in fills:
             self.take(fill)
 
-    def _delegation_of(self, signed: SignedOrder) -> Delegation | None:
-        """Whose budget an opening is charged to. A client that opens its own order needs no signature, and spends no budget (P-20)."""
-        delegate = self._delegates.get(signed.id)
-        return (
-            None
-            if delegate is None or self._snapshot.opener == signed.order.client
-            else (signed.order.client, delegate)
-        )
+    def _charge_of(self, signed: SignedOrder) -> Delegation | None:
+        """Whose budget an opening is charged to: nobody's where the client opens its own order, which needs no signature, nor where the
+        order was charged at an earlier opening (P-20)."""
+        delegate, client = self._delegates.get(signed.id), signed.order.client
+        if delegate is None or self._snapshot.opener == client or self._snapshot.lease_of(signed.id).charged:
+            return None
+        return client, delegate
 
 
 class Purses:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from marketplace.domain.book import SILENT_AFTER_SECONDS
 from marketplace.domain.units import Bps, Seconds
 
 
@@ -11,7 +12,7 @@ from marketplace.domain.units import Bps, Seconds
 class Policy:
     """The knobs of one scheduler, part of every snapshot so that a round can be replayed."""
 
-    heartbeat_seconds: Seconds = Seconds(60)  # noqa: RUF009  a NewType call is the integer itself
+    heartbeat_seconds: Seconds = SILENT_AFTER_SECONDS
     """A provider that gave no sign of life for longer, in block time, gets no new work."""
     refusal_cooldown_blocks: int = 5
     """For so many blocks a pair that the contract refused is not proposed again."""

@@ -282,7 +282,7 @@ def _lease(row: Row, identifier: Bytes32, order: Order | None) -> LeaseRecord:
     lease = Lease(
         status=row.one_of("status", {status.name.capitalize(): status for status in LeaseStatus}),
         tip_paid=row.flag("tipPaid"), no_reopen=row.flag("noReopen"), assigned=row.flag("assigned"),
-        by_acceptor=row.flag("byAcceptor"), offer=OfferId(row.number("offer", 0, OFFERS)),
+        by_acceptor=row.flag("byAcceptor"), charged=row.flag("charged"), offer=OfferId(row.number("offer", 0, OFFERS)),
         price=PricePerGpuHour(row.units("price", 80)), opened_at=UnixTime(row.number("openedAt", 0, TIME)),
         paid_seconds=Seconds(row.number("paidSeconds", 0, SECONDS)),
         claimed_seconds=Seconds(row.number("claimedSeconds", 0, SECONDS)),

@@ -34,7 +34,7 @@ def _refusals(snapshot: Snapshot, fills: Iterable[Fill], at: UnixTime) -> list[s
         clients, providers = money.get(order.client, TokenUnits(0)), money.get(offer.provider, TokenUnits(0))
         facts = FillFacts(at, snapshot.opener, snapshot.lease_of(fill.signed.id), offer, clients, providers)
         refusal = refusal_of_fill(fill, facts, snapshot.terms) or refusal_of_signer(
-            order, signer, budgets.get(pair, NO_BUDGET), at
+            order, signer, budgets.get(pair, NO_BUDGET), at, charged=facts.lease.charged
         )
         if refusal or fill.signed.id in opened:
             found.append(f"{fill.signed.id} on {fill.offer}: {refusal.name if refusal else 'opened twice'}")
@@ -45,7 +45,7 @@ def _refusals(snapshot: Snapshot, fills: Iterable[Fill], at: UnixTime) -> list[s
         money[order.client] = TokenUnits(clients - locked - (0 if facts.lease.tip_paid else order.tip))
         bond = bond_of(locked, offer.bond_bps, snapshot.terms.bond_floor)
         money[offer.provider] = TokenUnits(money[offer.provider] - bond)
-        if signer != order.client:
+        if signer != order.client and not facts.lease.charged:
             budgets[pair] = replace(budgets[pair], left=TokenUnits(budgets[pair].left - worst_cost_of(order)))
     return found
 

@@ -57,7 +57,7 @@ class Columns:
     balance: Ints
     """Of clients and providers; it also pays for a delegate's orders, at most its ``budget``."""
     delegate: Ints
-    """Rows of ``budget``; −1 where the client itself has signed."""
+    """Rows of ``budget``; −1 where the client itself has signed, or the order was charged before."""
     budget: Ints
     bond_floor: int
 
@@ -105,7 +105,7 @@ def columns_of(snapshot: Snapshot) -> Columns:
     accepts, demand, kind = _distinct(_accepted(snapshot, demands, kinds), demand, kind)
     terms = [order.signed.order for order in orders]
     parties = dict.fromkeys((*(term.client for term in terms), *(offer.provider for offer in offers)))
-    delegations, delegate = _numbered(_delegation(order) for order in orders)
+    delegations, delegate = _numbered(_delegation(snapshot, order) for order in orders)
     people = {who: n for n, who in enumerate(parties)}
     return Columns(
         order_ids=tuple(order.id for order in orders),
@@ -167,11 +167,21 @@ class _Kind:
 def _may_open(snapshot: Snapshot, order: BookOrder) -> bool:
     lease = snapshot.lease_of(order.id)
     terms = order.signed.order
-    return not any(refusal_of_order(terms, lease, at, snapshot.opener) for at in snapshot.mining_times)
+    if any(refusal_of_order(terms, lease, at, snapshot.opener) for at in snapshot.mining_times):
+        return False
+    return not lease.charged or _is_alive(snapshot, (terms.client, order.delegate) if order.delegate else None)
 
 
-def _delegation(order: BookOrder) -> Delegation | None:
-    return (order.signed.order.client, order.delegate) if order.delegate else None
+def _is_alive(snapshot: Snapshot, pair: Delegation | None) -> bool:
+    """Of a delegate: whether its time runs until a fill is mined."""
+    return pair is None or snapshot.view.budgets.get(pair, NO_BUDGET).is_alive(max(snapshot.mining_times))
+
+
+def _delegation(snapshot: Snapshot, order: BookOrder) -> Delegation | None:
+    """Whose budget its opening is charged to."""
+    if order.delegate is None or snapshot.lease_of(order.id).charged:
+        return None
+    return order.signed.order.client, order.delegate
 
 
 def _left(snapshot: Snapshot, pair: Delegation | None) -> int:

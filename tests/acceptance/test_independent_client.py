@@ -116,7 +116,8 @@ def test_a_stranger_with_the_protocol_page_gets_a_job_done(me: Stranger) -> None
     spec = canonical({"version": 2, "image": "host", "work": {"sha256": work_name, "bytes": len(work)}})
     name = hashlib.sha256(spec).hexdigest()
     for blob, content in ((work_name, work), (name, spec)):
-        me.write("PUT", f"/v1/blobs/{blob}", content, "application/octet-stream")
+        public = "?public=true" if blob == name else ""
+        me.write("PUT", f"/v1/blobs/{blob}{public}", content, "application/octet-stream")
     number = next(item["class"] for item in me.http.get("/v1/classes").json()["items"] if item["name"] == "RTX4090")
     order = {
         "client": me.address, "classes": str(1 << number), "offer": "0", "gpus": "1", "maxSeconds": "60", "minSeconds": "0",
@@ -140,7 +141,7 @@ def test_a_stranger_with_the_protocol_page_gets_a_job_done(me: Stranger) -> None
         )
 
     receipt = eventually(provider_receipt, "the provider's receipt")
-    result = me.http.get(f"/v1/leases/{order_id}/outputs").json()["result"]
+    result = me.write("GET", f"/v1/leases/{order_id}/outputs", b"", "application/json").json()["result"]
     assert receipt["result"] == "0x" + hashlib.sha256(canonical(result)).hexdigest()
     assert result["exit_code"] == 0
     mine = {"receipt": receipt, "role": "client", "signature": me.typed("Receipt", RECEIPT_TYPE, receipt)}

@@ -101,6 +101,10 @@ class Books:
         wallet = self.wallets.get(who)
         return wallet is not None and wallet.approves(message, signature)
 
+    def _account(self, who: Address) -> Objection | None:
+        """Neither 0 nor the market itself is an account."""
+        return unless(who != NOBODY, "ZeroAccount") or unless(who != self.address, "PaidToMarket")
+
     def _client_side(self, by: Address, at: Serving) -> Objection | None:
         return unless(at.is_client_side(by), "NotClientSide", by, at.order.client, at.order.acceptor)
 

@@ -62,12 +62,33 @@ class Fillings(Choices):
         opening = Call("open", caller, ((fill,), WORDS[0]))
         return [opening, Call("decline", self.mostly(provider, 1), (fill.order,)), opening]
 
+    def _declined_once(self) -> list[Call]:
+        """A delegate's order is opened and declined in one second, and its budget then lowered, cleared or left: it may come again (I-7)."""
+        some, (caller, fill) = self.random, self._fill()
+        delegate, number, until = (
+            some.choice(self.keys),
+            self.model.identify(fill.order),
+            self.now + some.choice([5, 90]),
+        )
+        fill = replace(fill, signature=Signature(delegate, number))
+        provider, client = self.model.offer_of(fill.offer).provider, fill.order.client
+        self.fills[number] = fill
+        calls = [
+            Call("authorize", client, (delegate, some.choice([1, 10**9]), until)),
+            Call("open", self.mostly(caller, 1), ((fill,), WORDS[0])),
+            Call("decline", self.mostly(provider, 1), (fill.order,)),
+        ]
+        if self.chance(0.7):
+            calls.append(Call("authorize", client, (delegate, some.choice([0, 1, 1]), until)))
+        return calls
+
     def _fill(self, by: str | None = None) -> tuple[str, Fill]:
         """A fill and who should post it (mostly ``by``): new and good, new and one thing off, or an old one again."""
         some = self.random
         declined = [number for number, fill in self.fills.items() if self._is_declined(fill.order)]
+        charged = [number for number in declined if self.model.lease_of(number).charged]
         if declined and self.chance(0.3):
-            return self._again(self.fills[some.choice(declined)])
+            return self._again(self.fills[some.choice(charged if self.chance(0.5) and charged else declined)])
         if self.fills and self.chance(0.06):
             return self._again(self.fills[some.choice(list(self.fills))])
         order, number, price = self._order(by)
@@ -89,7 +110,9 @@ class Fillings(Choices):
         return lease.status is Status.NONE and lease.opened_at != 0
 
     def _again(self, fill: Fill) -> tuple[str, Fill]:
-        """Posted again, as it was or on another offer."""
+        """Posted again, as it was or on another offer; now and then signed by somebody else who may."""
+        if self.chance(0.2):
+            fill = replace(fill, signature=self._order_signature(fill.order))
         number = fill.offer if self.chance(0.7) else self.random.randint(1, max(1, len(self.model.offers)))
         price = max(fill.price, self.model.offer_of(number).price)
         return self._caller(fill), replace(fill, offer=number, price=price)

@@ -6,7 +6,7 @@ all reasons that hold: "where several hold, any of them".
 
 What the page leaves open is settled here so: a deposit comes ``from`` whoever's tokens they are, relayed or not; the first
 opening sets tipPaid also where the tip is 0; a closed lease keeps its word, but for status and paidSeconds; a lease that is
-declined to None keeps tipPaid and openedAt, and nothing else.
+declined to None keeps tipPaid, charged and openedAt, and nothing else.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MarketModel(Openings):
 
     def deposit(self, by: Address, _now: int, account: Address, amount: int) -> None:
         """Credit ``account`` with the caller's tokens (P-01)."""
-        require(unless(account != NOBODY, "ZeroAccount"))
+        require(self._account(account))
         self.token.transfer_from(self.address, by, self.address, amount)
         self._credit_arrived(by, account, amount)
 
@@ -53,7 +53,7 @@ class MarketModel(Openings):
         self, by: Address, now: int, owner: Address, amount: int, deadline: int, signature: Signature
     ) -> None:
         """Try the owner's EIP-2612 permit; after one that fails, only the owner itself may go on."""
-        require(unless(owner != NOBODY, "ZeroAccount"))
+        require(self._account(owner))
         permitted = self.token.permit_holds(now, owner, self.address, amount, deadline, signature)
         require(unless(permitted or by == owner, "NotPermitted", by, owner))
         if permitted:
@@ -74,6 +74,7 @@ class MarketModel(Openings):
         signed: Signature,
     ) -> None:
         """Use the owner's EIP-3009 authorization to receive, which only the market can."""
+        require(self._account(owner))
         authorization = Authorization(owner, self.address, amount, after, before, nonce)
         self.token.receive_with_authorization(now, self.address, authorization, signed)
         self._credit_arrived(owner, owner, amount)
@@ -251,7 +252,8 @@ class MarketModel(Openings):
         refund, bond, before = at.total, at.bond - paid, replace(at.lease)
         self._close(at, client=refund, provider=bond)
         if before.paid_seconds == 0 and not before.no_reopen:
-            self.leases[at.id] = Lease(tip_paid=before.tip_paid, opened_at=before.opened_at)
+            kept = Lease(tip_paid=before.tip_paid, charged=before.charged, opened_at=before.opened_at)
+            self.leases[at.id] = kept
         self._log("LeaseDeclined", at.id, self.leases[at.id].status, refund, bond)
 
     def expire(self, _by: Address, now: int, order: Order) -> None:
@@ -290,7 +292,7 @@ class MarketModel(Openings):
         """The arbiter decides; the loser's stake goes to the winner, half of it to the arbiter."""
         at = self._serving(order)
         end, claimed = at.lease.changed_at + self.constants.ruling_window, at.lease.claimed_seconds
-        most = claimed if at_fault else max(claimed, order.min_seconds)
+        most = claimed if at_fault else at.most_owed
         require(
             unless(by == order.arbiter, "NotArbiter", by, order.arbiter),
             unless(at.lease.status is Status.DISPUTED, "NotDisputed", at.id, at.lease.status),
@@ -305,7 +307,7 @@ class MarketModel(Openings):
         self._log("LeaseRuled", at.id, at_fault, seconds, paid, refund, to_provider, to_disputer, to_arbiter)
 
     def lapse(self, _by: Address, now: int, order: Order) -> None:
-        """Nobody ruled: stakes go back, the seconds in dispute are split; anyone."""
+        """Nobody ruled: stakes go back, what is in dispute or guaranteed is split; anyone."""
         at = self._serving(order)
         opens = at.lease.changed_at + self.constants.ruling_window
         require(
@@ -313,7 +315,7 @@ class MarketModel(Openings):
             unless(now >= opens, "TooEarly", now, opens),
         )
         before = at.lease.paid_seconds
-        seconds = before + (max(at.lease.claimed_seconds, before) - before) // 2
+        seconds = before + (at.most_owed - before) // 2
         paid, refund, bond = self._pay(at, seconds), at.total - at.earned(seconds), at.bond
         self._close(at, client=refund, provider=bond, disputer=bond)
         self._log("LeaseLapsed", at.id, seconds, paid, refund, bond, bond)
@@ -324,7 +326,7 @@ class MarketModel(Openings):
         current = self.payee_of(at.id)
         require(
             unless(at.lease.status in LIVE, "NotLive", at.id, at.lease.status),
-            unless(payee != NOBODY, "ZeroAccount"),
+            self._account(payee),
             unless(by == current, "NotPayee", by, current),
         )
         at.lease.assigned, self.payees[at.id] = True, payee

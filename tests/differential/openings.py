@@ -29,12 +29,13 @@ class Openings(Books):
     def _open_one(self, by: Address, now: int, fill: Fill) -> None:
         order, offer, number = fill.order, self.offer_of(fill.offer), self.identify(fill.order)
         before = self.lease_of(number)
-        delegate = self._delegate_of(by, now, fill)
-        if delegate is not None:
+        delegate, charged = self._delegate_of(by, now, fill), before.charged
+        if delegate is not None and not before.charged:
+            charged = True
             budget = self.budgets[order.client, delegate]
             budget.left -= total(order.max_price, order.gpus, order.max_seconds) + order.tip
             self._log("BudgetSpent", order.client, delegate, number, budget.left)
-        lease = Lease(Status.OPEN, tip_paid=True, offer=fill.offer, price=fill.price, opened_at=now)
+        lease = Lease(Status.OPEN, tip_paid=True, charged=charged, offer=fill.offer, price=fill.price, opened_at=now)
         serving = Serving(number, order, lease, offer, self.constants)
         tip = 0 if before.tip_paid else order.tip
         self.orders[number], self.leases[number] = order, lease
@@ -52,7 +53,8 @@ class Openings(Books):
         yield from self._refusals_of_money(fill)
 
     def _refusals_of_signature(self, by: Address, now: int, fill: Fill) -> Iterator[Refusal]:
-        """The caller's own, the client's key, a delegate's within budget, the client's contract: in this order (P-25)."""
+        """The caller's own, the client's key, a delegate's within budget unless the order was charged before, the client's contract: in
+        this order (P-20, P-25)."""
         order, number = fill.order, self.identify(fill.order)
         signer = fill.signature.names(number)
         if order.client in (by, signer):
@@ -60,13 +62,13 @@ class Openings(Books):
         delegate = self._delegate_of(by, now, fill)
         if delegate is not None:
             price = total(order.max_price, order.gpus, order.max_seconds) + order.tip
-            if self.budgets[order.client, delegate].left < price:
+            if not self.lease_of(number).charged and self.budgets[order.client, delegate].left < price:
                 yield Refusal.OverBudget
         elif not self._contract_approves(order.client, number, fill.signature):
             yield Refusal.BadSignature
 
     def _delegate_of(self, by: Address, now: int, fill: Fill) -> Address | None:
-        """Whose budget the signature would spend: a delegate whose time is over is nobody (I-7)."""
+        """Which delegate's the signature is, whose budget it would spend: one whose time is over is nobody (I-7)."""
         signer = fill.signature.names(self.identify(fill.order))
         if signer is None or fill.order.client in (by, signer):
             return None

@@ -65,6 +65,12 @@ class Serving:
         """The most that both sides may settle on by now."""
         return min(self.order.max_seconds, max(self.elapsed(now), self.order.min_seconds))
 
+    @property
+    def most_owed(self) -> int:
+        """m of the exit table: what is in dispute or paid, or guaranteed where the dispute came before ``start + minSeconds``."""
+        is_early = self.lease.changed_at < self.start + self.order.min_seconds
+        return max(self.lease.claimed_seconds, self.lease.paid_seconds, self.order.min_seconds if is_early else 0)
+
     def is_client_side(self, who: Address) -> bool:
         return who != NOBODY and who in (self.order.client, self.order.acceptor)
 

@@ -111,6 +111,7 @@ class Lease:
     no_reopen: bool = False
     assigned: bool = False
     by_acceptor: bool = False
+    charged: bool = False
     offer: int = 0
     price: int = 0
     opened_at: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from marketplace.chain.contracts import contract_abi
@@ -21,7 +21,8 @@ SPECIAL = (
     "opened by a delegate", "opened by a wallet's signature", "opened by the client itself", "opened again", "opened as a term lease",
     "progress while open", "progress while claimed", "progress while disputed", "last while open", "last while claimed", "last while disputed",
     "declined to be opened again", "declined for good", "disputed while open", "disputed while claimed", "disputed by the acceptor",
-    "ruled against the provider", "ruled for the provider", "paid to an assignee",
+    "ruled against the provider", "ruled for the provider", "paid to an assignee", "opened again without a charge",
+    "ruled beyond what was in dispute", "lapsed beyond what was in dispute",
 )  # fmt: skip
 NEVER_SEEN = {"GasTooLow", "ReentrancyGuardReentrantCall"}
 """The walk gives every call enough gas, and nobody in it calls back."""
@@ -44,11 +45,19 @@ class Tally:
     assigned: set[str] = field(default_factory=set)
     spent: set[str] = field(default_factory=set)
     """Orders that the same call charged to a budget."""
+    charged: set[str] = field(default_factory=set)
+    """Orders that any call charged."""
+    signers: dict[Hashable, str] = field(default_factory=dict)
+    """Of the orders that the same call opens."""
+    owed: dict[str, int] = field(default_factory=dict)
+    """Seconds that were paid or are in dispute, of each lease."""
 
     def count(self, call: Call, now: int, outcome: Outcome, events: tuple[Event, ...]) -> None:
         """Write down one call, as the contract took it; its events are as the model says."""
         self.calls += 1
         self.spent.clear()
+        fills = call.values[0] if call.verb == "open" else ()
+        self.signers = {fill.signature.message: fill.signature.signer for fill in fills}
         if outcome.error is not None:
             self.reverted[outcome.error[0]] += 1
             return
@@ -92,6 +101,7 @@ class Tally:
         """What is remarkable about an event of a lease, and what the lease is then."""
         if event.name == "BudgetSpent":
             self.spent.add(event.values[2])
+            self.charged.add(event.values[2])
         elif event.name == "LeaseOpened":
             yield from self._opened(event, now)
         elif event.name == "LeaseClaimed":
@@ -112,6 +122,9 @@ class Tally:
             yield "opened by a wallet's signature"
         if lease in self.state:
             yield "opened again"
+        if lease in self.charged - self.spent and opener != client and self.signers.get(lease) != client:
+            yield "opened again without a charge"
+        self.owed[lease] = 0
         if order.starts_at > now:
             yield "opened as a term lease"
         self.state[lease], self.acceptors[lease] = OPEN, (client, order.acceptor)
@@ -122,7 +135,7 @@ class Tally:
         yield f"disputed while {self.state[lease]}"
         if by != self.acceptors[lease][0]:
             yield "disputed by the acceptor"
-        self.state[lease] = DISPUTED
+        self.state[lease], self.owed[lease] = DISPUTED, max(self.owed[lease], event.values[2])
 
     def _moved_on(self, event: Event) -> Iterator[str]:
         lease = event.values[0]
@@ -130,9 +143,14 @@ class Tally:
             self.assigned.add(lease)
         elif event.name == "LeaseSettled":
             yield f"{'last' if event.values[3] else 'progress'} while {self.state[lease]}"
+            self.owed[lease] = max(self.owed[lease], event.values[1])
             if event.values[4] and lease in self.assigned:
                 yield "paid to an assignee"
         elif event.name == "LeaseDeclined":
             yield "declined to be opened again" if event.values[1] is Status.NONE else "declined for good"
         elif event.name == "LeaseRuled":
             yield f"ruled {'against' if event.values[1] else 'for'} the provider"
+            if event.values[2] > self.owed[lease]:
+                yield "ruled beyond what was in dispute"
+        elif event.name == "LeaseLapsed" and event.values[1] > self.owed[lease]:
+            yield "lapsed beyond what was in dispute"

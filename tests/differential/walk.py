@@ -37,7 +37,7 @@ MODEL_VERBS = {
 WEIGHTS = {
     "deposit": 5, "depositWithPermit": 4, "depositWithAuthorization": 4, "withdraw": 3, "authorize": 4, "list": 3, "reprice": 3, "open": 16,
     "cancel": 3, "settle": 9, "claim": 7, "finalize": 5, "terminate": 3, "decline": 7, "expire": 4, "dispute": 8, "rule": 8, "lapse": 4,
-    "assign": 4, "approve": 2, "transfer": 1, "same_second": 1,
+    "assign": 4, "approve": 2, "transfer": 1, "same_second": 1, "declined_once": 3,
 }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ class Walk(Fillings):
     # accounts --------------------------------------------------------------------------------------------------------
 
     def _deposit(self) -> list[Call]:
-        account = self.person() if self.chance(0.95) else NOBODY
+        account = self.person() if self.chance(0.93) else self.random.choice([NOBODY, self.model.address])
         return [Call("deposit", self.person(), (account, self._amount()))]
 
     def _approve(self) -> list[Call]:
@@ -246,6 +246,7 @@ class Walk(Fillings):
         used = some.choices(
             [within, paid, most, paid + 1, most + 1, at.order.min_seconds, max(0, paid - 1)], [6, 1, 4, 2, 1, 1, 1]
         )[0]
+        used = most if last is False and self.chance(0.5) else used
         last = self.chance(0.3) if last is None else last
         receipt = Receipt(at.id, at.lease.offer, at.lease.opened_at, used, some.choice(WORDS), last)
         signs = some.choice([who for who in (at.order.client, at.order.acceptor) if who != NOBODY])
@@ -313,7 +314,7 @@ class Walk(Fillings):
             return []
         self.aim(at.lease.opened_at, end)
         calls = [Call("decline", self.mostly(at.offer.provider), (at.order,))]
-        if self.chance(0.35) and at.lease.paid_seconds < at.most_agreed(self.now):
+        if self.chance(0.45) and at.lease.paid_seconds < at.most_agreed(self.now):
             by = self.mostly(at.order.client, 1)
             calls.insert(0, Call("settle", by, ((self._settlement(at, by, last=False),),)))
         if self.chance(0.2):
@@ -345,10 +346,13 @@ class Walk(Fillings):
         if at is None:
             return []
         self.aim(at.lease.changed_at, at.lease.changed_at + self.model.constants.ruling_window)
-        claimed, guaranteed = at.lease.claimed_seconds, max(at.lease.claimed_seconds, at.order.min_seconds)
+        claimed, most, guaranteed = at.lease.claimed_seconds, at.most_owed, at.order.min_seconds
         within = some.randint(0, claimed)
-        used = some.choice([0, claimed, within, within, guaranteed, guaranteed, claimed + 1, guaranteed + 1])
-        return [Call("rule", self.mostly(at.order.arbiter), (at.order, used, self.chance(0.5)))]
+        used = some.choice([0, claimed, within, within, most, most, claimed + 1, most + 1, guaranteed])
+        if most > claimed and self.chance(0.5):
+            used = most
+        at_fault = self.chance(0.5 if used <= claimed else 0.15)
+        return [Call("rule", self.mostly(at.order.arbiter), (at.order, used, at_fault))]
 
     def _lapse(self) -> list[Call]:
         at = self.serving(Status.DISPUTED)
@@ -361,5 +365,7 @@ class Walk(Fillings):
         at = self.serving(*LIVE)
         if at is None:
             return []
-        payee = self.random.choice([self.person(), self.person(), at.offer.provider]) if self.chance(0.95) else NOBODY
+        payee = self.random.choice([self.person(), self.person(), at.offer.provider])
+        if self.chance(0.07):
+            payee = self.random.choice([NOBODY, self.model.address])
         return [Call("assign", self.mostly(self.model.payee_of(at.id)), (at.order, payee))]

@@ -12,29 +12,31 @@ contract LeaseProofs is Test {
     uint256 private constant NO_REOPEN = 1 << 4;
     uint256 private constant ASSIGNED = 1 << 5;
     uint256 private constant BY_ACCEPTOR = 1 << 6;
-    uint256 private constant OPENED_AT = uint256(type(uint32).max) << 127;
-    uint256 private constant PAID_SECONDS = uint256(type(uint32).max) << 159;
-    uint256 private constant CLAIMED_SECONDS = uint256(type(uint32).max) << 191;
-    uint256 private constant CHANGED_AT = uint256(type(uint32).max) << 223;
+    uint256 private constant CHARGED = 1 << 7;
+    uint256 private constant OPENED_AT = uint256(type(uint32).max) << 128;
+    uint256 private constant PAID_SECONDS = uint256(type(uint32).max) << 160;
+    uint256 private constant CLAIMED_SECONDS = uint256(type(uint32).max) << 192;
+    uint256 private constant CHANGED_AT = uint256(type(uint32).max) << 224;
 
-    /// @notice What is read from a word makes the same word again, except for the one bit that no field has.
+    /// @notice What is read from a word makes the same word again: every bit belongs to a field.
     function check_readingLosesNothing(LeaseWord word) external pure {
         vm.assume(hasStatus(word));
         Lease memory lease = word.unpacked();
         uint256 flags = (lease.tipPaid ? TIP_PAID : 0) | (lease.noReopen ? NO_REOPEN : 0);
         flags |= (lease.assigned ? ASSIGNED : 0) | (lease.byAcceptor ? BY_ACCEPTOR : 0);
-        uint256 numbers = uint256(lease.offer) << 7 | uint256(lease.price) << 47 | uint256(lease.openedAt) << 127;
-        numbers |= uint256(lease.paidSeconds) << 159 | uint256(lease.claimedSeconds) << 191;
-        numbers |= uint256(lease.changedAt) << 223;
+        flags |= lease.charged ? CHARGED : 0;
+        uint256 numbers = uint256(lease.offer) << 8 | uint256(lease.price) << 48 | uint256(lease.openedAt) << 128;
+        numbers |= uint256(lease.paidSeconds) << 160 | uint256(lease.claimedSeconds) << 192;
+        numbers |= uint256(lease.changedAt) << 224;
 
-        assert(uint256(lease.status) | flags | numbers == LeaseWord.unwrap(word) << 1 >> 1);
+        assert(uint256(lease.status) | flags | numbers == LeaseWord.unwrap(word));
     }
 
-    /// @notice P-24: a new serving is open, its tip is paid, and it says offer, price and second, and nothing else.
-    function check_openedSaysWhatWasPutIn(uint40 offer, uint80 price, uint32 time) external pure {
-        LeaseWord word = Leases.opened(offer, price, time);
+    /// @notice P-24, I-7: a new serving is open, its tip is paid, and it says offer, price, second and whether a budget was charged, and nothing else.
+    function check_openedSaysWhatWasPutIn(uint40 offer, uint80 price, uint32 time, bool charged) external pure {
+        LeaseWord word = Leases.opened(offer, price, time, charged);
 
-        assert(word.status() == Status.Open && word.tipPaid());
+        assert(word.status() == Status.Open && word.tipPaid() && word.charged() == charged);
         assert(word.offer() == offer && word.price() == price && word.openedAt() == time);
         assert(changed(LeaseWord.wrap(0), word) & (NO_REOPEN | ASSIGNED | BY_ACCEPTOR) == 0);
         assert(word.paidSeconds() == 0 && word.claimedSeconds() == 0 && word.changedAt() == 0);
@@ -94,11 +96,11 @@ contract LeaseProofs is Test {
         assert(changed(word, next) & ~(STATUS | PAID_SECONDS) == 0);
     }
 
-    /// @notice P-24: a decline keeps tipPaid and openedAt and clears all else.
-    function check_declinedKeepsTipAndOpening(LeaseWord word) external pure {
+    /// @notice P-24, I-7: a decline keeps tipPaid, charged and openedAt and clears all else.
+    function check_declinedKeepsTipChargeAndOpening(LeaseWord word) external pure {
         LeaseWord next = word.declined();
 
-        assert(LeaseWord.unwrap(next) == LeaseWord.unwrap(word) & (TIP_PAID | OPENED_AT));
+        assert(LeaseWord.unwrap(next) == LeaseWord.unwrap(word) & (TIP_PAID | CHARGED | OPENED_AT));
         assert(next.status() == Status.None && !next.isLive());
     }
 
@@ -128,6 +130,20 @@ contract LeaseProofs is Test {
         vm.warp(later);
 
         assert(word.mostSecondsOf(order) >= before);
+    }
+
+    /// @notice Exit table, m: never less than was paid or is in dispute, never more than maxSeconds; the guarantee whole where the dispute came before it had
+    /// passed, and no part of it otherwise.
+    function check_mostOwedCountsAnEarlyGuarantee(LeaseWord word, Order calldata order) external pure {
+        vm.assume(order.minSeconds <= order.maxSeconds);
+        vm.assume(word.paidSeconds() <= order.maxSeconds && word.claimedSeconds() <= order.maxSeconds);
+        uint256 most = word.mostOwedOf(order);
+        uint256 inDispute = word.claimedSeconds() > word.paidSeconds() ? word.claimedSeconds() : word.paidSeconds();
+        bool isEarly = word.changedAt() < word.startOf(order) + order.minSeconds;
+
+        assert(most >= inDispute && most <= order.maxSeconds);
+        if (isEarly && order.minSeconds > inDispute) assert(most == order.minSeconds);
+        else assert(most == inDispute);
     }
 
     /// @notice Nothing is metered before the start; all of it at the end; the end is maxSeconds after the start.

@@ -101,6 +101,16 @@ contract AccountsTest is MarketTest {
         market.deposit(address(0), 1);
     }
 
+    /// @notice P-01: nobody deposits for the market itself, which calls nobody and could never withdraw it.
+    function testDepositForTheMarketReverts() external {
+        dollar.mint(stranger, 7);
+        vm.startPrank(stranger);
+        dollar.approve(address(market), 7);
+        vm.expectRevert(IComputeMarket.PaidToMarket.selector);
+        market.deposit(address(market), 7);
+        vm.stopPrank();
+    }
+
     /// @notice P-01: a deposit without allowance or funds reverts.
     function testDepositWithoutFundsReverts() external {
         vm.prank(stranger);

@@ -263,6 +263,15 @@ contract AssignTest is LedgerTest {
         assertAssignReverts(provider, address(0), abi.encodeWithSelector(IComputeMarket.ZeroAccount.selector));
     }
 
+    /// @notice Income that went to the market itself would belong to nobody.
+    function testAssignToTheMarketReverts() external {
+        bytes memory reason = abi.encodeWithSelector(IComputeMarket.PaidToMarket.selector);
+        assertAssignReverts(provider, address(market), reason);
+
+        assignAs(provider, order, lender);
+        assertAssignReverts(lender, address(market), reason);
+    }
+
     /// @notice A lease that is not live has no income to come.
     function testAssignOfALeaseThatIsNotLiveReverts() external {
         settle(aSettlement(order, 1, true));

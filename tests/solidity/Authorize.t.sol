@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fill, IComputeMarket, Order, Refusal, Settlement} from "../../contracts/interfaces/IComputeMarket.sol";
+import {Fill, IComputeMarket, Order, Refusal, Settlement, Status} from "../../contracts/interfaces/IComputeMarket.sol";
 import {MarketTest} from "./MarketTest.sol";
 
 /// @notice Delegates: keys that sign orders for an account, up to a hard budget, until a time (I-7).
@@ -156,23 +156,95 @@ contract AuthorizeTest is MarketTest {
         assertRefused(signedByDelegate(anOrder()), Refusal.BadSignature);
     }
 
-    /// @notice I-7: every opening is charged with the tip too, although it is paid once, and a decline restores nothing.
-    function testNothingIsRestored() external {
+    /// @notice I-7: an order is charged once, however often it is declined and opened, and a decline restores nothing.
+    function testAnOrderIsChargedOnce() external {
         Order memory order = anOrder();
         uint128 charge = uint128(total(order) + TIP);
-        authorize(3 * charge - 1, UNTIL);
+        authorize(charge + 1, UNTIL);
         Fill memory fill = signedByDelegate(order);
-        open(fill);
-        decline(order);
-        assertBudget(client, delegate, 2 * charge - 1, UNTIL);
+        for (uint256 i = 0; i < 5; ++i) {
+            open(fill);
+            vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Open), "open");
+            vm.assertTrue(leaseOf(order).charged, "charged");
+            decline(order);
+            vm.assertTrue(leaseOf(order).charged, "it stays charged");
+            assertBudget(client, delegate, 1, UNTIL);
+            skip(1);
+        }
 
-        skip(1);
-        open(fill);
-        decline(order);
-        assertBudget(client, delegate, charge - 1, UNTIL);
+        order.salt = 2;
+        assertRefused(signedByDelegate(order), Refusal.OverBudget);
+    }
 
+    /// @notice I-7: the charge comes with the first opening that a delegate's signature authorises, be it not the order's first.
+    function testTheClientsOwnOpeningIsNotCharged() external {
+        Order memory order = anOrder();
+        uint128 charge = uint128(total(order) + TIP);
+        authorize(charge, UNTIL);
+        open(order);
+        vm.assertFalse(leaseOf(order).charged, "the client signed it");
+        decline(order);
         skip(1);
-        assertRefused(fill, Refusal.OverBudget);
+
+        open(signedByDelegate(order));
+
+        vm.assertTrue(leaseOf(order).charged, "the delegate did");
+        assertBudget(client, delegate, 0, UNTIL);
+        decline(order);
+        skip(1);
+        open(order);
+        vm.assertTrue(leaseOf(order).charged, "whoever signs the next");
+    }
+
+    /// @notice P-20, I-7: a charged order needs no budget again: lowering what is left does not stop it.
+    function testALoweredBudgetDoesNotStopAChargedOrder() external {
+        Fill memory fill = openedAndDeclined();
+        authorize(1, UNTIL);
+
+        open(fill);
+
+        vm.assertEq(uint8(market.statusOf(fill.order)), uint8(Status.Open), "open");
+        assertBudget(client, delegate, 1, UNTIL);
+    }
+
+    /// @notice P-20, I-7 (1): clearing its delegate stops a charged order until the delegate is authorised again; cancelling it ends it (4).
+    function testAClearedDelegateStopsAChargedOrder() external {
+        Fill memory fill = openedAndDeclined();
+        authorize(0, UNTIL);
+        assertRefused(fill, Refusal.BadSignature);
+
+        authorize(1, UNTIL);
+        open(fill);
+        decline(fill.order);
+        skip(1);
+        vm.prank(client);
+        market.cancel(fill.order);
+        assertRefused(fill, Refusal.OrderClosed);
+    }
+
+    /// @notice I-7 (1): a charged order opens by its delegate's signature until the second before its time is over.
+    function testAChargedOrderEndsWithItsDelegatesTime() external {
+        Fill memory fill = openedAndDeclined();
+
+        vm.warp(UNTIL);
+        assertRefused(fill, Refusal.BadSignature);
+        vm.warp(UNTIL - 1);
+        open(fill);
+        vm.assertEq(uint8(market.statusOf(fill.order)), uint8(Status.Open), "open");
+    }
+
+    /// @notice P-20: any live delegate of the account may sign a charged order, without a budget for it; nobody else may.
+    function testAnotherDelegateSignsAChargedOrder() external {
+        Fill memory fill = openedAndDeclined();
+        fill.signature = sign(STRANGER_KEY, market.orderId(fill.order));
+        assertRefused(fill, Refusal.BadSignature);
+
+        vm.prank(client);
+        market.authorize(stranger, 1, UNTIL);
+        open(fill);
+
+        vm.assertEq(uint8(market.statusOf(fill.order)), uint8(Status.Open), "open");
+        assertBudget(client, stranger, 1, UNTIL);
     }
 
     /// @notice I-7: neither a cheap end nor a refund restores any of it.
@@ -279,6 +351,17 @@ contract AuthorizeTest is MarketTest {
     function signedByDelegate(Order memory order) private view returns (Fill memory fill) {
         fill = aFill(order);
         fill.signature = sign(DELEGATE_KEY, market.orderId(order));
+    }
+
+    /// @notice A delegate's order that was charged with the whole budget, and can be opened again.
+    function openedAndDeclined() private returns (Fill memory fill) {
+        Order memory order = anOrder();
+        authorize(uint128(total(order) + TIP), UNTIL);
+        fill = signedByDelegate(order);
+        open(fill);
+        decline(order);
+        skip(1);
+        assertBudget(client, delegate, 0, UNTIL);
     }
 
     function decline(Order memory order) private {

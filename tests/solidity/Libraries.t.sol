@@ -77,12 +77,12 @@ contract MeteringTest is Test {
         vm.assertTrue(fee <= stake - fee && stake - fee - fee <= 1, "floor");
     }
 
-    /// @notice Exit table, lapse: h = p + floor((max(q, p) - p) / 2).
+    /// @notice Exit table, lapse: h = p + floor((m - p) / 2), where m is at least p.
     function testSplitIsRoundedDown(uint32 paid, uint32 disputed) external pure {
         uint256 split = Metering.splitRoundedDown(paid, disputed);
         uint256 most = disputed > paid ? disputed : paid;
 
-        vm.assertTrue(split >= paid && split <= most, "between p and q");
+        vm.assertTrue(split >= paid && split <= most, "between p and m");
         vm.assertTrue(
             split - paid <= most - split && (most - split) - (split - paid) <= 1, "in the middle, rounded down"
         );
@@ -91,16 +91,17 @@ contract MeteringTest is Test {
 
 /// @notice The packed word says what was put into it, and nothing else changes.
 contract LeasesTest is Test {
-    /// @notice A new serving stores its three facts.
-    function testOpenedWord(uint40 offer, uint80 price, uint32 time) external pure {
+    /// @notice A new serving stores its three facts, and whether a budget was charged.
+    function testOpenedWord(uint40 offer, uint80 price, uint32 time, bool charged) external pure {
         Lease memory expected;
         expected.status = Status.Open;
         expected.tipPaid = true;
         expected.offer = offer;
         expected.price = price;
         expected.openedAt = time;
+        expected.charged = charged;
 
-        assertWord(Leases.opened(offer, price, time), expected);
+        assertWord(Leases.opened(offer, price, time, charged), expected);
     }
 
     /// @notice Every step changes its own fields only, from any word.
@@ -108,7 +109,8 @@ contract LeasesTest is Test {
         external
         pure
     {
-        LeaseWord word = Leases.opened(offer, price, time).withPaidSeconds(type(uint32).max).withPaidSeconds(paid);
+        LeaseWord word = Leases.opened(offer, price, time, price % 2 == 1).withPaidSeconds(type(uint32).max);
+        word = word.withPaidSeconds(paid);
         Lease memory expected = word.unpacked();
         vm.assertEq(expected.paidSeconds, paid, "overwritten, not or-ed");
         vm.assertEq(expected.price, price, "the price stays");
@@ -141,12 +143,13 @@ contract LeasesTest is Test {
         assertWord(word, expected);
     }
 
-    /// @notice P-24: a decline keeps tipPaid and openedAt, and nothing else of any word.
-    function testDeclinedKeepsTipAndOpening(uint256 bits) external pure {
-        // Any word with a status that exists, and no bit beyond the highest field.
-        LeaseWord word = LeaseWord.wrap(bits >> 4 << 3 | bound(bits & 7, 0, 4));
+    /// @notice P-24, I-7: a decline keeps tipPaid, charged and openedAt, and nothing else of any word.
+    function testDeclinedKeepsTipChargeAndOpening(uint256 bits) external pure {
+        // Any word with a status that exists.
+        LeaseWord word = LeaseWord.wrap(bits >> 3 << 3 | bound(bits & 7, 0, 4));
         Lease memory expected;
         expected.tipPaid = word.tipPaid();
+        expected.charged = word.charged();
         expected.openedAt = word.openedAt();
 
         assertWord(word.declined(), expected);

@@ -42,6 +42,7 @@ contract OpenTest is MarketTest {
                 noReopen: false,
                 assigned: false,
                 byAcceptor: false,
+                charged: false,
                 offer: offer,
                 price: PRICE,
                 openedAt: uint32(NOW),

@@ -51,7 +51,7 @@ contract RulingTest is LedgerTest {
     /// @notice Exit table, rule with the provider not at fault: r+ is paid, the stake goes to provider and arbiter, the bond goes back.
     function testRuleForTheProvider(uint32 p, uint32 q, uint32 r, bool byAcceptor) external {
         (p, q) = reach(p, q, byAcceptor);
-        r = uint32(bound(r, 0, q > MIN_SECONDS ? q : MIN_SECONDS));
+        r = uint32(bound(r, 0, q > p ? q : p));
         uint32 s = r > p ? r : p;
         uint256 half = bond(order) / 2;
         remember();
@@ -142,6 +142,78 @@ contract RulingTest is LedgerTest {
         assertClosed(order, 0, 500);
     }
 
+    // ------------------------------------------------------------------------------------------------------------------------- what was guaranteed
+
+    /// @notice Exit table, lapse: of a lease that was disputed before its guaranteed seconds had passed, they are split, not what has elapsed; what was paid
+    /// of them stays paid.
+    function testLapseSplitsTheGuaranteedSeconds(uint32 p, uint32 early, bool late) external {
+        order.minSeconds = 2_500;
+        early = uint32(bound(early, START_GRACE, order.minSeconds - 1));
+        p = uint32(bound(p, 0, order.minSeconds));
+        id = open(order);
+        if (!late && p != 0) pay(order, p);
+        skip(early);
+        disputeAs(client, order);
+        if (late && p != 0) pay(order, p);
+        uint32 h = p + (order.minSeconds - p) / 2;
+        skip(RULING_WINDOW);
+        remember();
+
+        vm.expectEmit(address(market));
+        emit IComputeMarket.LeaseLapsed(
+            id, h, earned(order, h) - earned(order, p), total(order) - earned(order, h), bond(order), bond(order)
+        );
+        lapse(order);
+
+        credit(provider, earned(order, h) - earned(order, p) + bond(order));
+        credit(client, total(order) - earned(order, h) + bond(order));
+        assertClosed(order, p, h);
+    }
+
+    /// @notice Exit table, m: the guarantee counts up to the second before it has passed; from then on as much has elapsed.
+    function testTheGuaranteeCountsUntilItHasPassed(uint32 when) external {
+        order.minSeconds = 2_000;
+        when = uint32(bound(when, order.minSeconds - 1, order.minSeconds + 1));
+        open(order);
+        skip(when);
+        disputeAs(client, order);
+        uint32 m = when < order.minSeconds ? order.minSeconds : when;
+
+        assertRuleReverts(m + 1, false, abi.encodeWithSelector(IComputeMarket.SecondsOutOfBounds.selector, m + 1, 0, m));
+        skip(RULING_WINDOW);
+        lapse(order);
+        vm.assertEq(leaseOf(order).paidSeconds, m / 2, "half of m");
+    }
+
+    /// @notice Exit table, m: a claim of fewer seconds than were guaranteed waives the rest, in a lapse too.
+    function testAClaimWaivesTheGuarantee() external {
+        order.minSeconds = 1_000;
+        openAndClaim(30);
+        disputeAs(client, order);
+        skip(RULING_WINDOW);
+
+        lapse(order);
+
+        vm.assertEq(leaseOf(order).paidSeconds, 15, "half of the claim");
+    }
+
+    /// @notice Exit table, m: a provider at fault is awarded nothing of a guarantee.
+    function testAFaultForfeitsTheGuarantee() external {
+        order.minSeconds = 2_500;
+        open(order);
+        skip(START_GRACE);
+        disputeAs(client, order);
+
+        assertRuleReverts(
+            901, true, abi.encodeWithSelector(IComputeMarket.SecondsOutOfBounds.selector, 901, 0, START_GRACE)
+        );
+        assertRuleReverts(
+            2_501, false, abi.encodeWithSelector(IComputeMarket.SecondsOutOfBounds.selector, 2_501, 0, 2_500)
+        );
+        rule(order, 2_500, false);
+        vm.assertEq(leaseOf(order).paidSeconds, 2_500, "take or pay");
+    }
+
     // ------------------------------------------------------------------------------------------------------------------------------------- bounds
 
     /// @notice An arbiter that finds the provider at fault awards at most what is in dispute.
@@ -153,18 +225,13 @@ contract RulingTest is LedgerTest {
         rule(order, 30, true);
     }
 
-    /// @notice An arbiter that does not may award the guaranteed seconds, if fewer are in dispute.
-    function testRuleForTheProviderMayAwardTheGuaranteedSeconds() external {
+    /// @notice A provider that claimed fewer seconds than were guaranteed is awarded no more by an arbiter either.
+    function testRuleForTheProviderAwardsNoGuaranteeThatWasWaived() external {
         openAndClaim(30);
         disputeAs(client, order);
 
-        assertRuleReverts(
-            MIN_SECONDS + 1,
-            false,
-            abi.encodeWithSelector(IComputeMarket.SecondsOutOfBounds.selector, MIN_SECONDS + 1, 0, MIN_SECONDS)
-        );
-        rule(order, MIN_SECONDS, false);
-        vm.assertEq(leaseOf(order).paidSeconds, MIN_SECONDS, "take or pay");
+        assertRuleReverts(31, false, abi.encodeWithSelector(IComputeMarket.SecondsOutOfBounds.selector, 31, 0, 30));
+        rule(order, 30, false);
     }
 
     /// @notice An arbiter that does not awards at most what is in dispute, if that is more than the guaranteed seconds.

@@ -80,6 +80,14 @@ contract SignedDepositsTest is MarketTest {
         vm.assertEq(market.balanceOf(stranger), 0, "nothing to who relayed it");
     }
 
+    /// @notice P-01: no signed deposit is for the market itself, which signs nothing and is no account.
+    function testASignedDepositForTheMarketReverts() external {
+        vm.expectRevert(IComputeMarket.PaidToMarket.selector);
+        market.depositWithPermit(address(market), 0, NOW, 27, 0, 0);
+        vm.expectRevert(IComputeMarket.PaidToMarket.selector);
+        market.depositWithAuthorization(address(market), 0, 0, NOW + 1, 0, 27, 0, 0);
+    }
+
     /// @notice P-01: a permit that somebody used up first does not stop its owner.
     function testAPermitUsedUpByAnotherDoesNotStopItsOwner() external {
         Signature memory signature = signPermit(CLIENT_KEY, AMOUNT, NOW);

@@ -19,11 +19,11 @@ L2 = PRESETS[Preset.L2].in_units(6)
 
 
 def test_the_sets_are_those_of_the_protocol() -> None:
-    """Local chain: 5 s, 15 s, 15 s, 30 s, 0.10 dollar; an L2: 15 min, 1 h, 24 h, 7 days, 0.50 dollar."""
+    """Local chain: 5 s, 15 s, 15 s, 30 s, 0.10 dollar; an L2: 15 min, 24 h, 24 h, 7 days, 0.50 dollar."""
     local = MarketConstants(Seconds(5), Seconds(15), Seconds(15), Seconds(30), TokenUnits(100_000))
 
     assert PRESETS[Preset.LOCAL].in_units(6) == LOCAL_CONSTANTS == local
-    assert MarketConstants(Seconds(900), Seconds(3600), Seconds(86_400), Seconds(604_800), TokenUnits(500_000)) == L2
+    assert MarketConstants(Seconds(900), Seconds(86_400), Seconds(86_400), Seconds(604_800), TokenUnits(500_000)) == L2
     assert PRESETS[Preset.L2].in_units(18).bond_floor == 5 * 10**17
     check_constants(LOCAL_CONSTANTS, LOCAL)
     check_constants(L2, PUBLIC)
@@ -44,7 +44,7 @@ BROKEN: list[tuple[dict[str, Any], int, str]] = [
     ({"ruling_window": 0}, LOCAL, "from 1 s"),
     ({"challenge_window": 59}, PUBLIC, "from 60 s"),
     ({"ruling_window": 365 * 86_400 + 1}, LOCAL, "a year"),
-    ({"start_grace": 3601}, PUBLIC, "claim_grace"),
+    ({"start_grace": 86_401}, PUBLIC, "claim_grace"),
     ({"bond_floor": 0}, PUBLIC, "silence"),
     ({"bond_floor": 2**96}, PUBLIC, "2^96"),
 ]

@@ -1,4 +1,7 @@
-"""Files by hash. Who knows a hash may read; who signs may write, as much as it may."""
+"""Files by hash. Who signs may write, as much as it may, and reads what it wrote; everybody reads what is public.
+
+What belongs to a lease is read by its parties, below the lease. A name alone opens nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from marketplace.domain.errors import NotFound
-from marketplace.domain.ids import Address, Sha256
-from marketplace.gateway.auth import DesksHere, account_represented, sender_of
+from marketplace.domain.ids import Sha256, bytes32
+from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces, pieces
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
-from marketplace.gateway.parameters import BlobName
+from marketplace.gateway.parameters import BlobName, Flag, LeaseId
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import BlobAnswer
 from marketplace.gateway.streams import lines_of
-from marketplace.services.uploads import STRANGER_LIMIT_BYTES
+from marketplace.services.uploads import STRANGER_LIMIT_BYTES, Upload
 
 router = APIRouter(tags=["blobs"])
 
@@ -36,29 +38,51 @@ _UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
 
 
 @router.put("/v1/blobs/{name}", status_code=201, responses=told(BlobAnswer, 200, 201), openapi_extra=_UPLOAD)
-async def put_blob(name: BlobName, request: Request, desks: DesksHere) -> Response:
-    """Keep a file under its hash. The sender is known before the first byte is read: the name is the body's hash that it signed."""
+async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: Flag = "false") -> Response:
+    """Keep a file under its hash, for its sender and the parties of leases that it is for; with ``public=true`` for everybody. The sender is known before the first byte is read: the name is the body's hash that it signed."""
     blob = Sha256(name)
-    sender, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob))
+    upload, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob, public == "true"))
     if size is not None:
         return answer({"sha256": blob, "bytes": size})
     if limit_bytes <= STRANGER_LIMIT_BYTES:
         # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
         content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
-        kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, blob, content, limit_bytes))
+        kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, upload, content, limit_bytes))
         return answer({"sha256": blob, "bytes": kept}, 201)
     lines = lines_of(request)
-    with lines.upload_places.one_for(sender):
-        keep = partial(desks.uploads.keep, blob, UploadPieces(request, limit_bytes), limit_bytes)
+    with lines.upload_places.one_for(upload.sender):
+        keep = partial(desks.uploads.keep, upload, UploadPieces(request, limit_bytes), limit_bytes)
         kept = await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
     return answer({"sha256": blob, "bytes": kept}, 201)
 
 
 @router.get("/v1/blobs/{name}", responses=_CONTENT)
-def get_blob(name: BlobName, request: Request, desks: DesksHere) -> Response:
-    """The content, never to be taken for a page of ours. Large ones are compressed on the way, where that is asked for and pays."""
+def get_blob(name: BlobName, request: Request, reader: Uploader, desks: DesksHere) -> Response:
+    """A public file, or one that the reader brought. Large ones are compressed on the way, where that is asked for and pays."""
     blob = Sha256(name)
-    size = _size(desks, blob)
+    return _content(request, desks, blob, desks.uploads.size(reader, blob))
+
+
+@router.head("/v1/blobs/{name}", responses=_CONTENT)
+def head_blob(name: BlobName, reader: Uploader, desks: DesksHere) -> Response:
+    """Whether the file is here for this reader, and how large it is."""
+    blob = Sha256(name)
+    size = desks.uploads.size(reader, blob)
+    return Response(b"", 200, _headers(blob, size), "application/octet-stream")
+
+
+@router.get("/v1/leases/{lease_id}/blobs/{name}", responses=_CONTENT)
+def get_lease_blob(
+    lease_id: LeaseId, name: BlobName, request: Request, reader: LeaseReader, desks: DesksHere
+) -> Response:
+    """A file that the lease's work or result names, for the lease's parties; before it is open, for those of its order."""
+    blob = Sha256(name)
+    desks.access.require_blob(reader, bytes32(lease_id), blob)
+    return _content(request, desks, blob, desks.uploads.size_of(blob))
+
+
+def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Response:
+    """The content, never to be taken for a page of ours."""
     stream, headers = desks.uploads.open(blob), _headers(blob, size)
     chunks = _chunks(stream)
     if size >= _WORTH_PACKING_BYTES and _takes_gzip(request) and _shrinks(stream):
@@ -68,30 +92,16 @@ def get_blob(name: BlobName, request: Request, desks: DesksHere) -> Response:
     return StreamingResponse(chunks, 200, headers, "application/octet-stream")
 
 
-@router.head("/v1/blobs/{name}", responses=_CONTENT)
-def head_blob(name: BlobName, desks: DesksHere) -> Response:
-    """Whether the file is here, and how large it is."""
-    blob = Sha256(name)
-    size = _size(desks, blob)
-    return Response(b"", 200, _headers(blob, size), "application/octet-stream")
-
-
-def _admit(request: Request, desks: Desks, blob: Sha256) -> tuple[Address, int, int | None]:
-    """Who sends, how much it may send, and the file's size where it is here already. Raises Unauthorized."""
+def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tuple[Upload, int, int | None]:
+    """What comes from whom, how much it may be, and its size where the sender has brought it before. Raises Unauthorized."""
     sender, represented = sender_of(request, desks, blob), account_represented(request)
-    return sender, desks.uploads.limit_bytes(sender, represented), desks.uploads.size(blob)
-
-
-def _size(desks: Desks, blob: Sha256) -> int:
-    size = desks.uploads.size(blob)
-    if size is None:
-        raise NotFound("blob", blob)
-    return size
+    upload = Upload(blob, sender, is_public, desks.chain.paced_head().timestamp)
+    return upload, desks.uploads.limit_bytes(sender, represented), desks.uploads.kept(upload)
 
 
 def _headers(blob: Sha256, size: int) -> dict[str, str]:
     return {
-        "Content-Length": str(size), "ETag": f'"{blob}"', "Cache-Control": "public, max-age=31536000, immutable",
+        "Content-Length": str(size), "ETag": f'"{blob}"', "Cache-Control": "private, max-age=31536000, immutable",
         "Vary": "Accept-Encoding", "Content-Disposition": "attachment", "Content-Security-Policy": "default-src 'none'; sandbox",
     }  # fmt: skip
 

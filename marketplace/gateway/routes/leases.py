@@ -7,11 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.chain.shares import Part
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32
 from marketplace.domain.wire import block_to_wire, receipt_from_wire, signature_from_wire
-from marketplace.gateway.auth import DesksHere, Sender
+from marketplace.gateway.auth import DesksHere, LeaseReader, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import IdempotencyKey, LeaseId
@@ -31,8 +32,9 @@ def get_lease(lease_id: LeaseId, desks: DesksHere) -> Response:
 
 
 @router.get("/v1/leases/{lease_id}/outputs", responses=told(OutputsAnswer))
-def get_outputs(lease_id: LeaseId, desks: DesksHere) -> Response:
-    """The provider's result document; hash it, it is the receipt's ``result``."""
+def get_outputs(lease_id: LeaseId, reader: LeaseReader, desks: DesksHere) -> Response:
+    """The provider's result document, for the lease's parties; hash it, it is the receipt's ``result``."""
+    desks.access.require(reader, bytes32(lease_id), Part.OUTPUTS)
     return answer(outputs(desks.leases.outputs(bytes32(lease_id))))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.chain.shares import Part
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32
-from marketplace.gateway.auth import DesksHere, LogSender
+from marketplace.gateway.auth import DesksHere, LeaseReader, LogSender
 from marketplace.gateway.bodies import LogChunk
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, Offset
@@ -30,12 +31,13 @@ _CHUNK = bytes_asked("the next piece of the log, at most 256 KiB")
 
 @router.get("/v1/leases/{lease_id}/logs", responses=_LOG)
 async def get_log(
-    lease_id: LeaseId, request: Request, desks: DesksHere, offset: Offset = "0", follow: Flag = "true",
+    lease_id: LeaseId, request: Request, reader: LeaseReader, desks: DesksHere, offset: Offset = "0", follow: Flag = "true",
     last_event_id: LastEventId = None,
 ) -> Response:  # fmt: skip
-    """The log from ``offset`` on, as it grows; with ``follow=false`` what there is now, as plain text."""
+    """The log from ``offset`` on, as it grows, for the lease's parties; with ``follow=false`` what there is now, as plain text."""
     lease, start = bytes32(lease_id), _start(offset, last_event_id)
     # The first read is made before the answer begins: what is wrong is still a problem then, with its status.
+    await in_thread(lines_of(request).reads, desks.access.require, reader, lease, Part.LOG)
     content = await in_thread(lines_of(request).reads, desks.leases.log_so_far, lease, start)
     if follow == "true":
         return event_stream(request, lines_of(request).log_places, log_events(request, desks, lease, start))

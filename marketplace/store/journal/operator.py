@@ -28,6 +28,8 @@ from marketplace.store.journal.rows import (
     RoundEntry,
 )
 from marketplace.store.journal.schema import ANSWERS, OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
+from marketplace.store.journal.sessions import SessionTable
+from marketplace.store.journal.uploads import UploadTable
 
 PAGE = 500
 RoundCursor = tuple[int, Bytes32]
@@ -42,6 +44,9 @@ class OperatorJournal:
         self._database = Database(url, OPERATOR_TABLES)
         self.outbox = OutboxTable(self._database)
         """Satisfies ``chain.transactions.Outbox``."""
+        self.sessions = SessionTable(self._database)
+        self.uploads = UploadTable(self._database)
+        """Who brought which blob."""
         self._receipts = ReceiptTable(self._database)
         self.write_probe, self.kind = self._database.write_probe, self._database.kind
 

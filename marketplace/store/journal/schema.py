@@ -122,6 +122,35 @@ ROUNDS = Table(
     Index("rounds_by_block", "block_number", "hash"),
 )
 
+UPLOADS = Table(
+    "uploads",
+    METADATA,
+    Column("blob", String(64), primary_key=True),
+    Column("account", String(42), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("uploads_by_account", "account", "at"),
+)
+"""Who brought which blob: the same content may come from several."""
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("token", String(64), primary_key=True),
+    Column("account", String(42), nullable=False, index=True),
+    Column("nonce", String(64), nullable=False, unique=True),
+    Column("expires_at", BigInteger, nullable=False),
+)
+"""By the sha256 of the token: who reads the journal cannot read as somebody else."""
+
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
 TRANSACTIONS = Table(
     "transactions",
     METADATA,
@@ -200,7 +229,7 @@ WISHES = Table(
 """What an agent's operator wants of it, and what the agent last told of itself: one row each."""
 
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
-OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS)
+OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, UPLOADS, SESSIONS, SECRETS)
 AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {

@@ -224,7 +224,7 @@ class Walk:
             return refusal
         signer = recover(signed.id, signed.signature)
         budget = self.market.budget_of(signed.order.client, signer) if signer else NO_BUDGET
-        return refusal_of_signer(signed.order, signer, budget, UnixTime(self.now))
+        return refusal_of_signer(signed.order, signer, budget, UnixTime(self.now), charged=facts.lease.charged)
 
     def cancel(self) -> None:
         signed = self.lease_and_order(LeaseStatus.NONE, LeaseStatus.OPEN)

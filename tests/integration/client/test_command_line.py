@@ -38,7 +38,7 @@ def _books(shell: Shell) -> list[Path]:
 def test_a_job_is_submitted_shown_explained_and_cancelled(
     shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]
 ) -> None:
-    """run --no-wait, ps, explain, cancel: each prints one document, and the chain agrees."""
+    """run --no-wait, ps, share, explain, cancel: each prints one document, and the chain agrees."""
     (shell.folder / "train.py").write_text("print('hello')")
     run = shell.run(
         "run", "--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait", "--json", "--",
@@ -57,6 +57,11 @@ def test_a_job_is_submitted_shown_explained_and_cancelled(
     (listed,) = shell.answer("ps", "--json")
     assert listed["state"] == "running"
     assert int(listed["locked"]) > 0
+    shared = shell.answer("share", "1", "--log", "--for", "10m", "--json")
+    assert [gateway.http.get(url).status_code for url in (*shared["urls"], shared["urls"][0].split("?")[0])] == [
+        200,
+        401,
+    ]
 
     cancelled = shell.answer("cancel", "1", "--json")
     story = shell.answer("explain", "1", "--json")

@@ -91,7 +91,7 @@ def _tell(desk: Desk, play: Play, job: Job, lie: Lie) -> None:
         if path.endswith("/outputs"):
             return json.dumps({"lease": job.orders[-1], "result": json.loads(result.canonical())}).encode()
         for name, blob in zip(names, left, strict=True):
-            if path.endswith(f"/v1/blobs/{name}"):
+            if path.endswith(f"/blobs/{name}"):
                 return blob
         return None
 
@@ -220,7 +220,7 @@ def test_blobs_that_are_not_there_yet_are_waited_for(desk: Desk, play: Play, run
     gone = {"is": True}
 
     def tamper(request: httpx.Request, content: bytes) -> bytes | None:
-        return b"" if gone["is"] and "/v1/blobs/" in request.url.path and request.method == "GET" else None
+        return b"" if gone["is"] and "/blobs/" in request.url.path and request.method == "GET" else None
 
     desk.line.tampers.append(tamper)
     desk.step()

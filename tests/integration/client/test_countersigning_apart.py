@@ -30,7 +30,7 @@ def _hand_in(play: Play, job: Job, text: str) -> Result:
 
 
 def _is_fetch_of(request: httpx.Request, name: Sha256) -> bool:
-    return request.method == "GET" and request.url.path.endswith(f"/v1/blobs/{name}")
+    return request.method == "GET" and request.url.path.endswith(f"/blobs/{name}")
 
 
 def _running(desk: Desk, play: Play, count: int, **changed: object) -> list[Job]:

@@ -20,11 +20,12 @@ from marketplace.client.transfers import fetch_part, send_bundle
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
-from marketplace.domain.ids import Address, sha256_of
+from marketplace.domain.ids import Address, Bytes32, sha256_of
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import UnixTime
 
 PART = 64 * 1024
+LEASE = Bytes32("0x" + "22" * 32)
 
 
 class Shelf(ThreadingHTTPServer):
@@ -154,10 +155,10 @@ def test_download_goes_on_where_it_broke_off(shelf: Shelf, api: GatewayApi, tree
     folder = ResultFolder(tmp_path / "results", api, PART)
     good, shelf.blobs[parts[3]] = shelf.blobs[parts[3]], bytes(PART)
     with pytest.raises(HashMismatch):
-        folder.fetch(result)
+        folder.fetch(result, LEASE)
     shelf.blobs[parts[3]] = good
     shelf.asked.clear()
-    folder.fetch(result)
+    folder.fetch(result, LEASE)
 
     assert [name for method, name in shelf.asked] == [*parts[3:], sha256_of(log)]
     assert b"".join(folder.path(part).read_bytes() for part in parts) == bundle.content()
@@ -170,7 +171,7 @@ def test_a_part_of_another_size_is_refused(shelf: Shelf, api: GatewayApi, tmp_pa
     shelf.blobs[name] = b"content"
     for size in (6, 8):
         with pytest.raises(InvalidField):
-            fetch_part(api, name, size, tmp_path)
+            fetch_part(api, name, size, tmp_path, LEASE)
 
 
 def test_more_than_one_real_part_travels(shelf: Shelf, api: GatewayApi, tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_more_than_one_real_part_travels(shelf: Shelf, api: GatewayApi, tmp_path
     result = Result(0, EndedReason.EXITED, (Output("/job/out", bundle.bytes, parts),), LogFile(sha256_of(b""), 0))
     shelf.blobs[sha256_of(b"")] = b""
     folder = ResultFolder(tmp_path / "results", api)
-    folder.fetch(result)
+    folder.fetch(result, LEASE)
 
     sizes = [folder.path(part).stat().st_size for part in parts]
     assert sizes == [64 << 20, bundle.bytes - (64 << 20)]

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, time
@@ -70,6 +71,7 @@ class Gateway:
     http: httpx.Client
     app: FastAPI
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    uploaders: tuple[Key, ...] = (CLIENT, OTHER_CLIENT, ACCEPTOR, STRANGER)
 
     @property
     def domain(self) -> SigningDomain:
@@ -95,7 +97,7 @@ class Gateway:
             "gpu_class": ClassNumber(1), "gpus": GpuCount(4), "bond_bps": Bps(1_000), "price": PricePerGpuHour(2 * DOLLAR),
             "min_seconds": Seconds(0), "expires_at": FAR, "arbiter": ARBITER.address, "spec": bytes32_of(MACHINE.sha256),
         }  # fmt: skip
-        self.blobs.put(MACHINE.canonical(), MACHINE.sha256, 10_000)
+        self.keep(MACHINE.canonical(), key, public=True)
         (listed,) = self.send(key, verbs.list_offer(self.book.market, **(terms | changed))).events
         assert isinstance(listed, events.OfferListed)
         return listed.offer
@@ -123,17 +125,25 @@ class Gateway:
     def spec(self, **changed: Any) -> JobSpec:
         """A job spec that has been uploaded, with its work and an input."""
         spec = replace(JobSpec(self.work().name), **changed)
-        self.blobs.put(spec.canonical(), spec.sha256, 100_000)
+        self.keep(spec.canonical(), public=True)
         return spec
 
     def work(self, **changed: Any) -> Work:
         """Work that has been uploaded, with an input."""
         bundle = b"an input bundle"
-        self.blobs.put(bundle, sha256_of(bundle), 100)
+        self.keep(bundle)
         only = Input("/job/in", len(bundle), (sha256_of(bundle),))
         work = replace(Work(("python", "train.py"), "5a" * 32, inputs=(only,)), **changed)
-        self.blobs.put(work.canonical(), work.name.sha256, 100_000)
+        self.keep(work.canonical())
         return work
+
+    def keep(self, content: bytes, *keys: Key, public: bool = False) -> Sha256:
+        """Have content here as these accounts' uploads; by default as those of everybody who signs orders here."""
+        name = sha256_of(content)
+        self.blobs.put(content, name, len(content))
+        for key in keys or self.uploaders:
+            self.journal.uploads.note(name, key.address, len(content), self.now(), is_public=public)
+        return name
 
     def order(self, key: Key = CLIENT, **changed: Any) -> Order:
         gpus = changed.get("gpus", 1)
@@ -179,7 +189,7 @@ class Gateway:
         """A result whose blobs are here."""
         output, log = b"outputs", b"epoch 1\nepoch 2\n"
         for content in (output, log):
-            self.blobs.put(content, sha256_of(content), 100)
+            self.keep(content, PROVIDER)
         outputs = (Output("/job/out", len(output), (sha256_of(output),)),)
         return Result(exit_code, EndedReason.EXITED, outputs, LogFile(sha256_of(log), len(log), len(log)))
 
@@ -198,6 +208,14 @@ class Gateway:
         return self.http.request(
             method, path, content=body, headers={"Content-Type": kind, **signed, **(headers or {})}
         )
+
+    def read(self, key: Key, path: str, **headers: str) -> httpx.Response:
+        """A read that this key signs."""
+        return self.http.get(path, headers=self.reading(key, path) | headers)
+
+    def reading(self, key: Key, path: str) -> dict[str, str]:
+        """The headers of a signed read."""
+        return sign_request(key, "GET", path, sha256_of(b""), self.now(), self.domain)
 
     # What must not change
 
@@ -231,21 +249,18 @@ def gateway_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisHan
     handle.stop()
 
 
-@pytest.fixture(scope="module")
-def gateway(
-    gateway_anvil: AnvilHandle, gateway_redis: RedisHandle, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    """A gateway with a funded client and a funded provider, one market per module."""
-    folder = tmp_path_factory.mktemp("gateway")
-    with Redis.from_url(gateway_redis.url) as redis:
+@contextmanager
+def opened_gateway(anvil: AnvilHandle, redis_handle: RedisHandle, folder: Path) -> Iterator[Gateway]:
+    """A gateway with a funded client and a funded provider, over a market of its own."""
+    with Redis.from_url(redis_handle.url) as redis:
         redis.flushall()
-    chain = Chain([gateway_anvil.rpc_url])
+    chain = Chain([anvil.rpc_url])
     book = deploy(chain, DEPLOYER, LOCAL_CONSTANTS)
     market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
     journal_file = folder / "operator.sqlite"
     journal, board, blobs = (
         OperatorJournal(f"sqlite:///{journal_file}"),
-        Board(gateway_redis.url),
+        Board(redis_handle.url),
         FolderBlobs(folder / "blobs"),
     )
     roles = MarketRoles(book.catalogue, OPENER.address, ARBITER.address)
@@ -256,7 +271,7 @@ def gateway(
     )
     with running(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as http:
         running_gateway = Gateway(
-            url, chain, book, market, journal, journal_file, board, gateway_redis, blobs, projector, http, app
+            url, chain, book, market, journal, journal_file, board, redis_handle, blobs, projector, http, app
         )
         running_gateway.fund(CLIENT, 1_000 * DOLLAR)
         running_gateway.fund(PROVIDER, 1_000 * DOLLAR)
@@ -265,6 +280,15 @@ def gateway(
         yield running_gateway
     board.close()
     journal.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    gateway_anvil: AnvilHandle, gateway_redis: RedisHandle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """One market per module."""
+    with opened_gateway(gateway_anvil, gateway_redis, tmp_path_factory.mktemp("gateway")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -384,7 +384,7 @@ def test_a_bad_spec_is_refused(gateway: Gateway, name: str) -> None:
     """The spec is read before the order is taken: no provider has to find out."""
     content, field = SPECS[name]
     gateway.spec()  # the input is here
-    gateway.blobs.put(content, sha256_of(content), 1 << 20)
+    gateway.keep(content, public=True)
     signed = gateway.signed(spec=bytes32_of(sha256_of(content)))
 
     refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", field)
@@ -412,7 +412,7 @@ def test_bad_work_is_refused(gateway: Gateway, name: str) -> None:
     """The work is read, too, before the order is taken."""
     content, field = WORKS[name]
     gateway.spec()  # the input is here
-    gateway.blobs.put(content, sha256_of(content), 1 << 20)
+    gateway.keep(content)
     signed = gateway.signed(spec=bytes32_of(gateway.spec(work=work_name(content)).sha256))
 
     refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", field)
@@ -424,7 +424,7 @@ def test_missing_work_is_named(gateway: Gateway) -> None:
     signed = gateway.signed(spec=bytes32_of(gateway.spec(work=work_name(content)).sha256))
     refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "spec.work")
 
-    gateway.blobs.put(content, sha256_of(content), 1 << 20)
+    gateway.keep(content)
     wrong = replace(work_name(content), bytes=len(content) + 1)
     signed = gateway.signed(spec=bytes32_of(gateway.spec(work=wrong).sha256))
     refused(gateway, lambda: gateway.post_order(signed), 422, "InvalidField", "spec.work.bytes")

@@ -31,19 +31,22 @@ from tests.integration.gateway.conftest import (
 from tests.integration.gateway.test_bad_orders import refused
 
 
-def put(gateway: Gateway, key: Any, content: bytes, **other: Any) -> httpx.Response:
+def put(gateway: Gateway, key: Any, content: bytes, query: str = "", **other: Any) -> httpx.Response:
     return gateway.write(
-        key, "PUT", f"/v1/blobs/{sha256_of(content)}", content, kind="application/octet-stream", **other
+        key, "PUT", f"/v1/blobs/{sha256_of(content)}{query}", content, kind="application/octet-stream", **other
     )
 
 
 def test_a_blob_comes_back(gateway: Gateway) -> None:
-    """Kept under its hash once, found again, read by whoever knows the hash."""
+    """Kept under its hash once, found again, read by who brought it, and by everybody once that was said."""
     content = bytes(range(256)) * 1000
     name = sha256_of(content)
 
     assert gateway.http.head(f"/v1/blobs/{name}").status_code == 404
     first, again = put(gateway, CLIENT, content), put(gateway, CLIENT, content)
+    assert gateway.read(CLIENT, f"/v1/blobs/{name}").content == content
+    assert gateway.http.get(f"/v1/blobs/{name}").status_code == 404
+    assert put(gateway, CLIENT, content, query="?public=true").status_code == 200
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json() == {"sha256": name, "bytes": len(content)}
@@ -62,7 +65,7 @@ def test_a_large_blob_is_packed_on_the_way_where_that_pays(gateway: Gateway) -> 
         (text, "gzip", "gzip"), (text, "br, gzip", "gzip"), (text, "identity", None), (text, "gzip;q=0", None),
         (noise, "gzip", None), (text[: 1 << 16], "gzip", None),
     ):  # fmt: skip
-        gateway.blobs.put(content, sha256_of(content), len(content))
+        gateway.keep(content, public=True)
         path = f"/v1/blobs/{sha256_of(content)}"
 
         with gateway.http.stream("GET", path, headers={"Accept-Encoding": asked}) as answer:
@@ -96,7 +99,7 @@ def test_who_has_no_money_keeps_nobody_from_uploading(gateway: Gateway) -> None:
 def test_an_empty_blob_is_a_blob(gateway: Gateway) -> None:
     """A job may well have written nothing."""
     assert put(gateway, CLIENT, b"").status_code == 201
-    assert gateway.http.get(f"/v1/blobs/{sha256_of(b'')}").content == b""
+    assert gateway.read(CLIENT, f"/v1/blobs/{sha256_of(b'')}").content == b""
 
 
 def test_a_streamed_blob_needs_no_length(gateway: Gateway) -> None:

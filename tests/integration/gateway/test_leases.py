@@ -78,7 +78,7 @@ def test_an_order_that_was_never_opened_has_no_lease(gateway: Gateway) -> None:
     gateway.post_order(signed)
 
     for path in ("", "/logs", "/logs?follow=false", "/outputs"):
-        answer = gateway.http.get(f"/v1/leases/{signed.id}{path}")
+        answer = gateway.read(CLIENT, f"/v1/leases/{signed.id}{path}")
         assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound"), path
     assert gateway.http.get(f"/v1/leases/{signed.id}/receipts").json()["receipts"] == []
 
@@ -92,8 +92,8 @@ def test_a_log_grows_where_it_ends_only(gateway: Gateway, lease: SignedOrder) ->
 
     assert gap["length"] == 4
     assert append(gateway, lease, 4, b"two\n").json() == {"length": 8}
-    assert gateway.http.get(f"/v1/leases/{lease.id}/logs?follow=false").content == b"one\ntwo\n"
-    assert gateway.http.get(f"/v1/leases/{lease.id}/logs?follow=false&offset=4").content == b"two\n"
+    assert gateway.read(CLIENT, f"/v1/leases/{lease.id}/logs?follow=false").content == b"one\ntwo\n"
+    assert gateway.read(CLIENT, f"/v1/leases/{lease.id}/logs?follow=false&offset=4").content == b"two\n"
 
 
 def test_a_log_streams_while_it_is_written(gateway: Gateway, lease: SignedOrder) -> None:
@@ -106,7 +106,9 @@ def test_a_log_streams_while_it_is_written(gateway: Gateway, lease: SignedOrder)
 
     def follow() -> list[str]:
         names = []
-        with httpx.stream("GET", f"{gateway.url}/v1/leases/{lease.id}/logs", timeout=20, trust_env=False) as response:
+        path = f"/v1/leases/{lease.id}/logs"
+        signed = gateway.reading(CLIENT, path)
+        with httpx.stream("GET", gateway.url + path, headers=signed, timeout=20, trust_env=False) as response:
             assert response.headers["content-type"].startswith("text/event-stream")
             for event in EventSource(response).iter_sse():
                 names.append(event.event)
@@ -141,7 +143,8 @@ def test_a_broken_stream_is_resumed(gateway: Gateway, lease: SignedOrder) -> Non
     gateway.send(CLIENT, verbs.terminate(gateway.book.market, lease.order))
 
     for query, headers in (("?offset=4", {}), ("", {"Last-Event-ID": "4"})):
-        with gateway.http.stream("GET", f"/v1/leases/{lease.id}/logs{query}", headers=headers) as response:
+        path = f"/v1/leases/{lease.id}/logs{query}"
+        with gateway.http.stream("GET", path, headers=gateway.reading(CLIENT, path) | headers) as response:
             events = list(EventSource(response).iter_sse())
         assert events[0].json() == {"offset": 4, "text": "456789", "next": 10}
         assert (events[0].id, events[-1].event) == ("10", "end")
@@ -152,8 +155,9 @@ def test_a_log_survives_redis(gateway: Gateway, lease: SignedOrder) -> None:
     result = gateway.result()
     gateway.post_receipt(PROVIDER, gateway.receipt(lease.id, 5, bytes32_of(result.sha256)), "provider", result)
 
-    assert gateway.http.get(f"/v1/leases/{lease.id}/logs?follow=false").text == "epoch 1\nepoch 2\n"
-    with gateway.http.stream("GET", f"/v1/leases/{lease.id}/logs?offset=8") as response:
+    assert gateway.read(CLIENT, f"/v1/leases/{lease.id}/logs?follow=false").text == "epoch 1\nepoch 2\n"
+    path = f"/v1/leases/{lease.id}/logs?offset=8"
+    with gateway.http.stream("GET", path, headers=gateway.reading(CLIENT, path)) as response:
         events = list(EventSource(response).iter_sse())
     assert [event.event for event in events] == ["log", "end"]
     assert events[0].json()["text"] == "epoch 2\n"
@@ -196,7 +200,7 @@ def test_both_sides_leave_receipts(gateway: Gateway, lease: SignedOrder) -> None
     told = gateway.http.get(f"/v1/leases/{lease.id}/receipts").json()
     schemas.Receipts.model_validate(told)
     assert [row["role"] for row in told["receipts"]] == ["provider", "client"]
-    outputs = gateway.http.get(f"/v1/leases/{lease.id}/outputs").json()
+    outputs = gateway.read(CLIENT, f"/v1/leases/{lease.id}/outputs").json()
     result_schemas.OutputsAnswer.model_validate(outputs)
     assert outputs["result"] == json.loads(result.canonical())
     assert outputs["resultSha256"] == result.sha256
@@ -217,7 +221,7 @@ def test_progress_needs_no_result(gateway: Gateway, lease: SignedOrder) -> None:
     assert (
         gateway.post_receipt(PROVIDER, gateway.receipt(lease.id, 3, ZEROS, last=False), "provider").status_code == 201
     )
-    assert gateway.http.get(f"/v1/leases/{lease.id}/outputs").status_code == 404
+    assert gateway.read(CLIENT, f"/v1/leases/{lease.id}/outputs").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -355,10 +359,10 @@ def test_a_malformed_receipt_is_refused(gateway: Gateway, lease: SignedOrder) ->
 def test_a_claimed_result_is_found_without_receipts(gateway: Gateway, lease: SignedOrder) -> None:
     """A provider whose client stayed silent claims with the result's hash; the document is a blob like any other."""
     result = gateway.result()
-    gateway.blobs.put(result.canonical(), result.sha256, 10_000)
+    gateway.keep(result.canonical(), PROVIDER)
     gateway.send(PROVIDER, verbs.claim(gateway.book.market, lease.order, 5, bytes32_of(result.sha256)))  # type: ignore[arg-type]
 
-    told = gateway.http.get(f"/v1/leases/{lease.id}/outputs").json()
+    told = gateway.read(CLIENT, f"/v1/leases/{lease.id}/outputs").json()
 
     assert told["resultSha256"] == result.sha256
     assert gateway.http.get(f"/v1/leases/{lease.id}").json()["status"] == "Claimed"

@@ -247,7 +247,7 @@ def test_quotes_name_price_lock_bond_and_reasons(gateway: Gateway, offer: Offer)
 def test_a_preferred_region_is_quoted_first_where_it_is_hardly_dearer(gateway: Gateway) -> None:
     """2 % above the cheapest that can serve, and not a unit more; a spec says it as well as a draft."""
     there = replace(MACHINE, region="us-east")
-    gateway.blobs.put(there.canonical(), there.sha256, 10_000)
+    gateway.keep(there.canonical(), public=True)
     gateway.board.beat(PROVIDER.address, gateway.now())
     cheapest = gateway.list(price=PricePerGpuHour(DOLLAR), gpu_class=ClassNumber(3)).id
     near, far = (

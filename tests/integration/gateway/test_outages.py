@@ -87,7 +87,8 @@ def test_receipts_are_taken_without_redis(gateway: Gateway, without_redis: httpx
 
     assert posted.status_code == 201
     assert without_redis.get(f"/v1/leases/{signed.id}").json()["status"] == "Open"
-    assert without_redis.get(f"/v1/leases/{signed.id}/outputs").status_code == 200
+    path = f"/v1/leases/{signed.id}/outputs"
+    assert without_redis.get(path, headers=gateway.reading(CLIENT, path)).status_code == 200
     assert without_redis.get(f"/v1/accounts/{CLIENT.address}").json()["locked"] is None
 
 

@@ -31,10 +31,10 @@ from marketplace.domain import events as e
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import GatewayError
-from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of
+from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of, sha256_of
 from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
-from marketplace.domain.results import Result, read_result
+from marketplace.domain.results import Result
 from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
@@ -277,7 +277,7 @@ class Stage:
         )  # fmt: skip
         signed = CLIENT.sign_order(replace(order, **changed), self.market.domain)  # type: ignore[arg-type]
         if uploads:
-            self.client_api.put_blob(spec.canonical())
+            self.client_api.put_blob(spec.canonical(), public=True)
         if posts:
             self.client_api.post_order(signed)
         return signed
@@ -339,10 +339,12 @@ class Stage:
         """The result document behind the last event that names one."""
         (settled,) = self.events(e.LeaseSettled, lease)
         assert isinstance(settled, e.LeaseSettled)
-        return read_result(self.client_api.fetch_blob(settled.result[2:]))  # type: ignore[arg-type]
+        told = self.client_api.outputs(lease)
+        assert sha256_of(told.content) == settled.result[2:]
+        return told.result
 
     def log_of(self, lease: Bytes32) -> str:
-        return self.client_api.fetch_blob(self.result(lease).log.sha256).decode()
+        return self.client_api.fetch_blob(self.result(lease).log.sha256, lease=lease).decode()
 
     def check_paid_once(self, signed: SignedOrder, used: int) -> None:
         """Every balance is what it was, but for E(used), to the unit; nothing is locked any more."""

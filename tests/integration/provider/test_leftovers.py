@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marketplace.chain import verbs
 from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import LeaseStatus
 from marketplace.domain.parts import PartStream
 from marketplace.domain.results import EndedReason, Result
@@ -30,10 +31,10 @@ raise SystemExit(125)
 """
 
 
-def unpacked(stage: Stage, result: Result) -> dict[str, str]:
+def unpacked(stage: Stage, lease: Bytes32, result: Result) -> dict[str, str]:
     """The only output's files, as a client gets them."""
     (output,) = result.outputs
-    parts = [stage.client_api.fetch_blob_into(part, stage.folder / part) for part in output.parts]
+    parts = [stage.client_api.fetch_blob_into(part, stage.folder / part, lease=lease) for part in output.parts]
     with PartStream(parts) as stream:
         names = unpack_bundle(stream, stage.folder / "unpacked", Allowance(64 << 20))
     return {name: (stage.folder / "unpacked" / name).read_text() for name in names}
@@ -48,7 +49,7 @@ def test_nothing_is_lost_beside_what_cannot_be_delivered(stage: Stage) -> None:
 
     assert (result.exit_code, result.reason) == (125, EndedReason.EXITED), stage.log_of(signed.id)
     assert {one.path for one in result.outputs[0].left_out} == {"latest", "fifo", "socket"}
-    files = unpacked(stage, result)
+    files = unpacked(stage, signed.id, result)
     assert {name: len(files.pop(name)) for name in ("sparse", "sparse-0", "sparse-1")} == dict.fromkeys(
         ("sparse", "sparse-0", "sparse-1"), 10 << 20
     )
@@ -67,7 +68,7 @@ def test_a_job_over_its_disk_delivers_what_fits(stage: Stage) -> None:
     result = stage.result(signed.id)
 
     assert (result.exit_code, result.reason) == (None, EndedReason.DISK_LIMIT), stage.log_of(signed.id)
-    assert unpacked(stage, result)["a"] == "first"
+    assert unpacked(stage, signed.id, result)["a"] == "first"
 
 
 def test_a_cancelled_job_delivers_what_is_there(stage: Stage) -> None:
@@ -85,4 +86,4 @@ def test_a_cancelled_job_delivers_what_is_there(stage: Stage) -> None:
     assert offered.role == "provider"
     assert offered.receipt.result[2:] == result.sha256
     assert (result.exit_code, result.reason) == (None, EndedReason.CANCELLED)
-    assert unpacked(stage, result) == {"half": "half of it"}
+    assert unpacked(stage, signed.id, result) == {"half": "half of it"}

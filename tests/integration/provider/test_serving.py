@@ -175,7 +175,7 @@ def test_declined_order_can_be_served_again(stage: Stage) -> None:
     signed = stage.order(spec, uploads=False, posts=False)
     stage.open(signed, offer)
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.NONE, "the lease is declined")
-    stage.client_api.put_blob(spec.canonical())
+    stage.client_api.put_blob(spec.canonical(), public=True)
     stage.client_api.post_order(signed)
     stage.jump(1)
     stage.open(signed, offer)

@@ -102,6 +102,48 @@ contract DelegatesAttack is AttackTest {
         }
     }
 
+    /// @notice A9, I-7: an opener and a provider that open and decline a delegate's order again and again burn none of its budget beyond the first charge.
+    function testA09DecliningBurnsNoBudget() external {
+        authorize(client, delegate, 2 * charge, type(uint40).max);
+        Fill memory fill = signedByDelegate(anOrder(1));
+        for (uint256 i = 0; i < 20; ++i) {
+            open(fill);
+            decline(fill.order);
+            skip(1);
+        }
+        open(signedByDelegate(anOrder(2)));
+        served.push(anOrder(2));
+        assertStatus(anOrder(2), Status.Open, "the rest of the budget is there");
+        vm.assertEq(market.balanceOf(client), 1_000 * DOLLAR - total(anOrder(2)) - 2 * TIP, "and a tip is paid once");
+        assertExact();
+    }
+
+    /// @notice A9, I-7: what a delegate's orders cost is at most what they were charged, each, however often they are opened, and whatever budgets are set
+    /// and cleared in between.
+    function testA09OrderByOrderAtMostItsCharge(uint256 seed) external {
+        deposit(delegate, 100 * DOLLAR);
+        vm.prank(delegate);
+        offer = market.list(CLASS, 100, 0, PRICE, 0, uint40(NOW + 1 days), arbiter, "");
+        Order memory order = anOrder(1);
+        (order.opener, order.minBondBps, order.tip, order.minSeconds) = (delegate, 0, TIP, MAX_SECONDS);
+        Fill memory fill = signedByDelegate(order);
+        uint256 opened;
+        for (uint256 i = 0; i < 8; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            authorize(client, delegate, uint128(seed % (2 * charge)), seed >> 128 & 3 == 0 ? 0 : type(uint40).max);
+            openAs(delegate, fill);
+            if (statusOf(order) != Status.Open) continue;
+            ++opened;
+            vm.prank(delegate);
+            if (i != 7) market.decline(order);
+            skip(1);
+        }
+        bool isCharged = leaseOf(order).charged;
+
+        vm.assertTrue(isCharged == (opened != 0), "charged with the first");
+        vm.assertLe(1_000 * DOLLAR - market.balanceOf(client), isCharged ? total(order) + TIP : 0, "no more than that");
+    }
+
     /// @notice A9: a delegate does nothing else in its client's name.
     function testA09DelegateOnlySignsOrders() external {
         authorize(client, delegate, type(uint128).max, type(uint40).max);

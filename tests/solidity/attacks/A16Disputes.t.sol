@@ -132,6 +132,24 @@ contract DisputesAttack is AttackTest {
         assertCapacity();
     }
 
+    /// @notice A16: a client that disputes a term lease at once, before an arbiter that stays silent, owes half of what it guaranteed: the dispute voids
+    /// no guarantee.
+    function testA16ADisputeVoidsNoGuarantee() external {
+        Order memory order = aFreeOrder(1);
+        (order.maxSeconds, order.minSeconds) = (30 days, 20 days);
+        deposit(client, 2_000 * DOLLAR);
+        serve(order);
+        skip(START_GRACE);
+        dispute(order);
+        skip(RULING_WINDOW);
+        market.lapse(order);
+
+        uint256 paid = earned(order, 10 days);
+        vm.assertEq(market.balanceOf(provider), 1_000 * DOLLAR + paid, "half of what was guaranteed");
+        vm.assertEq(market.balanceOf(client), 3_000 * DOLLAR - paid, "out of the client's");
+        assertExact();
+    }
+
     /// @notice A16: nobody else can have a provider slashed: not a stranger, the opener, the arbiter, the payee or the provider itself.
     function testA16NobodyElseDisputes() external {
         Order memory order = serve(aFreeOrder(1));

@@ -138,8 +138,11 @@ contract PayeesAttack is AttackTest {
         assertStatus(order, Status.Open, "no receipt");
     }
 
-    /// @notice A17: nothing is assigned of a lease that is over, or to nobody.
+    /// @notice A17: nothing is assigned of a lease that is over, to nobody, or to the market, where the income would be nobody's.
     function testA17NothingToAssign() external {
+        vm.prank(provider);
+        vm.expectRevert(IComputeMarket.PaidToMarket.selector);
+        market.assign(order, address(market));
         vm.prank(provider);
         vm.expectRevert(IComputeMarket.ZeroAccount.selector);
         market.assign(order, address(0));

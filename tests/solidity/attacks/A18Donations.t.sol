@@ -81,18 +81,25 @@ contract DonationsAttack is AttackTest {
         assertExact();
     }
 
-    /// @notice A18: what is deposited for the market itself belongs to the market, which calls nobody: it is lost, and to the depositor only.
+    /// @notice A18: nothing is deposited for the market itself, which calls nobody: it would be lost.
     function testA18DepositForTheMarketItself() external {
-        crowd.push(address(market));
         dollar.mint(stranger, 9);
-        vm.startPrank(stranger);
+        vm.prank(stranger);
         dollar.approve(address(market), 9);
-        market.deposit(address(market), 9);
-        vm.stopPrank();
-        withdrawAll(client);
-        withdrawAll(provider);
 
-        vm.assertEq(dollar.balanceOf(address(market)), 9, "only that is left");
+        vm.assertFalse(attempt(stranger, abi.encodeCall(market.deposit, (address(market), 9))), "refused");
+        vm.assertEq(dollar.balanceOf(stranger), 9, "nothing is taken");
+        assertExact();
+    }
+
+    /// @notice A18: neither a permit nor an authorization of the market's own tokens, which nobody can sign, makes the market an account.
+    function testA18SignedDepositsForTheMarketItself() external {
+        bytes memory permit = abi.encodeCall(market.depositWithPermit, (address(market), 0, NOW, 27, 0, 0));
+        bytes memory authorization =
+            abi.encodeCall(market.depositWithAuthorization, (address(market), 0, 0, NOW + 1, 0, 27, 0, 0));
+
+        vm.assertFalse(attempt(stranger, permit), "no permit");
+        vm.assertFalse(attempt(stranger, authorization), "no authorization");
         assertExact();
     }
 

@@ -38,6 +38,10 @@ contract Crowd is CrowdMischief {
         vm.prank(payer);
         token.approve(address(market), amount);
         uint256 before = _free[account];
+        if (isOneOf(8)) {
+            address nobody = isOneOf(2) ? address(0) : address(market);
+            mustFail(payer, abi.encodeCall(IComputeMarket.deposit, (nobody, amount)), "neither 0 nor the market");
+        }
         from(payer);
         market.deposit(account, amount);
         told();
@@ -328,9 +332,9 @@ contract Crowd is CrowdMischief {
         bytes32 id = disputedLease();
         if (_now >= _ghosts[id].lease.changedAt + RULING_WINDOW) id = disputeOne();
         Order memory order = _orders[id];
-        uint256 claimed = _ghosts[id].lease.claimedSeconds;
+        Lease memory lease = _ghosts[id].lease;
         bool atFault = isOneOf(2);
-        uint32 used = uint32(between(0, atFault ? claimed : max(claimed, order.minSeconds)));
+        uint32 used = uint32(between(0, atFault ? lease.claimedSeconds : mostOwed(order, lease)));
         mustPerform(Attempt(Verb.Rule, id, order.arbiter, used, atFault, address(0)));
     }
 

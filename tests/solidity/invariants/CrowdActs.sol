@@ -115,7 +115,8 @@ abstract contract CrowdActs is CrowdRules {
         if (isOneOf(3)) {
             address delegate = _delegates[draw() % DELEGATES];
             if (delegate == order.client) delegate = _delegates[DELEGATES - 1];
-            entrust(order.client, delegate, totalOf(order, order.maxPrice) + order.tip);
+            if (_ghosts[id].lease.charged) entrustAgain(order.client, delegate);
+            else entrust(order.client, delegate, totalOf(order, order.maxPrice) + order.tip);
             _ghosts[id].delegate = delegate;
             fill.signature = signatureOf(delegate, id);
         } else {
@@ -128,6 +129,12 @@ abstract contract CrowdActs is CrowdRules {
         Budget storage budget = _budgets[account][delegate];
         if (budget.until > _now && budget.left >= 8 * amount) return;
         authorizeOne(account, delegate, uint128(16 * amount + between(1, 1e9)), uint40(_now + between(1, 1 days)));
+    }
+
+    /// A charged order needs no budget again: a delegate whose time runs will do, whatever is left to it.
+    function entrustAgain(address account, address delegate) internal {
+        if (isOneOf(2)) authorizeOne(account, delegate, 1, uint40(_now + between(1, 1 days)));
+        else entrust(account, delegate, 1);
     }
 
     function authorizeOne(address account, address delegate, uint128 budget, uint40 until) internal {

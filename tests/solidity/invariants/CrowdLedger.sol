@@ -18,6 +18,8 @@ abstract contract CrowdLedger is CrowdPeople {
         int128 cost;
         // The delegate that signed for the next opening; 0 if the client did, or opens it itself.
         address delegate;
+        // I-7: what a budget was charged for it.
+        uint128 charge;
         // Where it was served last.
         uint40 lastOffer;
         bool isKnown;
@@ -182,13 +184,14 @@ abstract contract CrowdLedger is CrowdPeople {
         require(price <= order.maxPrice && price >= offer.price, "I-4: within both limits");
         offer.free -= order.gpus;
         lock(ghost, order, offer, price, before.tipPaid ? 0 : order.tip);
-        foldBudget(id, ghost, order);
+        if (ghost.delegate != address(0)) foldBudget(id, ghost, order, before.charged);
         ghost.lease = Lease({
             status: Status.Open,
             tipPaid: true,
             noReopen: false,
             assigned: false,
             byAcceptor: false,
+            charged: before.charged || ghost.delegate != address(0),
             offer: offerId,
             price: price,
             openedAt: uint32(_now),
@@ -226,12 +229,16 @@ abstract contract CrowdLedger is CrowdPeople {
         );
     }
 
-    function foldBudget(bytes32 id, Ghost storage ghost, Order memory order) private {
-        if (ghost.delegate == address(0)) return;
-        same(_charge.id, id, "I-7: a delegate's opening is charged");
-        same(_charge.delegate, ghost.delegate, "I-7: to the delegate that signed");
-        same(_charge.amount, totalOf(order, order.maxPrice) + order.tip, "I-7: with T at maxPrice and the tip");
-        delete _charge;
+    function foldBudget(bytes32 id, Ghost storage ghost, Order memory order, bool wasCharged) private {
+        require(_now < _budgets[order.client][ghost.delegate].until, "I-7: before its delegate's time is over");
+        if (!wasCharged) {
+            same(_charge.id, id, "I-7: a delegate's first opening is charged");
+            same(_charge.delegate, ghost.delegate, "I-7: to the delegate that signed");
+            same(_charge.amount, totalOf(order, order.maxPrice) + order.tip, "I-7: with T at maxPrice and the tip");
+            ghost.charge = _charge.amount;
+            delete _charge;
+        }
+        require(ghost.cost <= int256(uint256(ghost.charge)), "I-7: order by order, at most what was charged");
     }
 
     function foldLease(bytes32 kind, Vm.Log memory log) private {
@@ -325,7 +332,7 @@ abstract contract CrowdLedger is CrowdPeople {
         same(ghost.locked, 0, "I-2: all is handed out");
         if (!isReopenable) return;
         delete ghost.lease;
-        (ghost.lease.tipPaid, ghost.lease.openedAt) = (true, lease.openedAt);
+        (ghost.lease.tipPaid, ghost.lease.charged, ghost.lease.openedAt) = (true, lease.charged, lease.openedAt);
     }
 
     function foldExpired(Ghost storage ghost, Order memory order, bytes memory payload) private {
@@ -369,8 +376,8 @@ abstract contract CrowdLedger is CrowdPeople {
         ) = abi.decode(payload, (bool, uint32, uint256, uint256, uint256, uint256, uint256));
         Lease memory lease = ghost.lease;
         uint256 bond = bondOfLease(order, lease);
-        uint256 most = atFault ? lease.claimedSeconds : max(lease.claimedSeconds, order.minSeconds);
-        require(until <= max(most, lease.paidSeconds), "rule: no more than is in dispute");
+        uint256 most = atFault ? max(lease.claimedSeconds, lease.paidSeconds) : mostOwed(order, lease);
+        require(until <= most, "rule: no more than is in dispute, or guaranteed");
         same(refund, totalOf(order, lease.price) - earned(order, lease, until), "rule: T - E(r)");
         same(half, bond / 2, "rule: half of the loser's stake");
         same(toProvider, atFault ? 0 : 2 * bond - bond / 2, "rule: to the provider");
@@ -382,8 +389,8 @@ abstract contract CrowdLedger is CrowdPeople {
         (uint32 until, uint256 paid, uint256 refund, uint256 bond, uint256 stake) =
             abi.decode(payload, (uint32, uint256, uint256, uint256, uint256));
         Lease memory lease = ghost.lease;
-        uint256 most = max(lease.claimedSeconds, lease.paidSeconds);
-        same(until, lease.paidSeconds + (most - lease.paidSeconds) / 2, "lapse: the disputed seconds are split");
+        uint256 most = mostOwed(order, lease);
+        same(until, lease.paidSeconds + (most - lease.paidSeconds) / 2, "lapse: what is in dispute is split");
         same(refund, totalOf(order, lease.price) - earned(order, lease, until), "lapse: T - E(h)");
         same(bond, bondOfLease(order, lease), "lapse: B");
         same(stake, bond, "lapse: the stake goes back");
@@ -546,6 +553,12 @@ abstract contract CrowdLedger is CrowdPeople {
     function elapsedOf(Order memory order, Lease memory lease) internal view returns (uint256) {
         (uint256 start, uint256 now_) = (startOf(order, lease), _now);
         return now_ < start ? 0 : min(now_ - start, order.maxSeconds);
+    }
+
+    /// m of the exit table: a guarantee counts where the dispute came before it had passed.
+    function mostOwed(Order memory order, Lease memory lease) internal pure returns (uint256) {
+        bool isEarly = lease.changedAt < startOf(order, lease) + order.minSeconds;
+        return max(max(lease.claimedSeconds, lease.paidSeconds), isEarly ? order.minSeconds : 0);
     }
 
     function earned(Order memory order, Lease memory lease, uint256 time) internal pure returns (uint256) {

@@ -33,7 +33,7 @@ abstract contract CrowdMischief is CrowdActs {
         if (isOneOf(8)) {
             settleOne(Receipting(id, partyOf(id), used, isOneOf(2), isOneOf(2), isOneOf(2)));
         } else {
-            address payee = isOneOf(8) ? address(0) : somebody();
+            address payee = isOneOf(8) ? (isOneOf(2) ? address(0) : address(market)) : somebody();
             perform(Attempt(Verb(draw() % 10), id, partyOf(id), used, isOneOf(2), payee));
         }
     }

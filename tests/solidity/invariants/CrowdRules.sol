@@ -102,7 +102,8 @@ abstract contract CrowdRules is CrowdLedger {
             return isClientSide(order, attempt.caller) && (lease.status == Status.None || lease.status == Status.Open);
         }
         if (verb == Verb.Assign) {
-            return isLive(lease) && attempt.caller == _ghosts[attempt.id].payee && attempt.payee != address(0);
+            return isLive(lease) && attempt.caller == _ghosts[attempt.id].payee && attempt.payee != address(0)
+                && attempt.payee != address(market);
         }
         if (verb == Verb.Dispute) return isDisputable(order, lease, attempt.caller, now_);
         if (lease.status == Status.Open) return isAllowedInOpen(attempt, order, lease, now_);
@@ -140,7 +141,7 @@ abstract contract CrowdRules is CrowdLedger {
         uint256 end = lease.changedAt + RULING_WINDOW;
         if (attempt.verb == Verb.Lapse) return now_ >= end;
         if (attempt.verb != Verb.Rule || attempt.caller != order.arbiter || now_ >= end) return false;
-        return attempt.used <= (attempt.atFault ? lease.claimedSeconds : max(lease.claimedSeconds, order.minSeconds));
+        return attempt.used <= (attempt.atFault ? lease.claimedSeconds : mostOwed(order, lease));
     }
 
     function isDisputable(Order memory order, Lease memory lease, address caller, uint256 now_)

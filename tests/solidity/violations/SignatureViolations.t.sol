@@ -327,16 +327,38 @@ contract SignatureViolationsTest is ViolationsTest {
         assertFillRefused(fill, Refusal.OverBudget);
     }
 
-    /// @notice I-7: what an earlier opening charged is gone from the budget, even if the order was declined.
+    /// @notice I-7: what an order was charged is gone from the budget for every other one, even if it was declined.
     function testDelegateThatSpentItsBudget(uint256 seed) external {
         Fill memory fill = aFillOfTheDelegate(seed);
         uint256 charge = chargeOf(fill.order);
         authorize(fill.order.client, uint128(2 * charge - draw(1, charge)), type(uint40).max);
-        opened(fill);
-        vm.prank(market.offerOf(offer).provider);
-        market.decline(fill.order);
-        vm.warp(NOW + 1);
-        assertFillRefused(fill, Refusal.OverBudget);
+        declined(fill);
+        fill.order.salt ^= uint256(1) << draw(0, 255);
+        assertFillRefused(signed(fill), Refusal.OverBudget);
+    }
+
+    /// @notice P-20: a charged order is refused when its delegate was cleared.
+    function testChargedOrderOfAClearedDelegate(uint256 seed) external {
+        Fill memory fill = aFillOfTheDelegate(seed);
+        declined(fill);
+        authorize(fill.order.client, chance() ? 0 : uint128(drawWide(0, 128)), 0);
+        assertBadSignature(fill);
+    }
+
+    /// @notice I-7: a charged order is refused when its delegate's time is over.
+    function testChargedOrderOfADelegateWhoseTimeIsOver(uint256 seed) external {
+        Fill memory fill = aFillOfTheDelegate(seed);
+        declined(fill);
+        authorize(fill.order.client, type(uint128).max, uint40(draw(1, timestamp())));
+        assertBadSignature(fill);
+    }
+
+    /// @notice P-20: a charged order is refused with a signature of anybody who is no delegate.
+    function testChargedOrderSignedByAStranger(uint256 seed) external {
+        Fill memory fill = aFillOfTheDelegate(seed);
+        declined(fill);
+        orderKey = STRANGER_KEY;
+        assertBadSignature(signed(fill));
     }
 
     /// @notice I-7: a delegate whose time is over is nobody.
@@ -451,6 +473,15 @@ contract SignatureViolationsTest is ViolationsTest {
         orderKey = DELEGATE_KEY;
         if (fill.order.maxPrice < 3600) fill.order.maxPrice += 3600;
         fill = signed(fill);
+        assertHolds(fill);
+    }
+
+    /// The fill opens, and a second after its provider has declined it, it could open again.
+    function declined(Fill memory fill) private {
+        opened(fill);
+        vm.prank(market.offerOf(offer).provider);
+        market.decline(fill.order);
+        vm.warp(NOW + 1);
         assertHolds(fill);
     }
 

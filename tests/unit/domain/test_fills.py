@@ -151,7 +151,25 @@ def test_a_signature_is_the_clients_or_a_delegates_within_its_budget(
     """What an opening can cost must be left, and a delegate whose time is over is nobody (P-20, P-25, I-7)."""
     budget = Budget(TokenUnits(left), UnixTime(until))
 
-    assert refusal_of_signer(ORDER, signer, budget, UnixTime(999)) is expected
+    assert refusal_of_signer(ORDER, signer, budget, UnixTime(999), charged=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("signer", "left", "until", "expected"),
+    [
+        (OPENER, 0, 1000, None),
+        (OPENER, COST, 999, Refusal.BadSignature),
+        (OPENER, 0, 0, Refusal.BadSignature),
+        (None, COST, 1000, Refusal.BadSignature),
+    ],
+)
+def test_an_order_that_was_charged_needs_a_delegate_whose_time_runs_and_no_budget(
+    signer: Address | None, left: int, until: int, expected: Refusal | None
+) -> None:
+    """A budget that is spent or lowered does not stop it; a delegate that was cleared, or is late, is nobody (P-20, I-7)."""
+    budget = Budget(TokenUnits(left), UnixTime(until))
+
+    assert refusal_of_signer(ORDER, signer, budget, UnixTime(999), charged=True) is expected
 
 
 def test_the_client_may_open_its_own_order_past_a_named_opener() -> None:

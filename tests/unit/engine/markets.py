@@ -152,7 +152,7 @@ def market_of(draw: random.Random) -> Snapshot:
         orders,
         offers,
         accounts={who: TokenUnits(draw.choice([rich, rich, rich, 2, 0]) * DOLLAR) for who in everybody},
-        heartbeats={who: UnixTime(NOW - draw.choice([0] * 8 + [60, 61])) for who in everybody},
+        heartbeats={who: UnixTime(NOW - draw.choice([0] * 8 + [20, 21])) for who in everybody},
         leases={order.id: _past_of(draw, order) for order in orders if draw.random() < 0.12},
         refused={order.id: _refusals_drawn(draw, offers) for order in orders if draw.random() < 0.12},
         posted=_posted_drawn(draw, offers),

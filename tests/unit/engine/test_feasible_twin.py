@@ -86,7 +86,7 @@ def _is_hopeless(snapshot: Snapshot, order: BookOrder) -> bool:
             return True
         if order.delegate is not None and snapshot.opener != terms.client:
             budget = snapshot.view.budgets.get((terms.client, order.delegate), NO_BUDGET)
-            if refusal_of_signer(terms, order.delegate, budget, at):
+            if refusal_of_signer(terms, order.delegate, budget, at, charged=lease.charged):
                 return True
     recent = [row for row in snapshot.view.refused.get(order.id, ()) if number - row.block_number < 5]
     return any(row.reason in FOR_ITS_OWN_SAKE for row in recent)
@@ -107,7 +107,7 @@ def _fits(snapshot: Snapshot, order: BookOrder, offer: Offer) -> bool:
         or reputation.score_bps(snapshot.view.block.timestamp) < wanted.min_reliability_bps
         or not _is_machine_enough(snapshot, order, offer)
         or heard_at is None
-        or now - heard_at > 60
+        or now - heard_at > 20
         or _has_declined(snapshot, order, offer, now)
         or any(
             row.offer == offer.id and number - row.block_number < 5 for row in snapshot.view.refused.get(order.id, ())

@@ -210,7 +210,7 @@ def _could_serve(snapshot: Snapshot, book: Book, order: BookOrder, offer: Offer)
         or wanted.min_reliability_bps > 9_000
         or vram < asked.vram_mib
         or not (fits or (machine is None and undemanding))
-        or now - snapshot.view.heartbeats.get(offer.provider, UnixTime(0)) > 60
+        or now - snapshot.view.heartbeats.get(offer.provider, UnixTime(0)) > 20
         or declined
         or any(row.offer == offer.id or row.reason is Refusal.BadSignature for row in recent)
     )

@@ -204,8 +204,9 @@ def refusals_of(snapshot: Snapshot, fills: Iterable[Fill]) -> list[str]:
             delegate = delegates[fill.signed.id]
             if delegate is not None and order.client != snapshot.opener:
                 budget = budgets.get((order.client, delegate), NO_BUDGET)
-                refusal = refusal or refusal_of_signer(order, delegate, budget, at)
-                budgets[order.client, delegate] = replace(budget, left=TokenUnits(budget.left - worst_cost_of(order)))
+                refusal = refusal or refusal_of_signer(order, delegate, budget, at, charged=lease.charged)
+                cost = 0 if lease.charged else worst_cost_of(order)
+                budgets[order.client, delegate] = replace(budget, left=TokenUnits(budget.left - cost))
             if refusal:
                 found.append(f"{fill.signed.id} on {fill.offer}: {refusal.name}")
             locked = lock_of(order, fill.price)

@@ -44,6 +44,27 @@ def test_offers_divide_the_machines_gpus() -> None:
     assert second.gpu_numbers == (2, 3, 4)
 
 
+def test_offers_may_name_their_gpus() -> None:
+    """Two agents of one machine share it so; the other offers of a file take the next ones that nobody names."""
+    third = OFFER.replace("count = 2", "count = 1")
+    offers = read(HEAD + OFFER + OFFER.replace("count = 2", "count = 2\ngpus = [1, 3]") + third).offers
+
+    assert [offer.gpu_numbers for offer in offers] == [(0, 2), (1, 3), (4,)]
+
+
+@pytest.mark.parametrize("gpus", ["[0]", "[0, 0]", "[0, -1]", "[0, 65536]", "[0, true]", '[0, "1"]', "2"])
+def test_gpus_that_cannot_be_are_refused(gpus: str) -> None:
+    """As many as count says, each once, each a number of the machine's."""
+    with pytest.raises(InvalidField, match="gpus"):
+        read(HEAD + OFFER.replace("count = 2", f"count = 2\ngpus = {gpus}"))
+
+
+def test_no_two_offers_name_one_gpu() -> None:
+    """It would be rented out twice."""
+    with pytest.raises(InvalidField, match=r"offer\[1\].gpus"):
+        read(HEAD + 2 * OFFER.replace("count = 2", "count = 2\ngpus = [4, 5]"))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "field"),
     [

@@ -1,0 +1,74 @@
+"""Sign-In with Ethereum (EIP-4361): the text that a wallet shows and signs, and what it says.
+
+The text names the gateway's own domain, chain and market, a nonce of the gateway and an expiry. Times are block times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siwe import ISO8601Datetime, SiweMessage
+
+from marketplace.chain.checksums import checksum
+from marketplace.chain.signing import SigningDomain
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address, address
+from marketplace.domain.units import UnixTime, iso_from_time
+
+STATEMENT = "Read what the leases of this account are about."
+MOST_TEXT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What somebody signs to be known for a while."""
+
+    account: Address
+    domain: str
+    """Authority of the gateway: host, and port where there is one."""
+    market: SigningDomain
+    nonce: str
+    issued_at: UnixTime
+    expires_at: UnixTime
+
+    @property
+    def resource(self) -> str:
+        return f"urn:compute-bourse:market:{self.market.chain_id}:{self.market.market}"
+
+    def text(self) -> str:
+        """The message, as EIP-4361 writes it."""
+        message = SiweMessage(
+            domain=self.domain,
+            address=checksum(self.account),
+            uri=f"https://{self.domain}",
+            version="1",
+            chain_id=self.market.chain_id,
+            issued_at=ISO8601Datetime(iso_from_time(self.issued_at)),
+            expiration_time=ISO8601Datetime(iso_from_time(self.expires_at)),
+            nonce=self.nonce,
+            statement=STATEMENT,
+            resources=[self.resource],
+        )
+        return str(message.prepare_message())
+
+
+def read_sign_in(text: str, market: SigningDomain) -> SignIn:
+    """What the text says; raise InvalidField where it is no EIP-4361 message, or not one for this market and chain."""
+    if len(text) > MOST_TEXT or not text.isascii():
+        raise InvalidField("message", f"must be at most {MOST_TEXT} ASCII characters")
+    try:
+        said = SiweMessage.from_message(text)
+        expires_at = said.expiration_time and _instant(said.expiration_time)
+        issued_at, account = _instant(said.issued_at), address(said.address, field="message")
+    except ValueError:
+        raise InvalidField("message", "must be an EIP-4361 message") from None
+    if not expires_at or said.not_before or said.request_id or said.scheme:
+        raise InvalidField("message", "must say when it expires, and no scheme, not-before or request id")
+    found = SignIn(account, said.domain, market, said.nonce, issued_at, expires_at)
+    if said.chain_id != market.chain_id or said.resources != [found.resource] or said.version.value != "1":
+        raise InvalidField("message", f"must be for chain {market.chain_id} and {found.resource}")
+    return found
+
+
+def _instant(written: ISO8601Datetime) -> UnixTime:
+    return UnixTime(int(written._datetime.timestamp()))
