@@ -219,6 +219,7 @@ class GatewayApi:
         """
         for event in self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"):
             if event.name == "end":
+                same("length", reading.log_end(event.content), offset)
                 return
             if event.name == "problem":
                 raise _broken(reading.problem(event.content))
