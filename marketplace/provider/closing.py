@@ -112,7 +112,9 @@ def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:
             break
-        offset = api.append_log(lease, offset, chunk)
-        if offset and not folder.read_log(offset - 1, 1):
-            raise UnreadableAnswer("length", "must not be beyond the end of the log")
+        before, offset = offset, api.append_log(lease, offset, chunk)
+        if not 0 <= offset <= folder.log_bytes():
+            raise UnreadableAnswer("length", "must be a place in the log that there is")
+        if offset <= before:
+            break
     return offset

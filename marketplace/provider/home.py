@@ -4,7 +4,7 @@ home/lock                            held while an agent lives
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
-    runs/<n>/in, out, log            one per attempt: an agent that restarts runs the job in a fresh folder
+    runs/<n>/in, out, mark, log      one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
     bundles/<sha256>                 outputs, until they are delivered
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,10 @@ from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.units import UnixTime
 from marketplace.private_files import OWNERS_FOLDER, owners_only
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
+from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
+_MARK = "mark"
 _SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
 
 
@@ -52,9 +53,9 @@ class AgentHome:
         """Names of the servings that have a folder."""
         return frozenset(path.name for path in (self.folder / "servings").iterdir())
 
-    def remove(self, name: str) -> None:
-        """Delete a serving's folder; what is gone already is fine."""
-        shutil.rmtree(self.folder / "servings" / name, ignore_errors=True)
+    def remove(self, name: str) -> bool:
+        """Delete a serving's folder, or as much of it as is done quickly: call again until it says True."""
+        return remove(self.folder / "servings" / name)
 
 
 class HomeLead:
@@ -160,7 +161,8 @@ class ServingFolder:
         earlier = self.runs()
         for run in earlier:
             for side in _SIDES.values():
-                shutil.rmtree(run / side, ignore_errors=True)
+                while not remove(run / side):
+                    pass
         run = self.path / "runs" / str(len(earlier) + 1)
         run.mkdir(mode=0o711)
         for side in _SIDES.values():
@@ -173,7 +175,7 @@ class ServingFolder:
 
     def log_parts(self) -> list[Path]:
         """The files that, one after the other, are the lease's log: every attempt's, then our notes."""
-        found = [run / JOB_LOG for run in self.runs()] + [self.notes]
+        found = [run / name for run in self.runs() for name in (_MARK, JOB_LOG)] + [self.notes]
         return [path for path in found if path.is_file()]
 
     def read_log(self, offset: int, limit_bytes: int) -> bytes:
@@ -188,12 +190,21 @@ class ServingFolder:
             offset = max(0, offset - size)
         return bytes(piece)
 
+    def log_bytes(self) -> int:
+        """How much there is of it."""
+        return sum(part.stat().st_size for part in self.log_parts())
+
     def log_pieces(self, limit_bytes: int = 1 << 20) -> Iterator[bytes]:
         """The whole log, piece by piece."""
         offset = 0
         while piece := self.read_log(offset, limit_bytes):
             offset += len(piece)
             yield piece
+
+
+def mark_run(run: Path, sentence: str) -> None:
+    """Say something before the log of a run that has not begun."""
+    (run / _MARK).write_text(f"{NOTE_PREFIX}{sentence}\n")
 
 
 def path_in_run(run: Path, job_path: str) -> Path | None:

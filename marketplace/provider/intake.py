@@ -1,11 +1,12 @@
 """Fetching what a lease is about, by hash: nothing that the gateway, or anybody behind it, says is believed.
 
 Both functions are chores: they return what stands in the way as an Obstacle, raise GatewayUnavailable when it is worth
-trying again, and may be repeated.
+trying again, and may be repeated. An obstacle that is not about the pair is the gateway's: it may deliver after all.
 """
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 
 _SERVER_ERROR = 500
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""What the machine says when it gives out, whatever is unpacked on it."""
 
 
 def fetch_assignment(api: GatewayApi, lease: Bytes32, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
@@ -64,6 +67,8 @@ def lay_out(api: GatewayApi, lease: Bytes32, task: Assignment, folder: ServingFo
         except InvalidField as exc:
             return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
         except OSError as exc:
+            if exc.errno in _OURS:
+                raise
             # Two inputs that get in each other's way: one's file where the other needs a folder.
             return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} cannot be unpacked: {exc.strerror}")
     return run
@@ -95,7 +100,8 @@ def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFo
         size = kept.stat().st_size
         if size != expected:
             rule = f"part {part} of {item.path} has {size} bytes, the work says {expected}"
-            return Obstacle(ObstacleReason.INPUT_CORRUPT, rule)
+            # Its hash is right, so nobody changed it on the way: the work was wrong about it.
+            return Obstacle(ObstacleReason.INPUT_INVALID, rule)
     return None
 
 

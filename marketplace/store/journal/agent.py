@@ -27,7 +27,17 @@ from marketplace.store.journal.wishes import WishTable
 _CHAIN = "chain"
 BLOCKS_KEPT = 160
 """Blocks remembered below the cursor: a reorganisation is followed 128 blocks back."""
-_FACTS = ("folder", "pid", "exit_code", "used_seconds", "result", "provider_signature", "client_signature", "note")
+_FACTS = (
+    "folder",
+    "pid",
+    "exit_code",
+    "used_seconds",
+    "lost_seconds",
+    "result",
+    "provider_signature",
+    "client_signature",
+    "note",
+)
 
 
 class AgentJournal:
@@ -84,7 +94,7 @@ class AgentJournal:
 
         Compare-and-set on the state that the caller saw: Conflict where somebody was faster, InvalidTransition where
         the table has no such move, NotFound where there is no such serving. ``facts``: folder, pid, exit_code,
-        used_seconds, result, provider_signature, client_signature.
+        used_seconds, lost_seconds, result, provider_signature, client_signature.
         """
         onward = replace(serving, state=to, updated_at=at, note=note, **facts)
         with self._database.write() as connection:
@@ -215,6 +225,6 @@ def _serving(row: Row[Any]) -> Serving:
         opened_in_block=row.opened_in_block, state=ServingState(row.state), folder=row.folder, pid=row.pid,
         exit_code=row.exit_code,
         used_seconds=None if row.used_seconds is None else Seconds(row.used_seconds),
-        result=None if row.result is None else Bytes32(row.result), provider_signature=row.provider_signature,
+        lost_seconds=Seconds(row.lost_seconds), result=None if row.result is None else Bytes32(row.result), provider_signature=row.provider_signature,
         client_signature=row.client_signature, note=row.note, updated_at=UnixTime(row.updated_at),
     )  # fmt: skip

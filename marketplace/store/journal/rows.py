@@ -91,6 +91,8 @@ class Serving:
     exit_code: int | None = None
     used_seconds: Seconds | None = None
     """What we meter, in block time (``usedSeconds`` of the receipt); cumulative."""
+    lost_seconds: Seconds = Seconds(0)  # noqa: RUF009  a NewType call is the integer itself
+    """Block time of its run that its provider lost (crash, restart, pause), or that a run from the beginning repeated: not charged."""
     result: Bytes32 | None = None
     """sha256 of the result document, as the receipt carries it."""
     provider_signature: str = ""

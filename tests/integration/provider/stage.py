@@ -41,7 +41,7 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
 from marketplace.provider.agent import ProviderAgent
-from marketplace.provider.chores import ChorePool
+from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.home import AgentHome
@@ -391,8 +391,9 @@ def build_agent(
     tools = Toolbox(
         chain=chain, market=market, follower=EventFollower(chain, book.market, confirmations=1),
         sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, api=api,
-        executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups()), home=AgentHome(home),
-        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pool=ChorePool(),
+        executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
+        home=AgentHome(home),
+        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),
     )  # fmt: skip
     declared = read_inventory(inventory.encode(), decimals=6)
     return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

@@ -86,7 +86,7 @@ def test_job_is_stopped_when_its_seconds_are_used_up(stage: Stage) -> None:
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
 
     stage.check_paid_once(signed, 20)
-    assert stage.result(signed.id).exit_code == 137
+    assert stage.result(signed.id).exit_code == 143
     assert "[provider] stopped: the seconds that the order pays for are used up" in stage.log_of(signed.id)
 
 
