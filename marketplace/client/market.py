@@ -34,6 +34,7 @@ from marketplace.client.opening import check_told, folder_of, lines_to, market_i
 from marketplace.client.posting import Poster
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
+from marketplace.client.second_leases import SecondLeases
 from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import locked_now, provisional
 from marketplace.client.story import Balance
@@ -94,6 +95,7 @@ class Market:
         self.stop = stop or threading.Event()
         """Set it, and every wait ends soon."""
         self.results = ResultFolder(results, api)
+        self._leftovers = Leftovers(chain_market, api, book, self.results)
         self._market = chain_market
         self._watching = watching or api
         self._outbox = outbox or OutboxFile()
@@ -107,7 +109,7 @@ class Market:
             key, chain_market, self._watching, book, self.results, signs=signs,
             poster=Poster(self._watching, others, book), confirmations=confirmations,
         )  # fmt: skip
-        self._leftovers = Leftovers(chain_market, self._watching, book, self._ender, signs, book.past.cursor)
+        self._second_leases = SecondLeases(chain_market, self._watching, book, self._ender, signs, book.past.cursor)
         self.roots = roots or TrustRoots()
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(
@@ -240,7 +242,7 @@ class Market:
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
-        What its orders may cost at most is charged at every opening, and never restored (I-7).
+        What an order may cost at most is charged once, at its first opening by a delegate, and never restored (I-7).
         """
         self.mandate.require_own("give a budget")
         signer = address_from_text(delegate, field="delegate")
@@ -305,6 +307,10 @@ class Market:
         """What the newest block says of the order that is not confirmed yet; empty where that is nothing else."""
         return provisional(self._market, self.book, order, head)
 
+    def collect(self, order: KeptOrder) -> bool:
+        """Fetch what a provider left of a job that was over before its result was there; whether there is any."""
+        return self._leftovers.collect(order, self.provider_of, self.chain.head())
+
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""
         if offer not in self._providers:
@@ -360,7 +366,7 @@ class Market:
             try:
                 block = self._watcher.step()
                 self._ender.hold_groups_together(block)
-                self._leftovers.tend(block)
+                self._second_leases.tend(block)
                 self._sender.tend(block)
                 silent_since = None
                 yield block
