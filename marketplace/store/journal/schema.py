@@ -188,6 +188,7 @@ SERVINGS = Table(
     Column("folder", Text, nullable=False),
     Column("pid", Integer),
     Column("exit_code", Integer),
+    Column("ended", String(24), nullable=False),
     Column("used_seconds", BigInteger),
     Column("lost_seconds", BigInteger, nullable=False),
     Column("result", String(66)),
