@@ -238,7 +238,7 @@ class Market:
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
-        What its orders may cost at most is charged at every opening, and never restored (I-7).
+        What an order may cost at most is charged once, at its first opening by a delegate, and never restored (I-7).
         """
         self.mandate.require_own("give a budget")
         signer = address_from_text(delegate, field="delegate")
