@@ -223,6 +223,7 @@ def run_provider(
         "chain": watch.check, "journal": journal.write_probe,
         "gateway": lambda: None if api.ready("receipts") else "it does not answer, or cannot take receipts",
         "transactions": transactions_move(lambda: sender, lambda: watch.head), "key": key_is_ours_alone(lambda: sender),
+        "gas": lambda: agents[-1].gas_trouble if agents else None,
     }  # fmt: skip
     money = checks.keys() - {"gateway"}
     try:

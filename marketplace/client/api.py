@@ -49,6 +49,7 @@ from marketplace.client.http import (
     problem_in,
 )
 from marketplace.client.signed import RequestSigner, SignedHttp
+from marketplace.domain.declines import SignedDecline, decline_to_wire
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
@@ -218,6 +219,7 @@ class GatewayApi:
         """
         for event in self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"):
             if event.name == "end":
+                same("length", reading.log_end(event.content), offset)
                 return
             if event.name == "problem":
                 raise _broken(reading.problem(event.content))
@@ -239,6 +241,15 @@ class GatewayApi:
     def receipts(self, lease: Bytes32) -> tuple[SignedReceipt, ...]:
         """All receipts of the lease, of all its servings, oldest first. Nothing about them has been checked."""
         return reading.receipts(self._get(f"/v1/leases/{lease}/receipts", MOST_LIST_BYTES), lease)
+
+    def post_decline(self, signed: SignedDecline) -> bool:
+        """Leave the provider's signed word why it gave the lease back."""
+        body, path = json_body(decline_to_wire(signed)), f"/v1/leases/{signed.decline.lease}/declines"
+        return accepted(self._http.send("POST", path, content=body, headers=_JSON)).is_success
+
+    def declines(self, lease: Bytes32) -> tuple[SignedDecline, ...]:
+        """Why providers gave this order back, in their words. Nothing about them has been checked (``chain.statements``)."""
+        return reading.declines(self._get(f"/v1/leases/{lease}/declines"), lease)
 
     def outputs(self, lease: Bytes32) -> Outputs:
         """The provider's result document; GatewayProblem 404 before there is one."""

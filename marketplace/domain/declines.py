@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Bytes32, bytes32
 from marketplace.domain.units import UnixTime
+from marketplace.domain.wire import signature_from_wire
 
 MOST_DETAIL = 400
 """Characters of a decline's detail."""
@@ -66,3 +68,43 @@ class Decline:
     opened_at: UnixTime
     reason: ObstacleReason
     detail: str
+    """One line, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedDecline:
+    """A decline with its provider's signature (``chain.statements``)."""
+
+    decline: Decline
+    signature: str
+
+
+def one_line(detail: str) -> str:
+    """What a decline may say in its own words: one printable line, cut where it is too long."""
+    return "".join(sign if sign.isprintable() else " " for sign in detail)[:MOST_DETAIL].strip()
+
+
+def decline_to_wire(signed: SignedDecline) -> dict[str, object]:
+    told = signed.decline
+    return {
+        "lease": told.lease, "openedAt": told.opened_at, "reason": str(told.reason), "detail": told.detail,
+        "signature": signed.signature,
+    }  # fmt: skip
+
+
+def decline_from_wire(value: object) -> SignedDecline:
+    """Raises InvalidField."""
+    if not isinstance(value, dict) or set(value) != {"lease", "openedAt", "reason", "detail", "signature"}:
+        raise InvalidField("decline", "must have exactly lease, openedAt, reason, detail and signature")
+    opened_at, detail = value["openedAt"], value["detail"]
+    if not isinstance(opened_at, int) or isinstance(opened_at, bool) or not 0 <= opened_at < 1 << 40:
+        raise InvalidField("decline.openedAt", "must be a block time")
+    if not isinstance(detail, str) or detail != one_line(detail):
+        raise InvalidField("decline.detail", f"must be one printable line of at most {MOST_DETAIL} characters")
+    try:
+        reason = ObstacleReason(value["reason"])
+    except ValueError:
+        raise InvalidField("decline.reason", f"must be one of {', '.join(ObstacleReason)}") from None
+    lease = bytes32(value["lease"], field="decline.lease")
+    signature = signature_from_wire(value["signature"])
+    return SignedDecline(Decline(lease, UnixTime(opened_at), reason, detail), signature)

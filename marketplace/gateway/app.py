@@ -5,12 +5,14 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
 from marketplace.gateway.routes import (
     accounts,
     blobs,
+    declines,
     health,
     leases,
     market,
@@ -35,9 +37,10 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.lines = Lines()
     app.state.is_stopping = lambda: False
+    app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
-    for noun in (market, quotes, orders, rounds, leases, streams, blobs, accounts, sessions, health):
+    for noun in (market, quotes, orders, rounds, leases, declines, streams, blobs, accounts, sessions, health):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

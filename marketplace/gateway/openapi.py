@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from marketplace.gateway.problems import PROBLEM_JSON
 from marketplace.gateway.result_schemas import ReceiptSubmission
 from marketplace.gateway.schemas import (
+    Decline,
     DraftQuoteRequest,
     Heartbeat,
     OrderQuoteRequest,
@@ -28,6 +29,7 @@ PROBLEM: dict[str, Any] = {
 REQUESTS: tuple[type[Shape], ...] = (
     OrderSubmission,
     ReceiptSubmission,
+    Decline,
     DraftQuoteRequest,
     OrderQuoteRequest,
     Heartbeat,

@@ -316,6 +316,20 @@ class ReceiptAnswer(Shape):
     atTime: str | None
 
 
+class Decline(Shape):
+    """Why a lease was given back. ``signature`` is EIP-191 over a text that names all of it (docs/http.md)."""
+
+    lease: WordText
+    openedAt: int = Field(ge=0, lt=1 << 40)
+    reason: str = Field(max_length=64)
+    detail: str = Field(max_length=400)
+    signature: HexText
+
+
+class Declines(Shape):
+    declines: list[Decline]
+
+
 class Receipts(Shape):
     receipts: list[ReceiptAnswer]
     block: Block

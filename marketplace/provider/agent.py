@@ -17,7 +17,7 @@ be killed at any point and started again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,6 +43,7 @@ from marketplace.provider.listing import Lister
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
 from marketplace.provider.parts import apart
 from marketplace.provider.reporter import Reporter
+from marketplace.provider.schedule import Part, parts_of
 from marketplace.provider.settler import Settler
 from marketplace.provider.steering import Steering
 from marketplace.provider.timekeeper import Timekeeper
@@ -60,9 +61,6 @@ IDLE_SECONDS = 10.0
 
 WATCHED = "watched"
 """The journal's name for the newest block at which jobs of ours were watched."""
-
-Advance = Callable[[Serving, Attendance, Lease, BlockRef], Serving]
-Part = tuple[str, Advance]
 
 
 class ProviderAgent:
@@ -84,11 +82,11 @@ class ProviderAgent:
         self._reporter = Reporter(tools.journal.desk, self._steering)
         self._upkeep = Upkeep(tools, lister, self._steering, self._reporter)
         self.departure = Departure(tools.journal, self._steering, self._reporter)
-        self._timekeeper = Timekeeper(tools, self._capacity)
+        self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)
         self._attendant = Attendant(tools, lister, self._capacity)
         self._farewell = Farewell(tools)
         self._settler = Settler(tools)
-        self._pay, self._rest = self._parts()
+        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
         self._found: set[ServingKey] = set()
@@ -100,32 +98,15 @@ class ProviderAgent:
         self._is_started = False
         self._tidying: Chore[None] = Chore(tools.pools.machine)
 
-    def _parts(self) -> tuple[Mapping[ServingState, Sequence[Part]], Mapping[ServingState, Sequence[Part]]]:
-        """What is seen to first, whatever else fails; and the parts that touch a job, a file or the gateway, each for itself."""
-        timekeeper, attendant, settler = self._timekeeper, self._attendant, self._settler
-        claim, found, log = (
-            ("claim", settler.claimed_if_due), ("find", attendant.found), ("log", attendant.pump),
-        )  # fmt: skip
-        receipt, deliver = ("receipt", settler.receipted), ("deliver", settler.delivered)
-        countersign = ("countersign", settler.countersigned)
-        pay: dict[ServingState, Sequence[Part]] = {
-            ServingState.SEEN: (("decline", timekeeper.declining),),
-            ServingState.RUNNING: (("meter", timekeeper.metered),),
-        }
-        rest: dict[ServingState, Sequence[Part]] = {
-            ServingState.SEEN: (found, ("prepare", attendant.seen)),
-            ServingState.RUNNING: (found, ("run", attendant.running), log),
-            ServingState.EXITED: (found, receipt, deliver, log),
-            ServingState.RECEIPTED: (found, receipt, countersign, log),
-            ServingState.SETTLING: (found, log),
-            ServingState.CLAIMED: (found, receipt, deliver, countersign, log),
-        }
-        return pay | {state: (claim,) for state in rest if state not in pay}, rest
-
     @property
     def repairs(self) -> Repairs:
         """What it had to put right of what it had seen of the chain."""
         return self.openings.repairs
+
+    @property
+    def gas_trouble(self) -> str | None:
+        """Why there are no offers, where that is for want of coin."""
+        return self._upkeep.purse.trouble
 
     @property
     def head(self) -> BlockRef | None:
@@ -167,7 +148,7 @@ class ProviderAgent:
         for serving in servings:
             self._attend(serving, head)
         self._settle(head)
-        self._upkeep.step(head)
+        self._upkeep.step(head, len(servings))
         self._leave(head)
         self.departure.leave_when_finished(self._attendances)
         self._reporter.tell(head)
@@ -222,7 +203,8 @@ class ProviderAgent:
         """Delete what is left of servings that are over."""
         for name in self._tools.home.serving_names() - kept:
             self._tools.executor.reap(name)
-            self._tools.home.remove(name)
+            while not self._tools.home.remove(name):
+                pass
 
     # Servings
 

@@ -19,6 +19,8 @@ from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.executors.base import EndReason, ExecutionResult
 from marketplace.provider.preflight import Obstacle, ObstacleReason
+from marketplace.provider.purse import Purse
+from marketplace.provider.telling import Telling
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving
 
@@ -67,9 +69,11 @@ def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:
 class Timekeeper:
     """Brings servings that cannot be run back to the market, and those that ran to EXITED."""
 
-    def __init__(self, tools: Toolbox, capacity: Capacity) -> None:
+    def __init__(self, tools: Toolbox, capacity: Capacity, purse: Purse, telling: Telling) -> None:
         self._tools = tools
         self._capacity = capacity
+        self._purse = purse
+        self._telling = telling
 
     # What runs
 
@@ -174,6 +178,8 @@ class Timekeeper:
 
     def declining(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Give the lease back while that is free: at once where the obstacle stays, as late as possible where it may pass."""
+        if attendance.obstacle is None and self._purse.trouble:
+            attendance.obstacle = Obstacle(ObstacleReason.NO_COIN_FOR_GAS, self._purse.trouble)
         if attendance.obstacle is None:
             attendance.obstacle = self._overdue(serving, attendance, lease, head)
         obstacle = attendance.obstacle
@@ -190,6 +196,7 @@ class Timekeeper:
         if is_open and not (sent and sent.reverted):
             _log.warning("lease.cannot_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
             attendance.send(verbs.decline(self._tools.market.address, serving.order), head)
+            self._telling.tell(serving, obstacle, head.timestamp)
             return serving
         return self.not_run(serving, attendance, obstacle, lease, head)
 

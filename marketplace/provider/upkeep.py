@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from marketplace.domain.errors import MarketplaceError
@@ -9,8 +11,10 @@ from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore, distrusted
 from marketplace.provider.listing import Lister, ListingReport, Wanted
+from marketplace.provider.purse import Purse
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
+from marketplace.provider.telling import Telling
 from marketplace.provider.toolbox import Toolbox
 
 _log = structlog.get_logger()
@@ -32,17 +36,22 @@ class Upkeep:
         self._describing: Chore[bool] = Chore(gateway)
         self._beating: Chore[UnixTime] = Chore(gateway)
         self._checking: Chore[bool] = Chore(machine)
+        self.telling = Telling(tools)
+        self.purse = Purse(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
         self._is_described = False
         self.is_fit = False
         """Jobs can run on this machine."""
 
-    def step(self, head: BlockRef) -> None:
+    def step(self, head: BlockRef, leases: int) -> None:
+        """``leases``: how many have to be seen through."""
+        self._count_coin(head, leases)
         self._tend(head)
         self._check_machine(head)
         self._keep_listed(head)
         self._keep_described(head)
         self._beat(head)
+        self.telling.step(head)
 
     def has_news(self) -> bool:
         """Whether a chore has ended whose outcome a step should see at once."""
@@ -51,8 +60,8 @@ class Upkeep:
         )
 
     def want(self, wanted: Wanted) -> None:
-        """Other offers are wanted: the next step begins to bring them about."""
-        self._lister.wanted = wanted
+        """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
+        self._lister.wanted = replace(wanted, is_open=wanted.is_open and not self.purse.is_short)
         self._list_at, self._is_described = UnixTime(0), False
 
     def _check_machine(self, head: BlockRef) -> None:
@@ -83,7 +92,7 @@ class Upkeep:
                 )
         except MarketplaceError as exc:
             _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
-        may_list = self.is_fit or not self._steering.wanted.is_open
+        may_list = self.is_fit or not self._lister.wanted.is_open
         if head.timestamp >= self._list_at and may_list:
             self._reporter.listing_begins(is_new=not self._listing.is_under_way)
             self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
@@ -95,6 +104,13 @@ class Upkeep:
             _log.info("machine.not_described", reason=exc.reason)
         if not self._is_described:
             self._describing.begin(self._describe, head.number, seconds=DESCRIBE_SECONDS)
+
+    def _count_coin(self, head: BlockRef, leases: int) -> None:
+        """What could still open on the offers has to be paid for, too."""
+        offers = self._steering.wanted.inventory.offers
+        may_open = sum(offer.count for offer in offers) if self._lister.wanted.is_open else 0
+        if self.purse.look(head, max(leases, may_open), len(offers)):
+            self.want(self._steering.wanted)
 
     def _tend(self, head: BlockRef) -> None:
         """Look after our transactions, also those that nobody waits for."""

@@ -27,6 +27,9 @@ from marketplace.services.servings import Serving, Servings
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
 
+MOST_PROGRESS_RECEIPTS = 500
+"""Of one side of one serving."""
+
 
 @dataclass(frozen=True, slots=True)
 class PostedReceipt:
@@ -60,6 +63,7 @@ class ReceiptDesk:
         kept = self._twin(posted)
         if kept is not None:
             return _row(kept), False
+        self._check_number(posted)
         at = serving.block.timestamp
         self._keep_result(sender, posted, at)
         is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at)
@@ -111,6 +115,13 @@ class ReceiptDesk:
                 raise InvalidField("receipt.result", rule)
             return row
         return None
+
+    def _check_number(self, posted: PostedReceipt) -> None:
+        """Raise InvalidField for one progress receipt too many: each is a row for good, and the newest says all that the others said."""
+        rows = self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at)
+        progress = sum(row.role == posted.role and not row.receipt.last for row in rows)
+        if not posted.receipt.last and progress >= MOST_PROGRESS_RECEIPTS:
+            raise InvalidField("receipt.last", f"must be true: {progress} progress receipts of this side are here")
 
     def _keep_result(self, sender: Address, posted: PostedReceipt, at: UnixTime) -> None:
         """Store the result document under the hash that the receipt carries; a provider's last receipt must bring it, or have brought it."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from marketplace.domain.book import BookView, Explanation
+from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord
@@ -32,6 +33,7 @@ TOLD_KEPT = 1_000
 """About how many of what was published on a topic of ours stay readable."""
 
 LOG_KEPT_SECONDS = 7 * 24 * 3600
+LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
@@ -148,6 +150,22 @@ class Board:
         text = self._redis.call("GET", keys.explanation(order))
         return explanation_from_wire(json.loads(text)) if text else None
 
+    # Declines
+
+    def keep_decline(self, provider: Address, signed: SignedDecline) -> bool:
+        """What the provider says about one opening; False where it has said something about it before, which stays."""
+        key, field = keys.declines(signed.decline.lease), f"{provider}@{signed.decline.opened_at}"
+        put, _ = self._redis.together(
+            [("HSETNX", key, field, text_of(decline_to_wire(signed))), ("EXPIRE", key, EXPLANATION_KEPT_SECONDS)]
+        )
+        return bool(put)
+
+    def declines_of(self, leases: Sequence[Bytes32]) -> dict[Bytes32, tuple[SignedDecline, ...]]:
+        """What providers have said about their openings of these orders; whether it is theirs is not looked at here."""
+        found = self._redis.together([("HVALS", keys.declines(lease)) for lease in leases]) if leases else []
+        rows = zip(leases, found, strict=True)
+        return {lease: tuple(decline_from_wire(json.loads(text)) for text in texts) for lease, texts in rows}
+
     # Events
 
     def publish(self, topic: str, payload: dict[str, Any]) -> str:
@@ -167,6 +185,19 @@ class Board:
         """Where a reader begins who wants new events only."""
         last = self._redis.call("XREVRANGE", keys.events(topic), "+", "-", "COUNT", 1)
         return str(last[0][0].decode()) if last else "0"
+
+    # Limits
+
+    def let_through(self, window: int, counts: Mapping[str, int]) -> list[int]:
+        """Add what one gateway let through of each sender in this window of time; what all of them let through in it."""
+        if not counts:
+            return []
+        names = {who: keys.let_through(window, who) for who in counts}
+        words = [
+            (("INCRBY", names[who], count), ("EXPIRE", names[who], LIMITS_KEPT_SECONDS))
+            for who, count in counts.items()
+        ]
+        return [int(total) for total in self._redis.together([word for pair in words for word in pair])[::2]]
 
     # Hints
 

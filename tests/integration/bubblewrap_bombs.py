@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from marketplace.provider.executors.base import EndReason
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
@@ -19,7 +19,7 @@ class Bomb:
 
     command: tuple[str, ...]
     ended: EndReason
-    limits: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
     exit_codes: tuple[int, ...] = (137,)
 
 

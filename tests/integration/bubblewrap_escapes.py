@@ -146,8 +146,8 @@ def by_options(executor: BubblewrapExecutor, place: Path) -> str | None:
     execution = executor.start(request)
     try:
         environment = Path(f"/proc/{execution.pid}/environ").read_bytes()
-    except FileNotFoundError:
-        environment = b""  # it is over already
+    except OSError:
+        environment = b""  # it is over already, or just ending
     result = execution.wait(60)
     if b"LD_PRELOAD" in environment:
         return "its environment reached the supervisor"

@@ -37,9 +37,9 @@ class Ran:
         return self.request.log.read_text(errors="replace")
 
 
-def executor_at(place: Path, cgroups: CgroupParent | None, **options: Path) -> BubblewrapExecutor:
+def executor_at(place: Path, cgroups: CgroupParent | None, bwrap: Path | None = None) -> BubblewrapExecutor:
     """An executor of one agent's, whose records are below that place."""
-    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=place / "records", cgroups=cgroups, **options)
+    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=place / "records", cgroups=cgroups, bwrap=bwrap)
 
 
 def prepared(

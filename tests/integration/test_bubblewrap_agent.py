@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from marketplace.domain.errors import InvalidField, ToolMissing
-from marketplace.provider.executors import bubblewrap, launch
+from marketplace.provider.executors import bubblewrap
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, Limits
-from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, find_bwrap
+from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, end_all, find_bwrap
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.records import JobPlan, JobRecord
 from marketplace.provider.executors.seccomp import seccomp_program
@@ -32,8 +32,7 @@ from tests.integration.bubblewrap_jobs import (
     prepared,
     run,
 )
-
-ORDINARY_USER = 61_190
+from tests.integration.bubblewrap_ordinary import ORDINARY_USER, become_ordinary
 
 AGENT = """
 import sys, time
@@ -123,6 +122,15 @@ def test_a_job_that_nobody_adopts_ends(tmp_path: Path) -> None:
     assert left_of(request, find_cgroups()) == []
 
 
+def test_jobs_of_an_agent_that_does_not_come_back_can_be_ended(tmp_path: Path) -> None:
+    """Whoever takes a network down ends the jobs that its agents have left, by their records alone."""
+    request = left_by_an_agent(tmp_path, "python", "-c", STUBBORN, unattended=300, number=signal.SIGKILL)
+    end_all(tmp_path / "records")
+
+    assert left_of(request, find_cgroups()) == []
+    end_all(tmp_path / "no such folder")
+
+
 def test_a_job_ends_with_its_supervisor(tmp_path: Path) -> None:
     """Nothing outlives the process that watches it: the kernel ends the sandbox, and the end is told as lost."""
     cgroups = find_cgroups()
@@ -197,24 +205,6 @@ def test_an_ordinary_user_runs_jobs_as_safely() -> None:
 
 
 SAME_TESTS = "no_way_out or training or outputs or outlives or with_its_supervisor or (bomb and not time) or fork_bomb or stealing or options"
-
-
-def become_ordinary(needed: list[Path]) -> None:
-    """In a mount namespace of our own, make the folders reachable, and become a user that owns nothing."""
-    launch.called("unshare", 0x20000)
-    launch.called("mount", None, b"/", None, 1 << 18 | 1 << 14, None)
-    for folder in needed:
-        closed = next((above for above in reversed(folder.parents) if not above.stat().st_mode & 0o005), None)
-        if closed is not None:
-            handle = os.open(folder, os.O_PATH)
-            source = f"/proc/self/fd/{handle}".encode()
-            launch.called("mount", b"tmpfs", str(closed).encode(), b"tmpfs", 0, b"mode=0755")
-            folder.mkdir(parents=True)
-            launch.called("mount", source, str(folder).encode(), None, 1 << 12 | 1 << 14, None)
-            os.close(handle)
-    os.setgroups([])
-    os.setresgid(*[ORDINARY_USER] * 3)
-    os.setresuid(*[ORDINARY_USER] * 3)
 
 
 def test_a_missing_bubblewrap_is_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -138,6 +138,14 @@ class BubblewrapExecutor:
         return JobRecord(self._records / lease)
 
 
+def end_all(records: Path) -> None:
+    """End all jobs that have a record there, of an agent that is not to come back; the records stay."""
+    for folder in sorted(records.iterdir()) if records.is_dir() else ():
+        for handle in supervisors_of(folder.name).values():
+            kill(handle, INSIST)
+            _end(handle)
+
+
 def _spawn_supervisor(record: JobRecord, lease: str) -> int:
     """Start it in a session of its own, with no environment and no handle of ours, and its complaints in a file."""
     words = [sys.executable, "-I", "-m", _SUPERVISOR, str(record.folder), supervisor_mark(lease)]

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-Lie = Callable[[str, str], bytes | None]
-"""What is answered to (method, path) instead of the truth; None for the truth."""
+Lie = Callable[[str, str], tuple[int, bytes] | None]
+"""The status and body that are answered to (method, path) instead of the truth; None for the truth."""
 
 _HOP = frozenset({"host", "connection", "transfer-encoding", "content-length"})
 
@@ -25,6 +25,8 @@ class HostileGateway:
         self.is_dripping = False
         self.is_away = False
         self.refused = 0
+        self.seen: list[tuple[str, str, bytes]] = []
+        """Method, path and body of each request."""
         self.end = threading.Event()
         owner = self
 
@@ -57,6 +59,7 @@ class HostileGateway:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        self.seen.append((request.command, request.path, body))
         if self.is_away:
             self.refused += 1
             request.close_connection = True
@@ -66,7 +69,7 @@ class HostileGateway:
             return
         lie = self.lie(request.command, request.path)
         if lie is not None:
-            self._write(request, 200, {"Content-Type": "application/json"}, lie)
+            self._write(request, lie[0], {"Content-Type": "application/json"}, lie[1])
             return
         self._forward(request, body)
 
