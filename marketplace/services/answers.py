@@ -116,6 +116,11 @@ class ReceiptRow:
     at: UnixTime
 
 
+def blobs_of(result: Result) -> frozenset[Sha256]:
+    """The blobs that a result document names."""
+    return frozenset({item.sha256 for item in result.outputs} | {result.logs_sha256})
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The provider's result document for a lease, and which of the blobs that it names are here."""
@@ -128,7 +133,7 @@ class Outputs:
     @property
     def named(self) -> frozenset[Sha256]:
         """The blobs that the document names."""
-        return frozenset({item.sha256 for item in self.result.outputs} | {self.result.logs_sha256})
+        return blobs_of(self.result)
 
 
 @dataclass(frozen=True, slots=True)

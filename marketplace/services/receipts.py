@@ -20,7 +20,7 @@ from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Recei
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.answers import ReceiptRow
+from marketplace.services.answers import ReceiptRow, blobs_of
 from marketplace.services.leases import MAX_RESULT_BYTES
 from marketplace.services.library import Library
 from marketplace.services.servings import Serving, Servings
@@ -128,6 +128,7 @@ class ReceiptDesk:
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
         self._library.keep(expected, posted.result, sender, at)
+        self._library.use({expected} | blobs_of(read_result(posted.result)), posted.receipt.lease)
 
 
 def _check_result(content: bytes) -> None:
