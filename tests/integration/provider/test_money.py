@@ -51,7 +51,9 @@ def test_a_dripping_gateway_cannot_keep_claims_away(stage: Stage) -> None:
         for order in stage.gateway.journal.all_orders():
             stage.open(order.signed, offer)
         journal = stage.journal(agent)
-        stage.until(agent, lambda: len(journal.servings(ServingState.RUNNING)) == 8, "all have begun")
+        stage.until(
+            agent, lambda: len(journal.servings()) == 8 and not journal.servings(ServingState.SEEN), "all have begun"
+        )
         gateway.is_dripping = True
         stage.until(
             agent, lambda: all(stage.status(lease) is LeaseStatus.CLAIMED for lease in leases), "all are claimed"
