@@ -141,6 +141,7 @@ class ReceiptDesk:
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
         self._library.keep(expected, posted.result, sender, at)
+        self._library.use({expected, *result.blobs()}, posted.receipt.lease)
         return result.reason
 
 
