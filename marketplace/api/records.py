@@ -296,7 +296,7 @@ class Declines(Record, frozen=True):
 class Outputs(Record, frozen=True):
     lease: WordText
     result: Raw
-    """The provider's own document: ``domain.spec.read_result`` reads it."""
+    """The provider's own document: ``domain.results.read_result`` reads it."""
 
 
 class LogLength(Record, frozen=True):

@@ -31,7 +31,8 @@ from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, 
 from marketplace.domain.errors import GatewayProblem, InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, GpuClass
-from marketplace.domain.spec import Machine, Result, read_machine, read_result
+from marketplace.domain.results import Result, read_result
+from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import TokenUnits, UnixTime
 
 
@@ -138,7 +139,7 @@ def declines(body: bytes, asked: Bytes32) -> tuple[SignedDecline, ...]:
 
 
 def outputs(body: bytes, asked: Bytes32) -> Outputs:
-    told = read(records.Outputs, body)
+    told = read(records.Outputs, body, most_bytes=MOST_LIST_BYTES)
     same("lease", told.lease, asked)
     try:
         content = canonical_json(parse_json(bytes(told.result), field="result"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from marketplace.client.http import Retries, Timeout
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import Order, Receipt, SignedOrder
-from marketplace.domain.spec import OutputFile, Result
+from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.hostile.gateway import lies
 from tests.hostile.gateway.liar import Liar, answer, lying
@@ -26,7 +27,7 @@ WORD, OTHER_WORD = Bytes32("0x" + "ab" * 32), Bytes32("0x" + "cd" * 32)
 WHO = Address("0x" + "ab" * 20)
 DOMAIN = SigningDomain(31337, WHO)
 NOW = UnixTime(1_700_000_000)
-RESULT = Result(0, (OutputFile("/job/out", Sha256("ab" * 32), 7),), Sha256("cd" * 32))
+RESULT = Result(0, EndedReason.EXITED, (Output("/job/out", 7, (Sha256("ab" * 32),)),), LogFile(Sha256("cd" * 32), 5))
 ORDER = Order(
     WHO, 2, OfferId(0), GpuCount(1), Seconds(60), Seconds(0), PricePerGpuHour(1), Bps(0), UnixTime(0), UnixTime(9), TokenUnits(0), WHO, WHO,
     WHO, WORD, 1,
@@ -71,9 +72,7 @@ def _receipt(lease: Bytes32) -> Receipt:
 def questions() -> dict[str, Question]:
     """Everything that SDK and agent read from a gateway as JSON."""
     lease, page = {"id": WORD}, {"next": None}
-    lies.DOCUMENTS["result"] = {
-        "exit_code": 0, "outputs": [{"path": "/job/out", "sha256": "ab" * 32, "bytes": 7}], "logs_sha256": "cd" * 32,
-    }  # fmt: skip
+    lies.DOCUMENTS["result"] = json.loads(RESULT.canonical())
     return {
         "market": Question(lambda api: api.market(), records.MarketAnswer, {"chainId": 31337, "market": WHO}),
         "classes": Question(lambda api: api.classes(), records.ClassPage, given=page),
@@ -91,6 +90,7 @@ def questions() -> dict[str, Question]:
         ),
         "end of a log": Question(lambda api: list(api.follow_log(WORD, 40)), records.LogEnd, {"length": 40}, event="end"),
         "receipts": Question(lambda api: api.receipts(WORD), records.Receipts, {"receipts.0.receipt.lease": WORD}),
+        "declines": Question(lambda api: api.declines(WORD), records.Declines, {"declines.0.lease": WORD}),
         "outputs": Question(lambda api: api.outputs(WORD), records.Outputs, {"lease": WORD}),
         "heartbeat": Question(lambda api: api.heartbeat(), records.HeartbeatAnswer),
         "account": Question(lambda api: api.account(WHO), records.AccountAnswer, {"address": WHO}),

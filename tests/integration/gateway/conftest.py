@@ -31,7 +31,8 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
-from marketplace.domain.spec import JobSpec, Machine, OutputFile, Resources, Result
+from marketplace.domain.results import EndedReason, LogFile, Output, Result
+from marketplace.domain.spec import JobSpec, Machine, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 from marketplace.domain.work import Input, Work
@@ -189,7 +190,8 @@ class Gateway:
         output, log = b"outputs", b"epoch 1\nepoch 2\n"
         for content in (output, log):
             self.keep(content, PROVIDER)
-        return Result(exit_code, (OutputFile("/job/out", sha256_of(output), len(output)),), sha256_of(log))
+        outputs = (Output("/job/out", len(output), (sha256_of(output),)),)
+        return Result(exit_code, EndedReason.EXITED, outputs, LogFile(sha256_of(log), len(log), len(log)))
 
     # HTTP
 

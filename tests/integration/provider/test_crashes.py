@@ -10,6 +10,7 @@ import pytest
 
 from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
 from marketplace.store.journal.agent import AgentJournal
@@ -140,7 +141,7 @@ def test_restart_without_time_left_settles_at_what_was_paid(stage: Stage, crashi
     crashing.finished(signs=True)
 
     stage.check_paid_once(signed, 0)
-    assert stage.result(signed.id).exit_code == 125
+    assert (stage.result(signed.id).exit_code, stage.result(signed.id).reason) == (None, EndedReason.NOT_RUN)
     assert "[provider] not run: out_of_time" in stage.log_of(signed.id)
 
 
