@@ -170,10 +170,10 @@ def _auctioneer_on(ray_address: str) -> Auctioneer:
 
 def run_provider(
     settings: Settings, inventory: Path, health_port: int | None = None, grace_seconds: float = GRACE_SECONDS
-) -> int:
+) -> bool:
     """Offer this inventory and serve leases until a signal or a command asks to leave; stand by while another agent has this home.
 
-    How many leases it left that somebody has to come back for."""
+    Whether all is finished: no offer is up, and no lease is left that somebody has to come back for."""
     configure_logging("provider")
     settings.require("gateway_url")
     stop = GentleStop()
@@ -236,7 +236,7 @@ def run_provider(
         for agent in agents:
             agent.close()
         gpus.close()
-    return sum(agent.departure.left_behind for agent in agents)
+    return not any(agent.departure.has_left_behind for agent in agents)
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:

@@ -53,7 +53,7 @@ from marketplace.domain.declines import SignedDecline, decline_to_wire
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 
@@ -219,6 +219,7 @@ class GatewayApi:
         """
         for event in self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"):
             if event.name == "end":
+                same("length", reading.log_end(event.content), offset)
                 return
             if event.name == "problem":
                 raise _broken(reading.problem(event.content))
@@ -259,7 +260,7 @@ class GatewayApi:
         token, here = self._signer.share(lease, part, until).token, f"{self.base_url}/v1/leases/{lease}"
         if part is Part.LOG:
             return [f"{here}/logs?follow=false&share={token}"]
-        names = [output.sha256 for output in self.outputs(lease).result.outputs]
+        names = [part for output in self.outputs(lease).result.outputs for part in output.parts]
         return [f"{here}/outputs?share={token}", *(f"{here}/blobs/{name}?share={token}" for name in names)]
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
+from marketplace.client.declines import why_declined
 from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder
 from marketplace.client.money import servings_of
 from marketplace.client.past import PastReader
@@ -47,7 +48,8 @@ from marketplace.domain.errors import (
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, Receipt
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import Result, read_result, read_spec
+from marketplace.domain.results import Result, read_result
+from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.domain.work import read_work
@@ -185,7 +187,7 @@ class Watcher:
     def _act(self, kept: KeptJob, order: KeptOrder, sight: Sight, decision: Decision, *, looks: bool = True) -> KeptJob:
         match decision:
             case Become():
-                return self._become(kept, decision, sight.block)
+                return self._become(kept, self._told_why(decision, order, sight), sight.block)
             case LookForReceipt():
                 return self._look_for_receipt(kept, order, sight, looks=looks)
             case ReadOutcome():
@@ -197,6 +199,13 @@ class Watcher:
                 return self._order_again(kept, order, decision, sight.block)
             case _:
                 return kept
+
+    def _told_why(self, change: Become, order: KeptOrder, sight: Sight) -> Become:
+        """A decline with the reason that its provider has signed, where one has reached the gateway."""
+        if change.reason is not JobReason.LEASE_DECLINED:
+            return change
+        why = why_declined(self._api, self._market.domain, order.signed.id, sight.provider)
+        return replace(change, note=f"{change.note} ({why})") if why else change
 
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
         note = change.note
@@ -313,7 +322,7 @@ class Watcher:
             return self._become(kept, _verified(read_result(own.result), outcome.used_seconds), sight.block)
         try:
             content = self._api.outputs(order.signed.id).content
-            result = check_result(content, outcome.result, read_work(order.work))
+            result = check_result(content, outcome.result, read_spec(order.spec), read_work(order.work))
             self._results.fetch(result, order.signed.id)
         except GatewayUnavailable as exc:
             self._book.note(order.signed.id, str(exc))
@@ -347,5 +356,5 @@ def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:
-    state = JobState.SUCCEEDED if result.exit_code == 0 else JobState.FAILED
-    return Become(state, JobReason.RESULT_VERIFIED, f"exit code {result.exit_code} after {used_seconds} s")
+    state = JobState.SUCCEEDED if result.is_success else JobState.FAILED
+    return Become(state, JobReason.RESULT_VERIFIED, f"{result} after {used_seconds} s")

@@ -11,6 +11,7 @@ MarketplaceError
 │   ├── HashMismatch(what, expected, actual)
 │   ├── Unauthorized(rule)
 │   ├── Forbidden(rule)
+│   ├── OverQuota(account, needed, left), TooManyRequests(rule, wait_seconds)   both in domain.excess
 │   └── IdempotencyMismatch(key)
 ├── ChainError                     talking to the chain failed
 │   ├── ChainUnavailable           retryable

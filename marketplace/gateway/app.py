@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
@@ -36,6 +37,7 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.lines = Lines()
     app.state.is_stopping = lambda: False
+    app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
     for noun in (market, quotes, orders, rounds, leases, declines, streams, blobs, accounts, sessions, health):

@@ -18,8 +18,10 @@ from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
+from marketplace.gateway.limits import cost_of
 from marketplace.gateway.parameters import SharedBy
 from marketplace.services.access import Reader
+from marketplace.services.limits import Cost
 
 _TOKEN = re.compile("[A-Za-z0-9_-]{20,128}")
 _NO_BODY = sha256_of(b"")
@@ -35,16 +37,18 @@ def path_as_sent(request: Request) -> str:
 
 
 def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
-    """The account that signed this request with this body, with its key or as a contract. Raises Unauthorized, ChainUnavailable."""
+    """The account that signed this request with this body, with its key or as a contract. Raises Unauthorized, TooManyRequests, ChainUnavailable."""
     head = desks.chain.paced_head()
 
     def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
         return is_approved_by(desks.chain, account, digest, signature, head)
 
-    return verify_request(
+    sender = verify_request(
         request.headers, request.method, path_as_sent(request), body_sha256, head.timestamp, desks.market.domain,
         is_approved=is_approved,
     )  # fmt: skip
+    desks.limits.admit_account(sender, cost_of(request.method, request.url.path))
+    return sender
 
 
 def signed_at(request: Request) -> UnixTime | None:
@@ -82,7 +86,9 @@ def _reader(request: Request, desks: DesksHere) -> Address | None:
     """Who reads; None where nobody says so. Raises Unauthorized for a signature or a session that is none."""
     token = token_in(request)
     if token is not None:
-        return desks.sessions.account_of(token)
+        account = desks.sessions.account_of(token)
+        desks.limits.admit_account(account, Cost.READ)
+        return account
     names = (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER)
     if not any(name in request.headers for name in names):
         return None

@@ -27,7 +27,7 @@ async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
         raise HttpRefusal(
             415, "UnsupportedMediaType", "Content-Encoding", "must be identity: bodies are hashed as they are sent"
         )
-    if _promised(request) > limit_bytes:
+    if promised_bytes(request) > limit_bytes:
         raise _too_large(limit_bytes)
     seen, stream = 0, request.stream()
     deadline = anyio.current_time() + lines_of(request).body_seconds
@@ -51,7 +51,7 @@ async def _next_piece(stream: AsyncIterator[bytes], deadline: float) -> bytes | 
         raise HttpRefusal(408, "BodyTooSlow", "body", rule) from None
 
 
-def _promised(request: Request) -> int:
+def promised_bytes(request: Request) -> int:
     """What Content-Length says; the server has refused what is not a number."""
     length = request.headers.get("content-length", "0")
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0

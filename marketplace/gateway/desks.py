@@ -16,9 +16,11 @@ from marketplace.services.declines import DeclineDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
+from marketplace.services.limits import RateLimits
 from marketplace.services.offers import OfferDesk
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
+from marketplace.services.quotas import Quotas
 from marketplace.services.quotes import QuoteDesk
 from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
@@ -60,6 +62,7 @@ class Desks:
     accounts: AccountDesk
     uploads: UploadDesk
     access: LeaseAccess
+    limits: RateLimits
     sessions: SessionDesk
     answers: GivenAnswers
     readiness: ReadinessCheck
@@ -75,8 +78,9 @@ def desks_over(
     clock: Clock,
     participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
     domain: str = "localhost",
+    limits: RateLimits | None = None,
 ) -> Desks:
-    """The services over these stores. ``clock`` (wall-clock seconds) only tells how old the chain's head is.
+    """The services over these stores. ``clock`` (wall-clock seconds) tells how old the chain's head is, and fills buckets of requests.
 
     ``domain`` is the authority (host, and port) under which people know this gateway: who signs in, signs it.
     """
@@ -84,6 +88,8 @@ def desks_over(
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
     offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
+    accounts = AccountDesk(chain, market, board, offers, participants)
+    quotas = Quotas(accounts, participants, journal.uploads, market.terms().token_decimals)
     leases = LeaseDesk(market, journal, library, board, servings)
     return Desks(
         chain=chain,
@@ -97,8 +103,9 @@ def desks_over(
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
         rounds=RoundDesk(journal),
-        accounts=AccountDesk(chain, market, board, offers, participants),
-        uploads=UploadDesk(blobs, journal.uploads, participants, participant_limit_bytes=participant_limit_bytes),
+        accounts=accounts,
+        uploads=UploadDesk(blobs, journal.uploads, quotas, participant_limit_bytes=participant_limit_bytes),
+        limits=limits or RateLimits(board, clock),
         access=LeaseAccess(market, journal, library, servings, leases),
         sessions=SessionDesk(chain, market, journal.sessions, domain),
         answers=GivenAnswers(journal),

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from marketplace.gateway.problems import PROBLEM_JSON
+from marketplace.gateway.result_schemas import ReceiptSubmission
 from marketplace.gateway.schemas import (
     Decline,
     DraftQuoteRequest,
@@ -16,7 +17,6 @@ from marketplace.gateway.schemas import (
     OrderQuoteRequest,
     OrderSubmission,
     Problem,
-    ReceiptSubmission,
     Shape,
 )
 from marketplace.gateway.session_schemas import SignInRequest

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from marketplace.domain import errors as e
+from marketplace.domain.excess import OverQuota, TooManyRequests
 from marketplace.domain.refusals import Refusal
 from marketplace.health import TYPE_PREFIX
 
@@ -36,6 +37,8 @@ STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.InsufficientBalance, 402),
     (e.Unauthorized, 401),
     (e.Forbidden, 403),
+    (OverQuota, 403),
+    (TooManyRequests, 429),
     (e.NotFound, 404),
     (e.InvalidTransition, 409),
     (e.Conflict, 409),
@@ -102,6 +105,8 @@ class Problem:
         more = dict(headers or {})
         if self.status == 401:
             more["WWW-Authenticate"] = "Bourse"
+        if self.status == 429:
+            more["Retry-After"] = str(dict(self.more).get("retryAfter", RETRY_AFTER_SECONDS))
         if self.status == 503:
             more["Retry-After"] = RETRY_AFTER_SECONDS
         content = json.dumps(self.document(), separators=(",", ":")).encode()
@@ -118,7 +123,8 @@ def problem_of(error: e.MarketplaceError) -> Problem:
     if status >= 500:
         return Problem(status, error.reason, _first_sentence(type(error)))
     field, rule = _field_of(error), str(getattr(error, "rule", "")) or _first_sentence(type(error))
-    return Problem(status, error.reason, str(error) or rule, field, rule)
+    more = (("retryAfter", error.wait_seconds),) if isinstance(error, TooManyRequests) else ()
+    return Problem(status, error.reason, str(error) or rule, field, rule, more)
 
 
 def _field_of(error: e.MarketplaceError) -> str:
@@ -129,6 +135,8 @@ def _field_of(error: e.MarketplaceError) -> str:
             return error.what.removeprefix("the ")
         case e.NotFound() | e.InvalidTransition() | e.Conflict():
             return error.kind
+        case OverQuota():
+            return "body"
         case e.InsufficientBalance():
             return "account"
         case e.IdempotencyMismatch():

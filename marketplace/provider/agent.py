@@ -36,6 +36,7 @@ from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
 from marketplace.provider.departure import Departure
+from marketplace.provider.farewell import Farewell
 from marketplace.provider.gpus import look_at_gpus
 from marketplace.provider.inventory import Inventory
 from marketplace.provider.listing import Lister
@@ -83,6 +84,7 @@ class ProviderAgent:
         self.departure = Departure(tools.journal, self._steering, self._reporter)
         self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)
         self._attendant = Attendant(tools, lister, self._capacity)
+        self._farewell = Farewell(tools)
         self._settler = Settler(tools)
         self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
         self._attendances: dict[ServingKey, Attendance] = {}
@@ -321,6 +323,7 @@ class ProviderAgent:
         self._tools.journal.advance(serving, ServingState.CLOSED, at=self.openings.cursor.timestamp, note=note)
         paid = str(getattr(ending, "paid", 0))
         _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
+        self._farewell.begin(serving, attendance, ending, self.openings.cursor)
         self._leaving.append((serving.key, self._attendances.pop(serving.key)))
 
     def _is_confirmed_over(self, serving: Serving, attendance: Attendance, cursor: BlockRef) -> bool:
@@ -350,21 +353,8 @@ class ProviderAgent:
             if not attendance.is_quiet:
                 continue
             self._capacity.release(key)
-            if apart("remove", key[0], partial(self._is_removed, attendance, head), otherwise=False):
+            if apart("farewell", key[0], partial(self._farewell.is_over, attendance, head), otherwise=False):
                 self._leaving.remove((key, attendance))
-
-    def _is_removed(self, attendance: Attendance, head: BlockRef) -> bool:
-        """Whether its folder is gone; else that is being done, or tried again with the next block."""
-        home, executor, name = self._tools.home, self._tools.executor, attendance.folder.name
-
-        def remove() -> bool:
-            executor.reap(name)
-            return home.remove(name)
-
-        is_gone = attendance.removing.take(head.number) or False
-        if not is_gone:
-            attendance.removing.begin(remove, head.number)
-        return is_gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from marketplace.chain.verbs import Call
 from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore

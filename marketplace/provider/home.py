@@ -6,12 +6,14 @@ home/servings/<lease>-<openedAt>/    gone when the serving is closed
     inputs/<sha256>                  parts of bundles as fetched and verified
     runs/<n>/in, out, mark, log      one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
-    bundles/<sha256>                 outputs, until they are delivered
+    spool/                           the part of an output that is on its way
+    gap.json                         what is missing in the log of the last run, where anything is
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -136,8 +138,8 @@ class ServingFolder:
         return self.path / "inputs"
 
     @property
-    def bundles(self) -> Path:
-        return self.path / "bundles"
+    def spool(self) -> Path:
+        return self.path / "spool"
 
     @property
     def notes(self) -> Path:
@@ -147,7 +149,7 @@ class ServingFolder:
         """Make it, unless it is there. Others may pass through, not look: the sandbox's user may not be ours."""
         for folder in (self.path, self.path / "runs"):
             folder.mkdir(exist_ok=True, mode=0o711)
-        for folder in (self.inputs, self.bundles):
+        for folder in (self.inputs, self.spool):
             folder.mkdir(exist_ok=True, mode=0o700)
 
     def runs(self) -> list[Path]:
@@ -172,6 +174,19 @@ class ServingFolder:
     def write_notes(self, sentences: Sequence[str]) -> None:
         """Say something after the job's own log. Only when it is over: whoever reads along has counted the bytes before."""
         self.notes.write_text("".join(f"{NOTE_PREFIX}{sentence}\n" for sentence in sentences))
+
+    def note_gap(self, missing_from: int, missing_bytes: int) -> None:
+        """Remember that so many bytes of the last run's log are missing, from that byte of its own on."""
+        (self.path / "gap.json").write_text(json.dumps([missing_from, missing_bytes]))
+
+    def log_gap(self) -> tuple[int, int]:
+        """From which byte of the lease's log on how many are missing; none: (0, 0)."""
+        place = self.path / "gap.json"
+        if not place.exists():
+            return 0, 0
+        missing_from, missing_bytes = json.loads(place.read_text())
+        earlier = [run / JOB_LOG for run in self.runs()[:-1]]
+        return sum(log.stat().st_size for log in earlier if log.is_file()) + missing_from, missing_bytes
 
     def log_parts(self) -> list[Path]:
         """The files that, one after the other, are the lease's log: every attempt's, then our notes."""

@@ -17,13 +17,13 @@ from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
 from marketplace.domain.pricing import bond_of, lock_of
-from marketplace.domain.spec import Result
+from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import NOT_RUN, deliver, wrap_up
+from marketplace.provider.closing import Ending, deliver, wrap_up
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preparing import seconds_for
 from marketplace.provider.toolbox import Dispatch, Toolbox
@@ -85,9 +85,8 @@ class Settler:
         except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
             self._lost(serving, attendance, exc)
         if attendance.result is None:
-            folder, note = attendance.folder, serving.note
-            exit_code = NOT_RUN if serving.exit_code is None else serving.exit_code
-            attendance.wrapping.begin(lambda: _wrapped(folder, exit_code, note), head.number)
+            folder, ending = attendance.folder, Ending(serving.ended, serving.exit_code, serving.note)
+            attendance.wrapping.begin(lambda: _wrapped(folder, ending), head.number)
         else:
             attendance.loss = ""
         return attendance.result
@@ -228,11 +227,11 @@ class Settler:
         attendance.was_refused = True
 
 
-def _wrapped(folder: ServingFolder, exit_code: int, note: str) -> Result:
+def _wrapped(folder: ServingFolder, ending: Ending) -> Result:
     """Raises OSError where the run's folder is gone: a job that ran and left nothing has an empty one."""
-    if exit_code != NOT_RUN and not folder.runs():
+    if ending.reason is EndedReason.EXITED and not folder.runs():
         raise FileNotFoundError("what the job left on this machine is gone")
-    return wrap_up(folder, exit_code, note)
+    return wrap_up(folder, ending)
 
 
 def _receipt(serving: Serving, result: Result | None) -> Receipt:

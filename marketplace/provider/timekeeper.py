@@ -13,12 +13,12 @@ import structlog
 from marketplace.chain import verbs
 from marketplace.domain.models import BlockRef, Lease
 from marketplace.domain.pricing import start_of
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, Ended
 from marketplace.provider.capacity import Capacity
-from marketplace.provider.closing import NOT_RUN
 from marketplace.provider.executors.base import EndReason, ExecutionResult
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.provider.purse import Purse
@@ -42,12 +42,32 @@ _STOPPED: dict[EndReason, str] = {
 _OURS = frozenset({EndReason.LOST, EndReason.UNATTENDED})
 """What ended the job was this provider's doing, and costs nothing."""
 _HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
+_ENDED: dict[EndReason, EndedReason] = {
+    EndReason.EXITED: EndedReason.EXITED,
+    EndReason.TIME_LIMIT: EndedReason.TIME_LIMIT,
+    EndReason.KILLED: EndedReason.TIME_LIMIT,
+    EndReason.MEMORY_LIMIT: EndedReason.MEMORY_LIMIT,
+    EndReason.OUTPUT_LIMIT: EndedReason.DISK_LIMIT,
+    EndReason.UNATTENDED: EndedReason.STOPPED,
+    EndReason.LOST: EndedReason.SANDBOX_FAILED,
+}
+"""What the executor's word is in the result; it kills for us only when the order's seconds are used up."""
+_WORK_INVALID = (ObstacleReason.SPEC_INVALID, ObstacleReason.INPUT_INVALID, ObstacleReason.GPUS_DIFFER)
 
 
 def _note_on(result: ExecutionResult) -> str:
     """Why the job was ended, and what was seen of it; nothing about a job that ended by itself."""
     said = _STOPPED.get(result.ended, "")
     return f"{said} ({result.evidence})" if said and result.evidence else said
+
+
+def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:
+    """Remember what is missing in the log. The pay does not wait for a disk that is full."""
+    try:
+        if result.log is not None:
+            attendance.folder.note_gap(result.log.missing_from, result.log.missing_bytes)
+    except OSError as exc:
+        _log.warning("log.gap_not_noted", folder=attendance.folder.name, error=str(exc))
 
 
 class Timekeeper:
@@ -107,11 +127,13 @@ class Timekeeper:
     def _exited(self, serving: Serving, attendance: Attendance, lease: Lease, ended_at: UnixTime) -> Serving:
         assert attendance.ended, "that is why"
         result = attendance.ended.result
-        used, exit_code = lease.paid_seconds, NOT_RUN
-        if result.ended is not EndReason.LOST:
-            exit_code = result.exit_code
+        used = lease.paid_seconds
         if result.ended not in _OURS:
             used = metering.used_seconds(serving.order, lease, ended_at, serving.lost_seconds)
+        was_handed_back = attendance.is_handed_back and result.ended is EndReason.KILLED
+        ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]
+        exit_code = result.exit_code if ended is EndedReason.EXITED else None
+        _note_gap(attendance, result)
         lost = f"{serving.lost_seconds} s that the provider lost are not charged" if serving.lost_seconds else ""
         why = _HANDED_BACK if attendance.is_handed_back else _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
@@ -121,7 +143,7 @@ class Timekeeper:
             lost_seconds=serving.lost_seconds, enforcement=list(result.enforcement),
         )  # fmt: skip
         return self._tools.journal.advance(
-            serving, ServingState.EXITED, at=ended_at, note=note, exit_code=exit_code, used_seconds=used
+            serving, ServingState.EXITED, at=ended_at, note=note, exit_code=exit_code, ended=ended, used_seconds=used
         )
 
     def claimed_by_hand(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
@@ -130,7 +152,6 @@ class Timekeeper:
             attendance.execution.kill()
             return serving
         self._capacity.release(serving.key)
-        exit_code = attendance.ended.result.exit_code if attendance.ended else NOT_RUN
         used = Seconds(max(lease.claimed_seconds, lease.paid_seconds))
         _log.info("serving.claimed_by_hand", lease=serving.lease, used_seconds=used)
         return self._tools.journal.advance(
@@ -138,7 +159,7 @@ class Timekeeper:
             ServingState.EXITED,
             at=head.timestamp,
             note="ended: claimed by hand",
-            exit_code=exit_code,
+            ended=EndedReason.LEASE_OVER,
             used_seconds=used,
         )
 
@@ -197,7 +218,7 @@ class Timekeeper:
             ServingState.EXITED,
             at=head.timestamp,
             note=note,
-            exit_code=NOT_RUN,
+            ended=EndedReason.WORK_INVALID if obstacle.reason in _WORK_INVALID else EndedReason.NOT_RUN,
             used_seconds=lease.paid_seconds,
         )
 

@@ -40,6 +40,20 @@ class AccountDesk:
         free = view.accounts.get(address, TokenUnits(0))
         return AccountView(address, view.block, free, TokenUnits(locked), tuple(record.id for record in mine))
 
+    def stake(self, address: Address) -> TokenUnits:
+        """What the account has in the market: free, and all that the market holds for live leases of which it is client or provider.
+
+        While the projection is away, the free balance alone.
+        """
+        view = self._view_or_none()
+        if view is None:
+            return self._market.balance_of(address)
+        offers, floor = {offer.id: offer for offer in view.offers}, self._market.terms().bond_floor
+        mine = [record for record in view.leases.values() if record.lease.status.is_live and _is_party(record, address)]
+        known = [record for record in mine if record.order is not None and record.lease.offer in offers]
+        held = sum(locked_in(record, offers[record.lease.offer], floor) for record in known)
+        return TokenUnits(view.accounts.get(address, TokenUnits(0)) + held)
+
     def provider(self, address: Address) -> ProviderView:
         """A provider's offers, the number of leases that it serves, its last sign of life, and its reputation."""
         view = self._offers.view()

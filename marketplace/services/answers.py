@@ -11,7 +11,8 @@ from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, GpuClass, Lease, LeaseStatus, Offer, Receipt, SignedOrder
 from marketplace.domain.reputation import Reputation
-from marketplace.domain.spec import Machine, Result
+from marketplace.domain.results import Result
+from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 from marketplace.services.checks import Finding, reasons_of
 
@@ -128,7 +129,7 @@ class Outputs:
     @property
     def named(self) -> frozenset[Sha256]:
         """The blobs that the document names."""
-        return frozenset({item.sha256 for item in self.result.outputs} | {self.result.logs_sha256})
+        return frozenset(self.result.blobs())
 
 
 @dataclass(frozen=True, slots=True)

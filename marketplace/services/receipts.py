@@ -16,16 +16,19 @@ from marketplace.chain.signing import receipt_id, recover
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
+from marketplace.domain.limits import MAX_RESULT_BYTES
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import read_result
+from marketplace.domain.results import read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.answers import ReceiptRow
-from marketplace.services.leases import MAX_RESULT_BYTES
 from marketplace.services.library import Library
 from marketplace.services.servings import Serving, Servings
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
+
+MOST_PROGRESS_RECEIPTS = 500
+"""Of one side of one serving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,12 @@ class ReceiptDesk:
         """
         serving = self._servings.now(lease)
         _check_sender(sender, posted.role, serving)
-        _check_serving(posted.receipt, lease, serving)
+        _check_serving(posted.receipt, lease, serving, is_late=self._is_late_result(posted, serving))
         self._check_signature(posted, serving)
         kept = self._twin(posted)
         if kept is not None:
             return _row(kept), False
+        self._check_number(posted)
         at = serving.block.timestamp
         self._keep_result(sender, posted, at)
         is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at)
@@ -73,6 +77,16 @@ class ReceiptDesk:
         if word.status is LeaseStatus.NONE:
             return block, ()
         return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
+
+    def _is_late_result(self, posted: PostedReceipt, serving: Serving) -> bool:
+        """Whether it names what is left of a job whose lease was ended first, as a client does that cancels it.
+
+        The contract settles no such receipt. A provider names one result of a serving, so that none takes another's place.
+        """
+        is_last = posted.role == "provider" and posted.receipt.last
+        rows = self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at)
+        said = [row.receipt for row in rows if row.role == "provider" and row.receipt.last]
+        return is_last and serving.lease.status is LeaseStatus.CLOSED and said in ([], [posted.receipt])
 
     def _check_signature(self, posted: PostedReceipt, serving: Serving) -> None:
         """As the contract does (P-25): by a key of that side, else by asking those of that side who are contracts. Raises ChainUnavailable."""
@@ -101,6 +115,13 @@ class ReceiptDesk:
                 raise InvalidField("receipt.result", rule)
             return row
         return None
+
+    def _check_number(self, posted: PostedReceipt) -> None:
+        """Raise InvalidField for one progress receipt too many: each is a row for good, and the newest says all that the others said."""
+        rows = self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at)
+        progress = sum(row.role == posted.role and not row.receipt.last for row in rows)
+        if not posted.receipt.last and progress >= MOST_PROGRESS_RECEIPTS:
+            raise InvalidField("receipt.last", f"must be true: {progress} progress receipts of this side are here")
 
     def _keep_result(self, sender: Address, posted: PostedReceipt, at: UnixTime) -> None:
         """Store the result document under the hash that the receipt carries; a provider's last receipt must bring it, or have brought it."""
@@ -134,13 +155,13 @@ def _check_sender(sender: Address, role: Role, serving: Serving) -> None:
         raise Forbidden("only the order's client or acceptor may post the client's receipt")
 
 
-def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving) -> None:
-    """The receipt is of this serving, and may be settled now or later.
+def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving, *, is_late: bool) -> None:
+    """The receipt is of this serving, and may be settled now or later; or ``is_late``, and only names what is left.
 
     Whether ``elapsed`` covers usedSeconds is left to the contract: our node may be a block behind the provider's.
     """
     word = serving.lease
-    if not word.status.is_live:
+    if not word.status.is_live and not is_late:
         raise Refused(Refusal.NotLive, "receipt.lease")
     for field, said, known in (
         ("receipt.lease", receipt.lease, lease),

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Sha256
 from marketplace.domain.units import UnixTime
-from marketplace.services.participants import Participants
+from marketplace.services.quotas import Quotas, Room
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.uploads import UploadTable
 
@@ -25,6 +25,7 @@ class Upload:
     sender: Address
     is_public: bool
     at: UnixTime
+    is_strange: bool = False
 
 
 class UploadDesk:
@@ -34,19 +35,22 @@ class UploadDesk:
         self,
         blobs: FolderBlobs,
         uploads: UploadTable,
-        participants: Participants,
+        quotas: Quotas,
         *,
         participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
     ) -> None:
-        self._blobs, self._uploads, self._participants = blobs, uploads, participants
+        self._blobs, self._uploads, self._quotas = blobs, uploads, quotas
         self._participant_limit_bytes = participant_limit_bytes
 
-    def limit_bytes(self, sender: Address, represented: Address | None = None) -> int:
-        """How large a file the sender may send: who takes part in the market may send large ones, and so may its delegates."""
-        takes_part = self._participants.has(sender) or (
-            represented is not None and self._participants.has_delegate(represented, sender)
-        )
-        return self._participant_limit_bytes if takes_part else STRANGER_LIMIT_BYTES
+    def room_for(self, sender: Address, represented: Address | None, promised: int, now: UnixTime) -> Room:
+        """How large a file the sender may send now, by what it has at stake. Raises OverQuota for one that promises to be larger than its room.
+
+        What is larger than anybody may send at once is another matter: whoever reads the body says so.
+        """
+        room = self._quotas.room_of(sender, represented, now)
+        most = STRANGER_LIMIT_BYTES if room.is_strange else self._participant_limit_bytes
+        self._quotas.require(room, sender, min(max(promised, 1), most))
+        return Room(min(room.left, most), room.is_strange)
 
     def keep(self, upload: Upload, content: Iterable[bytes], limit_bytes: int) -> int:
         """Keep content that hashes to its name; its size. Raises HashMismatch, InvalidField, StoreUnavailable."""
@@ -81,4 +85,6 @@ class UploadDesk:
         return self._blobs.open(name)
 
     def _note(self, upload: Upload, size: int) -> None:
-        self._uploads.note(upload.name, upload.sender, size, upload.at, is_public=upload.is_public)
+        self._uploads.note(
+            upload.name, upload.sender, size, upload.at, is_public=upload.is_public, is_strange=upload.is_strange
+        )

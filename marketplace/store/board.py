@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ TOLD_KEPT = 1_000
 """About how many of what was published on a topic of ours stay readable."""
 
 LOG_KEPT_SECONDS = 7 * 24 * 3600
+LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
@@ -184,6 +185,19 @@ class Board:
         """Where a reader begins who wants new events only."""
         last = self._redis.call("XREVRANGE", keys.events(topic), "+", "-", "COUNT", 1)
         return str(last[0][0].decode()) if last else "0"
+
+    # Limits
+
+    def let_through(self, window: int, counts: Mapping[str, int]) -> list[int]:
+        """Add what one gateway let through of each sender in this window of time; what all of them let through in it."""
+        if not counts:
+            return []
+        names = {who: keys.let_through(window, who) for who in counts}
+        words = [
+            (("INCRBY", names[who], count), ("EXPIRE", names[who], LIMITS_KEPT_SECONDS))
+            for who, count in counts.items()
+        ]
+        return [int(total) for total in self._redis.together([word for pair in words for word in pair])[::2]]
 
     # Hints
 

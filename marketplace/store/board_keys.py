@@ -98,5 +98,10 @@ def declines(lease: Bytes32) -> str:
     return f"{ROOT}:declines:{lease}"
 
 
+def let_through(window: int, who: str) -> str:
+    """How many requests of one sender all gateways let through in one window of time."""
+    return f"{ROOT}:let-through:{window}:{who}"
+
+
 def explanation(order: Bytes32) -> str:
     return f"{ROOT}:explanation:{order}"

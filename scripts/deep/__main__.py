@@ -14,6 +14,7 @@ from scripts.deep.faults import faults
 from scripts.deep.figures import Measured, write_figures
 from scripts.deep.findings import slither
 from scripts.deep.gas import gas
+from scripts.deep.hostile import hostile
 from scripts.deep.kills import kills
 from scripts.deep.mutation import mutation
 from scripts.deep.proofs import halmos
@@ -22,6 +23,7 @@ from scripts.deep.tools import DeepError, minutes_since, say
 # The quick ones first.
 PARTS: dict[str, Callable[[], Measured]] = {
     "gas": gas,
+    "hostile": hostile,
     "attacks": attacks,
     "violations": violations,
     "halmos": halmos,

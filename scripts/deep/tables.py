@@ -44,6 +44,7 @@ WORDS = {
     "faults.doubled": "things done twice in them",
     "kills.total": "processes of a running network killed with kill -9",
     "kills.lost_or_doubled": "jobs, transactions and units lost or doubled by that",
+    "hostile.gateway_lies": "lies of a gateway, field by field, all refused or harmless",
     **sizes.words(),
     **rules.words(),
     **ten_million.words(),

@@ -16,8 +16,8 @@ from uuid import uuid4
 
 import pytest
 
-from marketplace.domain.bundles import bundle_files
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.bundles import Bundle, bundle_outputs
 from marketplace.provider.executors.base import EndReason, open_files_for, processes_for
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
@@ -64,7 +64,7 @@ def test_a_training_runs_and_delivers(executor: BubblewrapExecutor, tmp_path: Pa
     assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0), ran.log
     assert "trained" in ran.log
     assert json.loads((request.outputs / "scores.json").read_text())["accuracy"] > 0.95
-    assert bundle_files(request.outputs, limit_bytes=1 << 20)
+    assert bundled(request.outputs).entries
 
 
 ENDS = {
@@ -187,7 +187,12 @@ def test_the_outputs_are_the_agents(executor: BubblewrapExecutor, tmp_path: Path
     assert ran.result.exit_code == 0, ran.log
     assert (ran.request.outputs / "d" / "f").read_text() == "x\n"
     assert not (ran.request.outputs / "s").stat().st_mode & 0o6000
-    assert bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+    assert not bundled(ran.request.outputs).left_out
+
+
+def bundled(outputs: Path) -> Bundle:
+    """The outputs as the agent bundles them."""
+    return bundle_outputs(outputs, Allowance(1 << 20))
 
 
 LEFT_IN_OUTPUTS = {
@@ -195,25 +200,23 @@ LEFT_IN_OUTPUTS = {
     "a link to the agent's log": "ln -s ../log /job/out/x",
     "a link to a folder": "ln -s / /job/out/x",
     "a fifo": "mkfifo /job/out/x",
-    "a name with a newline": "touch '/job/out/x\ny'",
 }
 
 
 @pytest.mark.parametrize("script", LEFT_IN_OUTPUTS.values(), ids=LEFT_IN_OUTPUTS)
-def test_what_a_job_leaves_for_the_agent_is_refused(script: str, executor: BubblewrapExecutor, tmp_path: Path) -> None:
-    """Links, fifos and odd names in the outputs are refused by name when the agent bundles them."""
+def test_what_a_job_leaves_for_the_agent_is_left_out(script: str, executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Links and fifos in the outputs are left out by name when the agent bundles them."""
     ran = run(executor, prepared(tmp_path, "sh", "-c", script))
 
     assert ran.result.exit_code == 0, ran.log
-    with pytest.raises(InvalidField, match="x"):
-        bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+    assert [one.path for one in bundled(ran.request.outputs).left_out] == ["x"]
 
 
 def test_a_name_like_an_option_is_a_name(executor: BubblewrapExecutor, tmp_path: Path) -> None:
     """A file called -rf is bundled like any other."""
     ran = run(executor, prepared(tmp_path, "sh", "-c", "touch /job/out/-rf"))
 
-    assert b"-rf" in bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+    assert b"-rf" in bundled(ran.request.outputs).content()
 
 
 # Ways out

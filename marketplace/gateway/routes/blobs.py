@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
-from marketplace.gateway.bodies import UploadPieces, pieces
+from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
@@ -93,10 +93,14 @@ def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Respons
 
 
 def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tuple[Upload, int, int | None]:
-    """What comes from whom, how much it may be, and its size where the sender has brought it before. Raises Unauthorized."""
+    """What comes from whom, how much it may be, and its size where the sender has brought it before. Raises Unauthorized, OverQuota."""
     sender, represented = sender_of(request, desks, blob), account_represented(request)
-    upload = Upload(blob, sender, is_public, desks.chain.paced_head().timestamp)
-    return upload, desks.uploads.limit_bytes(sender, represented), desks.uploads.kept(upload)
+    at = desks.chain.paced_head().timestamp
+    kept = desks.uploads.kept(Upload(blob, sender, is_public, at))
+    if kept is not None:
+        return Upload(blob, sender, is_public, at), 0, kept
+    room = desks.uploads.room_for(sender, represented, promised_bytes(request), at)
+    return Upload(blob, sender, is_public, at, room.is_strange), room.left, None
 
 
 def _headers(blob: Sha256, size: int) -> dict[str, str]:

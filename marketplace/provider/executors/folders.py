@@ -17,6 +17,8 @@ from typing import Final
 MAX_FILES: Final = 100_000
 MAX_DEPTH: Final = 64
 """As many and as deep as a bundle may hold (domain.bundles): more could be neither delivered nor removed with ease."""
+MAX_OPEN: Final = 100_000
+"""So many open files of a job are looked at; one that holds more only wants to keep us busy."""
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACE: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,10 +39,11 @@ class Occupied:
     is_too_deep: bool = False
     is_closed: bool = False
     """A folder could not be looked into, although it was opened again and again."""
+    open_files: int = 0
 
-    def plus(self, more_bytes: int) -> Occupied:
-        """The same with some more bytes."""
-        return replace(self, bytes=self.bytes + more_bytes)
+    def plus(self, unlinked: Unlinked) -> Occupied:
+        """The same with what has no name any more."""
+        return replace(self, bytes=self.bytes + unlinked.bytes, open_files=unlinked.open_files)
 
     def excess(self, start: Occupied, disk_mib: int) -> str:
         """Say in what it grew by more than a job may add; "" when it did not."""
@@ -48,6 +51,8 @@ class Occupied:
             return f"folders nested more than {MAX_DEPTH} deep"
         if self.files - start.files > MAX_FILES:
             return f"more than {MAX_FILES} files"
+        if self.open_files > MAX_OPEN:
+            return f"more than {MAX_OPEN} open files"
         on_disk, claimed = self.bytes - start.bytes, self.claimed_bytes - start.claimed_bytes
         if on_disk > disk_mib << 20:
             return f"{on_disk >> 20} MiB written of {disk_mib} MiB"
@@ -56,7 +61,7 @@ class Occupied:
     def is_beyond(self, start: Occupied, disk_mib: int) -> bool:
         """Whether it is so far over the limit that there is no time for a grace."""
         far = self.bytes - start.bytes > (disk_mib * 5 // 4 + 16) << 20
-        return far or self.is_too_deep or self.files - start.files > 2 * MAX_FILES
+        return far or self.is_too_deep or self.open_files > MAX_OPEN or self.files - start.files > 2 * MAX_FILES
 
 
 def measure(*folders: Path) -> Occupied:
@@ -181,27 +186,37 @@ def _is_open(status: os.stat_result) -> bool:
     return os.geteuid() == 0 or status.st_mode & _OWNER_ALL == _OWNER_ALL
 
 
-def unlinked_bytes(pids: list[int], device: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """What processes hold open, as far as it was looked at: how many files, and the bytes of those that have no name."""
+
+    bytes: int
+    open_files: int
+
+
+def unlinked(pids: list[int], device: int) -> Unlinked:
     """Add up the files on this device that processes hold open though no folder names them any more.
 
     Without this a job could fill the disk with files that nobody finds. (Files that it only has mapped, and not open,
     are not found this way either; a file system with quotas is the remedy where that matters.)
     """
     found: dict[int, int] = {}
+    count = 0
     for pid in pids:
         for status in _open_files(pid):
+            count += 1
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev == device:
                 found[status.st_ino] = status.st_blocks * 512
-    return sum(found.values())
+            if count > MAX_OPEN:
+                return Unlinked(sum(found.values()), count)
+    return Unlinked(sum(found.values()), count)
 
 
 def _open_files(pid: int) -> Iterator[os.stat_result]:
-    place = f"/proc/{pid}/fd"
-    try:
-        for name in os.listdir(place):
-            yield os.stat(f"{place}/{name}")
-    except OSError:
-        return  # it has ended, or closed the file
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed since it was listed; the others are still to be seen
+                yield os.stat(entry.path)
 
 
 def hand_over(folders: tuple[Path, ...], user: int) -> None:

@@ -24,7 +24,7 @@ from typing import Final
 
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
 from marketplace.provider.executors.cgroups import Cgroup
-from marketplace.provider.executors.folders import Occupied, measure, take_back, unlinked_bytes
+from marketplace.provider.executors.folders import Occupied, measure, take_back, unlinked
 from marketplace.provider.executors.guard import Guard, Wishes
 from marketplace.provider.executors.joblog import JobLog
 from marketplace.provider.executors.usage import (
@@ -187,7 +187,7 @@ class Watch:
     def _look_at_disk(self) -> None:
         occupied = measure(self._request.inputs, self._request.outputs)
         if self._first is not None:
-            occupied = occupied.plus(unlinked_bytes(processes_in(self._first), self._request.outputs.stat().st_dev))
+            occupied = occupied.plus(unlinked(processes_in(self._first), self._request.outputs.stat().st_dev))
         self._closed_looks = self._closed_looks + 1 if occupied.is_closed else 0
         if excess := self._excess_disk(occupied):
             is_far = occupied.is_beyond(self._at_start, self._limits.disk_mib)

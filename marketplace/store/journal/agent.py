@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire
@@ -31,6 +32,7 @@ _FACTS = (
     "folder",
     "pid",
     "exit_code",
+    "ended",
     "used_seconds",
     "lost_seconds",
     "result",
@@ -215,6 +217,7 @@ def _columns(serving: Serving) -> dict[str, Any]:
         "order": order_to_wire(serving.order),
         "price": str(serving.price),
         "state": str(serving.state),
+        "ended": str(serving.ended),
     }
 
 
@@ -223,7 +226,7 @@ def _serving(row: Row[Any]) -> Serving:
         lease=Bytes32(row.lease), opened_at=UnixTime(row.opened_at), offer=OfferId(row.offer),
         price=PricePerGpuHour(int(row.price)), order=order_from_wire(row._mapping["order"]),
         opened_in_block=row.opened_in_block, state=ServingState(row.state), folder=row.folder, pid=row.pid,
-        exit_code=row.exit_code,
+        exit_code=row.exit_code, ended=EndedReason(row.ended),
         used_seconds=None if row.used_seconds is None else Seconds(row.used_seconds),
         lost_seconds=Seconds(row.lost_seconds), result=None if row.result is None else Bytes32(row.result), provider_signature=row.provider_signature,
         client_signature=row.client_signature, note=row.note, updated_at=UnixTime(row.updated_at),

@@ -32,6 +32,8 @@ from marketplace.store.journal.sessions import SessionTable
 from marketplace.store.journal.uploads import UploadTable
 
 PAGE = 500
+MOST_ANSWERS = 128
+"""Kept of one account: a request is repeated soon, or not at all."""
 RoundCursor = tuple[int, Bytes32]
 """A round's block and hash."""
 
@@ -129,7 +131,7 @@ class OperatorJournal:
         """Keep what a request was answered, for its repetition; False where that was kept before (the first stays).
 
         ``fingerprint`` is sha256 hex over what makes the request itself. Raises IdempotencyMismatch where the key came
-        before with another one."""
+        before with another one. An account's oldest answers make room where it has MOST_ANSWERS."""
         with self._database.write() as connection:
             known = _answer_row(connection, key, account)
             if known is None:
@@ -138,6 +140,7 @@ class OperatorJournal:
                         account=account, key=key, fingerprint=fingerprint, status=status, body=body, at=at
                     )
                 )
+                _drop_oldest_answers(connection, account)
             elif known.fingerprint != fingerprint:
                 raise IdempotencyMismatch(key)
         return known is None
@@ -194,6 +197,13 @@ class OperatorJournal:
 def _order_row(connection: Connection, order_id: Bytes32, *, for_update: bool = False) -> Row[Any] | None:
     query = select(ORDERS).where(ORDERS.c.id == order_id)
     return connection.execute(query.with_for_update() if for_update else query).first()
+
+
+def _drop_oldest_answers(connection: Connection, account: Address) -> None:
+    mine = select(ANSWERS.c.key).where(ANSWERS.c.account == account).order_by(ANSWERS.c.at.desc(), ANSWERS.c.key)
+    surplus = [row.key for row in connection.execute(mine.offset(MOST_ANSWERS))]
+    if surplus:
+        connection.execute(delete(ANSWERS).where(ANSWERS.c.account == account, ANSWERS.c.key.in_(surplus)))
 
 
 def _answer_row(connection: Connection, key: str, account: Address) -> Row[Any] | None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
 from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 
@@ -89,6 +90,9 @@ class Serving:
     pid: int | None = None
     """The executor's process, for re-adoption after a restart."""
     exit_code: int | None = None
+    """The job's own; None where it did not end by itself, or did not run."""
+    ended: EndedReason = EndedReason.NOT_RUN
+    """Why it is over, once it is."""
     used_seconds: Seconds | None = None
     """What we meter, in block time (``usedSeconds`` of the receipt); cumulative."""
     lost_seconds: Seconds = Seconds(0)  # noqa: RUF009  a NewType call is the integer itself

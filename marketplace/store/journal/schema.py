@@ -129,8 +129,10 @@ UPLOADS = Table(
     Column("account", String(42), primary_key=True),
     Column("bytes", BigInteger, nullable=False),
     Column("is_public", Boolean, nullable=False),
+    Column("is_strange", Boolean, nullable=False),
     Column("at", BigInteger, nullable=False),
     Index("uploads_by_account", "account", "at"),
+    Index("uploads_of_strangers", "is_strange"),
 )
 """Who brought which blob: the same content may come from several."""
 
@@ -186,6 +188,7 @@ SERVINGS = Table(
     Column("folder", Text, nullable=False),
     Column("pid", Integer),
     Column("exit_code", Integer),
+    Column("ended", String(24), nullable=False),
     Column("used_seconds", BigInteger),
     Column("lost_seconds", BigInteger, nullable=False),
     Column("result", String(66)),

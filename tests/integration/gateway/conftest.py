@@ -31,7 +31,8 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
-from marketplace.domain.spec import JobSpec, Machine, OutputFile, Resources, Result
+from marketplace.domain.results import EndedReason, LogFile, Output, Result
+from marketplace.domain.spec import JobSpec, Machine, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 from marketplace.domain.work import Input, Work
@@ -141,7 +142,7 @@ class Gateway:
         name = sha256_of(content)
         self.blobs.put(content, name, len(content))
         for key in keys or self.uploaders:
-            self.journal.uploads.note(name, key.address, len(content), self.now(), is_public=public)
+            self.journal.uploads.note(name, key.address, 0, self.now(), is_public=public)  # takes nobody's room
         return name
 
     def order(self, key: Key = CLIENT, **changed: Any) -> Order:
@@ -189,7 +190,8 @@ class Gateway:
         output, log = b"outputs", b"epoch 1\nepoch 2\n"
         for content in (output, log):
             self.keep(content, PROVIDER)
-        return Result(exit_code, (OutputFile("/job/out", sha256_of(output), len(output)),), sha256_of(log))
+        outputs = (Output("/job/out", len(output), (sha256_of(output),)),)
+        return Result(exit_code, EndedReason.EXITED, outputs, LogFile(sha256_of(log), len(log), len(log)))
 
     # HTTP
 
@@ -218,13 +220,13 @@ class Gateway:
     # What must not change
 
     def everything(self) -> dict[str, object]:
-        """All that a request could change: journal rows, Redis, blobs, the chain."""
+        """All that a request could change: journal rows, Redis but for how often was asked, blobs, the chain."""
         with sqlite3.connect(self.journal_file) as connection:
             tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             rows = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in sorted(tables)}
         connection.close()
         with Redis.from_url(self.redis.url) as redis:
-            keys = {key: redis.dump(key) for key in sorted(redis.keys("*"))}  # type: ignore[type-var]
+            keys = {key: redis.dump(key) for key in sorted(redis.keys("*")) if b":let-through:" not in key}  # type: ignore[type-var]
         files = sorted(str(path) for path in self.blobs.path.rglob("*") if path.is_file())
         return {"journal": rows, "redis": keys, "blobs": files, "chain": self.chain.head()}
 

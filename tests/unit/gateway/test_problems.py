@@ -7,6 +7,7 @@ import json
 import pytest
 
 from marketplace.domain import errors as e
+from marketplace.domain.excess import OverQuota, TooManyRequests
 from marketplace.domain.fills import refused
 from marketplace.domain.refusals import Refusal
 from marketplace.gateway.problems import LONGEST_TEXT, Problem, problem_of
@@ -21,6 +22,8 @@ EXAMPLES: tuple[e.MarketplaceError, ...] = (
     e.Unauthorized("Bourse-Time is missing"),
     e.Forbidden("only the client may"),
     e.IdempotencyMismatch("key"),
+    OverQuota("0x1", 2, 1),
+    TooManyRequests("more than 2 a second", 3),
 )
 
 
@@ -32,7 +35,15 @@ def test_a_wrong_request_is_a_4xx_with_its_rule(error: e.MarketplaceError) -> No
     assert 400 <= problem.status < 500
     assert problem.reason == error.reason
     assert problem.rule
-    assert problem.document().keys() == {"type", "title", "status", "detail", "reason", "field", "rule"}
+    assert problem.document().keys() - {"retryAfter"} == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "reason",
+        "field",
+        "rule",
+    }
 
 
 def test_all_domain_errors_are_covered() -> None:

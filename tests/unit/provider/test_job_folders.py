@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.provider.executors.folders import MAX_DEPTH, measure, take_back
+from marketplace.provider.executors.folders import MAX_DEPTH, Unlinked, measure, take_back, unlinked
 from marketplace.provider.executors.removal import remove
 
 MIB = 1 << 20
@@ -144,3 +144,19 @@ def test_taking_back_opens_everything_and_leaves_no_setuid(tmp_path: Path) -> No
     assert (tmp_path / "a" / "b").stat().st_mode & 0o700 == 0o700
     assert (tmp_path / "program").stat().st_mode & 0o7777 == 0o600
     assert (tmp_path / "link").is_symlink()
+
+
+def test_files_without_a_name_are_found_by_who_holds_them(tmp_path: Path) -> None:
+    """A file that was deleted while it is open still takes its space; and who holds very many open is over the limit."""
+    with (tmp_path / "file").open("wb") as file:
+        file.write(bytes(MIB))
+        file.flush()
+        before = unlinked([os.getpid()], tmp_path.stat().st_dev)
+        (tmp_path / "file").unlink()
+        after = unlinked([os.getpid(), 2**22 + 1], tmp_path.stat().st_dev)
+
+    assert after.bytes - before.bytes >= MIB
+    assert after.open_files == before.open_files > 0
+    nothing = measure(tmp_path)
+    assert nothing.plus(Unlinked(0, 100_001)).excess(nothing, 1) == "more than 100000 open files"
+    assert nothing.plus(after).excess(nothing, 1_000) == ""

@@ -34,7 +34,7 @@ class Private:
     def blobs(self) -> tuple[str, ...]:
         """The names of all that the parties may read."""
         given = (self.work.name.sha256, *(part for item in self.work.inputs for part in item.parts))
-        return (*given, *(item.sha256 for item in self.result.outputs), self.result.logs_sha256)
+        return (*given, *self.result.blobs())
 
 
 @pytest.fixture(scope="package")

@@ -1,0 +1,147 @@
+"""API4:2023, unrestricted resource consumption: what somebody may keep here is bounded by what it has at stake."""
+
+from __future__ import annotations
+
+import hashlib
+from time import time
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from marketplace.chain.devnet import increase_time
+from marketplace.chain.signing import Key
+from marketplace.domain.excess import TooManyRequests
+from marketplace.domain.ids import sha256_of
+from marketplace.gateway.app import create_app
+from marketplace.gateway.desks import desks_over
+from marketplace.services import quotas
+from marketplace.services.limits import Cost, Rate, RateLimits
+from marketplace.services.receipts import MOST_PROGRESS_RECEIPTS
+from marketplace.store.journal.operator import MOST_ANSWERS
+from tests.integration.gateway.conftest import ACCEPTOR, CLIENT, PROVIDER, STRANGER, Gateway, running
+from tests.integration.gateway.owasp.conftest import Private
+
+
+def put(gateway: Gateway, key: Key, content: bytes) -> httpx.Response:
+    return gateway.write(key, "PUT", f"/v1/blobs/{sha256_of(content)}", content, kind="application/octet-stream")
+
+
+def note(gateway: Gateway, key: Key, size: int, days_ago: int = 0, *, is_strange: bool = False) -> None:
+    """As if the account had brought so much."""
+    name = hashlib.sha256(f"{key.address}{size}{days_ago}".encode()).hexdigest()
+    at = gateway.now() - days_ago * quotas.DAY_SECONDS
+    gateway.journal.uploads.note(name, key.address, size, at, is_strange=is_strange)  # type: ignore[arg-type]
+
+
+def refused(answer: httpx.Response, reason: str = "OverQuota") -> bool:
+    return answer.is_error and (answer.status_code, answer.json()["reason"]) == (403, reason)
+
+
+def test_one_base_unit_makes_room_for_kilobytes(gateway: Gateway) -> None:
+    """Money in the market is needed in proportion: in all, and half of it in a day."""
+    gateway.fund(ACCEPTOR, 1)
+    large = bytes((4 << 20) - 1)
+
+    assert refused(put(gateway, ACCEPTOR, large))
+    assert put(gateway, ACCEPTOR, bytes(1 << 20)).status_code == 201
+    note(gateway, ACCEPTOR, 1 << 20)
+    assert refused(put(gateway, ACCEPTOR, bytes(1 << 17)))
+    gateway.fund(ACCEPTOR, 10_000)
+    assert put(gateway, ACCEPTOR, large).status_code == 201
+
+
+def test_strangers_share_one_pot(gateway: Gateway) -> None:
+    """Keys cost nothing: many of them have no more room than one; who has a stake does not notice."""
+    note(gateway, PROVIDER, quotas.STRANGERS_BYTES, days_ago=2, is_strange=True)
+
+    assert refused(put(gateway, STRANGER, b"a stranger's"))
+    assert put(gateway, CLIENT, b"a client's").status_code == 201
+
+
+def test_the_same_again_needs_no_room(gateway: Gateway) -> None:
+    """What an account has here already, it may bring again."""
+    assert put(gateway, CLIENT, b"once").status_code == 201
+    note(gateway, CLIENT, quotas.MOST_BYTES, days_ago=2)
+
+    assert put(gateway, CLIENT, b"once").status_code == 200
+    assert refused(put(gateway, CLIENT, b"twice"))
+
+
+def test_one_order_under_many_keys_is_few_rows(gateway: Gateway, private: Private) -> None:
+    """Answers are kept for repetitions of requests, and the oldest of an account make room."""
+    body = {"order": None}
+    for number in range(3):
+        told = gateway.post_order(private.lease, **{"Idempotency-Key": f"key-{number}"})
+        assert told.status_code == 200, body
+    for number in range(MOST_ANSWERS + 5):
+        gateway.journal.remember(f"more-{number:03}", CLIENT.address, "0" * 64, 200, b"{}", gateway.now())
+
+    kept = [gateway.journal.recall(f"more-{number:03}", CLIENT.address) for number in range(MOST_ANSWERS + 5)]
+    assert sum(row is not None for row in kept) <= MOST_ANSWERS
+
+
+def test_progress_receipts_are_bounded(gateway: Gateway, private: Private) -> None:
+    """Each is a row for good; the newest one says what all others said."""
+    lease = gateway.leased(private.offer)
+    increase_time(gateway.chain, 10)
+    gateway.sync()
+    opened = gateway.market.lease_of(lease.id).opened_at
+    for used in range(MOST_PROGRESS_RECEIPTS):
+        row = gateway.receipt(lease.id, 1_000 + used, "0x" + "00" * 32, last=False)  # type: ignore[arg-type]
+        gateway.journal.add_receipt(row, "provider", "0x", opened)
+
+    one_more = gateway.receipt(lease.id, 5, "0x" + "11" * 32, last=False)  # type: ignore[arg-type]
+    told = gateway.post_receipt(PROVIDER, one_more, "provider")
+    assert (told.status_code, told.json()["field"]) == (422, "receipt.last")
+
+
+SLOW = dict.fromkeys(Cost, Rate(0.01, 5))
+LOOSE = dict.fromkeys(Cost, Rate(1_000, 1_000))
+
+
+def limited(gateway: Gateway, limits: RateLimits) -> FastAPI:
+    """Another gateway of the same market with these limits."""
+    roles = gateway.app.state.desks.roles
+    return create_app(
+        desks_over(gateway.market, gateway.journal, gateway.board, gateway.blobs, roles, clock=time, limits=limits)
+    )
+
+
+def test_who_asks_too_often_is_told_how_long_to_wait(gateway: Gateway) -> None:
+    """429 with a typed reason and Retry-After; health is asked without limits."""
+    with running(limited(gateway, RateLimits(None, time, SLOW, SLOW))) as url:
+        told = [httpx.get(f"{url}/v1/classes", trust_env=False) for _ in range(6)]
+        alive = httpx.get(f"{url}/live", trust_env=False)
+
+    assert [answer.status_code for answer in told] == [200] * 5 + [429]
+    assert told[-1].json()["reason"] == "TooManyRequests"
+    assert 1 <= int(told[-1].headers["Retry-After"]) == told[-1].json()["retryAfter"] <= 100
+    assert told[-1].headers["x-content-type-options"] == "nosniff"
+    assert alive.status_code == 200
+
+
+def test_an_account_is_limited_wherever_it_comes_from(gateway: Gateway, private: Private) -> None:
+    """By the key that signed: a stranger that names the account without its key uses up nothing."""
+    path = f"/v1/leases/{private.lease.id}/outputs"
+    with running(limited(gateway, RateLimits(None, time, LOOSE, SLOW))) as url:
+        forged = gateway.reading(STRANGER, path) | {"Bourse-Account": CLIENT.address}
+        assert {httpx.get(url + path, headers=forged, trust_env=False).status_code for _ in range(7)} == {401}
+        told = [httpx.get(url + path, headers=gateway.reading(CLIENT, path), trust_env=False) for _ in range(6)]
+
+    assert [answer.status_code for answer in told] == [200] * 5 + [429]
+
+
+def test_gateways_count_together(gateway: Gateway) -> None:
+    """What one let through is taken out of the other's bucket, as soon as they have told each other through Redis."""
+    one, other = (RateLimits(gateway.board, lambda: 1_000_000.0, SLOW, SLOW) for _ in range(2))
+    for limits in (one, other):
+        for _ in range(2):
+            limits.admit_address("192.0.2.7", Cost.READ)
+    one.share()
+    other.share()
+
+    other.admit_address("192.0.2.7", Cost.READ)
+    with pytest.raises(TooManyRequests):
+        other.admit_address("192.0.2.7", Cost.READ)
+    one.admit_address("192.0.2.7", Cost.READ)
