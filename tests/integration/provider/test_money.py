@@ -109,8 +109,7 @@ def test_outputs_that_the_machine_has_lost_are_not_charged(stage: Stage) -> None
     journal = stage.journal(agent)
     stage.until(agent, lambda: any(row.pid for row in journal.servings(ServingState.RUNNING)), "the job runs")
     (serving,) = (stage.folder / "home" / "servings").iterdir()
-    (serving / "bundles").rmdir()
-    (serving / "bundles").write_text("nothing can be put in here")
+    (serving / "result.partial").mkdir()  # so that nothing can be written down
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
     stage.jump(CONSTANTS.challenge_window)
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
