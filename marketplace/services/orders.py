@@ -52,8 +52,9 @@ class OrderDesk:
             return Accepted(self._standing_now(signed.id), False)
         facts = self._facts(signed.order, signed.id)
         check_order(signed.order, facts)
-        _, content = read_order_spec(signed.order, self._library.of(_bringers(signed)))
+        content, named = read_order_spec(signed.order, self._library.of(_bringers(signed)))
         at = facts.block.timestamp
+        self._library.use(named, signed.id)
         self._library.publish(sha256_in(signed.order.spec), signed.order.client, at)
         if not self._journal.add_order(signed, content, at):
             return Accepted(self._standing_now(signed.id), False)

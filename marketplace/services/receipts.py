@@ -138,6 +138,7 @@ class ReceiptDesk:
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
         self._library.keep(expected, posted.result, sender, at)
+        self._library.use({expected, *read_result(posted.result).blobs()}, posted.receipt.lease)
 
 
 def _check_result(content: bytes) -> None:
