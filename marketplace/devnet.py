@@ -38,6 +38,7 @@ from marketplace.devnet_inventories import INVENTORIES
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.wake import NextWake
+from marketplace.provider.executors.bubblewrap import end_all
 from marketplace.store.redis_server import start_redis
 from marketplace.supervisor import STOP_GRACE_SECONDS, Supervisor, held_names, start_process, write_atomically
 
@@ -239,6 +240,8 @@ class Devnet:
         self.supervisor.stop()
         if self._anvil:
             self._anvil.stop()
+        for name in self._inventories:
+            end_all(self.folder / name / "jobs")  # they outlive their agents, for a while
         (self.folder / "state.json").unlink(missing_ok=True)
 
     def node_url(self, name: str, chain_url: str) -> str:

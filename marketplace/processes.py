@@ -28,7 +28,7 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
 from marketplace.provider.agent import ProviderAgent
-from marketplace.provider.chores import ChorePool
+from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gpus import GpuLocks, gpu_names, locks_folder
@@ -172,10 +172,10 @@ def _auctioneer_on(ray_address: str) -> Auctioneer:
 
 def run_provider(
     settings: Settings, inventory: Path, health_port: int | None = None, grace_seconds: float = GRACE_SECONDS
-) -> int:
+) -> bool:
     """Offer this inventory and serve leases until a signal or a command asks to leave; stand by while another agent has this home.
 
-    How many leases it left that somebody has to come back for."""
+    Whether all is finished: no offer is up, and no lease is left that somebody has to come back for."""
     configure_logging("provider")
     settings.require("gateway_url")
     stop = GentleStop()
@@ -205,10 +205,12 @@ def run_provider(
             key=key,
             journal=journal,
             api=api,
-            executor=BubblewrapExecutor(load_runtime(RUNTIME_FOLDER), cgroups=find_cgroups()),
+            executor=BubblewrapExecutor(
+                load_runtime(RUNTIME_FOLDER), records=home.home.folder / "jobs", cgroups=find_cgroups()
+            ),
             home=home.home,
             policy=AgentPolicy.for_terms(market.terms()),
-            pool=ChorePool(),
+            pools=ChorePools.separate(),
         )
         stop.may_ask()
         steering = Steering(
@@ -223,6 +225,7 @@ def run_provider(
         "chain": watch.check, "journal": journal.write_probe,
         "gateway": lambda: None if api.ready("receipts") else "it does not answer, or cannot take receipts",
         "transactions": transactions_move(lambda: sender, lambda: watch.head), "key": key_is_ours_alone(lambda: sender),
+        "gas": lambda: agents[-1].gas_trouble if agents else None,
     }  # fmt: skip
     money = checks.keys() - {"gateway"}
     try:
@@ -235,7 +238,7 @@ def run_provider(
         for agent in agents:
             agent.close()
         gpus.close()
-    return sum(agent.departure.left_behind for agent in agents)
+    return not any(agent.departure.has_left_behind for agent in agents)
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:

@@ -7,7 +7,7 @@ must survive: after a crash the projection shows what was opened, and the contra
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -15,8 +15,10 @@ import structlog
 
 from marketplace.chain import verbs
 from marketplace.chain.market import Market
+from marketplace.chain.statements import decliner_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import BookView, Explanation, RejectionReason
+from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.errors import ChainError, NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import Bytes32
@@ -33,7 +35,7 @@ from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from scheduler.keeper import Keeper
 from scheduler.lineage import Lineage
-from scheduler.memory import Memory
+from scheduler.memory import Memory, Word
 
 IDLE_SECONDS = 1.0
 """When nothing wakes the daemon (hint ``chain`` of the board), it looks at the market so often."""
@@ -142,7 +144,7 @@ class SchedulerService:
             self._post(self._unresolved)
             # What was just mined is remembered: the head must not be older.
             head = self._market.chain.head()
-        self._memory.learn(view)
+        self._memory.learn(view, self._reasons)
         standing = _standing(view, head)
         if standing == self._cleared or view.block.number < self._hold_until_block:
             return False
@@ -182,6 +184,17 @@ class SchedulerService:
             return False
         return RejectionReason.ORDER_EXPIRED not in why.reasons or self._board.explanation(why.order) is None
 
+    def _reasons(self, words: Collection[Word]) -> dict[Word, ObstacleReason]:
+        """What providers have said about these declines. The board vouches for nothing: each word is its provider's, or it is none."""
+        found = dict[Word, ObstacleReason]()
+        for kept in self._board.declines_of(sorted({order for order, _, _ in words})).values():
+            for signed in kept:
+                told = signed.decline
+                signer = decliner_of(told, signed.signature, self._market.domain)
+                if signer is not None and (word := (told.lease, signer, told.opened_at)) in words:
+                    found[word] = told.reason
+        return found
+
     def _snapshot(self, view: BookView, head: BlockRef) -> Snapshot:
         return Snapshot(
             view=self._memory.over(view),
@@ -192,6 +205,7 @@ class SchedulerService:
             head=head,
             posted=self._memory.posted,
             declined=self._memory.declined,
+            excused=self._memory.excused,
             former=self._lineage.former,
         )
 

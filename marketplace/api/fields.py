@@ -13,6 +13,8 @@ from msgspec import Meta
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
 from marketplace.domain.units import Bps, GpuCount, Seconds, UnixTime
 
+LAST_MOMENT = 253_402_300_799
+"""The end of the year 9999."""
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,77})")
 
 
@@ -64,6 +66,9 @@ BlobText = Annotated[Sha256, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 SignatureText = Annotated[str, Meta(pattern=r"^0x([0-9a-f]{2})*\Z", max_length=2 + 2 * 4096)]
 
 Instant = Annotated[UnixTime, Meta(ge=0, lt=1 << 40)]
+"""Block time, as wide as the contract has it: what is to come may be beyond every calendar."""
+Moment = Annotated[UnixTime, Meta(ge=0, le=LAST_MOMENT)]
+"""Block time that has been: a calendar has it."""
 Duration = Annotated[Seconds, Meta(ge=0, lt=1 << 32)]
 BlockNumber = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Count = Annotated[int, Meta(ge=0, lt=1 << 53)]

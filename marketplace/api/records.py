@@ -18,6 +18,7 @@ from marketplace.api.fields import (
     GpuClassNumber,
     Gpus,
     Instant,
+    Moment,
     OfferNumber,
     Sentence,
     Share,
@@ -52,7 +53,7 @@ class Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
 class Block(Record, frozen=True):
     number: BlockNumber
     hash: WordText
-    timestamp: Instant
+    timestamp: Moment
 
     def ref(self) -> models.BlockRef:
         return models.BlockRef(self.number, self.hash, self.timestamp)
@@ -151,10 +152,6 @@ class Offer(Record, frozen=True):
     price: Uint80
     min_seconds: Duration
     spec: WordText
-    reliability_bps: Share
-    machine: Raw = NOTHING
-    """The provider's own document: ``domain.spec.read_machine`` reads it."""
-    last_heartbeat: Instant | None = None
 
     def offer(self) -> models.Offer:
         return models.Offer(
@@ -164,12 +161,21 @@ class Offer(Record, frozen=True):
         )  # fmt: skip
 
 
+class ListedOffer(Offer, frozen=True):
+    """With what is known of its machine and its provider."""
+
+    reliability_bps: Share
+    machine: Raw = NOTHING
+    """The provider's own document: ``domain.spec.read_machine`` reads it."""
+    last_heartbeat: Moment | None = None
+
+
 Next = Annotated[str, Meta(min_length=1, max_length=400)] | None
 """From where a list goes on."""
 
 
 class OfferPage(Record, frozen=True):
-    items: list[Offer]
+    items: list[ListedOffer]
     next: Next = None
 
 
@@ -210,8 +216,8 @@ class OrderAnswer(Record, frozen=True):
     id: WordText
     state: Word
     order: Order
-    accepted_at: Instant
-    withdrawn_at: Instant | None = None
+    accepted_at: Moment
+    withdrawn_at: Moment | None = None
 
 
 class Explanation(Record, frozen=True):
@@ -229,10 +235,10 @@ class LeaseAnswer(Record, frozen=True):
     provider: AddressText
     payee: AddressText
     price: Uint80
-    opened_at: Instant
+    opened_at: Moment
     paid_seconds: Duration
     claimed_seconds: Duration
-    changed_at: Instant
+    changed_at: Moment
     tip_paid: bool
     no_reopen: bool
     assigned: bool
@@ -247,7 +253,7 @@ class LeaseAnswer(Record, frozen=True):
     order: Order | None
     block: Block
     deadline: Instant | None = None
-    last_heartbeat: Instant | None = None
+    last_heartbeat: Moment | None = None
 
     def record(self) -> LeaseRecord:
         """The projection's row."""
@@ -275,10 +281,22 @@ class Receipts(Record, frozen=True):
     receipts: Annotated[list[SignedReceipt], Meta(max_length=10_000)]
 
 
+class DeclineTold(Record, frozen=True):
+    lease: WordText
+    opened_at: Instant
+    reason: Annotated[str, Meta(max_length=64)]
+    detail: Annotated[str, Meta(max_length=400)]
+    signature: SignatureText
+
+
+class Declines(Record, frozen=True):
+    declines: Annotated[list[DeclineTold], Meta(max_length=1_000)]
+
+
 class Outputs(Record, frozen=True):
     lease: WordText
     result: Raw
-    """The provider's own document: ``domain.spec.read_result`` reads it."""
+    """The provider's own document: ``domain.results.read_result`` reads it."""
 
 
 class LogLength(Record, frozen=True):
@@ -286,7 +304,7 @@ class LogLength(Record, frozen=True):
 
 
 class HeartbeatAnswer(Record, frozen=True):
-    at: Instant
+    at: Moment
 
 
 class AccountAnswer(Record, frozen=True):
@@ -301,7 +319,7 @@ class TallyTold(Record, frozen=True):
 
 
 class ReputationTold(Record, frozen=True):
-    as_of: Instant
+    as_of: Moment
     outcomes: dict[Outcome, TallyTold]
     heard: Uint
 
@@ -312,11 +330,11 @@ class ReputationTold(Record, frozen=True):
 
 class ProviderAnswer(Record, frozen=True):
     address: AddressText
-    offers: list[Offer]
+    offers: list[ListedOffer]
     live_leases: Count
     reputation: ReputationTold
     block: Block
-    last_heartbeat: Instant | None = None
+    last_heartbeat: Moment | None = None
 
 
 class RoundEntry(Record, frozen=True):

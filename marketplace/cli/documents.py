@@ -18,6 +18,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.models import Budget, MarketTerms
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, units_rounded_down
+from marketplace.domain.results import EndedReason
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, iso_from_time, text_from_units
@@ -154,6 +155,7 @@ def job(value: Job, terms: MarketTerms) -> dict[str, Any]:
         "since": iso_from_time(last.at),
         "reason": last.reason,
         "note": last.note,
+        "ended": _ended(value.ended),
         "posted": value.is_posted,
         "stands_still": value.note,
         **signed(value.signed.opener, value.signed.arbiter, worst_cost_of(value.signed), terms),
@@ -172,13 +174,14 @@ def result(value: JobResult, terms: MarketTerms) -> dict[str, Any]:
     return {
         "lease": value.lease,
         "exit_code": value.exit_code,
+        "ended": _ended(value.ended),
         "used_seconds": value.used_seconds,
         **money("price", value.price, terms),
         **money("cost", value.cost, terms),
         "provider": value.provider,
         "result": value.result,
         "outputs": [asdict(output) for output in value.outputs],
-        "logs_sha256": value.logs,
+        "log": asdict(value.log),
         "is_countersigned": value.is_countersigned,
     }
 
@@ -215,6 +218,11 @@ def story(value: Story, terms: MarketTerms) -> dict[str, Any]:
         "explanation": dict(value.explanation.document) if value.explanation else None,
         "result": result(value.result, terms) if value.result else None,
     }
+
+
+def _ended(value: EndedReason | None) -> dict[str, str] | None:
+    """Whose doing the end was, and why; null while nobody said."""
+    return {"by": value.by, "reason": value} if value else None
 
 
 def _node(value: Group | None) -> dict[str, Any] | None:

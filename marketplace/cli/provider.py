@@ -49,14 +49,14 @@ def up(
     """List the inventory's GPUs and serve the leases that open on them; stand by while another agent has this home folder.
 
     SIGTERM drains: no new leases, jobs finish or are handed back with a receipt. A second one quits at once. SIGHUP reads the
-    inventory again, as does a change of the file. Exit code 7: leases were left that somebody has to come back for in time.
+    inventory again, as does a change of the file. Exit code 7: leases or offers were left that somebody has to come back for in time.
     """
     configure_logging("provider")
     from marketplace import processes
 
     grace_seconds = seconds_from_text(grace, field="grace")
     settings = from_env().with_key(keystore, password_file)
-    if processes.run_provider(settings, inventory, health_port, grace_seconds):
+    if not processes.run_provider(settings, inventory, health_port, grace_seconds):
         raise typer.Exit(ExitCode.TIMED_OUT)
 
 

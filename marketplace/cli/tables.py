@@ -20,6 +20,7 @@ from marketplace.domain.book import RejectionReason, is_silent
 from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import JobReason, JobState
 from marketplace.domain.units import COIN_DECIMALS, UnixTime, text_from_bps, text_from_seconds, text_from_units
 
@@ -225,12 +226,23 @@ def balance(value: Balance, account: Address, terms: MarketTerms) -> Table:
     return table
 
 
+def ended(value: JobResult) -> str:
+    """Whose doing the end was, and the job's exit code where it ended by itself."""
+    code = "" if value.exit_code is None else f"exit code {value.exit_code}"
+    by = f"by the {value.ended.by}: {_words(value.ended)}" if value.ended is not EndedReason.EXITED else "by itself"
+    return " · ".join(filter(None, (by, code)))
+
+
 def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
     """What was done, for how long, and what it cost; ``sums`` None while the money has not moved yet."""
     table = _plain()
     table.add_row("lease", value.lease)
     table.add_row("provider", checksum(value.provider) if value.provider else "–")
-    table.add_row("exit code", str(value.exit_code))
+    table.add_row("ended", ended(value))
+    for one in value.left_out:
+        table.add_row("not delivered", f"{one.path}: {one.why}")
+    if value.log.missing_bytes:
+        table.add_row("log", f"{value.log.missing_bytes} bytes are missing in the middle")
     table.add_row("time on the meter", f"{value.used_seconds} s ({text_from_seconds(value.used_seconds)})")
     table.add_row("price per GPU-hour", amount(value.price, terms))
     table.add_row("cost", amount(value.cost, terms))

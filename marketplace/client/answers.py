@@ -10,7 +10,8 @@ from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, MarketTerms, Offer, Order, Receipt
 from marketplace.domain.reputation import Reputation
-from marketplace.domain.spec import Machine, Result
+from marketplace.domain.results import Result
+from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, TokenUnits, UnixTime
 
 

@@ -49,10 +49,11 @@ from marketplace.client.http import (
     problem_in,
 )
 from marketplace.client.signed import RequestSigner, SignedHttp
+from marketplace.domain.declines import SignedDecline, decline_to_wire
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 
@@ -218,6 +219,7 @@ class GatewayApi:
         """
         for event in self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"):
             if event.name == "end":
+                same("length", reading.log_end(event.content), offset)
                 return
             if event.name == "problem":
                 raise _broken(reading.problem(event.content))
@@ -240,6 +242,15 @@ class GatewayApi:
         """All receipts of the lease, of all its servings, oldest first. Nothing about them has been checked."""
         return reading.receipts(self._get(f"/v1/leases/{lease}/receipts", MOST_LIST_BYTES), lease)
 
+    def post_decline(self, signed: SignedDecline) -> bool:
+        """Leave the provider's signed word why it gave the lease back."""
+        body, path = json_body(decline_to_wire(signed)), f"/v1/leases/{signed.decline.lease}/declines"
+        return accepted(self._http.send("POST", path, content=body, headers=_JSON)).is_success
+
+    def declines(self, lease: Bytes32) -> tuple[SignedDecline, ...]:
+        """Why providers gave this order back, in their words. Nothing about them has been checked (``chain.statements``)."""
+        return reading.declines(self._get(f"/v1/leases/{lease}/declines"), lease)
+
     def outputs(self, lease: Bytes32) -> Outputs:
         """The provider's result document; GatewayProblem 404 before there is one."""
         return reading.outputs(self._line.get(f"/v1/leases/{lease}/outputs"), lease)
@@ -249,7 +260,7 @@ class GatewayApi:
         token, here = self._signer.share(lease, part, until).token, f"{self.base_url}/v1/leases/{lease}"
         if part is Part.LOG:
             return [f"{here}/logs?follow=false&share={token}"]
-        names = [output.sha256 for output in self.outputs(lease).result.outputs]
+        names = [part for output in self.outputs(lease).result.outputs for part in output.parts]
         return [f"{here}/outputs?share={token}", *(f"{here}/blobs/{name}?share={token}" for name in names)]
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------

@@ -17,16 +17,16 @@ from pathlib import Path
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
 from marketplace.client.answers import SignedReceipt
 from marketplace.client.api import GatewayApi
+from marketplace.client.transfers import fetch_part
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
+from marketplace.domain.limits import PART_BYTES, most_bundle_bytes
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
+from marketplace.domain.parts import part_sizes
 from marketplace.domain.pricing import elapsed_of
-from marketplace.domain.spec import Result, read_result
+from marketplace.domain.results import Result, read_result
+from marketplace.domain.spec import JobSpec
 from marketplace.domain.work import Work
-
-MAX_OUTPUT_BYTES = 1 << 30
-MAX_LOG_BYTES = 64 << 20
-MAX_RESULT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def _check_serving(receipt: Receipt, serving: OpenServing) -> None:
             )
 
 
-def check_result(content: bytes, result: Bytes32, work: Work) -> Result:
-    """The result document, if it is the one that ``result`` names and speaks of this work's outputs."""
+def check_result(content: bytes, result: Bytes32, spec: JobSpec, work: Work) -> Result:
+    """The result document, if it is the one that ``result`` names and speaks of this work's outputs, of no more than the order's disk."""
     actual = sha256_of(content)
     if actual != sha256_in(result):
         raise HashMismatch("the result document", sha256_in(result), actual)
@@ -78,20 +78,31 @@ def check_result(content: bytes, result: Bytes32, work: Work) -> Result:
     paths = [output.path for output in document.outputs]
     if len(set(paths)) != len(paths) or not set(paths) <= set(work.outputs):
         raise InvalidField("result.outputs", f"must be among {', '.join(work.outputs)}, each once")
+    total, most = sum(output.bytes for output in document.outputs), most_bundle_bytes(spec.resources.disk_mib << 20)
+    if total > most:
+        raise InvalidField("result.outputs", f"have {total} bytes; the order's disk makes {most} at most")
+    if document.log.bytes > PART_BYTES:
+        raise InvalidField("result.log.bytes", f"is {document.log.bytes}; at most {PART_BYTES} are kept")
     return document
 
 
 class ResultFolder:
     """Verified results on this machine, by hash. What is in it was hashed when it came."""
 
-    def __init__(self, folder: Path, api: GatewayApi) -> None:
-        self._folder, self._api = folder, api
+    def __init__(self, folder: Path, api: GatewayApi, part_bytes: int = PART_BYTES) -> None:
+        self._folder, self._api, self._part_bytes = folder, api, part_bytes
 
     def fetch(self, result: Result, lease: Bytes32) -> None:
-        """Have every blob of the lease's result here, verified; raise HashMismatch, InvalidField or a GatewayError."""
+        """Have every blob of the lease's result here, verified; raise HashMismatch, InvalidField or a GatewayError.
+
+        What was fetched before is not fetched again: after a break it goes on with the part at which it stood.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
         for output in result.outputs:
-            self._fetch(lease, output.sha256, output.bytes)
-        self._fetch(lease, result.logs_sha256, None)
+            sizes = part_sizes(output.bytes, output.parts, f"result.outputs[{output.path}].parts", self._part_bytes)
+            for part, size in zip(output.parts, sizes, strict=True):
+                fetch_part(self._api, part, size, self._folder, lease, "result.outputs")
+        fetch_part(self._api, result.log.sha256, result.log.bytes, self._folder, lease, "result.log")
 
     def path(self, name: Sha256) -> Path:
         """Where the blob is, once it was fetched."""
@@ -99,14 +110,3 @@ class ResultFolder:
 
     def has(self, name: Sha256) -> bool:
         return self.path(name).is_file()
-
-    def _fetch(self, lease: Bytes32, name: Sha256, size: int | None) -> None:
-        if size is not None and size > MAX_OUTPUT_BYTES:
-            raise InvalidField("result.outputs", f"{name} has {size} bytes; at most {MAX_OUTPUT_BYTES} are fetched")
-        if not self.has(name):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            limit = MAX_LOG_BYTES if size is None else max(1, size)
-            self._api.fetch_blob_into(name, self.path(name), lease=lease, limit_bytes=limit)
-        actual = self.path(name).stat().st_size
-        if size is not None and actual != size:
-            raise InvalidField("result.outputs", f"{name} has {actual} bytes, not {size}")

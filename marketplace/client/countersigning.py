@@ -19,6 +19,7 @@ from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder, KeptReceipt
 from marketplace.client.steps import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32
+from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobState
 from marketplace.domain.work import read_work
 
@@ -108,7 +109,8 @@ class Countersigner:
         signed = offered[-1]
         check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
         content = self._api.outputs(identifier).content
-        self._results.fetch(check_result(content, signed.receipt.result, read_work(order.work)), identifier)
+        spec, work = read_spec(order.spec), read_work(order.work)
+        self._results.fetch(check_result(content, signed.receipt.result, spec, work), identifier)
         if not self._is_wanted(job, identifier):
             return None
         self._book.add_receipt(

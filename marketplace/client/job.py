@@ -8,19 +8,21 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from marketplace.client.api import GatewayApi
-from marketplace.client.countersign import MAX_OUTPUT_BYTES
 from marketplace.client.jobbook import KeptJob, KeptOrder
 from marketplace.client.money import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, Progress, Story
 from marketplace.client.watcher import explanation_kept
-from marketplace.domain.bundles import unpack_bundle
+from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Order
+from marketplace.domain.parts import PartStream
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
-from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
+from marketplace.domain.results import EndedReason, Output, Result, read_result
+from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import Seconds
+from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import Work, read_work
 
 if TYPE_CHECKING:
@@ -156,8 +158,8 @@ class Job:
     def _whole_log(self) -> str:
         """The verified log where there is one, otherwise what the gateway has of the running one."""
         found = self._document()
-        if found is not None and self._market.results.has(found.logs_sha256):
-            return self._market.results.path(found.logs_sha256).read_text(errors="replace")
+        if found is not None and self._market.results.has(found.log.sha256):
+            return self._market.results.path(found.log.sha256).read_text(errors="replace")
         return _LogReader(self._market.api).read(self._order().signed.id)
 
     # -- what came of it ----------------------------------------------------------------------------------------------
@@ -175,6 +177,7 @@ class Job:
         used = receipt.receipt.used_seconds
         return JobResult(
             exit_code=found.exit_code,
+            ended=found.reason,
             used_seconds=used,
             price=price,
             cost=earned_rounded_down(price, order.signed.order.gpus, used),
@@ -182,21 +185,33 @@ class Job:
             lease=order.signed.id,
             result=found.sha256,
             outputs=found.outputs,
-            logs=found.logs_sha256,
+            log=found.log,
             is_countersigned=bool(receipt.signature),
         )
 
-    def download(self, into: Path) -> tuple[Path, ...]:
-        """Unpack the outputs below ``into`` and return the files. Never overwrites: InvalidField names what is in the way."""
+    @property
+    def ended(self) -> EndedReason | None:
+        """Why the job is over, as the verified result says, and by ``.by`` whose doing that was; None while there is none."""
         found = self._document()
+        return found.reason if found else None
+
+    def download(self, into: Path) -> tuple[Path, ...]:
+        """Unpack the outputs below ``into`` and return the files. Never overwrites: InvalidField names what is in the way.
+
+        What was not delivered is named in ``result().left_out``. Of a job that was cancelled or lost, what its provider left.
+        """
+        found = self._document()
+        if found is None and self.is_terminal and self._market.collect(self._order()):
+            found = self._document()
         if found is None:
             raise JobFailed(self.id, f"has no outputs: it is {self.state.value}{self._why()}")
         self._market.results.fetch(found, self._order().signed.id)
         files: list[Path] = []
-        for output in found.outputs:
+        allowance = Allowance(self.spec.resources.disk_mib << 20)
+        for output in filter(_is_delivered, found.outputs):
             folder = into / _folder_of(output, found.outputs)
-            with self._market.results.path(output.sha256).open("rb") as bundle:
-                names = unpack_bundle(bundle, folder, limit_bytes=MAX_OUTPUT_BYTES)
+            with PartStream([self._market.results.path(part) for part in output.parts]) as bundle:
+                names = unpack_bundle(bundle, folder, allowance)
             files += [folder / name for name in names if (folder / name).is_file()]
         return tuple(files)
 
@@ -253,7 +268,11 @@ class Job:
         return f" ({last.reason.value.replace('_', ' ')}{': ' + last.note if last.note else ''})"
 
 
-def _folder_of(output: OutputFile, all_of_them: tuple[OutputFile, ...]) -> PurePosixPath:
+def _is_delivered(output: Output) -> bool:
+    return bool(output.parts)
+
+
+def _folder_of(output: Output, all_of_them: tuple[Output, ...]) -> PurePosixPath:
     """Where an output unpacks: a single one in the folder itself, several by their paths below /job."""
     return PurePosixPath() if len(all_of_them) == 1 else PurePosixPath(output.path).relative_to("/job")
 

@@ -28,6 +28,7 @@ from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.jobbook import Jobbook, KeptOrder
 from marketplace.client.leases import LeaseDesk
+from marketplace.client.leftovers import Leftovers
 from marketplace.client.mandate import Mandate
 from marketplace.client.opening import check_told, folder_of, outbox_path, terms_of_chain
 from marketplace.client.reputation import reputation_from_chain
@@ -89,6 +90,7 @@ class Market:
         self.stop = stop or threading.Event()
         """Set it, and every wait ends soon."""
         self.results = ResultFolder(results, api)
+        self._leftovers = Leftovers(chain_market, api, book, self.results)
         self._market = chain_market
         self._watching = watching or api
         self._outbox = outbox or OutboxFile()
@@ -236,7 +238,7 @@ class Market:
     def authorize(self, delegate: Address, budget: TokenUnits, until: UnixTime, *, again: bool = False) -> Mined:
         """Let a delegate's key sign orders for this account: up to a hard budget, until a time. A budget of 0 takes it back.
 
-        What its orders may cost at most is charged at every opening, and never restored (I-7).
+        What an order may cost at most is charged once, at its first opening by a delegate, and never restored (I-7).
         """
         self.mandate.require_own("give a budget")
         signer = address_from_text(delegate, field="delegate")
@@ -300,6 +302,10 @@ class Market:
     def provisional(self, order: KeptOrder, head: BlockRef) -> str:
         """What the newest block says of the order that is not confirmed yet; empty where that is nothing else."""
         return provisional(self._market, self.book, order, head)
+
+    def collect(self, order: KeptOrder) -> bool:
+        """Fetch what a provider left of a job that was over before its result was there; whether there is any."""
+        return self._leftovers.collect(order, self.provider_of, self.chain.head())
 
     def provider_of(self, offer: int) -> Address | None:
         """Who listed the offer; it never changes."""

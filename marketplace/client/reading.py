@@ -27,12 +27,13 @@ from marketplace.client.answers import (
     SignedReceipt,
 )
 from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, one_line
 from marketplace.domain.errors import GatewayProblem, InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, GpuClass
-from marketplace.domain.spec import Machine, Result, read_machine, read_result
+from marketplace.domain.results import Result, read_result
+from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import TokenUnits, UnixTime
-from marketplace.domain.wire import block_to_wire
 
 
 def market(body: bytes) -> MarketDescription:
@@ -50,7 +51,7 @@ def offers(body: bytes) -> tuple[tuple[OfferAnswer, ...], str | None]:
     return tuple(map(_offer, page.items)), page.next
 
 
-def _offer(told: records.Offer) -> OfferAnswer:
+def _offer(told: records.ListedOffer) -> OfferAnswer:
     return OfferAnswer(told.offer(), told.class_name, _machine(told.machine), told.last_heartbeat, told.reliability_bps)
 
 
@@ -105,7 +106,7 @@ def explanation(body: bytes, asked: Bytes32) -> ExplanationAnswer:
     same("order", told.order, asked)
     document = {
         "order": told.order, "placedOn": told.placed_on, "reasons": told.reasons, "nearestMiss": told.nearest_miss,
-        "block": block_to_wire(told.block.ref()),
+        "block": {"number": told.block.number, "hash": told.block.hash, "timestamp": told.block.timestamp},
     }  # fmt: skip
     return ExplanationAnswer(asked, told.placed_on, told.reasons, told.nearest_miss, document)
 
@@ -123,8 +124,22 @@ def receipts(body: bytes, asked: Bytes32) -> tuple[SignedReceipt, ...]:
     return tuple(SignedReceipt(item.role, item.receipt.receipt(), item.signature) for item in found)
 
 
+def declines(body: bytes, asked: Bytes32) -> tuple[SignedDecline, ...]:
+    """Those whose reason is one that we know: a newer provider may have others."""
+    found = read(records.Declines, body).declines
+    for item in found:
+        same("lease", item.lease, asked)
+    return tuple(
+        SignedDecline(
+            Decline(item.lease, item.opened_at, ObstacleReason(item.reason), one_line(item.detail)), item.signature
+        )
+        for item in found
+        if item.reason in set(map(str, ObstacleReason))
+    )
+
+
 def outputs(body: bytes, asked: Bytes32) -> Outputs:
-    told = read(records.Outputs, body)
+    told = read(records.Outputs, body, most_bytes=MOST_LIST_BYTES)
     same("lease", told.lease, asked)
     try:
         content = canonical_json(parse_json(bytes(told.result), field="result"))

@@ -11,10 +11,12 @@ from typing import Literal
 from marketplace.chain.checksums import address_from_text
 from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
-from marketplace.domain.bundles import bundle_paths
+from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.bundles import Bundle, bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of, sha256_of
+from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
+from marketplace.domain.limits import MAX_CONTENT_BYTES
 from marketplace.domain.models import Order
 from marketplace.domain.spec import (
     HOST_IMAGE,
@@ -28,13 +30,10 @@ from marketplace.domain.spec import (
     read_spec,
 )
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
-from marketplace.domain.work import Input, Work, cut, read_work, work_name
+from marketplace.domain.work import Input, Work, read_work, work_name
 
 ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
 NO_BOND, NO_TIP, ANY_OFFER = Bps(0), TokenUnits(0), OfferId(0)
-
-MAX_INPUT_BYTES = 256 << 20
-"""Inputs are bundled in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +96,20 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request made ready: the spec, its bytes, those of the work, and the parts of the bundle of its inputs."""
+    """A request made ready: the spec, its bytes, those of the work, and the bundle of its inputs, with the names of its parts."""
 
     spec: JobSpec
     spec_bytes: bytes
     work_bytes: bytes
-    inputs: tuple[bytes, ...]
+    inputs: Bundle | None = None
+    parts: tuple[Sha256, ...] = ()
 
 
 def prepare(request: JobRequest) -> Prepared:
     """Bundle the inputs, write work and spec; raise InvalidField for what their rules do not allow."""
     inputs = bundle_inputs(request)
-    parts = cut(inputs)
-    listed = (Input(JOB_IN, len(inputs), tuple(sha256_of(part) for part in parts)),) if inputs else ()
+    parts = inputs.parts() if inputs else ()
+    listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
     work = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs).canonical()
     read_work(work)
     spec = JobSpec(
@@ -128,7 +128,7 @@ def prepare(request: JobRequest) -> Prepared:
         public=request.public,
     )
     content = spec.canonical()
-    return Prepared(read_spec(content), content, work, parts)
+    return Prepared(read_spec(content), content, work, inputs, parts)
 
 
 def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
@@ -139,11 +139,14 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
         raise InvalidField("offer", "must not be pinned: every node gets an offer of its own")
     alone, identifier = prepare(request), secrets.token_hex(32)
     specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
-    return tuple(Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs) for spec in specs)
+    return tuple(Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts) for spec in specs)
 
 
-def bundle_inputs(request: JobRequest) -> bytes:
-    """The inputs as one bundle; raise InvalidField for links, devices, and names that come twice."""
+def bundle_inputs(request: JobRequest) -> Bundle | None:
+    """The inputs as one bundle, if there are any.
+
+    Raises InvalidField for links, devices, names that come twice, and more than the request's disk holds.
+    """
     named = dict(request.files)
     if request.inputs is not None:
         if not request.inputs.is_dir():
@@ -152,7 +155,8 @@ def bundle_inputs(request: JobRequest) -> bytes:
             if child.name in named and not child.samefile(named[child.name]):
                 raise InvalidField("input", f"{child.name} is both in {request.inputs} and named in the command")
             named[child.name] = child
-    return bundle_paths(named.items(), limit_bytes=MAX_INPUT_BYTES) if named else b""
+    allowance = Allowance(min(request.disk_mib << 20, MAX_CONTENT_BYTES))
+    return bundle_paths(named.items(), allowance) if named else None
 
 
 def files_named(command: tuple[str, ...], folder: Path) -> dict[str, Path]:

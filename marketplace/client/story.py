@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.money import Serving, Sums
+from marketplace.domain.bundles import LeftOut
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef
-from marketplace.domain.spec import Group, OutputFile
+from marketplace.domain.results import EndedReason, LogFile, Output, left_out_of
+from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits
 
@@ -41,7 +43,10 @@ class Attempt:
 class JobResult:
     """What came of a job, verified by hash. ``is_countersigned`` is False where the chain settled without our signature."""
 
-    exit_code: int
+    exit_code: int | None
+    """The job's own; None where it did not end by itself, or did not run."""
+    ended: EndedReason
+    """Why it is over, and by ``ended.by`` whose doing that was."""
     used_seconds: Seconds
     price: PricePerGpuHour
     cost: TokenUnits
@@ -49,9 +54,14 @@ class JobResult:
     provider: Address | None
     lease: Bytes32
     result: Sha256
-    outputs: tuple[OutputFile, ...]
-    logs: Sha256
+    outputs: tuple[Output, ...]
+    log: LogFile
     is_countersigned: bool
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What could not be delivered, by its path in the job, each with the reason."""
+        return left_out_of(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from marketplace.chain.checksums import checksum
 from marketplace.chain.market import Market as ChainMarket
@@ -12,6 +14,7 @@ from marketplace.client.ending import Ender
 from marketplace.client.jobbook import Jobbook, KeptJob, NewJob
 from marketplace.client.mandate import Mandate
 from marketplace.client.request import JobRequest, Prepared, order_for, terms_of
+from marketplace.client.transfers import send_bundle
 from marketplace.client.trust import Draft, TrustRoots
 from marketplace.client.watcher import Watcher, is_passing
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InsufficientBalance
@@ -54,8 +57,9 @@ class Submitter:
         new = [self._signed(request, one, block) for one in prepared]
         if len(new) > 1:
             self.require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
-        for part in prepared[0].inputs:
-            self._api.put_blob(part)
+        if prepared[0].inputs:
+            with TemporaryDirectory(prefix="bourse-") as spool:
+                send_bundle(self._api, prepared[0].inputs, prepared[0].parts, Path(spool))
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
         for number, one in enumerate(kept):

@@ -47,7 +47,8 @@ from marketplace.domain.errors import (
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, Receipt
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import Result, read_result, read_spec
+from marketplace.domain.results import Result, read_result
+from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.domain.work import read_work
@@ -313,7 +314,7 @@ class Watcher:
             return self._become(kept, _verified(read_result(own.result), outcome.used_seconds), sight.block)
         try:
             content = self._api.outputs(order.signed.id).content
-            result = check_result(content, outcome.result, read_work(order.work))
+            result = check_result(content, outcome.result, read_spec(order.spec), read_work(order.work))
             self._results.fetch(result, order.signed.id)
         except GatewayUnavailable as exc:
             self._book.note(order.signed.id, str(exc))
@@ -347,5 +348,5 @@ def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:
-    state = JobState.SUCCEEDED if result.exit_code == 0 else JobState.FAILED
-    return Become(state, JobReason.RESULT_VERIFIED, f"exit code {result.exit_code} after {used_seconds} s")
+    state = JobState.SUCCEEDED if result.is_success else JobState.FAILED
+    return Become(state, JobReason.RESULT_VERIFIED, f"{result} after {used_seconds} s")

@@ -24,7 +24,7 @@ class BookOrder:
     accepted_at: UnixTime
     """Block time at which the gateway took it."""
     delegate: Address | None = None
-    """Who signed for the client, where that was a delegate: opening it is charged to its budget (P-25)."""
+    """Who signed for the client, where that was a delegate: the first such opening is charged to its budget (P-25)."""
 
     @property
     def id(self) -> Bytes32:

@@ -1,364 +1,259 @@
-"""Bundles: folders as one file with one hash, and back, without trusting whoever made them.
+"""Making bundles (``bundle_rules``): folders as one stream of bytes that is made anew each time it is read.
 
-A bundle is an uncompressed tar archive (GNU format, so that every tar reads it) in which equal trees are equal bytes:
-entries strictly ascending by path, owner and time 0, mode 0644 or 0755. It holds regular files and folders only.
-Everything else is refused on both sides, when making and when unpacking, because the two sides do not trust each other:
-a job may leave links in its outputs for the agent to follow, a client may upload an archive that no tar wrote.
+Nothing but the list of entries is held in memory, and nothing is written down: a part of a bundle is read straight from
+the files, so what is sent needs no second place on the disk. Two ways to make one, because two sides make them:
 
-The reader is written here, for exactly what the writer writes, instead of taken from ``tarfile``: what it does not know
-it refuses, it never allocates by a size it read, and it has seen every header before it writes the first byte.
+- ``bundle_paths`` for inputs refuses, naming it, what no bundle holds: their owner is there to mend it;
+- ``bundle_outputs`` leaves it out, naming it, and delivers the rest: the job is over, and its work paid for.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import BinaryIO, Final
 
+from marketplace.domain.bundle_rules import (
+    BLOCK,
+    CHUNK,
+    END,
+    FILE,
+    FOLDER,
+    Allowance,
+    Entry,
+    checked_name,
+    escaped,
+)
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
-
-BUNDLE_ENTRIES: Final = 100_000
-"""How many files and folders one bundle may hold unless the caller says otherwise."""
-MAX_DEPTH: Final = 64
-"""How many folders deep a file may lie: bounds open folders, and deeper trees are not made by accident."""
-MAX_NAME_BYTES: Final = 4_000
-MAX_PART_BYTES: Final = 255
-
-_BLOCK: Final = 512
-_CHUNK: Final = 1 << 20
-_FILE, _FOLDER, _LONG_NAME = b"0", b"5", b"L"
-_END: Final = bytes(2 * _BLOCK)
+from marketplace.domain.limits import MAX_FILES, PART_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Bundled:
-    """A bundle that was made or unpacked: its own hash and size, and how many files and folders are in it."""
+class LeftOut:
+    """A file or folder that was not delivered, by its (escaped) name in the output, and why not."""
 
-    sha256: Sha256
-    bytes: int
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One file or folder. ``source`` is where its content is when making, ``offset`` when unpacking."""
-
-    parts: tuple[str, ...]
-    is_folder: bool
-    is_executable: bool = False
-    size: int = 0
-    source: Path | None = None
-    offset: int = 0
-
-    @property
-    def name(self) -> str:
-        return "/".join(self.parts)
+    path: str
+    why: str
 
 
-# Making
+Trouble = Callable[[LeftOut], None]
 
 
-def bundle_files(root: Path, *, limit_bytes: int, limit_entries: int = BUNDLE_ENTRIES) -> bytes:
-    """Bundle everything below ``root`` in memory; see ``write_bundle``."""
-    stream = io.BytesIO()
-    write_bundle(root, stream, limit_bytes=limit_bytes, limit_entries=limit_entries)
-    return stream.getvalue()
+class Bundle:
+    """A tree that can be read as a tar archive, from any byte on.
+
+    bundle.bytes            how long it is
+    bundle.pieces(a, b)     its bytes from a to b, as they come from the files
+    bundle.parts()          the sha256 of each part, in order; reads all of it
+    bundle.left_out         what is not in it
+    """
+
+    def __init__(self, entries: Iterable[Entry], left_out: Iterable[LeftOut] = ()) -> None:
+        self.entries = tuple(sorted(entries, key=lambda entry: entry.parts))
+        self.left_out = tuple(sorted(left_out, key=lambda one: one.path))
+        self._starts = [0, *accumulate(_length(entry) for entry in self.entries)]
+        self.bytes = self._starts[-1] + len(END)
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Its bytes from ``start`` up to ``end``; raise InvalidField naming a file that has changed since it was looked at."""
+        end = self.bytes if end is None else min(end, self.bytes)
+        first = max(0, bisect_right(self._starts, start) - 1)
+        for number in range(first, len(self.entries)):
+            at = self._starts[number]
+            if at >= end:
+                return
+            yield from _encoded(self.entries[number], max(0, start - at), end - at)
+        tail = self._starts[-1]
+        yield END[max(0, start - tail) : max(0, end - tail)]
+
+    def parts(self, part_bytes: int = PART_BYTES) -> tuple[Sha256, ...]:
+        """The names of its parts, in order."""
+        starts = range(0, self.bytes, part_bytes)
+        return tuple(self._name_of(start, start + part_bytes) for start in starts)
+
+    def content(self) -> bytes:
+        """All of it in memory: for small ones."""
+        return b"".join(self.pieces())
+
+    def _name_of(self, start: int, end: int) -> Sha256:
+        digest = hashlib.sha256()
+        for piece in self.pieces(start, end):
+            digest.update(piece)
+        return Sha256(digest.hexdigest())
 
 
-def bundle_paths(paths: Iterable[tuple[str, Path]], *, limit_bytes: int, limit_entries: int = BUNDLE_ENTRIES) -> bytes:
-    """Bundle files, and folders with all below them, each under the name it shall have in the bundle."""
-    found: dict[tuple[str, ...], _Entry] = {}
+def bundle_paths(paths: Iterable[tuple[str, Path]], allowance: Allowance) -> Bundle:
+    """Files, and folders with all below them, each under the name it shall have in the bundle.
+
+    Raises InvalidField, naming the entry, for what no bundle holds, what comes twice, and more than the allowance.
+    """
+    found: dict[tuple[str, ...], Entry] = {}
     for name, path in paths:
-        parts = _checked_name(name)
-        for entry in [*_parents(parts), *_entries(path, parts)]:
+        parts = checked_name(name)
+        for entry in [*_parents(parts), *_entries(path, parts, _refuse)]:
             first = found.setdefault(entry.parts, entry)
             if first is not entry and not (first.is_folder and entry.is_folder):
                 raise InvalidField(entry.name, "is named twice in the bundle")
-            _check_count(len(found), limit_entries)
-    stream = io.BytesIO()
-    _write(found.values(), stream, limit_bytes)
-    return stream.getvalue()
+            if first is entry:
+                checked_name(entry.name)
+                allowance.take(0, entries=1)
+    allowance.take(sum(entry.size for entry in found.values()))
+    return Bundle(found.values())
 
 
-def write_bundle(root: Path, stream: BinaryIO, *, limit_bytes: int, limit_entries: int = BUNDLE_ENTRIES) -> Bundled:
-    """Bundle everything below ``root`` into ``stream``; ``limit_bytes`` bounds the sum of the files' sizes.
+def bundle_outputs(path: Path, allowance: Allowance) -> Bundle:
+    """A folder's content, or one file under its own name; what no bundle holds, or no allowance is left for, is left out.
 
-    Raises InvalidField, naming the entry, for what no bundle holds. A file with several names (a hard link) is stored
-    once for each: nothing tells which is "the" file, and a job cannot link to what lies outside its own mounts.
+    A file with several names (a hard link) is delivered under its first one; under the others, too, as a copy, as far as
+    the allowance goes when everything else has its place.
     """
-    entries: list[_Entry] = []
-    for entry in _entries(root, ()):
-        entries.append(entry)
-        _check_count(len(entries), limit_entries)
-    return _write(entries, stream, limit_bytes)
+    left_out: list[LeftOut] = []
+    is_folder = stat.S_ISDIR(path.lstat().st_mode)
+    found: list[Entry] = []
+    for entry in _entries(path, () if is_folder else (escaped(path.name),), left_out.append):
+        if not allowance.entries:
+            left_out.append(
+                LeftOut(entry.name, f"it and what follows: only {MAX_FILES} files and folders are delivered")
+            )
+            break
+        allowance.take(0, entries=1)
+        found.append(entry)
+    return Bundle(_fitting(found, allowance, left_out.append), left_out)
 
 
-def _entries(path: Path, parts: tuple[str, ...]) -> Iterator[_Entry]:
+def _fitting(entries: Iterable[Entry], allowance: Allowance, trouble: Trouble) -> Iterator[Entry]:
+    """The entries that the allowance has bytes for, by name; further names of a file come last."""
+    first_names: dict[tuple[int, int], str] = {}
+    further: list[Entry] = []
+    for entry in sorted(entries, key=lambda entry: entry.parts):
+        if entry.inode is not None and first_names.setdefault(entry.inode, entry.name) != entry.name:
+            further.append(entry)
+        elif _fits(entry, allowance, trouble, ""):
+            yield entry
+    for entry in further:
+        other = f"; it is another name of {first_names[entry.inode]}" if entry.inode else ""
+        if _fits(entry, allowance, trouble, other):
+            yield entry
+
+
+def _fits(entry: Entry, allowance: Allowance, trouble: Trouble, more: str) -> bool:
+    if entry.size > allowance.bytes:
+        trouble(
+            LeftOut(entry.name, f"has {entry.size} bytes, and {allowance.bytes} are left of the order's disk{more}")
+        )
+        return False
+    allowance.take(entry.size)
+    return True
+
+
+def _refuse(trouble: LeftOut) -> None:
+    raise InvalidField(trouble.path, trouble.why)
+
+
+def _entries(path: Path, parts: tuple[str, ...], trouble: Trouble) -> Iterator[Entry]:
     """Yield ``path`` (unless it is the bundle's root) and all below it, by an explicit stack: depth costs nothing."""
-    waiting = [(path, parts)]
+    waiting = [(str(path), parts)]
     while waiting:
         here, name = waiting.pop()
-        entry = _looked_at(here, name)
+        try:
+            entry = _looked_at(here, name)
+            children = _children(here) if entry.is_folder else []
+        except InvalidField as exc:
+            trouble(LeftOut(exc.field, exc.rule))
+            continue
+        except OSError as exc:
+            trouble(LeftOut("/".join(name) or ".", f"cannot be read: {exc.strerror}"))
+            continue
         if name:
             yield entry
-        if not entry.is_folder:
-            continue
-        try:
-            children = os.listdir(here)
-        except OSError as exc:
-            raise InvalidField(entry.name or "bundle", f"cannot be read: {exc.strerror}") from exc
-        waiting += [(here / child, (*name, child)) for child in children]
+        delivered = escaped if trouble is not _refuse else str
+        waiting += [(os.path.join(here, child), (*name, delivered(child))) for child in children]
 
 
-def _looked_at(path: Path, parts: tuple[str, ...]) -> _Entry:
+def _children(folder: str) -> list[str]:
+    """The names in a folder; of one that holds more than any bundle may, no more than that."""
+    with os.scandir(folder) as found:
+        return [child.name for child in islice(found, MAX_FILES + 1)]
+
+
+def _looked_at(path: str, parts: tuple[str, ...]) -> Entry:
     if parts:
-        _checked_name("/".join(parts))
-    try:
-        status = path.lstat()
-    except OSError as exc:
-        raise InvalidField("/".join(parts) or "bundle", f"cannot be read: {exc.strerror}") from exc
+        checked_name("/".join(parts))
+    status = os.lstat(path)
     if stat.S_ISDIR(status.st_mode):
-        return _Entry(parts, is_folder=True, source=path)
+        return Entry(parts, is_folder=True, source=path)
+    name = "/".join(parts) or "."
     if not stat.S_ISREG(status.st_mode) or not parts:
-        raise InvalidField("/".join(parts) or "bundle", "only regular files and folders can be bundled")
+        raise InvalidField(name, f"is {_kind_of(status.st_mode)}; only regular files and folders are bundled")
+    if not os.access(path, os.R_OK):
+        raise InvalidField(name, "cannot be read: Permission denied")
+    inode = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
     is_executable = bool(status.st_mode & stat.S_IXUSR)
-    return _Entry(parts, is_folder=False, is_executable=is_executable, size=status.st_size, source=path)
+    return Entry(parts, False, is_executable, size=status.st_size, source=path, inode=inode)
 
 
-def _write(entries: Iterable[_Entry], stream: BinaryIO, limit_bytes: int) -> Bundled:
-    ordered = sorted(entries, key=lambda entry: entry.parts)
-    _check_size(sum(entry.size for entry in ordered), limit_bytes)
-    digest, written = hashlib.sha256(), 0
-    for entry in ordered:
-        for chunk in _encoded(entry):
-            digest.update(chunk)
-            written += stream.write(chunk)
-    digest.update(_END)
-    written += stream.write(_END)
-    return Bundled(Sha256(digest.hexdigest()), written, len(ordered))
+def _kind_of(mode: int) -> str:
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFREG: "a file"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def _encoded(entry: _Entry) -> Iterator[bytes]:
+def _length(entry: Entry) -> int:
+    """How many bytes of the archive are this entry's: its header, the header of a long name, its content, and padding."""
+    name = len(entry.name.encode()) + entry.is_folder
+    long_name = 0 if name <= 100 else BLOCK + _padded(name + 1)
+    return long_name + BLOCK + _padded(entry.size)
+
+
+def _padded(size: int) -> int:
+    return size + -size % BLOCK
+
+
+def _encoded(entry: Entry, start: int, end: int) -> Iterator[bytes]:
+    """The entry's bytes from ``start`` up to ``end``."""
+    content_at = _length(entry) - _padded(entry.size)
+    if start < content_at:
+        yield _header(entry)[start:end]
+    begin, stop = max(0, start - content_at), min(entry.size, end - content_at)
+    if entry.source is not None and not entry.is_folder and begin < stop:
+        yield from _content(entry, entry.source, begin, stop)
+    padding_at = content_at + entry.size
+    yield bytes(max(0, min(end, _length(entry)) - max(start, padding_at)))
+
+
+def _header(entry: Entry) -> bytes:
     header = tarfile.TarInfo(entry.name)
-    header.type = _FOLDER if entry.is_folder else _FILE
+    header.type = FOLDER if entry.is_folder else FILE
     header.mode = 0o755 if entry.is_folder or entry.is_executable else 0o644
     header.size = entry.size
-    yield header.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
-    if entry.is_folder or entry.source is None:
-        return
-    yield from _content(entry, entry.source)
-    yield bytes(-entry.size % _BLOCK)
+    return header.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 
 
-def _content(entry: _Entry, source: Path) -> Iterator[bytes]:
-    """Read exactly the size in the header: a file that is shorter or longer by now was changed under our hands."""
+def _content(entry: Entry, source: str, start: int, end: int) -> Iterator[bytes]:
+    """Read a file of exactly the size in the header: one that is shorter or longer by now was changed under our hands."""
     try:
         # O_NONBLOCK: a fifo put in its place must not hang us. O_NOFOLLOW: nor a link lead us elsewhere.
         handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         raise InvalidField(entry.name, f"cannot be read: {exc.strerror}") from exc
     with open(handle, "rb", buffering=0) as file:
-        left = entry.size if stat.S_ISREG(os.fstat(handle).st_mode) else -1
-        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+            raise InvalidField(entry.name, "changed while it was being bundled")
+        file.seek(start)
+        left = end - start
+        while left and (chunk := file.read(min(CHUNK, left))):
             left -= len(chunk)
             yield chunk
-        if left != 0 or file.read(1):
+        if left:
             raise InvalidField(entry.name, "changed while it was being bundled")
 
 
-def _parents(parts: tuple[str, ...]) -> list[_Entry]:
-    return [_Entry(parts[:depth], is_folder=True) for depth in range(1, len(parts))]
-
-
-# Unpacking
-
-
-def unpack_bundle(
-    bundle: bytes | BinaryIO, into: Path, *, limit_bytes: int, limit_entries: int = BUNDLE_ENTRIES
-) -> tuple[str, ...]:
-    """Unpack below ``into`` (made if absent) and return the entries' names; a stream must be seekable.
-
-    All headers are read and judged before anything is written, so a refused bundle leaves nothing behind. Files that
-    are already there are never overwritten, and links that are already there never followed.
-    """
-    stream = io.BytesIO(bundle) if isinstance(bundle, bytes) else bundle
-    entries = _read_headers(stream, limit_bytes, limit_entries)
-    into.mkdir(parents=True, exist_ok=True)
-    root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for entry in entries:
-            _unpack(entry, stream, root)
-    finally:
-        os.close(root)
-    return tuple(entry.name for entry in entries)
-
-
-def _read_headers(stream: BinaryIO, limit_bytes: int, limit_entries: int) -> list[_Entry]:
-    end = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    entries: list[_Entry] = []
-    folders: set[tuple[str, ...]] = {()}
-    total = 0
-    while entry := _next_entry(stream):
-        if entries and entry.parts <= entries[-1].parts:
-            raise InvalidField(entry.name, "entries must be in ascending order, each named once")
-        if entry.parts[:-1] not in folders:
-            raise InvalidField(entry.name, "must come after the folder it is in")
-        if entry.is_folder:
-            folders.add(entry.parts)
-        entries.append(entry)
-        total += entry.size
-        _check_count(len(entries), limit_entries)
-        _check_size(total, limit_bytes)
-        if stream.seek(entry.offset + entry.size + -entry.size % _BLOCK) > end:
-            raise InvalidField(entry.name, "is cut short")
-    if stream.read(_BLOCK + 1) != bytes(_BLOCK):
-        raise InvalidField("bundle", "must end with two empty blocks and nothing after them")
-    return entries
-
-
-def _next_entry(stream: BinaryIO) -> _Entry | None:
-    """Read one entry's header, with the header for a long name before it if there is one; None at the end marker."""
-    block = _header(stream)
-    if block is None:
-        return None
-    long_name = None
-    if block[156:157] == _LONG_NAME:
-        long_name = _long_name(stream, _number(block[124:136], "bundle"))
-        block = _header(stream)
-        if block is None:
-            raise InvalidField("bundle", "a long name must be followed by its entry")
-    kind = block[156:157]
-    name = _text(long_name or _until_nul(block[:100]))
-    if kind not in (_FILE, _FOLDER):
-        raise InvalidField(name or "bundle", "only regular files and folders can be in a bundle")
-    is_folder = kind == _FOLDER
-    parts = _checked_name(name.removesuffix("/") if is_folder else name)
-    size = _number(block[124:136], "/".join(parts))
-    if is_folder and size:
-        raise InvalidField(name, "a folder has no content")
-    mode = _number(block[100:108], name)
-    return _Entry(parts, is_folder, bool(mode & stat.S_IXUSR), size, offset=stream.tell())
-
-
-def _header(stream: BinaryIO) -> bytes | None:
-    block = stream.read(_BLOCK)
-    if len(block) < _BLOCK:
-        raise InvalidField("bundle", "is cut short")
-    if block == bytes(_BLOCK):
-        return None
-    if _number(block[148:156], "bundle") != sum(block[:148]) + sum(block[156:]) + 8 * ord(" "):
-        raise InvalidField("bundle", "is not a tar archive: a header's checksum is wrong")
-    if block[257:265] != tarfile.GNU_MAGIC:
-        raise InvalidField("bundle", "must be a tar archive in GNU format")
-    return block
-
-
-def _long_name(stream: BinaryIO, size: int) -> bytes:
-    if not 100 < size <= MAX_NAME_BYTES + 2:
-        raise InvalidField("bundle", f"names must not be longer than {MAX_NAME_BYTES} bytes")
-    padded = stream.read(size + -size % _BLOCK)
-    return _until_nul(padded[:size])
-
-
-def _until_nul(field: bytes) -> bytes:
-    content, _, rest = field.partition(b"\0")
-    if rest.strip(b"\0"):
-        raise InvalidField("bundle", "a name must not hold NUL")
-    return content
-
-
-def _number(field: bytes, name: str) -> int:
-    """Read an octal number, or a large one in base 256; tar has both."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:], "big")
-    digits = field.strip(b" \0")
-    if not digits or digits.strip(b"01234567"):
-        raise InvalidField(name, "a number in its header is not octal")
-    return int(digits, 8)
-
-
-def _unpack(entry: _Entry, stream: BinaryIO, root: int) -> None:
-    """Walk down from the root folder one part at a time, following no link, so the parts alone decide where we end."""
-    folder = os.dup(root)
-    try:
-        for part in entry.parts[:-1]:
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        if entry.is_folder:
-            _make_folder(entry.parts[-1], folder)
-        else:
-            _make_file(entry, stream, folder)
-    except (FileExistsError, NotADirectoryError) as exc:
-        # Only what is already there is the bundle's fault; a full disk is not, and stays an OSError.
-        raise InvalidField(entry.name, f"is in the way of what is already there: {exc.strerror}") from exc
-    finally:
-        os.close(folder)
-
-
-def _make_folder(name: str, folder: int) -> None:
-    try:
-        os.mkdir(name, 0o755, dir_fd=folder)
-    except FileExistsError:
-        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise
-
-
-def _make_file(entry: _Entry, stream: BinaryIO, folder: int) -> None:
-    # O_EXCL makes a new file or fails: an existing file, or a link in its place, is left alone.
-    mode = 0o755 if entry.is_executable else 0o644
-    handle = os.open(entry.parts[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
-    with open(handle, "wb") as file:
-        stream.seek(entry.offset)
-        left = entry.size
-        while left:
-            chunk = stream.read(min(_CHUNK, left))
-            if not chunk:
-                raise InvalidField(entry.name, "is cut short")
-            file.write(chunk)
-            left -= len(chunk)
-
-
-# Rules that hold on both sides
-
-
-def _checked_name(name: str) -> tuple[str, ...]:
-    """Split a name into its parts, refusing whatever could lead, or look as if it led, anywhere else."""
-    shown = name if name.isprintable() else ascii(name)
-    parts = tuple(name.split("/"))
-    if any(part in ("", ".", "..") for part in parts):
-        raise InvalidField(shown, "names must be relative, without empty parts, '.' or '..'")
-    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
-        raise InvalidField(shown, "names must be valid text without control characters")
-    if len(parts) > MAX_DEPTH:
-        raise InvalidField(shown[:80] + "…", f"must not be more than {MAX_DEPTH} folders deep")
-    if len(name.encode()) > MAX_NAME_BYTES or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
-        raise InvalidField(
-            shown[:80] + "…", f"names are at most {MAX_NAME_BYTES} bytes, {MAX_PART_BYTES} between slashes"
-        )
-    return parts
-
-
-def _text(name: bytes) -> str:
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise InvalidField(ascii(name), "names must be UTF-8") from None
-
-
-def _check_count(entries: int, limit_entries: int) -> None:
-    if entries > limit_entries:
-        raise InvalidField("bundle", f"must not hold more than {limit_entries} files and folders")
-
-
-def _check_size(total_bytes: int, limit_bytes: int) -> None:
-    if total_bytes > limit_bytes:
-        raise InvalidField("bundle", f"holds {total_bytes} bytes of files; at most {limit_bytes} are allowed")
+def _parents(parts: tuple[str, ...]) -> list[Entry]:
+    return [Entry(parts[:depth], is_folder=True) for depth in range(1, len(parts))]

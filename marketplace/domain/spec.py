@@ -1,4 +1,4 @@
-"""The documents that travel beside the chain: job specs, machine descriptions, results. Read strictly, written canonically.
+"""The documents that travel beside the chain: job specs and machine descriptions. Read strictly, written canonically.
 
 Only their sha256 is on the chain. Unknown keys are refused, so that nobody is misled by a field that nothing obeys.
 A spec is public: it says what scheduling and auditing must see. What is to be run is the work, a document of its own that
@@ -15,11 +15,10 @@ from typing import Any, Literal
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
+from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 
 SPEC_VERSION = 2
 MACHINE_VERSION = 1
-MAX_SPEC_BYTES = 64 * 1024
-MAX_WORK_BYTES = 1 << 20
 MAX_NODES = 64
 JOB_IN = "/job/in"
 JOB_OUT = "/job/out"
@@ -138,31 +137,6 @@ class Machine:
         return sha256_of(self.canonical())
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFile:
-    """A declared output, bundled: the path in the job, the bundle's hash and size."""
-
-    path: str
-    sha256: Sha256
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a job. Its sha256 is the ``result`` of the receipt."""
-
-    exit_code: int
-    outputs: tuple[OutputFile, ...]
-    logs_sha256: Sha256
-
-    def canonical(self) -> bytes:
-        return canonical_json(asdict(self))
-
-    @property
-    def sha256(self) -> Sha256:
-        return sha256_of(self.canonical())
-
-
 class Reader:
     """Takes fields out of a JSON object, checks each, and at the end refuses what nobody took."""
 
@@ -250,16 +224,6 @@ def read_machine(content: bytes) -> Machine:
     return machine
 
 
-def read_result(content: bytes) -> Result:
-    """Read a result document; raise InvalidField that names the field and the rule."""
-    reader = Reader(parse_json(content, field="result"), "result")
-    outputs = tuple(_output(item, f"result.outputs[{n}]") for n, item in enumerate(reader.take("outputs", list)))
-    logs = sha256(reader.take("logs_sha256", str), field="result.logs_sha256")
-    result = Result(reader.number("exit_code", 0, 255), outputs, logs)
-    reader.end()
-    return result
-
-
 def _work_name(reader: Reader) -> WorkName:
     inner = Reader(reader.take("work", dict), "spec.work")
     found = WorkName(
@@ -292,16 +256,6 @@ def job_path(value: str, path: str) -> str:
     if not is_plain or any(ord(letter) < 32 for letter in value):
         raise InvalidField(path, "must be a plain absolute path below /job, without ..")
     return value
-
-
-def _output(value: Any, path: str) -> OutputFile:
-    reader = Reader(value, path)
-    where = job_path(reader.take("path", str), f"{path}.path")
-    found = OutputFile(
-        where, sha256(reader.take("sha256", str), field=f"{path}.sha256"), reader.number("bytes", 0, 2**40)
-    )
-    reader.end()
-    return found
 
 
 def read_demand(value: Any) -> JobSpec:

@@ -14,12 +14,11 @@ from typing import Any
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
-from marketplace.domain.spec import JOB_IN, JOB_OUT, MAX_WORK_BYTES, JobSpec, Reader, WorkName, job_path
+from marketplace.domain.limits import MAX_INPUTS, MAX_OUTPUTS, MAX_PARTS, MAX_WORK_BYTES, PART_BYTES
+from marketplace.domain.parts import part_sizes
+from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path
 
 WORK_VERSION = 1
-PART_BYTES = 64 << 20
-"""A bundle travels in parts of this size; the last one holds the rest."""
-MAX_BUNDLE_BYTES = 1 << 40
 
 _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
 _SALT = re.compile(r"^[0-9a-f]{64}$")
@@ -35,10 +34,7 @@ class Input:
 
     def sized_parts(self) -> Iterator[tuple[Sha256, int]]:
         """Each part with its size in bytes."""
-        left = self.bytes
-        for part in self.parts:
-            yield part, min(left, PART_BYTES)
-            left -= PART_BYTES
+        return zip(self.parts, part_sizes(self.bytes, self.parts, "parts"), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +76,6 @@ def work_name(content: bytes) -> WorkName:
     return WorkName(sha256_of(content), len(content))
 
 
-def cut(bundle: bytes) -> tuple[bytes, ...]:
-    """The parts in which a bundle travels."""
-    return tuple(bundle[start : start + PART_BYTES] for start in range(0, len(bundle), PART_BYTES))
-
-
 def read_work(content: bytes) -> Work:
     """Read a work document; raise InvalidField that names the field and the rule."""
     if len(content) > MAX_WORK_BYTES:
@@ -123,11 +114,13 @@ def _env(reader: Reader) -> dict[str, str]:
 
 def _inputs(reader: Reader) -> tuple[Input, ...]:
     values = reader.take("inputs", list, [])
-    if len(values) > 256:
-        raise InvalidField("work.inputs", "must be at most 256")
+    if len(values) > MAX_INPUTS:
+        raise InvalidField("work.inputs", f"must be at most {MAX_INPUTS}")
     found = tuple(_input(item, f"work.inputs[{n}]") for n, item in enumerate(values))
     if len({item.path for item in found}) < len(found):
         raise InvalidField("work.inputs", "must each have a path of its own")
+    if sum(len(item.parts) for item in found) > MAX_PARTS:
+        raise InvalidField("work.inputs", f"must have at most {MAX_PARTS} parts in all")
     return found
 
 
@@ -136,18 +129,17 @@ def _input(value: Any, path: str) -> Input:
     where = job_path(reader.take("path", str), f"{path}.path")
     if where != JOB_IN and not where.startswith(JOB_IN + "/"):
         raise InvalidField(f"{path}.path", f"must be {JOB_IN} or below")
-    size = reader.number("bytes", 1, MAX_BUNDLE_BYTES)
-    names = reader.texts("parts", limit=MAX_BUNDLE_BYTES // PART_BYTES)
+    size = reader.number("bytes", 1, MAX_PARTS * PART_BYTES)
+    names = reader.texts("parts", limit=MAX_PARTS)
     parts = tuple(sha256(name, field=f"{path}.parts[{n}]") for n, name in enumerate(names))
-    if len(parts) != -(-size // PART_BYTES):
-        raise InvalidField(f"{path}.parts", f"must be one for every {PART_BYTES} bytes")
+    part_sizes(size, parts, f"{path}.parts")
     reader.end()
     return Input(where, size, parts)
 
 
 def _outputs(reader: Reader) -> tuple[str, ...]:
     """Where one lies in another, the same bytes would be bundled twice."""
-    paths = tuple(job_path(path, "work.outputs") for path in reader.texts("outputs", [JOB_OUT], limit=16))
+    paths = tuple(job_path(path, "work.outputs") for path in reader.texts("outputs", [JOB_OUT], limit=MAX_OUTPUTS))
     for one, other in combinations(paths, 2):
         if one == other or one.startswith(other + "/") or other.startswith(one + "/"):
             raise InvalidField("work.outputs", f"must not overlap: {one} and {other}")

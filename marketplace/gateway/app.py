@@ -12,6 +12,7 @@ from marketplace.gateway.problems import render_problems
 from marketplace.gateway.routes import (
     accounts,
     blobs,
+    declines,
     health,
     leases,
     market,
@@ -39,7 +40,7 @@ def create_app(desks: Desks) -> FastAPI:
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
-    for noun in (market, quotes, orders, rounds, leases, streams, blobs, accounts, sessions, health):
+    for noun in (market, quotes, orders, rounds, leases, declines, streams, blobs, accounts, sessions, health):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

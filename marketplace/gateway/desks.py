@@ -12,6 +12,7 @@ from marketplace.domain.ids import Address
 from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
+from marketplace.services.declines import DeclineDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
@@ -56,6 +57,7 @@ class Desks:
     quotes: QuoteDesk
     leases: LeaseDesk
     receipts: ReceiptDesk
+    declines: DeclineDesk
     rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
@@ -99,6 +101,7 @@ def desks_over(
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
+        declines=DeclineDesk(market, board, servings),
         rounds=RoundDesk(journal),
         accounts=accounts,
         uploads=UploadDesk(blobs, journal.uploads, quotas, participant_limit_bytes=participant_limit_bytes),

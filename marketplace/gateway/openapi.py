@@ -9,13 +9,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from marketplace.gateway.problems import PROBLEM_JSON
+from marketplace.gateway.result_schemas import ReceiptSubmission
 from marketplace.gateway.schemas import (
+    Decline,
     DraftQuoteRequest,
     Heartbeat,
     OrderQuoteRequest,
     OrderSubmission,
     Problem,
-    ReceiptSubmission,
     Shape,
 )
 from marketplace.gateway.session_schemas import SignInRequest
@@ -28,6 +29,7 @@ PROBLEM: dict[str, Any] = {
 REQUESTS: tuple[type[Shape], ...] = (
     OrderSubmission,
     ReceiptSubmission,
+    Decline,
     DraftQuoteRequest,
     OrderQuoteRequest,
     Heartbeat,

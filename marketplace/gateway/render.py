@@ -177,8 +177,7 @@ def receipt(row: a.ReceiptRow) -> Document:
 
 def outputs(found: a.Outputs) -> Document:
     document = json.loads(found.result.canonical())
-    named = [item["sha256"] for item in document["outputs"]] + [document["logs_sha256"]]
-    present = {name: name in found.present for name in named}
+    present = {name: name in found.present for name in found.result.blobs()}
     return {"lease": found.lease, "resultSha256": found.sha256, "result": document, "blobs": present}
 
 

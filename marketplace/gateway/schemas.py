@@ -72,30 +72,9 @@ class Receipt(Shape):
     last: bool
 
 
-class OutputFile(Shape):
-    path: str
-    sha256: BlobText
-    bytes: int
-
-
-class ResultDocument(Shape):
-    """Its canonical JSON hashes to the receipt's ``result``."""
-
-    exit_code: int = Field(ge=0, le=255)
-    outputs: list[OutputFile]
-    logs_sha256: BlobText
-
-
 class OrderSubmission(Shape):
     order: Order
     signature: HexText
-
-
-class ReceiptSubmission(Shape):
-    receipt: Receipt
-    role: Literal["provider", "client"]
-    signature: HexText
-    resultDocument: ResultDocument | None = None
 
 
 class DraftQuoteRequest(Shape):
@@ -220,6 +199,7 @@ class Quote(Shape):
 
 class Quotes(Shape):
     quotes: list[Quote]
+    limits: dict[str, int] = Field(description="what inputs, outputs, logs and documents may hold")
     block: Block
 
 
@@ -336,16 +316,23 @@ class ReceiptAnswer(Shape):
     atTime: str | None
 
 
+class Decline(Shape):
+    """Why a lease was given back. ``signature`` is EIP-191 over a text that names all of it (docs/http.md)."""
+
+    lease: WordText
+    openedAt: int = Field(ge=0, lt=1 << 40)
+    reason: str = Field(max_length=64)
+    detail: str = Field(max_length=400)
+    signature: HexText
+
+
+class Declines(Shape):
+    declines: list[Decline]
+
+
 class Receipts(Shape):
     receipts: list[ReceiptAnswer]
     block: Block
-
-
-class OutputsAnswer(Shape):
-    lease: WordText
-    resultSha256: BlobText
-    result: ResultDocument
-    blobs: dict[str, bool]
 
 
 class BlobAnswer(Shape):

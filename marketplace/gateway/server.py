@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
@@ -24,6 +26,8 @@ GRACE_SECONDS = 20
 
 KEEP_ALIVE_SECONDS = 30
 DEFAULT_LIMITS = ConnectionLimits()
+OTHER_FILES = 512
+"""Journals, blobs, connections to Redis and to nodes."""
 TURNS = 20
 """Of the event loop, before idle connections are closed: connections that wait are accepted, read and understood in a few."""
 TICK_SECONDS = 5.0
@@ -95,6 +99,15 @@ def server_for(
     return server
 
 
+def limits_of_this_process() -> ConnectionLimits:
+    """As many connections as there may be, and no more than there are files to open for them; asks for as many as are allowed."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DEFAULT_LIMITS.connections + OTHER_FILES
+    files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[0]), most))
+    return replace(DEFAULT_LIMITS, connections=max(1, min(DEFAULT_LIMITS.connections, files - OTHER_FILES)))
+
+
 def serve(
     app: FastAPI,
     host: str = "127.0.0.1",
@@ -105,7 +118,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return. ``listener``: a bound socket to use instead of host and port."""
     pulse = Pulse()
-    server = server_for(app, host, port, pulse=pulse, about=about)
+    server = server_for(app, host, port, pulse=pulse, about=about, limits=limits_of_this_process())
     watchdog = Watchdog(
         pulse, "gateway", is_stopping=lambda: server.should_exit, stopping_seconds=GRACE_SECONDS + STOPPING_SECONDS
     )

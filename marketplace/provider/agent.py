@@ -1,47 +1,55 @@
 """The provider agent: follows the chain itself, serves the leases that open on its offers, and sees to its pay.
 
-One step, once per block or more often:
+One step, once per block or more often, the money first:
 
-1. notice jobs that have ended, whatever else fails today
-2. read the chain's new events: our listings, leases opened on them, leases that are over
-3. bring every serving one step on (``Attendant``: the job; ``Settler``: the money)
-4. settle what both sides have signed, in one transaction
-5. keep the listings in line with the inventory, and give the gateway a sign of life
+1. notice jobs that have ended, and count the time of those that run
+2. see to what can be lost by waiting: claims and deadlines of every serving that we know (``Timekeeper``, ``Settler``)
+3. read the chain's new events: our listings, leases opened on them, leases that are over
+4. bring every serving one step on, part by part (``Attendant``, ``Settler``): what fails in one part stays there (``parts``)
+5. settle what both sides have signed, in one transaction
+6. keep the listings in line with the inventory, and give the gateway a sign of life
 
 The chain is the only authority. The gateway carries files and signatures; while it is away, jobs run on and pay is claimed.
-Nothing here blocks for long: slow work is a chore. Everything that matters is in the journal before it is done, and doing
-it twice is harmless, so an agent may be killed at any point and started again.
+This thread touches the chain, the journal and memory only: files, sandboxes, the gateway and transactions are chores, in pools
+that share nothing. Everything that matters is in the journal before it is done, and doing it twice is harmless, so an agent may
+be killed at any point and started again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
-from marketplace.domain.errors import ChainError, MarketplaceError
+from marketplace.domain.errors import ChainError
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.states import ServingState
-from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
-from marketplace.provider.attendance import Attendance, Ended
+from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
-from marketplace.provider.chores import Chore, distrusted
+from marketplace.provider.chores import Chore
 from marketplace.provider.departure import Departure
+from marketplace.provider.farewell import Farewell
 from marketplace.provider.gpus import look_at_gpus
 from marketplace.provider.inventory import Inventory
-from marketplace.provider.listing import Lister, ListingReport
+from marketplace.provider.listing import Lister
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
+from marketplace.provider.parts import apart
 from marketplace.provider.reporter import Reporter
+from marketplace.provider.schedule import Part, parts_of
 from marketplace.provider.settler import Settler
 from marketplace.provider.steering import Steering
+from marketplace.provider.timekeeper import Timekeeper
 from marketplace.provider.toolbox import Toolbox
+from marketplace.provider.upkeep import Upkeep
+from marketplace.provider.vigil import Vigil
 from marketplace.store.journal.rows import Serving, ServingKey
 
 _log = structlog.get_logger()
@@ -51,7 +59,8 @@ POLL_SECONDS = 0.2
 IDLE_SECONDS = 10.0
 """How long to wait where nothing is served: the next block wakes us before, and the gateway's sign of life is of block time."""
 
-Advance = Callable[[Serving, Attendance, Lease, BlockRef], Serving]
+WATCHED = "watched"
+"""The journal's name for the newest block at which jobs of ours were watched."""
 
 
 class ProviderAgent:
@@ -67,37 +76,37 @@ class ProviderAgent:
     def __init__(self, tools: Toolbox, inventory: Inventory, steering: Steering | None = None) -> None:
         """``steering``: what may be asked of it while it runs; without one only the journal's wishes, and ``inventory`` stays."""
         self._tools = tools
-        self._steering = steering or Steering(tools.journal.desk, inventory)
         self._capacity = Capacity()
-        self._lister = Lister(tools, self._steering.wanted)
-        self._attendant = Attendant(tools, self._lister, self._capacity)
+        self._steering = steering or Steering(tools.journal.desk, inventory)
+        lister = Lister(tools, self._steering.wanted)
+        self._reporter = Reporter(tools.journal.desk, self._steering)
+        self._upkeep = Upkeep(tools, lister, self._steering, self._reporter)
+        self.departure = Departure(tools.journal, self._steering, self._reporter)
+        self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)
+        self._attendant = Attendant(tools, lister, self._capacity)
+        self._farewell = Farewell(tools)
         self._settler = Settler(tools)
-        self._methods: Mapping[ServingState, Advance] = {
-            ServingState.SEEN: self._attendant.seen,
-            ServingState.RUNNING: self._attendant.running,
-            ServingState.EXITED: self._settler.exited,
-            ServingState.RECEIPTED: self._settler.receipted,
-            ServingState.SETTLING: self._settler.settling,
-            ServingState.CLAIMED: self._settler.claimed,
-        }
+        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
+        self._found: set[ServingKey] = set()
+        """Servings of an agent before us that are not attended to yet."""
+        self._watched: BlockRef | None = None
+        self._vigil = Vigil()
         self._head: BlockRef | None = None
         self.openings = Openings(tools)
         self._is_started = False
-        self._listing: Chore[ListingReport] = Chore(tools.pool)
-        self._describing: Chore[bool] = Chore(tools.pool)
-        self._beating: Chore[UnixTime] = Chore(tools.pool)
-        self._tending: Chore[None] = Chore(tools.pool)
-        self._list_at = self._beat_at = UnixTime(0)
-        self._is_described = False
-        self._reporter = Reporter(tools.journal.desk, self._steering)
-        self.departure = Departure(tools.journal, self._steering, self._reporter)
+        self._tidying: Chore[None] = Chore(tools.pools.machine)
 
     @property
     def repairs(self) -> Repairs:
         """What it had to put right of what it had seen of the chain."""
         return self.openings.repairs
+
+    @property
+    def gas_trouble(self) -> str | None:
+        """Why there are no offers, where that is for want of coin."""
+        return self._upkeep.purse.trouble
 
     @property
     def head(self) -> BlockRef | None:
@@ -110,23 +119,26 @@ class ProviderAgent:
         self._tools.market.terms()
 
     def close(self) -> None:
-        """Stop. Running jobs end with us; the next agent on this home runs them again if there is time."""
+        """Stop. Jobs run on for a while; the next agent on this home takes them up again."""
+        self._vigil.close()
         for attendance in self._attendances.values():
             if attendance.execution:
-                attendance.execution.kill()
-        self._tools.pool.close()
+                attendance.execution.leave()
+        self._tools.pools.close()
         self._tools.home.close()
 
     def step(self) -> NextWake:
         """One unit of work; see the module's outline."""
         before, self._head = self._head, None
-        self._notice_ends(before)
+        for attendance in self._attendances.values():
+            self._timekeeper.notice(attendance)
         self._steer()
         if self.departure.is_over:
             return NextWake.at_once()
         head = self._tools.chain.paced_head()
         if not self._is_started:
-            self._start()
+            self._start(head)
+        self._see_to_pay(head)
         if self.openings.cursor is None or head != before:
             if not self.openings.follow():
                 return NextWake.at_once()
@@ -136,10 +148,8 @@ class ProviderAgent:
         for serving in servings:
             self._attend(serving, head)
         self._settle(head)
-        self._keep_listed(head)
-        self._tend(head)
-        self._beat(head)
-        self._leave()
+        self._upkeep.step(head, len(servings))
+        self._leave(head)
         self.departure.leave_when_finished(self._attendances)
         self._reporter.tell(head)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
@@ -149,51 +159,77 @@ class ProviderAgent:
         if self._head is None:
             return
         try:
-            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._has_news, stop))
+            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._upkeep.has_news, stop))
         except ChainError as exc:
             # The next step says so, and is tried again more and more slowly.
             _log.debug("agent.wait_ended", reason=exc.reason)
-
-    def _has_news(self) -> bool:
-        return self._steering.has_news or any(
-            chore.is_finished for chore in (self._listing, self._describing, self._beating)
-        )
 
     # Steering
 
     def _steer(self) -> None:
         """Take in what the operator wants by now. An agent that should be gone by now is, whatever fails below."""
         if self._steering.look():
-            self._lister.wanted = self._steering.wanted
-            self._list_at, self._is_described = UnixTime(0), False
+            self._upkeep.want(self._steering.wanted)
         self._settler.is_leaving = self._steering.is_leaving
         self.departure.give_up_if_overdue()
 
     # Starting
 
-    def _start(self) -> None:
-        """Take up what an agent before us left: its transactions, its jobs (they are ended), its folders."""
-        self.preflight()
+    def _start(self, head: BlockRef) -> None:
+        """Take up what an agent before us left: its transactions, its jobs, its folders."""
+        self._tools.market.terms()
+        live = self._tools.journal.servings(*LIVE)
+        if not live:
+            self.preflight()  # else what is owed comes first, also on a machine that can run nothing any more
+            self._upkeep.is_fit = True
         for mined in self._tools.sender.recover():
             for event in mined.events:
                 if isinstance(event, e.OfferListed) and event.offer.provider == self._tools.key.address:
                     # Not confirmed yet, perhaps: all the same it must not be listed a second time.
                     self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
-        live = self._tools.journal.servings(*LIVE)
         self.openings.start(live)
-        kept = {self._tools.home.serving(*serving.key).name for serving in live}
+        self._found = {serving.key for serving in live}
+        self._watched = self._tools.journal.cursor(WATCHED)
         for serving in live:
-            name = self._tools.home.serving(*serving.key).name
-            self._tools.executor.reap(name, serving.pid)
             _log.info("serving.found", lease=serving.lease, state=serving.state)
-        for name in self._tools.home.serving_names() - kept:
-            self._tools.executor.reap(name)
-            self._tools.home.remove(name)
+        kept = {self._tools.home.serving(*serving.key).name for serving in live}
+        self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
+        self._vigil.start()
         look_at_gpus()
         _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
+    def _tidy(self, kept: Set[str]) -> None:
+        """Delete what is left of servings that are over."""
+        for name in self._tools.home.serving_names() - kept:
+            self._tools.executor.reap(name)
+            while not self._tools.home.remove(name):
+                pass
+
     # Servings
+
+    def _see_to_pay(self, head: BlockRef) -> None:
+        """Claims, deadlines, meters: of every serving that the journal knows, before anything is read or done that may fail."""
+        has_lapsed = self._vigil.has_lapsed()
+        servings = self._live(head)
+        for serving in servings:
+            attendance, lease = self._attendances[serving.key], self._attendances[serving.key].lease
+            if has_lapsed and attendance.seen_running and attendance.away_since is None:
+                attendance.away_since = attendance.seen_running.timestamp
+            if lease is None or ends_job(serving, lease):
+                continue
+            if serving.state is ServingState.RUNNING:
+                serving = apart(
+                    "count", serving.lease, partial(self._counted, serving, attendance, lease, head), serving
+                )
+            self._run_parts(self._pay[serving.state], serving, attendance, lease, head)
+        if any(serving.state is ServingState.RUNNING for serving in servings) and head != self._watched:
+            self._tools.journal.save_cursor(head, name=WATCHED)
+            self._watched = head
+
+    def _counted(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        self._attendant.started(attendance, head)
+        return self._timekeeper.count(serving, attendance, lease, head)
 
     def _live(self, head: BlockRef) -> Sequence[Serving]:
         """The servings that are not over, each with the chain's newest word about it."""
@@ -213,25 +249,27 @@ class ProviderAgent:
                 self._attendances[serving.key] = leaving[1]
                 return leaving[1]
         folder = self._tools.home.serving(*serving.key)
-        folder.make()
         attendance = Attendance(self._tools, folder, self._tools.market.listing_of(serving.offer, head), head.timestamp)
+        if serving.key in self._found:
+            self._found.discard(serving.key)
+            attendance.is_found, attendance.seen_running = True, self._watched
+            attendance.away_since = self._watched.timestamp if self._watched else serving.updated_at
         self._attendances[serving.key] = attendance
         return attendance
 
     def _attend(self, serving: Serving, head: BlockRef) -> None:
         """Bring one serving one step on. What goes wrong with it stays with it: others, and their pay, do not wait."""
         attendance = self._attendances[serving.key]
-        try:
+
+        def attend() -> None:
             if not self._may_act(serving, attendance, head):
                 return
             if is_live(serving, attendance.lease):
                 self._step_on(serving, attendance, head)
             else:
                 self._end(serving, attendance, head)
-        except (MarketplaceError, OSError) as exc:
-            _log.warning(
-                "serving.stuck", lease=serving.lease, state=serving.state, error=f"{type(exc).__name__}: {exc}"
-            )
+
+        apart("serving", serving.lease, attend, None)
 
     def _may_act(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:
         """Whether the newest block's word about it is sure enough: one that ends its job is, by an event, or when told twice."""
@@ -250,24 +288,32 @@ class ProviderAgent:
         lease = attendance.lease
         if lease is None or lease.status is LeaseStatus.DISPUTED:
             # The arbiter's turn. Its GPUs are free again on the chain, so they must be here.
-            self._stop_job(attendance)
+            self._stop_job(attendance, head)
             return
         if attendance.is_stopped and serving.state is ServingState.RUNNING and not attendance.is_running:
             # A reorganisation took its opening away, and gave it back in the same second: the work is not done, so it begins again.
             attendance.reset_run()
         is_before_end = serving.state in (ServingState.SEEN, ServingState.RUNNING)
         if is_before_end and self._steering.is_leaving:
-            self._attendant.leave(serving, attendance, lease, head, must_end=self._steering.must_hand_back)
+            self._timekeeper.leave(serving, attendance, lease, head, must_end=self._steering.must_hand_back)
         if is_before_end and lease.status is LeaseStatus.CLAIMED:
-            self._attendant.claimed_by_hand(serving, attendance, lease, head)
+            self._timekeeper.claimed_by_hand(serving, attendance, lease, head)
             return
-        self._methods[serving.state](serving, attendance, lease, head)
-        if not is_before_end:
-            self._attendant.pump(serving, attendance, head)
+        self._run_parts(self._rest[serving.state], serving, attendance, lease, head)
+
+    def _run_parts(
+        self, parts: Sequence[Part], serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
+    ) -> None:
+        """One after the other, each for itself; those of a state that it has left are not for it any more."""
+        now = serving
+        for name, advance in parts:
+            now = apart(name, now.lease, partial(advance, now, attendance, lease, head), now)
+            if now.state is not serving.state:
+                return
 
     def _end(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
         """The newest block says that it is over: stop the job at once; close the serving when that is confirmed."""
-        self._stop_job(attendance)
+        self._stop_job(attendance, head)
         if self.openings.cursor is None or not self._is_confirmed_over(serving, attendance, self.openings.cursor):
             return
         ending = self.openings.ending(serving)
@@ -277,6 +323,7 @@ class ProviderAgent:
         self._tools.journal.advance(serving, ServingState.CLOSED, at=self.openings.cursor.timestamp, note=note)
         paid = str(getattr(ending, "paid", 0))
         _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
+        self._farewell.begin(serving, attendance, ending, self.openings.cursor)
         self._leaving.append((serving.key, self._attendances.pop(serving.key)))
 
     def _is_confirmed_over(self, serving: Serving, attendance: Attendance, cursor: BlockRef) -> bool:
@@ -288,82 +335,26 @@ class ProviderAgent:
             cursor, lambda at: not is_live(serving, market.lease_again(serving.lease, at))
         )
 
-    def _stop_job(self, attendance: Attendance) -> None:
-        if attendance.is_running and attendance.execution:
+    def _stop_job(self, attendance: Attendance, head: BlockRef) -> None:
+        self._attendant.started(attendance, head)
+        if attendance.is_running:
             _log.info("job.stopping", folder=attendance.folder.name)
-            attendance.execution.kill()
-            attendance.is_stopped = True
-
-    def _notice_ends(self, before: BlockRef | None) -> None:
-        """See which jobs are over. ``before`` is the newest block of a whole step ago: there they were still running."""
-        for attendance in self._attendances.values():
-            if attendance.execution is None or attendance.ended is not None:
-                continue
-            result = attendance.execution.poll()
-            if result is not None:
-                attendance.ended = Ended(result, before)
-                _log.info("job.ended", folder=attendance.folder.name, exit_code=result.exit_code, ended=result.ended)
+            attendance.stop()
 
     def _settle(self, head: BlockRef) -> None:
         settling = self._tools.journal.servings(ServingState.SETTLING)
         pairs = [(serving, self._attendances[serving.key]) for serving in settling if serving.key in self._attendances]
         self._settler.settle([pair for pair in pairs if is_live(pair[0], pair[1].lease)], head)
 
-    def _leave(self) -> None:
+    def _leave(self, head: BlockRef) -> None:
         """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""
         for key, attendance in tuple(self._leaving):
-            if attendance.is_quiet:
-                self._capacity.release(key)
-                self._tools.home.remove(attendance.folder.name)
+            self._attendant.started(attendance, head)
+            if not attendance.is_quiet:
+                continue
+            self._capacity.release(key)
+            if apart("farewell", key[0], partial(self._farewell.is_over, attendance, head), otherwise=False):
                 self._leaving.remove((key, attendance))
-
-    # Beside the servings
-
-    def _keep_listed(self, head: BlockRef) -> None:
-        """Listings first, the description of the machine when the gateway can take it: the chain does not wait for files."""
-        try:
-            report = self._listing.take(head.number)
-            if report is not None:
-                is_newest = self._reporter.listed(report)
-                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds if is_newest else 0)
-                _log.info(
-                    "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)
-                )
-        except MarketplaceError as exc:
-            _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
-        if head.timestamp >= self._list_at:
-            self._reporter.listing_begins(is_new=not self._listing.is_under_way)
-            self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
-        try:
-            self._is_described = self._describing.take(head.number) or self._is_described
-        except MarketplaceError as exc:
-            _log.info("machine.not_described", reason=exc.reason)
-        if not self._is_described:
-            self._describing.begin(self._describe, head.number)
-
-    def _tend(self, head: BlockRef) -> None:
-        """Look after our transactions, also those that nobody waits for."""
-        try:
-            self._tending.take(head.number)
-        except MarketplaceError as exc:
-            _log.info("transactions.not_tended", reason=exc.reason, error=str(exc))
-        self._tending.begin(lambda: self._tools.sender.tend(head), head.number)
-
-    def _describe(self) -> bool:
-        """Upload the machine descriptions whose hashes the listings carry."""
-        for offer in self._steering.wanted.inventory.offers:
-            self._tools.api.put_blob(offer.machine.canonical(), public=True)
-        return True
-
-    def _beat(self, head: BlockRef) -> None:
-        """Say that we are alive, best effort."""
-        try:
-            self._beating.take(head.number)
-        except MarketplaceError as exc:
-            _log.debug("heartbeat.not_taken", reason=exc.reason)
-        if head.timestamp >= self._beat_at and not self._beating.is_under_way:
-            self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
-            self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number)
 
 
 @dataclass(frozen=True, slots=True)

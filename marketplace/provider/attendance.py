@@ -9,7 +9,7 @@ from marketplace.chain.verbs import Call
 from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore
@@ -28,10 +28,18 @@ class Ended:
     after: BlockRef | None
 
 
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """What was left of a job that an agent before us ran: None where it is gone."""
+
+    execution: Execution | None
+
+
 class Attendance:
     """One serving in the agent's hands."""
 
     def __init__(self, tools: Toolbox, folder: ServingFolder, offer: Offer | None, since: UnixTime) -> None:
+        money, gateway, machine = tools.pools.money, tools.pools.gateway, tools.pools.machine
         self.folder = folder
         self.offer = offer
         """The listing it is served under; its bond and arbiter never change."""
@@ -48,48 +56,67 @@ class Attendance:
         self.assignment: Assignment | None = None
         self.run: Path | None = None
         """The executor's folder, inputs unpacked."""
-        self.trouble = ""
-        """What went wrong the last time that something was fetched."""
+        self.is_waiting_for_room = False
+        self.trouble: Obstacle | None = None
+        """What stood in the way the last time, and may pass by itself."""
         self.obstacle: Obstacle | None = None
         """Why it is being declined."""
-        self.fetching: Chore[Assignment | Obstacle] = Chore(tools.pool)
-        self.laying_out: Chore[Path | Obstacle] = Chore(tools.pool)
+        self.fetching: Chore[Assignment | Obstacle] = Chore(gateway)
+        self.laying_out: Chore[Path | Obstacle] = Chore(gateway)
 
+        self.is_found = False
+        """An agent before us had it, and what is left of its job is not known yet."""
+        self.taking_up: Chore[TakenUp] = Chore(machine)
+        self.starting: Chore[Execution | Obstacle] = Chore(machine)
         self.execution: Execution | None = None
         self.is_stopped = False
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
         self.is_handed_back = False
         """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
+        self.seen_running: BlockRef | None = None
+        """The newest block at which the job was seen to run."""
+        self.away_since: UnixTime | None = None
+        """Block time since which nobody watched the job; None where this process has, all the time."""
         self.ended: Ended | None = None
         self.log_offset = 0
-        self.pumping: Chore[int] = Chore(tools.pool)
+        self.pumping: Chore[int] = Chore(gateway)
 
         self.result: Result | None = None
+        self.loss = ""
+        """Why there is nothing to hand over, where that is the fault of this machine: then nothing is charged."""
         self.is_delivered = False
         self.was_refused = False
         """The contract did not take the client's signature: only a claim is left."""
-        self.wrapping: Chore[Result] = Chore(tools.pool)
-        self.delivering: Chore[Bytes32] = Chore(tools.pool)
-        self.watching: Chore[tuple[SignedReceipt, ...]] = Chore(tools.pool)
-        self.dispatch = Dispatch(tools.sender, tools.pool)
+        self.wrapping: Chore[Result] = Chore(machine)
+        self.delivering: Chore[Bytes32] = Chore(gateway)
+        self.watching: Chore[tuple[SignedReceipt, ...]] = Chore(gateway)
+        self.removing: Chore[bool] = Chore(machine)
+        self.dispatch = Dispatch(tools.sender, money)
 
     @property
     def is_running(self) -> bool:
         """Whether anything of the job may still be alive."""
-        return self.execution is not None and self.execution.poll() is None
+        return self.starting.is_under_way or (self.execution is not None and self.execution.poll() is None)
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing works in its folder any more."""
-        chores = (self.fetching, self.laying_out, self.pumping, self.wrapping, self.delivering)
+        chores = (self.fetching, self.laying_out, self.taking_up, self.pumping, self.wrapping, self.delivering)
         return not self.is_running and all(chore.is_finished or not chore.is_under_way for chore in chores)
 
     def send(self, call: Call, head: BlockRef, *, name: str = "", stake: TokenUnits = NOTHING) -> None:
         self.dispatch.send(call, head.number, name=name, stake=stake)
 
+    def stop(self) -> None:
+        """End the job because its lease is over; one that is just being started is ended as soon as it is there."""
+        self.is_stopped = True
+        if self.execution is not None:
+            self.execution.kill()
+
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""
         self.run = None
         self.execution = None
+        self.seen_running = None
         self.ended = None
         self.is_stopped = False

@@ -1,309 +1,157 @@
-"""The job's side of a serving: from the opening of the lease to the job's end. One method per state, each one step on.
+"""The job's side of a serving: it is prepared, started, and its log streamed. Nothing here decides about money.
 
-Every method is called again and again with the newest block until the state changes. It never waits: what is slow is a
-chore. It journals before it acts, so that an agent that dies at any line finds, when it is back, what it was about to do.
+Every method is one part of a serving's step, called again and again with the newest block (``parts``): it may fail without
+holding up any other. It never waits: what is slow is a chore. It journals before it acts, so that an agent that dies at any
+line finds, when it is back, what it was about to do.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import structlog
 
-from marketplace.chain import verbs
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField, MarketplaceError
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, MarketplaceError
 from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
-from marketplace.domain.units import Bps, Seconds, UnixTime
-from marketplace.domain.work import Assignment
 from marketplace.provider import metering
-from marketplace.provider.attendance import Attendance, Ended
-from marketplace.provider.capacity import Capacity
+from marketplace.provider.attendance import Attendance, TakenUp
+from marketplace.provider.capacity import Capacity, share_of
 from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import NOT_RUN, pump_log
-from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, Limits
-from marketplace.provider.intake import fetch_assignment, lay_out
-from marketplace.provider.inventory import InventoryOffer
+from marketplace.provider.closing import pump_log
+from marketplace.provider.executors.base import Execution, ExecutionRequest, Executor
+from marketplace.provider.home import mark_run
 from marketplace.provider.listing import Lister
-from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
+from marketplace.provider.preflight import Obstacle, ObstacleReason
+from marketplace.provider.preparing import Preparing
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving
 
 _log = structlog.get_logger()
 
-KILLED = 137
-"""128 + SIGKILL, as a shell would say it."""
-
-_STOPPED: dict[EndReason, str] = {
-    EndReason.TIME_LIMIT: "stopped: the seconds that the order pays for are used up",
-    EndReason.KILLED: "stopped: the seconds that the order pays for are used up",
-    EndReason.MEMORY_LIMIT: "stopped: it used more memory than its spec asks for",
-    EndReason.OUTPUT_LIMIT: "stopped: it wrote more to its disk than its spec asks for",
-    EndReason.LOG_LIMIT: "stopped: it printed more than this provider keeps",
-    EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
-}
-_HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
+PUMP_SECONDS = 60.0
 
 
 class Attendant:
-    """Brings servings from SEEN over RUNNING to EXITED."""
+    """Prepares, starts and watches the jobs of servings."""
 
     def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
         self._tools = tools
-        self._lister = lister
         self._capacity = capacity
+        self._preparing = Preparing(tools, lister, capacity)
+
+    def found(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """What is left of a job that an agent before us ran: one that may go on is taken up again, anything else is ended."""
+        if not attendance.is_found:
+            return serving
+        executor, name, pid = self._tools.executor, attendance.folder.name, serving.pid
+        may_go_on = serving.state is ServingState.RUNNING
+        taken = attendance.taking_up.take(head.number)
+        if taken is None:
+            attendance.taking_up.begin(lambda: _taken_up(executor, name, pid, may_go_on=may_go_on), head.number)
+            return serving
+        attendance.is_found, attendance.execution = False, taken.execution
+        if taken.execution is not None:
+            self._capacity.hold(serving.key, share_of(taken.execution.request))
+            _log.info("job.taken_up", lease=serving.lease)
+            return serving
+        away_seconds = head.timestamp - (attendance.away_since or head.timestamp)
+        if may_go_on and away_seconds > self._tools.policy.away_seconds:
+            # Its client has ordered elsewhere by now: what it no longer waits for is not begun again.
+            detail = f"for {away_seconds} s, and the job did not survive it"
+            attendance.obstacle = Obstacle(ObstacleReason.PROVIDER_WAS_AWAY, detail)
+        return serving
 
     def seen(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """Fetch, check and start the job; or decline it while that is free; or end it with nothing to pay."""
-        if attendance.obstacle:
-            return self._declining(serving, attendance, attendance.obstacle, lease, head)
-        prepared = self._prepared(serving, attendance, lease, head)
+        """Fetch, check and start the job, or say what stands in its way."""
+        if attendance.obstacle or attendance.is_found:
+            return serving
+        prepared = self._preparing.prepared(serving, attendance, lease, head)
         if isinstance(prepared, Obstacle):
             attendance.obstacle = prepared
-            _log.warning("lease.cannot_run", lease=serving.lease, reason=prepared.reason, detail=prepared.detail)
-            return self._declining(serving, attendance, prepared, lease, head)
+            return serving
         if prepared is None or not metering.has_started(serving.order, lease, head.timestamp):
             return serving
         folder = str(attendance.folder.path)
         running = self._tools.journal.advance(serving, ServingState.RUNNING, at=head.timestamp, folder=folder)
         _log.info("serving.running", lease=serving.lease, gpus=prepared.gpus)
-        return self._started(running, attendance, prepared, lease, head)
+        self._begin(attendance, prepared, head)
+        return running
 
     def running(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """Watch the job; stop it when its seconds are used up; meter it when it is over."""
-        if attendance.execution is None and attendance.ended is None:
-            return self._running_again(serving, attendance, lease, head)
-        self.pump(serving, attendance, head)
-        if attendance.ended is None:
-            self._keep_in_time(serving, attendance, lease, head)
-            return serving
-        result, after = attendance.ended.result, attendance.ended.after or head
-        attendance.ended = Ended(result, after)
-        if head.number <= after.number:
-            return serving  # the first block at or after the end is still to come
-        ended_at = self._tools.chain.block(after.number + 1).timestamp
-        return self._metered(serving, attendance, result, lease, ended_at)
-
-    def leave(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef, *, must_end: bool) -> None:
-        """The agent leaves: what has not begun is declined where that is free; ``must_end``: what runs is stopped, too, and handed back."""
+        """See that the job runs, from the beginning where an agent before us lost it, and not for longer than its seconds."""
         if attendance.execution is not None:
-            if must_end and attendance.ended is None and not attendance.is_handed_back:
-                _log.info("job.handed_back", lease=serving.lease)
-                attendance.is_handed_back = True
+            if metering.seconds_left(serving.order, lease, head.timestamp) == 0 and attendance.ended is None:
                 attendance.execution.kill()
-            return
-        bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)
-        is_free = serving.state is ServingState.SEEN and metering.can_decline(
-            serving.order, lease, head.timestamp, bond_bps, self._tools.terms
-        )
-        if (is_free or must_end) and attendance.ended is None:
-            attendance.obstacle = attendance.obstacle or Obstacle(ObstacleReason.LEAVING, "this provider is stopping")
-
-    def claimed_by_hand(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """Its operator has claimed while we were at it: the chain has given its GPUs away, so the job ends, at what was claimed."""
-        if attendance.execution is not None and attendance.ended is None:
-            attendance.execution.kill()
+            return self._noted(serving, attendance.execution)
+        if attendance.is_found or attendance.obstacle or attendance.ended or attendance.starting.is_under_way:
             return serving
-        self._capacity.release(serving.key)
-        exit_code = attendance.ended.result.exit_code if attendance.ended else NOT_RUN
-        used = Seconds(max(lease.claimed_seconds, lease.paid_seconds))
-        _log.info("serving.claimed_by_hand", lease=serving.lease, used_seconds=used)
-        return self._tools.journal.advance(
-            serving,
-            ServingState.EXITED,
-            at=head.timestamp,
-            note="ended: claimed by hand",
-            exit_code=exit_code,
-            used_seconds=used,
-        )
+        return self._again(serving, attendance, lease, head)
 
-    def pump(self, serving: Serving, attendance: Attendance, head: BlockRef) -> None:
-        """Stream what is new in the log to the gateway. Its failures are the log's alone: they never reach the job."""
+    def started(self, attendance: Attendance, head: BlockRef) -> None:
+        """Take a job that has just been started; one that nobody wants any more is ended at once."""
+        begun = attendance.starting.take(head.number)
+        if isinstance(begun, Obstacle):
+            attendance.obstacle = begun
+        elif begun is not None:
+            attendance.execution, attendance.seen_running = begun, head
+            if attendance.is_stopped:
+                begun.kill()
+
+    def pump(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Stream what is new in the log to the gateway. Its failures are the log's alone."""
         try:
             offset = attendance.pumping.take(head.number)
         except (GatewayUnavailable, GatewayProblem) as exc:
             _log.debug("log.not_streamed", lease=serving.lease, reason=exc.reason)
-            return
-        attendance.log_offset = attendance.log_offset if offset is None else offset
+            return serving
+        if offset is not None:
+            if offset < attendance.log_offset:
+                attendance.pumping.defer(head.number)  # it has forgotten some, or says so: not more than a try a block
+            attendance.log_offset = offset
         start, api, folder = attendance.log_offset, self._tools.api, attendance.folder
-        if folder.read_log(start, 1):
-            attendance.pumping.begin(
-                lambda: distrusted(lambda: pump_log(api, serving.lease, folder, start)), head.number
-            )
-
-    # Preparing
-
-    def _prepared(
-        self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
-    ) -> ExecutionRequest | Obstacle | None:
-        """The job ready to run, what stands in its way, or None while that is still being found out."""
-        if attendance.obstacle:
-            return attendance.obstacle
-        offer = self._lister.inventory_offer(serving.offer, serving.order.gpus)
-        left = metering.seconds_left(serving.order, lease, head.timestamp)
-        if offer is None:
-            return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
-        if left == 0:
-            return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
-        task = attendance.assignment or self._fetched(serving, attendance, offer, lease, head)
-        if not isinstance(task, Assignment):
-            return task
-        run = attendance.run or self._laid_out(serving, attendance, task, lease, head)
-        if not isinstance(run, Path):
-            return run
-        share = self._capacity.take(serving.key, offer, task.spec.resources)
-        if share is None:
-            busy = Obstacle(ObstacleReason.MACHINE_BUSY, "GPUs, memory or disk are held by other jobs")
-            return busy if self._is_too_late(serving, attendance, lease, head) else None
-        try:
-            return self._request(attendance, task, run, share.gpus, left)
-        except InvalidField as exc:
-            return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
-
-    def _fetched(
-        self, serving: Serving, attendance: Attendance, offer: InventoryOffer, lease: Lease, head: BlockRef
-    ) -> Assignment | Obstacle | None:
-        try:
-            found = attendance.fetching.take(head.number)
-        except (GatewayUnavailable, GatewayProblem) as exc:
-            attendance.trouble, found = str(exc), None
-        if isinstance(found, Assignment):
-            obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
-            attendance.assignment, attendance.trouble = (None if obstacle else found), ""
-            return obstacle or found
-        if isinstance(found, Obstacle):
-            return found
-        api, folder = self._tools.api, attendance.folder
-        attendance.fetching.begin(lambda: fetch_assignment(api, serving.lease, serving.order, folder), head.number)
-        if self._is_too_late(serving, attendance, lease, head):
-            return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, attendance.trouble or "the gateway takes too long")
-        return None
-
-    def _laid_out(
-        self, serving: Serving, attendance: Attendance, task: Assignment, lease: Lease, head: BlockRef
-    ) -> Path | Obstacle | None:
-        try:
-            found = attendance.laying_out.take(head.number)
-        except (GatewayUnavailable, GatewayProblem) as exc:
-            attendance.trouble, found = str(exc), None
-        if isinstance(found, Path):
-            attendance.run, attendance.trouble = found, ""
-        if found is not None:
-            return found
-        api, folder = self._tools.api, attendance.folder
-        attendance.laying_out.begin(lambda: lay_out(api, serving.lease, task, folder), head.number)
-        # A large input that is still arriving is no reason to give up; one that has failed to arrive is.
-        if attendance.trouble and self._is_too_late(serving, attendance, lease, head):
-            return Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, attendance.trouble)
-        return None
-
-    def _is_too_late(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> bool:
-        """Whether what is not there by now is given up: in time to decline, or, past that, when our patience ends."""
-        policy = self._tools.policy
-        decide_by = metering.decline_window(lease, self._tools.terms, policy).decide_by
-        if attendance.since < decide_by:
-            return head.timestamp >= decide_by
-        return head.timestamp >= attendance.since + policy.fetch_patience_seconds
-
-    def _request(
-        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
-    ) -> ExecutionRequest:
-        needs, policy = task.spec.resources, self._tools.policy
-        limits = Limits(
-            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib, processes=policy.processes,
-            wall_seconds=left + policy.wall_slack_seconds, log_bytes=policy.log_bytes,
-        )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
-
-    # Running
-
-    def _started(
-        self, serving: Serving, attendance: Attendance, request: ExecutionRequest, lease: Lease, head: BlockRef
-    ) -> Serving:
-        try:
-            attendance.execution = self._tools.executor.start(request)
-        except (MarketplaceError, OSError) as exc:
-            obstacle = Obstacle(ObstacleReason.SANDBOX_FAILED, str(exc))
-            return self._not_run(serving, attendance, obstacle, lease, head)
-        serving = self._tools.journal.note(serving, pid=attendance.execution.pid)
-        _log.info(
-            "job.started", lease=serving.lease, executor=self._tools.executor.name, seconds=request.limits.wall_seconds
+        attendance.pumping.begin(
+            lambda: distrusted(lambda: pump_log(api, serving.lease, folder, start)), head.number, seconds=PUMP_SECONDS
         )
         return serving
 
-    def _running_again(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """After a restart: the same job in a fresh folder, if there is time; otherwise the end, at what is paid already."""
-        prepared = self._prepared(serving, attendance, lease, head)
-        if prepared is None:
+    def _begin(self, attendance: Attendance, request: ExecutionRequest, head: BlockRef, mark: str = "") -> None:
+        """``mark``: what the job's log says before anything that it prints."""
+        executor = self._tools.executor
+        _log.info("job.starting", folder=attendance.folder.name, seconds=request.limits.wall_seconds)
+        attendance.starting.begin(lambda: _started(executor, request, mark), head.number)
+
+    def _noted(self, serving: Serving, execution: Execution) -> Serving:
+        if serving.pid == execution.pid:
             return serving
+        noted = self._tools.journal.note(serving, pid=execution.pid)
+        _log.info("job.started", lease=serving.lease, executor=self._tools.executor.name)
+        return noted
+
+    def _again(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """The same job in a fresh folder, if there is time; all its time so far is lost, and not charged."""
+        prepared = self._preparing.prepared(serving, attendance, lease, head)
         if isinstance(prepared, Obstacle):
-            return self._not_run(serving, attendance, prepared, lease, head)
-        _log.info("job.restarted", lease=serving.lease, gpus=prepared.gpus)
-        return self._started(serving, attendance, prepared, lease, head)
+            attendance.obstacle = prepared
+        elif prepared is not None:
+            lost, attendance.away_since = elapsed_of(serving.order, lease, head.timestamp), None
+            serving = self._tools.journal.note(serving, lost_seconds=lost)
+            _log.info("job.restarted", lease=serving.lease, gpus=prepared.gpus, lost_seconds=lost)
+            self._begin(attendance, prepared, head, mark=f"begun again: {lost} s until here are not charged")
+        return serving
 
-    def _keep_in_time(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> None:
-        """Block time ends the job. One that will not die even so is metered as ended before our claim would be late."""
-        if metering.seconds_left(serving.order, lease, head.timestamp) > 0 or attendance.execution is None:
-            return
-        attendance.execution.kill()
-        window = metering.claim_window(serving.order, lease, self._tools.terms, self._tools.policy)
-        if head.timestamp >= window.last_call_at:
-            _log.error("job.will_not_die", lease=serving.lease)
-            attendance.ended = Ended(ExecutionResult(KILLED, EndReason.KILLED, ()), head)
 
-    def _metered(
-        self, serving: Serving, attendance: Attendance, result: ExecutionResult, lease: Lease, ended_at: UnixTime
-    ) -> Serving:
-        if result.ended is EndReason.LOST:
-            used, exit_code = lease.paid_seconds, NOT_RUN
-        else:
-            used, exit_code = metering.used_seconds(serving.order, lease, ended_at), result.exit_code
-        self._capacity.release(serving.key)
-        exited = self._tools.journal.advance(
-            serving,
-            ServingState.EXITED,
-            at=ended_at,
-            note=_HANDED_BACK if attendance.is_handed_back else _STOPPED.get(result.ended, ""),
-            exit_code=exit_code,
-            used_seconds=used,
-        )
-        _log.info(
-            "serving.exited", lease=serving.lease, exit_code=exit_code, used_seconds=used, ended=result.ended,
-            enforcement=list(result.enforcement),
-        )  # fmt: skip
-        return exited
+def _started(executor: Executor, request: ExecutionRequest, mark: str) -> Execution | Obstacle:
+    try:
+        if mark:
+            mark_run(request.folder, mark)
+        return executor.start(request)
+    except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
+        return Obstacle(ObstacleReason.SANDBOX_FAILED, f"{type(exc).__name__}: {exc}"[:400])
 
-    # What cannot be run
 
-    def _declining(
-        self, serving: Serving, attendance: Attendance, obstacle: Obstacle, lease: Lease, head: BlockRef
-    ) -> Serving:
-        """Give the lease back while that is free. The serving is closed when the chain shows it."""
-        sent = attendance.dispatch.outcome(head.number)
-        if sent and sent.mined:
-            _log.info("lease.declined", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
-            return serving
-        if not attendance.dispatch.is_idle or head.number < attendance.dispatch.seen_from:
-            return serving
-        bond_bps = attendance.offer.bond_bps if attendance.offer else Bps(0)
-        is_open = metering.can_decline(serving.order, lease, head.timestamp, bond_bps, self._tools.terms)
-        if is_open and not (sent and sent.reverted):
-            attendance.send(verbs.decline(self._tools.market.address, serving.order), head)
-            return serving
-        return self._not_run(serving, attendance, obstacle, lease, head)
-
-    def _not_run(
-        self, serving: Serving, attendance: Attendance, obstacle: Obstacle, lease: Lease, head: BlockRef
-    ) -> Serving:
-        """Too late to decline: it ends here, with a receipt over what was paid already, and the reason in its log."""
-        self._capacity.release(serving.key)
-        note = f"not run: {obstacle}"
-        _log.warning("serving.not_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
-        return self._tools.journal.advance(
-            serving,
-            ServingState.EXITED,
-            at=head.timestamp,
-            note=note,
-            exit_code=NOT_RUN,
-            used_seconds=lease.paid_seconds,
-        )
+def _taken_up(executor: Executor, name: str, pid: int | None, *, may_go_on: bool) -> TakenUp:
+    """Raises what keeps the executor from ending what is there: then it is tried again."""
+    found = executor.adopt(name) if may_go_on else None
+    if found is None:
+        executor.reap(name, pid)
+    return TakenUp(found)

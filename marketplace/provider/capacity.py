@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marketplace.domain.spec import Resources
+from marketplace.provider.executors.base import ExecutionRequest
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.store.journal.rows import ServingKey
 
@@ -18,8 +19,13 @@ class Share:
     disk_mib: int
 
 
+def share_of(request: ExecutionRequest) -> Share:
+    """What a job was started with."""
+    return Share(request.gpus, request.limits.memory_mib, request.limits.disk_mib)
+
+
 class Capacity:
-    """Shares of the machine, by serving. Kept in memory only: what was running when an agent died is not running any more.
+    """Shares of the machine, by serving. Kept in memory only: of jobs that an earlier agent started their executor tells.
 
     Memory and disk are never promised twice. CPUs are: a job that waits for a CPU is slow, one that waits for memory dies.
     """
@@ -40,6 +46,10 @@ class Capacity:
             return None
         self._shares[key] = Share(tuple(free[: needs.gpus]), needs.memory_mib, needs.disk_mib)
         return self._shares[key]
+
+    def hold(self, key: ServingKey, share: Share) -> None:
+        """Keep for a job that runs already what it was started with, whoever started it."""
+        self._shares[key] = share
 
     def release(self, key: ServingKey) -> None:
         """The job is gone, to its last process; harmless when there is no share."""

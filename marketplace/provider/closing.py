@@ -1,81 +1,103 @@
-"""What is left of a job when it is over: outputs bundled and hashed, the result document, and their delivery."""
+"""What is left of a job when it is over: outputs bundled and hashed, the result document, and their delivery.
+
+Whatever ended the job, what is there is delivered, and what cannot be is named in the result: links, special files, what
+does not fit. Outputs are not copied: their parts are read from the run's folder, which stays until the serving is closed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.client.api import GatewayApi
-from marketplace.domain.bundles import bundle_paths, write_bundle
+from marketplace.client.transfers import send_bundle
+from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.bundles import Bundle, LeftOut, bundle_outputs
 from marketplace.domain.errors import InvalidField, UnreadableAnswer
-from marketplace.domain.ids import Bytes32, Sha256, sha256_of
+from marketplace.domain.ids import Bytes32, Sha256
+from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES
 from marketplace.domain.models import Receipt
-from marketplace.domain.spec import JobSpec, OutputFile, Result, read_result, read_spec
+from marketplace.domain.results import EndedReason, LogFile, Output, Result, named, read_result
+from marketplace.domain.spec import read_spec
 from marketplace.domain.work import read_work
 from marketplace.provider.home import ServingFolder, path_in_run
-
-NOT_RUN = 125
-"""Exit code of a job that the provider could not run, or whose outputs it cannot hand over: not a word of the job's own."""
 
 LOG_CHUNK_BYTES = 64 * 1024
 LOG_CHUNKS_AT_ONCE = 16
 
 
-def wrap_up(folder: ServingFolder, exit_code: int, note: str) -> Result:
-    """Bundle the declared outputs, close the log with ``note``, and write the result down; the second time, only read it.
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended, as its result will say. ``exit_code`` only where it ended by itself; ``note`` closes the log."""
 
-    Outputs that cannot be bundled (links, devices, too much) are left out with a note in the log; the exit code of a job
-    that would otherwise have succeeded is then NOT_RUN, because the client did not get what it asked for.
+    reason: EndedReason
+    exit_code: int | None = None
+    note: str = ""
+
+
+def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYTES) -> Result:
+    """Hash the declared outputs, close the log with the ending's note, and write the result down; the second time, only read it.
+
+    Raises InvalidField where a file changes meanwhile, and OSError: nothing is lost then, and it may be tried again.
     """
     folder.make()
     document = folder.path / "result.json"
     if document.exists():
         return read_result(document.read_bytes())
-    notes = [note] if note else []
-    try:
-        outputs = _outputs(folder) if exit_code != NOT_RUN else ()
-    except InvalidField as exc:
-        notes.append(f"outputs not delivered: {exc}")
-        outputs, exit_code = (), exit_code or NOT_RUN
-    folder.write_notes(notes)
-    result = Result(exit_code, outputs, _close_log(folder))
+    outputs: list[Output] = []
+    left = MAX_LEFT_OUT
+    for path, bundle in _bundles(folder):
+        parts = bundle.parts(part_bytes) if bundle.entries else ()
+        left_out = named(bundle.left_out, left)
+        left = max(0, left - len(left_out))
+        outputs.append(Output(path, bundle.bytes if parts else 0, parts, left_out))
+    folder.write_notes(_notes(ending, outputs))
+    result = Result(ending.exit_code, ending.reason, tuple(outputs), _close_log(folder))
     _write_durably(document, result.canonical())
     return result
 
 
-def _outputs(folder: ServingFolder) -> tuple[OutputFile, ...]:
-    """The declared outputs that exist, bundled. Without a run there are none."""
+def _notes(ending: Ending, outputs: list[Output]) -> list[str]:
+    left_out = sum(len(output.left_out) for output in outputs)
+    notes = [ending.note] if ending.note else []
+    return [*notes, f"not delivered, by name in the result: {left_out}"] if left_out else notes
+
+
+def _bundles(folder: ServingFolder) -> Iterator[tuple[str, Bundle]]:
+    """The declared outputs, which share the order's disk. Without a run there are none."""
     runs = folder.runs()
     if not runs or not folder.work.exists():
-        return ()
+        return
     spec, work = read_spec(folder.spec.read_bytes()), read_work(folder.work.read_bytes())
-    found = ((path, path_in_run(runs[-1], path)) for path in work.outputs)
-    return tuple(_bundled(path, source, folder, spec) for path, source in found if source is not None)
+    allowance = Allowance(min(spec.resources.disk_mib << 20, MAX_CONTENT_BYTES))
+    for path in work.outputs:
+        yield path, _bundle(runs[-1], path, allowance)
 
 
-def _bundled(job_path: str, source: Path, folder: ServingFolder, spec: JobSpec) -> OutputFile:
-    limit, partial = spec.resources.disk_mib << 20, folder.bundles / "partial"
-    if source.is_dir():
-        with partial.open("wb") as stream:
-            made = write_bundle(source, stream, limit_bytes=limit)
-        name, size = made.sha256, made.bytes
-    else:
-        content = bundle_paths([(source.name, source)], limit_bytes=limit)
-        partial.write_bytes(content)
-        name, size = sha256_of(content), len(content)
-    os.replace(partial, folder.bundles / name)
-    return OutputFile(job_path, name, size)
+def _bundle(run: Path, path: str, allowance: Allowance) -> Bundle:
+    try:
+        source = path_in_run(run, path)
+    except InvalidField as exc:
+        return Bundle((), [LeftOut(".", exc.rule)])
+    return (
+        bundle_outputs(source, allowance)
+        if source
+        else Bundle((), [LeftOut(".", "the job made no such file or folder")])
+    )
 
 
-def _close_log(folder: ServingFolder) -> Sha256:
+def _close_log(folder: ServingFolder) -> LogFile:
     """Put the log's parts into one file and hash it. Nothing is added to the log from here on."""
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     with log_file(folder).open("wb") as stream:
         for piece in folder.log_pieces():
             digest.update(piece)
-            stream.write(piece)
-    return Sha256(digest.hexdigest())
+            size += stream.write(piece)
+    missing_from, missing_bytes = folder.log_gap()
+    return LogFile(Sha256(digest.hexdigest()), size, missing_from if missing_bytes else size, missing_bytes)
 
 
 def log_file(folder: ServingFolder) -> Path:
@@ -93,13 +115,27 @@ def _write_durably(path: Path, content: bytes) -> None:
     os.replace(partial, path)
 
 
-def deliver(api: GatewayApi, folder: ServingFolder, receipt: Receipt, signature: str, result: Result) -> Bytes32:
-    """Upload outputs and log, then hand our receipt to the client's side; the lease's id. May be repeated."""
-    for output in result.outputs:
-        api.put_blob(folder.bundles / output.sha256)
-    api.put_blob(log_file(folder))
+def deliver(
+    api: GatewayApi,
+    folder: ServingFolder,
+    receipt: Receipt,
+    signature: str,
+    result: Result,
+    *,
+    part_bytes: int = PART_BYTES,
+) -> Bytes32:
+    """Upload outputs and log, then hand our receipt to the client's side; the lease's id. May be repeated: it goes on where it was."""
+    send_outputs(api, folder, result, part_bytes=part_bytes)
     api.post_receipt(receipt.lease, receipt, "provider", signature, result)
     return receipt.lease
+
+
+def send_outputs(api: GatewayApi, folder: ServingFolder, result: Result, *, part_bytes: int = PART_BYTES) -> None:
+    """Have the gateway hold every blob that the result names."""
+    wanted = {output.path: output.parts for output in result.outputs}
+    for path, bundle in _bundles(folder):
+        send_bundle(api, bundle, wanted.get(path, ()), folder.spool, part_bytes)
+    api.put_blob(log_file(folder))
 
 
 def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int) -> int:
@@ -112,7 +148,9 @@ def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:
             break
-        offset = api.append_log(lease, offset, chunk)
-        if offset and not folder.read_log(offset - 1, 1):
-            raise UnreadableAnswer("length", "must not be beyond the end of the log")
+        before, offset = offset, api.append_log(lease, offset, chunk)
+        if not 0 <= offset <= folder.log_bytes():
+            raise UnreadableAnswer("length", "must be a place in the log that there is")
+        if offset <= before:
+            break
     return offset

@@ -24,16 +24,16 @@ class Departure:
     def __init__(self, journal: AgentJournal, steering: Steering, reporter: Reporter) -> None:
         self._journal, self._steering, self._reporter = journal, steering, reporter
         self.is_over = False
-        self.left_behind = 0
-        """Leases that somebody has to come back for: the process ends with that."""
+        self.has_left_behind = False
+        """Whether somebody has to come back for something: a lease, or an offer that is up."""
 
     def give_up_if_overdue(self) -> None:
         """Whoever asked waits no longer: what is not finished waits for the next agent of this home."""
         if self._steering.is_overdue:
             live = self._journal.servings(*LIVE)
-            self.left_behind = len(live)
+            self.has_left_behind = bool(live) or not self._reporter.is_withdrawn
             _log.error(
-                "agent.left_behind", leases=[serving.lease for serving in live],
+                "agent.left_behind", leases=[serving.lease for serving in live], are_offers_up=not self._reporter.is_withdrawn,
                 advice="start it again in time: a lease that nobody claims loses its bond",
             )  # fmt: skip
             self._end()

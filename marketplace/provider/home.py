@@ -4,16 +4,17 @@ home/lock                            held while an agent lives
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
-    runs/<n>/in, out, log            one per attempt: an agent that restarts runs the job in a fresh folder
+    runs/<n>/in, out, mark, log      one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
-    bundles/<sha256>                 outputs, until they are delivered
+    spool/                           the part of an output that is on its way
+    gap.json                         what is missing in the log of the last run, where anything is
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,10 @@ from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.units import UnixTime
 from marketplace.private_files import OWNERS_FOLDER, owners_only
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
+from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
+_MARK = "mark"
 _SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
 
 
@@ -52,9 +55,9 @@ class AgentHome:
         """Names of the servings that have a folder."""
         return frozenset(path.name for path in (self.folder / "servings").iterdir())
 
-    def remove(self, name: str) -> None:
-        """Delete a serving's folder; what is gone already is fine."""
-        shutil.rmtree(self.folder / "servings" / name, ignore_errors=True)
+    def remove(self, name: str) -> bool:
+        """Delete a serving's folder, or as much of it as is done quickly: call again until it says True."""
+        return remove(self.folder / "servings" / name)
 
 
 class HomeLead:
@@ -135,8 +138,8 @@ class ServingFolder:
         return self.path / "inputs"
 
     @property
-    def bundles(self) -> Path:
-        return self.path / "bundles"
+    def spool(self) -> Path:
+        return self.path / "spool"
 
     @property
     def notes(self) -> Path:
@@ -146,7 +149,7 @@ class ServingFolder:
         """Make it, unless it is there. Others may pass through, not look: the sandbox's user may not be ours."""
         for folder in (self.path, self.path / "runs"):
             folder.mkdir(exist_ok=True, mode=0o711)
-        for folder in (self.inputs, self.bundles):
+        for folder in (self.inputs, self.spool):
             folder.mkdir(exist_ok=True, mode=0o700)
 
     def runs(self) -> list[Path]:
@@ -160,7 +163,8 @@ class ServingFolder:
         earlier = self.runs()
         for run in earlier:
             for side in _SIDES.values():
-                shutil.rmtree(run / side, ignore_errors=True)
+                while not remove(run / side):
+                    pass
         run = self.path / "runs" / str(len(earlier) + 1)
         run.mkdir(mode=0o711)
         for side in _SIDES.values():
@@ -171,9 +175,22 @@ class ServingFolder:
         """Say something after the job's own log. Only when it is over: whoever reads along has counted the bytes before."""
         self.notes.write_text("".join(f"{NOTE_PREFIX}{sentence}\n" for sentence in sentences))
 
+    def note_gap(self, missing_from: int, missing_bytes: int) -> None:
+        """Remember that so many bytes of the last run's log are missing, from that byte of its own on."""
+        (self.path / "gap.json").write_text(json.dumps([missing_from, missing_bytes]))
+
+    def log_gap(self) -> tuple[int, int]:
+        """From which byte of the lease's log on how many are missing; none: (0, 0)."""
+        place = self.path / "gap.json"
+        if not place.exists():
+            return 0, 0
+        missing_from, missing_bytes = json.loads(place.read_text())
+        earlier = [run / JOB_LOG for run in self.runs()[:-1]]
+        return sum(log.stat().st_size for log in earlier if log.is_file()) + missing_from, missing_bytes
+
     def log_parts(self) -> list[Path]:
         """The files that, one after the other, are the lease's log: every attempt's, then our notes."""
-        found = [run / JOB_LOG for run in self.runs()] + [self.notes]
+        found = [run / name for run in self.runs() for name in (_MARK, JOB_LOG)] + [self.notes]
         return [path for path in found if path.is_file()]
 
     def read_log(self, offset: int, limit_bytes: int) -> bytes:
@@ -188,12 +205,21 @@ class ServingFolder:
             offset = max(0, offset - size)
         return bytes(piece)
 
+    def log_bytes(self) -> int:
+        """How much there is of it."""
+        return sum(part.stat().st_size for part in self.log_parts())
+
     def log_pieces(self, limit_bytes: int = 1 << 20) -> Iterator[bytes]:
         """The whole log, piece by piece."""
         offset = 0
         while piece := self.read_log(offset, limit_bytes):
             offset += len(piece)
             yield piece
+
+
+def mark_run(run: Path, sentence: str) -> None:
+    """Say something before the log of a run that has not begun."""
+    (run / _MARK).write_text(f"{NOTE_PREFIX}{sentence}\n")
 
 
 def path_in_run(run: Path, job_path: str) -> Path | None:

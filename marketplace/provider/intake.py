@@ -1,26 +1,32 @@
 """Fetching what a lease is about, by hash: nothing that the gateway, or anybody behind it, says is believed.
 
 Both functions are chores: they return what stands in the way as an Obstacle, raise GatewayUnavailable when it is worth
-trying again, and may be repeated.
+trying again, and may be repeated. An obstacle that is not about the pair is the gateway's: it may deliver after all.
 """
 
 from __future__ import annotations
 
-import shutil
+import errno
 from pathlib import Path
 
 from marketplace.client.api import GatewayApi
-from marketplace.domain.bundles import unpack_bundle
+from marketplace.client.transfers import fetch_part
+from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in, sha256_of
+from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
-from marketplace.domain.spec import JOB_IN, MAX_SPEC_BYTES, MAX_WORK_BYTES, read_spec
+from marketplace.domain.parts import PartStream
+from marketplace.domain.spec import JOB_IN, read_spec
+from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import Assignment, Input, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 
 _SERVER_ERROR = 500
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""What the machine says when it gives out, whatever is unpacked on it."""
 
 
 def fetch_assignment(api: GatewayApi, lease: Bytes32, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
@@ -56,46 +62,39 @@ def lay_out(api: GatewayApi, lease: Bytes32, task: Assignment, folder: ServingFo
         if obstacle:
             return obstacle
     run = folder.fresh_run()
+    allowance = Allowance(task.spec.resources.disk_mib << 20)
     for item in task.work.inputs:
-        into = run / JOB_INPUTS / item.path.removeprefix(JOB_IN).strip("/")
-        try:
-            with _joined(item, folder).open("rb") as stream:
-                unpack_bundle(stream, into, limit_bytes=task.spec.resources.disk_mib << 20)
-        except InvalidField as exc:
-            return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
-        except OSError as exc:
-            # Two inputs that get in each other's way: one's file where the other needs a folder.
-            return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} cannot be unpacked: {exc.strerror}")
+        obstacle = _unpack_input(item, folder, run, allowance)
+        if obstacle:
+            return obstacle
     return run
 
 
-def _joined(item: Input, folder: ServingFolder) -> Path:
-    """The whole bundle as one file."""
-    if len(item.parts) == 1:
-        return folder.inputs / item.parts[0]
-    whole = folder.inputs / "joined"
-    with whole.open("wb") as into:
-        for part in item.parts:
-            with (folder.inputs / part).open("rb") as stream:
-                shutil.copyfileobj(stream, into)
-    return whole
+def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allowance) -> Obstacle | None:
+    """Unpack one bundle at its place, within what the inputs before it have left of the order's disk."""
+    into = run / JOB_INPUTS / item.path.removeprefix(JOB_IN).strip("/")
+    try:
+        with PartStream([folder.inputs / part for part in item.parts]) as stream:
+            unpack_bundle(stream, into, allowance)
+    except InvalidField as exc:
+        return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
+    except OSError as exc:
+        if exc.errno in _OURS:
+            raise
+        # Two inputs that get in each other's way: one's file where the other needs a folder.
+        return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} cannot be unpacked: {exc.strerror}")
+    return None
 
 
 def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFolder) -> Obstacle | None:
-    """Fetch one bundle's parts; a file that is there already was verified before it got its name."""
-    for part, expected in item.sized_parts():
-        kept = folder.inputs / part
+    """Fetch one bundle's parts, those that are not here yet."""
+    for part, size in item.sized_parts():
         try:
-            if not kept.exists():
-                api.fetch_blob_into(part, kept, lease=lease, limit_bytes=expected)
+            fetch_part(api, part, size, folder.inputs, lease)
         except (HashMismatch, InvalidField) as exc:
             return Obstacle(ObstacleReason.INPUT_CORRUPT, f"{item.path}: {exc}")
         except GatewayProblem as exc:
             return _undelivered(exc, ObstacleReason.INPUT_NOT_DELIVERED, item.path)
-        size = kept.stat().st_size
-        if size != expected:
-            rule = f"part {part} of {item.path} has {size} bytes, the work says {expected}"
-            return Obstacle(ObstacleReason.INPUT_CORRUPT, rule)
     return None
 
 

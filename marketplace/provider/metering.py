@@ -10,9 +10,12 @@ from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.provider.policy import AgentPolicy
 
 
-def used_seconds(order: Order, lease: Lease, ended_at: UnixTime) -> Seconds:
-    """What a job that ended in, or just before, the block of time ``ended_at`` has used; never less than is paid already."""
-    return Seconds(max(lease.paid_seconds, elapsed_of(order, lease, ended_at)))
+def used_seconds(order: Order, lease: Lease, ended_at: UnixTime, lost: Seconds) -> Seconds:
+    """What a job that ended in, or just before, the block of time ``ended_at`` is charged; never less than is paid already.
+
+    ``lost``: block time in which its provider was away, or that it had to run again for; the client does not pay for that.
+    """
+    return Seconds(max(lease.paid_seconds, elapsed_of(order, lease, ended_at) - lost))
 
 
 def seconds_left(order: Order, lease: Lease, now: UnixTime) -> Seconds:

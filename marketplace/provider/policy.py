@@ -27,7 +27,12 @@ class AgentPolicy:
     """How long an open lease waits for a gateway that does not deliver its inputs, once it is too late to decline."""
     wall_slack_seconds: Seconds
     """Block time ends a job; the executor's wall clock is the second line, this much later."""
-    processes: int = 512
+    away_seconds: Seconds
+    """A job that did not survive an absence this long is not begun again: a client orders elsewhere by then, unless it said otherwise."""
+    grace_seconds: int = 10
+    """By the machine's clock: between SIGTERM and SIGKILL of a job that has to go."""
+    unattended_seconds: int = 120
+    """By the machine's clock: how long a job runs on when its agent has died, until the next one adopts it."""
     log_bytes: int = 16 * 1024 * 1024
 
     @classmethod
@@ -36,10 +41,12 @@ class AgentPolicy:
         return cls(
             patience_seconds=Seconds(2 * terms.claim_grace),
             claim_margin_seconds=Seconds(max(2, 2 * terms.claim_grace // 5)),
-            decline_margin_seconds=Seconds((terms.start_grace + 1) // 2),
+            decline_margin_seconds=Seconds(max(2, terms.start_grace // 3)),
             keeper_head_start_seconds=Seconds(max(2, terms.claim_grace // 5)),
             heartbeat_seconds=Seconds(2),
             listing_seconds=Seconds(600),
             fetch_patience_seconds=Seconds(4 * terms.claim_grace),
             wall_slack_seconds=Seconds(2),
+            away_seconds=Seconds(3 * terms.start_grace),
+            grace_seconds=max(2, min(10, terms.claim_grace // 5)),
         )

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.ids import Address
 from marketplace.domain.models import Order
 from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT
 from marketplace.domain.work import Assignment
 from marketplace.provider.inventory import InventoryOffer
 
-
-class ObstacleReason(StrEnum):
-    """Why a lease is declined, or, when it is too late for that, ended with nothing to pay."""
-
-    OFFER_NOT_IN_INVENTORY = "offer_not_in_inventory"
-    SPEC_NOT_DELIVERED = "spec_not_delivered"
-    SPEC_INVALID = "spec_invalid"
-    IMAGE_NOT_SUPPORTED = "image_not_supported"
-    NETWORK_NOT_ALLOWED = "network_not_allowed"
-    CHECKPOINT_NOT_SUPPORTED = "checkpoint_not_supported"
-    OUTPUT_NOT_SUPPORTED = "output_not_supported"
-    GPUS_DIFFER = "gpus_differ"
-    NOT_ENOUGH_VRAM = "not_enough_vram"
-    NOT_ENOUGH_CPUS = "not_enough_cpus"
-    NOT_ENOUGH_MEMORY = "not_enough_memory"
-    NOT_ENOUGH_DISK = "not_enough_disk"
-    WRONG_REGION = "wrong_region"
-    PROVIDER_EXCLUDED = "provider_excluded"
-    INPUT_NOT_DELIVERED = "input_not_delivered"
-    INPUT_CORRUPT = "input_corrupt"
-    INPUT_INVALID = "input_invalid"
-    MACHINE_BUSY = "machine_busy"
-    SANDBOX_FAILED = "sandbox_failed"
-    OUT_OF_TIME = "out_of_time"
-    LEAVING = "leaving"
+__all__ = ["Obstacle", "ObstacleReason", "obstacle_to"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ ENVIRONMENT_AT: Final = "/opt/runtime"
 SYSTEM_LIBRARIES: Final = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 """Libraries from here are seen by every sandbox; all others that the interpreter needs are copied beside it."""
 
-_LAYOUT: Final = "1"
+_LAYOUT: Final = "2"
 """Change it when the layout below changes, so that older runtimes are built anew."""
 _CURRENT: Final = "current"
 _RECORD: Final = "runtime.json"
@@ -44,10 +44,11 @@ _LEFT_OUT: Final = (
 _ETC: Final = {
     "passwd": "job:x:65534:65534:job:/tmp:/bin/sh\n",
     "group": "job:x:65534:\n",
-    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "hosts": "127.0.0.1 localhost job\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
-"""The whole of a sandbox's /etc. There is no resolv.conf and no certificate: there is no network either."""
+"""The whole of a sandbox's /etc. There is no resolv.conf and no certificate: there is no network either; but a job that
+looks up its own name, as many frameworks do when they start, finds itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The money's side of a serving: from the job's end to the chain's last word. One method per state, each one step on.
+"""The money's side of a serving: from the job's end to the chain's last word. Each method is one part of a step (``parts``).
 
 The pay never depends on the gateway: whatever it does, a claim is made before the deadline. Nor on the client: what it does
 not sign is claimed. Nor on us: a verb that is sent twice, before and after a crash, is refused by the contract the second time.
@@ -17,18 +17,21 @@ from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
 from marketplace.domain.pricing import bond_of, lock_of
-from marketplace.domain.spec import Result
+from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import NOT_RUN, deliver, wrap_up
+from marketplace.provider.closing import Ending, deliver, wrap_up
+from marketplace.provider.home import ServingFolder
+from marketplace.provider.preparing import seconds_for
 from marketplace.provider.toolbox import Dispatch, Toolbox
 from marketplace.store.journal.rows import Serving
 
 _log = structlog.get_logger()
 
+WATCH_SECONDS = 30.0
 BATCH = 50
 """Receipts in one transaction: about 2M gas."""
 
@@ -41,41 +44,13 @@ class Settler:
 
     def __init__(self, tools: Toolbox) -> None:
         self._tools = tools
-        self._batch = Dispatch(tools.sender, tools.pool)
+        self._batch = Dispatch(tools.sender, tools.pools.money)
         self._settling: tuple[Settlement, ...] = ()
         self.is_leaving = False
         """Nobody will be there to wait for signatures: who has not signed soon is claimed from."""
 
-    def exited(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """Bundle, sign, deliver. Claim if that takes too long: so the claim comes first, whatever else fails below."""
-        serving = self._claimed_if_due(serving, attendance, lease, head)
-        serving = self._receipted(serving, attendance, head)
-        if serving.state is not ServingState.EXITED or not self._delivered(serving, attendance, head):
-            return serving
-        _log.info("receipt.delivered", lease=serving.lease, used_seconds=serving.used_seconds)
-        return self._tools.journal.advance(serving, ServingState.RECEIPTED, at=head.timestamp, note=serving.note)
-
     def receipted(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """Wait for the client's side to sign; claim when patience or time ends."""
-        serving = self._claimed_if_due(serving, attendance, lease, head)
-        return self._countersigned(serving, attendance, head) if serving.state is ServingState.RECEIPTED else serving
-
-    def settling(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """The batch has it. A claim is still made before the deadline: whichever is mined first, the pay is the same."""
-        return self._claimed_if_due(serving, attendance, lease, head)
-
-    def claimed(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """A signature that comes late still settles at once; otherwise finalize when the window is over."""
-        serving = self._claimed_if_due(serving, attendance, lease, head)
-        serving = self._receipted(serving, attendance, head)
-        if self._delivered(serving, attendance, head) and not attendance.was_refused:
-            serving = self._countersigned(serving, attendance, head)
-        return serving
-
-    # The receipt
-
-    def _receipted(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
-        """The serving with our receipt signed and journalled; unchanged while the outputs are being bundled."""
+        """The serving with its result bundled, and our receipt signed and journalled; unchanged while that is being done."""
         result = self._result(serving, attendance, head)
         if result is None or serving.provider_signature:
             return serving
@@ -86,16 +61,42 @@ class Settler:
         _log.info("receipt.signed", lease=serving.lease, used_seconds=serving.used_seconds, result=receipt.result)
         return serving
 
+    def delivered(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Hand outputs and receipt to the gateway; it is tried for as long as anything can be earned by them."""
+        if not self._is_delivered(serving, attendance, head) or serving.state is not ServingState.EXITED:
+            return serving
+        _log.info("receipt.delivered", lease=serving.lease, used_seconds=serving.used_seconds)
+        return self._tools.journal.advance(serving, ServingState.RECEIPTED, at=head.timestamp, note=serving.note)
+
+    def countersigned(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Look for the client side's signature under our very receipt; with it, the serving can settle."""
+        if serving.state is ServingState.CLAIMED and (attendance.was_refused or not attendance.is_delivered):
+            return serving
+        return self._countersigned(serving, attendance, head)
+
+    # The receipt
+
     def _result(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Result | None:
-        if attendance.result is None:
+        """The result document; None while the outputs are being bundled, and where this machine cannot (``loss`` says why)."""
+        if attendance.result is not None or attendance.is_found:
+            return attendance.result
+        try:
             attendance.result = attendance.wrapping.take(head.number)
+        except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
+            self._lost(serving, attendance, exc)
         if attendance.result is None:
-            folder, note = attendance.folder, serving.note
-            exit_code = NOT_RUN if serving.exit_code is None else serving.exit_code
-            attendance.wrapping.begin(lambda: wrap_up(folder, exit_code, note), head.number)
+            folder, ending = attendance.folder, Ending(serving.ended, serving.exit_code, serving.note)
+            attendance.wrapping.begin(lambda: _wrapped(folder, ending), head.number)
+        else:
+            attendance.loss = ""
         return attendance.result
 
-    def _delivered(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:
+    def _lost(self, serving: Serving, attendance: Attendance, why: BaseException) -> None:
+        """Tried again with the next block. What cannot be handed over by the time of our claim is not charged."""
+        attendance.loss = f"{type(why).__name__}: {why}"[:200]
+        _log.warning("outputs.not_bundled", lease=serving.lease, error=attendance.loss)
+
+    def _is_delivered(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:
         """Whether the client's side can have our receipt and outputs; if not, they are on their way, or tried again."""
         result, signature = attendance.result, serving.provider_signature
         if attendance.is_delivered or result is None or not signature:
@@ -104,15 +105,18 @@ class Settler:
             attendance.is_delivered = attendance.delivering.take(head.number) is not None
         except MarketplaceError as exc:
             _log.warning("receipt.not_delivered", lease=serving.lease, reason=exc.reason, error=str(exc))
+        except OSError as exc:
+            self._lost(serving, attendance, exc)
         if not attendance.is_delivered:
             api, folder, receipt = self._tools.api, attendance.folder, _receipt(serving, result)
             attendance.delivering.begin(
-                lambda: distrusted(lambda: deliver(api, folder, receipt, signature, result)), head.number
+                lambda: distrusted(lambda: deliver(api, folder, receipt, signature, result)),
+                head.number,
+                seconds=seconds_for(sum(output.bytes for output in result.outputs)),
             )
         return attendance.is_delivered
 
     def _countersigned(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
-        """Look for the client side's signature under our very receipt; with it, the serving can settle."""
         try:
             found = attendance.watching.take(head.number)
         except MarketplaceError as exc:
@@ -128,7 +132,7 @@ class Settler:
                 serving, ServingState.SETTLING, at=head.timestamp, client_signature=signature
             )
         api, lease = self._tools.api, serving.lease
-        attendance.watching.begin(lambda: distrusted(lambda: api.receipts(lease)), head.number)
+        attendance.watching.begin(lambda: distrusted(lambda: api.receipts(lease)), head.number, seconds=WATCH_SECONDS)
         return serving
 
     def _is_accepted(self, serving: Serving, receipt: Receipt, signature: str) -> bool:
@@ -140,14 +144,15 @@ class Settler:
 
     # The claim
 
-    def _claimed_if_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+    def claimed_if_due(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Claim when the client had its time, or there is no more to give; later, close what nobody else closes.
 
-        Whether it worked is read from the chain, not from what came of our transaction: then it makes no difference
-        whether an agent before us sent it.
+        It waits for nothing and reads nothing but the chain's word, the journal and the agent's memory. Whether it worked is read
+        from the chain, not from what came of our transaction: then it makes no difference whether an agent before us sent it.
         """
         attendance.dispatch.outcome(head.number)
         if lease.status is LeaseStatus.OPEN and self._is_claim_due(serving, attendance, lease, head):
+            serving = self._without_the_lost(serving, attendance, lease)
             used = Seconds(max(lease.paid_seconds, serving.used_seconds or 0))
             result = serving.result or ZERO_BYTES32  # not bundled yet: the claim cannot wait for it
             claim = verbs.claim(self._tools.market.address, serving.order, used, result)
@@ -159,6 +164,14 @@ class Settler:
             return serving
         _log.info("lease.claimed", lease=serving.lease, used_seconds=lease.claimed_seconds)
         return self._tools.journal.advance(serving, ServingState.CLAIMED, at=head.timestamp, note=serving.note)
+
+    def _without_the_lost(self, serving: Serving, attendance: Attendance, lease: Lease) -> Serving:
+        """Charge nothing for outputs that this machine has lost. What a gateway did not take is owed all the same: we hold it still."""
+        if not attendance.loss or attendance.is_delivered or serving.used_seconds == lease.paid_seconds:
+            return serving
+        _log.error("outputs.lost", lease=serving.lease, error=attendance.loss, used_seconds=serving.used_seconds)
+        note = f"not charged: the provider lost the outputs ({attendance.loss})"
+        return self._tools.journal.note(serving, used_seconds=lease.paid_seconds, note=note, provider_signature="")
 
     def _at_stake(self, serving: Serving, attendance: Attendance) -> TokenUnits:
         """What is lost if the claim comes too late: what the lease locks, and the bond."""
@@ -212,6 +225,13 @@ class Settler:
         """The contract knows better than our check. What is over shows in its next answer; for the rest a claim is left."""
         _log.warning("settlement.refused", lease=serving.lease, reason=reason)
         attendance.was_refused = True
+
+
+def _wrapped(folder: ServingFolder, ending: Ending) -> Result:
+    """Raises OSError where the run's folder is gone: a job that ran and left nothing has an empty one."""
+    if ending.reason is EndedReason.EXITED and not folder.runs():
+        raise FileNotFoundError("what the job left on this machine is gone")
+    return wrap_up(folder, ending)
 
 
 def _receipt(serving: Serving, result: Result | None) -> Receipt:

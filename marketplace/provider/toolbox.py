@@ -17,7 +17,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import ChainError, TransactionReverted
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.units import TokenUnits
-from marketplace.provider.chores import Chore, ChorePool
+from marketplace.provider.chores import Chore, ChorePool, ChorePools
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.home import AgentHome
 from marketplace.provider.policy import AgentPolicy
@@ -42,7 +42,7 @@ class Toolbox:
     executor: Executor
     home: AgentHome
     policy: AgentPolicy
-    pool: ChorePool
+    pools: ChorePools
 
     @cached_property
     def terms(self) -> MarketTerms:
@@ -63,7 +63,7 @@ class Sent:
 
 
 class Dispatch:
-    """Sends one transaction at a time, beside the step. Sending the same call again after a failure is not sending it twice."""
+    """Sends one transaction at a time, beside the step, on threads that do nothing else. Sending the same call again after a failure is not sending it twice."""
 
     def __init__(self, sender: Sender, pool: ChorePool) -> None:
         self._sender = sender

@@ -16,8 +16,9 @@ from marketplace.chain.signing import recover
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
-from marketplace.domain.spec import MAX_SPEC_BYTES, MAX_WORK_BYTES, JobSpec, read_spec
+from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.work import Work, read_work
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
@@ -113,7 +114,7 @@ class LeaseAccess:
             found = self._leases.outputs(identifier)
         except NotFound:
             return False
-        logs = frozenset({found.result.logs_sha256})
+        logs = frozenset({found.result.log.sha256})
         shared = {Part.LOG: logs, Part.OUTPUTS: found.named - logs}
         named = found.named if reader.share is None else shared[reader.share.part]
         return name in named and self._library.of((provider,)).size(name) is not None

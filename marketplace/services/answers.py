@@ -11,7 +11,8 @@ from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.models import BlockRef, GpuClass, Lease, LeaseStatus, Offer, Receipt, SignedOrder
 from marketplace.domain.reputation import Reputation
-from marketplace.domain.spec import Machine, Result
+from marketplace.domain.results import Result
+from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 from marketplace.services.checks import Finding, reasons_of
 
@@ -116,11 +117,6 @@ class ReceiptRow:
     at: UnixTime
 
 
-def blobs_of(result: Result) -> frozenset[Sha256]:
-    """The blobs that a result document names."""
-    return frozenset({item.sha256 for item in result.outputs} | {result.logs_sha256})
-
-
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The provider's result document for a lease, and which of the blobs that it names are here."""
@@ -133,7 +129,7 @@ class Outputs:
     @property
     def named(self) -> frozenset[Sha256]:
         """The blobs that the document names."""
-        return blobs_of(self.result)
+        return frozenset(self.result.blobs())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,15 @@ from marketplace.chain.market import Market
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.limits import MAX_LOG_BYTES, MAX_RESULT_BYTES
 from marketplace.domain.pricing import deadline_of
-from marketplace.domain.spec import Result, read_result
+from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.answers import LeaseView, Outputs
 from marketplace.services.library import Holdings, Library
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
-
-MAX_RESULT_BYTES = 256 * 1024
-MAX_LOG_BYTES = 16 << 20
-"""Of one lease, live; the whole log is a blob that the result names."""
 
 
 class LeaseDesk:
@@ -118,9 +115,9 @@ class LeaseDesk:
 
     def _kept_log(self, identifier: Bytes32, offset: int) -> bytes:
         result = self._result_or_none(identifier)
-        if result is None or self._brought_by_provider(identifier).size(result.logs_sha256) is None:
+        if result is None or self._brought_by_provider(identifier).size(result.log.sha256) is None:
             return b""
-        with self._library.open(result.logs_sha256) as stream:
+        with self._library.open(result.log.sha256) as stream:
             stream.seek(offset)
             return stream.read(MAX_LOG_BYTES)
 

@@ -11,10 +11,11 @@ from marketplace.domain.classes import classes_in, load_classes
 from marketplace.domain.errors import InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
 from marketplace.domain.ids import Address, Sha256, sha256_in
+from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import BlockRef, Lease, Offer, Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import MAX_SPEC_BYTES, MAX_WORK_BYTES, JobSpec, read_spec
+from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.work import Work, read_work
 from marketplace.services.library import Holdings

@@ -21,10 +21,11 @@ from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotF
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord, Rows
+from marketplace.domain.limits import MAX_SPEC_BYTES
 from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms, SignedOrder
 from marketplace.domain.refusals import CLIENT_FAULTS
 from marketplace.domain.repairs import Repairs
-from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_spec
+from marketplace.domain.spec import Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
 from marketplace.services.fold import Fold

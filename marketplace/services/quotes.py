@@ -9,9 +9,10 @@ from marketplace.domain.book import BookView, RejectionReason, is_silent
 from marketplace.domain.errors import MissingBlob
 from marketplace.domain.fills import refusal_of_offer
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
+from marketplace.domain.limits import MAX_SPEC_BYTES
 from marketplace.domain.models import MarketTerms, Offer, Order
 from marketplace.domain.pricing import bond_of, lock_of
-from marketplace.domain.spec import MAX_SPEC_BYTES, JobSpec, Machine, read_spec
+from marketplace.domain.spec import JobSpec, Machine, read_spec
 from marketplace.domain.units import (
     BPS_WHOLE,
     Bps,

@@ -16,12 +16,12 @@ from marketplace.chain.signing import receipt_id, recover
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
+from marketplace.domain.limits import MAX_RESULT_BYTES
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.spec import read_result
+from marketplace.domain.results import read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.answers import ReceiptRow, blobs_of
-from marketplace.services.leases import MAX_RESULT_BYTES
+from marketplace.services.answers import ReceiptRow
 from marketplace.services.library import Library
 from marketplace.services.servings import Serving, Servings
 from marketplace.store.journal.operator import OperatorJournal
@@ -58,7 +58,7 @@ class ReceiptDesk:
         """
         serving = self._servings.now(lease)
         _check_sender(sender, posted.role, serving)
-        _check_serving(posted.receipt, lease, serving)
+        _check_serving(posted.receipt, lease, serving, is_late=self._is_late_result(posted, serving))
         self._check_signature(posted, serving)
         kept = self._twin(posted)
         if kept is not None:
@@ -77,6 +77,16 @@ class ReceiptDesk:
         if word.status is LeaseStatus.NONE:
             return block, ()
         return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
+
+    def _is_late_result(self, posted: PostedReceipt, serving: Serving) -> bool:
+        """Whether it names what is left of a job whose lease was ended first, as a client does that cancels it.
+
+        The contract settles no such receipt. A provider names one result of a serving, so that none takes another's place.
+        """
+        is_last = posted.role == "provider" and posted.receipt.last
+        rows = self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at)
+        said = [row.receipt for row in rows if row.role == "provider" and row.receipt.last]
+        return is_last and serving.lease.status is LeaseStatus.CLOSED and said in ([], [posted.receipt])
 
     def _check_signature(self, posted: PostedReceipt, serving: Serving) -> None:
         """As the contract does (P-25): by a key of that side, else by asking those of that side who are contracts. Raises ChainUnavailable."""
@@ -128,7 +138,7 @@ class ReceiptDesk:
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
         self._library.keep(expected, posted.result, sender, at)
-        self._library.use({expected} | blobs_of(read_result(posted.result)), posted.receipt.lease)
+        self._library.use({expected, *read_result(posted.result).blobs()}, posted.receipt.lease)
 
 
 def _check_result(content: bytes) -> None:
@@ -146,13 +156,13 @@ def _check_sender(sender: Address, role: Role, serving: Serving) -> None:
         raise Forbidden("only the order's client or acceptor may post the client's receipt")
 
 
-def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving) -> None:
-    """The receipt is of this serving, and may be settled now or later.
+def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving, *, is_late: bool) -> None:
+    """The receipt is of this serving, and may be settled now or later; or ``is_late``, and only names what is left.
 
     Whether ``elapsed`` covers usedSeconds is left to the contract: our node may be a block behind the provider's.
     """
     word = serving.lease
-    if not word.status.is_live:
+    if not word.status.is_live and not is_late:
         raise Refused(Refusal.NotLive, "receipt.lease")
     for field, said, known in (
         ("receipt.lease", receipt.lease, lease),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from marketplace.domain.book import BookView, Explanation
+from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord
@@ -148,6 +149,22 @@ class Board:
         """How the order fared in the last round that looked at it."""
         text = self._redis.call("GET", keys.explanation(order))
         return explanation_from_wire(json.loads(text)) if text else None
+
+    # Declines
+
+    def keep_decline(self, provider: Address, signed: SignedDecline) -> bool:
+        """What the provider says about one opening; False where it has said something about it before, which stays."""
+        key, field = keys.declines(signed.decline.lease), f"{provider}@{signed.decline.opened_at}"
+        put, _ = self._redis.together(
+            [("HSETNX", key, field, text_of(decline_to_wire(signed))), ("EXPIRE", key, EXPLANATION_KEPT_SECONDS)]
+        )
+        return bool(put)
+
+    def declines_of(self, leases: Sequence[Bytes32]) -> dict[Bytes32, tuple[SignedDecline, ...]]:
+        """What providers have said about their openings of these orders; whether it is theirs is not looked at here."""
+        found = self._redis.together([("HVALS", keys.declines(lease)) for lease in leases]) if leases else []
+        rows = zip(leases, found, strict=True)
+        return {lease: tuple(decline_from_wire(json.loads(text)) for text in texts) for lease, texts in rows}
 
     # Events
 

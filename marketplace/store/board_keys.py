@@ -93,6 +93,11 @@ def log_hint(lease: Bytes32) -> str:
     return f"{ROOT}:log-hint:{lease}"
 
 
+def declines(lease: Bytes32) -> str:
+    """Hash by provider and opening: why it gave the lease back."""
+    return f"{ROOT}:declines:{lease}"
+
+
 def let_through(window: int, who: str) -> str:
     """How many requests of one sender all gateways let through in one window of time."""
     return f"{ROOT}:let-through:{window}:{who}"

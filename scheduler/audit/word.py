@@ -13,7 +13,8 @@ from marketplace.client.api import GatewayApi
 from marketplace.domain.book import BookOrder
 from marketplace.domain.errors import DomainError, GatewayProblem
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in
-from marketplace.domain.spec import MAX_SPEC_BYTES, Machine, read_machine, read_spec
+from marketplace.domain.limits import MAX_SPEC_BYTES
+from marketplace.domain.spec import Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import History

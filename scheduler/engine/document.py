@@ -103,6 +103,7 @@ def lease_content(record: LeaseRecord) -> dict[str, Any]:
 def _small_parts(snapshot: Snapshot, named: _Named) -> dict[str, Any]:
     """All but the long tables."""
     view, classes = snapshot.view, sorted(snapshot.classes, key=attrgetter("number"))
+    excused = {one: dict(who) for one in named.on_book(snapshot.excused) if (who := snapshot.excused[one])}
     leased = named.on_book(view.leases) | {fill.signed.id for fill in snapshot.posted if fill.signed.id in view.leases}
     return {
         "version": SNAPSHOT_VERSION,
@@ -125,7 +126,7 @@ def _small_parts(snapshot: Snapshot, named: _Named) -> dict[str, Any]:
         "posted": sorted(map(_posted, snapshot.posted), key=lambda row: (row["id"], row["offer"], row["price"])),
         "declined": {one: dict(who) for one in named.on_book(snapshot.declined) if (who := snapshot.declined[one])},
         "former": snapshot.former.plan if snapshot.former else None,
-    }  # fmt: skip
+    } | ({"excused": excused} if excused else {})  # fmt: skip
 
 
 def terms_content(terms: MarketTerms) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def read_alone(content: bytes) -> Snapshot:
     snapshot = Snapshot(
         view=_view(row, orders, known), opener=row.address("opener"), terms=_terms(row.inner("terms")),
         policy=_policy(row.inner("policy")), classes=row.rows("classes", _class), head=row.block("head"), posted=posted,
-        declined=row.table("declined", bytes32, _times), former=None if former is None else Former.unseen(former),
+        declined=row.table("declined", bytes32, _times), excused=row.table("excused", bytes32, _times, {}), former=None if former is None else Former.unseen(former),
     )  # fmt: skip
     row.end()
     _each_once("snapshot.orders", [order.id for order in orders])
@@ -187,9 +187,11 @@ class Row(Reader):
         where = self.where(name)
         return tuple(_whole(value, f"{where}[{n}]", read) for n, value in enumerate(self.take(name, list)))
 
-    def table(self, name: str, key: Callable[..., Any], read: Callable[[Any, str], Read]) -> dict[Any, Read]:
+    def table(
+        self, name: str, key: Callable[..., Any], read: Callable[[Any, str], Read], default: Any = ...
+    ) -> dict[Any, Read]:
         where = self.where(name)
-        rows = self.take(name, dict)
+        rows = self.take(name, dict, default)
         return {key(one, field=where): read(value, f"{where}.{one}") for one, value in rows.items()}
 
 

@@ -21,7 +21,8 @@ class Snapshot:
     """The market as one scheduler sees it at one moment.
 
     ``posted`` are our own fills that the view cannot show yet (it lags behind the head): they count as done.
-    ``declined`` says which providers declined an order, and when; the view knows the last one only.
+    ``declined`` says which providers declined an order, and when; the view knows the last one only. ``excused`` are openings that
+    were declined for reasons that are not about the pair: a gateway did not deliver. They bar nobody.
     """
 
     view: BookView
@@ -33,6 +34,7 @@ class Snapshot:
     """The newest block, where it is not the view's own."""
     posted: tuple[Fill, ...] = ()
     declined: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
+    excused: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
     former: Former | None = None
     """Where orders sat in the plan that this round goes on from; None where it begins from nothing."""
 
@@ -57,9 +59,12 @@ class Snapshot:
         """Who declined this order, and when it had been opened there."""
         known = dict(self.declined.get(order.id, {}))
         record = self.view.leases.get(order.id)
-        if record and is_declined(record):
+        if record and is_declined(record) and not self._is_excused(record):
             known[record.provider] = max(record.lease.opened_at, known.get(record.provider, UnixTime(0)))
         return known
+
+    def _is_excused(self, record: LeaseRecord) -> bool:
+        return self.excused.get(record.id, {}).get(record.provider) == record.lease.opened_at
 
     def canonical(self) -> bytes:
         """The snapshot's document (``document``): equal snapshots are equal bytes, whatever the order of their rows."""

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from scripts.deep import tables
 from scripts.deep.campaigns import attacks, invariants, violations
 from scripts.deep.coverage import coverage
+from scripts.deep.escapes import escapes
 from scripts.deep.faults import faults
 from scripts.deep.figures import Measured, write_figures
 from scripts.deep.findings import slither
 from scripts.deep.gas import gas
+from scripts.deep.hostile import hostile
 from scripts.deep.kills import kills
 from scripts.deep.mutation import mutation
 from scripts.deep.proofs import halmos
@@ -21,11 +23,13 @@ from scripts.deep.tools import DeepError, minutes_since, say
 # The quick ones first.
 PARTS: dict[str, Callable[[], Measured]] = {
     "gas": gas,
+    "hostile": hostile,
     "attacks": attacks,
     "violations": violations,
     "halmos": halmos,
     "slither": slither,
     "coverage": coverage,
+    "escapes": escapes,
     "faults": faults,
     "kills": kills,
     "invariants": invariants,

@@ -27,7 +27,7 @@ contract AccountProofs is MarketProof {
         assert(market.balanceOf(other) == before);
     }
 
-    /// @notice P-01, I-10: a deposit credits its amount to the account that it names, and moves nobody else's balance.
+    /// @notice P-01, I-10: a deposit credits its amount to the account that it names, if that is neither 0 nor the market, and moves nobody else's.
     function check_aDepositCreditsWhomItNames(address caller, address account, address other, uint128 amount) external {
         vm.assume(caller != address(0) && caller != address(market) && account != other);
         uint256 before = market.balanceOf(account);
@@ -37,7 +37,7 @@ contract AccountProofs is MarketProof {
         dollar.approve(address(market), amount);
         bool isDone = callAs(caller, abi.encodeCall(IComputeMarket.deposit, (account, amount)));
 
-        assert(isDone == (account != address(0)));
+        assert(isDone == (account != address(0) && account != address(market)));
         assert(market.balanceOf(account) == (isDone ? before + amount : before));
         assert(market.balanceOf(other) == others);
     }

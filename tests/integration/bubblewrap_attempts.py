@@ -247,6 +247,26 @@ def leave_the_limits():
     return None
 
 
+@attempt
+def be_spared_when_memory_is_short():
+    """lower its own oom_score_adj, so that the kernel takes the agent first."""
+    for value in ("999", "0", "-1000"):
+        try:
+            with open("/proc/self/oom_score_adj", "w") as file:
+                file.write(value)
+            return value
+        except OSError:
+            continue
+    return None
+
+
+@attempt
+def write_into_proc():
+    """write to any of its own files in /proc, which set what it is to the kernel."""
+    names = ("oom_score_adj", "oom_adj", "loginuid", "uid_map", "gid_map", "setgroups", "coredump_filter", "clear_refs")
+    return first([f"/proc/self/{name}" for name in names], lambda path: os.open(path, os.O_WRONLY))
+
+
 @attempt(harmless=True)
 def have_capabilities():
     """hold or regain a capability."""
@@ -349,6 +369,13 @@ def use_kernel_files():
     return first(readable, lambda path: open(path, "rb").read(1)) or first(
         writable, lambda path: path if os.write(os.open(path, os.O_WRONLY), b"") is None else None
     )
+
+
+@attempt
+def find_keys():
+    """find a key of the host's in the kernel."""
+    with open("/proc/keys") as file:
+        return [line for line in file if FACTS["canary"][:16] in line] or None
 
 
 # Network

@@ -15,10 +15,13 @@ import psutil
 from marketplace.provider.executors.base import Execution, ExecutionRequest, ExecutionResult, Limits
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import CgroupParent
-from marketplace.provider.executors.usage import sandboxes_of
+from marketplace.provider.executors.usage import sandboxes_of, supervisors_of
+from marketplace.provider.runtime import load_runtime
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-LIMITS: Final = Limits(cpus=2, memory_mib=1024, disk_mib=64, processes=64, wall_seconds=120, log_bytes=1 << 20)
+LIMITS: Final = Limits(
+    cpus=2, memory_mib=1024, disk_mib=64, processes=64, wall_seconds=120, log_bytes=1 << 20, grace_seconds=2
+)
 PATIENCE_SECONDS: Final = 150
 
 
@@ -32,6 +35,11 @@ class Ran:
     @property
     def log(self) -> str:
         return self.request.log.read_text(errors="replace")
+
+
+def executor_at(place: Path, cgroups: CgroupParent | None, bwrap: Path | None = None) -> BubblewrapExecutor:
+    """An executor of one agent's, whose records are below that place."""
+    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=place / "records", cgroups=cgroups, bwrap=bwrap)
 
 
 def prepared(
@@ -64,7 +72,7 @@ def await_log(request: ExecutionRequest, execution: Execution) -> None:
 
 def left_of(request: ExecutionRequest, cgroups: CgroupParent | None) -> list[str]:
     """List what is still there of a job that is over: processes by name or by working folder, and groups."""
-    handles = sandboxes_of(request.lease)
+    handles = [*sandboxes_of(request.lease), *supervisors_of(request.lease).values()]
     for handle in handles:
         os.close(handle)
     found = [f"sandbox {handle}" for handle in handles]

@@ -6,29 +6,25 @@ attempts are made outside, too, and succeed: so a failure inside is the sandbox'
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from marketplace.domain.bundles import bundle_files
-from marketplace.domain.errors import InvalidField
-from marketplace.provider.executors.base import EndReason
+from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.bundles import Bundle, bundle_outputs
+from marketplace.provider.executors.base import EndReason, open_files_for, processes_for
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
-from marketplace.provider.executors.seccomp import DENIED
-from marketplace.provider.runtime import load_runtime
-from tests.integration.bubblewrap_jobs import ROOT, Ran, prepared, run
+from tests.integration.bubblewrap_bombs import BOMBS
+from tests.integration.bubblewrap_escapes import ATTEMPTS, ESCAPES, attempted, by_options, canaries, names
+from tests.integration.bubblewrap_jobs import ROOT, executor_at, prepared, run
 
-ATTEMPTS = Path(__file__).with_name("bubblewrap_attempts.py")
-SHARED_MEMORY = ctypes.CDLL(None)
 CANARY = f"canary-{uuid4().hex}"
 
 TRAINING = """
@@ -51,8 +47,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def executor() -> BubblewrapExecutor:
-    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups())
+def executor(tmp_path_factory: pytest.TempPathFactory) -> BubblewrapExecutor:
+    return executor_at(tmp_path_factory.mktemp("agent"), find_cgroups())
 
 
 def test_the_sandbox_works_here(executor: BubblewrapExecutor) -> None:
@@ -68,12 +64,14 @@ def test_a_training_runs_and_delivers(executor: BubblewrapExecutor, tmp_path: Pa
     assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0), ran.log
     assert "trained" in ran.log
     assert json.loads((request.outputs / "scores.json").read_text())["accuracy"] > 0.95
-    assert bundle_files(request.outputs, limit_bytes=1 << 20)
+    assert bundled(request.outputs).entries
 
 
 ENDS = {
     "exit 0": 0,
     "exit 3": 3,
+    "exit 125": 125,
+    "exit 137": 137,
     "exit 255": 255,
     "kill -TERM $$": 143,
     "kill -KILL $$": 137,
@@ -124,6 +122,44 @@ def test_the_environment_is_the_spec_and_a_few_more(
     }
 
 
+def test_a_job_finds_itself_by_name(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Frameworks look up their own host's name when they start, and bind to what they find: loopback."""
+    script = "import socket as s; a = s.gethostbyname(s.gethostname()); print(a); s.create_server((a, 0))"
+    ran = run(executor, prepared(tmp_path, "python", "-c", script))
+
+    assert (ran.result.exit_code, ran.log) == (0, "127.0.0.1\n")
+
+
+def test_files_and_processes_follow_the_resources(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """What a job may have open and start grows with its CPUs and its memory, and is what the kernel enforces."""
+    assert processes_for(2, 4096) < processes_for(64, 4096) < processes_for(64, 262_144)
+    assert open_files_for(1, 1024) >= 4096
+    ran = run(executor, prepared(tmp_path, "sh", "-c", "ulimit -n", open_files=5_000))
+
+    assert ran.log == "5000\n"
+
+
+def test_a_lone_gpu_is_number_0_in_there(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """The second GPU of the machine is the first one of the job that has it to itself."""
+    request = replace(prepared(tmp_path, "printenv", "CUDA_VISIBLE_DEVICES"), gpus=(1,))
+
+    assert run(executor, request).log == "0\n"
+
+
+def test_a_log_that_is_too_large_keeps_head_and_tail(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """A job that prints more than is kept runs to its end; the log has its beginning, its end, and what is missing."""
+    script = "for n in range(100_000): print(n)"
+    ran = run(executor, prepared(tmp_path, "python", "-c", script, log_bytes=10_000))
+    kept = ran.result.log
+
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0)
+    assert kept is not None
+    assert ran.log.startswith("0\n1\n2\n")
+    assert ran.log.endswith("\n99998\n99999\n")
+    assert f"\n[sandbox] {kept.missing_bytes} bytes of the log are missing here\n" in ran.log
+    assert ran.request.log.stat().st_size == kept.bytes <= 10_000
+
+
 def test_temporary_folders_are_bounded(executor: BubblewrapExecutor, tmp_path: Path) -> None:
     """/tmp and /dev/shm are memory, and no larger than half the job's each."""
     script = "import os; print(*(os.statvfs(p).f_blocks * os.statvfs(p).f_frsize >> 20 for p in ('/tmp', '/dev/shm')))"
@@ -151,7 +187,12 @@ def test_the_outputs_are_the_agents(executor: BubblewrapExecutor, tmp_path: Path
     assert ran.result.exit_code == 0, ran.log
     assert (ran.request.outputs / "d" / "f").read_text() == "x\n"
     assert not (ran.request.outputs / "s").stat().st_mode & 0o6000
-    assert bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+    assert not bundled(ran.request.outputs).left_out
+
+
+def bundled(outputs: Path) -> Bundle:
+    """The outputs as the agent bundles them."""
+    return bundle_outputs(outputs, Allowance(1 << 20))
 
 
 LEFT_IN_OUTPUTS = {
@@ -159,25 +200,23 @@ LEFT_IN_OUTPUTS = {
     "a link to the agent's log": "ln -s ../log /job/out/x",
     "a link to a folder": "ln -s / /job/out/x",
     "a fifo": "mkfifo /job/out/x",
-    "a name with a newline": "touch '/job/out/x\ny'",
 }
 
 
 @pytest.mark.parametrize("script", LEFT_IN_OUTPUTS.values(), ids=LEFT_IN_OUTPUTS)
-def test_what_a_job_leaves_for_the_agent_is_refused(script: str, executor: BubblewrapExecutor, tmp_path: Path) -> None:
-    """Links, fifos and odd names in the outputs are refused by name when the agent bundles them."""
+def test_what_a_job_leaves_for_the_agent_is_left_out(script: str, executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Links and fifos in the outputs are left out by name when the agent bundles them."""
     ran = run(executor, prepared(tmp_path, "sh", "-c", script))
 
     assert ran.result.exit_code == 0, ran.log
-    with pytest.raises(InvalidField, match="x"):
-        bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+    assert [one.path for one in bundled(ran.request.outputs).left_out] == ["x"]
 
 
 def test_a_name_like_an_option_is_a_name(executor: BubblewrapExecutor, tmp_path: Path) -> None:
     """A file called -rf is bundled like any other."""
     ran = run(executor, prepared(tmp_path, "sh", "-c", "touch /job/out/-rf"))
 
-    assert b"-rf" in bundle_files(ran.request.outputs, limit_bytes=1 << 20)
+    assert b"-rf" in bundled(ran.request.outputs).content()
 
 
 # Ways out
@@ -185,36 +224,8 @@ def test_a_name_like_an_option_is_a_name(executor: BubblewrapExecutor, tmp_path:
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    """Things of the host that a job would find if it got out: files, listeners, a process with a secret."""
-    place = tmp_path_factory.mktemp("host")
-    (place / "secret").write_text(CANARY)
-    abstract = f"\0bourse-{uuid4().hex}"
-    with (
-        socket.create_server(("127.0.0.1", 0)) as v4,
-        socket.socket(socket.AF_UNIX) as path_listener,
-        socket.socket(socket.AF_UNIX) as abstract_listener,
-        subprocess.Popen(["sleep", "600"], env={"SECRET": CANARY}) as victim,
-    ):
-        segment = SHARED_MEMORY.shmget(0, 4096, 0o1600)  # IPC_PRIVATE, IPC_CREAT for the owner
-        path_listener.bind(str(place / "listener"))
-        path_listener.listen()
-        abstract_listener.bind(abstract)
-        abstract_listener.listen()
-        yield {
-            "canary": CANARY,
-            "secret": str(place / "secret"),
-            "repository": str(ROOT),
-            "home": str(Path.home()),
-            "cwd": os.getcwd(),
-            "port": v4.getsockname()[1],
-            "socket": str(place / "listener"),
-            "abstract": abstract[1:],
-            "pid": victim.pid,
-            "library": os.__file__,
-            "denied": list(DENIED),
-        }
-        SHARED_MEMORY.shmctl(segment, 0, None)  # IPC_RMID
-        victim.kill()
+    with canaries(tmp_path_factory.mktemp("host")) as facts:
+        yield facts
 
 
 @pytest.fixture(scope="module")
@@ -222,11 +233,7 @@ def inside(
     executor: BubblewrapExecutor, facts: dict[str, object], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str | None]:
     """What came of each attempt in the sandbox: how it got through, or None."""
-    files = {"attempts.py": ATTEMPTS.read_text(), "facts.json": json.dumps(facts)}
-    ran = run(executor, prepared(tmp_path_factory.mktemp("jobs"), "python", "attempts.py", files=files))
-
-    assert ran.result.exit_code == 0, ran.log
-    return read_report(ran)
+    return attempted(executor, facts, tmp_path_factory.mktemp("jobs"))
 
 
 @pytest.fixture(scope="module")
@@ -236,17 +243,6 @@ def outside(facts: dict[str, object], tmp_path_factory: pytest.TempPathFactory) 
     (place / "facts.json").write_text(json.dumps(facts))
     subprocess.run([sys.executable, ATTEMPTS, "harmless"], cwd=place, check=True, timeout=60, env={"PATH": "/usr/bin"})
     return json.loads((place / "report.json").read_text())
-
-
-def read_report(ran: Ran) -> dict[str, str | None]:
-    return json.loads((ran.request.inputs / "report.json").read_text())
-
-
-def names(*, harmless_only: bool = False) -> list[str]:
-    """The attempts by name, without running any."""
-    argument = "list-harmless" if harmless_only else "list"
-    listed = subprocess.run([sys.executable, ATTEMPTS, argument], capture_output=True, text=True, check=True)
-    return listed.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", names())
@@ -259,3 +255,16 @@ def test_no_way_out(name: str, inside: dict[str, str | None]) -> None:
 def test_the_attempt_would_work_outside(name: str, outside: dict[str, str | None]) -> None:
     """The same code does get through where there is no sandbox."""
     assert outside[name] is not None
+
+
+def test_words_that_look_like_options_are_the_jobs(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Neither a command nor an environment says anything to the sandbox, or to what surrounds it."""
+    assert by_options(executor, tmp_path) is None
+
+
+def test_the_list_of_escapes_is_complete() -> None:
+    """Each way out that is tried has its place on the list, and each place is tried."""
+    listed = [name for names_of in ESCAPES.values() for name in names_of]
+
+    assert [title.split()[0] for title in ESCAPES] == [f"E{number}" for number in range(1, 33)]
+    assert sorted(listed) == sorted({*names(), *BOMBS, *ESCAPES["E32 options for the sandbox"]})

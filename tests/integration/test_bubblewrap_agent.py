@@ -14,28 +14,45 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from marketplace.domain.errors import InvalidField, ToolMissing
-from marketplace.provider.executors import bubblewrap, launch
+from marketplace.provider.executors import bubblewrap
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, Limits
-from marketplace.provider.executors.bubblewrap import BubblewrapExecutor, find_bwrap
+from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, end_all, find_bwrap
 from marketplace.provider.executors.cgroups import find_cgroups
-from marketplace.provider.executors.usage import sandboxes_of
+from marketplace.provider.executors.records import JobPlan, JobRecord
+from marketplace.provider.executors.seccomp import seccomp_program
+from marketplace.provider.executors.usage import sandboxes_of, supervisors_of
 from marketplace.provider.runtime import load_runtime
-from tests.integration.bubblewrap_jobs import LIMITS, PATIENCE_SECONDS, ROOT, left_of, prepared, run
-
-ORDINARY_USER = 61_190
+from tests.integration.bubblewrap_jobs import (
+    LIMITS,
+    PATIENCE_SECONDS,
+    ROOT,
+    await_log,
+    executor_at,
+    left_of,
+    prepared,
+    run,
+)
+from tests.integration.bubblewrap_ordinary import ORDINARY_USER, become_ordinary
 
 AGENT = """
 import sys, time
 from pathlib import Path
 from marketplace.provider.executors.base import ExecutionRequest, Limits
-from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
-from marketplace.provider.runtime import load_runtime
+from tests.integration.bubblewrap_jobs import executor_at
 
-executor = BubblewrapExecutor(load_runtime(Path(sys.argv[1])), cgroups=find_cgroups())
-folder = Path(sys.argv[2])
-limits = Limits(cpus=1, memory_mib=256, disk_mib=8, processes=16, wall_seconds=300, log_bytes=1000)
-body = '''
+place, folder, unattended, command = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+limits = Limits(cpus=1, memory_mib=256, disk_mib=8, processes=16, wall_seconds=300, log_bytes=4096, grace_seconds=1,
+                unattended_seconds=unattended)
+execution = executor_at(place, find_cgroups()).start(ExecutionRequest(folder.name, tuple(command), {}, folder, limits))
+while not (folder / "log").exists() or b"up" not in (folder / "log").read_bytes():
+    assert execution.wait(0.05) is None, execution.poll()
+print("up", flush=True)
+execution.wait(300)
+"""
+
+UNTIL_TOLD = "echo up; while [ ! -e /job/in/go ]; do sleep 0.05; done; echo done > /job/out/done; exit 7"
+STUBBORN = """
 import ctypes, os, signal, time
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
     signal.signal(number, signal.SIG_IGN)
@@ -44,56 +61,122 @@ if os.fork() == 0:
 print("up")
 while True:
     time.sleep(60)
-'''
-execution = executor.start(ExecutionRequest(folder.name, ("python", "-c", body), {}, folder, limits))
-while b"up" not in (folder / "log").read_bytes():
-    assert execution.wait(0.05) is None, (folder / "log").read_text()
-print("up", flush=True)
-execution.wait(300)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_job_ends_with_its_agent(number: signal.Signals, tmp_path: Path) -> None:
-    """When the agent is killed, by any means, the kernel ends its jobs; reap then removes the groups that are left."""
-    request = prepared(tmp_path, "true")
-    words = [sys.executable, "-c", AGENT, str(ROOT / ".runtime"), str(request.folder)]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as agent:
+def left_by_an_agent(tmp_path: Path, *command: str, unattended: int, number: signal.Signals) -> ExecutionRequest:
+    """Have another process start the job as its agent, and end that process once the job runs."""
+    request = prepared(tmp_path, *command)
+    words = [sys.executable, "-c", AGENT, str(tmp_path), str(request.folder), str(unattended), *command]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as agent:
         assert agent.stdout is not None
         assert agent.stdout.readline() == b"up\n"
-        sandboxes = sandboxes_of(request.lease)
-        agent.send_signal(number)
+        os.killpg(agent.pid, number)
+    return request
 
-    are_gone = [ended(handle) for handle in sandboxes]
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_outlives_its_agent_and_is_adopted(number: signal.Signals, tmp_path: Path) -> None:
+    """An agent that dies by whatever signal takes no job with it: the next one adopts it and gets its real result."""
+    request = left_by_an_agent(tmp_path, "sh", "-c", UNTIL_TOLD, unattended=300, number=number)
+    executor = executor_at(tmp_path, find_cgroups())
+    execution = executor.adopt(request.lease)
+
+    assert execution is not None
+    assert execution.poll() is None
+    (request.inputs / "go").touch()
+    result = execution.wait(PATIENCE_SECONDS)
+    assert result is not None
+    assert (result.ended, result.exit_code) == (EndReason.EXITED, 7), result
+    assert result.ended_at >= result.started_at > 0
+    assert (request.outputs / "done").exists()
+    assert left_of(request, find_cgroups()) == []
+
+
+def test_a_job_that_ended_without_an_agent_is_told_once_there_is_one(tmp_path: Path) -> None:
+    """The verdict is on disk: any later agent reads the same, until the lease is reaped and forgotten."""
+    request = left_by_an_agent(tmp_path, "sh", "-c", UNTIL_TOLD, unattended=300, number=signal.SIGKILL)
+    supervisors = supervisors_of(request.lease)
+    (request.inputs / "go").touch()
+
+    assert [ended(handle) for handle in supervisors.values()] == [True]
+    found = [executor_at(tmp_path, None).adopt(request.lease) for _ in range(2)]
+    results = [execution.poll() for execution in found if execution]
+    assert len(results) == 2
+    assert results[0] == results[1] != None  # noqa: E711
+    assert results[0].exit_code == 7  # type: ignore[union-attr]
+    executor_at(tmp_path, None).reap(request.lease)
+    assert executor_at(tmp_path, None).adopt(request.lease) is None
+
+
+def test_a_job_that_nobody_adopts_ends(tmp_path: Path) -> None:
+    """Without an agent for the time that its limits say, the job is ended, SIGTERM first, and the reason says so."""
+    request = left_by_an_agent(tmp_path, "python", "-c", STUBBORN, unattended=1, number=signal.SIGKILL)
+
+    assert [ended(handle) for handle in supervisors_of(request.lease).values()] == [True]
+    execution = executor_at(tmp_path, find_cgroups()).adopt(request.lease)
+    assert execution is not None
+    result = execution.poll()
+    assert result is not None
+    assert (result.ended, result.exit_code) == (EndReason.UNATTENDED, 137), result
+    assert left_of(request, find_cgroups()) == []
+
+
+def test_jobs_of_an_agent_that_does_not_come_back_can_be_ended(tmp_path: Path) -> None:
+    """Whoever takes a network down ends the jobs that its agents have left, by their records alone."""
+    request = left_by_an_agent(tmp_path, "python", "-c", STUBBORN, unattended=300, number=signal.SIGKILL)
+    end_all(tmp_path / "records")
+
+    assert left_of(request, find_cgroups()) == []
+    end_all(tmp_path / "no such folder")
+
+
+def test_a_job_ends_with_its_supervisor(tmp_path: Path) -> None:
+    """Nothing outlives the process that watches it: the kernel ends the sandbox, and the end is told as lost."""
     cgroups = find_cgroups()
-    BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease, agent.pid)
+    executor = executor_at(tmp_path, cgroups)
+    request = prepared(tmp_path, "python", "-c", STUBBORN)
+    execution = executor.start(request)
+    await_log(request, execution)
+    sandboxes = sandboxes_of(request.lease)
+    os.kill(execution.pid, signal.SIGKILL)
+    result = execution.wait(PATIENCE_SECONDS)
 
-    assert are_gone == [True, True]
+    assert [ended(handle) for handle in sandboxes] == [True, True]
+    assert result is not None
+    assert result.ended is EndReason.LOST
+    assert executor.adopt(request.lease).poll() == result  # type: ignore[union-attr]
+    executor.reap(request.lease, execution.pid)
     assert left_of(request, cgroups) == []
 
 
-def test_an_agent_that_dies_while_a_sandbox_starts_leaves_no_job(tmp_path: Path) -> None:
-    """Until all of a sandbox is bound to the agent, the job waits at a gate; if the agent dies first, it never begins."""
+def test_a_supervisor_that_dies_while_its_sandbox_starts_leaves_no_job(tmp_path: Path) -> None:
+    """Until all of a sandbox is bound to its supervisor, the job waits at a gate; if that dies first, it never begins."""
     request = prepared(tmp_path, "true")
+    executor = executor_at(tmp_path, find_cgroups())
+    record = JobRecord(tmp_path / "records" / request.lease)
+    plan = JobPlan(
+        request, load_runtime(ROOT / ".runtime"), find_cgroups(), find_bwrap(), FIRST_JOB_USER, seccomp_program()
+    )
+    record.write_plan(plan)
     never = "from marketplace.provider.executors import watch\nwatch.is_bound = lambda first: False\n"
-    agent_script = never + AGENT.replace('while b"up" not in (folder / "log").read_bytes():', "while True:")
-    words = [sys.executable, "-c", agent_script, str(ROOT / ".runtime"), str(request.folder)]
+    never += "import pathlib, sys\nfrom marketplace.provider.executors import supervisor, records\n"
+    never += "supervisor.main(records.JobRecord(pathlib.Path(sys.argv[1])))"
     deadline = time.monotonic() + PATIENCE_SECONDS
     sandboxes: list[int] = []
-    with subprocess.Popen(words, cwd=ROOT) as agent:
+    with subprocess.Popen([sys.executable, "-c", never, str(record.folder)], cwd=ROOT) as supervisor:
         while len(sandboxes) < 2 and time.monotonic() < deadline:
             for handle in sandboxes:
                 os.close(handle)
             sandboxes = sandboxes_of(request.lease)
-        agent.kill()
+        supervisor.kill()
     are_gone = [ended(handle) for handle in sandboxes]
-    cgroups = find_cgroups()
-    BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease)
+    executor.reap(request.lease)
 
     assert len(are_gone) >= 2
     assert all(are_gone)
     assert request.log.read_text() == ""
-    assert left_of(request, cgroups) == []
+    assert left_of(request, find_cgroups()) == []
 
 
 def ended(handle: int) -> bool:
@@ -121,25 +204,7 @@ def test_an_ordinary_user_runs_jobs_as_safely() -> None:
     assert "passed" in ran.stdout
 
 
-SAME_TESTS = "no_way_out or training or outputs or with_its_agent or (excess and not time) or fork_bomb or grandchild"
-
-
-def become_ordinary(needed: list[Path]) -> None:
-    """In a mount namespace of our own, make the folders reachable, and become a user that owns nothing."""
-    launch.called("unshare", 0x20000)
-    launch.called("mount", None, b"/", None, 1 << 18 | 1 << 14, None)
-    for folder in needed:
-        closed = next((above for above in reversed(folder.parents) if not above.stat().st_mode & 0o005), None)
-        if closed is not None:
-            handle = os.open(folder, os.O_PATH)
-            source = f"/proc/self/fd/{handle}".encode()
-            launch.called("mount", b"tmpfs", str(closed).encode(), b"tmpfs", 0, b"mode=0755")
-            folder.mkdir(parents=True)
-            launch.called("mount", source, str(folder).encode(), None, 1 << 12 | 1 << 14, None)
-            os.close(handle)
-    os.setgroups([])
-    os.setresgid(*[ORDINARY_USER] * 3)
-    os.setresuid(*[ORDINARY_USER] * 3)
+SAME_TESTS = "no_way_out or training or outputs or outlives or with_its_supervisor or (bomb and not time) or fork_bomb or stealing or options"
 
 
 def test_a_missing_bubblewrap_is_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -169,10 +234,10 @@ def test_a_sandbox_that_cannot_work_is_said_plainly(tmp_path: Path) -> None:
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho setting up uid map: Permission denied >&2\nexit 1\n")
     broken.chmod(0o755)
-    executor = BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=None, bwrap=broken)
+    executor = executor_at(tmp_path, None, bwrap=broken)
 
     ran = run(executor, prepared(tmp_path, "true"))
-    assert (ran.result.ended, ran.result.exit_code) == (EndReason.LOST, 1)
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.LOST, 1), ran.result
     with pytest.raises(ToolMissing, match=r"user namespaces.*uid map: Permission denied"):
         executor.preflight()
 
@@ -202,7 +267,7 @@ def test_no_limit_can_be_left_out() -> None:
 
 def test_folders_must_be_there_and_be_folders(tmp_path: Path) -> None:
     """A lease's folder without outputs, or with a link in their place, starts nothing."""
-    executor = BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=None)
+    executor = executor_at(tmp_path, None)
     request = prepared(tmp_path, "true")
     request.outputs.rmdir()
     with pytest.raises(InvalidField, match="folder"):

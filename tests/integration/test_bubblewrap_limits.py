@@ -11,9 +11,8 @@ import pytest
 from marketplace.provider.executors.base import EndReason, Limits
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import Cgroup, CgroupParent, find_cgroups
-from marketplace.provider.executors.folders import remove
-from marketplace.provider.runtime import load_runtime
-from tests.integration.bubblewrap_jobs import ROOT, await_log, left_of, prepared, run
+from tests.integration.bubblewrap_bombs import BOMBS, ONE_FILE, STUBBORN, python, survived
+from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, await_log, executor_at, left_of, prepared, run
 
 
 @pytest.fixture(params=["cgroups", "watch"])
@@ -28,72 +27,16 @@ def cgroups(request: pytest.FixtureRequest) -> CgroupParent | None:
 
 
 @pytest.fixture
-def executor(cgroups: CgroupParent | None) -> BubblewrapExecutor:
-    return BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups)
+def executor(cgroups: CgroupParent | None, tmp_path: Path) -> BubblewrapExecutor:
+    return executor_at(tmp_path / "agent", cgroups)
 
 
-def python(body: str) -> tuple[str, ...]:
-    return ("python", "-c", body)
-
-
-MEMORY_BOMB = "x = []\nwhile True: x.append(bytearray(b'x') * (1 << 22))"
-CHILDREN_BOMB = f"""
-import os
-for _ in range(3):
-    if os.fork() == 0:
-        exec({MEMORY_BOMB!r})
-os.wait()
-"""
-SHARED_BOMB = """
-file, kept = open('/dev/shm/f', 'wb', buffering=0), []
-while True:
-    try:
-        file.write(bytes(1 << 20))
-    except OSError:
-        pass  # full: go on elsewhere
-    kept.append(bytearray(b'x') * (1 << 20))
-"""
-DISK_FILL = "n = 0\nwhile True:\n n += 1; open(f'/job/out/{n}', 'wb').write(bytes(1 << 20))"
-ONE_FILE = "f = open('/job/in/f', 'wb')\nwhile True: f.write(bytes(1 << 20))"
-UNLINKED = """
-import os
-kept = []
-while True:
-    kept.append(open('/job/out/f', 'wb')); os.unlink('/job/out/f'); kept[-1].write(bytes(1 << 20)); kept[-1].flush()
-"""
-TOO_DEEP = "import os\nos.chdir('/job/out')\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nwhile True: pass"
-LOG_FLOOD = "import sys\nwhile True: sys.stdout.write('y' * 65536)"
-STUBBORN = ("sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done")
-
-EXCESSES = {
-    "memory of one process": (python(MEMORY_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "memory of several processes": (python(CHILDREN_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "memory through /dev/shm": (python(SHARED_BOMB), {"memory_mib": 192}, EndReason.MEMORY_LIMIT),
-    "disk by many files": (python(DISK_FILL), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
-    "disk by files without a name": (python(UNLINKED), {"disk_mib": 20}, EndReason.OUTPUT_LIMIT),
-    "folders without end": (python(TOO_DEEP), {}, EndReason.OUTPUT_LIMIT),
-    "log": (python(LOG_FLOOD), {"log_bytes": 100_000}, EndReason.LOG_LIMIT),
-    "time, ignoring SIGTERM": (STUBBORN, {"wall_seconds": 1}, EndReason.TIME_LIMIT),
-}
-
-
-@pytest.mark.parametrize(("command", "limits", "reason"), EXCESSES.values(), ids=EXCESSES)
-def test_excess_ends_the_job(
-    command: tuple[str, ...],
-    limits: dict[str, int],
-    reason: EndReason,
-    executor: BubblewrapExecutor,
-    cgroups: CgroupParent | None,
-    tmp_path: Path,
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_ends_with_its_reason(
+    name: str, executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
 ) -> None:
-    """A job that uses too much is killed with 137, the record says why, and its processes and groups are gone."""
-    ran = run(executor, prepared(tmp_path, *command, **limits))
-
-    assert (ran.result.ended, ran.result.exit_code) == (reason, 137), ran.log
-    assert left_of(ran.request, cgroups) == []
-    assert ran.request.log.stat().st_size <= ran.request.limits.log_bytes
-    remove(ran.request.folder)
-    assert not ran.request.folder.exists()
+    """A job that wants too much is ended, the record says why and what was seen, and nothing of it is left."""
+    assert survived(BOMBS[name], executor, cgroups, tmp_path) is None
 
 
 def test_a_single_file_stops_at_the_disk_limit(executor: BubblewrapExecutor, tmp_path: Path) -> None:
@@ -165,19 +108,35 @@ def test_time_up_is_told_before_it_is_enforced(executor: BubblewrapExecutor, tmp
     assert (ran.request.outputs / "checkpoint").read_text() == "saved\n"
 
 
-def test_kill_ends_a_job_at_once(executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path) -> None:
-    """kill() needs no cooperation, may be called again, and is the reason in the record."""
+def test_kill_ends_a_job_that_will_not_go(
+    executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
+) -> None:
+    """kill() needs no cooperation, may be called again and too early, and is the reason in the record."""
     request = prepared(tmp_path, *STUBBORN)
     execution = executor.start(request)
     execution.kill()
     execution.kill()
-    result = execution.wait(20)
+    result = execution.wait(PATIENCE_SECONDS)
     execution.kill()
 
     assert result is not None
     assert (result.ended, result.exit_code) == (EndReason.KILLED, 137)
     assert execution.poll() == result
     assert left_of(request, cgroups) == []
+
+
+def test_kill_lets_a_job_save_what_it_has(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """SIGTERM comes before SIGKILL at the agent's word, too: what the job writes then is there, and its exit code counts."""
+    script = "trap 'echo saved > /job/out/checkpoint; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    request = prepared(tmp_path, "sh", "-c", script, grace_seconds=60)
+    execution = executor.start(request)
+    await_log(request, execution)
+    execution.kill()
+    result = execution.wait(PATIENCE_SECONDS)
+
+    assert result is not None
+    assert (result.ended, result.exit_code) == (EndReason.KILLED, 0)
+    assert (request.outputs / "checkpoint").read_text() == "saved\n"
 
 
 def test_the_record_says_what_was_enforced(
@@ -204,7 +163,7 @@ def test_reap_ends_what_an_agent_left(
     assert execution.poll() is None
     executor.reap(request.lease)
     assert left_of(request, None) == []
-    assert execution.wait(20) is not None
+    assert execution.wait(PATIENCE_SECONDS) is not None
     executor.reap(request.lease, os.getpid())  # a pid that is somebody else's by now, namely ours
     assert left_of(request, cgroups) == []
 
@@ -219,7 +178,7 @@ def test_reap_empties_a_group_that_was_left(tmp_path: Path) -> None:
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
     for entrance in cgroup.entrances:
         Path(entrance).write_text(str(child))
-    BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=cgroups).reap(request.lease)
+    executor_at(tmp_path, cgroups).reap(request.lease)
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
@@ -234,10 +193,10 @@ open('/job/out/mine', 'x')
 print(sum(name.isdigit() for name in os.listdir('/proc')), os.listdir('/job/out'))
 """
     executions = [executor.start(prepared(tmp_path, *python(body))) for _ in range(4)]
-    results = [execution.wait(20) for execution in executions]
+    results = [execution.wait(PATIENCE_SECONDS) for execution in executions]
 
     assert [result.exit_code for result in results if result] == [0, 0, 0, 0]
-    assert {(folder / "log").read_text() for folder in tmp_path.iterdir()} == {"2 ['mine']\n"}
+    assert {file.read_text() for file in tmp_path.glob("lease-*/log")} == {"2 ['mine']\n"}
 
 
 SETTINGS = {

@@ -18,7 +18,8 @@ from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import IdempotencyKey, LeaseId
 from marketplace.gateway.render import Renderer, outputs, receipt
 from marketplace.gateway.responses import Written, answer, once
-from marketplace.gateway.schemas import LeaseAnswer, OutputsAnswer, ReceiptAnswer, Receipts, ReceiptSubmission
+from marketplace.gateway.result_schemas import OutputsAnswer, ReceiptSubmission
+from marketplace.gateway.schemas import LeaseAnswer, ReceiptAnswer, Receipts
 from marketplace.services.receipts import PostedReceipt
 
 router = APIRouter(tags=["leases"])

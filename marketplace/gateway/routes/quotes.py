@@ -10,6 +10,7 @@ from starlette.responses import Response
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256, sha256_in
+from marketplace.domain.limits import limits_document
 from marketplace.domain.spec import Reader, read_regions
 from marketplace.domain.units import BPS_WHOLE
 from marketplace.domain.wire import block_to_wire, integer_from_wire, order_from_wire
@@ -35,7 +36,7 @@ def post_quote(document: JsonObject, desks: DesksHere) -> Response:
     )
     renderer = Renderer(desks.market.terms())
     quotes = [renderer.quote(row, view.block.timestamp) for row in rows]
-    return answer({"quotes": quotes, "block": block_to_wire(view.block)})
+    return answer({"quotes": quotes, "limits": limits_document(), "block": block_to_wire(view.block)})
 
 
 def _for_order(document: dict[str, Any], desks: Desks) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,7 +48,8 @@ def sandbox_arguments(
     words += ["--proc", "/proc", "--dev", "/dev", *_gpu_devices(request.gpus), *_temporary(request.limits)]
     # Process 1 runs as the same user as the job, which could rewrite its memory: take away its promise to die with the
     # agent, and the mark by which it is found. Its other doors (ptrace and the like) are closed by the filter.
-    words += ["--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
+    # Nothing in /proc is for writing: where the agent is not root the job could, say, lower its own oom_score_adj.
+    words += ["--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--remount-ro", "/proc"]
     words += ["--ro-bind", str(places["etc"]), "/etc"]
     # Debian's links such as awk lead through here.
     words += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
@@ -76,7 +78,7 @@ def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[s
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",  # the log is streamed: a line should be there when it was printed
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, request.gpus)),
+        "CUDA_VISIBLE_DEVICES": visible_gpus(request.gpus),
     }
     # Otherwise libraries start a thread for each CPU of the machine, and a job for two CPUs fights itself.
     given |= dict.fromkeys(_THREAD_VARIABLES, str(request.limits.cpus))
@@ -85,6 +87,20 @@ def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[s
         wished = [given["LD_LIBRARY_PATH"]] if given.get("LD_LIBRARY_PATH") else []
         given["LD_LIBRARY_PATH"] = ":".join([*wished, f"{PYTHON_AT}/lib"])
     return given
+
+
+def visible_gpus(gpus: tuple[int, ...], driver: Path = Path("/proc/driver/nvidia/gpus")) -> str:
+    """Name the lease's GPUs as CUDA understands it in there: by UUID where the driver tells them all.
+
+    Otherwise by number, from 0: the sandbox has these devices only, whatever their numbers are on the machine.
+    """
+    uuids: dict[int, str] = {}
+    for report in driver.glob("*/information"):
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            facts = dict(line.split(":", 1) for line in report.read_text().splitlines() if ":" in line)
+            uuids[int(facts["Device Minor"])] = facts["GPU UUID"].strip()
+    named = [uuids[number] for number in gpus if uuids.get(number, "").startswith("GPU-") and "?" not in uuids[number]]
+    return ",".join(named if len(named) == len(gpus) else map(str, range(len(gpus))))
 
 
 def _system() -> Iterator[str]:

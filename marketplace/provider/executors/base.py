@@ -2,6 +2,14 @@
 
 An executor is given a lease's private folder and a command; it runs the command where it can touch nothing else, and
 says afterwards how it ended and which limits really were in force. It knows nothing of chains, orders or money.
+
+A job does not depend on the agent that started it: the next agent finds it by ``adopt``, running or over. It ends by
+itself, by ``kill`` or ``reap``, when its wall time is used up, when it goes over a limit, or when no agent has attended
+to it for ``Limits.unattended_seconds``. However it ends, its folders and its log stay as they are then.
+
+The log is one file, ``folder/log``, that only ever grows, so that it can be read along by offset while the job runs.
+Of a log that is larger than ``Limits.log_bytes`` it holds the head while the job runs, and once the job is over also
+one line that says how much is missing, and the tail; ``ExecutionResult.log`` says where that line begins.
 """
 
 from __future__ import annotations
@@ -36,11 +44,28 @@ class Limits:
     processes: int
     wall_seconds: int
     log_bytes: int
+    """How much of the log is kept; a job may print more."""
+    open_files: int = 4096
+    """Of each process."""
+    grace_seconds: int = 10
+    """Between SIGTERM and SIGKILL, whoever wants the end: a job that has to go may write down where it was."""
+    unattended_seconds: int = 120
+    """How long it runs on without any agent: long enough for one to be started again, found healthy and to catch up."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             if getattr(self, name) < 1:
                 raise InvalidField(f"limits.{name}", "must be at least 1")
+
+
+def processes_for(cpus: int, memory_mib: int) -> int:
+    """How many processes and threads a job with so much of a machine may have."""
+    return 512 + 128 * cpus + (memory_mib >> 10) * 32
+
+
+def open_files_for(cpus: int, memory_mib: int) -> int:
+    """How many files each process of a job with so much of a machine may hold open, where the machine allows that."""
+    return 8 * processes_for(cpus, memory_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +112,10 @@ class ExecutionRequest:
 
 
 class EndReason(StrEnum):
-    """Why an execution is over. Everything but EXITED means that the executor ended it."""
+    """Why an execution is over. Everything but EXITED means that the executor ended it.
+
+    It is told beside the exit code, never in it: a job that exits with 125 or 137 by itself has EXITED.
+    """
 
     EXITED = "exited"
     """The job ended by itself, with whatever exit code (a signal it sent itself counts)."""
@@ -97,23 +125,45 @@ class EndReason(StrEnum):
     MEMORY_LIMIT = "memory_limit"
     OUTPUT_LIMIT = "output_limit"
     """Its inputs and outputs grew by more than ``disk_mib``, or hold too many or too deeply nested files."""
-    LOG_LIMIT = "log_limit"
+    UNATTENDED = "unattended"
+    """No agent has attended to it for too long: not the job's doing."""
     LOST = "lost"
-    """The sandbox could not be started, or ended without telling how: not the job's doing; the log says more."""
+    """The sandbox could not be started, or ended without telling how: not the job's doing; the evidence says more."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLog:
+    """What is in the log of a job that is over. Without a gap ``missing_from`` is the log's end, ``missing_bytes`` 0."""
+
+    bytes: int
+    """The size of ``folder/log``, with the line that tells of a gap."""
+    missing_from: int
+    """Where that line begins: the head of what the job printed ends there."""
+    missing_bytes: int
+    """How much of what the job printed is not there."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionResult:
     """How a job ended.
 
-    ``exit_code`` is the job's own, or 128 + the signal that killed it; 0 goes with EXITED, or with TIME_LIMIT when the
-    job answered SIGTERM in time and well. ``enforcement`` lists, sorted, which limits were in force and by what means
-    (say ``memory:cgroup-v1``), so that the record never claims more than was done.
+    ``exit_code`` is the job's own, or 128 + the signal that killed it; 0 goes with EXITED, or, when the job answered
+    SIGTERM in time and well, with TIME_LIMIT, KILLED and UNATTENDED. ``enforcement`` lists, sorted, which limits were
+    in force and by what means (say ``memory:cgroup-v1``), so that the record never claims more than was done.
+    ``evidence`` is what was seen of the end that ``ended`` names, in words for people. ``cpu_seconds`` are the job's own,
+    as far as the machine counts them; ``started_at`` and ``ended_at`` are the machine's clock, in seconds since 1970,
+    and 0 where the job never began.
     """
 
     exit_code: int
     ended: EndReason
     enforcement: tuple[str, ...]
+    evidence: str = ""
+    log: KeptLog | None = None
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    started_at: int = 0
+    ended_at: int = 0
 
 
 class Execution(Protocol):
@@ -124,8 +174,12 @@ class Execution(Protocol):
         """The lease it runs for."""
 
     @property
+    def request(self) -> ExecutionRequest:
+        """What was started: its limits, and the GPUs that it holds until it is over."""
+
+    @property
     def pid(self) -> int:
-        """The sandbox's outermost process, for the agent's record. End a job by ``kill`` or ``reap``, not by pid."""
+        """The process that stays with the job, for the agent's record. End a job by ``kill`` or ``reap``, not by pid."""
 
     def poll(self) -> ExecutionResult | None:
         """Say how it ended, or None while anything of it still runs."""
@@ -134,7 +188,10 @@ class Execution(Protocol):
         """Wait for the end at most this long; None when it still runs."""
 
     def kill(self) -> None:
-        """Ask for the end of every one of its processes, at once; returns before they are gone (``wait`` for that)."""
+        """Ask for its end: SIGTERM now, and SIGKILL for all that is left after the limits' grace. Returns at once."""
+
+    def leave(self) -> None:
+        """Attend to it no more, as if the agent had died: another agent may adopt it from now on."""
 
 
 class Executor(Protocol):
@@ -148,10 +205,17 @@ class Executor(Protocol):
         """Run a trivial job; raise ToolMissing, saying what to install or switch on, if that does not work."""
 
     def start(self, request: ExecutionRequest) -> Execution:
-        """Start the job and return at once. The job ends with the agent's process, however that ends."""
+        """Start the job and return at once. It outlives the agent's process; what prevents it is told as LOST."""
+
+    def adopt(self, lease: str) -> Execution | None:
+        """Attend to a job that an earlier agent, or this one, has started: still running, or over with its result.
+
+        None where no job of that name was ever started here, or all of it was reaped. Of several starts of one name
+        the last one counts.
+        """
 
     def reap(self, lease: str, pid: int | None = None) -> None:
-        """End whatever an agent that crashed left of a lease, and wait until it is gone. Harmless when nothing is left.
+        """End whatever is left of a lease at once, wait until it is gone, and forget it. Harmless when nothing is left.
 
         ``pid`` is a hint: nothing is killed because of its number alone, so a reused pid is safe.
         """

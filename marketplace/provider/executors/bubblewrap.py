@@ -7,63 +7,51 @@ system's programs and C libraries and a made-up /etc. What is deliberately absen
 with none, because a sandbox's first process shows its environment in /proc/1/environ) and its paths on a command line.
 
 There is no filter on the names in a job's environment: LD_PRELOAD or PYTHONHOME act on processes in the sandbox only.
+
+Each job has a supervisor (``supervisor``), a process of its own session that outlives the agent; agent and supervisor
+speak by signals, a lock and files (``records``), so neither ever waits for the other.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import os
+import select
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from marketplace.domain.errors import InvalidField, ToolMissing
-from marketplace.provider.executors import launch as launcher
-from marketplace.provider.executors.arguments import NEEDED_OPTIONS, gated, job_environment, sandbox_arguments
+from marketplace.provider.executors.arguments import NEEDED_OPTIONS
+from marketplace.provider.executors.attended import AttendedExecution
 from marketplace.provider.executors.base import ExecutionRequest, Limits, check_lease
-from marketplace.provider.executors.cgroups import SANDBOX_PROCESSES, Cgroup, CgroupParent
-from marketplace.provider.executors.folders import hand_over
+from marketplace.provider.executors.cgroups import CgroupParent
+from marketplace.provider.executors.guard import HEARD, INSIST, UNHEARD
+from marketplace.provider.executors.records import JobPlan, JobRecord, read_plan
+from marketplace.provider.executors.removal import remove
 from marketplace.provider.executors.seccomp import seccomp_program
-from marketplace.provider.executors.usage import await_end, kill, mark, sandboxes_of, threads_of
-from marketplace.provider.executors.watch import BubblewrapExecution, Launched
+from marketplace.provider.executors.usage import await_end, kill, sandboxes_of, supervisor_mark, supervisors_of
 from marketplace.provider.runtime import Runtime
 
 FIRST_JOB_USER: Final = 60_578
-JOB_USERS: Final = 606
-"""An agent that is root runs each lease as one of these users, which belong to nobody: 60578 to 61183 are left free by
-distributions and by systemd. Two leases may meet in one; they then share a bound on processes, and nothing else."""
+"""60578 to 61183 are left free by distributions and by systemd."""
 
-_NICE: Final = 5
-_OPEN_FILES: Final = 4096
-_AGENT_THREADS: Final = 64
-"""How many threads the agent's own user may start elsewhere before a job that shares its user is refused a process."""
 _PREFLIGHT_SECONDS: Final = 30
 _REAP_SECONDS: Final = 20
-_PROMISED: Final = {
-    "disk": "watch+rlimit",
-    "log": "pipe",
-    "network": "none",
-    "system-calls": "seccomp",
-    "time": "watch",
-}
-"""How limits hold on every machine; memory, processes and CPU depend on it."""
+_SUPERVISOR: Final = "marketplace.provider.executors.supervisor"
 
 
 class BubblewrapExecutor:
     """Runs jobs on this machine, one sandbox each; see ``base.Executor``.
 
-    ``cgroups`` is where groups can be made (``find_cgroups()``), or None to do without. ``first_user`` is where the
-    range of JOB_USERS users begins that leases run as if the agent is root; otherwise they run as the agent's own user,
-    which in there has no more rights than any other.
+    ``records`` is a folder of the agent's own that outlives it: what it has started is found there again. ``cgroups`` is
+    where groups can be made (``find_cgroups()``), or None to do without. ``first_user`` is where the range of
+    ``sandbox.JOB_USERS`` users begins that leases run as if the agent is root; otherwise they run as the agent's own
+    user, which in there has no more rights than any other.
     """
 
     name: Final = "bubblewrap"
@@ -72,11 +60,13 @@ class BubblewrapExecutor:
         self,
         runtime: Runtime,
         *,
+        records: Path,
         cgroups: CgroupParent | None,
         bwrap: Path | None = None,
         first_user: int = FIRST_JOB_USER,
     ) -> None:
         self._runtime = runtime
+        self._records = records.absolute()
         self._cgroups = cgroups
         self._bwrap = bwrap or find_bwrap()
         self._first_user = first_user
@@ -93,117 +83,89 @@ class BubblewrapExecutor:
             request.inputs.mkdir()
             request.outputs.mkdir()
             result = self.start(request).wait(_PREFLIGHT_SECONDS)
-            said = request.log.read_text(errors="replace").strip()
+            said = request.log.read_text(errors="replace").strip() if request.log.exists() else ""
+            self.reap(request.lease)
         if result is None or result.exit_code != 0 or said != "ready":
             raise ToolMissing(
                 "a working sandbox",
                 "bubblewrap needs unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or on Ubuntu"
-                f" kernel.apparmor_restrict_unprivileged_userns=0). It said: {said or 'nothing'}",
+                " kernel.apparmor_restrict_unprivileged_userns=0)."
+                f" It said: {said or (result and result.evidence) or 'nothing'}",
             )
 
-    def start(self, request: ExecutionRequest) -> BubblewrapExecution:
-        """Start the job and return at once. It ends with this process, however this process ends."""
+    def start(self, request: ExecutionRequest) -> AttendedExecution:
+        """Start the job's supervisor and return at once; what an earlier start of that name left is ended before."""
         for folder in (request.inputs, request.outputs):
             if folder.is_symlink() or not folder.is_dir():
                 raise InvalidField("folder", f"must hold a folder named {folder.name}")
-        execution = BubblewrapExecution(request, lambda: self._launch(request))
-        execution.start()
-        return execution
+        self.reap(request.lease)
+        record = self._record(request.lease)
+        record.write_plan(JobPlan(request, self._runtime, self._cgroups, self._bwrap, self._first_user, self._seccomp))
+        lock = record.attend()
+        pid = _spawn_supervisor(record, request.lease)
+        return AttendedExecution(request, record, lock, pid, os.pidfd_open(pid))
+
+    def adopt(self, lease: str) -> AttendedExecution | None:
+        """Attend to what was started under that name; see ``base.Executor``."""
+        check_lease(lease)
+        record = self._record(lease)
+        if not record.plan.exists():
+            return None
+        request, lock = read_plan(record.plan.read_bytes()).request, record.attend()
+        supervisors = supervisors_of(lease)
+        if not supervisors:
+            return AttendedExecution(request, record, lock, 0, None)
+        pid, handle = supervisors.popitem()
+        return AttendedExecution(request, record, lock, pid, handle)
 
     def reap(self, lease: str, pid: int | None = None) -> None:
-        """End what a crashed agent left of a lease. Sandboxes are known by their mark; ``pid`` is not needed."""
+        """End what is left of a lease, and forget it. Processes are known by their marks; ``pid`` is not needed."""
         check_lease(lease)
+        supervisors = list(supervisors_of(lease).values())
+        for handle in supervisors:
+            kill(handle, INSIST)
+        for handle in supervisors:
+            _end(handle)
         handles = sandboxes_of(lease)
         for handle in handles:
             kill(handle)
         await_end(handles, _REAP_SECONDS)
         if self._cgroups is not None:
             self._cgroups.of(lease).end()
+        remove(self._record(lease).folder)
 
-    def _launch(self, request: ExecutionRequest) -> Launched:
-        """Called in the thread that stays with the job, because the kernel ends the sandbox with that very thread."""
-        user = self._user_of(request.lease)
-        if user is not None:
-            hand_over((request.inputs, request.outputs), user)
-        cgroup = self._cgroups.make(request.lease, request.limits) if self._cgroups else None
-        try:
-            return self._started(request, user, cgroup)
-        except BaseException:
-            if cgroup is not None:
-                cgroup.end()
-            raise
-
-    def _user_of(self, lease: str) -> int | None:
-        if os.geteuid() != 0:
-            return None
-        return self._first_user + int.from_bytes(hashlib.sha256(lease.encode()).digest()[:4], "big") % JOB_USERS
-
-    def _started(self, request: ExecutionRequest, user: int | None, cgroup: Cgroup | None) -> Launched:
-        """Start the launcher, which becomes bubblewrap. Files in memory carry what must not be on a command line."""
-        enforcement = _PROMISED | {"processes": "rlimit", "memory": "watch+rlimit", "cpu": "nice"}
-        enforcement |= cgroup.enforcement if cgroup else {}
-        layout = self._layout(request, user)
-        environment = job_environment(request, has_libraries=self._runtime.has_libraries)
-        words = sandbox_arguments(request, layout.places, environment)
-        with ExitStack() as ours:
-            output, output_end = os.pipe()
-            gate_end, gate = os.pipe()
-            ours.callback(os.close, output_end)
-            ours.callback(os.close, gate_end)
-            status = os.memfd_create("status")  # and no pipe: writing to one whose reader has died would be fatal
-            if user is not None:
-                os.fchown(output_end, user, user)  # or the job could not open its own /dev/stdout
-            seccomp = _in_memory(ours, self._seccomp)
-            words += ["--seccomp", str(seccomp), "--json-status-fd", str(status)]
-            arguments = _in_memory(ours, b"".join(os.fsencode(word) + b"\0" for word in words))
-            plan = {
-                "entrances": cgroup.entrances if cgroup else [],
-                "rlimits": _rlimits(request.limits, user, enforcement),
-                "nice": _NICE if enforcement["cpu"] == "nice" else 0,
-                "user": user,
-                "folders": layout.folders,
-                "files": layout.files,
-                "program": str(layout.program),
-                "arguments": [mark(request.lease), "--args", str(arguments), "--", *gated(request.command)],
-            }
-            plan_file = _in_memory(ours, json.dumps(plan).encode())
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", launcher.__file__, str(plan_file)],
-                env={},
-                cwd="/",
-                stdin=gate_end,
-                stdout=output_end,
-                stderr=output_end,
-                pass_fds=(plan_file, arguments, seccomp, status),
-                start_new_session=True,
-            )
-        return Launched(process, output, status, gate, cgroup, enforcement)
-
-    def _layout(self, request: ExecutionRequest, user: int | None) -> _Layout:
-        """Say where bubblewrap will find what it mounts: where it is, or, for another user, where root lays it out."""
-        runtime = self._runtime
-        places = {"in": request.inputs, "out": request.outputs, "etc": runtime.etc}
-        places |= {"python": runtime.python, "environment": runtime.environment}
-        places = {name: path.absolute() for name, path in places.items()}
-        if user is None:
-            return _Layout(places, self._bwrap, {}, {})
-        files = _files_of(self._bwrap)
-        return _Layout(
-            places={name: Path(launcher.STAGE, name) for name in places},
-            program=Path(launcher.STAGE, next(iter(files))),
-            folders={name: str(path) for name, path in places.items()},
-            files={name: str(path) for name, path in files.items()},
-        )
+    def _record(self, lease: str) -> JobRecord:
+        return JobRecord(self._records / lease)
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """``folders`` and ``files`` are what root lays out first, by the name they get."""
+def end_all(records: Path) -> None:
+    """End all jobs that have a record there, of an agent that is not to come back; the records stay."""
+    for folder in sorted(records.iterdir()) if records.is_dir() else ():
+        for handle in supervisors_of(folder.name).values():
+            kill(handle, INSIST)
+            _end(handle)
 
-    places: Mapping[str, Path]
-    program: Path
-    folders: Mapping[str, str]
-    files: Mapping[str, str]
+
+def _spawn_supervisor(record: JobRecord, lease: str) -> int:
+    """Start it in a session of its own, with no environment and no handle of ours, and its complaints in a file."""
+    words = [sys.executable, "-I", "-m", _SUPERVISOR, str(record.folder), supervisor_mark(lease)]
+    complaints = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(record.trouble), complaints, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    heard = (*HEARD, *UNHEARD)
+    return os.posix_spawn(sys.executable, words, {}, file_actions=files, setsid=True, setsigmask=heard, setsigdef=heard)
+
+
+def _end(supervisor: int) -> None:
+    """Wait until a supervisor has ended its job; one that does not is killed, and the kernel ends the job."""
+    waiting = select.poll()
+    waiting.register(supervisor, select.POLLIN)
+    if not waiting.poll(_REAP_SECONDS * 1000):
+        kill(supervisor)
+    await_end([supervisor], _REAP_SECONDS)
 
 
 def find_bwrap() -> Path:
@@ -222,34 +184,3 @@ def find_bwrap() -> Path:
         if os.access(brought, os.X_OK):
             return brought
     raise ToolMissing("bubblewrap", "run `make setup`, or install bubblewrap 0.8 or newer")
-
-
-def _files_of(bwrap: Path) -> dict[str, Path]:
-    """List bubblewrap first, and the library that a package's looks for in a folder beside its own."""
-    package = bwrap.parent.parent
-    libraries = package.with_name(f"{package.name}.libs")
-    files = [bwrap, *(sorted(libraries.iterdir()) if libraries.is_dir() else [])]
-    return {str(path.relative_to(package.parent)): path for path in files}
-
-
-def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -> dict[str, int]:
-    """What each process may use at most. The kernel's groups bound the whole job; without them, these help out."""
-    # Bounds what one file can grow between two looks. It holds for files in /tmp and /dev/shm, too, so it is not less
-    # than those may hold; and a little more, so that a job that wants too much meets the watch and its reason.
-    file_mib = max(limits.disk_mib, limits.memory_mib // 2) + 1
-    bounds = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": _OPEN_FILES, "RLIMIT_FSIZE": file_mib << 20}
-    if enforcement["memory"] == "watch+rlimit":
-        # Bounds what one process can add between two looks. Not RLIMIT_AS: threads reserve far more than they use.
-        bounds["RLIMIT_DATA"] = (2 * limits.memory_mib + 1024) << 20
-    if enforcement["processes"] == "rlimit":
-        others = 0 if user is not None else threads_of(os.geteuid()) + _AGENT_THREADS
-        bounds["RLIMIT_NPROC"] = limits.processes + SANDBOX_PROCESSES + others
-    return bounds
-
-
-def _in_memory(ours: ExitStack, content: bytes) -> int:
-    """Put content into a file that has no name anywhere; ready to be read from its beginning."""
-    file = ours.enter_context(os.fdopen(os.memfd_create("plan"), "w+b"))
-    file.write(content)
-    file.seek(0)
-    return file.fileno()

@@ -12,6 +12,7 @@ from typing import Final
 import psutil
 
 _MARK: Final = "bourse-job:"
+_SUPERVISOR_MARK: Final = "bourse-supervisor:"
 _TEMPORARY: Final = ("tmp", "dev/shm")
 
 
@@ -40,6 +41,25 @@ def sandboxes_of(lease: str) -> list[int]:
     """Open handles of all processes on this machine that are this lease's sandbox."""
     numbers = (int(name) for name in os.listdir("/proc") if name.isdecimal())
     return [handle for handle in (sandbox_of(pid, lease) for pid in numbers) if handle is not None]
+
+
+def supervisor_mark(lease: str) -> str:
+    """The last word on the command line of a lease's supervisor."""
+    return _SUPERVISOR_MARK + lease
+
+
+def supervisors_of(lease: str) -> dict[int, int]:
+    """Open handles of all living processes on this machine that are this lease's supervisor, by their numbers."""
+    found: dict[int, int] = {}
+    wanted = b"\0" + supervisor_mark(lease).encode() + b"\0"
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(pid)
+            if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(wanted):
+                found[pid] = handle
+            else:
+                os.close(handle)
+    return found
 
 
 def await_end(handles: list[int], timeout_seconds: float) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire
@@ -27,7 +28,18 @@ from marketplace.store.journal.wishes import WishTable
 _CHAIN = "chain"
 BLOCKS_KEPT = 160
 """Blocks remembered below the cursor: a reorganisation is followed 128 blocks back."""
-_FACTS = ("folder", "pid", "exit_code", "used_seconds", "result", "provider_signature", "client_signature", "note")
+_FACTS = (
+    "folder",
+    "pid",
+    "exit_code",
+    "ended",
+    "used_seconds",
+    "lost_seconds",
+    "result",
+    "provider_signature",
+    "client_signature",
+    "note",
+)
 
 
 class AgentJournal:
@@ -84,7 +96,7 @@ class AgentJournal:
 
         Compare-and-set on the state that the caller saw: Conflict where somebody was faster, InvalidTransition where
         the table has no such move, NotFound where there is no such serving. ``facts``: folder, pid, exit_code,
-        used_seconds, result, provider_signature, client_signature.
+        used_seconds, lost_seconds, result, provider_signature, client_signature.
         """
         onward = replace(serving, state=to, updated_at=at, note=note, **facts)
         with self._database.write() as connection:
@@ -205,6 +217,7 @@ def _columns(serving: Serving) -> dict[str, Any]:
         "order": order_to_wire(serving.order),
         "price": str(serving.price),
         "state": str(serving.state),
+        "ended": str(serving.ended),
     }
 
 
@@ -213,8 +226,8 @@ def _serving(row: Row[Any]) -> Serving:
         lease=Bytes32(row.lease), opened_at=UnixTime(row.opened_at), offer=OfferId(row.offer),
         price=PricePerGpuHour(int(row.price)), order=order_from_wire(row._mapping["order"]),
         opened_in_block=row.opened_in_block, state=ServingState(row.state), folder=row.folder, pid=row.pid,
-        exit_code=row.exit_code,
+        exit_code=row.exit_code, ended=EndedReason(row.ended),
         used_seconds=None if row.used_seconds is None else Seconds(row.used_seconds),
-        result=None if row.result is None else Bytes32(row.result), provider_signature=row.provider_signature,
+        lost_seconds=Seconds(row.lost_seconds), result=None if row.result is None else Bytes32(row.result), provider_signature=row.provider_signature,
         client_signature=row.client_signature, note=row.note, updated_at=UnixTime(row.updated_at),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Literal
 
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
 from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 
@@ -89,8 +90,13 @@ class Serving:
     pid: int | None = None
     """The executor's process, for re-adoption after a restart."""
     exit_code: int | None = None
+    """The job's own; None where it did not end by itself, or did not run."""
+    ended: EndedReason = EndedReason.NOT_RUN
+    """Why it is over, once it is."""
     used_seconds: Seconds | None = None
     """What we meter, in block time (``usedSeconds`` of the receipt); cumulative."""
+    lost_seconds: Seconds = Seconds(0)  # noqa: RUF009  a NewType call is the integer itself
+    """Block time of its run that its provider lost (crash, restart, pause), or that a run from the beginning repeated: not charged."""
     result: Bytes32 | None = None
     """sha256 of the result document, as the receipt carries it."""
     provider_signature: str = ""

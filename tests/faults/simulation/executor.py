@@ -23,6 +23,7 @@ class BlockTimeExecution:
     ends_at: int
     exit_code: int
     now: Callable[[], int]
+    request: ExecutionRequest
     pid: int = 0
     is_killed: bool = False
 
@@ -36,6 +37,9 @@ class BlockTimeExecution:
 
     def kill(self) -> None:
         self.is_killed = True
+
+    def leave(self) -> None:
+        """It lives in the agent's own memory."""
 
 
 @dataclass
@@ -55,9 +59,12 @@ class BlockTimeExecutor:
         assert program == "work"
         (request.outputs / "result.txt").write_text(f"worked {seconds} s\n")
         request.log.write_text(f"working {seconds} s on {request.gpus}\n")
-        execution = BlockTimeExecution(request.lease, self.now() + int(seconds), int(exit_code), self.now)
+        execution = BlockTimeExecution(request.lease, self.now() + int(seconds), int(exit_code), self.now, request)
         self.running[request.lease] = execution
         return execution
+
+    def adopt(self, lease: str) -> BlockTimeExecution | None:
+        return self.running.get(lease)
 
     def reap(self, lease: str, pid: int | None = None) -> None:
         self.running.pop(lease, None)

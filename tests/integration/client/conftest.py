@@ -20,10 +20,11 @@ from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Re
 from marketplace.client.answers import SignedReceipt
 from marketplace.client.jobbook import Jobbook
 from marketplace.client.trust import TrustRoots
-from marketplace.domain.bundles import bundle_files
+from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.bundles import bundle_outputs
 from marketplace.domain.ids import Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Offer, Order, Receipt, Settlement
-from marketplace.domain.spec import OutputFile, Result
+from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.domain.wire import receipt_to_wire
 from tests.integration.client.doorman import Doorman, doorman
@@ -156,9 +157,10 @@ class Play:
         folder = self.folder / f"out-{next(self.salts)}"
         folder.mkdir()
         (folder / "model.txt").write_text(text)
-        bundle = bundle_files(folder, limit_bytes=1 << 20)
-        outputs = (OutputFile("/job/out", sha256_of(bundle), len(bundle)),)
-        return Result(exit_code, outputs, sha256_of(LOG)), [bundle, LOG]
+        bundle = bundle_outputs(folder, Allowance(1 << 20)).content()
+        outputs = (Output("/job/out", len(bundle), (sha256_of(bundle),)),)
+        log = LogFile(sha256_of(LOG), len(LOG), len(LOG))
+        return Result(exit_code, EndedReason.EXITED, outputs, log), [bundle, LOG]
 
     def receipt(self, job: Job, used: int, result: Result, **changed: Any) -> Receipt:
         lease = self.gateway.market.lease_of(job.orders[-1])

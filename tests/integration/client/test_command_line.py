@@ -110,6 +110,37 @@ def test_the_wallet_shows_and_moves_money(shell: Shell, gateway: Gateway) -> Non
     assert after["account"] == CLIENT.address
 
 
+def test_a_development_key_gets_coin_with_its_dollars(shell: Shell, gateway: Gateway) -> None:
+    """A key that has never had gas can be funded, and then pay for what it does; `bourse market` names whom it may ask to judge."""
+    keys = ("--keystore", "fresh.json", "--password-file", "fresh.password")
+    shell.answer("wallet", "new", *keys, "--json")
+    funded = shell.answer("wallet", "fund", "3", *keys, "--json")
+    told = shell.answer("market", "--json")
+
+    assert 0 < int(funded["coin_wei"]) < 10 * 10**18
+    assert (int(funded["wallet"]), "warning" in funded) == (3_000_000, False)
+    assert told["market"] == gateway.book.market
+    assert told["arbiter"] != told["opener"]
+    assert told["arbiter"] in shell.run("market").stdout.lower()
+
+
+def test_a_provider_that_is_not_heard_of_is_listed_as_silent(
+    shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer]
+) -> None:
+    """For people and for programs, however many GPUs its offer has free; one that was heard of within twenty seconds is not."""
+    now = gateway.now()
+    gateway.board.beat(offers[0].provider, UnixTime(now))
+    gateway.board.beat(offers[1].provider, UnixTime(now - 25))
+    rows = {row["id"]: row for row in shell.answer("offers", "--json")}
+    lines = shell.run("offers").stdout.splitlines()
+
+    assert [rows[offer.id]["silent"] for offer in offers] == [False, True]
+    assert [any(line.startswith(f"{offer.id} ") and "SILENT" in line for line in lines) for offer in offers] == [
+        False,
+        True,
+    ]
+
+
 def test_offers_and_quotes_need_no_key(shell: Shell, offers: tuple[Offer, Offer]) -> None:
     """Looking costs nothing; offers say that their GPUs are declared and not measured."""
     without_key = {name: value for name, value in shell.environment.items() if "KEYSTORE" not in name}

@@ -13,7 +13,7 @@ from marketplace.chain.signing import receipt_id, recover
 from marketplace.client import Job, JobReason, JobState
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Receipt
-from marketplace.domain.spec import OutputFile, Result
+from marketplace.domain.results import Output, Result
 from tests.integration.client.conftest import Crash, Desk, Play, receipts_answer
 from tests.integration.gateway.conftest import CLIENT, STRANGER, Gateway
 
@@ -61,7 +61,7 @@ def _changed_log(play: Play, job: Job, result: Result, blobs: list[bytes]) -> tu
 def _output_nobody_asked_for(
     play: Play, job: Job, result: Result, blobs: list[bytes]
 ) -> tuple[Receipt, Result, list[bytes]]:
-    more = OutputFile("/job/more", result.outputs[0].sha256, result.outputs[0].bytes)
+    more = Output("/job/more", result.outputs[0].bytes, result.outputs[0].parts)
     wrong = replace(result, outputs=(*result.outputs, more))
     return play.receipt(job, 5, wrong), wrong, blobs
 
@@ -81,7 +81,7 @@ LIES: list[tuple[Lie, str]] = [
 def _tell(desk: Desk, play: Play, job: Job, lie: Lie) -> None:
     """The gateway and the provider tell this lie together, with the provider's good signature."""
     honest, blobs = play.result()
-    names = [honest.outputs[0].sha256, honest.logs_sha256]
+    names = [honest.outputs[0].parts[0], honest.log.sha256]
     receipt, result, left = lie(play, job, honest, blobs)
 
     def tamper(request: httpx.Request, content: bytes) -> bytes | None:

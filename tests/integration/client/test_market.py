@@ -61,6 +61,21 @@ def test_a_job_is_paid_for_to_the_unit(desk: Desk, play: Play, gateway: Gateway)
     assert job.is_settled(gateway.chain.head())
 
 
+def test_outputs_of_a_cancelled_job_come_back(desk: Desk, play: Play, running: Job, tmp_path: Path) -> None:
+    """What a provider hands in after its lease was terminated is fetched and verified, and nothing is signed for it."""
+    running.cancel()
+    with pytest.raises(JobFailed, match="has no outputs"):
+        running.download(tmp_path / "early")
+    play.hand_in(running, 11)
+
+    (file,) = running.download(tmp_path / "out")
+
+    assert running.state is JobState.CANCELLED
+    assert file.read_text() == "trained"
+    assert not running.result().is_countersigned
+    assert desk.signatures_sent() == []
+
+
 def test_outputs_come_back_as_files(desk: Desk, play: Play, running: Job, tmp_path: Path) -> None:
     """What the provider bundled is unpacked, and nothing that is there already is overwritten."""
     play.hand_in(running, 5)

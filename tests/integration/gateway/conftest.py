@@ -31,7 +31,8 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
-from marketplace.domain.spec import JobSpec, Machine, OutputFile, Resources, Result
+from marketplace.domain.results import EndedReason, LogFile, Output, Result
+from marketplace.domain.spec import JobSpec, Machine, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 from marketplace.domain.work import Input, Work
@@ -70,7 +71,7 @@ class Gateway:
     http: httpx.Client
     app: FastAPI
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    uploaders: tuple[Key, ...] = (CLIENT, OTHER_CLIENT, ACCEPTOR, STRANGER)
+    uploaders: tuple[Key | Address, ...] = (CLIENT, OTHER_CLIENT, ACCEPTOR, STRANGER)
 
     @property
     def domain(self) -> SigningDomain:
@@ -136,12 +137,14 @@ class Gateway:
         self.keep(work.canonical())
         return work
 
-    def keep(self, content: bytes, *keys: Key, public: bool = False) -> Sha256:
+    def keep(self, content: bytes, *accounts: Key | Address, public: bool = False) -> Sha256:
         """Have content here as these accounts' uploads; by default as those of everybody who signs orders here."""
         name = sha256_of(content)
         self.blobs.put(content, name, len(content))
-        for key in keys or self.uploaders:
-            self.journal.uploads.note(name, key.address, 0, self.now(), is_public=public)  # takes nobody's room
+        for account in accounts or self.uploaders:
+            self.journal.uploads.note(
+                name, getattr(account, "address", account), 0, self.now(), is_public=public
+            )  # takes nobody's room
         return name
 
     def order(self, key: Key = CLIENT, **changed: Any) -> Order:
@@ -189,7 +192,8 @@ class Gateway:
         output, log = b"outputs", b"epoch 1\nepoch 2\n"
         for content in (output, log):
             self.keep(content, PROVIDER)
-        return Result(exit_code, (OutputFile("/job/out", sha256_of(output), len(output)),), sha256_of(log))
+        outputs = (Output("/job/out", len(output), (sha256_of(output),)),)
+        return Result(exit_code, EndedReason.EXITED, outputs, LogFile(sha256_of(log), len(log), len(log)))
 
     # HTTP
 

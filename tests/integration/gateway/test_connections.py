@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +21,7 @@ from marketplace.gateway.bodies import RawBody
 from marketplace.gateway.connections import ConnectionLimits
 from marketplace.gateway.places import Places
 from marketplace.gateway.problems import render_problems
-from marketplace.gateway.server import server_for
+from marketplace.gateway.server import OTHER_FILES, limits_of_this_process, server_for
 from marketplace.gateway.streams import Lines, event_stream, lines_of
 
 LIMITS = ConnectionLimits(
@@ -194,6 +195,19 @@ def test_a_reader_that_takes_nothing_is_left(port: int) -> None:
         threading.Event().wait(2 * LIMITS.stalled_seconds)
 
         assert len(all_of(line)) < 64 << 20
+
+
+def test_there_are_files_for_all_connections() -> None:
+    """Where a process may open few files, it takes fewer connections, instead of none at all when they are used up."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        limits = limits_of_this_process()
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert limits.connections + OTHER_FILES <= max(soft, OTHER_FILES + 1)
+    assert soft >= before[0]
 
 
 def test_one_address_has_so_many_connections_and_no_more(port: int) -> None:

@@ -19,7 +19,7 @@ from marketplace.domain.ids import Bytes32, bytes32_of
 from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.wire import receipt_to_wire
-from marketplace.gateway import schemas
+from marketplace.gateway import result_schemas, schemas
 from tests.integration.gateway.conftest import (
     ACCEPTOR,
     CLIENT,
@@ -201,7 +201,7 @@ def test_both_sides_leave_receipts(gateway: Gateway, lease: SignedOrder) -> None
     schemas.Receipts.model_validate(told)
     assert [row["role"] for row in told["receipts"]] == ["provider", "client"]
     outputs = gateway.read(CLIENT, f"/v1/leases/{lease.id}/outputs").json()
-    schemas.OutputsAnswer.model_validate(outputs)
+    result_schemas.OutputsAnswer.model_validate(outputs)
     assert outputs["result"] == json.loads(result.canonical())
     assert outputs["resultSha256"] == result.sha256
     assert set(outputs["blobs"].values()) == {True}

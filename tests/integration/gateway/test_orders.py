@@ -60,6 +60,30 @@ def test_a_delegates_order_is_taken_within_its_budget(gateway: Gateway, offer: O
     assert (nobody.status_code, nobody.json()["reason"]) == (422, "BadSignature")
 
 
+def test_an_order_that_was_charged_is_taken_whatever_is_left_of_the_budget(gateway: Gateway, offer: Offer) -> None:
+    """Declined after it was charged: the projection says so as the word does (I-12), a lowered budget does not stop it, a cleared one does (P-20)."""
+    market, until = gateway.book.market, UnixTime(gateway.now() + 600)
+
+    def authorize(budget: int) -> None:
+        gateway.send(CLIENT, verbs.authorize(market, STRANGER.address, TokenUnits(budget), until))
+
+    authorize(DOLLAR // 2)
+    signed = STRANGER.sign_order(gateway.order(), gateway.domain)
+    gateway.open(signed, offer)
+    gateway.send(PROVIDER, verbs.decline(market, signed.order))
+    record = gateway.board.projection.lease(signed.id)
+
+    assert record is not None
+    assert record.lease == gateway.market.lease_of(signed.id)
+    assert (record.lease.status, record.lease.charged) == (LeaseStatus.NONE, True)
+
+    authorize(0)
+    assert gateway.post_order(signed).json()["reason"] == "BadSignature"
+    authorize(1)
+    told = gateway.post_order(signed)
+    assert told.status_code == 201, told.text
+
+
 def test_the_projection_keeps_budgets_as_the_contract_does(gateway: Gateway, offer: Offer) -> None:
     """From events alone: given, spent, given anew (I-12)."""
     market, domain = gateway.book.market, gateway.domain
@@ -83,6 +107,7 @@ def test_a_wallets_order_is_taken_when_the_wallet_says_so(gateway: Gateway, offe
     gateway.send(CLIENT, verbs.mint(gateway.book.token, CLIENT.address, TokenUnits(DOLLAR)))
     gateway.send(CLIENT, verbs.approve(gateway.book.token, gateway.book.market, TokenUnits(DOLLAR)))
     gateway.send(CLIENT, verbs.deposit(gateway.book.market, wallet, TokenUnits(DOLLAR)))
+    gateway.uploaders += (wallet,)
     order = replace(gateway.order(), client=wallet)
     signed = SignedOrder(order_id(order, gateway.domain), order, "0x1234")
 

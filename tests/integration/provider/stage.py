@@ -28,12 +28,14 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
 from marketplace.domain import events as e
+from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of, sha256_of
 from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
-from marketplace.domain.spec import JobSpec, Resources, Result
+from marketplace.domain.results import Result
+from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Input, Work
@@ -41,7 +43,7 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
 from marketplace.provider.agent import ProviderAgent
-from marketplace.provider.chores import ChorePool
+from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.home import AgentHome
@@ -261,7 +263,7 @@ class Stage:
         source.mkdir()
         for name, content in (files or {"hello.txt": "hello"}).items():
             (source / name).write_text(content)
-        content = bundle_paths([(path.name, path) for path in sorted(source.iterdir())], limit_bytes=1 << 20)
+        content = bundle_paths([(path.name, path) for path in source.iterdir()], Allowance(1 << 20)).content()
         bundle = self.client_api.put_blob(content)
         return Work(command, "5a" * 32, inputs=(Input("/job/in", len(content), (bundle,)),))
 
@@ -342,7 +344,7 @@ class Stage:
         return told.result
 
     def log_of(self, lease: Bytes32) -> str:
-        return self.client_api.fetch_blob(self.result(lease).logs_sha256, lease=lease).decode()
+        return self.client_api.fetch_blob(self.result(lease).log.sha256, lease=lease).decode()
 
     def check_paid_once(self, signed: SignedOrder, used: int) -> None:
         """Every balance is what it was, but for E(used), to the unit; nothing is locked any more."""
@@ -391,8 +393,9 @@ def build_agent(
     tools = Toolbox(
         chain=chain, market=market, follower=EventFollower(chain, book.market, confirmations=1),
         sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, api=api,
-        executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), cgroups=find_cgroups()), home=AgentHome(home),
-        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pool=ChorePool(),
+        executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
+        home=AgentHome(home),
+        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),
     )  # fmt: skip
     declared = read_inventory(inventory.encode(), decimals=6)
     return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
 from marketplace.store.journal.agent import AgentJournal
@@ -88,9 +90,29 @@ def test_agent_killed_at_every_point_is_paid_once(stage: Stage, crashing: Crashi
     assert isinstance(settled, e.LeaseSettled)
     stage.check_paid_once(signed, settled.used_seconds)
     assert stage.result(signed.id).exit_code == 0
-    assert stage.log_of(signed.id).replace("done\n", "") == ""
+    said = [line for line in stage.log_of(signed.id).splitlines() if line != "done"]
+    assert said
+    assert all("not charged" in line for line in said)
     (serving,) = crashing.journal.servings()
     assert serving.used_seconds == settled.used_seconds
+    assert serving.lost_seconds > settled.used_seconds
+
+
+def test_a_running_job_is_taken_up_by_the_next_agent(stage: Stage, crashing: Crashing) -> None:
+    """A job goes on while its agent is dead, and the next one gets its result: it runs once, and holds what it was given."""
+    crashing.agents.start(kill_at="job.started", is_patient=True)
+    signed = crashing.opened(
+        "sh", "-c", "echo up; while [ ! -e go ]; do sleep 0.1; done; cat go; echo made > /job/out/a; exit 3"
+    )
+    crashing.died("job.started", signs=True)
+    (run,) = (stage.folder / "home" / "servings").glob("*/runs/*")
+    crashing.killed_at("job.taken_up", signs=True)
+    (run / "in" / "go").write_text("told after two agents had died\n")
+    crashing.finished(signs=True)
+
+    assert stage.result(signed.id).exit_code == 3
+    log = stage.log_of(signed.id)
+    assert [line for line in log.splitlines() if "[provider]" not in line] == ["up", "told after two agents had died"]
 
 
 def test_agent_killed_around_its_claim_is_paid_once(stage: Stage, crashing: Crashing) -> None:
@@ -119,5 +141,42 @@ def test_restart_without_time_left_settles_at_what_was_paid(stage: Stage, crashi
     crashing.finished(signs=True)
 
     stage.check_paid_once(signed, 0)
-    assert stage.result(signed.id).exit_code == 125
+    assert (stage.result(signed.id).exit_code, stage.result(signed.id).reason) == (None, EndedReason.NOT_RUN)
     assert "[provider] not run: out_of_time" in stage.log_of(signed.id)
+
+
+def test_a_job_that_did_not_survive_a_long_absence_is_not_begun_again(stage: Stage, crashing: Crashing) -> None:
+    """Its client has ordered elsewhere by then: the lease is handed back, nothing is charged, and the log says why."""
+    crashing.agents.start(kill_at="job.started")
+    signed = crashing.opened(*WRITES)
+    crashing.died("job.started")
+    stage.jump(3 * CONSTANTS.start_grace + 10)
+    crashing.finished(signs=True)
+
+    stage.check_paid_once(signed, 0)
+    assert stage.result(signed.id).exit_code == 125
+    assert "[provider] not run: provider_was_away" in stage.log_of(signed.id)
+
+
+def test_time_in_which_the_agent_stood_still_is_not_charged(stage: Stage, crashing: Crashing) -> None:
+    """A process that is held and let go on takes the time in between off what it meters, and says so in the job's log."""
+    held_blocks = 20
+    crashing.agents.start(is_patient=True)
+    signed = crashing.opened("python", "-c", "import time; time.sleep(14)")
+    journal, agent = crashing.journal, int((stage.folder / "pid").read_text())
+    stage.clock.until(lambda: any(row.pid for row in journal.servings(ServingState.RUNNING)), "the job runs")
+    before = stage.chain.head()
+    os.kill(agent, signal.SIGSTOP)
+    stage.clock.until(lambda: stage.chain.head().number > before.number + held_blocks, "it is held for a while")
+    os.kill(agent, signal.SIGCONT)
+    stage.clock.until(lambda: journal.servings(ServingState.EXITED, ServingState.RECEIPTED), "it is over")
+    (serving,) = journal.servings()
+    crashing.agents.terminate()
+    stage.clock.until(lambda: crashing.agents.wait_status is not None, "it stops")
+
+    assert serving.lost_seconds >= held_blocks
+    assert serving.used_seconds is not None
+    elapsed = stage.chain.block(stage.chain.head().number).timestamp - serving.opened_at
+    assert serving.used_seconds <= elapsed - held_blocks
+    assert f"{serving.lost_seconds} s that the provider lost are not charged" in serving.note
+    assert serving.lease == signed.id

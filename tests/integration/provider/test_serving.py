@@ -12,6 +12,7 @@ from marketplace.domain import events as e
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import ZERO_BYTES32
 from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.spec import Group, JobSpec, Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
@@ -86,7 +87,7 @@ def test_job_is_stopped_when_its_seconds_are_used_up(stage: Stage) -> None:
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
 
     stage.check_paid_once(signed, 20)
-    assert stage.result(signed.id).exit_code == 137
+    assert (stage.result(signed.id).exit_code, stage.result(signed.id).reason) == (None, EndedReason.TIME_LIMIT)
     assert "[provider] stopped: the seconds that the order pays for are used up" in stage.log_of(signed.id)
 
 
@@ -198,7 +199,7 @@ def test_too_late_to_decline_ends_with_nothing_to_pay(stage: Stage) -> None:
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
 
     stage.check_paid_once(signed, 0)
-    assert stage.result(signed.id).exit_code == 125
+    assert (stage.result(signed.id).exit_code, stage.result(signed.id).reason) == (None, EndedReason.NOT_RUN)
     assert "[provider] not run: not_enough_memory" in stage.log_of(signed.id)
 
 

@@ -89,7 +89,7 @@ def test_an_agent_that_is_told_to_leave_hands_its_job_back_paid_and_delivered(st
     signals.is_asked = True
     stage.until(agent, lambda: agent.departure.is_over, "the agent has left", signs=True)
 
-    assert agent.departure.left_behind == 0
+    assert not agent.departure.has_left_behind
     assert signals.left
     assert not is_alive(stage, agent)
     assert stage.status(signed.id) is LeaseStatus.CLOSED

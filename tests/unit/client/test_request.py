@@ -10,11 +10,12 @@ import pytest
 
 from marketplace.client.request import JobRequest, files_named, nodes_of, order_again, order_for, prepare, terms_of
 from marketplace.client.trust import Roles
-from marketplace.domain.bundles import unpack_bundle
+from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, bytes32_of, sha256_of
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import read_work, work_name
 
 CLIENT, OPENER, ARBITER, TOKEN = (Address("0x" + digit * 40) for digit in "abcd")
@@ -63,8 +64,9 @@ def test_inputs_and_named_files_travel_in_one_bundle(tmp_path: Path) -> None:
 
     prepared = prepare(a_request(inputs=tmp_path / "data", files={"train.py": tmp_path / "train.py"}))
 
-    (bundle,) = prepared.inputs
-    unpack_bundle(bundle, tmp_path / "in", limit_bytes=10_000)
+    assert prepared.inputs
+    bundle = prepared.inputs.content()
+    unpack_bundle(bundle, tmp_path / "in", Allowance(10_000))
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["digits.csv", "train.py"]
     (listed,) = read_work(prepared.work_bytes).inputs
     assert (listed.path, listed.parts, listed.bytes) == ("/job/in", (sha256_of(bundle),), len(bundle))
@@ -72,7 +74,7 @@ def test_inputs_and_named_files_travel_in_one_bundle(tmp_path: Path) -> None:
 
 def test_a_request_without_files_has_no_inputs() -> None:
     """Nothing is uploaded."""
-    assert prepare(a_request()).inputs == ()
+    assert prepare(a_request()).inputs is None
     assert read_work(prepare(a_request()).work_bytes).inputs == ()
 
 
@@ -150,7 +152,7 @@ def test_the_nodes_of_a_group_differ_by_their_rank_only(tmp_path: Path) -> None:
     assert [node.spec.group.rank for node in nodes if node.spec.group] == [0, 1, 2]
     assert len({replace(node.spec, group=None).sha256 for node in nodes}) == 1
     assert {work_name(node.work_bytes) for node in nodes} == {nodes[0].spec.work}
-    assert {node.inputs for node in nodes} == {prepare(request).inputs}
+    assert {node.parts for node in nodes} == {prepare(request).parts}
     assert all(read_spec(node.spec_bytes) == node.spec for node in nodes)
 
 
@@ -175,3 +177,12 @@ def test_a_provider_that_is_excluded_by_a_mistyped_address_is_named() -> None:
     with pytest.raises(InvalidField) as caught:
         prepare(a_request(exclude_providers=(Address(written.replace("Cd", "cd")),)))
     assert caught.value.field == "exclude_providers"
+
+
+def test_inputs_larger_than_the_disk_are_not_sent(tmp_path: Path) -> None:
+    """A sparse file beyond what the order asks of the machine's disk is refused before anything is signed or read."""
+    with (tmp_path / "sparse").open("wb") as sparse:
+        sparse.truncate(1 << 40)
+
+    with pytest.raises(InvalidField, match="at most 1073741824 are allowed"):
+        prepare(a_request(inputs=tmp_path))

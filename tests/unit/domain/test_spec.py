@@ -16,10 +16,8 @@ from marketplace.domain.spec import (
     Group,
     JobSpec,
     Machine,
-    Result,
     WorkName,
     read_machine,
-    read_result,
     read_spec,
 )
 
@@ -109,17 +107,3 @@ def test_a_machine_that_nobody_measured_says_so() -> None:
 
     assert read_machine(declared.canonical()) == declared
     assert b'"measured":false' in declared.canonical()
-
-
-def test_a_result_survives_the_way_to_bytes_and_back() -> None:
-    """The document behind a receipt's result hash can be read again."""
-    result = Result(3, (), HASH)
-
-    assert read_result(result.canonical()) == result
-
-
-@pytest.mark.parametrize("exit_code", [-1, 256, True])
-def test_a_result_has_the_exit_code_of_a_program(exit_code: Any) -> None:
-    """Exit codes are integers from 0 to 255."""
-    with pytest.raises(InvalidField):
-        read_result(canonical_json({"exit_code": exit_code, "outputs": [], "logs_sha256": HASH}))

@@ -11,8 +11,9 @@ import pytest
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
+from marketplace.domain.limits import PART_BYTES
 from marketplace.domain.spec import Group, JobSpec
-from marketplace.domain.work import PART_BYTES, Assignment, Input, Work, cut, read_work, work_name
+from marketplace.domain.work import Assignment, Input, Work, read_work, work_name
 
 HASH = Sha256("ab" * 32)
 SALT = "5a" * 32
@@ -50,13 +51,11 @@ def test_the_place_in_a_group_cannot_be_hidden() -> None:
     assert told == {"A": "1", "BOURSE_GROUP": "ab" * 32, "BOURSE_NODES": "3", "BOURSE_NODE_RANK": "2"}
 
 
-def test_a_bundle_is_cut_into_parts_of_equal_size() -> None:
-    """All parts but the last one are whole, and together they are the bundle."""
-    bundle = bytes(PART_BYTES) + b"rest"
+def test_parts_are_of_equal_size_but_the_last() -> None:
+    """The last part of a bundle is what is left."""
+    sized = Input("/job/in", PART_BYTES + 4, (HASH, HASH)).sized_parts()
 
-    assert [len(part) for part in cut(bundle)] == [PART_BYTES, 4]
-    assert list(Input("/job/in", len(bundle), (HASH, HASH)).sized_parts()) == [(HASH, PART_BYTES), (HASH, 4)]
-    assert cut(b"") == ()
+    assert list(sized) == [(HASH, PART_BYTES), (HASH, 4)]
 
 
 ONE = {"path": "/job/in", "bytes": 1, "parts": [HASH]}

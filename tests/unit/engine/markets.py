@@ -190,7 +190,9 @@ def _order_drawn(draw: random.Random, number: int) -> BookOrder:
 
 def _past_of(draw: random.Random, order: BookOrder) -> LeaseRecord:
     """Declined lately, long ago or in this very second; being served; over; or cancelled."""
-    declined = {"provider": draw.choice(PEOPLE[:4]), "exit_event": "LeaseDeclined", "tip_paid": True}
+    declined = {
+        "provider": draw.choice(PEOPLE[:4]), "exit_event": "LeaseDeclined", "tip_paid": True, "charged": draw.choice([False, True]),
+    }  # fmt: skip
     pasts: tuple[dict[str, Any], ...] = (
         *[declined | {"opened_at": UnixTime(NOW + when)} for when in (0, -700, 1)],
         {"status": LeaseStatus.OPEN, "opened_at": NOW, "offer": OfferId(1), "tip_paid": True},

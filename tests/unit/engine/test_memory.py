@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from marketplace.domain.book import BookView
+from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.events import FillRefused, LogRef
 from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Fill
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import PricePerGpuHour, UnixTime
 from scheduler.engine.policy import Policy
+from scheduler.engine.reading import read_snapshot
 from scheduler.memory import Memory
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, OPENER, PEOPLE, a_record, a_snapshot, an_offer, an_order
 
@@ -76,3 +78,41 @@ def test_declines_add_up_while_the_order_is_off_the_book() -> None:
     assert memory.declined == {ORDER.id: {PEOPLE[0]: NOW - 9, PEOPLE[1]: NOW + 3}}
     memory.learn(_view(9, 595))
     assert memory.declined == {ORDER.id: {PEOPLE[1]: NOW + 3}}
+
+
+def _declined(opened_at: int) -> BookView:
+    record = a_record(ORDER, provider=PEOPLE[0], exit_event="LeaseDeclined", opened_at=UnixTime(opened_at))
+    return _view(leases={ORDER.id: record})
+
+
+@pytest.mark.parametrize(
+    ("reason", "rests"),
+    [
+        (None, True),
+        (ObstacleReason.NOT_ENOUGH_MEMORY, True),
+        (ObstacleReason.SPEC_NOT_DELIVERED, False),
+        (ObstacleReason.INPUT_NOT_DELIVERED, False),
+    ],
+)
+def test_only_reasons_about_the_pair_let_it_rest(reason: ObstacleReason | None, rests: bool) -> None:
+    """What a gateway did not deliver says nothing about order and provider; a decline that nobody explains does."""
+    memory, view = Memory(Policy()), _declined(NOW - 9)
+    memory.learn(view, lambda words: dict.fromkeys(words, reason) if reason else {})
+    snapshot = replace(a_snapshot([ORDER], [an_offer()]), view=view, declined=memory.declined, excused=memory.excused)
+
+    assert bool(snapshot.declines_of(ORDER)) is rests
+    assert read_snapshot(snapshot.canonical()).excused == memory.excused
+
+
+def test_a_pair_is_excused_once() -> None:
+    """What is not delivered a second time, either, rests: or an order without inputs would go round for ever, at others' gas."""
+    memory = Memory(Policy())
+
+    def never_delivered(words: Any) -> Any:
+        return dict.fromkeys(words, ObstacleReason.INPUT_NOT_DELIVERED)
+
+    memory.learn(_declined(NOW - 9), never_delivered)
+    assert (memory.declined, memory.excused) == ({}, {ORDER.id: {PEOPLE[0]: NOW - 9}})
+    memory.learn(_declined(NOW - 2), never_delivered)
+
+    assert (memory.declined, memory.excused) == ({ORDER.id: {PEOPLE[0]: NOW - 2}}, {})

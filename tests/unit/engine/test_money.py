@@ -16,7 +16,7 @@ from scheduler.engine import clear as clearing
 from scheduler.engine.clear import PASSES, clear
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
-from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, a_snapshot, an_offer, an_order
+from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, a_record, a_snapshot, an_offer, an_order
 from tests.unit.engine.wild import DELEGATES, group_of, refusals_of, wild_markets
 
 R = RejectionReason
@@ -67,6 +67,36 @@ def test_an_order_of_very_many_gpu_seconds_at_a_tiny_price_is_counted_exactly(un
 
     assert len(plan.fills) == is_filled
     assert is_filled or dict(plan.explanation(order.id).reasons) == {RejectionReason.CLIENT_BALANCE_TOO_LOW: 1}
+
+
+@pytest.mark.parametrize(
+    ("charged", "until", "reason"),
+    [(True, NOW + 99, None), (False, NOW + 99, R.OVER_BUDGET), (True, NOW, R.BAD_SIGNATURE)],
+)
+def test_an_order_that_was_charged_before_needs_no_budget_again(
+    charged: bool, until: int, reason: RejectionReason | None
+) -> None:
+    """Declined once, it is placed though nothing is left, as long as its delegate's time runs, and leaves what is left to others (P-20, I-7)."""
+    order, other = _signed_by_delegate("declined"), _signed_by_delegate("another")
+    past = a_record(
+        order,
+        provider=PEOPLE[1],
+        exit_event="LeaseDeclined",
+        opened_at=UnixTime(NOW - 700),
+        tip_paid=True,
+        charged=charged,
+    )
+    leases = {order.id: past}
+
+    def plan_of(left: int, *orders: BookOrder) -> Plan:
+        budgets = {(PEOPLE[-1], DELEGATES[0]): Budget(TokenUnits(left), UnixTime(until))}
+        return clear(a_snapshot(orders, [an_offer()], budgets=budgets, leases=leases))
+
+    alone, both = plan_of(1, order), plan_of(2 * DOLLAR, order, other)
+
+    assert [why.reasons for why in alone.rejections] == ([] if reason is None else [{reason: 1}])
+    assert len(alone.fills) == (reason is None)
+    assert len(both.fills) == (0 if reason is R.BAD_SIGNATURE else 2 if charged else 1)
 
 
 @pytest.mark.parametrize(("left", "fills"), [(4 * DOLLAR, 2), (4 * DOLLAR - 1, 1)])

@@ -28,12 +28,20 @@ LEASE = replace(NO_LEASE, status=LeaseStatus.OPEN, price=PricePerGpuHour(3_600_0
 @pytest.mark.parametrize(("ended_at", "used"), [(1_000, 0), (1_001, 1), (1_099, 99), (1_100, 100), (5_000, 100)])
 def test_used_seconds_count_from_the_start_to_the_block_of_the_end(ended_at: int, used: int) -> None:
     """usedSeconds is the block time at or after the end, minus start, and at most maxSeconds."""
-    assert metering.used_seconds(ORDER, LEASE, UnixTime(ended_at)) == used
+    assert metering.used_seconds(ORDER, LEASE, UnixTime(ended_at), Seconds(0)) == used
 
 
 def test_used_seconds_are_never_below_what_is_paid() -> None:
     """What a progress receipt has paid for is not metered back (I-5)."""
-    assert metering.used_seconds(ORDER, replace(LEASE, paid_seconds=Seconds(30)), UnixTime(1_010)) == 30
+    assert metering.used_seconds(ORDER, replace(LEASE, paid_seconds=Seconds(30)), UnixTime(1_010), Seconds(0)) == 30
+
+
+@pytest.mark.parametrize(("paid", "lost", "used"), [(0, 0, 60), (0, 25, 35), (40, 25, 40), (0, 80, 0)])
+def test_what_the_provider_lost_is_not_used(paid: int, lost: int, used: int) -> None:
+    """Time that the provider was away is taken off, down to what is paid already."""
+    lease = replace(LEASE, paid_seconds=Seconds(paid))
+
+    assert metering.used_seconds(ORDER, lease, UnixTime(1_060), Seconds(lost)) == used
 
 
 @pytest.mark.parametrize(("now", "left"), [(999, 101), (1_000, 100), (1_099, 1), (1_100, 0), (1_101, 0)])
@@ -46,7 +54,7 @@ def test_term_lease_is_metered_from_its_start() -> None:
     """Metering of a term lease starts at startsAt, and it cannot be declined (P-21)."""
     order = replace(ORDER, starts_at=UnixTime(2_000))
 
-    assert metering.used_seconds(order, LEASE, UnixTime(2_010)) == 10
+    assert metering.used_seconds(order, LEASE, UnixTime(2_010), Seconds(0)) == 10
     assert not metering.has_started(order, LEASE, UnixTime(1_999))
     assert metering.has_started(order, LEASE, UnixTime(2_000))
     assert not metering.can_decline(order, LEASE, UnixTime(1_000), Bps(1_000), TERMS)
@@ -72,7 +80,7 @@ def test_decision_to_decline_leaves_time_for_the_transaction() -> None:
     """What is not there by then is declined while a block or two are left."""
     window = metering.decline_window(LEASE, TERMS, POLICY)
 
-    assert (window.decide_by, window.closes_at) == (1_002, 1_005)
+    assert (window.decide_by, window.closes_at) == (1_003, 1_005)
 
 
 def due(now: int, waited_since: int | None, *, lease: Lease = LEASE) -> bool:

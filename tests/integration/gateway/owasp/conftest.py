@@ -10,7 +10,7 @@ import pytest
 from marketplace.chain.devnet import AnvilHandle, increase_time
 from marketplace.domain.ids import bytes32_of, sha256_in
 from marketplace.domain.models import Offer, SignedOrder
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import GpuCount
 from marketplace.domain.work import Work
 from marketplace.store.redis_server import RedisHandle
@@ -34,7 +34,7 @@ class Private:
     def blobs(self) -> tuple[str, ...]:
         """The names of all that the parties may read."""
         given = (self.work.name.sha256, *(part for item in self.work.inputs for part in item.parts))
-        return (*given, *(item.sha256 for item in self.result.outputs), self.result.logs_sha256)
+        return (*given, *self.result.blobs())
 
 
 @pytest.fixture(scope="package")

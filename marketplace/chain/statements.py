@@ -1,0 +1,30 @@
+"""What a provider says of a lease and signs, beside receipts: why it gave one back. As text that people can read (EIP-191)."""
+
+from __future__ import annotations
+
+from marketplace.chain.signing import Key, SigningDomain, recover_text
+from marketplace.domain.declines import Decline
+from marketplace.domain.ids import Address
+
+
+def decline_text(decline: Decline, domain: SigningDomain) -> str:
+    """The message that is signed: good for one opening of one lease of one market."""
+    return (
+        "Compute Bourse decline\n"
+        "\n"
+        f"Lease: {decline.lease}\n"
+        f"Opened at: {decline.opened_at}\n"
+        f"Reason: {decline.reason}\n"
+        f"Detail: {decline.detail}\n"
+        f"Chain id: {domain.chain_id}\n"
+        f"Market: {domain.market}"
+    )
+
+
+def sign_decline(key: Key, decline: Decline, domain: SigningDomain) -> str:
+    return key.sign_text(decline_text(decline, domain))
+
+
+def decliner_of(decline: Decline, signature: str, domain: SigningDomain) -> Address | None:
+    """Who signed this decline; None where the signature is none."""
+    return recover_text(decline_text(decline, domain), signature)

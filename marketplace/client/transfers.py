@@ -1,0 +1,57 @@
+"""Bundles on their way to and from a gateway, part by part: what is there already is not sent, or fetched, again.
+
+One part at a time and in order, so that a line is never shared by two, and at most one part lies on the disk beside the
+files that it is made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from marketplace.client.api import GatewayApi
+from marketplace.domain.bundles import Bundle
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Bytes32, Sha256
+from marketplace.domain.limits import PART_BYTES
+
+
+def send_bundle(
+    api: GatewayApi, bundle: Bundle, parts: Sequence[Sha256], spool: Path, part_bytes: int = PART_BYTES
+) -> None:
+    """Have the gateway hold every part; ``spool`` is a folder with room for one. May be repeated, and goes on where it was.
+
+    Raises InvalidField where a file is not what it was when the parts were named, and a GatewayError.
+    """
+    for number, name in enumerate(parts):
+        if not api.has_blob(name):
+            _send_part(api, bundle, number * part_bytes, name, spool, part_bytes)
+
+
+def _send_part(api: GatewayApi, bundle: Bundle, start: int, name: Sha256, spool: Path, part_bytes: int) -> None:
+    with tempfile.NamedTemporaryFile(dir=spool, prefix=".part-") as stream:
+        digest = hashlib.sha256()
+        for piece in bundle.pieces(start, start + part_bytes):
+            digest.update(piece)
+            stream.write(piece)
+        stream.flush()
+        if digest.hexdigest() != name:
+            raise InvalidField("bundle", "changed while it was being sent")
+        api.put_blob(Path(stream.name))
+
+
+def fetch_part(
+    api: GatewayApi, name: Sha256, size: int, folder: Path, lease: Bytes32 | None, field: str = "part"
+) -> Path:
+    """The lease's part as a file of its name in ``folder``, verified by hash and size; one that is there was verified when it came.
+
+    ``field`` is what names it. Raises HashMismatch, InvalidField and a GatewayError.
+    """
+    place = folder / name
+    if not place.exists():
+        api.fetch_blob_into(name, place, lease=lease, limit_bytes=size)
+    if (actual := place.stat().st_size) != size:
+        raise InvalidField(field, f"{name} has {actual} bytes, not {size}")
+    return place

@@ -1,0 +1,41 @@
+"""Stays with one job from its start to its end, whatever becomes of the agent that started it.
+
+Run as a program of its own (``python -I -m … RECORD MARK``), in its own session. It starts the sandbox, watches log,
+disk, memory and time, and writes how the job ended into the record. It ends the job when the agent says so by a signal
+(``guard.ASK``, ``guard.INSIST``), and when no agent has attended to it for too long. Signals that a terminal or a
+service manager sends to all processes of an agent are not for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from marketplace.provider.executors.base import EndReason, ExecutionResult
+from marketplace.provider.executors.guard import Wishes
+from marketplace.provider.executors.records import JobRecord, read_plan
+from marketplace.provider.executors.sandbox import start_sandbox
+from marketplace.provider.executors.watch import Watch
+
+_NOT_STARTED = 1
+
+
+def main(record: JobRecord) -> None:
+    """Run the record's job to its end."""
+    wishes = Wishes()
+    if record.verdict() is not None:
+        return  # an agent found nobody here, and has told the end already
+    record.write_verdict(_ran(record, wishes))
+
+
+def _ran(record: JobRecord, wishes: Wishes) -> ExecutionResult:
+    plan = read_plan(record.plan.read_bytes())
+    try:
+        watch = Watch(plan.request, wishes, lambda: start_sandbox(plan), record.is_attended)
+    except OSError as exc:
+        return ExecutionResult(_NOT_STARTED, EndReason.LOST, (), f"the sandbox could not be started: {exc}")
+    return watch.until_over()
+
+
+if __name__ == "__main__":
+    main(JobRecord(Path(sys.argv[1])))

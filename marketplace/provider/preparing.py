@@ -1,0 +1,144 @@
+"""From an opened lease to a job that is ready to run: what is fetched from the gateway, checked, given room, and unpacked.
+
+Nothing here gives a lease back. What stands in the way is told: at once where it will stay, as ``trouble`` where it may pass
+(a gateway that is away, or does not deliver). Whether there is time left for that to pass is the timekeeper's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField
+from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.units import Seconds
+from marketplace.domain.work import Assignment
+from marketplace.provider import metering
+from marketplace.provider.attendance import Attendance
+from marketplace.provider.capacity import Capacity
+from marketplace.provider.chores import Chore
+from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
+from marketplace.provider.intake import fetch_assignment, lay_out
+from marketplace.provider.inventory import InventoryOffer
+from marketplace.provider.listing import Lister
+from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
+from marketplace.provider.toolbox import Toolbox
+from marketplace.store.journal.rows import Serving
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+FETCH_SECONDS = 60.0
+"""For a small thing."""
+LEAST_BYTES_PER_SECOND = 64 * 1024
+"""A gateway that is slower than this with a large one is abandoned, and asked again."""
+
+
+def seconds_for(size_bytes: int) -> float:
+    """How long a transfer may take, by this machine's clock."""
+    return FETCH_SECONDS + size_bytes / LEAST_BYTES_PER_SECOND
+
+
+class Preparing:
+    """Makes jobs ready. Called again and again with the newest block until there is a request, or an obstacle."""
+
+    def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
+        self._tools, self._lister, self._capacity = tools, lister, capacity
+
+    def prepared(
+        self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
+    ) -> ExecutionRequest | Obstacle | None:
+        """The job ready to run, what stands in its way for good, or None while that is still being found out."""
+        offer = self._lister.inventory_offer(serving.offer, serving.order.gpus)
+        left = metering.seconds_left(serving.order, lease, head.timestamp)
+        if offer is None:
+            return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
+        if left == 0:
+            return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
+        task = attendance.assignment or self._fetched(serving, attendance, offer, head)
+        if not isinstance(task, Assignment):
+            return task
+        # Room comes before the inputs: what is unpacked takes disk that must be this job's.
+        share = self._capacity.take(serving.key, offer, task.spec.resources)
+        attendance.is_waiting_for_room = share is None
+        if share is None:
+            return None
+        run = attendance.run or self._laid_out(serving, attendance, task, head)
+        if not isinstance(run, Path):
+            return run
+        try:
+            return self._request(attendance, task, run, share.gpus, left)
+        except InvalidField as exc:
+            return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
+
+    def _fetched(
+        self, serving: Serving, attendance: Attendance, offer: InventoryOffer, head: BlockRef
+    ) -> Assignment | Obstacle | None:
+        found = _taken(attendance.fetching, attendance, head, ObstacleReason.SPEC_NOT_DELIVERED)
+        if isinstance(found, Assignment):
+            obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
+            attendance.assignment, attendance.trouble = (None if obstacle else found), None
+            return obstacle or found
+        if found is None:
+            api, folder = self._tools.api, attendance.folder
+            attendance.fetching.begin(
+                lambda: _or_obstacle(lambda: fetch_assignment(api, serving.lease, serving.order, folder)),
+                head.number,
+                seconds=FETCH_SECONDS,
+            )
+        return found
+
+    def _laid_out(
+        self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef
+    ) -> Path | Obstacle | None:
+        found = _taken(attendance.laying_out, attendance, head, ObstacleReason.INPUT_NOT_DELIVERED)
+        if isinstance(found, Path):
+            attendance.run, attendance.trouble = found, None
+        if found is None:
+            api, folder = self._tools.api, attendance.folder
+            attendance.laying_out.begin(
+                lambda: _or_obstacle(lambda: lay_out(api, serving.lease, task, folder)),
+                head.number,
+                seconds=seconds_for(sum(item.bytes for item in task.work.inputs)),
+            )
+        return found
+
+    def _request(
+        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
+    ) -> ExecutionRequest:
+        needs, policy = task.spec.resources, self._tools.policy
+        limits = Limits(
+            cpus=needs.cpus, memory_mib=needs.memory_mib, disk_mib=needs.disk_mib,
+            processes=processes_for(needs.cpus, needs.memory_mib), wall_seconds=left + policy.wall_slack_seconds,
+            log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
+            grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
+        )  # fmt: skip
+        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
+
+
+def _taken(
+    chore: Chore[T | Obstacle], attendance: Attendance, head: BlockRef, missing: ObstacleReason
+) -> T | Obstacle | None:
+    """What the chore brought, or an obstacle that will stay. What the gateway is to blame for becomes the trouble, to be tried again."""
+    try:
+        found = chore.take(head.number)
+    except (GatewayUnavailable, GatewayProblem) as exc:
+        attendance.trouble = Obstacle(missing, str(exc))
+        return None
+    if isinstance(found, Obstacle) and not found.reason.is_about_pair:
+        attendance.trouble = found
+        chore.defer(head.number)
+        return None
+    return found
+
+
+def _or_obstacle(work: Callable[[], T | Obstacle]) -> T | Obstacle:
+    """What the work comes to, or that this machine gave out over it: its disk, its memory, its patience with a tree."""
+    try:
+        return work()
+    except (OSError, RecursionError, MemoryError, ValueError) as exc:
+        return Obstacle(ObstacleReason.MACHINE_FAILED, f"{type(exc).__name__}: {exc}"[:400])

@@ -1,0 +1,137 @@
+"""What an agent sees to beside its servings: listings, transactions that nobody waits for, its machine, its sign of life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.models import BlockRef
+from marketplace.domain.units import UnixTime
+from marketplace.provider.chores import Chore, distrusted
+from marketplace.provider.listing import Lister, ListingReport, Wanted
+from marketplace.provider.purse import Purse
+from marketplace.provider.reporter import Reporter
+from marketplace.provider.steering import Steering
+from marketplace.provider.telling import Telling
+from marketplace.provider.toolbox import Toolbox
+
+_log = structlog.get_logger()
+
+UNFIT_SECONDS = 60
+"""Block time after which a machine that could run no job is tried again."""
+DESCRIBE_SECONDS = 60.0
+BEAT_SECONDS = 10.0
+
+
+class Upkeep:
+    """One step of it never waits, and never fails: whatever goes wrong is said, and tried again."""
+
+    def __init__(self, tools: Toolbox, lister: Lister, steering: Steering, reporter: Reporter) -> None:
+        self._tools, self._lister, self._steering, self._reporter = tools, lister, steering, reporter
+        money, gateway, machine = tools.pools.money, tools.pools.gateway, tools.pools.machine
+        self._listing: Chore[ListingReport] = Chore(money)
+        self._tending: Chore[None] = Chore(money)
+        self._describing: Chore[bool] = Chore(gateway)
+        self._beating: Chore[UnixTime] = Chore(gateway)
+        self._checking: Chore[bool] = Chore(machine)
+        self.telling = Telling(tools)
+        self.purse = Purse(tools.chain, tools.key.address, money)
+        self._list_at = self._beat_at = self._check_at = UnixTime(0)
+        self._is_described = False
+        self.is_fit = False
+        """Jobs can run on this machine."""
+
+    def step(self, head: BlockRef, leases: int) -> None:
+        """``leases``: how many have to be seen through."""
+        self._count_coin(head, leases)
+        self._tend(head)
+        self._check_machine(head)
+        self._keep_listed(head)
+        self._keep_described(head)
+        self._beat(head)
+        self.telling.step(head)
+
+    def has_news(self) -> bool:
+        """Whether a chore has ended whose outcome a step should see at once."""
+        return self._steering.has_news or any(
+            chore.is_finished for chore in (self._listing, self._describing, self._beating)
+        )
+
+    def want(self, wanted: Wanted) -> None:
+        """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
+        self._lister.wanted = replace(wanted, is_open=wanted.is_open and not self.purse.is_short)
+        self._list_at, self._is_described = UnixTime(0), False
+
+    def _check_machine(self, head: BlockRef) -> None:
+        """Nothing is listed before a job can run here; in the meantime what is owed is seen to."""
+        if self.is_fit:
+            return
+        try:
+            self.is_fit = self._checking.take(head.number) or False
+        except MarketplaceError as exc:
+            self._check_at = UnixTime(head.timestamp + UNFIT_SECONDS)
+            _log.error("machine.cannot_run_jobs", reason=exc.reason, error=str(exc))
+        if not self.is_fit and head.timestamp >= self._check_at:
+            self._checking.begin(self._preflown, head.number)
+
+    def _preflown(self) -> bool:
+        self._tools.executor.preflight()
+        return True
+
+    def _keep_listed(self, head: BlockRef) -> None:
+        """Listings do not wait for the description of the machine: the chain does not wait for files."""
+        try:
+            report = self._listing.take(head.number)
+            if report is not None:
+                is_newest = self._reporter.listed(report)
+                self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds if is_newest else 0)
+                _log.info(
+                    "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)
+                )
+        except MarketplaceError as exc:
+            _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
+        may_list = self.is_fit or not self._lister.wanted.is_open
+        if head.timestamp >= self._list_at and may_list:
+            self._reporter.listing_begins(is_new=not self._listing.is_under_way)
+            self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
+
+    def _keep_described(self, head: BlockRef) -> None:
+        try:
+            self._is_described = self._describing.take(head.number) or self._is_described
+        except MarketplaceError as exc:
+            _log.info("machine.not_described", reason=exc.reason)
+        if not self._is_described:
+            self._describing.begin(self._describe, head.number, seconds=DESCRIBE_SECONDS)
+
+    def _count_coin(self, head: BlockRef, leases: int) -> None:
+        """What could still open on the offers has to be paid for, too."""
+        offers = self._steering.wanted.inventory.offers
+        may_open = sum(offer.count for offer in offers) if self._lister.wanted.is_open else 0
+        if self.purse.look(head, max(leases, may_open), len(offers)):
+            self.want(self._steering.wanted)
+
+    def _tend(self, head: BlockRef) -> None:
+        """Look after our transactions, also those that nobody waits for."""
+        try:
+            self._tending.take(head.number)
+        except MarketplaceError as exc:
+            _log.info("transactions.not_tended", reason=exc.reason, error=str(exc))
+        self._tending.begin(lambda: self._tools.sender.tend(head), head.number)
+
+    def _describe(self) -> bool:
+        """Upload the machine descriptions whose hashes the listings carry."""
+        for offer in self._steering.wanted.inventory.offers:
+            self._tools.api.put_blob(offer.machine.canonical(), public=True)
+        return True
+
+    def _beat(self, head: BlockRef) -> None:
+        """Say that we are alive, best effort."""
+        try:
+            self._beating.take(head.number)
+        except MarketplaceError as exc:
+            _log.debug("heartbeat.not_taken", reason=exc.reason)
+        if head.timestamp >= self._beat_at and not self._beating.is_under_way:
+            self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
+            self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number, seconds=BEAT_SECONDS)

@@ -1,0 +1,178 @@
+"""Tells all lies to the real client of SDK and agent, over a real socket, and judges what comes of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from marketplace.api import records
+from marketplace.chain.signing import Key, SigningDomain
+from marketplace.client import GatewayApi
+from marketplace.client.http import Retries, Timeout
+from marketplace.domain.errors import GatewayError
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.results import EndedReason, LogFile, Output, Result
+from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from tests.hostile.gateway import lies
+from tests.hostile.gateway.liar import Liar, answer, lying
+
+KEY = Key(bytes([7]) * 32)
+WORD, OTHER_WORD = Bytes32("0x" + "ab" * 32), Bytes32("0x" + "cd" * 32)
+WHO = Address("0x" + "ab" * 20)
+DOMAIN = SigningDomain(31337, WHO)
+NOW = UnixTime(1_700_000_000)
+RESULT = Result(0, EndedReason.EXITED, (Output("/job/out", 7, (Sha256("ab" * 32),)),), LogFile(Sha256("cd" * 32), 5))
+ORDER = Order(
+    WHO, 2, OfferId(0), GpuCount(1), Seconds(60), Seconds(0), PricePerGpuHour(1), Bps(0), UnixTime(0), UnixTime(9), TokenUnits(0), WHO, WHO,
+    WHO, WORD, 1,
+)  # fmt: skip
+CHUNK = b"epoch 1\n"
+MOST_TEXT = 1 << 20
+
+Ask = Callable[[GatewayApi], Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the client asks, the record that it reads, and what it has to find in it."""
+
+    ask: Ask
+    kind: type
+    identities: Mapping[str, Any] = field(default_factory=dict)
+    """By path: what was asked for, and has to be said again."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+    event: str = ""
+    """Its name, where the answer is a stream of one."""
+
+
+@dataclass
+class Verdicts:
+    """What came of the lies: how many were refused with a typed error, how many harmless, and what was neither."""
+
+    refused: int = 0
+    harmless: int = 0
+    wrongs: list[str] = field(default_factory=list)
+
+    @property
+    def told(self) -> int:
+        return self.refused + self.harmless + len(self.wrongs)
+
+
+def _receipt(lease: Bytes32) -> Receipt:
+    return Receipt(lease, OfferId(1), UnixTime(1), Seconds(1), WORD, True)
+
+
+def questions() -> dict[str, Question]:
+    """Everything that SDK and agent read from a gateway as JSON."""
+    lease, page = {"id": WORD}, {"next": None}
+    lies.DOCUMENTS["result"] = json.loads(RESULT.canonical())
+    return {
+        "market": Question(lambda api: api.market(), records.MarketAnswer, {"chainId": 31337, "market": WHO}),
+        "classes": Question(lambda api: api.classes(), records.ClassPage, given=page),
+        "offers": Question(lambda api: api.offers(), records.OfferPage, given=page),
+        "book": Question(lambda api: api.waiting(1), records.Book, {"class": 1}),
+        "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), records.Quotes),
+        "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), records.OrderName, lease),
+        "order": Question(lambda api: api.order(WORD), records.OrderAnswer, lease),
+        "explanation": Question(lambda api: api.explanation(WORD), records.Explanation, {"order": WORD}),
+        "lease": Question(lambda api: api.lease(WORD), records.LeaseAnswer, lease),
+        "appended log": Question(lambda api: api.append_log(WORD, 40, CHUNK), records.LogLength, {"length": 48}),
+        "log refused": Question(lambda api: api.append_log(WORD, 40, CHUNK), records.Problem, given={"length": 7}, status=409),
+        "followed log": Question(
+            lambda api: list(_first(api.follow_log(WORD, 40))), records.LogPiece, {"offset": 40}, {"next": 45}, event="log"
+        ),
+        "end of a log": Question(lambda api: list(api.follow_log(WORD, 40)), records.LogEnd, {"length": 40}, event="end"),
+        "receipts": Question(lambda api: api.receipts(WORD), records.Receipts, {"receipts.0.receipt.lease": WORD}),
+        "declines": Question(lambda api: api.declines(WORD), records.Declines, {"declines.0.lease": WORD}),
+        "outputs": Question(lambda api: api.outputs(WORD), records.Outputs, {"lease": WORD}),
+        "heartbeat": Question(lambda api: api.heartbeat(), records.HeartbeatAnswer),
+        "account": Question(lambda api: api.account(WHO), records.AccountAnswer, {"address": WHO}),
+        "provider": Question(lambda api: api.provider(WHO), records.ProviderAnswer, {"address": WHO}),
+        "rounds": Question(lambda api: api.rounds(), records.RoundPage, given=page),
+        "problem": Question(lambda api: api.order(WORD), records.Problem, status=422),
+    }  # fmt: skip
+
+
+def _first(chunks: Iterator[Any]) -> Iterator[Any]:
+    for chunk in chunks:
+        yield chunk
+        return
+
+
+def tell(question: Question) -> Verdicts:
+    """All lies that there are about one answer. The honest answer is read, or nothing that follows would say anything."""
+    given = {**question.given, **question.identities}
+    document = lies.honest(question.kind, given)
+    verdicts = Verdicts()
+    with lying(lambda connection, head: None) as liar:
+        api = GatewayApi(
+            liar.url,
+            key=KEY,
+            domain=DOMAIN,
+            block_time=lambda: NOW,
+            retries=Retries(attempts=1),
+            timeout=Timeout(total_seconds=20),
+        )
+        _say(liar, question, lies._body(document, (), document))
+        if question.status < 400:
+            assert sound(question.ask(api)), "the honest answer is not read"
+        for lie in lies.lies(question.kind, document, frozenset(question.identities)):
+            _say(liar, question, lie.body)
+            _judge(verdicts, lie, question, api)
+        api.close()
+    return verdicts
+
+
+def _say(liar: Liar, question: Question, body: bytes) -> None:
+    if question.event:
+        event = b"event: " + question.event.encode() + b"\ndata: " + body.replace(b"\n", b" ") + b"\n\n"
+        said = answer(event, Content_Type="text/event-stream")
+    else:
+        said = answer(body, question.status)
+
+    def speak(connection: socket.socket, head: bytes) -> None:
+        connection.sendall(said)
+
+    liar.speech = speak
+
+
+def _judge(verdicts: Verdicts, lie: lies.Lie, question: Question, api: GatewayApi) -> None:
+    """One lie. Whatever is no error of the gateway's own kind would have gone past the nets of who asked."""
+    try:
+        value = question.ask(api)
+    except GatewayError as refusal:
+        if len(str(refusal)) > MOST_TEXT:
+            verdicts.wrongs.append(f"{lie.about}: refused with {len(str(refusal))} letters")
+        verdicts.refused += 1
+    except Exception as error:  # noqa: BLE001 - this is what must never happen, whatever it is
+        verdicts.wrongs.append(f"{lie.about}: {error!r}"[:300])
+    else:
+        if lie.breaks_form and question.kind is not records.Problem:
+            verdicts.wrongs.append(f"{lie.about}: taken as {value!r}"[:300])
+        elif not sound(value):
+            verdicts.wrongs.append(f"{lie.about}: out of bounds in {value!r}"[:300])
+        else:
+            verdicts.harmless += 1
+
+
+def sound(value: Any) -> bool:
+    """Whether what was read is made of nothing but what belongs there: no number below nothing or beyond a word, no text without end."""
+    match value:
+        case None | bool() | Enum():
+            return True
+        case int():
+            return 0 <= value < 1 << 256
+        case str() | bytes():
+            return len(value) <= MOST_TEXT
+        case Mapping():
+            return all(sound(item) for pair in value.items() for item in pair)
+        case tuple() | list():
+            return all(map(sound, value))
+    return dataclasses.is_dataclass(value) and all(sound(getattr(value, one.name)) for one in dataclasses.fields(value))

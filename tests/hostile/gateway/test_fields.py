@@ -1,0 +1,48 @@
+"""Every lie about every field that SDK and agent read: refused with one typed error, or a hint within every bound."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from marketplace.api import records
+from tests.hostile.gateway.telling import questions, tell
+
+QUESTIONS = questions()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_lie_is_refused_or_harmless(name: str) -> None:
+    """Missing, null, negative, huge, of a wrong type, another's, of another time: nothing gets past the typed error."""
+    verdicts = tell(QUESTIONS[name])
+
+    assert verdicts.wrongs == []
+    assert verdicts.told >= 25
+
+
+def test_every_answer_is_lied_about() -> None:
+    """A record that the client reads is in one of the questions, or part of one that is."""
+    asked = {question.kind for question in QUESTIONS.values()}
+    known = {
+        kind for kind in vars(records).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in (msgspec.Struct, records.Record, records.Document)
+    }  # fmt: skip
+    parts = {inner for kind in known for inner in records_below(msgspec.inspect.type_info(kind))}
+
+    assert known - parts == asked
+
+
+def records_below(told: msgspec.inspect.Type, depth: int = 0) -> list[type]:
+    """All record types below one, itself left out."""
+    inner = list[type]()
+    if isinstance(told, msgspec.inspect.StructType):
+        if depth:
+            inner.append(told.cls)
+        for field in told.fields:
+            inner += records_below(field.type, depth + 1)
+    for name in ("item_type", "value_type"):
+        if hasattr(told, name):
+            inner += records_below(getattr(told, name), depth + 1)
+    for one in getattr(told, "types", ()):
+        inner += records_below(one, depth + 1)
+    return inner
