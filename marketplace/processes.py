@@ -40,6 +40,7 @@ from marketplace.provider.steering import GRACE_SECONDS, Graces, Steering
 from marketplace.provider.toolbox import Toolbox
 from marketplace.running import Daemon, facts_of, head_seen, key_is_ours_alone, permit_until, transactions_move
 from marketplace.services.checks import Check
+from marketplace.services.expiry import Sweeper, SweepingProjector
 from marketplace.services.leadership import BoardLead, Led, Permit
 from marketplace.services.projection import Projector
 from marketplace.services.readiness import HeadWatch, projection_follows
@@ -108,10 +109,11 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
     opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
 
-    def begin(_: Permit) -> Projector:
+    def begin(_: Permit) -> SweepingProjector:
         """Its writes are fenced: what a permit could tell, the board does."""
         follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
-        return Projector(follower, journal, blobs, board, market.terms(), opener=opener)
+        projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
+        return SweepingProjector(projector, Sweeper(market, journal, blobs, board))
 
     pulse, lead = Pulse(), BoardLead(board.leads, "indexer")
     led = Led(lead, begin, "indexer")

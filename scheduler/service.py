@@ -214,7 +214,7 @@ class SchedulerService:
         rows = snapshot.canonical()
         self._blobs.put(rows, plan.snapshot, len(rows))
         at = plan.block.timestamp
-        self._journal.uploads.note(plan.snapshot, self._sender.address, len(rows), at, is_public=True)
+        self._journal.uploads.note(plan.snapshot, self._sender.address, len(rows), at, is_public=True, for_good=True)
         self._journal.add_round(plan.round, plan.canonical(), plan.block.number)
 
     def _post(self, posting: _Posting) -> None:

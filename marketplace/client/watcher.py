@@ -21,6 +21,7 @@ from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
+from marketplace.client.declines import why_declined
 from marketplace.client.jobbook import Jobbook
 from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.money import exit_of, servings_of
@@ -182,7 +183,7 @@ class Watcher:
     def _act(self, kept: KeptJob, order: KeptOrder, sight: Sight, decision: Decision, *, looks: bool = True) -> KeptJob:
         match decision:
             case Become():
-                return self._become(kept, decision, sight.block)
+                return self._become(kept, self._told_why(decision, order, sight), sight.block)
             case LookForReceipt():
                 return self._look_for_receipt(kept, order, sight, looks=looks)
             case ReadOutcome():
@@ -231,6 +232,13 @@ class Watcher:
                 self._book.choices.take(kept.job.id, order.signed.id)
                 return True
         return False
+
+    def _told_why(self, change: Become, order: KeptOrder, sight: Sight) -> Become:
+        """A decline with the reason that its provider has signed, where one has reached the gateway."""
+        if change.reason is not JobReason.LEASE_DECLINED:
+            return change
+        why = why_declined(self._api, self._market.domain, order.signed.id, sight.provider)
+        return replace(change, note=f"{change.note} ({why})") if why else change
 
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
         if change.to in (JobState.UNPLACED, JobState.LOST) and self._fall_back(kept, block):

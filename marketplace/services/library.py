@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from marketplace.domain.errors import NotFound
-from marketplace.domain.ids import Address, Sha256
+from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.units import UnixTime
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.uploads import UploadTable
@@ -59,6 +59,10 @@ class Library:
         """Let everybody read a blob that ``account`` brought, or that was public already."""
         if not self._uploads.is_public(name):
             self._uploads.note(name, account, self._blobs.size(name) or 0, at, is_public=True)
+
+    def use(self, names: Iterable[Sha256], subject: Bytes32) -> None:
+        """An order or lease refers to these blobs: they stay as long as it goes on, and a while longer."""
+        self._uploads.use(names, subject)
 
     def keep(self, name: Sha256, content: bytes, account: Address, at: UnixTime) -> None:
         """Keep small content that ``account`` brought."""

@@ -85,8 +85,8 @@ def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
     return None if is_busy else refusal
 
 
-def read_order_spec(order: Order, blobs: Holdings) -> tuple[JobSpec, bytes]:
-    """The spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
+def read_order_spec(order: Order, blobs: Holdings) -> tuple[JobSpec, bytes, frozenset[Sha256]]:
+    """The spec, its content, and the names of all blobs that it stands on: the spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
 
     ``blobs`` are those that the order's own side brought, and the public ones: naming a stranger's input gives nobody a lease to read it by.
     """
@@ -95,8 +95,10 @@ def read_order_spec(order: Order, blobs: Holdings) -> tuple[JobSpec, bytes]:
     if spec.resources.gpus != order.gpus:
         raise InvalidField("spec.resources.gpus", f"must equal order.gpus, which is {order.gpus}")
     require_runnable(spec)
-    _check_inputs(_work_of(spec, blobs), blobs)
-    return spec, content
+    work = _work_of(spec, blobs)
+    _check_inputs(work, blobs)
+    parts = {part for item in work.inputs for part in item.parts}
+    return spec, content, frozenset({sha256_in(order.spec), spec.work.sha256} | parts)
 
 
 def check_room(order: Order, spec: JobSpec, view: BookView) -> None:

@@ -52,11 +52,12 @@ class OrderDesk:
             return Accepted(self._standing_now(signed.id), False)
         facts = self._facts(signed.order, signed.id)
         check_order(signed.order, facts)
-        spec, content = read_order_spec(signed.order, self._library.of(_bringers(signed)))
+        spec, content, named = read_order_spec(signed.order, self._library.of(_bringers(signed)))
         view = self._view_or_none()
         if view is not None:
             check_room(signed.order, spec, view)
         at = facts.block.timestamp
+        self._library.use(named, signed.id)
         self._library.publish(sha256_in(signed.order.spec), signed.order.client, at)
         if not self._journal.add_order(signed, content, at):
             return Accepted(self._standing_now(signed.id), False)

@@ -81,6 +81,11 @@ class FolderBlobs:
     def has(self, name: Sha256) -> bool:
         return self.size(name) is not None
 
+    def remove(self, name: Sha256) -> None:
+        """Delete a blob; one that is not there is gone. Raises StoreUnavailable."""
+        with _translated():
+            self._place(name).unlink(missing_ok=True)
+
     def write_probe(self) -> None:
         """Write a file and throw it away. Raises StoreUnavailable where that is not possible."""
         with _translated(), self._arriving() as (file, _):

@@ -107,6 +107,7 @@ RECEIPTS = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("receipt", JSON, nullable=False),
     Column("signature", Text, nullable=False),
+    Column("ended", String(24)),
     Column("at", BigInteger, nullable=False),
     CheckConstraint("role IN ('provider', 'client')", name="role_is_a_side"),
     UniqueConstraint("fingerprint", "role", name="one_signature_per_side"),
@@ -131,10 +132,21 @@ UPLOADS = Table(
     Column("is_public", Boolean, nullable=False),
     Column("is_strange", Boolean, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("keep_until", BigInteger),
     Index("uploads_by_account", "account", "at"),
+    Index("uploads_by_end", "keep_until"),
     Index("uploads_of_strangers", "is_strange"),
 )
-"""Who brought which blob: the same content may come from several."""
+"""Who brought which blob: the same content may come from several. ``keep_until`` (block time) is null for what is kept for good."""
+
+USES = Table(
+    "uses",
+    METADATA,
+    Column("blob", String(64), primary_key=True),
+    Column("subject", String(66), primary_key=True),
+    Column("closed_at", BigInteger),
+)
+"""Which order or lease refers to which blob, and when it was first seen to be over."""
 
 SESSIONS = Table(
     "sessions",
@@ -231,7 +243,7 @@ WISHES = Table(
 """What an agent's operator wants of it, and what the agent last told of itself: one row each."""
 
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
-OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, UPLOADS, SESSIONS, SECRETS)
+OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, UPLOADS, USES, SESSIONS, SECRETS)
 AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {

@@ -10,7 +10,7 @@ import pytest
 from marketplace.chain.devnet import AnvilHandle, increase_time
 from marketplace.domain.ids import bytes32_of, sha256_in
 from marketplace.domain.models import Offer, SignedOrder
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import GpuCount
 from marketplace.domain.work import Work
 from marketplace.store.redis_server import RedisHandle

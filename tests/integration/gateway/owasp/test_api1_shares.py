@@ -35,7 +35,7 @@ def test_whoever_has_the_url_reads_what_was_shared(gateway: Gateway, private: Pr
     (log,) = shared(gateway, private, Part.LOG)
 
     assert gateway.http.get(result).json()["resultSha256"] == private.result.sha256
-    assert sha256_of(gateway.http.get(output).content) == private.result.outputs[0].sha256
+    assert sha256_of(gateway.http.get(output).content) == private.result.outputs[0].parts[0]
     assert gateway.http.get(log).text == "epoch 1\n"
 
 
