@@ -260,7 +260,9 @@ class HeadWatcher:
         """
         with self._asking:
             is_answered = is_paced and not self._is_due(monotonic())
-            if self._asked_at < entered and not is_answered:
+            # What was told a moment ago is forgotten where another node was turned to since.
+            is_forgotten = self._ancestry.newest is None and self._failed is None
+            if is_forgotten or (self._asked_at < entered and not is_answered):
                 self._failed = None
                 self._ask()
             elif self._failed is not None and not is_answered:

@@ -21,6 +21,7 @@ from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
+from marketplace.client.declines import why_declined
 from marketplace.client.jobbook import Jobbook, KeptJob, KeptOrder
 from marketplace.client.money import servings_of
 from marketplace.client.past import PastReader
@@ -186,7 +187,7 @@ class Watcher:
     def _act(self, kept: KeptJob, order: KeptOrder, sight: Sight, decision: Decision, *, looks: bool = True) -> KeptJob:
         match decision:
             case Become():
-                return self._become(kept, decision, sight.block)
+                return self._become(kept, self._told_why(decision, order, sight), sight.block)
             case LookForReceipt():
                 return self._look_for_receipt(kept, order, sight, looks=looks)
             case ReadOutcome():
@@ -198,6 +199,13 @@ class Watcher:
                 return self._order_again(kept, order, decision, sight.block)
             case _:
                 return kept
+
+    def _told_why(self, change: Become, order: KeptOrder, sight: Sight) -> Become:
+        """A decline with the reason that its provider has signed, where one has reached the gateway."""
+        if change.reason is not JobReason.LEASE_DECLINED:
+            return change
+        why = why_declined(self._api, self._market.domain, order.signed.id, sight.provider)
+        return replace(change, note=f"{change.note} ({why})") if why else change
 
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:
         note = change.note

@@ -26,6 +26,8 @@ class Ended:
 
     result: ExecutionResult
     after: BlockRef | None
+    is_unwatched: bool = False
+    """It ended while no agent was there: what is charged ends at ``after``."""
 
 
 @dataclass(frozen=True, slots=True)

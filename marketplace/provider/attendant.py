@@ -18,7 +18,7 @@ from marketplace.provider.attendance import Attendance, TakenUp
 from marketplace.provider.capacity import Capacity, share_of
 from marketplace.provider.chores import distrusted
 from marketplace.provider.closing import pump_log
-from marketplace.provider.executors.base import Execution, ExecutionRequest, Executor
+from marketplace.provider.executors.base import EndReason, Execution, ExecutionRequest, Executor
 from marketplace.provider.home import mark_run
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason
@@ -152,6 +152,9 @@ def _started(executor: Executor, request: ExecutionRequest, mark: str) -> Execut
 def _taken_up(executor: Executor, name: str, pid: int | None, *, may_go_on: bool) -> TakenUp:
     """Raises what keeps the executor from ending what is there: then it is tried again."""
     found = executor.adopt(name) if may_go_on else None
+    result = found.poll() if found is not None else None
+    if result is not None and result.ended in (EndReason.UNATTENDED, EndReason.LOST):
+        found = None  # it was not finished, for want of an agent: to be begun again, if anybody still waits for it
     if found is None:
         executor.reap(name, pid)
     return TakenUp(found)

@@ -6,6 +6,8 @@ up. Time that this provider lost is counted here, and not charged.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from marketplace.chain import verbs
@@ -37,6 +39,8 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.UNATTENDED: "stopped: the provider's agent was away for too long",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
+_OURS = frozenset({EndReason.LOST, EndReason.UNATTENDED})
+"""What ended the job was this provider's doing, and costs nothing."""
 _HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
 _ENDED: dict[EndReason, EndedReason] = {
     EndReason.EXITED: EndedReason.EXITED,
@@ -83,7 +87,7 @@ class Timekeeper:
             return
         result = attendance.execution.poll()
         if result is not None:
-            attendance.ended = Ended(result, attendance.seen_running)
+            attendance.ended = Ended(result, attendance.seen_running, attendance.away_since is not None)
             _log.info("job.ended", folder=attendance.folder.name, exit_code=result.exit_code, ended=result.ended)
 
     def count(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
@@ -103,7 +107,9 @@ class Timekeeper:
         """Meter a job that is over; and one that nobody can say anything about before our claim would be late."""
         if attendance.ended is not None and not attendance.is_stopped:
             after = attendance.ended.after or head
-            attendance.ended = Ended(attendance.ended.result, after)
+            attendance.ended = replace(attendance.ended, after=after)
+            if attendance.ended.is_unwatched:
+                return self._exited(serving, attendance, lease, after.timestamp)
             if head.number <= after.number:
                 return serving  # the first block at or after the end is still to come
             return self._exited(serving, attendance, lease, self._tools.chain.block(after.number + 1).timestamp)
@@ -122,7 +128,7 @@ class Timekeeper:
         assert attendance.ended, "that is why"
         result = attendance.ended.result
         used = lease.paid_seconds
-        if result.ended is not EndReason.LOST:
+        if result.ended not in _OURS:
             used = metering.used_seconds(serving.order, lease, ended_at, serving.lost_seconds)
         was_handed_back = attendance.is_handed_back and result.ended is EndReason.KILLED
         ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]

@@ -13,6 +13,7 @@ from scripts.deep.escapes import escapes
 from scripts.deep.faults import faults
 from scripts.deep.figures import Measured, write_figures
 from scripts.deep.findings import slither
+from scripts.deep.floods import floods
 from scripts.deep.gas import gas
 from scripts.deep.hostile import hostile
 from scripts.deep.kills import kills
@@ -24,6 +25,7 @@ from scripts.deep.tools import DeepError, minutes_since, say
 PARTS: dict[str, Callable[[], Measured]] = {
     "gas": gas,
     "hostile": hostile,
+    "floods": floods,
     "attacks": attacks,
     "violations": violations,
     "halmos": halmos,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 
 from scripts.deep.faults import version
 from scripts.deep.figures import Measured
-from scripts.deep.tools import NotHeld, say
+from scripts.deep.tools import NotHeld, run, say
 from tests.hostile.gateway.telling import questions, tell
+
+PAID = ("tests/hostile/gateway/test_pay.py", "tests/hostile/gateway/test_charged.py")
 
 
 def hostile() -> Measured:
@@ -22,7 +25,9 @@ def hostile() -> Measured:
         )
     if wrongs:
         raise NotHeld("\n".join(wrongs))
+    # They compare every balance to the unit, and fail where one is missing.
+    run([sys.executable, "-m", "pytest", "-q", "-n0", *PAID], seconds=900)
     return Measured(
-        {"hostile.gateway_lies": told},
+        {"hostile.gateway_lies": told, "hostile.units_lost": 0},
         {"compute-bourse": version(), "httpx": importlib.metadata.version("httpx"), "msgspec": importlib.metadata.version("msgspec")},
     )  # fmt: skip

@@ -203,6 +203,9 @@ class SteppedPool(ChorePool):
         self.waiting.append((future, work))
         return future
 
+    def abandon(self, future: Future[Any]) -> None:
+        future.cancel()
+
     def run(self) -> None:
         """Run what waits, and what that brings."""
         while self.waiting:

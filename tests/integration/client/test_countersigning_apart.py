@@ -9,7 +9,7 @@ import httpx
 from marketplace.client import Job, JobState
 from marketplace.client.watcher import EXPLANATIONS_A_STEP
 from marketplace.domain.ids import Sha256
-from marketplace.domain.spec import Result
+from marketplace.domain.results import Result
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import PROVIDER
@@ -44,7 +44,7 @@ def _running(desk: Desk, play: Play, count: int, **changed: object) -> list[Job]
 def test_outputs_are_fetched_at_the_same_time(desk: Desk, play: Play) -> None:
     """Four jobs come back at once: the four fetches meet, which one after the other they could not, and one step signs all."""
     jobs = _running(desk, play, 4)
-    names = {_hand_in(play, job, job.name).outputs[0].sha256 for job in jobs}
+    names = {_hand_in(play, job, job.name).outputs[0].parts[0] for job in jobs}
     meeting = threading.Barrier(4)
 
     def tamper(request: httpx.Request, _: bytes) -> None:
@@ -61,7 +61,7 @@ def test_outputs_are_fetched_at_the_same_time(desk: Desk, play: Play) -> None:
 def test_a_long_fetch_holds_up_no_other_signature(desk: Desk, play: Play) -> None:
     """One job's outputs take for ever: the other is signed meanwhile, also when it comes back later; the first one when it is there."""
     slow, quick, late = _running(desk, play, 3)
-    name, arrived = _hand_in(play, slow, "huge").outputs[0].sha256, threading.Event()
+    name, arrived = _hand_in(play, slow, "huge").outputs[0].parts[0], threading.Event()
 
     def tamper(request: httpx.Request, _: bytes) -> None:
         if _is_fetch_of(request, name):
@@ -91,7 +91,7 @@ def test_what_is_being_signed_is_not_ordered_again(desk: Desk, play: Play) -> No
     """Its provider falls silent while its outputs are fetched: the job waits for them, and nothing is paid for twice."""
     play.api.heartbeat()
     (job,) = _running(desk, play, 1, max_time=Seconds(60), silent_after=Seconds(15))
-    name, arrived = _hand_in(play, job, "huge").outputs[0].sha256, threading.Event()
+    name, arrived = _hand_in(play, job, "huge").outputs[0].parts[0], threading.Event()
 
     def tamper(request: httpx.Request, _: bytes) -> None:
         if _is_fetch_of(request, name):
@@ -116,7 +116,7 @@ def test_what_was_fetched_in_vain_is_not_signed(desk: Desk, play: Play) -> None:
     """Another process ordered the work again meanwhile: the old order's receipt gets no signature any more."""
     play.api.heartbeat()
     (job,) = _running(desk, play, 1, max_time=Seconds(60), silent_after=Seconds(15))
-    name, arrived = _hand_in(play, job, "huge").outputs[0].sha256, threading.Event()
+    name, arrived = _hand_in(play, job, "huge").outputs[0].parts[0], threading.Event()
     other = desk.again()
     # The other process does not see the receipt, and so it sees silence only.
     other.line.tampers.append(

@@ -12,6 +12,7 @@ from marketplace.chain import verbs
 from marketplace.chain.signing import Key
 from marketplace.chain.statements import decliner_of, sign_decline
 from marketplace.client.api import GatewayApi
+from marketplace.client.declines import why_declined
 from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, decline_to_wire
 from marketplace.domain.models import Offer
 from marketplace.gateway import schemas
@@ -40,10 +41,12 @@ def test_a_reason_reaches_whoever_asks(gateway: Gateway, offer: Offer) -> None:
     with running(gateway.app) as url:
         api = GatewayApi(url)
         (found,) = api.declines(decline.lease)
+        said = [why_declined(api, gateway.domain, decline.lease, who.address) for who in (PROVIDER, STRANGER)]
         api.close()
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert found.decline == decline
+    assert said == ["not_enough_disk: 10 of 5 MiB", ""]
     assert decliner_of(found.decline, found.signature, gateway.domain) == PROVIDER.address
     assert decliner_of(replace(decline, detail="other"), found.signature, gateway.domain) != PROVIDER.address
 

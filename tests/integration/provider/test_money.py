@@ -51,7 +51,9 @@ def test_a_dripping_gateway_cannot_keep_claims_away(stage: Stage) -> None:
         for order in stage.gateway.journal.all_orders():
             stage.open(order.signed, offer)
         journal = stage.journal(agent)
-        stage.until(agent, lambda: len(journal.servings(ServingState.RUNNING)) == 8, "all have begun")
+        stage.until(
+            agent, lambda: len(journal.servings()) == 8 and not journal.servings(ServingState.SEEN), "all have begun"
+        )
         gateway.is_dripping = True
         stage.until(
             agent, lambda: all(stage.status(lease) is LeaseStatus.CLAIMED for lease in leases), "all are claimed"
@@ -107,8 +109,7 @@ def test_outputs_that_the_machine_has_lost_are_not_charged(stage: Stage) -> None
     journal = stage.journal(agent)
     stage.until(agent, lambda: any(row.pid for row in journal.servings(ServingState.RUNNING)), "the job runs")
     (serving,) = (stage.folder / "home" / "servings").iterdir()
-    (serving / "bundles").rmdir()
-    (serving / "bundles").write_text("nothing can be put in here")
+    (serving / "result.partial").mkdir()  # so that nothing can be written down
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
     stage.jump(CONSTANTS.challenge_window)
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
