@@ -25,6 +25,7 @@ from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 
 _SERVER_ERROR = 500
+_PASSING = frozenset({401, 404, 408, 429})
 _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EROFS, errno.EMFILE, errno.ENFILE})
 """What the machine says when it gives out, whatever is unpacked on it."""
 
@@ -99,7 +100,8 @@ def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFo
 
 
 def _undelivered(problem: GatewayProblem, reason: ObstacleReason, what: str) -> Obstacle:
-    """A gateway that is broken (5xx) may recover: raise it again. One that says no will say so again."""
-    if problem.status >= _SERVER_ERROR:
+    """A gateway that is broken (5xx) may recover: raise it again. So may one whose node has not seen yet that the lease is ours (404),
+    whose block time is another (401), or that is asked too often. One that says no otherwise will say so again."""
+    if problem.status >= _SERVER_ERROR or problem.status in _PASSING:
         raise problem
     return Obstacle(reason, f"{what}: the gateway answers {problem.status} ({problem})")
