@@ -203,6 +203,10 @@ class SteppedPool(ChorePool):
         self.waiting.append((future, work))
         return future
 
+    def abandon(self, future: Future[Any]) -> None:
+        """What waits is never begun; nothing runs while anybody could abandon it."""
+        future.cancel()
+
     def run(self) -> None:
         """Run what waits, and what that brings."""
         while self.waiting:
