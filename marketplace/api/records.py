@@ -283,7 +283,7 @@ class Receipts(Record, frozen=True):
 
 class DeclineTold(Record, frozen=True):
     lease: WordText
-    opened_at: Instant
+    opened_at: Moment
     reason: Annotated[str, Meta(max_length=64)]
     detail: Annotated[str, Meta(max_length=400)]
     signature: SignatureText

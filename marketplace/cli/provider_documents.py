@@ -28,6 +28,7 @@ def status(value: Picture, account: Address, terms: MarketTerms) -> dict[str, An
         "heeded": report is not None and report.heeded >= value.wishes.number,
         "inventory": report.inventory if report else None,
         "inventory_problem": report.inventory_problem if report else None,
+        "trouble": report.trouble if report else None,
         "last_block": report.block_number if report else None,
         "block": value.block.number,
         **money("free", value.free, terms),

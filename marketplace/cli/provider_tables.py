@@ -34,6 +34,8 @@ def status(value: Picture, account: Address, terms: MarketTerms) -> Group:
         head.add_row("inventory", value.report.inventory)
     if value.report and value.report.inventory_problem:
         head.add_row("", Text(f"not in force: {value.report.inventory_problem}", style="red"))
+    if value.pid and value.report and value.report.trouble:
+        head.add_row("", Text(value.report.trouble, style="red"))
     head.add_row("free in the market", amount(value.free, terms))
     head.add_row("bonds held in leases", amount(value.held, terms))
     gas = text_from_units(value.coin_wei, COIN_DECIMALS)

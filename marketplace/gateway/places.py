@@ -16,12 +16,16 @@ class Places:
         self._what, self._most, self._most_each = what, most, most_each
         self._taken: Counter[str] = Counter()
 
-    @contextmanager
-    def one_for(self, who: str) -> Iterator[None]:
-        """A place while the block runs. Raises a 429 problem where there is none, and takes nothing then."""
+    def require_room(self, who: str) -> None:
+        """Raise a 429 problem where there is no place for this one now."""
         if self._taken.total() >= self._most or self._taken[who] >= self._most_each:
             rule = f"must be at most {self._most} in all, and {self._most_each} from one sender or address"
             raise HttpRefusal(429, "TooManyAtOnce", self._what, rule, headers={"Retry-After": "5"})
+
+    @contextmanager
+    def one_for(self, who: str) -> Iterator[None]:
+        """A place while the block runs. Raises as ``require_room`` does, and takes nothing then."""
+        self.require_room(who)
         self._taken[who] += 1
         try:
             yield

@@ -151,7 +151,7 @@ class ProviderAgent:
         self._upkeep.step(head, len(servings))
         self._leave(head)
         self.departure.leave_when_finished(self._attendances)
-        self._reporter.tell(head)
+        self._reporter.tell(head, self.gas_trouble)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
 
     def wait(self, seconds: float, stop: Signal) -> None:

@@ -40,14 +40,14 @@ class Reporter:
         self._listing, self._heeded, self._heeded_wish = report, self._begun, self._begun_wish
         return self._heeded == self._steering.number
 
-    def tell(self, head: BlockRef) -> None:
-        """Raises StoreUnavailable."""
+    def tell(self, head: BlockRef, trouble: str | None = None) -> None:
+        """``trouble``: why there are no offers, where nobody wants that. Raises StoreUnavailable."""
         file, pairs = self._steering.file, self._listing.offers if self._listing else ()
         report = AgentReport(
             pid=os.getpid(), heeded=self._heeded_wish, standing=self._steering.wishes.standing,
             is_leaving=self._steering.is_leaving, block_number=head.number, block_time=head.timestamp,
             inventory=str(file.path.resolve()) if file else "", inventory_problem=file.problem if file else "",
-            declared={offer.id: part.price for part, offer in pairs},
+            declared={offer.id: part.price for part, offer in pairs}, trouble=trouble or "",
         )  # fmt: skip
         if self._told is None or _news(report) != _news(self._told) or _is_old(self._told, head.timestamp):
             self._desk.save_report(report)

@@ -56,7 +56,7 @@ class Settler:
             return serving
         receipt = _receipt(serving, result)
         signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
-        self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp)
+        self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp, serving.ended)
         serving = self._tools.journal.note(serving, result=receipt.result, provider_signature=signature)
         _log.info("receipt.signed", lease=serving.lease, used_seconds=serving.used_seconds, result=receipt.result)
         return serving

@@ -19,7 +19,7 @@ from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sh
 from marketplace.domain.limits import MAX_RESULT_BYTES
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.results import read_result
+from marketplace.domain.results import EndedReason, Result, read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.answers import ReceiptRow
 from marketplace.services.library import Library
@@ -65,8 +65,8 @@ class ReceiptDesk:
             return _row(kept), False
         self._check_number(posted)
         at = serving.block.timestamp
-        self._keep_result(sender, posted, at)
-        is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at)
+        ended = self._keep_result(sender, posted, at)
+        is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at, ended)
         self._log.info("receipt.posted", lease=lease, role=posted.role, used_seconds=posted.receipt.used_seconds)
         return ReceiptRow(posted.role, posted.receipt, posted.signature, at), is_new
 
@@ -123,28 +123,32 @@ class ReceiptDesk:
         if not posted.receipt.last and progress >= MOST_PROGRESS_RECEIPTS:
             raise InvalidField("receipt.last", f"must be true: {progress} progress receipts of this side are here")
 
-    def _keep_result(self, sender: Address, posted: PostedReceipt, at: UnixTime) -> None:
-        """Store the result document under the hash that the receipt carries; a provider's last receipt must bring it, or have brought it."""
+    def _keep_result(self, sender: Address, posted: PostedReceipt, at: UnixTime) -> EndedReason | None:
+        """Store the result document under the hash that the receipt carries, and say why it says that the job ended.
+
+        A provider's last receipt must bring it, or have brought it.
+        """
         expected = sha256_in(posted.receipt.result)
         if posted.result is None:
             is_missing = self._library.of((sender,)).size(expected) is None
             if posted.role == "provider" and posted.receipt.last and is_missing:
                 raise InvalidField("resultDocument", "is missing: a provider's last receipt brings its result")
-            return
+            return None
         if len(posted.result) > MAX_RESULT_BYTES:
             raise InvalidField("resultDocument", f"must be at most {MAX_RESULT_BYTES} bytes")
-        _check_result(posted.result)
+        result = _result_in(posted.result)
         actual = sha256_of(posted.result)
         if actual != expected:
             raise HashMismatch("resultDocument", expected, actual)
         self._library.keep(expected, posted.result, sender, at)
-        self._library.use({expected, *read_result(posted.result).blobs()}, posted.receipt.lease)
+        self._library.use({expected, *result.blobs()}, posted.receipt.lease)
+        return result.reason
 
 
-def _check_result(content: bytes) -> None:
-    """Raise InvalidField, with the field named as the request spells it."""
+def _result_in(content: bytes) -> Result:
+    """The document; raise InvalidField, with the field named as the request spells it."""
     try:
-        read_result(content)
+        return read_result(content)
     except InvalidField as error:
         raise InvalidField("resultDocument" + error.field.removeprefix("result"), error.rule) from None
 

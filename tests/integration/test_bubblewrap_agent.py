@@ -122,6 +122,20 @@ def test_a_job_that_nobody_adopts_ends(tmp_path: Path) -> None:
     assert left_of(request, find_cgroups()) == []
 
 
+def test_an_agent_that_leaves_a_job_attends_to_it_no_more(tmp_path: Path) -> None:
+    """As if it had died: while it attends the job may run for ever; once it has left, the job ends unless it is adopted."""
+    executor = executor_at(tmp_path, find_cgroups())
+    request = prepared(tmp_path, "python", "-c", STUBBORN, unattended_seconds=1, grace_seconds=1)
+    execution = executor.start(request)
+    await_log(request, execution)
+    assert execution.wait(2.5) is None
+    supervisors = supervisors_of(request.lease)
+    execution.leave()
+
+    assert [ended(handle) for handle in supervisors.values()] == [True]
+    assert executor.adopt(request.lease).poll().ended is EndReason.UNATTENDED  # type: ignore[union-attr]
+
+
 def test_jobs_of_an_agent_that_does_not_come_back_can_be_ended(tmp_path: Path) -> None:
     """Whoever takes a network down ends the jobs that its agents have left, by their records alone."""
     request = left_by_an_agent(tmp_path, "python", "-c", STUBBORN, unattended=300, number=signal.SIGKILL)

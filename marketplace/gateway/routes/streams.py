@@ -18,7 +18,7 @@ from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, 
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import LogLength
-from marketplace.gateway.streams import event_stream, in_thread, lines_of, log_events, market_events
+from marketplace.gateway.streams import address_of, event_stream, in_thread, lines_of, log_events, market_events
 
 router = APIRouter(tags=["streams"])
 
@@ -62,12 +62,12 @@ async def get_events(
     request: Request, desks: DesksHere, after: EventId = None, last_event_id: LastEventId = None
 ) -> Response:
     """The market's events as the indexer tells them: from ``after`` on, or from now on. Hints: the chain is the evidence."""
+    lines_of(request).event_places.require_room(address_of(request))  # before anything is read for who gets no place
     seen = last_event_id or after
     if seen is None:
         seen = await in_thread(lines_of(request).reads, desks.board.last_event_id)
-    await in_thread(
-        lines_of(request).reads, desks.board.read_events, seen
-    )  # what is wrong is still a problem now, with its status
+    # What is wrong is still a problem now, with its status.
+    await in_thread(lines_of(request).reads, desks.board.read_events, seen)
     return event_stream(request, lines_of(request).event_places, market_events(request, desks, seen))
 
 

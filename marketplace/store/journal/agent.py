@@ -131,9 +131,11 @@ class AgentJournal:
 
     # Receipts
 
-    def add_receipt(self, receipt: Receipt, role: Role, signature: str, at: UnixTime) -> bool:
-        """Keep one side's signature under a receipt, durably; False where that side signed it before."""
-        return self._receipts.add(receipt, role, signature, at)
+    def add_receipt(
+        self, receipt: Receipt, role: Role, signature: str, at: UnixTime, ended: EndedReason | None = None
+    ) -> bool:
+        """Keep one side's signature under a receipt, durably, and why the job ended, where that is known; False where that side signed it before."""
+        return self._receipts.add(receipt, role, signature, at, ended)
 
     def receipts(self, lease: Bytes32, opened_at: UnixTime | None = None) -> list[JournalReceipt]:
         """The receipts of a lease, or of one serving of it, oldest first."""

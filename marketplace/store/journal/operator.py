@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from marketplace.domain.errors import IdempotencyMismatch, NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire
 from marketplace.store.journal.engine import Database, history_of, next_number, record_move
@@ -158,9 +159,11 @@ class OperatorJournal:
 
     # Receipts
 
-    def add_receipt(self, receipt: Receipt, role: Role, signature: str, at: UnixTime) -> bool:
-        """Keep one side's signature under a receipt, durably; False where that side signed it before."""
-        return self._receipts.add(receipt, role, signature, at)
+    def add_receipt(
+        self, receipt: Receipt, role: Role, signature: str, at: UnixTime, ended: EndedReason | None = None
+    ) -> bool:
+        """Keep one side's signature under a receipt, durably, and why the job ended, where that is known; False where that side signed it before."""
+        return self._receipts.add(receipt, role, signature, at, ended)
 
     def receipts(self, lease: Bytes32, opened_at: UnixTime | None = None) -> list[JournalReceipt]:
         """The receipts of a lease, or of one serving of it, oldest first."""

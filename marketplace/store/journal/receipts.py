@@ -9,6 +9,7 @@ from sqlalchemy import Row, insert, select
 
 from marketplace.domain.ids import Bytes32, sha256_of
 from marketplace.domain.models import Receipt
+from marketplace.domain.results import EndedReason
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import receipt_from_wire, receipt_to_wire
 from marketplace.store.journal.engine import Database
@@ -22,7 +23,7 @@ class ReceiptTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, receipt: Receipt, role: Role, signature: str, at: UnixTime) -> bool:
+    def add(self, receipt: Receipt, role: Role, signature: str, at: UnixTime, ended: EndedReason | None) -> bool:
         """Keep one side's signature; False where it signed this very receipt before (the first stays)."""
         wire = receipt_to_wire(receipt)
         fingerprint = sha256_of(json.dumps(wire, sort_keys=True).encode())
@@ -33,7 +34,7 @@ class ReceiptTable:
             connection.execute(
                 insert(RECEIPTS).values(
                     lease=receipt.lease, opened_at=receipt.opened_at, role=role, fingerprint=fingerprint,
-                    receipt=wire, signature=signature, at=at,
+                    receipt=wire, signature=signature, ended=ended, at=at,
                 )
             )  # fmt: skip
         return True
@@ -48,4 +49,5 @@ class ReceiptTable:
 
 
 def _receipt(row: Row[Any]) -> JournalReceipt:
-    return JournalReceipt(row.role, receipt_from_wire(row.receipt), row.signature, UnixTime(row.at))
+    ended = EndedReason(row.ended) if row.ended else None
+    return JournalReceipt(row.role, receipt_from_wire(row.receipt), row.signature, UnixTime(row.at), ended)

@@ -53,6 +53,8 @@ class JournalReceipt:
     receipt: Receipt
     signature: str
     at: UnixTime
+    ended: EndedReason | None = None
+    """Why the job is over, and by ``ended.by`` whose doing that was, where the result document came with the receipt."""
 
 
 @dataclass(frozen=True, slots=True)

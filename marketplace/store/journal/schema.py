@@ -107,6 +107,7 @@ RECEIPTS = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("receipt", JSON, nullable=False),
     Column("signature", Text, nullable=False),
+    Column("ended", String(24)),
     Column("at", BigInteger, nullable=False),
     CheckConstraint("role IN ('provider', 'client')", name="role_is_a_side"),
     UniqueConstraint("fingerprint", "role", name="one_signature_per_side"),

@@ -66,6 +66,8 @@ class AgentReport:
     """Why the file's newest content is not in force; empty where it is."""
     declared: Mapping[OfferId, PricePerGpuHour] = field(default_factory=dict)
     """What the inventory declares for each standing offer."""
+    trouble: str = ""
+    """Why it has nothing on offer although it is open, for people; empty where there is no such reason."""
 
 
 class WishTable:

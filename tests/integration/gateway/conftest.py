@@ -71,7 +71,7 @@ class Gateway:
     http: httpx.Client
     app: FastAPI
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    uploaders: tuple[Key, ...] = (CLIENT, OTHER_CLIENT, ACCEPTOR, STRANGER)
+    uploaders: tuple[Key | Address, ...] = (CLIENT, OTHER_CLIENT, ACCEPTOR, STRANGER)
 
     @property
     def domain(self) -> SigningDomain:
@@ -137,12 +137,14 @@ class Gateway:
         self.keep(work.canonical())
         return work
 
-    def keep(self, content: bytes, *keys: Key, public: bool = False) -> Sha256:
+    def keep(self, content: bytes, *accounts: Key | Address, public: bool = False) -> Sha256:
         """Have content here as these accounts' uploads; by default as those of everybody who signs orders here."""
         name = sha256_of(content)
         self.blobs.put(content, name, len(content))
-        for key in keys or self.uploaders:
-            self.journal.uploads.note(name, key.address, 0, self.now(), is_public=public)  # takes nobody's room
+        for account in accounts or self.uploaders:
+            self.journal.uploads.note(
+                name, getattr(account, "address", account), 0, self.now(), is_public=public
+            )  # takes nobody's room
         return name
 
     def order(self, key: Key = CLIENT, **changed: Any) -> Order:

@@ -74,7 +74,7 @@ def test_results_stay_a_week_after_the_close(gateway: Gateway, sweeper: Sweeper,
     signed = gateway.leased(offer, spec=bytes32_of(gateway.spec(work=work.name).sha256))
     increase_time(gateway.chain, 5)
     result = gateway.result()
-    output = result.outputs[0].sha256
+    output = result.outputs[0].parts[0]
     receipt = gateway.receipt(signed.id, 3, bytes32_of(result.sha256))
     assert gateway.post_receipt(PROVIDER, receipt, "provider", result).status_code == 201
     after(gateway, sweeper, UNUSED_SECONDS + 10)

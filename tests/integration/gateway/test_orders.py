@@ -80,7 +80,8 @@ def test_an_order_that_was_charged_is_taken_whatever_is_left_of_the_budget(gatew
     authorize(0)
     assert gateway.post_order(signed).json()["reason"] == "BadSignature"
     authorize(1)
-    assert gateway.post_order(signed).status_code == 201
+    told = gateway.post_order(signed)
+    assert told.status_code == 201, told.text
 
 
 def test_the_projection_keeps_budgets_as_the_contract_does(gateway: Gateway, offer: Offer) -> None:
@@ -106,6 +107,7 @@ def test_a_wallets_order_is_taken_when_the_wallet_says_so(gateway: Gateway, offe
     gateway.send(CLIENT, verbs.mint(gateway.book.token, CLIENT.address, TokenUnits(DOLLAR)))
     gateway.send(CLIENT, verbs.approve(gateway.book.token, gateway.book.market, TokenUnits(DOLLAR)))
     gateway.send(CLIENT, verbs.deposit(gateway.book.market, wallet, TokenUnits(DOLLAR)))
+    gateway.uploaders += (wallet,)
     order = replace(gateway.order(), client=wallet)
     signed = SignedOrder(order_id(order, gateway.domain), order, "0x1234")
 

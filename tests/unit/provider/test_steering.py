@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from marketplace.domain.errors import ConfigError
-from marketplace.domain.ids import OfferId
+from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.models import BlockRef
 from marketplace.domain.units import PricePerGpuHour, UnixTime
 from marketplace.provider.inventory_file import InventoryFile
+from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Graces, Steering
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.wishes import AgentReport, AskedPrice, Standing, Wishes
@@ -208,3 +210,16 @@ def test_nobody_else_reads_a_journal(tmp_path: Path) -> None:
         os.umask(before)
 
     assert oct((tmp_path / "home").stat().st_mode & 0o777) == "0o700"
+
+
+def test_a_report_says_why_there_are_no_offers(journal: AgentJournal, file: InventoryFile) -> None:
+    """Where the agent has withdrawn them although its operator wants them; and no longer than that."""
+    reporter = Reporter(journal.desk, Steering(journal.desk, file.inventory, file=file))
+    block = BlockRef(1, Bytes32("0x" + "00" * 32), UnixTime(10))
+    told = []
+    for trouble in ("no coin for gas", None):
+        reporter.tell(block, trouble)
+        report = journal.desk.report()
+        told.append(report.trouble if report else "none")
+
+    assert told == ["no coin for gas", ""]

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from marketplace.domain.errors import ConfigError, IdempotencyMismatch, NotFound, StoreUnavailable
+from marketplace.domain.results import EndedReason
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.schema import METADATA
@@ -152,17 +153,17 @@ def test_old_answers_can_be_forgotten(journal: OperatorJournal) -> None:
 
 
 def test_receipts_are_kept_with_one_signature_per_side(journal: OperatorJournal) -> None:
-    """Both sides' signatures under one receipt are two rows; a side's second signature under it is none."""
+    """Both sides' signatures under one receipt are two rows, with why the job ended; a side's second signature is none."""
     one = receipt()
 
-    assert journal.add_receipt(one, "provider", "0xaa", NOW) is True
+    assert journal.add_receipt(one, "provider", "0xaa", NOW, EndedReason.MEMORY_LIMIT) is True
     assert journal.add_receipt(one, "client", "0xbb", LATER) is True
     assert journal.add_receipt(one, "client", "0xcc", LATER) is False
 
     rows = journal.receipts(one.lease)
-    assert [(row.role, row.receipt, row.signature, row.at) for row in rows] == [
-        ("provider", one, "0xaa", NOW),
-        ("client", one, "0xbb", LATER),
+    assert [(row.role, row.receipt, row.signature, row.at, row.ended) for row in rows] == [
+        ("provider", one, "0xaa", NOW, EndedReason.MEMORY_LIMIT),
+        ("client", one, "0xbb", LATER, None),
     ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import time
 
 import httpx
@@ -12,7 +14,8 @@ from fastapi import FastAPI
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import Key
 from marketplace.domain.excess import TooManyRequests
-from marketplace.domain.ids import sha256_of
+from marketplace.domain.ids import Sha256, sha256_of
+from marketplace.domain.units import UnixTime
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
 from marketplace.services import quotas
@@ -27,11 +30,14 @@ def put(gateway: Gateway, key: Key, content: bytes) -> httpx.Response:
     return gateway.write(key, "PUT", f"/v1/blobs/{sha256_of(content)}", content, kind="application/octet-stream")
 
 
-def note(gateway: Gateway, key: Key, size: int, days_ago: int = 0, *, is_strange: bool = False) -> None:
-    """As if the account had brought so much."""
+@contextmanager
+def noted(gateway: Gateway, key: Key, size: int, days_ago: int = 0, *, is_strange: bool = False) -> Iterator[None]:
+    """As if the account had brought so much, for a while."""
     name = hashlib.sha256(f"{key.address}{size}{days_ago}".encode()).hexdigest()
     at = gateway.now() - days_ago * quotas.DAY_SECONDS
     gateway.journal.uploads.note(name, key.address, size, at, is_strange=is_strange)  # type: ignore[arg-type]
+    yield
+    assert gateway.journal.uploads.forget(Sha256(name), UnixTime(2**40))
 
 
 def refused(answer: httpx.Response, reason: str = "OverQuota") -> bool:
@@ -45,27 +51,25 @@ def test_one_base_unit_makes_room_for_kilobytes(gateway: Gateway) -> None:
 
     assert refused(put(gateway, ACCEPTOR, large))
     assert put(gateway, ACCEPTOR, bytes(1 << 20)).status_code == 201
-    note(gateway, ACCEPTOR, 1 << 20)
-    assert refused(put(gateway, ACCEPTOR, bytes(1 << 17)))
+    with noted(gateway, ACCEPTOR, 1 << 20):
+        assert refused(put(gateway, ACCEPTOR, bytes(1 << 17)))
     gateway.fund(ACCEPTOR, 10_000)
     assert put(gateway, ACCEPTOR, large).status_code == 201
 
 
 def test_strangers_share_one_pot(gateway: Gateway) -> None:
     """Keys cost nothing: many of them have no more room than one; who has a stake does not notice."""
-    note(gateway, PROVIDER, quotas.STRANGERS_BYTES, days_ago=2, is_strange=True)
-
-    assert refused(put(gateway, STRANGER, b"a stranger's"))
-    assert put(gateway, CLIENT, b"a client's").status_code == 201
+    with noted(gateway, PROVIDER, quotas.STRANGERS_BYTES, days_ago=2, is_strange=True):
+        assert refused(put(gateway, STRANGER, b"a stranger's"))
+        assert put(gateway, CLIENT, b"a client's").status_code == 201
 
 
 def test_the_same_again_needs_no_room(gateway: Gateway) -> None:
     """What an account has here already, it may bring again."""
     assert put(gateway, CLIENT, b"once").status_code == 201
-    note(gateway, CLIENT, quotas.MOST_BYTES, days_ago=2)
-
-    assert put(gateway, CLIENT, b"once").status_code == 200
-    assert refused(put(gateway, CLIENT, b"twice"))
+    with noted(gateway, CLIENT, quotas.MOST_BYTES, days_ago=2):
+        assert put(gateway, CLIENT, b"once").status_code == 200
+        assert refused(put(gateway, CLIENT, b"twice"))
 
 
 def test_one_order_under_many_keys_is_few_rows(gateway: Gateway, private: Private) -> None:

@@ -13,7 +13,9 @@ from marketplace.domain.wire import receipt_to_wire
 from tests.integration.gateway.conftest import CLIENT, OTHER_CLIENT, OTHER_PROVIDER, PROVIDER, STRANGER, Gateway
 from tests.integration.gateway.owasp.conftest import Private
 
-OPEN_TO_ALL = {("post", "/v1/orders"), ("post", "/v1/quotes"), ("post", "/v1/sessions")}
+OPEN_TO_ALL = {
+    ("post", "/v1/orders"), ("post", "/v1/quotes"), ("post", "/v1/sessions"), ("post", "/v1/leases/{lease_id}/declines"),
+}  # fmt: skip
 """They carry their own signature, or change nothing."""
 NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {
     ("delete", "/v1/orders/{order_id}"): (OTHER_CLIENT, PROVIDER, STRANGER),
