@@ -10,6 +10,7 @@ import pytest
 
 from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
