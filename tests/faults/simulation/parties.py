@@ -204,6 +204,7 @@ class SteppedPool(ChorePool):
         return future
 
     def abandon(self, future: Future[Any]) -> None:
+        """What waits is never begun; nothing runs while anybody could abandon it."""
         future.cancel()
 
     def run(self) -> None:
