@@ -93,6 +93,7 @@ def questions() -> dict[str, Question]:
         "declines": Question(lambda api: api.declines(WORD), records.Declines, {"declines.0.lease": WORD}),
         "outputs": Question(lambda api: api.outputs(WORD), records.Outputs, {"lease": WORD}),
         "heartbeat": Question(lambda api: api.heartbeat(), records.HeartbeatAnswer),
+        "heartbeats": Question(lambda api: api.heartbeats(WHO), records.Heartbeats),
         "account": Question(lambda api: api.account(WHO), records.AccountAnswer, {"address": WHO}),
         "provider": Question(lambda api: api.provider(WHO), records.ProviderAnswer, {"address": WHO}),
         "rounds": Question(lambda api: api.rounds(), records.RoundPage, given=page),
