@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.units import Seconds
 
+_HOUR = 3_600
+"""The claim grace is there for chains that stall, and is no measure of how fast people and gateways are."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentPolicy:
@@ -37,15 +40,15 @@ class AgentPolicy:
 
     @classmethod
     def for_terms(cls, terms: MarketTerms) -> AgentPolicy:
-        """Shares of the market's own windows: right for a local chain of seconds and for a chain of hours."""
+        """Shares of the market's own windows, for a local chain of seconds; bounded, where a window is a day long."""
         return cls(
-            patience_seconds=Seconds(2 * terms.claim_grace),
-            claim_margin_seconds=Seconds(max(2, 2 * terms.claim_grace // 5)),
+            patience_seconds=Seconds(min(2 * terms.claim_grace, _HOUR)),
+            claim_margin_seconds=Seconds(max(2, min(2 * terms.claim_grace // 5, 6 * _HOUR))),
             decline_margin_seconds=Seconds(max(2, terms.start_grace // 3)),
-            keeper_head_start_seconds=Seconds(max(2, terms.claim_grace // 5)),
+            keeper_head_start_seconds=Seconds(max(2, min(terms.claim_grace // 5, _HOUR // 6))),
             heartbeat_seconds=Seconds(2),
             listing_seconds=Seconds(600),
-            fetch_patience_seconds=Seconds(4 * terms.claim_grace),
+            fetch_patience_seconds=Seconds(min(4 * terms.claim_grace, _HOUR)),
             wall_slack_seconds=Seconds(2),
             away_seconds=Seconds(3 * terms.start_grace),
             grace_seconds=max(2, min(10, terms.claim_grace // 5)),

@@ -110,3 +110,12 @@ def test_claim_comes_before_the_deadline_without_any_patience(now: int, is_due: 
 def test_finalize_is_due_when_the_window_is_over() -> None:
     """A claim can be finalized from changedAt + CHALLENGE_WINDOW on."""
     assert metering.finalize_at(replace(LEASE, changed_at=UnixTime(1_200)), TERMS) == 1_215
+
+
+def test_a_long_claim_grace_makes_nobody_wait_for_days() -> None:
+    """With windows of a day the client's side has an hour to sign, and the claim is made hours before it would be too late."""
+    long = AgentPolicy.for_terms(replace(TERMS, start_grace=Seconds(900), claim_grace=Seconds(86_400)))
+    window = metering.claim_window(ORDER, LEASE, replace(TERMS, claim_grace=Seconds(86_400)), long)
+
+    assert (long.patience_seconds, long.fetch_patience_seconds, long.keeper_head_start_seconds) == (3_600, 3_600, 600)
+    assert window.closes_at - window.last_call_at == 6 * 3_600
