@@ -29,7 +29,7 @@ _QUIET: Final = 0.75
 _LATE_LOOKS: Final = (1 / 16, 1 / 8, 1 / 4)
 """When a block that was due is not there: after which parts of an interval to look again; the last one for good."""
 _MARGIN_SECONDS: Final = 0.01
-_STIRRED_PAUSES: Final = (0.1, 0.4)
+_STIRRED_PAUSES: Final = (0.01, 0.03, 0.1, 0.3)
 """After something was sent: when to look again for a block that was made for it. Without this, a chain that makes a block for each
 transaction would seem as regular as we look."""
 _NEEDLESS: Final = 4
@@ -138,12 +138,12 @@ class Pace:
 
     def next_look(self) -> float:
         """When to look for the next block."""
-        if self.interval is None:
-            pause = SHORTEST_PAUSE_SECONDS * 1.5 ** min(self._looks, 8)
-            return self._looked_at + min(LONGEST_ON_DEMAND_SECONDS, pause)
         soon = inf
         if self._stirred_looks < len(_STIRRED_PAUSES):
             soon = self._looked_at + _STIRRED_PAUSES[self._stirred_looks]
+        if self.interval is None:
+            pause = SHORTEST_PAUSE_SECONDS * 1.5 ** min(self._looks, 8)
+            return min(soon, self._looked_at + min(LONGEST_ON_DEMAND_SECONDS, pause))
         if self._looked_at < self._due:
             return min(soon, self._due)
         pause = self.interval * _LATE_LOOKS[min(max(self._looks, 1), len(_LATE_LOOKS)) - 1]
