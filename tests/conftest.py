@@ -27,6 +27,7 @@ TOGETHER = {
 """Kinds and files of which only one worker runs any: one market is enough for two cores, and forge works in one folder."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers are told of the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test's kind is its folder, so that nobody can forget to say it; the tests of a file stay with one worker."""
     for item in items:
