@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
-from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
 from marketplace.domain.limits import MAX_INPUTS, MAX_OUTPUTS, MAX_PARTS, MAX_WORK_BYTES, PART_BYTES
@@ -108,7 +108,7 @@ def _env(reader: Reader) -> dict[str, str]:
     env = reader.take("env", dict, {})
     for name, value in env.items():
         if not _ENV_NAME.fullmatch(name) or not isinstance(value, str) or "\0" in value:
-            raise InvalidField(f"work.env.{name}", "must be a plain name with a string without NUL")
+            raise InvalidField(f"work.env.{shown_name(name)}", "must be a plain name with a string without NUL")
     return dict(env)
 
 
