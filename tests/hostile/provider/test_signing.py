@@ -69,6 +69,25 @@ def test_an_own_disk_that_fails_stops_one_job_only(desk: Desk, play: Play, runni
     assert running.state is JobState.SUCCEEDED
 
 
+def test_what_was_settled_is_verified_when_there_is_room(desk: Desk, play: Play, running: Job, tmp_path: Path) -> None:
+    """A result that the chain has settled and this machine cannot keep is not its provider's failure: nothing is ordered again."""
+    (tmp_path / "home" / "results").write_text("in the way")
+    receipt, order = play.hand_in(running, 8), play.order_of(desk, running)
+    market = play.gateway.book.market
+    play.gateway.send(PROVIDER, verbs.claim(market, order, receipt.used_seconds, receipt.result))
+    play.pass_time(16)
+    play.gateway.send(PROVIDER, verbs.finalize(market, [order]))
+    desk.step()
+    assert running.state is JobState.RUNNING
+    assert "cannot keep" in running.attempts()[0].note
+
+    (tmp_path / "home" / "results").unlink()
+    desk.step()
+
+    assert running.state is JobState.SUCCEEDED
+    assert len(running.orders) == 1
+
+
 def test_an_archive_full_of_tricks_is_paid_and_not_unpacked(
     desk: Desk, play: Play, running: Job, tmp_path: Path
 ) -> None:
@@ -93,7 +112,7 @@ def test_an_archive_full_of_tricks_is_paid_and_not_unpacked(
 def test_words_of_a_result_are_noted_in_one_line(desk: Desk, play: Play, running: Job) -> None:
     """A field of a megabyte of terminal orders is a note that a table can show."""
     play.hand_in(running, 5)
-    named = {"\x1b]52;c;x\x07" + "x" * 500_000: 1}
+    named = {"\x1b]52;c;x\x07" + "x" * 500_000: 2**60}
 
     def tamper(request: httpx.Request, content: bytes) -> bytes | None:
         if not request.url.path.endswith("/outputs"):
