@@ -12,6 +12,7 @@ from marketplace.domain.errors import InvalidField
 OTHER_HASH = "cd" * 32
 JUNK: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2**32, 2**53 - 1, 2**64, 10**4000, "", "x", "\0", "\x1b]52;c;x\x07", "\ud800", "\u202e", "x" * 100_000,
+    "x" * 200_000, {f"A{number}": "x" for number in range(4_000)},
     "../../etc", "/etc/passwd", "/job/../etc", OTHER_HASH, "0x" + OTHER_HASH, [], [[]], [None], ["x"] * 10_000, {}, {"a": 1}, {"\ud800": 1},
 )  # fmt: skip
 BODIES: tuple[bytes, ...] = (

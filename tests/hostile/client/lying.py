@@ -132,7 +132,7 @@ def _fits(found: Assignment, order: Order, declared: InventoryOffer) -> bool:
         len(path.encode()) <= MAX_NAME_BYTES and path.startswith("/job/") and ".." not in path for path in paths
     )
     words = [*work.command, *found.environment, *found.environment.values()]
-    are_words = all("\0" not in word and word.encode() is not None for word in words)
+    are_words = len(work.env) <= 1_024 and all("\0" not in word and len(word.encode()) <= 128_000 for word in words)
     return is_small and are_paths and are_words and len(work.inputs) <= MAX_INPUTS and len(work.outputs) <= MAX_OUTPUTS
 
 
