@@ -18,7 +18,7 @@ from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
 from marketplace.domain.parts import PartStream
 from marketplace.domain.spec import JOB_IN, read_spec
-from marketplace.domain.unpacking import unpack_bundle
+from marketplace.domain.unpacking import unpacking
 from marketplace.domain.work import Assignment, Input, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.home import ServingFolder
@@ -76,7 +76,8 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
     into = run / JOB_INPUTS / item.path.removeprefix(JOB_IN).strip("/")
     try:
         with PartStream([folder.inputs / part for part in item.parts]) as stream:
-            unpack_bundle(stream, into, allowance)
+            for _ in unpacking(stream, into, allowance):
+                pass
     except InvalidField as exc:
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
     except OSError as exc:
