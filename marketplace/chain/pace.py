@@ -26,6 +26,8 @@ _DRIFT: Final = 0.02
 """How much of an interval one block may be early or late and still tell us where the next one falls."""
 _QUIET: Final = 0.75
 """The part of an interval in which no block comes after the last one."""
+_JUST_NOW: Final = 1 / 20
+"""Of an interval: a look is as good as one that was sent so much later. Requests come in crowds when a block does."""
 _LATE_LOOKS: Final = (1 / 16, 1 / 8, 1 / 4)
 """When a block that was due is not there: after which parts of an interval to look again; the last one for good."""
 _MARGIN_SECONDS: Final = 0.01
@@ -150,8 +152,10 @@ class Pace:
         return min(soon, self._looked_at + min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, pause)))
 
     def is_quiet(self, now: float) -> bool:
-        """Whether no block can have come since the newest one, by the rhythm of those before it."""
-        return self.is_trusted and self.interval is not None and now < self.born_after + _QUIET * self.interval
+        """Whether no block can have come since the newest one, by the rhythm of those before it, or it was looked for just now."""
+        if not self.is_trusted or self.interval is None:
+            return False
+        return now < max(self.born_after + _QUIET * self.interval, self._looked_at + _JUST_NOW * self.interval)
 
 
 def _is_as_usual(step: _Step, usual: float) -> bool:

@@ -32,8 +32,11 @@ def measured(seeds: range) -> Measured:
         for number, outcome in enumerate(crew.outcomes(), 1):
             kinds.update(outcome.kinds)
             lost, doubled = lost + outcome.units_lost, doubled + outcome.doubled
-            wrongs += [f"seed {outcome.seed}: {wrong}" for wrong in outcome.wrongs]
-            if number % 10 == 0 or outcome.wrongs:
+            found = [f"seed {outcome.seed}: {wrong}" for wrong in outcome.wrongs]
+            wrongs += found
+            for one in found:
+                say("faults", one)
+            if number % 10 == 0:
                 say("faults", f"{number} of {len(seeds)} seeds, {len(wrongs)} wrongs, {len(kinds)} kinds of trouble")
     finally:
         crew.close()
