@@ -6,6 +6,7 @@ Nothing was settled by it and nothing is signed for it: it is the provider's wor
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import receipt_id, recover
@@ -19,6 +20,7 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.domain.spec import read_spec
+from marketplace.domain.units import Seconds
 from marketplace.domain.work import read_work
 
 _NOT_FOUND = 404
@@ -47,7 +49,9 @@ class Leftovers:
             raise
         result = check_result(content, signed.receipt.result, read_spec(order.spec), read_work(order.work))
         self._results.fetch(result, order.signed.id)
-        self._book.add_receipt(order.job, signed.receipt, "", content, block.timestamp)
+        # What it cost is the chain's word, not the provider's: this receipt says no more than what the result is.
+        receipt = replace(signed.receipt, used_seconds=Seconds(servings[-1].paid_seconds or 0))
+        self._book.add_receipt(order.job, receipt, "", content, block.timestamp)
         return True
 
     def _offered(self, order: KeptOrder, serving: Serving, provider: Address) -> SignedReceipt | None:

@@ -127,3 +127,19 @@ def test_words_of_a_result_are_noted_in_one_line(desk: Desk, play: Play, running
     assert "nothing is signed" in attempt.note
     assert len(attempt.note) <= 400
     assert attempt.note.isprintable()
+
+
+def test_what_a_cancelled_job_cost_is_the_chains_word(desk: Desk, play: Play, running: Job, tmp_path: Path) -> None:
+    """A provider that signs ten minutes, for what was called off after seconds, is believed as to its outputs, and nothing else."""
+    running.cancel()
+    result, blobs = play.result()
+    for blob in blobs:
+        play.api.put_blob(blob)
+    receipt = play.receipt(running, int(running.signed.max_seconds), result)
+    signature = PROVIDER.sign_receipt(receipt, play.gateway.domain)
+    play.api.post_receipt(receipt.lease, receipt, "provider", signature, result)
+    running.wait_settled(10)
+
+    assert [path.name for path in running.download(tmp_path / "into")] == ["model.txt"]
+    assert running.result().cost == running.sums().paid
+    assert running.result().used_seconds < 60
