@@ -48,7 +48,7 @@ def seal(content: bytes, recipient: str) -> str:
 def unseal(text: str, identity: str, field: str) -> bytes:
     """The content; raise InvalidField, naming ``field``, where this key does not open it or it was tampered with."""
     try:
-        opened: bytes = pyrage.decrypt(text.encode(), [_identity(identity)])
+        opened: bytes = pyrage.decrypt(text.encode("utf-8", "replace"), [_identity(identity)])
     except (pyrage.DecryptError, OSError) as exc:
         raise InvalidField(field, "cannot be opened with this key") from exc
     return opened
