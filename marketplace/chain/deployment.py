@@ -23,6 +23,7 @@ from marketplace.chain.settlement import TokenFacts, inspect_token
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import FEE_SPREAD_WEI, Fees, Sender
 from marketplace.domain.errors import (
+    ChainUnavailable,
     DeadlinePassed,
     InsufficientFunds,
     InvalidField,
@@ -224,14 +225,22 @@ def _first_block(chain: Chain, address: Address, known: AddressBook | None) -> i
     """The block in which the contract appeared; 0, which is safe and slow, where the node has forgotten its past."""
     if known and known.market == address and known.chain_id == chain.chain_id:
         return known.deployed_at_block
-    without, there = -1, chain.head().number
+    there, back = chain.head().number, 1
     try:
+        # Backwards first: nodes forget old states, and what was just created is in a new one.
+        while there > 0 and _had_code(chain, address, max(0, there - back)):
+            there, back = max(0, there - back), 2 * back
+        without = max(-1, there - back)
         while there - without > 1:
             middle = (without + there) // 2
-            if chain.rpc("eth_getCode", address, hex(middle)) == "0x":
-                without = middle
-            else:
-                there = middle
+            without, there = (without, middle) if _had_code(chain, address, middle) else (middle, there)
     except NodeRefused:
         return 0
+    except ChainUnavailable:
+        chain.head()  # it is there, and has forgotten
+        return 0
     return there
+
+
+def _had_code(chain: Chain, address: Address, number: int) -> bool:
+    return bool(chain.rpc("eth_getCode", address, hex(number)) != "0x")

@@ -32,7 +32,7 @@ _MARGIN_SECONDS: Final = 0.01
 _STIRRED_PAUSES: Final = (0.01, 0.03, 0.1, 0.3)
 """After something was sent: when to look again for a block that was made for it. Without this, a chain that makes a block for each
 transaction would seem as regular as we look."""
-_NEEDLESS: Final = 4
+_NEEDLESS: Final = 2
 """So many times in a row without such a block, and none is expected any more."""
 
 

@@ -11,6 +11,7 @@ Until all of this holds nothing is signed; what fails is said in words, and look
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,10 +94,17 @@ def check_result(content: bytes, result: Bytes32, spec: JobSpec, work: Work) -> 
 
 
 class ResultFolder:
-    """Verified results on this machine, by hash. What is in it was hashed when it came."""
+    """Verified results on this machine, by hash. What is in it was hashed when it came.
+
+    Of a result that could not be had in full nothing stays when its lease names another one: a provider could name one after the other.
+    """
 
     def __init__(self, folder: Path, api: GatewayApi, part_bytes: int = PART_BYTES) -> None:
         self._folder, self._api, self._part_bytes = folder, api, part_bytes
+        self._incomplete: dict[Bytes32, Result] = {}
+        self._fresh: set[Sha256] = set()
+        """What came for results that are not complete."""
+        self._lock = threading.Lock()
 
     def fetch(self, result: Result, lease: Bytes32) -> None:
         """Have every blob of the lease's result here, verified; raise HashMismatch, InvalidField or a GatewayError.
@@ -104,11 +112,33 @@ class ResultFolder:
         What was fetched before is not fetched again: after a break it goes on with the part at which it stood.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        wanted = list(self._sized(result))
+        self._begin(result, lease)
+        for name, size, field in wanted:
+            if not self.has(name):
+                self._fresh.add(name)
+            fetch_part(self._api, name, size, self._folder, lease, field)
+        with self._lock:
+            self._incomplete.pop(lease, None)
+            self._fresh -= set(result.blobs())
+
+    def _sized(self, result: Result) -> Iterator[tuple[Sha256, int, str]]:
+        """Each blob with its size, and the field that names it. Raises InvalidField where these cannot be the parts of so many bytes."""
         for output in result.outputs:
             sizes = part_sizes(output.bytes, output.parts, f"result.outputs[{output.path}].parts", self._part_bytes)
             for part, size in zip(output.parts, sizes, strict=True):
-                fetch_part(self._api, part, size, self._folder, lease, "result.outputs")
-        fetch_part(self._api, result.log.sha256, result.log.bytes, self._folder, lease, "result.log")
+                yield part, size, "result.outputs"
+        yield result.log.sha256, result.log.bytes, "result.log"
+
+    def _begin(self, result: Result, lease: Bytes32) -> None:
+        """Remember what is fetched now, and drop what came of another result of this lease and is of no other one's."""
+        with self._lock:
+            former, self._incomplete[lease] = self._incomplete.get(lease), result
+            wanted = {name for one in self._incomplete.values() for name in one.blobs()}
+            dropped = (self._fresh & set(former.blobs())) - wanted if former else set()
+            self._fresh -= dropped
+        for name in dropped:
+            self.path(name).unlink(missing_ok=True)
 
     @contextmanager
     def opened(self, parts: Sequence[Sha256], key: str | None) -> Iterator[BinaryIO | PartStream]:

@@ -91,7 +91,7 @@ class Countersigner:
         except Conflict:
             _log.info("receipt.signed_elsewhere", lease=identifier)
             return
-        except (DomainError, GatewayError) as exc:
+        except (DomainError, GatewayError, OSError) as exc:  # OSError: no room here for what this provider made
             self._book.note(identifier, f"nothing is signed: {exc}")
             return
         if own is not None and not own.is_posted:
@@ -112,6 +112,10 @@ class Countersigner:
         content = self._api.outputs(identifier).content
         spec, work = read_spec(order.spec), read_work(order.work)
         self._results.fetch(check_result(content, signed.receipt.result, spec, work), identifier)
+        # That may have taken a while: nothing is signed for what was disputed or closed meanwhile.
+        now = self._market.chain.head()
+        lease = self._market.lease_of(identifier, now)
+        check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, now), domain)
         if not self._is_wanted(job, identifier):
             return None
         self._book.add_receipt(

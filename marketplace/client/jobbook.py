@@ -31,6 +31,7 @@ from marketplace.client.kept import (
 )
 from marketplace.client.moves import Move, Moves
 from marketplace.client.terms import JobTerms, terms_text
+from marketplace.domain.declines import one_line
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
@@ -200,11 +201,12 @@ class Jobbook:
 
     def mark_refused(self, order: Bytes32, why: str) -> None:
         """Gateways have seen the order and will not have it: it is not posted again, and watched until it can be opened no more."""
-        self._write("UPDATE orders SET is_posted = ?, note = ? WHERE id = ?", (REFUSED, why, order))
+        self._write("UPDATE orders SET is_posted = ?, note = ? WHERE id = ?", (REFUSED, one_line(why), order))
 
     def note(self, order: Bytes32, text: str) -> None:
-        """Say why the order stands still."""
-        self._write("UPDATE orders SET note = ? WHERE id = ? AND note <> ?", (text, order, text))
+        """Say why the order stands still, in one line: others' words are in it."""
+        line = one_line(text)
+        self._write("UPDATE orders SET note = ? WHERE id = ? AND note <> ?", (line, order, line))
 
     def keep_explanation(self, order: Bytes32, document: str) -> None:
         """Remember what the scheduler said: once the order has expired it only says that."""

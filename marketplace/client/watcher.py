@@ -224,7 +224,7 @@ class Watcher:
         """The chain has settled it without our signature: what verifies is the job's result."""
         try:
             self._keep_outcome(kept, order, sight, outcome)
-        except (DomainError, GatewayError) as exc:
+        except (DomainError, GatewayError, OSError) as exc:
             self._book.note(order.signed.id, str(exc))
 
     def _fall_back(self, kept: KeptJob, block: BlockRef) -> bool:
@@ -329,6 +329,9 @@ class Watcher:
             self._book.note(order.signed.id, f"its result is not to be had yet: {exc}")
             is_away = isinstance(exc, GatewayUnavailable) and not isinstance(exc, UnreadableAnswer)
             return kept if is_away or not _is_long_closed(sight) else self._reject(kept, order, sight, str(exc))
+        except OSError as exc:
+            self._book.note(order.signed.id, f"this machine cannot keep its result: {exc}")
+            return kept
         except DomainError as exc:
             return self._reject(kept, order, sight, str(exc))
         return self._become(kept, _verified(result, outcome.used_seconds), sight.block)

@@ -16,6 +16,8 @@ MAX_SAFE_INTEGER = 2**53 - 1
 
 MAX_DEPTH = 16
 
+_SHOWN_LETTERS = 64
+
 
 def canonical_json(value: Any) -> bytes:
     """Write ``value`` so that equal documents are equal bytes; refuse floats, big integers and odd keys."""
@@ -32,6 +34,12 @@ def parse_json(content: bytes | str, *, field: str = "body") -> Any:
     except (ValueError, RecursionError) as exc:
         raise InvalidField(field, f"is not valid JSON: {exc}") from None
     return value
+
+
+def shown_name(name: str) -> str:
+    """A name that a stranger gave to a field, in a sentence of ours: it may be a megabyte, an order to a terminal, or no text at all."""
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    return shown if len(shown) <= _SHOWN_LETTERS else shown[:_SHOWN_LETTERS] + "…"
 
 
 def _checked(value: Any, path: str, depth: int) -> Any:
@@ -69,4 +77,4 @@ def _no_constant(name: str) -> None:
 
 
 def _no_float(text: str) -> None:
-    raise ValueError(f"{text} is not an integer")
+    raise ValueError(f"{shown_name(text)} is not an integer")

@@ -24,6 +24,10 @@ MAX_INPUTS: Final = 64
 MAX_OUTPUTS: Final = 16
 MAX_SPEC_BYTES: Final = 64 * 1024
 MAX_WORK_BYTES: Final = MIB
+MAX_VARIABLES: Final = 1_024
+"""In a job's environment; a sandbox is told each of them, and takes 9,000 words in all."""
+MAX_WORD_BYTES: Final = 128_000
+"""Of a word of the command, and of a variable with its name: Linux takes 131,071."""
 MAX_RESULT_BYTES: Final = 960 * 1024
 MAX_LEFT_OUT: Final = 200
 """How many files that were not delivered a result names one by one; it counts the rest."""
@@ -75,6 +79,8 @@ LIMITS: Final = (
     Limit("outputs", MAX_OUTPUTS, "outputs", "of a job; none within another"),
     Limit("spec_bytes", MAX_SPEC_BYTES, "bytes", "of a spec"),
     Limit("work_bytes", MAX_WORK_BYTES, "bytes", "of a work document"),
+    Limit("variables", MAX_VARIABLES, "variables", "in the environment of a job"),
+    Limit("word_bytes", MAX_WORD_BYTES, "bytes", "of a word of the command, and of a variable with its name"),
     Limit("result_bytes", MAX_RESULT_BYTES, "bytes", "of a result document"),
     Limit("left_out", MAX_LEFT_OUT, "files", "that a result names one by one as left out; it counts the rest"),
     Limit("log_bytes", MAX_LOG_BYTES, "bytes", "kept of a log: half from its beginning, half from its end"),

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.bundle_rules import checked_name
+from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
@@ -27,6 +28,7 @@ HOST_IMAGE = "host"
 _REGION = re.compile(r"^[a-z0-9-]{1,32}$")
 _GROUP = re.compile(r"^[0-9a-f]{64}$")
 _RECIPIENT = re.compile(r"^age1[02-9ac-hj-np-z]{58}$")
+_MODEL_LETTERS = 64
 _IMAGE = re.compile(r"^[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}$")
 
 
@@ -180,7 +182,7 @@ class Reader:
 
     def end(self) -> None:
         if self._left:
-            raise InvalidField(self.where(next(iter(self._left))), "is not a known field")
+            raise InvalidField(self.where(shown_name(next(iter(self._left)))), "is not a known field")
 
 
 _NOUNS = {int: "an integer", str: "a string", list: "a list", dict: "an object", bool: "true or false"}
@@ -219,7 +221,7 @@ def read_machine(content: bytes) -> Machine:
         raise InvalidField("machine.region", "must be 1 to 32 of a-z, 0-9 and -")
     machine = Machine(
         region=region,
-        gpu_model=gpu.take("model", str),
+        gpu_model=_model(gpu),
         vram_mib=gpu.number("vram_mib", 1, 2**24),
         gpu_count=gpu.number("count", 1, 2**16 - 1),
         cpus=reader.number("cpus", 1, 2**16),
@@ -239,6 +241,14 @@ def read_recipient(reader: Reader, name: str) -> str:
     if not _RECIPIENT.fullmatch(said):
         raise InvalidField(reader.where(name), "must be an age recipient (age1 and 58 letters and digits)")
     return said
+
+
+def _model(gpu: Reader) -> str:
+    """A name that fits in everybody's tables: it is in every answer that lists the offer."""
+    model: str = gpu.take("model", str)
+    if not 0 < len(model) <= _MODEL_LETTERS or not model.isprintable():
+        raise InvalidField(gpu.where("model"), f"must be 1 to {_MODEL_LETTERS} printable characters")
+    return model
 
 
 def _work_name(reader: Reader) -> WorkName:
@@ -266,12 +276,18 @@ def _image(reader: Reader) -> str:
 
 
 def job_path(value: str, path: str) -> str:
-    """An absolute path below /job, in its simplest form: no ``..``, no doubled or trailing slash, no control characters."""
+    """An absolute path below /job, in its simplest form: no ``..``, no doubled or trailing slash, no control characters, and
+    no longer and no deeper than a file's name in a bundle: what no machine can look at, nobody may name.
+    """
     is_plain = (
         value.startswith("/job/") and str(PurePosixPath(value)) == value and ".." not in PurePosixPath(value).parts
     )
-    if not is_plain or any(ord(letter) < 32 for letter in value):
+    if not is_plain:
         raise InvalidField(path, "must be a plain absolute path below /job, without ..")
+    try:
+        checked_name(value.removeprefix("/"))
+    except InvalidField as exc:
+        raise InvalidField(path, exc.rule) from None
     return value
 
 

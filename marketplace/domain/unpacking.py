@@ -1,7 +1,8 @@
 """Unpacking bundles (``bundle_rules``) without trusting whoever made them: a client may upload what no tar wrote.
 
 The reader is written here, for exactly what the writer writes, instead of taken from ``tarfile``: what it does not know
-it refuses, it never allocates by a size it read, and it has seen every header before it writes the first byte.
+it refuses, it never allocates by a size it read, it holds one entry in memory however many there are, and it has seen
+every header before it writes the first byte.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import os
 import stat
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -37,37 +39,44 @@ def unpack_bundle(bundle: bytes | Seekable, into: Path, allowance: Allowance) ->
     All headers are read, judged and counted against the allowance before anything is written, so a refused bundle leaves
     nothing behind. Files that are already there are never overwritten, and links that are already there never followed.
     """
+    return tuple(unpacking(bundle, into, allowance))
+
+
+def unpacking(bundle: bytes | Seekable, into: Path, allowance: Allowance) -> Iterator[str]:
+    """The same, entry by entry: a name for each one that is written. However many there are, one is in memory."""
     stream: Seekable = io.BytesIO(bundle) if isinstance(bundle, bytes) else bundle
-    entries = _read_headers(stream, allowance)
+    for entry in _entries(stream):
+        allowance.take(entry.size, entries=1)
     into.mkdir(parents=True, exist_ok=True)
     root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for entry in entries:
+        for entry in _entries(stream):
             _unpack(entry, stream, root)
+            yield entry.name
     finally:
         os.close(root)
-    return tuple(entry.name for entry in entries)
 
 
-def _read_headers(stream: Seekable, allowance: Allowance) -> list[Entry]:
+def _entries(stream: Seekable) -> Iterator[Entry]:
+    """All entries, each judged beside those before it; whoever takes them may read elsewhere meanwhile."""
     end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
-    entries: list[Entry] = []
-    folders: set[tuple[str, ...]] = {()}
+    before, folder = tuple[str, ...](), tuple[str, ...]()
     while entry := _next_entry(stream):
-        if entries and entry.parts <= entries[-1].parts:
+        if entry.parts <= before:
             raise InvalidField(entry.name, "entries must be in ascending order, each named once")
-        if entry.parts[:-1] not in folders:
+        # In that order the folder named last is the one that it is in, or lies in that one.
+        parent = entry.parts[:-1]
+        if folder[: len(parent)] != parent:
             raise InvalidField(entry.name, "must come after the folder it is in")
-        if entry.is_folder:
-            folders.add(entry.parts)
-        entries.append(entry)
-        allowance.take(entry.size, entries=1)
-        if stream.seek(entry.offset + entry.size + -entry.size % BLOCK) > end:
+        before, folder = entry.parts, entry.parts if entry.is_folder else folder
+        place = entry.offset + entry.size + -entry.size % BLOCK
+        if place > end:
             raise InvalidField(entry.name, "is cut short")
+        yield entry
+        stream.seek(place)
     if stream.read(BLOCK + 1) != bytes(BLOCK):
         raise InvalidField("bundle", "must end with two empty blocks and nothing after them")
-    return entries
 
 
 def _next_entry(stream: Seekable) -> Entry | None:

@@ -11,10 +11,18 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
-from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
-from marketplace.domain.limits import MAX_INPUTS, MAX_OUTPUTS, MAX_PARTS, MAX_WORK_BYTES, PART_BYTES
+from marketplace.domain.limits import (
+    MAX_INPUTS,
+    MAX_OUTPUTS,
+    MAX_PARTS,
+    MAX_VARIABLES,
+    MAX_WORD_BYTES,
+    MAX_WORK_BYTES,
+    PART_BYTES,
+)
 from marketplace.domain.parts import part_sizes
 from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path, read_recipient
 
@@ -132,6 +140,8 @@ def _command(reader: Reader) -> tuple[str, ...]:
     command = reader.texts("command", limit=1024)
     if not command or not command[0]:
         raise InvalidField("work.command", "must name a program")
+    if not all(map(_is_word, command)):
+        raise InvalidField("work.command", f"must be words of at most {MAX_WORD_BYTES} bytes each")
     return command
 
 
@@ -144,10 +154,19 @@ def _salt(reader: Reader) -> str:
 
 def _env(reader: Reader) -> dict[str, str]:
     env = reader.take("env", dict, {})
+    if len(env) > MAX_VARIABLES:
+        raise InvalidField("work.env", f"must be at most {MAX_VARIABLES}")
     for name, value in env.items():
         if not _ENV_NAME.fullmatch(name) or not isinstance(value, str) or "\0" in value:
-            raise InvalidField(f"work.env.{name}", "must be a plain name with a string without NUL")
+            raise InvalidField(f"work.env.{shown_name(name)}", "must be a plain name with a string without NUL")
+        if not _is_word(f"{name}={value}"):
+            raise InvalidField(f"work.env.{name}", f"must be at most {MAX_WORD_BYTES} bytes with its name")
     return dict(env)
+
+
+def _is_word(text: str) -> bool:
+    """Whether a process can be given it. What is no text (a lone surrogate) is refused with the whole document."""
+    return len(text.encode("utf-8", "surrogatepass")) <= MAX_WORD_BYTES
 
 
 def _inputs(reader: Reader) -> tuple[Input, ...]:

@@ -6,6 +6,7 @@ does not fit. Outputs are not copied: their parts are read from the run's folder
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from marketplace.sealing import SealedFile, seal_into
 
 LOG_CHUNK_BYTES = 64 * 1024
 LOG_CHUNKS_AT_ONCE = 16
+_OF_THE_JOB = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR})
+"""What the machine says of a path that its client, or the job, made so that nobody can look at it. All else is the machine's own trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,10 @@ def _bundle(run: Path, path: str, allowance: Allowance) -> Bundle:
         source = path_in_run(run, path)
     except InvalidField as exc:
         return Bundle((), [LeftOut(".", exc.rule)])
+    except OSError as exc:
+        if exc.errno not in _OF_THE_JOB:
+            raise
+        return Bundle((), [LeftOut(".", f"cannot be looked at: {exc.strerror}")])
     return (
         bundle_outputs(source, allowance)
         if source

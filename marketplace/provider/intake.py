@@ -19,7 +19,7 @@ from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
 from marketplace.domain.parts import PartStream
 from marketplace.domain.spec import JOB_IN, read_spec
-from marketplace.domain.unpacking import unpack_bundle
+from marketplace.domain.unpacking import Seekable, unpacking
 from marketplace.domain.work import Assignment, Input, Work, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.home import ServingFolder
@@ -92,7 +92,7 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
             if folder.job_key.exists():
                 _unpack_sealed(stream, folder, into, allowance)
             else:
-                unpack_bundle(stream, into, allowance)
+                _unpack(stream, into, allowance)
     except InvalidField as exc:
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
     except OSError as exc:
@@ -108,7 +108,13 @@ def _unpack_sealed(stream: PartStream, folder: ServingFolder, into: Path, allowa
     with TemporaryFile(dir=folder.spool) as opened:
         unseal_into(stream, opened, folder.job_key.read_text(), "input")
         opened.seek(0)
-        unpack_bundle(opened, into, allowance)
+        _unpack(opened, into, allowance)
+
+
+def _unpack(stream: Seekable, into: Path, allowance: Allowance) -> None:
+    """However many entries there are, the name of one is in memory."""
+    for _ in unpacking(stream, into, allowance):
+        pass
 
 
 def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFolder) -> Obstacle | None:

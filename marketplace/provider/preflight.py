@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.domain.declines import ObstacleReason
+from marketplace.domain.declines import ObstacleReason, one_line
 from marketplace.domain.ids import Address
 from marketplace.domain.models import Order
 from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT
@@ -20,6 +20,10 @@ class Obstacle:
 
     reason: ObstacleReason
     detail: str
+    """One printable line, however it was made: a client's own words are in it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", one_line(self.detail))
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"

@@ -29,6 +29,8 @@ from marketplace.store.journal.rows import JournalReceipt, Role
 
 MOST_PROGRESS_RECEIPTS = 500
 """Of one side of one serving."""
+MOST_LAST_RECEIPTS = 16
+"""Of one side of one serving: one is enough, and blocks that left the chain may ask for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,15 @@ class ReceiptDesk:
         return None
 
     def _check_number(self, posted: PostedReceipt) -> None:
-        """Raise InvalidField for one progress receipt too many: each is a row for good, and the newest says all that the others said."""
+        """Raise InvalidField for one receipt too many: each is a row for good, and may bring a document. The newest says all that the others said."""
         rows = self._journal.receipts(posted.receipt.lease, posted.receipt.opened_at)
-        progress = sum(row.role == posted.role and not row.receipt.last for row in rows)
-        if not posted.receipt.last and progress >= MOST_PROGRESS_RECEIPTS:
-            raise InvalidField("receipt.last", f"must be true: {progress} progress receipts of this side are here")
+        number = sum((row.role, row.receipt.last) == (posted.role, posted.receipt.last) for row in rows)
+        if not posted.receipt.last and number >= MOST_PROGRESS_RECEIPTS:
+            raise InvalidField("receipt.last", f"must be true: {number} progress receipts of this side are here")
+        if posted.receipt.last and number >= MOST_LAST_RECEIPTS:
+            raise InvalidField(
+                "receipt.usedSeconds", f"is said too often: {number} last receipts of this side are here"
+            )
 
     def _keep_result(self, sender: Address, posted: PostedReceipt, at: UnixTime) -> EndedReason | None:
         """Store the result document under the hash that the receipt carries, and say why it says that the job ended.

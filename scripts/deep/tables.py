@@ -46,6 +46,8 @@ WORDS = {
     "kills.lost_or_doubled": "jobs, transactions and units lost or doubled by that",
     "floods.honest_p99_ratio": "times as long as when it is quiet that one honest request in a hundred takes beside 256 connections in the way",
     "hostile.gateway_lies": "lies of a gateway, field by field, all refused or harmless",
+    "hostile.provider_lies": "lies of a provider to who is to sign for it, all refused or harmless",
+    "hostile.client_lies": "lies of a client to who is to run its job, all refused or harmless",
     "hostile.units_lost": "token units that a provider or a client lost where every answer of a gateway was a lie",
     **sizes.words(),
     **rules.words(),

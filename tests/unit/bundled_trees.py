@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def plant(tree: object, at: Path) -> None:
         for name, inner in tree.items():
             plant(inner, at / name)
     else:
+        assert isinstance(tree, tuple)
         content, is_executable = tree
         at.write_bytes(content)
         at.chmod(0o755 if is_executable else 0o644)
@@ -60,7 +62,7 @@ def member(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.T
     return header, content
 
 
-def crafted(*members: tuple[tarfile.TarInfo, bytes], archive_format: int = tarfile.GNU_FORMAT) -> bytes:
+def crafted(*members: tuple[tarfile.TarInfo, bytes], archive_format: Literal[0, 1, 2] = tarfile.GNU_FORMAT) -> bytes:
     """An archive with well-formed headers and whatever content, ended as a bundle is."""
     blocks = []
     for header, content in members:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from marketplace.chain import verbs
+from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import order_id
 from marketplace.domain.classes import class_numbered
 from marketplace.domain.ids import Address, ClassNumber, bytes32_of
@@ -77,6 +78,7 @@ def test_an_order_that_was_charged_is_taken_whatever_is_left_of_the_budget(gatew
     assert record.lease == gateway.market.lease_of(signed.id)
     assert (record.lease.status, record.lease.charged) == (LeaseStatus.NONE, True)
 
+    increase_time(gateway.chain, 1)  # in the second of its declining it cannot be opened again
     authorize(0)
     assert gateway.post_order(signed).json()["reason"] == "BadSignature"
     authorize(1)

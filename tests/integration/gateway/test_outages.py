@@ -23,7 +23,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
 from marketplace.chain.market import Market
 from marketplace.chain.requests import sign_request
-from marketplace.domain.ids import bytes32_of, sha256_of
+from marketplace.domain.ids import bytes32_of, sha256_in, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
@@ -128,13 +128,17 @@ def test_a_journal_that_takes_nothing_is_said(gateway: Gateway, tmp_path: Path) 
     desks = desks_over(gateway.market, journal, gateway.board, gateway.blobs, roles, clock=time)
     assert desks.readiness.ask("orders").reasons == {}
     full = desks_over(gateway.market, journal, gateway.board, gateway.blobs, roles, clock=time)
+    signed = gateway.signed()
+    work = gateway.work()
+    for name in (sha256_in(signed.order.spec), work.name.sha256, *work.inputs[0].parts):
+        journal.uploads.note(name, CLIENT.address, 0, gateway.now())
     with sqlite3.connect(tmp_path / "full.sqlite") as blocked:
         blocked.execute(
             "DROP TABLE counters"
         )  # as far as writing goes, this is what a full disk looks like from outside
     blocked.close()
     with running(create_app(full)) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
-        posted = http.post("/v1/orders", json=submission(gateway.signed()))
+        posted = http.post("/v1/orders", json=submission(signed))
         ready = http.get("/ready?for=orders")
 
     assert (posted.status_code, posted.json()["reason"]) == (503, "StoreUnavailable")

@@ -20,7 +20,7 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import Explanation
 from marketplace.domain.classes import load_classes
 from marketplace.domain.events import BatchOpened, Event, OfferListed
-from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, bytes32_of
+from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, bytes32_of, sha256_of
 from marketplace.domain.models import Lease, MarketTerms, Offer, Order, SignedOrder
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -61,8 +61,7 @@ class Floor:
         journal = OperatorJournal(f"sqlite:///{folder}/journal.sqlite")
         floor = cls(chain, market, Board(redis_url), journal, FolderBlobs(folder / "blobs"), book)
         floor.fund_all((CLIENT, *PROVIDERS), 100 * DOLLAR)
-        machine = MACHINE.canonical()
-        floor.blobs.put(machine, MACHINE.sha256, len(machine))
+        floor.publish(MACHINE.canonical())
         floor.projector = floor.new_projector()
         return floor
 
@@ -120,8 +119,15 @@ class Floor:
             salt=next(self.salts),
         )  # fmt: skip
         signed = by.sign_order(replace(order, **changes), self.market.domain)
+        self.publish(spec.canonical())
         self.journal.add_order(signed, spec.canonical(), self.now)
         return signed
+
+    def publish(self, content: bytes) -> None:
+        """Have a document where everybody may read it."""
+        name = sha256_of(content)
+        self.blobs.put(content, name, len(content))
+        self.journal.uploads.note(name, CLIENT.address, len(content), self.now, is_public=True)
 
     # Time
 

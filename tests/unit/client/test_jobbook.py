@@ -265,12 +265,12 @@ def test_a_full_disk_is_said_by_its_name_and_harms_nothing(book: Jobbook) -> Non
     pages = book._one("PRAGMA page_count")[0]
     book._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreUnavailable):
-        book.note(an_id(7), "x" * 200_000)
+        book.keep_explanation(an_id(7), "x" * 200_000)
     book._db.execute("PRAGMA max_page_count = 100000")
     add(book, 8)
 
     assert [kept.job.id for kept in book.jobs()] == [an_id(7), an_id(8)]
-    assert book.order(an_id(7)).note == ""
+    assert book.order(an_id(7)).explanation == ""
 
 
 def test_a_file_that_is_no_book_is_said_by_its_name(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import Key
 from marketplace.domain.excess import TooManyRequests
-from marketplace.domain.ids import Sha256, sha256_of
+from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
 from marketplace.services import quotas
 from marketplace.services.limits import Cost, Rate, RateLimits
-from marketplace.services.receipts import MOST_PROGRESS_RECEIPTS
+from marketplace.services.receipts import MOST_LAST_RECEIPTS, MOST_PROGRESS_RECEIPTS
 from marketplace.store.journal.operator import MOST_ANSWERS
 from tests.integration.gateway.conftest import ACCEPTOR, CLIENT, PROVIDER, STRANGER, Gateway, running
 from tests.integration.gateway.owasp.conftest import Private
@@ -98,6 +98,22 @@ def test_progress_receipts_are_bounded(gateway: Gateway, private: Private) -> No
     one_more = gateway.receipt(lease.id, 5, "0x" + "11" * 32, last=False)  # type: ignore[arg-type]
     told = gateway.post_receipt(PROVIDER, one_more, "provider")
     assert (told.status_code, told.json()["field"]) == (422, "receipt.last")
+
+
+def test_last_receipts_are_bounded(gateway: Gateway, private: Private) -> None:
+    """A provider that signs another end for every second leaves a few of them, and the client finds them."""
+    lease = gateway.leased(private.offer)
+    increase_time(gateway.chain, 10)
+    gateway.sync()
+    opened = gateway.market.lease_of(lease.id).opened_at
+    for used in range(MOST_LAST_RECEIPTS):
+        row = gateway.receipt(lease.id, 20 + used, "0x" + "00" * 32)  # type: ignore[arg-type]
+        gateway.journal.add_receipt(row, "provider", "0x", opened)
+
+    result = gateway.result()
+    one_more = gateway.receipt(lease.id, 5, bytes32_of(result.sha256))
+    told = gateway.post_receipt(PROVIDER, one_more, "provider", result)
+    assert (told.status_code, told.json()["field"]) == (422, "receipt.usedSeconds")
 
 
 SLOW = dict.fromkeys(Cost, Rate(0.01, 5))
