@@ -38,6 +38,7 @@ from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
 from marketplace.provider.steering import GRACE_SECONDS, Graces, Steering
 from marketplace.provider.toolbox import Toolbox
+from marketplace.provider.unsealing import recipient_in
 from marketplace.running import Daemon, facts_of, head_seen, key_is_ours_alone, permit_until, transactions_move
 from marketplace.services.checks import Check
 from marketplace.services.expiry import Sweeper, SweepingProjector
@@ -184,7 +185,10 @@ def run_provider(
     journal = open_agent_journal(settings)
     gpus = GpuLocks(settings.gpu_locks or locks_folder(), gpu_names(), f"process {os.getpid()}, {settings.home}")
     file = InventoryFile(
-        inventory, decimals=market.terms().token_decimals, check=lambda found: gpus.hold(found.gpu_numbers)
+        inventory,
+        decimals=market.terms().token_decimals,
+        recipient=recipient_in(settings.home),
+        check=lambda found: gpus.hold(found.gpu_numbers),
     )
     if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
         gpus.hold(file.inventory.gpu_numbers)

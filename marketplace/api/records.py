@@ -293,6 +293,11 @@ class Declines(Record, frozen=True):
     declines: Annotated[list[DeclineTold], Meta(max_length=1_000)]
 
 
+class JobKey(Record, frozen=True):
+    lease: WordText
+    key: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
 class Outputs(Record, frozen=True):
     lease: WordText
     result: Raw

@@ -84,6 +84,9 @@ def run(
     on_silence: SilenceOption = Silence.ELSEWHERE,
     opener: OpenerOption = None,
     arbiter: ArbiterOption = None,
+    seal: Annotated[
+        bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
+    ] = False,
     name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")
@@ -110,7 +113,7 @@ def run(
             min_reliability_bps=min_reliability,
             min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
-            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"),
+            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
         )  # fmt: skip
         say_draft(session, market, request, nodes)
         for file in request.files:

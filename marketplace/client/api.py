@@ -254,6 +254,15 @@ class GatewayApi:
         """Why providers gave this order back, in their words. Nothing about them has been checked (``chain.statements``)."""
         return reading.declines(self._get(f"/v1/leases/{lease}/declines"), lease)
 
+    def post_job_key(self, lease: Bytes32, sealed: str) -> None:
+        """Leave the key of a sealed job for the provider that serves it, sealed to it."""
+        body = json_body({"lease": lease, "key": sealed})
+        accepted(self._write_raw("POST", f"/v1/leases/{lease}/key", body, _JSON))
+
+    def job_key(self, lease: Bytes32) -> str:
+        """What the client's side has left of that kind; GatewayProblem 404 before it has."""
+        return reading.job_key(self._line.get(f"/v1/leases/{lease}/key"), lease)
+
     def outputs(self, lease: Bytes32) -> Outputs:
         """The provider's result document; GatewayProblem 404 before there is one."""
         return reading.outputs(self._line.get(f"/v1/leases/{lease}/outputs"), lease)

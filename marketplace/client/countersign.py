@@ -12,9 +12,12 @@ Until all of this holds nothing is signed; what fails is said in words, and look
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
 from marketplace.client.answers import SignedReceipt
@@ -22,13 +25,14 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
-from marketplace.domain.limits import PART_BYTES, most_bundle_bytes
+from marketplace.domain.limits import PART_BYTES, most_bundle_bytes, most_sealed_bytes
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
-from marketplace.domain.parts import part_sizes
+from marketplace.domain.parts import PartStream, part_sizes
 from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.spec import JobSpec
 from marketplace.domain.work import Work
+from marketplace.sealing import unseal_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def check_result(content: bytes, result: Bytes32, spec: JobSpec, work: Work) -> 
     if len(set(paths)) != len(paths) or not set(paths) <= set(work.outputs):
         raise InvalidField("result.outputs", f"must be among {', '.join(work.outputs)}, each once")
     total, most = sum(output.bytes for output in document.outputs), most_bundle_bytes(spec.resources.disk_mib << 20)
+    most = most_sealed_bytes(most) if work.sealed else most
     if total > most:
         raise InvalidField("result.outputs", f"have {total} bytes; the order's disk makes {most} at most")
     if document.log.bytes > PART_BYTES:
@@ -134,6 +139,18 @@ class ResultFolder:
             self._fresh -= dropped
         for name in dropped:
             self.path(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def opened(self, parts: Sequence[Sha256], key: str | None) -> Iterator[BinaryIO | PartStream]:
+        """Fetched parts as one stream, opened with the job's key where it is sealed. Raises InvalidField where that does not open it."""
+        with PartStream([self.path(part) for part in parts]) as stream:
+            if key is None:
+                yield stream
+                return
+            with TemporaryFile(dir=self._folder) as plain:
+                unseal_into(stream, plain, key, "result")
+                plain.seek(0)
+                yield plain
 
     def path(self, name: Sha256) -> Path:
         """Where the blob is, once it was fetched."""

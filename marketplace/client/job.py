@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from marketplace.client.api import GatewayApi
+from marketplace.client.api import MOST_LOG_BYTES, GatewayApi
 from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.money import Serving, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, Progress, Story
@@ -16,7 +16,6 @@ from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Order
-from marketplace.domain.parts import PartStream
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.results import EndedReason, Output, Result, read_result
 from marketplace.domain.spec import JobSpec, read_spec
@@ -24,6 +23,7 @@ from marketplace.domain.states import JobEvent, JobState
 from marketplace.domain.units import Seconds
 from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import Work, read_work
+from marketplace.sealing import open_work
 
 if TYPE_CHECKING:
     from marketplace.client.market import Market
@@ -100,7 +100,12 @@ class Job:
     @property
     def work(self) -> Work:
         """What it runs: the same in all its orders."""
-        return read_work(self._order().work)
+        work, key = read_work(self._order().work), self._key
+        return work if key is None else open_work(work, key)
+
+    @property
+    def _key(self) -> str | None:
+        return self._market.book.job_key(self.id)
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -150,17 +155,24 @@ class Job:
         reader = _LogReader(self._market.api)
         for _ in self._market.steps(None):
             is_over = self.is_terminal
-            if text := reader.read(self._order().signed.id):
+            if text := self._new_log(reader, is_over=is_over):
                 yield text
             if is_over:
                 return
+
+    def _new_log(self, reader: _LogReader, *, is_over: bool) -> str:
+        """What came of it since the last time. That of a sealed job is not streamed: it comes when the job is over."""
+        if self._key is None:
+            return reader.read(self._order().signed.id)
+        return self._whole_log() if is_over else ""
 
     def _whole_log(self) -> str:
         """The verified log where there is one, otherwise what the gateway has of the running one."""
         found = self._document()
         if found is not None and self._market.results.has(found.log.sha256):
-            return self._market.results.path(found.log.sha256).read_text(errors="replace")
-        return _LogReader(self._market.api).read(self._order().signed.id)
+            with self._market.results.opened([found.log.sha256], self._key) as log:
+                return log.read(MOST_LOG_BYTES).decode(errors="replace")
+        return "" if self._key else _LogReader(self._market.api).read(self._order().signed.id)
 
     # -- what came of it ----------------------------------------------------------------------------------------------
 
@@ -210,7 +222,7 @@ class Job:
         allowance = Allowance(self.spec.resources.disk_mib << 20)
         for output in filter(_is_delivered, found.outputs):
             folder = into / _folder_of(output, found.outputs)
-            with PartStream([self._market.results.path(part) for part in output.parts]) as bundle:
+            with self._market.results.opened(output.parts, self._key) as bundle:
                 names = unpack_bundle(bundle, folder, allowance)
             files += [folder / name for name in names if (folder / name).is_file()]
         return tuple(files)

@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS receipts (
   lease TEXT NOT NULL, opened_at INTEGER NOT NULL, document TEXT NOT NULL, signature TEXT NOT NULL,
   result BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (lease, opened_at)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS job_keys (job TEXT PRIMARY KEY REFERENCES jobs(id), secret TEXT NOT NULL) STRICT;
 """
 
 _ORDERS = "SELECT * FROM orders LEFT JOIN given_up ON lease = id"
@@ -171,6 +172,12 @@ class Jobbook:
         if len(found) != 1:
             raise NotFound("job" if not found else f"single job (there are {len(found)})", text)
         return found[0]
+
+    def job_key(self, identifier: Bytes32) -> str | None:
+        """The secret key of a sealed job; None: it is not sealed."""
+        with self._lock:
+            row = self._db.execute("SELECT secret FROM job_keys WHERE job = ?", (identifier,)).fetchone()
+        return None if row is None else str(row[0])
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -322,6 +329,8 @@ class Jobbook:
             raise Conflict("job", job.id) from None
         if group is not None:
             self._db.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, '')", (job.id, group.id, group.size, group.rank))
+        if new.key is not None:
+            self._db.execute("INSERT INTO job_keys VALUES (?, ?)", (job.id, new.key))
         self._add_order(job.id, 1, new.signed, new.spec, new.work, at)
         return KeptJob(job, new.terms, 1, number, group)
 

@@ -43,6 +43,8 @@ class NewJob:
     spec: bytes
     work: bytes
     group: Group | None = None
+    key: str | None = None
+    """The secret key of a sealed job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,13 @@ def receipts(body: bytes, asked: Bytes32) -> tuple[SignedReceipt, ...]:
     return tuple(SignedReceipt(item.role, item.receipt.receipt(), item.signature) for item in found)
 
 
+def job_key(body: bytes, asked: Bytes32) -> str:
+    """Sealed: whose it is, and whether it is this job's, shows when it is opened."""
+    found = read(records.JobKey, body)
+    same("lease", found.lease, asked)
+    return found.key
+
+
 def declines(body: bytes, asked: Bytes32) -> tuple[SignedDecline, ...]:
     """Those whose reason is one that we know: a newer provider may have others."""
     found = read(records.Declines, body).declines

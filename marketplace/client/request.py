@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
@@ -32,6 +34,7 @@ from marketplace.domain.spec import (
 )
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Input, Work, read_work, work_name
+from marketplace.sealing import SealedFile, new_identity, recipient_of, seal_into, seal_work
 
 ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
 NO_BOND, NO_TIP, ANY_OFFER = Bps(0), TokenUnits(0), OfferId(0)
@@ -93,6 +96,8 @@ class JobRequest:
     """Who rules on its lease; None: whom the settings or the address book name."""
     public: bool = False
     """Everybody may read what is run, its inputs, its log and its outputs."""
+    sealed: bool = False
+    """Nobody but the provider that serves it may, the gateway's operator neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +107,24 @@ class Prepared:
     spec: JobSpec
     spec_bytes: bytes
     work_bytes: bytes
-    inputs: Bundle | None = None
+    inputs: Bundle | SealedFile | None = None
     parts: tuple[Sha256, ...] = ()
+    key: str | None = None
+    """The secret key of a sealed job."""
 
 
 def prepare(request: JobRequest) -> Prepared:
     """Bundle the inputs, write work and spec; raise InvalidField for what their rules do not allow, or no provider can run."""
-    inputs = bundle_inputs(request)
+    if request.sealed and request.public:
+        raise InvalidField("sealed", "must not be public: nobody else could read it")
+    key = new_identity() if request.sealed else None
+    bundle = bundle_inputs(request)
+    inputs = _sealed(bundle, recipient_of(key)) if bundle and key else bundle
     parts = inputs.parts() if inputs else ()
     listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
-    work = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs).canonical()
+    opened = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs)
+    read_work(opened.canonical())
+    work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
     read_work(work)
     spec = JobSpec(
         work=work_name(work),
@@ -130,7 +143,20 @@ def prepare(request: JobRequest) -> Prepared:
     )
     require_runnable(spec)
     content = spec.canonical()
-    return Prepared(read_spec(content), content, work, inputs, parts)
+    return Prepared(read_spec(content), content, work, inputs, parts, key)
+
+
+def _sealed(bundle: Bundle, recipient: str) -> SealedFile:
+    """The bundle sealed, in a file without a name that is gone with the request: sealed anew it would be other bytes."""
+    stream = TemporaryFile(prefix="bourse-")  # noqa: SIM115  it is read until the request is submitted
+    try:
+        seal_into(bundle.pieces(), stream, recipient)
+    except BaseException:
+        stream.close()
+        raise
+    found = SealedFile(stream)
+    weakref.finalize(found, stream.close)
+    return found
 
 
 def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
@@ -141,7 +167,9 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
         raise InvalidField("offer", "must not be pinned: every node gets an offer of its own")
     alone, identifier = prepare(request), secrets.token_hex(32)
     specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
-    return tuple(Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts) for spec in specs)
+    return tuple(
+        Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts, alone.key) for spec in specs
+    )
 
 
 def bundle_inputs(request: JobRequest) -> Bundle | None:

@@ -130,4 +130,6 @@ class Submitter:
         name = request.name or " ".join(request.command)[:60]
         record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self._market.terms().start_grace)
-        return NewJob(record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group)
+        return NewJob(
+            record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group, prepared.key
+        )

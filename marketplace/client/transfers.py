@@ -16,10 +16,11 @@ from marketplace.domain.bundles import Bundle
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.limits import PART_BYTES
+from marketplace.sealing import SealedFile
 
 
 def send_bundle(
-    api: GatewayApi, bundle: Bundle, parts: Sequence[Sha256], spool: Path, part_bytes: int = PART_BYTES
+    api: GatewayApi, bundle: Bundle | SealedFile, parts: Sequence[Sha256], spool: Path, part_bytes: int = PART_BYTES
 ) -> None:
     """Have the gateway hold every part; ``spool`` is a folder with room for one. May be repeated, and goes on where it was.
 
@@ -30,7 +31,9 @@ def send_bundle(
             _send_part(api, bundle, number * part_bytes, name, spool, part_bytes)
 
 
-def _send_part(api: GatewayApi, bundle: Bundle, start: int, name: Sha256, spool: Path, part_bytes: int) -> None:
+def _send_part(
+    api: GatewayApi, bundle: Bundle | SealedFile, start: int, name: Sha256, spool: Path, part_bytes: int
+) -> None:
     with tempfile.NamedTemporaryFile(dir=spool, prefix=".part-") as stream:
         digest = hashlib.sha256()
         for piece in bundle.pieces(start, start + part_bytes):

@@ -22,6 +22,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
+from marketplace.client.job_keys import KeyBearer
 from marketplace.client.jobbook import Jobbook
 from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.money import exit_of, servings_of
@@ -88,7 +89,7 @@ class Watcher:
         self.past = PastReader(EventFollower(market.chain, market.address, confirmations=confirmations), book)
         """Counts what it had to repair."""
         self._countersigner = Countersigner(key, market, api, book, results)
-        self._signs, self._poster = signs, poster
+        self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book)
         self._lock = threading.Lock()
         self._asked_from = 0
         self._asking: frozenset[Bytes32] = frozenset()
@@ -170,6 +171,7 @@ class Watcher:
                 if not order.is_posted and not order.is_refused:
                     self._poster.bring(order)
                 sight = self.sight_of(kept, order, head)
+                self._keys.bring(order, sight)
                 decision = decide(kept.job, order, kept.terms, sight)
                 after = self._act(kept, order, sight, decision, looks=looks)
                 if after.version == kept.version:

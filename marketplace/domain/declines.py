@@ -34,6 +34,9 @@ class ObstacleReason(StrEnum):
     NOT_ENOUGH_DISK = "not_enough_disk"
     WRONG_REGION = "wrong_region"
     PROVIDER_EXCLUDED = "provider_excluded"
+    KEY_NOT_DELIVERED = "key_not_delivered"
+    """The client has not handed over the key of its sealed job, or it does not fit."""
+    SEALED_NOT_SUPPORTED = "sealed_not_supported"
     INPUT_NOT_DELIVERED = "input_not_delivered"
     INPUT_CORRUPT = "input_corrupt"
     INPUT_INVALID = "input_invalid"
@@ -56,7 +59,12 @@ class ObstacleReason(StrEnum):
 
 
 _OF_THE_GATEWAY = frozenset(
-    {ObstacleReason.SPEC_NOT_DELIVERED, ObstacleReason.INPUT_NOT_DELIVERED, ObstacleReason.INPUT_CORRUPT}
+    {
+        ObstacleReason.SPEC_NOT_DELIVERED,
+        ObstacleReason.KEY_NOT_DELIVERED,
+        ObstacleReason.INPUT_NOT_DELIVERED,
+        ObstacleReason.INPUT_CORRUPT,
+    }
 )
 
 

@@ -37,6 +37,7 @@ MAX_LOG_BYTES: Final = 16 * MIB
 
 MAX_CONTENT_BYTES: Final = (MAX_PARTS - 2 * MAX_INPUTS) * PART_BYTES
 """Of the files in all inputs, and in all outputs, whatever the order's disk: with their headers these make MAX_PARTS parts at most."""
+_MOST_SEAL_HEADER_BYTES: Final = 4096
 _MOST_HEADER_BYTES: Final = 6 * 1024
 """Of one file or folder in a bundle, padding included: two headers and the longest name."""
 
@@ -44,6 +45,11 @@ _MOST_HEADER_BYTES: Final = 6 * 1024
 def most_bundle_bytes(content_bytes: int) -> int:
     """How long bundles may be, all together, whose files hold so many bytes."""
     return content_bytes + MAX_FILES * _MOST_HEADER_BYTES
+
+
+def most_sealed_bytes(plain_bytes: int) -> int:
+    """How long so many bytes of outputs may be once they are sealed (age): 16 bytes for each 64 KiB, and a header for each."""
+    return plain_bytes + (plain_bytes >> 16) * 16 + MAX_OUTPUTS * _MOST_SEAL_HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)

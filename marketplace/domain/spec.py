@@ -27,6 +27,7 @@ HOST_IMAGE = "host"
 
 _REGION = re.compile(r"^[a-z0-9-]{1,32}$")
 _GROUP = re.compile(r"^[0-9a-f]{64}$")
+_RECIPIENT = re.compile(r"^age1[02-9ac-hj-np-z]{58}$")
 _MODEL_LETTERS = 64
 _IMAGE = re.compile(r"^[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}$")
 
@@ -128,11 +129,14 @@ class Machine:
     memory_mib: int
     disk_mib: int
     measured: bool = False
+    recipient: str | None = None
+    """To which the keys of sealed jobs are sealed (age; ``marketplace.sealing``); None: it can open none."""
 
     def canonical(self) -> bytes:
         gpu = {"model": self.gpu_model, "vram_mib": self.vram_mib, "count": self.gpu_count}
         rest = {name: getattr(self, name) for name in ("region", "cpus", "memory_mib", "disk_mib", "measured")}
-        return canonical_json({"version": MACHINE_VERSION, "gpu": gpu} | rest)
+        key = {} if self.recipient is None else {"recipient": self.recipient}
+        return canonical_json({"version": MACHINE_VERSION, "gpu": gpu} | rest | key)
 
     @property
     def sha256(self) -> Sha256:
@@ -159,6 +163,10 @@ class Reader:
         if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise InvalidField(self.where(name), f"must be {_NOUNS[kind]}")
         return value
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a field that nobody took."""
+        return name in self._left
 
     def number(self, name: str, low: int, high: int, default: Any = ...) -> int:
         value: int = self.take(name, int, default)
@@ -220,10 +228,19 @@ def read_machine(content: bytes) -> Machine:
         memory_mib=reader.number("memory_mib", 1, 2**32),
         disk_mib=reader.number("disk_mib", 1, 2**32),
         measured=reader.take("measured", bool),
+        recipient=read_recipient(reader, "recipient") if reader.has("recipient") else None,
     )
     gpu.end()
     reader.end()
     return machine
+
+
+def read_recipient(reader: Reader, name: str) -> str:
+    """A public key of age's, by its form; whether there is such a key shows to whoever seals to it."""
+    said: str = reader.take(name, str)
+    if not _RECIPIENT.fullmatch(said):
+        raise InvalidField(reader.where(name), "must be an age recipient (age1 and 58 letters and digits)")
+    return said
 
 
 def _model(gpu: Reader) -> str:

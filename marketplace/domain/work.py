@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -24,7 +24,7 @@ from marketplace.domain.limits import (
     PART_BYTES,
 )
 from marketplace.domain.parts import part_sizes
-from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path
+from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path, read_recipient
 
 WORK_VERSION = 1
 
@@ -46,19 +46,45 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a sealed job is to run, for whoever has the job's key (``marketplace.sealing``)."""
+
+    recipient: str
+    """The public half of the job's key: inputs, outputs and log are sealed to it, too."""
+    content: str
+    """Command and environment, sealed and armored."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Version 1 of the work document."""
 
     command: tuple[str, ...]
+    """Empty in a sealed work that was not opened."""
     salt: str
     """64 hex digits that the client draws at random."""
     env: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[Input, ...] = ()
     outputs: tuple[str, ...] = (JOB_OUT,)
+    sealed: Sealed | None = None
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
-        return canonical_json(asdict(self) | {"version": WORK_VERSION})
+        document = asdict(self) | {"version": WORK_VERSION}
+        for name in ("sealed",) if self.sealed is None else ("command", "env"):
+            del document[name]
+        return canonical_json(document)
+
+    def opened_content(self) -> bytes:
+        """What is sealed of it in a sealed job."""
+        return canonical_json({"command": list(self.command), "env": dict(self.env)})
+
+    def opened_with(self, content: bytes) -> Work:
+        """The same sealed work with what was sealed in it; raise InvalidField where that is no command."""
+        reader = Reader(parse_json(content, field="work.sealed.content"), "work")
+        opened = replace(self, command=_command(reader), env=_env(reader))
+        reader.end()
+        return opened
 
     @property
     def name(self) -> WorkName:
@@ -91,11 +117,23 @@ def read_work(content: bytes) -> Work:
     document = parse_json(content, field="work")
     reader = Reader(document, "work")
     reader.number("version", WORK_VERSION, WORK_VERSION)
-    work = Work(_command(reader), _salt(reader), _env(reader), _inputs(reader), _outputs(reader))
+    sealed = _sealed(reader)
+    command, env = (_command(reader), _env(reader)) if sealed is None else ((), {})
+    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed)
     reader.end()
     if canonical_json(document) != content:
         raise InvalidField("work", "must be canonical JSON (RFC 8785)")
     return work
+
+
+def _sealed(reader: Reader) -> Sealed | None:
+    value = reader.take("sealed", dict, None)
+    if value is None:
+        return None
+    inner = Reader(value, "work.sealed")
+    found = Sealed(read_recipient(inner, "recipient"), inner.take("content", str))
+    inner.end()
+    return found
 
 
 def _command(reader: Reader) -> tuple[str, ...]:

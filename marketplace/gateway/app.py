@@ -14,6 +14,7 @@ from marketplace.gateway.routes import (
     blobs,
     declines,
     health,
+    job_keys,
     leases,
     market,
     orders,
@@ -40,7 +41,20 @@ def create_app(desks: Desks) -> FastAPI:
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
-    for noun in (market, quotes, orders, rounds, leases, declines, streams, blobs, accounts, sessions, health):
+    for noun in (
+        market,
+        quotes,
+        orders,
+        rounds,
+        leases,
+        declines,
+        job_keys,
+        streams,
+        blobs,
+        accounts,
+        sessions,
+        health,
+    ):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

@@ -14,6 +14,7 @@ from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
 from marketplace.services.idempotency import GivenAnswers
+from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
 from marketplace.services.limits import RateLimits
@@ -58,6 +59,7 @@ class Desks:
     leases: LeaseDesk
     receipts: ReceiptDesk
     declines: DeclineDesk
+    job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
     uploads: UploadDesk
@@ -91,6 +93,7 @@ def desks_over(
     accounts = AccountDesk(chain, market, board, offers, participants)
     quotas = Quotas(accounts, participants, journal.uploads, market.terms().token_decimals)
     leases = LeaseDesk(market, journal, library, board, servings)
+    access = LeaseAccess(market, journal, library, servings, leases)
     return Desks(
         chain=chain,
         market=market,
@@ -102,11 +105,12 @@ def desks_over(
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
+        job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,
         uploads=UploadDesk(blobs, journal.uploads, quotas, participant_limit_bytes=participant_limit_bytes),
         limits=limits or RateLimits(board, clock),
-        access=LeaseAccess(market, journal, library, servings, leases),
+        access=access,
         sessions=SessionDesk(chain, market, journal.sessions, domain),
         answers=GivenAnswers(journal),
         readiness=ReadinessCheck(chain, journal, board, blobs, clock),

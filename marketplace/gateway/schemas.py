@@ -152,6 +152,7 @@ class Machine(Shape):
     memory_mib: int
     disk_mib: int
     measured: bool
+    recipient: str | None = None
 
 
 class Offer(Shape):
@@ -328,6 +329,13 @@ class Decline(Shape):
 
 class Declines(Shape):
     declines: list[Decline]
+
+
+class JobKey(Shape):
+    """The key of a sealed job, sealed to the recipient in the serving provider's machine description (age, armored)."""
+
+    lease: WordText
+    key: str = Field(min_length=1, max_length=4096)
 
 
 class Receipts(Shape):

@@ -25,6 +25,7 @@ from marketplace.domain.results import EndedReason, LogFile, Output, Result, nam
 from marketplace.domain.spec import read_spec
 from marketplace.domain.work import read_work
 from marketplace.provider.home import ServingFolder, path_in_run
+from marketplace.sealing import SealedFile, seal_into
 
 LOG_CHUNK_BYTES = 64 * 1024
 LOG_CHUNKS_AT_ONCE = 16
@@ -50,6 +51,16 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
     document = folder.path / "result.json"
     if document.exists():
         return read_result(document.read_bytes())
+    recipient = _sealed_to(folder)
+    outputs, notes = _named(folder, part_bytes) if recipient is None else _sealed(folder, recipient, part_bytes)
+    folder.write_notes([*([ending.note] if ending.note else []), *notes])
+    result = Result(ending.exit_code, ending.reason, outputs, _close_log(folder, recipient))
+    _write_durably(document, result.canonical())
+    return result
+
+
+def _named(folder: ServingFolder, part_bytes: int) -> tuple[tuple[Output, ...], list[str]]:
+    """The outputs as they are, and what is to be said of them."""
     outputs: list[Output] = []
     left = MAX_LEFT_OUT
     for path, bundle in _bundles(folder):
@@ -57,16 +68,39 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
         left_out = named(bundle.left_out, left)
         left = max(0, left - len(left_out))
         outputs.append(Output(path, bundle.bytes if parts else 0, parts, left_out))
-    folder.write_notes(_notes(ending, outputs))
-    result = Result(ending.exit_code, ending.reason, tuple(outputs), _close_log(folder))
-    _write_durably(document, result.canonical())
-    return result
+    count = sum(len(output.left_out) for output in outputs)
+    return tuple(outputs), [f"not delivered, by name in the result: {count}"] if count else []
 
 
-def _notes(ending: Ending, outputs: list[Output]) -> list[str]:
-    left_out = sum(len(output.left_out) for output in outputs)
-    notes = [ending.note] if ending.note else []
-    return [*notes, f"not delivered, by name in the result: {left_out}"] if left_out else notes
+def _sealed(folder: ServingFolder, recipient: str, part_bytes: int) -> tuple[tuple[Output, ...], list[str]]:
+    """The outputs sealed, each in a file that stays until it is delivered. What is left out is named in the log: the result is not sealed."""
+    outputs: list[Output] = []
+    notes: list[str] = []
+    folder.sealed.mkdir(exist_ok=True, mode=0o700)
+    for number, (path, bundle) in enumerate(_bundles(folder)):
+        notes += [f"not delivered: {path}/{one.path}: {one.why}" for one in named(bundle.left_out)]
+        if not bundle.entries:
+            outputs.append(Output(path, 0, ()))
+            continue
+        with _sealed_output(folder, number).open("w+b") as stream:
+            seal_into(bundle.pieces(), stream, recipient)
+            stream.flush()
+            os.fsync(stream.fileno())  # sealed anew it would have another hash than the receipt says
+            found = SealedFile(stream)
+            outputs.append(Output(path, found.bytes, found.parts(part_bytes)))
+    return tuple(outputs), notes
+
+
+def _sealed_output(folder: ServingFolder, number: int) -> Path:
+    return folder.sealed / str(number)
+
+
+def _sealed_to(folder: ServingFolder) -> str | None:
+    """To whom outputs and log are sealed; None: they are not."""
+    if not folder.work.exists():
+        return None
+    sealed = read_work(folder.work.read_bytes()).sealed
+    return sealed.recipient if sealed else None
 
 
 def _bundles(folder: ServingFolder) -> Iterator[tuple[str, Bundle]]:
@@ -96,15 +130,20 @@ def _bundle(run: Path, path: str, allowance: Allowance) -> Bundle:
     )
 
 
-def _close_log(folder: ServingFolder) -> LogFile:
-    """Put the log's parts into one file and hash it. Nothing is added to the log from here on."""
-    digest, size = hashlib.sha256(), 0
-    with log_file(folder).open("wb") as stream:
-        for piece in folder.log_pieces():
-            digest.update(piece)
-            size += stream.write(piece)
+def _close_log(folder: ServingFolder, recipient: str | None) -> LogFile:
+    """Put the log's parts into one file, sealed where the job is, and hash it. Nothing is added to the log from here on."""
+    with log_file(folder).open("w+b") as stream:
+        if recipient is None:
+            stream.writelines(folder.log_pieces())
+        else:
+            seal_into(folder.log_pieces(), stream, recipient)
+        stream.flush()
+        os.fsync(stream.fileno())
+        stream.seek(0)
+        name = Sha256(hashlib.file_digest(stream, "sha256").hexdigest())
+        size = stream.tell()
     missing_from, missing_bytes = folder.log_gap()
-    return LogFile(Sha256(digest.hexdigest()), size, missing_from if missing_bytes else size, missing_bytes)
+    return LogFile(name, size, missing_from if missing_bytes else size, missing_bytes)
 
 
 def log_file(folder: ServingFolder) -> Path:
@@ -140,8 +179,14 @@ def deliver(
 def send_outputs(api: GatewayApi, folder: ServingFolder, result: Result, *, part_bytes: int = PART_BYTES) -> None:
     """Have the gateway hold every blob that the result names."""
     wanted = {output.path: output.parts for output in result.outputs}
-    for path, bundle in _bundles(folder):
-        send_bundle(api, bundle, wanted.get(path, ()), folder.spool, part_bytes)
+    if folder.sealed.exists():
+        for number, output in enumerate(result.outputs):
+            if output.parts:
+                with _sealed_output(folder, number).open("rb") as stream:
+                    send_bundle(api, SealedFile(stream), output.parts, folder.spool, part_bytes)
+    else:
+        for path, bundle in _bundles(folder):
+            send_bundle(api, bundle, wanted.get(path, ()), folder.spool, part_bytes)
     api.put_blob(log_file(folder))
 
 
@@ -149,8 +194,10 @@ def pump_log(api: GatewayApi, lease: Bytes32, folder: ServingFolder, offset: int
     """Send what the log has beyond ``offset``, a bounded piece of it; where the gateway stands now.
 
     The gateway may stand elsewhere than we thought, after a restart of either: then its word is taken and we go on there, if there
-    is such a place in the log. Raises UnreadableAnswer where there is not.
+    is such a place in the log. Raises UnreadableAnswer where there is not. Of a sealed job nothing is sent: its log comes, sealed, with the result.
     """
+    if folder.job_key.exists():
+        return offset
     for _ in range(LOG_CHUNKS_AT_ONCE):
         chunk = folder.read_log(offset, LOG_CHUNK_BYTES)
         if not chunk:

@@ -1,6 +1,7 @@
 """The agent's folder: one agent at a time, one folder per serving.
 
 home/lock                            held while an agent lives
+home/identity                        the agent's own age key (``unsealing``)
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
@@ -8,6 +9,7 @@ home/servings/<lease>-<openedAt>/    gone when the serving is closed
     notes                            what the agent has to say about it, shown after the job's own log
     spool/                           the part of an output that is on its way
     gap.json                         what is missing in the log of the last run, where anything is
+    job-key, sealed/<n>              of a sealed job: its key, and its outputs as they are delivered
 """
 
 from __future__ import annotations
@@ -140,6 +142,15 @@ class ServingFolder:
     @property
     def spool(self) -> Path:
         return self.path / "spool"
+
+    @property
+    def job_key(self) -> Path:
+        """The key of a sealed job, once its client has handed it over."""
+        return self.path / "job-key"
+
+    @property
+    def sealed(self) -> Path:
+        return self.path / "sealed"
 
     @property
     def notes(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
@@ -18,11 +19,13 @@ from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
 from marketplace.domain.parts import PartStream
 from marketplace.domain.spec import JOB_IN, read_spec
-from marketplace.domain.unpacking import unpacking
-from marketplace.domain.work import Assignment, Input, read_work
+from marketplace.domain.unpacking import Seekable, unpacking
+from marketplace.domain.work import Assignment, Input, Work, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
+from marketplace.provider.unsealing import Unsealer
+from marketplace.sealing import unseal_into
 
 _SERVER_ERROR = 500
 _PASSING = frozenset({401, 404, 408, 429})
@@ -30,8 +33,12 @@ _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ER
 """What the machine says when it gives out, whatever is unpacked on it."""
 
 
-def fetch_assignment(api: GatewayApi, lease: Bytes32, order: Order, folder: ServingFolder) -> Assignment | Obstacle:
-    """The job's spec and work, from our own folder if they were fetched before. The client signed the one's hash, which names the other's."""
+def fetch_assignment(
+    api: GatewayApi, lease: Bytes32, order: Order, folder: ServingFolder, unsealer: Unsealer
+) -> Assignment | Obstacle:
+    """The job's spec and work, from our own folder if they were fetched before. The client signed the one's hash, which names the other's.
+
+    Sealed work waits for the key that its client hands over."""
     try:
         content = _document(api, None, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES)
         spec = read_spec(content)
@@ -46,7 +53,13 @@ def fetch_assignment(api: GatewayApi, lease: Bytes32, order: Order, folder: Serv
     folder.make()
     folder.spec.write_bytes(content)
     folder.work.write_bytes(work_content)
-    return Assignment(spec, work)
+    try:
+        opened = unsealer.opened(api, lease, work, folder)
+    except InvalidField as exc:
+        return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
+    except GatewayProblem as exc:
+        return Obstacle(ObstacleReason.KEY_NOT_DELIVERED, f"the key of the sealed job: {exc}")
+    return Assignment(spec, opened) if isinstance(opened, Work) else opened
 
 
 def _document(api: GatewayApi, lease: Bytes32 | None, name: Sha256, kept: Path, limit_bytes: int) -> bytes:
@@ -76,8 +89,10 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
     into = run / JOB_INPUTS / item.path.removeprefix(JOB_IN).strip("/")
     try:
         with PartStream([folder.inputs / part for part in item.parts]) as stream:
-            for _ in unpacking(stream, into, allowance):
-                pass
+            if folder.job_key.exists():
+                _unpack_sealed(stream, folder, into, allowance)
+            else:
+                _unpack(stream, into, allowance)
     except InvalidField as exc:
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
     except OSError as exc:
@@ -86,6 +101,20 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
         # Two inputs that get in each other's way: one's file where the other needs a folder.
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path} cannot be unpacked: {exc.strerror}")
     return None
+
+
+def _unpack_sealed(stream: PartStream, folder: ServingFolder, into: Path, allowance: Allowance) -> None:
+    """Opened into a file first: that it was cut short shows at its end, and nothing is unpacked before."""
+    with TemporaryFile(dir=folder.spool) as opened:
+        unseal_into(stream, opened, folder.job_key.read_text(), "input")
+        opened.seek(0)
+        _unpack(opened, into, allowance)
+
+
+def _unpack(stream: Seekable, into: Path, allowance: Allowance) -> None:
+    """However many entries there are, the name of one is in memory."""
+    for _ in unpacking(stream, into, allowance):
+        pass
 
 
 def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFolder) -> Obstacle | None:

@@ -88,18 +88,18 @@ class Inventory:
         return tuple(number for offer in self.offers for number in offer.gpu_numbers)
 
 
-def load_inventory(path: Path, *, decimals: int) -> Inventory:
+def load_inventory(path: Path, *, decimals: int, recipient: str | None = None) -> Inventory:
     """Read the file; raise ConfigError that names it and, where one is wrong, the field and the rule."""
     try:
-        return read_inventory(path.read_bytes(), decimals=decimals)
+        return read_inventory(path.read_bytes(), decimals=decimals, recipient=recipient)
     except OSError as exc:
         raise ConfigError([f"the inventory {path} cannot be read: {exc.strerror}"]) from exc
     except InvalidField as exc:
         raise ConfigError([f"the inventory {path}: {exc}"]) from exc
 
 
-def read_inventory(content: bytes, *, decimals: int) -> Inventory:
-    """Read an inventory; ``decimals`` are those of the settlement token. Raises InvalidField."""
+def read_inventory(content: bytes, *, decimals: int, recipient: str | None = None) -> Inventory:
+    """Read an inventory; ``decimals`` are those of the settlement token, ``recipient`` is the agent's, for keys of sealed jobs. Raises InvalidField."""
     try:
         document = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
@@ -108,7 +108,7 @@ def read_inventory(content: bytes, *, decimals: int) -> Inventory:
     machine = Machine(
         region=reader.take("region", str), gpu_model="", vram_mib=0, gpu_count=0,
         cpus=reader.number("cpus", 1, 2**16), memory_mib=reader.number("memory_mib", 16, 2**32),
-        disk_mib=reader.number("disk_mib", 1, 2**32), measured=False,
+        disk_mib=reader.number("disk_mib", 1, 2**32), measured=False, recipient=recipient,
     )  # fmt: skip
     tables = reader.take("offer", list)
     reader.end()
@@ -175,6 +175,7 @@ def _machine(machine: Machine, gpu: GpuClass, count: int, reader: Reader) -> Mac
     described = Machine(
         region=machine.region, gpu_model=gpu.name, vram_mib=gpu.vram_mib, gpu_count=count,
         cpus=machine.cpus, memory_mib=machine.memory_mib, disk_mib=machine.disk_mib, measured=machine.measured,
+        recipient=machine.recipient,
     )  # fmt: skip
     try:
         return read_machine(described.canonical())

@@ -18,18 +18,20 @@ _Look = tuple[int, int, int] | None
 class InventoryFile:
     """One file, and the inventory that it said when it was last valid."""
 
-    def __init__(self, path: Path, *, decimals: int, check: Callable[[Inventory], None] = lambda _: None) -> None:
+    def __init__(
+        self, path: Path, *, decimals: int, recipient: str | None = None, check: Callable[[Inventory], None] = lambda _: None
+    ) -> None:  # fmt: skip
         """Raises ConfigError, which names the field and the rule: an agent does not start with a broken file.
 
-        ``check`` raises ConfigError for what cannot be offered on this machine; at the start that is asked elsewhere.
+        ``recipient``: the agent's, which its machine descriptions name. ``check`` raises ConfigError for what cannot be offered on this machine; at the start that is asked elsewhere.
         """
         self._check = check
         self.path = path
         self.problem = ""
         """Why the file's newest content is not in force; empty where it is."""
-        self._decimals = decimals
+        self._decimals, self._recipient = decimals, recipient
         self._seen = self._taken = self._look()
-        self.inventory: Inventory = load_inventory(path, decimals=decimals)
+        self.inventory: Inventory = load_inventory(path, decimals=decimals, recipient=recipient)
 
     def look(self, *, is_asked: bool = False) -> bool:
         """Read the file if it has changed, or if that is asked for; whether another inventory is in force now. Asks the disk for one stat.
@@ -43,7 +45,7 @@ class InventoryFile:
             return False
         self._taken = seen
         try:
-            found = load_inventory(self.path, decimals=self._decimals)
+            found = load_inventory(self.path, decimals=self._decimals, recipient=self._recipient)
             self._check(found)
         except ConfigError as exc:
             self.problem = "; ".join(exc.problems)

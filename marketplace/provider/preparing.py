@@ -26,6 +26,7 @@ from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
 from marketplace.provider.toolbox import Toolbox
+from marketplace.provider.unsealing import Unsealer
 from marketplace.store.journal.rows import Serving
 
 T = TypeVar("T")
@@ -85,8 +86,9 @@ class Preparing:
             return obstacle or found
         if found is None:
             api, folder = self._tools.api, attendance.folder
+            unsealer = Unsealer(self._tools.home.folder, offer.machine.recipient is not None)
             attendance.fetching.begin(
-                lambda: _or_obstacle(lambda: fetch_assignment(api, serving.lease, serving.order, folder)),
+                lambda: _or_obstacle(lambda: fetch_assignment(api, serving.lease, serving.order, folder, unsealer)),
                 head.number,
                 seconds=FETCH_SECONDS,
             )

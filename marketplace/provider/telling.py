@@ -46,7 +46,8 @@ class Telling:
         """Sign it, and have it told by the steps to come."""
         if serving.key in self._waiting:
             return
-        detail = "" if obstacle.reason in _ABOUT_THE_WORK else one_line(obstacle.detail)
+        is_sealed = self._tools.home.serving(*serving.key).job_key.exists()
+        detail = "" if is_sealed or obstacle.reason in _ABOUT_THE_WORK else one_line(obstacle.detail)
         decline = Decline(serving.lease, serving.opened_at, obstacle.reason, detail)
         signed = SignedDecline(decline, sign_decline(self._tools.key, decline, self._tools.domain))
         self._waiting[serving.key] = (signed, UnixTime(now + TOLD_FOR_SECONDS))

@@ -65,6 +65,19 @@ class LeaseAccess:
             raise NotFound("lease", identifier)
         return papers
 
+    def require_party(self, account: Address | None, identifier: Bytes32) -> None:
+        """As ``require``, also of a public job: raise Unauthorized for nobody, NotFound for whoever is no party."""
+        if account is None:
+            raise Unauthorized("only the parties of the lease may read this: sign the request, or bring a session")
+        papers = self._papers_or_none(identifier)
+        if papers is None or not self._is_party(account, identifier, papers):
+            raise NotFound("lease", identifier)
+
+    def is_on_client_side(self, account: Address, identifier: Bytes32) -> bool:
+        """Whether it is the order's client, its acceptor, or whoever signed it."""
+        papers = self._papers_or_none(identifier)
+        return papers is not None and account in papers.client_side
+
     def require_blob(self, reader: Reader, identifier: Bytes32, name: Sha256) -> None:
         """As ``require``, for a blob that the lease's work or result names, and that the side which names it brought."""
         papers = self.require(reader, identifier, Part.OUTPUTS if reader.share is None else reader.share.part)

@@ -35,6 +35,7 @@ TOLD_KEPT = 1_000
 LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
+JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
@@ -173,6 +174,17 @@ class Board:
         found = self._redis.together([("HVALS", keys.declines(lease)) for lease in leases]) if leases else []
         rows = zip(leases, found, strict=True)
         return {lease: tuple(decline_from_wire(json.loads(text)) for text in texts) for lease, texts in rows}
+
+    # Keys of sealed jobs
+
+    def keep_job_key(self, lease: Bytes32, sealed: str) -> None:
+        """The newest one takes the place of the one before."""
+        self._redis.call("SET", keys.job_key(lease), sealed, "EX", JOB_KEY_KEPT_SECONDS)
+
+    def job_key(self, lease: Bytes32) -> str | None:
+        """What the client's side has left for the lease's provider."""
+        found = self._redis.call("GET", keys.job_key(lease))
+        return found.decode() if found else None
 
     # Events
 

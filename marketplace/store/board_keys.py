@@ -98,6 +98,11 @@ def declines(lease: Bytes32) -> str:
     return f"{ROOT}:declines:{lease}"
 
 
+def job_key(lease: Bytes32) -> str:
+    """The key of a sealed job, sealed to the provider of the lease's newest opening."""
+    return f"{ROOT}:job-key:{lease}"
+
+
 def let_through(window: int, who: str) -> str:
     """How many requests of one sender all gateways let through in one window of time."""
     return f"{ROOT}:let-through:{window}:{who}"

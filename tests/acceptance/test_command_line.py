@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from marketplace import wiring
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.create2 import default_salt
@@ -12,7 +14,8 @@ from marketplace.config import from_env
 from tests.acceptance.conftest import Network
 
 
-def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sealing", [(), ("--seal",)], ids=["open", "sealed"])
+def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path, sealing: tuple[str, ...]) -> None:
     """deposit, run, get: the file comes back, the client pays floor(price × seconds / 3600), the provider earns just that (P-03)."""
     network.bourse("wallet", "deposit", "5")
     (tmp_path / "in").mkdir()
@@ -24,7 +27,7 @@ def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path
 
     done = network.answer(
         "run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--input", str(tmp_path / "in"),
-        "--output", str(tmp_path / "out"), "--", "python", "-c", program,
+        "--output", str(tmp_path / "out"), *sealing, "--", "python", "-c", program,
     )  # fmt: skip
 
     assert (tmp_path / "out" / "upper.txt").read_text() == "BOURSE"

@@ -19,6 +19,8 @@ from marketplace.provider.home import AgentHome, ServingFolder
 from marketplace.provider.intake import fetch_assignment, lay_out
 from marketplace.provider.inventory import InventoryOffer, read_inventory
 from marketplace.provider.preflight import Obstacle, obstacle_to
+from marketplace.provider.unsealing import Unsealer
+from marketplace.sealing import new_identity, recipient_of, seal_work
 from tests.hostile.gateway.telling import KEY, ORDER
 from tests.hostile.mutations import lies
 from tests.hostile.shelf import shelf
@@ -83,6 +85,14 @@ def about_work(folder: Path) -> Verdicts:
     )
 
 
+def about_sealed_work(folder: Path) -> Verdicts:
+    """Every field of a sealed work, whose client has handed over its key."""
+    place, key = serving_folder(folder), new_identity()
+    place.job_key.write_text(key)
+    sealed = json.loads(seal_work(WORK, recipient_of(key)).canonical())
+    return _taken_in(place, ((about, _spec_of(content), content) for about, content in lies(sealed)))
+
+
 def _spec_of(work: bytes) -> bytes:
     name = work_name(work)
     return replace(SPEC, work=WorkName(name.sha256, max(1, min(name.bytes, 1 << 20)))).canonical()
@@ -91,13 +101,14 @@ def _spec_of(work: bytes) -> bytes:
 def _taken_in(place: ServingFolder, told: Iterator[tuple[str, bytes, bytes]]) -> Verdicts:
     """As the agent does it: documents of the right hash are in its folder, or nowhere."""
     verdicts, declared = Verdicts(), offer()
+    unsealer = Unsealer(place.path.parents[1], is_published=True)
     with shelf({}) as api:
         for about, spec, work in told:
             place.spec.write_bytes(spec)
             place.work.write_bytes(work)
             order = replace(ORDER, spec=bytes32_of(sha256_of(spec)))
             try:
-                found = fetch_assignment(api, LEASE, order, place)
+                found = fetch_assignment(api, LEASE, order, place, unsealer)
                 found = (
                     found if isinstance(found, Obstacle) else obstacle_to(found, order, declared, KEY.address) or found
                 )
@@ -202,5 +213,6 @@ def all_of_them(folder: Path) -> dict[str, Verdicts]:
     return {
         "specs": about_specs(folder / "specs"),
         "work": about_work(folder / "work"),
+        "sealed work": about_sealed_work(folder / "sealed"),
         "inputs": about_inputs(folder / "inputs"),
     }

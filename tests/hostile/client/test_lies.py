@@ -23,6 +23,7 @@ from tests.unit.bundled_trees import crafted, member
 KINDS: dict[str, tuple[Callable[[Path], Verdicts], int]] = {
     "specs": (lying.about_specs, 500),
     "work": (lying.about_work, 300),
+    "sealed work": (lying.about_sealed_work, 200),
     "inputs": (lying.about_inputs, 50),
 }
 

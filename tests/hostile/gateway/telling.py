@@ -91,6 +91,7 @@ def questions() -> dict[str, Question]:
         "end of a log": Question(lambda api: list(api.follow_log(WORD, 40)), records.LogEnd, {"length": 40}, event="end"),
         "receipts": Question(lambda api: api.receipts(WORD), records.Receipts, {"receipts.0.receipt.lease": WORD}),
         "declines": Question(lambda api: api.declines(WORD), records.Declines, {"declines.0.lease": WORD}),
+        "job key": Question(lambda api: api.job_key(WORD), records.JobKey, {"lease": WORD}),
         "outputs": Question(lambda api: api.outputs(WORD), records.Outputs, {"lease": WORD}),
         "heartbeat": Question(lambda api: api.heartbeat(), records.HeartbeatAnswer),
         "heartbeats": Question(lambda api: api.heartbeats(WHO), records.Heartbeats),

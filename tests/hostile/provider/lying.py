@@ -34,6 +34,7 @@ from marketplace.domain.spec import JobSpec, Machine, Resources, read_machine
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import Work
+from marketplace.sealing import new_identity, recipient_of
 from tests.hostile.gateway.telling import DOMAIN, KEY, ORDER
 from tests.hostile.mutations import lies
 from tests.hostile.shelf import shelf
@@ -218,7 +219,7 @@ def about_archives(folder: Path) -> Verdicts:
 
 def about_machines() -> Verdicts:
     """Every field of a machine's description."""
-    honest = Machine("eu", "RTX4090", 24_000, 2, 8, 64_000, 100_000)
+    honest = Machine("eu", "RTX4090", 24_000, 2, 8, 64_000, 100_000, recipient=recipient_of(new_identity()))
     return _read(json.loads(honest.canonical()), read_machine, _is_machine)
 
 

@@ -52,6 +52,7 @@ from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
 from marketplace.provider.steering import Steering
 from marketplace.provider.toolbox import Toolbox
+from marketplace.provider.unsealing import recipient_in
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
@@ -397,5 +398,5 @@ def build_agent(
         home=AgentHome(home),
         policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),
     )  # fmt: skip
-    declared = read_inventory(inventory.encode(), decimals=6)
+    declared = read_inventory(inventory.encode(), decimals=6, recipient=recipient_in(home))
     return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

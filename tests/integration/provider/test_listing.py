@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from marketplace.chain import verbs
@@ -44,9 +46,11 @@ def test_inventory_is_listed_once(stage: Stage) -> None:
 
 
 def test_listings_are_found_again_without_a_home(stage: Stage) -> None:
-    """An agent that has lost its folder learns of its listings from the chain's events."""
+    """An agent that has lost all of its folder but its own key, which its listings name, learns of them from the chain's events."""
     agent = stage.agent()
     listed = stage.listed(agent)
+    (stage.folder / "new-home").mkdir()
+    shutil.copy(stage.folder / "home" / "identity", stage.folder / "new-home")
     again = restarted(stage, agent, INVENTORY, home="new-home")
     blocks(stage, again, 5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.units import UnixTime
 from marketplace.provider.closing import Ending, log_file, wrap_up
 from marketplace.provider.home import AgentHome, ServingFolder, path_in_run
+from marketplace.sealing import new_identity, recipient_of, seal_work, unseal_into
 from tests.works import SOME_WORK
 
 SPEC = JobSpec(SOME_WORK.name, resources=Resources(disk_mib=1))
@@ -176,3 +178,32 @@ def test_exit_code_125_is_a_job_like_any_other(folder: ServingFolder) -> None:
 
     assert result.exit_code == 125
     assert result.outputs[0].parts
+
+
+def test_a_sealed_jobs_result_names_no_file_and_opens_with_its_key(folder: ServingFolder, tmp_path: Path) -> None:
+    """Outputs and log are sealed before they are hashed; what is left out is named in the log; the second time nothing is sealed anew."""
+    key = new_identity()
+    folder.work.write_bytes(seal_work(SOME_WORK, recipient_of(key)).canonical())
+    out = ran(folder, "printed\n") / "out"
+    (out / "a.bin").write_bytes(os.urandom(3 * PART))
+    (out / "hush").symlink_to("a.bin")
+
+    result = wrap_up(folder, EXITED, part_bytes=PART)
+    again = wrap_up(folder, EXITED, part_bytes=PART)
+
+    assert again == result
+    (output,) = result.outputs
+    assert output.left_out == ()
+    sealed = (folder.sealed / "0").read_bytes()
+    assert output.bytes == len(sealed)
+    assert output.parts == tuple(sha256_of(sealed[at : at + PART]) for at in range(0, len(sealed), PART))
+    assert opened(sealed, key) == bundle_outputs(out, Allowance(1 << 20)).content()
+    log = log_file(folder).read_bytes()
+    assert (result.log.sha256, result.log.bytes) == (sha256_of(log), len(log))
+    assert opened(log, key).decode().startswith("printed\n[provider] not delivered: /job/out/hush: is a symbolic link")
+
+
+def opened(sealed: bytes, key: str) -> bytes:
+    plain = io.BytesIO()
+    unseal_into(io.BytesIO(sealed), plain, key, "output")
+    return plain.getvalue()

@@ -21,6 +21,7 @@ NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {
     ("delete", "/v1/orders/{order_id}"): (OTHER_CLIENT, PROVIDER, STRANGER),
     ("post", "/v1/leases/{lease_id}/logs"): (CLIENT, OTHER_PROVIDER, STRANGER),
     ("post", "/v1/leases/{lease_id}/receipts"): (OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
+    ("post", "/v1/leases/{lease_id}/key"): (PROVIDER, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/heartbeats"): (STRANGER,),
 }
 WITHOUT_FUNCTION = {("put", "/v1/blobs/{name}"), ("delete", "/v1/sessions")}

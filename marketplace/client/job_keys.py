@@ -1,0 +1,52 @@
+"""The keys of sealed jobs: made with the job, kept in the jobbook, and handed to each provider that serves it (``marketplace.sealing``)."""
+
+from __future__ import annotations
+
+from marketplace.chain.market import Market as ChainMarket
+from marketplace.client.api import GatewayApi
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.kept import KeptOrder
+from marketplace.client.steps import Sight
+from marketplace.domain.errors import DomainError, GatewayError, InvalidField
+from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.limits import MAX_SPEC_BYTES
+from marketplace.domain.models import BlockRef, LeaseStatus
+from marketplace.domain.spec import read_machine
+from marketplace.domain.units import UnixTime
+from marketplace.sealing import seal
+
+
+class KeyBearer:
+    """Hands a sealed job's key to the provider that the chain names, sealed to the recipient that its offer names by hash."""
+
+    def __init__(self, market: ChainMarket, api: GatewayApi, book: Jobbook) -> None:
+        self._market, self._api, self._book = market, api, book
+        self._brought: dict[Bytes32, UnixTime] = {}
+        """By lease: the opening for which it was left at the gateway. In memory only: leaving it twice is harmless."""
+
+    def bring(self, order: KeptOrder, sight: Sight) -> None:
+        """Leave the key at the gateway, once for each opening. What stands in the way becomes the order's note, and is tried again."""
+        lease, identifier = sight.lease, order.signed.id
+        if lease.status is not LeaseStatus.OPEN or self._brought.get(identifier) == lease.opened_at:
+            return
+        key = self._book.job_key(order.job)
+        if key is not None:
+            try:
+                self._api.post_job_key(
+                    identifier, seal(key.encode(), self._recipient(OfferId(lease.offer), sight.block))
+                )
+            except (DomainError, GatewayError) as exc:
+                self._book.note(identifier, f"the key of the sealed job is not handed over yet: {exc}")
+                return
+            self._book.note(identifier, "")
+        self._brought[identifier] = lease.opened_at
+
+    def _recipient(self, number: OfferId, block: BlockRef) -> str:
+        """Whom the offer's machine description names, which is believed for its hash on the chain. Raises InvalidField where it names nobody."""
+        offer = self._market.listing_of(number, block)
+        if offer is None:
+            raise InvalidField("offer", f"{number} is not on the chain")
+        machine = read_machine(self._api.fetch_blob(sha256_in(offer.spec), limit_bytes=MAX_SPEC_BYTES))
+        if machine.recipient is None:
+            raise InvalidField("machine.recipient", "is missing: this provider takes no sealed jobs")
+        return machine.recipient

@@ -1,0 +1,97 @@
+"""A sealed job through the real gateway, agent and SDK: it runs and comes back, and its gateway has read nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from marketplace.client import Job, JobRequest, JobState, Market
+from marketplace.client.jobbook import Jobbook
+from marketplace.client.trust import TrustRoots
+from marketplace.domain import events as e
+from marketplace.domain.models import LeaseStatus
+from marketplace.domain.states import ServingState
+from marketplace.domain.units import PricePerGpuHour, Seconds
+from marketplace.provider.agent import ProviderAgent
+from tests.integration.provider.stage import ARBITER, CLIENT, FUNDS, OPENER, PRICE, PROVIDER, Stage
+
+SECRETS = ("hush-command", "hush-env", "hush-input", "hush-log", "hush-output", "hush-name")
+SCRIPT = """
+import os
+# hush-command
+print(open('told.txt').read() + os.environ['TOKEN'], 'hush-' + 'log')
+open('/job/out/made', 'w').write('hush-' + 'output')
+os.symlink('made', '/job/out/hush-name')
+"""
+
+
+@pytest.fixture
+def market(stage: Stage) -> Iterator[Market]:
+    book = Jobbook(stage.folder / "jobbook" / "jobs.sqlite")
+    roots = TrustRoots(OPENER.address, ARBITER.address)
+    yield Market(CLIENT, stage.market, stage.client_api, book, stage.folder / "results", roots=roots)
+    book.close()
+
+
+def sealed_request(stage: Stage) -> JobRequest:
+    (stage.folder / "inputs").mkdir()
+    (stage.folder / "inputs" / "told.txt").write_text("hush-input ")
+    return JobRequest(
+        command=("python", "-c", SCRIPT), gpus_of=("RTX4090",), max_price=PricePerGpuHour(PRICE), max_time=Seconds(120),
+        inputs=stage.folder / "inputs", env={"TOKEN": "hush-env"}, memory_mib=256, disk_mib=64, sealed=True, retries=0,
+    )  # fmt: skip
+
+
+def opened(stage: Stage, market: Market, agent: ProviderAgent, request: JobRequest) -> Job:
+    """The job, with its lease freshly opened on the agent's offer."""
+    job = market.submit(request)
+    stage.open(market.book.order(job.orders[-1]).signed, stage.listed(agent))
+    return job
+
+
+def everything_at_the_gateway(stage: Stage) -> bytes:
+    """All that its operator has: blobs, journal, Redis."""
+    files = [*(stage.folder / "blobs").rglob("*"), *stage.folder.glob("operator.sqlite*")]
+    redis = stage.gateway.board._redis
+    rows = [redis.call("DUMP", name) or b"" for name in redis.call("KEYS", "*")]
+    return b"".join([*(path.read_bytes() for path in files if path.is_file()), *rows])
+
+
+def test_a_sealed_job_runs_and_only_its_parties_have_read_it(stage: Stage, market: Market) -> None:
+    """Command, environment, input, log, output and the name of what was left out are nowhere at the gateway."""
+    agent = stage.agent()
+    job = opened(stage, market, agent, sealed_request(stage))
+
+    def each() -> None:
+        agent.step()
+        next(market.steps(0))
+
+    lease = job.orders[-1]
+    stage.clock.until(lambda: stage.status(lease) is LeaseStatus.CLOSED and job.is_terminal, "it is paid", each=each)
+
+    assert job.state is JobState.SUCCEEDED
+    assert stage.events(e.LeaseSettled, lease)
+    (file,) = job.download(stage.folder / "out")
+    assert file.read_text() == "hush-output"
+    log = "".join(job.logs())
+    assert log.startswith("hush-input hush-env hush-log\n")
+    assert "[provider] not delivered: /job/out/hush-name: is a symbolic link" in log
+    assert "".join(job.logs(follow=True)) == log
+    assert job.explain().command == ("python", "-c", SCRIPT)
+    kept = everything_at_the_gateway(stage)
+    assert lease.encode() in kept
+    assert [secret for secret in SECRETS if secret.encode() in kept] == []
+    assert [secret for secret in SECRETS if secret.encode() in stage.client_api.outputs(lease).content] == []
+
+
+def test_without_its_key_a_sealed_job_is_given_back_in_time(stage: Stage, market: Market) -> None:
+    """A client that hands no key over, or is away, costs its provider no bond."""
+    agent = stage.agent()
+    lease = opened(stage, market, agent, sealed_request(stage)).orders[-1]
+    stage.until(agent, lambda: stage.journal(agent).servings(ServingState.CLOSED), "it is over")
+
+    (closed,) = stage.journal(agent).servings(ServingState.CLOSED)
+    assert closed.note.startswith("LeaseDeclined; declined: key_not_delivered")
+    assert len(stage.events(e.LeaseDeclined, lease)) == 1
+    assert stage.market.balance_of(PROVIDER.address) == FUNDS

@@ -1,0 +1,95 @@
+"""An agent's own key, and what it opens with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from marketplace.client.api import GatewayApi
+from marketplace.domain.ids import Bytes32
+from marketplace.domain.units import UnixTime
+from marketplace.domain.work import Work
+from marketplace.provider.home import AgentHome, ServingFolder
+from marketplace.provider.preflight import Obstacle, ObstacleReason
+from marketplace.provider.unsealing import Unsealer, identity_in, recipient_in
+from marketplace.sealing import new_identity, recipient_of, seal, seal_work
+
+LEASE = Bytes32("0x" + "11" * 32)
+WORK = Work(("python", "train.py"), "ab" * 32, {"TOKEN": "hush"})
+
+
+@dataclass
+class Carrier:
+    """Says one thing when it is asked for a key, and counts how often that was."""
+
+    key: str
+    asked: int = 0
+
+    def job_key(self, lease: Bytes32) -> str:
+        self.asked += 1
+        return self.key
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ServingFolder:
+    home = AgentHome(tmp_path)
+    folder = home.serving(LEASE, UnixTime(1))
+    folder.make()
+    home.close()
+    return folder
+
+
+def opened(carrier: Carrier, work: Work, folder: ServingFolder, *, is_published: bool = True) -> Work | Obstacle:
+    unsealer = Unsealer(folder.path.parents[1], is_published)
+    return unsealer.opened(cast(GatewayApi, carrier), LEASE, work, folder)
+
+
+def test_an_agent_keeps_one_key_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """Made the first time, in a file of mode 0600; the same ever after."""
+    identity = identity_in(tmp_path / "home")
+
+    assert identity_in(tmp_path / "home") == identity
+    assert recipient_in(tmp_path / "home") == recipient_of(identity)
+    assert (tmp_path / "home" / "identity").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["identity"]
+
+
+def test_what_is_handed_over_opens_the_work_and_is_kept(folder: ServingFolder, tmp_path: Path) -> None:
+    """The second time, after a restart, nobody is asked for it; only its owner reads it."""
+    key = new_identity()
+    sealed, carrier = seal_work(WORK, recipient_of(key)), Carrier(seal(key.encode(), recipient_in(tmp_path)))
+
+    for _ in range(2):
+        found = opened(carrier, sealed, folder)
+        assert isinstance(found, Work)
+        assert (found.command, found.env) == (WORK.command, WORK.env)
+    assert carrier.asked == 1
+    assert folder.job_key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_does_not_fit_is_not_kept_and_may_still_come(folder: ServingFolder, tmp_path: Path) -> None:
+    """Rubbish, another agent's, or another job's: the word of whoever carried it, and asked for again."""
+    key, recipient = new_identity(), recipient_in(tmp_path)
+    sealed = seal_work(WORK, recipient_of(key))
+    for carried in (
+        "rubbish", seal(key.encode(), recipient_of(new_identity())), seal(new_identity().encode(), recipient), seal(b"no key", recipient),
+    ):  # fmt: skip
+        found = opened(Carrier(carried), sealed, folder)
+        assert isinstance(found, Obstacle)
+        assert found.reason is ObstacleReason.KEY_NOT_DELIVERED
+        assert not folder.job_key.exists()
+
+
+def test_an_agent_whose_machine_names_no_recipient_says_so(folder: ServingFolder) -> None:
+    """No client could hand it a key: that is about the pair, and no reason to wait. Work that is not sealed is nobody's question."""
+    carrier = Carrier("")
+    found = opened(carrier, seal_work(WORK, recipient_of(new_identity())), folder, is_published=False)
+
+    assert isinstance(found, Obstacle)
+    assert found.reason is ObstacleReason.SEALED_NOT_SUPPORTED
+    assert found.reason.is_about_pair
+    assert opened(carrier, WORK, folder, is_published=False) is WORK
+    assert carrier.asked == 0
