@@ -98,8 +98,9 @@ def run(
 ) -> None:
     """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
 
-    A local file named in the command is added to the job's inputs. With --nodes it runs on several machines at once, each of
-    which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others are ended.
+    A file below this folder that the command names, by a relative path, is added to the job's inputs. With --nodes it runs on
+    several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
+    are ended.
     """
     session = Session(json, keystore, password_file, account)
     _check_output(output)

@@ -11,7 +11,7 @@ import typer
 from marketplace.cli import audit, browse, daemons, deploy, devnet, disputes, jobs, provider, sharing, wallet
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.cli.screen import json_text
-from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.printing import harmless_line
 
 HELP = """A market for GPU-hours without a middleman who holds the money.
@@ -36,9 +36,19 @@ def main() -> None:
         sys.exit(report(error, as_json=wants_json(sys.argv[1:])))
     except BrokenPipeError:
         sys.exit(ExitCode.OK)  # whoever read our answer has read enough
+    except OSError as error:
+        sys.exit(report_file(error, as_json=wants_json(sys.argv[1:])))
     except Exception:  # noqa: BLE001 - a bug of ours: say so with its own exit code, and not with that of a failed job
         traceback.print_exc()
         sys.exit(ExitCode.BUG)
+
+
+def report_file(error: OSError, *, as_json: bool) -> ExitCode:
+    """A file or folder that the user named, or the home, cannot be used; without a file's name it is a bug of ours."""
+    if error.filename is None:
+        traceback.print_exception(error)
+        return ExitCode.BUG
+    return report(InvalidField(str(error.filename), f"cannot be used: {error.strerror}"), as_json=as_json)
 
 
 def report(error: MarketplaceError, *, as_json: bool) -> ExitCode:

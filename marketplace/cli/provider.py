@@ -249,7 +249,7 @@ def _tell(
 
 @contextmanager
 def _desk(session: Session) -> Iterator[ProviderDesk]:
-    """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it."""
+    """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it, or one of another key."""
     from marketplace import processes
     from marketplace.provider.desk import ProviderDesk
 
@@ -260,7 +260,9 @@ def _desk(session: Session) -> Iterator[ProviderDesk]:
     journal = processes.open_agent_journal(settings)
     try:
         sender = wiring.open_sender(settings, market, key, journal.outbox)
-        yield ProviderDesk(market, key, journal, sender, settings.home)
+        desk = ProviderDesk(market, key, journal, sender, settings.home)
+        desk.check_key()
+        yield desk
     finally:
         journal.close()
         market.chain.close()

@@ -272,7 +272,7 @@ class GatewayApi:
         token, here = self._signer.share(lease, part, until).token, f"{self.base_url}/v1/leases/{lease}"
         if part is Part.LOG:
             return [f"{here}/logs?follow=false&share={token}"]
-        names = [part for output in self.outputs(lease).result.outputs for part in output.parts]
+        names = dict.fromkeys(part for output in self.outputs(lease).result.outputs for part in output.parts)
         return [f"{here}/outputs?share={token}", *(f"{here}/blobs/{name}?share={token}" for name in names)]
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------

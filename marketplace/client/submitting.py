@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from marketplace.chain.checksums import checksum
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
+from marketplace.client.answers import MarketDescription
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
 from marketplace.client.jobbook import Jobbook
@@ -17,7 +18,7 @@ from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster, is_refusal
 from marketplace.client.request import JobRequest, Prepared, order_for, terms_of
 from marketplace.client.transfers import send_bundle
-from marketplace.client.trust import Draft, TrustRoots
+from marketplace.client.trust import Draft, Roles, TrustRoots
 from marketplace.domain.errors import GatewayError, InsufficientBalance
 from marketplace.domain.fills import refusal_of_offer, refused
 from marketplace.domain.ids import Sha256
@@ -42,7 +43,7 @@ class Submitter:
         poster: Poster,
         ender: Ender,
         roots: TrustRoots,
-        check_gateway: Callable[[], object],
+        check_gateway: Callable[[], MarketDescription],
     ) -> None:
         self._key, self._mandate, self._market, self._api, self._book = key, mandate, market, api, book
         self._poster, self._ender = poster, ender
@@ -54,7 +55,7 @@ class Submitter:
         Raise Forbidden, GatewayDiffers, Refused or InsufficientBalance with nothing sent, and what the gateway refuses an order for: that job
         is not over, but watched until its order can be opened no more.
         """
-        self._check_gateway()
+        self._check_opener(request)
         block = self._market.chain.head()
         new = [self._signed(request, one, block) for one in prepared]
         if len(new) > 1:
@@ -96,9 +97,14 @@ class Submitter:
 
     def draft(self, request: JobRequest) -> Draft:
         """What ``submit`` would sign, but for salt and spec. Raise ConfigError, GatewayDiffers, Refused."""
-        self._check_gateway()
+        self._check_opener(request)
         order = self._order(request, Sha256("0" * 64), self._market.chain.head())
         return Draft(order, request.retries, request.on_silence)
+
+    def _check_opener(self, request: JobRequest) -> None:
+        """Raise GatewayDiffers where the gateway works with another opener than settings or request name: nobody would open it."""
+        told = self._check_gateway()
+        TrustRoots(opener=request.opener).check(Roles(told.opener, told.arbiter))
 
     def _order(self, request: JobRequest, spec: Sha256, block: BlockRef) -> Order:
         """Everything in it is the request's, the settings', or the chain's. A pinned offer is looked up on the chain."""

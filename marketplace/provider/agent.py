@@ -79,7 +79,7 @@ class ProviderAgent:
         self._capacity = Capacity()
         self._steering = steering or Steering(tools.journal.desk, inventory)
         lister = Lister(tools, self._steering.wanted)
-        self._reporter = Reporter(tools.journal.desk, self._steering)
+        self._reporter = Reporter(tools.journal.desk, self._steering, tools.key.address)
         self._upkeep = Upkeep(tools, lister, self._steering, self._reporter)
         self.departure = Departure(tools.journal, self._steering, self._reporter)
         self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)

@@ -19,7 +19,7 @@ from marketplace.chain.signing import Key
 from marketplace.chain.token import coin_of
 from marketplace.chain.transactions import Sender
 from marketplace.domain.earnings import Earnings, earnings_of
-from marketplace.domain.errors import HomeInUse, NotFound
+from marketplace.domain.errors import ConfigError, HomeInUse, NotFound
 from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.models import BlockRef, Lease, MarketTerms, Offer
 from marketplace.domain.pricing import bond_of, lock_of
@@ -88,6 +88,14 @@ class ProviderDesk:
     @property
     def terms(self) -> MarketTerms:
         return self.market.terms()
+
+    def check_key(self) -> None:
+        """Raises ConfigError where the home's agent has another key: what is asked here would be done with its offers."""
+        report = self.journal.desk.report()
+        if report and report.account and report.account != self.key.address:
+            raise ConfigError(
+                [f"the agent of {self._home} has the key of {report.account}, this one is {self.key.address}"]
+            )
 
     # Looking
 

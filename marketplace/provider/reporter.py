@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.listing import ListingReport
@@ -17,8 +18,8 @@ EVERY_SECONDS = 10
 class Reporter:
     """Writes the report when something in it has changed, and now and then."""
 
-    def __init__(self, desk: WishTable, steering: Steering) -> None:
-        self._desk, self._steering = desk, steering
+    def __init__(self, desk: WishTable, steering: Steering, account: Address) -> None:
+        self._desk, self._steering, self._account = desk, steering, account
         self._begun = self._heeded = -1
         self._heeded_wish = 0
         self._listing: ListingReport | None = None
@@ -48,6 +49,7 @@ class Reporter:
             is_leaving=self._steering.is_leaving, block_number=head.number, block_time=head.timestamp,
             inventory=str(file.path.resolve()) if file else "", inventory_problem=file.problem if file else "",
             declared={offer.id: part.price for part, offer in pairs}, trouble=trouble or "",
+            account=self._account,
         )  # fmt: skip
         if self._told is None or _news(report) != _news(self._told) or _is_old(self._told, head.timestamp):
             self._desk.save_report(report)

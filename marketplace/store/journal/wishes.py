@@ -68,6 +68,8 @@ class AgentReport:
     """What the inventory declares for each standing offer."""
     trouble: str = ""
     """Why it has nothing on offer although it is open, for people; empty where there is no such reason."""
+    account: str = ""
+    """The address of its key."""
 
 
 class WishTable:

@@ -387,7 +387,7 @@ def test_plain_errors_are_one_line_and_what_to_do_next(shell: Shell) -> None:
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
         "bourse: NotFound: there is no job 99",
-        "  next: bourse ps --all lists your jobs",
+        "  next: bourse ps --all lists your jobs, bourse provider status a provider's offers",
     ]
 
 

@@ -55,6 +55,14 @@ def test_a_request_names_its_own(desk: Desk, play: Play) -> None:
     assert (job.signed.opener, job.signed.arbiter) == (ZERO_ADDRESS, ARBITER.address)
 
 
+def test_an_opener_that_the_gateway_does_not_work_with_is_refused(desk: Desk, play: Play) -> None:
+    """A request's own opener is compared as that of the settings is: before anything is signed."""
+    with pytest.raises(GatewayDiffers):
+        desk.market.submit(play.request(opener=STRANGER.address))
+
+    assert desk.market.jobs() == ()
+
+
 def test_a_pinned_offer_is_looked_up_on_the_chain(desk: Desk, play: Play, gateway: Gateway) -> None:
     """Its arbiter is the chain's word: one that the client does not trust is refused before anything is signed."""
     other = gateway.list(PROVIDER, arbiter=STRANGER.address)

@@ -9,25 +9,26 @@ from contextlib import contextmanager
 import pytest
 
 from marketplace.chain.market import Market
+from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import NotFound
+from marketplace.domain.errors import ConfigError, NotFound
 from marketplace.domain.ids import OfferId
 from marketplace.domain.units import PricePerGpuHour
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.desk import Outcome, ProviderDesk
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.wishes import Standing
-from tests.integration.provider.stage import FUNDS, INVENTORY, PROVIDER, Stage
+from tests.integration.provider.stage import CLIENT, FUNDS, INVENTORY, PROVIDER, Stage
 from tests.integration.provider.test_steering import is_alive, offer_of
 
 
 @contextmanager
-def desk_of(stage: Stage) -> Iterator[ProviderDesk]:
+def desk_of(stage: Stage, key: Key = PROVIDER) -> Iterator[ProviderDesk]:
     """As a command opens it, beside the agent: a journal and a sender of its own."""
     home = stage.folder / "home"
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
     market = Market(stage.chain, stage.book.market, deployed_at_block=stage.book.deployed_at_block)
-    yield ProviderDesk(market, PROVIDER, journal, Sender(stage.chain, PROVIDER, journal.outbox), home)
+    yield ProviderDesk(market, key, journal, Sender(stage.chain, key, journal.outbox), home)
     journal.close()
 
 
@@ -60,6 +61,16 @@ def test_a_running_agent_does_what_its_commands_say(stage: Stage) -> None:
     assert seen.pid
     assert seen.report
     assert seen.report.declared == {listed: 36_000_000}
+
+
+def test_another_key_than_the_agents_is_refused(stage: Stage) -> None:
+    """Its offers would look like none, and a wish in its journal would steer an agent that is not its own."""
+    agent = stage.agent()
+    stage.until(agent, lambda: stage.journal(agent).desk.report(), "it has told of itself")
+    with desk_of(stage) as desk:
+        desk.check_key()
+    with desk_of(stage, CLIENT) as desk, pytest.raises(ConfigError, match=PROVIDER.address):
+        desk.check_key()
 
 
 def test_without_an_agent_the_commands_act_themselves(stage: Stage) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from marketplace.cli.main import wants_json
+from marketplace.cli.main import report_file, wants_json
 from marketplace.cli.outcomes import OF_STATE, ExitCode, error_document, exit_code_of, line_of
 from marketplace.client import GatewayApi, JobState, __all__
 from marketplace.domain import errors as e
@@ -72,3 +74,14 @@ def test_the_public_names_can_be_read_aloud() -> None:
     """A sorted list, and nothing in it is missing."""
     assert list(__all__) == sorted(__all__)
     assert GatewayApi.__name__ in __all__
+
+
+def test_a_file_that_cannot_be_used_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name and the system's reason are said, with the exit code for what is wrong about the command line."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError) as refused:
+        (tmp_path / "file" / "folder").mkdir()
+
+    assert report_file(refused.value, as_json=False) is ExitCode.USAGE
+    assert capsys.readouterr().err == f"bourse: InvalidField: {tmp_path}/file/folder: cannot be used: Not a directory\n"
+    assert report_file(OSError("nobody's"), as_json=False) is ExitCode.BUG

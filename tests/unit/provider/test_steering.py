@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.domain.errors import ConfigError
-from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import PricePerGpuHour, UnixTime
 from marketplace.provider.inventory_file import InventoryFile
@@ -214,7 +214,7 @@ def test_nobody_else_reads_a_journal(tmp_path: Path) -> None:
 
 def test_a_report_says_why_there_are_no_offers(journal: AgentJournal, file: InventoryFile) -> None:
     """Where the agent has withdrawn them although its operator wants them; and no longer than that."""
-    reporter = Reporter(journal.desk, Steering(journal.desk, file.inventory, file=file))
+    reporter = Reporter(journal.desk, Steering(journal.desk, file.inventory, file=file), Address("0x" + "11" * 20))
     block = BlockRef(1, Bytes32("0x" + "00" * 32), UnixTime(10))
     told = []
     for trouble in ("no coin for gas", None):
