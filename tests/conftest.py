@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 TESTS = Path(__file__).parent
 KINDS = ("unit", "integration", "differential", "faults", "hostile", "acceptance", "architecture", "solidity")
@@ -57,3 +59,10 @@ def _no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in [name for name in os.environ if name.startswith("BOURSE_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """No test finds its log lines where another one has sent them."""
+    yield
+    structlog.reset_defaults()
