@@ -134,9 +134,9 @@ class HeadWatcher:
     def head(self) -> Header:
         """The newest block. Raises ChainUnavailable, WrongChain.
 
-        Answered without asking only in the first part of an interval, on a chain whose blocks come regularly, if we know when the newest
-        one came, and have neither sent nor seen anything since then that speaks of a newer one. On chains that make
-        a block for each transaction it always asks.
+        Answered without asking only in the first part of an interval, or within a twentieth of it after a look, on a chain whose blocks
+        come regularly, if we know when the newest one came, and have neither sent nor seen anything since then that speaks of a
+        newer one. On chains that make a block for each transaction it always asks.
         """
         now = monotonic()
         with self._news:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
-
 from marketplace.chain.market import Market
 from marketplace.domain.errors import Forbidden, StoreUnavailable
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
 from marketplace.store.board import Board
-
-_KEPT_ANSWERS: Final = 2_000
 
 
 class Participants:
@@ -19,18 +14,14 @@ class Participants:
 
     def __init__(self, market: Market, board: Board) -> None:
         self._market, self._board = market, board
-        self._has_money = lru_cache(_KEPT_ANSWERS)(self._read)
-        """Who sends a job's files sends several in a block."""
 
     def has(self, account: Address, at: BlockRef | None = None) -> bool:
         """Whether ``account`` takes part. The balance is asked first: it needs no Redis. Without ``at`` who has just begun to is known, too."""
         chain = self._market.chain
-        if self._has_money(account, at or chain.paced_head()) or self._has_offer(account):
+        # Of a block: what is known to stand is not asked for again, and who sends a job's files sends several.
+        if self._market.balance_of(account, at=at or chain.paced_head()) > 0 or self._has_offer(account):
             return True
-        return at is None and self._has_money(account, chain.head())
-
-    def _read(self, account: Address, at: BlockRef) -> bool:
-        return self._market.balance_of(account, at=at) > 0
+        return at is None and self._market.balance_of(account, at=chain.head()) > 0
 
     def require(self, account: Address, at: BlockRef | None = None) -> None:
         """Raise Forbidden for a stranger."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
@@ -13,8 +11,6 @@ from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
-
-_KEPT_SERVINGS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +29,10 @@ class Servings:
 
     def __init__(self, chain: Chain, market: Market, journal: OperatorJournal, board: Board) -> None:
         self._chain, self._market, self._journal, self._board = chain, market, journal, board
-        self._of_block = lru_cache(_KEPT_SERVINGS)(self._read)
-        """What is asked again within a block has the same answer: logs, receipts and files of a lease come in many requests."""
 
     def now(self, identifier: Bytes32) -> Serving:
         """The serving that the chain's head knows, live or closed. Raises NotFound where there is none."""
-        return self._of_block(identifier, self._chain.head())
-
-    def _read(self, identifier: Bytes32, block: BlockRef) -> Serving:
+        block = self._chain.head()
         lease = self._market.lease_of(identifier, at=block)
         offer = self._market.listing_of(lease.offer, block) if lease.offer else None
         if lease.status is LeaseStatus.NONE or offer is None:

@@ -11,7 +11,7 @@ import pytest
 from marketplace.provider.executors.base import EndReason, Limits
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import Cgroup, CgroupParent, find_cgroups
-from tests.integration.bubblewrap_bombs import BOMBS, ONE_FILE, STUBBORN, python, survived
+from tests.integration.bubblewrap_bombs import BOMBS, DAEMON, ONE_FILE, STUBBORN, python, survived
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, await_log, executor_at, left_of, prepared, run
 
 
@@ -76,24 +76,7 @@ def test_a_daemonised_grandchild_does_not_survive(
     executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
 ) -> None:
     """A process that forked twice, left the session, closed its files and ignores signals ends with the job."""
-    body = """
-import os, signal, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for number in range(1, 32):
-            if number not in (signal.SIGKILL, signal.SIGSTOP):
-                signal.signal(number, signal.SIG_IGN)
-        os.closerange(0, 64)
-        open('/job/out/alive', 'w').close()
-        while True:
-            time.sleep(60)
-    os._exit(0)
-os.wait()
-while not os.path.exists('/job/out/alive'):
-    pass
-"""
-    ran = run(executor, prepared(tmp_path, *python(body)))
+    ran = run(executor, prepared(tmp_path, *python(DAEMON)))
 
     assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0), ran.log
     assert left_of(ran.request, cgroups) == []

@@ -105,6 +105,37 @@ def test_no_block_is_missed_while_none_is_expected() -> None:
     assert quiet > 100
 
 
+def test_a_block_for_what_was_sent_is_looked_for_at_once() -> None:
+    """A chain that makes a block for each transaction is not taken for one whose blocks come as rarely as we looked."""
+    pace = Pace()
+    list(watched(pace, [2.0 * number for number in range(20)], 38.5, stamped=2.0))
+    pace.saw(20, 40, 38.5, 38.502)
+    assert pace.next_look() > 39.5
+
+    pace.stir(by_hand=False)
+    soon = pace.next_look()
+    assert soon < 38.55
+    pace.saw(21, 41, soon, soon + 0.002)
+    assert pace.interval is None
+
+
+def test_a_chain_that_makes_none_is_asked_no_more() -> None:
+    """After two transactions without such a block the rhythm alone says when to look; until somebody moves the chain by hand."""
+    pace = Pace()
+    list(watched(pace, [2.0 * number for number in range(20)], 38.5, stamped=2.0))
+    pace.saw(20, 40, 38.5, 38.502)
+    looks, now = 0, 38.6
+    for _ in range(5):
+        pace.stir(by_hand=False)
+        while pace.next_look() < 39.5:
+            looks, now = looks + 1, max(now, pace.next_look())
+            pace.saw(20, 40, now, now + 0.001)
+
+    assert looks == 2 * 4
+    pace.stir(by_hand=True)
+    assert pace.next_look() < 39.5
+
+
 def header(number: int, fork: str = "a", parent: str | None = None) -> Header:
     hashed = Bytes32("0x" + f"{fork}{number:03x}".rjust(64, "0"))
     above = Bytes32("0x" + f"{parent or fork}{number - 1:03x}".rjust(64, "0"))

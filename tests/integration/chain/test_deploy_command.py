@@ -16,7 +16,7 @@ import pytest
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
-from marketplace.chain.devnet import AnvilHandle, start_anvil
+from marketplace.chain.devnet import AnvilHandle, mine, start_anvil
 from marketplace.chain.keystore import create_key, load_key
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
@@ -119,6 +119,18 @@ def test_again_says_so_and_sends_nothing(shell: Shell, chain: Chain, key: Key, s
     assert "nothing was sent" in again.stdout
     assert without["created"] == []
     assert (nonce(chain, key), book.read_bytes()) == before
+
+
+def test_where_a_market_begins_is_found_on_a_node_that_has_forgotten_the_past(
+    shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]
+) -> None:
+    """Its old states are gone; the one in which the contract appeared is not."""
+    mine(chain, 1_500)
+    first = shell.answer("deploy", *salt, "--json")
+    (shell.folder / "deployments/31337.json").unlink()
+
+    assert first["deployedAtBlock"] > 1_500
+    assert shell.answer("deploy", *salt, "--json")["deployedAtBlock"] == first["deployedAtBlock"]
 
 
 def test_a_deployment_killed_halfway_is_finished_by_the_next_one(

@@ -96,6 +96,19 @@ def test_who_has_no_money_keeps_nobody_from_uploading(gateway: Gateway) -> None:
         assert put(gateway, CLIENT, b"x" * 100_000).status_code == 201
 
 
+def test_the_chain_is_asked_once_whether_a_sender_takes_part(gateway: Gateway) -> None:
+    """Who sends a job's files sends several; when the market has said anything since, it may have left."""
+
+    def asked(content: bytes) -> int:
+        before = gateway.chain.calls.by_method["eth_call"]
+        assert put(gateway, CLIENT, content).status_code == 201
+        return gateway.chain.calls.by_method["eth_call"] - before
+
+    for files in ((b"one of several", b"two of several"), (b"three of several", b"four of several")):
+        gateway.fund(OTHER_CLIENT, 1)
+        assert [asked(content) for content in files] == [1, 0]
+
+
 def test_an_empty_blob_is_a_blob(gateway: Gateway) -> None:
     """A job may well have written nothing."""
     assert put(gateway, CLIENT, b"").status_code == 201
