@@ -19,7 +19,7 @@ from tests.faults.simulation.people import Person
 from tests.faults.simulation.troubles import TROUBLES
 from tests.faults.simulation.world import CLIENTS, PROVIDERS, History, World
 
-LONGEST_LOOK_SECONDS = 8
+LONGEST_LOOK_SECONDS = 4
 """Of block time: less than a claim has on the local chain."""
 TURNS = 170
 MOST_JOBS = 6
