@@ -10,7 +10,7 @@ from marketplace.chain.transactions import Mined
 from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.money import Sums
+from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.book import is_silent
 from marketplace.domain.events import Event

@@ -14,7 +14,7 @@ from marketplace.chain.checksums import checksum
 from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import node_name
 from marketplace.client.job import Job
-from marketplace.client.money import Sums
+from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Story
 from marketplace.domain.book import RejectionReason, is_silent
 from marketplace.domain.ids import Address

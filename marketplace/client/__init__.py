@@ -6,8 +6,8 @@ from marketplace.client.executor import JobExecutor
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.market import Market
-from marketplace.client.money import Sums
 from marketplace.client.request import JobRequest
+from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, Progress, Story
 from marketplace.client.trust import Draft, TrustRoots
 from marketplace.domain.states import JobReason, JobState

@@ -1,4 +1,4 @@
-"""The handle of one job. It holds no state of its own: everything is read from the jobbook, the chain and the gateway."""
+"""The handle of one job. It holds no state of its own: everything is read from the journal, the chain and the gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from marketplace.client.api import MOST_LOG_BYTES, GatewayApi
 from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.money import Serving, Sums, exit_of, is_over, servings_of, sums_of
+from marketplace.client.spending import Serving, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, Progress, Story
 from marketplace.client.watcher import explanation_kept
 from marketplace.domain.bundle_rules import Allowance
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def kept(self) -> KeptJob:
-        """The job as the jobbook has it now."""
+        """The job as the journal has it now."""
         return self._market.book.job(self.id)
 
     @property
@@ -57,7 +57,7 @@ class Job:
 
     @property
     def number(self) -> int:
-        """Its short name: jobs of this jobbook are counted from 1."""
+        """Its short name: jobs of this journal are counted from 1."""
         return self.kept.number
 
     @property

@@ -1,4 +1,4 @@
-"""What a jobbook holds, as values, and how its rows say it."""
+"""What a journal holds, as values, and how its rows say it."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from marketplace.chain.signing import receipt_id, recover
 from marketplace.client.answers import SignedReceipt
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.money import Serving, servings_of
+from marketplace.client.spending import Serving, servings_of
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
@@ -29,7 +29,7 @@ _NOT_FOUND = 404
 class Leftovers:
     """Fetches them, and writes them down as a result that nobody countersigned."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: Jobbook, results: ResultFolder) -> None:
+    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
         self._market, self._api, self._book, self._results = market, api, book, results
 
     def collect(self, order: KeptOrder, provider_of: Callable[[int], Address | None], block: BlockRef) -> bool:

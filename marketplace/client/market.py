@@ -25,7 +25,7 @@ from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
 from marketplace.client.leases import LeaseDesk
 from marketplace.client.leftovers import Leftovers
@@ -74,7 +74,7 @@ class Market:
         key: Key,
         chain_market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         results: Path,
         *,
         watching: GatewayApi | None = None,
@@ -148,7 +148,7 @@ class Market:
         lines = lines_to((gateway_url, *other_gateways), key, mandate, market)
         folder = folder_of(home, market, mandate)
         return cls(
-            key, market, lines.api, Jobbook(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
+            key, market, lines.api, JobJournal(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
             gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
             confirmations=confirmations, stop=stop,
             account=mandate.account, roots=roots or TrustRoots(address_book.opener, address_book.arbiter),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marketplace.client.answers import ExplanationAnswer
-from marketplace.client.money import Serving, Sums
+from marketplace.client.spending import Serving, Sums
 from marketplace.domain.bundles import LeftOut
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef

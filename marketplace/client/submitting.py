@@ -12,7 +12,7 @@ from marketplace.chain.signing import Key
 from marketplace.client.answers import MarketDescription
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster, is_refusal
@@ -39,7 +39,7 @@ class Submitter:
         mandate: Mandate,
         market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         poster: Poster,
         ender: Ender,
         roots: TrustRoots,

@@ -55,7 +55,7 @@ class JobReason(StrEnum):
 
     ORDER_SIGNED = "order_signed"
     ORDER_ACCEPTED = "order_accepted"
-    """What older jobbooks say instead of ORDER_SIGNED."""
+    """What older journals say instead of ORDER_SIGNED."""
     ORDER_REFUSED = "order_refused"
     LEASE_OPENED = "lease_opened"
     LEASE_DECLINED = "lease_declined"

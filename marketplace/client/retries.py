@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketplace.client.kept import KeptOrder
-from marketplace.client.money import exit_of, servings_of
 from marketplace.client.moves import Move
+from marketplace.client.spending import exit_of, servings_of
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus

@@ -78,10 +78,10 @@ class _FileLock:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._lock.release()
         if isinstance(error, (OSError, sqlite3.Error)):
-            raise StoreUnavailable("jobbook") from error
+            raise StoreUnavailable("client journal") from error
 
 
-class Jobbook:
+class JobJournal:
     """The journal in one file. Safe for several threads and several processes."""
 
     def __init__(self, path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from marketplace.client.kept import KeptOrder
 from marketplace.client.moves import Move
-from marketplace.client.steps import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
+from marketplace.client.retries import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
