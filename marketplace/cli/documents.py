@@ -11,7 +11,7 @@ from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderA
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
-from marketplace.client.story import Attempt, Balance, JobResult, Story
+from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import is_silent
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
@@ -202,7 +202,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
     }
 
 
-def story(value: Story, terms: MarketTerms) -> dict[str, Any]:
+def story(value: JobStory, terms: MarketTerms) -> dict[str, Any]:
     """All there is to tell about a job."""
     return {
         "id": value.job,

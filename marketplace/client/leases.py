@@ -20,7 +20,7 @@ from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
 from marketplace.domain.units import Seconds, TokenUnits
 
 
-class LeaseDesk:
+class LeaseVerbs:
     """One account's verbs on leases. What the contract does not allow is TransactionReverted, before anything is sent."""
 
     def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, sender: Sender) -> None:

@@ -15,7 +15,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.spending import Serving, servings_of
+from marketplace.client.spending import Opening, servings_of
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
@@ -54,7 +54,7 @@ class Leftovers:
         self._book.add_receipt(order.job, receipt, "", content, block.timestamp)
         return True
 
-    def _offered(self, order: KeptOrder, serving: Serving, provider: Address) -> SignedReceipt | None:
+    def _offered(self, order: KeptOrder, serving: Opening, provider: Address) -> SignedReceipt | None:
         """The provider's last receipt of the last serving, signed by the offer's provider as the chain has it."""
         for signed in self._api.receipts(order.signed.id):
             receipt = signed.receipt

@@ -27,7 +27,7 @@ from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.leases import LeaseDesk
+from marketplace.client.leases import LeaseVerbs
 from marketplace.client.leftovers import Leftovers
 from marketplace.client.mandate import Mandate
 from marketplace.client.opening import check_told, folder_of, lines_to, market_in, outbox_path
@@ -100,7 +100,7 @@ class Market:
         self._watching = watching or api
         self._outbox = outbox or OutboxFile()
         self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
-        self.leases = LeaseDesk(chain_market, api, book, self._sender)
+        self.leases = LeaseVerbs(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._gateways = tuple(gateways) or (self._watching,)
         others = self._gateways[1:]

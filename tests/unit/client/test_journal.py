@@ -20,7 +20,7 @@ from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
 from marketplace.domain.spec import Group
-from marketplace.domain.states import Job, JobEvent, JobReason, JobState, advance
+from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import Seconds, UnixTime
 
 TERMS = JobTerms(1, Seconds(600), Seconds(15))
@@ -40,7 +40,7 @@ def signed(number: int) -> SignedOrder:
 
 def add(book: JobJournal, number: int) -> KeptJob:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED, "note")
-    job = Job(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
+    job = TrackedJob(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
     (kept,) = book.add_jobs([NewJob(job, TERMS, signed(number), b"{}", b"[]")], UnixTime(5))
     return kept
 
@@ -52,7 +52,7 @@ def book(tmp_path: Path) -> Iterator[JobJournal]:
     book.close()
 
 
-def running(kept: KeptJob) -> Job:
+def running(kept: KeptJob) -> TrackedJob:
     return advance(kept.job, JobState.RUNNING, at=UnixTime(6), reason=JobReason.LEASE_OPENED)
 
 
@@ -203,7 +203,7 @@ def a_group(size: int = 2) -> list[NewJob]:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED)
     return [
         NewJob(
-            Job(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}", b"[]",
+            TrackedJob(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}", b"[]",
             Group("ab" * 32, size, rank),
         )
         for rank in range(size)
