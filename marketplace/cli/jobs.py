@@ -13,7 +13,7 @@ from marketplace.cli import documents, tables
 from marketplace.cli.browse import MIN_RELIABILITY
 from marketplace.cli.following import cancelling, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.numbers import seconds_option, whole_option
-from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.client import JobGroup, JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
@@ -102,7 +102,7 @@ def run(
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
     are ended.
     """
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     _check_output(output)
     files = files_named(tuple(command), Path.cwd())
     with session.market() as market:
@@ -136,7 +136,7 @@ def ps(
     account: AccountOption = None,
 ) -> None:
     """List your jobs, after moving them along once."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         rows = [job for job in market.jobs() if all_of_them or not job.is_terminal]
@@ -156,7 +156,7 @@ def logs(
     account: AccountOption = None,
 ) -> None:
     """Print a job's output."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         found = market.job(job)
         if not session.as_json:
@@ -177,7 +177,7 @@ def get(
     account: AccountOption = None,
 ) -> None:
     """Download a job's outputs, verified, and print its receipt."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     _check_output(output)
     with session.market() as market:
         next(market.steps(0))
@@ -200,7 +200,7 @@ def cancel(
     account: AccountOption = None,
 ) -> None:
     """Call a job off, for good: on the chain, free before it runs, for the time it ran afterwards."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)
@@ -219,7 +219,7 @@ def explain(
     account: AccountOption = None,
 ) -> None:
     """Tell a job's whole story: history, reasons, the nearest miss, money."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         story = market.job(job).explain()
@@ -236,7 +236,7 @@ def watch(
     account: AccountOption = None,
 ) -> None:
     """Move all your jobs along: verify, countersign, order again when a provider falls silent. Ctrl-C ends it."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         for change in market.watch(timeout, until_settled=once):
             note = f" · {change.event.note}" if change.event.note else ""

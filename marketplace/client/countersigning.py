@@ -1,7 +1,7 @@
 """Countersigns each job by itself: fetching one job's outputs holds up nobody else's signature.
 
 What is decided about a job is decided in the watcher's ``step``; here a receipt is looked for, checked, signed, written down and handed out, in this
-order, in a small pool of threads. A signature is in the jobbook before it leaves, so that a crash anywhere loses none and signs none twice.
+order, in a small pool of threads. A signature is in the journal before it leaves, so that a crash anywhere loses none and signs none twice.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder, KeptReceipt
-from marketplace.client.steps import Sight
+from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.spec import read_spec
@@ -42,7 +42,7 @@ class _Task:
 class Countersigner:
     """The hands that sign receipts for one account's jobs; at most one at a time for each job."""
 
-    def __init__(self, key: Key, market: ChainMarket, api: GatewayApi, book: Jobbook, results: ResultFolder) -> None:
+    def __init__(self, key: Key, market: ChainMarket, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self._pool = ThreadPoolExecutor(HANDS, thread_name_prefix="bourse-countersign")
         self._at_work: dict[Bytes32, _Task] = {}

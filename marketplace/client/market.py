@@ -25,9 +25,9 @@ from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.leases import LeaseDesk
+from marketplace.client.leases import LeaseVerbs
 from marketplace.client.leftovers import Leftovers
 from marketplace.client.mandate import Mandate
 from marketplace.client.opening import check_told, folder_of, lines_to, market_in, outbox_path
@@ -74,7 +74,7 @@ class Market:
         key: Key,
         chain_market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         results: Path,
         *,
         watching: GatewayApi | None = None,
@@ -100,7 +100,7 @@ class Market:
         self._watching = watching or api
         self._outbox = outbox or OutboxFile()
         self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
-        self.leases = LeaseDesk(chain_market, api, book, self._sender)
+        self.leases = LeaseVerbs(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._gateways = tuple(gateways) or (self._watching,)
         others = self._gateways[1:]
@@ -148,7 +148,7 @@ class Market:
         lines = lines_to((gateway_url, *other_gateways), key, mandate, market)
         folder = folder_of(home, market, mandate)
         return cls(
-            key, market, lines.api, Jobbook(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
+            key, market, lines.api, JobJournal(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
             gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
             confirmations=confirmations, stop=stop,
             account=mandate.account, roots=roots or TrustRoots(address_book.opener, address_book.arbiter),

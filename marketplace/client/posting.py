@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from marketplace.client.api import GatewayApi
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
 from marketplace.domain.errors import GatewayError, GatewayProblem
 from marketplace.domain.ids import Bytes32
@@ -31,7 +31,7 @@ AGAIN_AFTER_SECONDS = 30
 class Poster:
     """Posts one account's orders, to the preferred gateway and then to the others."""
 
-    def __init__(self, api: GatewayApi, others: Sequence[GatewayApi], book: Jobbook) -> None:
+    def __init__(self, api: GatewayApi, others: Sequence[GatewayApi], book: JobJournal) -> None:
         self._gateways, self._book = (api, *others), book
         self._posted_again: dict[Bytes32, UnixTime] = {}
 

@@ -12,7 +12,7 @@ from marketplace.chain.signing import Key
 from marketplace.client.answers import MarketDescription
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster, is_refusal
@@ -25,8 +25,7 @@ from marketplace.domain.ids import Sha256
 from marketplace.domain.models import BlockRef, Order
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.states import Job as JobRecord
-from marketplace.domain.states import JobEvent, JobReason, JobState, advance
+from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import TokenUnits
 
 
@@ -39,7 +38,7 @@ class Submitter:
         mandate: Mandate,
         market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         poster: Poster,
         ender: Ender,
         roots: TrustRoots,
@@ -134,7 +133,7 @@ class Submitter:
         mandate.require_order(signed, block)
         first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
         name = request.name or " ".join(request.command)[:60]
-        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
+        record = TrackedJob(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self._market.terms().start_grace)
         return NewJob(
             record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group, prepared.key

@@ -23,14 +23,12 @@ from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
 from marketplace.client.job_keys import KeyBearer
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.money import exit_of, servings_of
 from marketplace.client.past import PastReader
 from marketplace.client.posting import Poster
 from marketplace.client.request import order_again
-from marketplace.client.signs import SignsOfLife
-from marketplace.client.steps import (
+from marketplace.client.retries import (
     Become,
     Decision,
     GiveUp,
@@ -43,6 +41,8 @@ from marketplace.client.steps import (
     outcome_of,
     retries_left,
 )
+from marketplace.client.signs import SignsOfLife
+from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
@@ -78,7 +78,7 @@ class Watcher:
         key: Key,
         market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         results: ResultFolder,
         *,
         signs: SignsOfLife,

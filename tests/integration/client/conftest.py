@@ -18,7 +18,7 @@ from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
@@ -214,7 +214,7 @@ def receipts_answer(*signed: SignedReceipt) -> bytes:
 
 @contextmanager
 def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
-    """A client with a jobbook of its own, who speaks to the gateway at this URL."""
+    """A client with a journal of its own, who speaks to the gateway at this URL."""
     opened: list[Market] = []
 
     def connect() -> Desk:
@@ -224,7 +224,7 @@ def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
             url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
-        client = Market(key, market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        client = Market(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
         opened.append(client)
         return Desk(client, line, connect)
 

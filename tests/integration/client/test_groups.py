@@ -135,7 +135,7 @@ def test_a_node_is_not_ordered_again_by_itself(desk: Desk, play: Play, group: Jo
 
 
 def test_another_process_ends_the_others_after_a_crash(desk: Desk, play: Play, group: JobGroup) -> None:
-    """Which nodes belong together is in the jobbook, and so is why they were ended."""
+    """Which nodes belong together is in the journal, and so is why they were ended."""
     _start(desk, play, *group.jobs)
     play.hand_in(group.jobs[0], 5, exit_code=2)
 

@@ -123,7 +123,7 @@ def test_a_silent_provider_is_replaced_at_once(desk: Desk, play: Play, gateway: 
 
 
 def test_a_crash_after_a_retry_was_decided_signs_no_second_one(desk: Desk, play: Play) -> None:
-    """The fresh order is in the jobbook before it is posted; after a restart that one is posted, and no other."""
+    """The fresh order is in the journal before it is posted; after a restart that one is posted, and no other."""
     job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
     play.open(desk, job)
     play.api.heartbeat()
@@ -295,7 +295,7 @@ def test_several_jobs_are_waited_for_at_once(desk: Desk, play: Play) -> None:
 
 
 def test_two_processes_that_watch_the_same_jobs_retry_once(desk: Desk, play: Play) -> None:
-    """The second one to decide loses the race for the jobbook's row and does nothing."""
+    """The second one to decide loses the race for the journal's row and does nothing."""
     job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))
     play.open(desk, job)
     play.api.heartbeat()
