@@ -116,11 +116,12 @@ def run(
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
             on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
         )  # fmt: skip
-        say_draft(session, market, request, nodes)
+        draft = market.draft(request, nodes if nodes > 1 else None)
+        say_draft(session, market, draft)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
         with telling_refused(session, market):
-            submitted = market.submit_group(request, nodes) if nodes > 1 else market.submit(request)
+            submitted = market.sign(draft)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:
