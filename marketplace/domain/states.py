@@ -1,7 +1,7 @@
 """The life of a job (the client's view) and of a serving (the provider's view), as tables that code and docs share.
 
 A *job* is one piece of work over all its orders and retries; a *serving* is one opening of one lease. Neither is an on-chain word.
-``docs/states.md`` draws both, and a test compares the drawing with these tables.
+``docs/reference/states.md`` draws both, and a test compares the drawing with these tables.
 """
 
 from __future__ import annotations
