@@ -14,7 +14,7 @@ from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import CommandSession
-from marketplace.client import Job, JobGroup, JobRequest, JobState, Market, Progress
+from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
 from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InsufficientFunds
 from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.printing import harmless_line
@@ -26,12 +26,11 @@ SETTLE_SECONDS = 30.0
 _WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
 
 
-def say_draft(session: CommandSession, market: Market, request: JobRequest, nodes: int = 1) -> None:
+def say_draft(session: CommandSession, market: Market, draft: Draft) -> None:
     """Show what is going to be signed, before it is. With ``--json`` it goes to stderr too, and into the answer afterwards."""
-    draft = market.draft(request)
     opener = "anybody" if draft.order.opener == ZERO_ADDRESS else checksum(draft.order.opener)
     cost = tables.amount(draft.worst_cost, market.terms)
-    leases = draft.leases_at_most if nodes == 1 else nodes
+    leases = draft.leases_at_most
     many = f"; at most {leases} leases, one for each node or retry" if leases > 1 else ""
     session.say(
         f"to be signed: opener {opener}, arbiter {checksum(draft.order.arbiter)}, worst cost {cost} a lease{many}"

@@ -79,7 +79,7 @@ def run(
     tip: Annotated[str, typer.Option("--tip", help="To the scheduler, when the lease opens.")] = "0",
     expires_in: Annotated[str, typer.Option("--expires-in", help="How long the order may wait to be served.")] = "10m",
     retries: Annotated[
-        int, whole_option("retries", "Fresh orders when a provider falls silent.", most=MAX_RETRIES)
+        int, whole_option("retries", "Fresh orders when a provider falls silent or says that it failed.", most=MAX_RETRIES)
     ] = 1,
     on_silence: SilenceOption = Silence.ELSEWHERE,
     opener: OpenerOption = None,
@@ -116,11 +116,12 @@ def run(
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
             on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
         )  # fmt: skip
-        say_draft(session, market, request, nodes)
+        draft = market.draft(request, nodes if nodes > 1 else None)
+        say_draft(session, market, draft)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
         with telling_refused(session, market):
-            submitted = market.submit_group(request, nodes) if nodes > 1 else market.submit(request)
+            submitted = market.sign(draft)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:

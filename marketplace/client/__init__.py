@@ -9,7 +9,8 @@ from marketplace.client.market import Market
 from marketplace.client.request import JobRequest
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory, Progress
-from marketplace.client.trust import Draft, TrustRoots
+from marketplace.client.submitting import Draft
+from marketplace.client.trust import TrustRoots
 from marketplace.domain.states import JobReason, JobState
 
 __all__ = [

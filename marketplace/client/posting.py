@@ -35,6 +35,25 @@ class Poster:
         self._gateways, self._book = (api, *others), book
         self._posted_again: dict[Bytes32, UnixTime] = {}
 
+    def leave(self, specs: Sequence[bytes], work: bytes) -> None:
+        """Have a gateway hold the documents of orders that are not signed yet. Raise what they are refused for by all.
+
+        A gateway that does not answer is no reason not to sign: the documents are brought again with the orders.
+        """
+        refusals: list[GatewayError] = []
+        for api in self._gateways:
+            try:
+                for spec in specs:
+                    api.put_blob(spec, public=True)
+                api.put_blob(work)
+            except GatewayError as exc:
+                if is_refusal(exc):
+                    refusals.append(exc)
+            else:
+                return
+        if len(refusals) == len(self._gateways):
+            raise refusals[0]
+
     def post(self, order: KeptOrder) -> None:
         """Upload the spec and the work, and put the order on a book; raise what the first gateway says where none takes it."""
         first: GatewayError | None = None

@@ -60,6 +60,8 @@ class JobReason(StrEnum):
     LEASE_OPENED = "lease_opened"
     LEASE_DECLINED = "lease_declined"
     PROVIDER_SILENT = "provider_silent"
+    PROVIDER_FAILED = "provider_failed"
+    """It says so itself: it handed the job back, could not run it, or has lost its outputs."""
     LEASE_EXPIRED = "lease_expired"
     DISPUTE_ENDED = "dispute_ended"
     RESULT_VERIFIED = "result_verified"
