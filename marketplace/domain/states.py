@@ -1,7 +1,7 @@
 """The life of a job (the client's view) and of a serving (the provider's view), as tables that code and docs share.
 
 A *job* is one piece of work over all its orders and retries; a *serving* is one opening of one lease. Neither is an on-chain word.
-``docs/states.md`` draws both, and a test compares the drawing with these tables.
+``docs/reference/states.md`` draws both, and a test compares the drawing with these tables.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class JobReason(StrEnum):
     LEASE_OPENED = "lease_opened"
     LEASE_DECLINED = "lease_declined"
     PROVIDER_SILENT = "provider_silent"
+    PROVIDER_FAILED = "provider_failed"
+    """It says so itself: it handed the job back, could not run it, or has lost its outputs."""
     LEASE_EXPIRED = "lease_expired"
     DISPUTE_ENDED = "dispute_ended"
     RESULT_VERIFIED = "result_verified"

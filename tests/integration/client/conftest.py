@@ -175,19 +175,23 @@ class Play:
         written = LogFile(sha256_of(log), len(log), len(log))
         return Result(exit_code, EndedReason.EXITED, outputs, written), [bundle, log]
 
-    def receipt(self, job: Job, used: int, result: Result, **changed: Any) -> Receipt:
-        lease = self.gateway.market.lease_of(job.orders[-1])
-        receipt = Receipt(job.orders[-1], lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
+    def receipt(self, job: Job, used: int, result: Result, *, of: Bytes32 | None = None, **changed: Any) -> Receipt:
+        order = of or job.orders[-1]
+        lease = self.gateway.market.lease_of(order)
+        receipt = Receipt(order, lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
         return replace(receipt, **changed)
 
     def hand_in(
-        self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None, seal_to: str = ""
-    ) -> Receipt:
-        """The provider uploads an honest result and posts its last receipt."""
+        self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None,
+        *, ended: EndedReason = EndedReason.EXITED, lease: Bytes32 | None = None, seal_to: str = "",
+    ) -> Receipt:  # fmt: skip
+        """The provider uploads an honest result and posts its last receipt, for the newest order or for this one."""
         result, blobs = self.result(exit_code, seal_to=seal_to)
+        if ended is not EndedReason.EXITED:
+            result = replace(result, exit_code=None, reason=ended)
         for blob in blobs:
             (api or self.api).put_blob(blob)
-        receipt = self.receipt(job, used, result)
+        receipt = self.receipt(job, used, result, of=lease)
         key = PROVIDER if api is None else OTHER_PROVIDER
         (api or self.api).post_receipt(
             receipt.lease, receipt, "provider", key.sign_receipt(receipt, self.gateway.domain), result

@@ -31,6 +31,7 @@ def _balance(gateway: Gateway) -> int:
     return gateway.market.balance_of(CLIENT.address)
 
 
+@pytest.mark.quick
 def test_a_job_is_paid_for_to_the_unit(desk: Desk, play: Play, gateway: Gateway) -> None:
     """submit → open → receipt → settle: the client pays E(used) and nothing else, and the story says so (P-03)."""
     before = _balance(gateway)

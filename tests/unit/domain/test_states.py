@@ -24,7 +24,7 @@ from marketplace.domain.states import (
 )
 from marketplace.domain.units import UnixTime
 
-DRAWN = (Path(__file__).parents[3] / "docs" / "states.md").read_text()
+DRAWN = (Path(__file__).parents[3] / "docs" / "reference" / "states.md").read_text()
 JOB = TrackedJob(Bytes32("0x" + "1" * 64), "job", JobState.SUBMITTED, (Bytes32("0x" + "1" * 64),), Sha256("2" * 64), ())
 
 
@@ -64,7 +64,7 @@ def test_a_reorganised_job_is_what_it_was_before() -> None:
 
 @pytest.mark.parametrize(("title", "table"), [("Job", JOB_TRANSITIONS), ("Serving", SERVING_TRANSITIONS)])
 def test_the_drawing_is_the_table(title: str, table: dict[StrEnum, frozenset[StrEnum]]) -> None:
-    """docs/states.md draws exactly the edges of the table."""
+    """docs/reference/states.md draws exactly the edges of the table."""
     section = DRAWN.split(f"## {title}")[1].split("```")[1]
     drawn = set(re.findall(r"^\s*(\w+) --> (\w+)", section, re.MULTILINE))
 
