@@ -139,6 +139,7 @@ class Party(ABC):
         lines = (self.name, f"{self.name}-b") if self.world.has_two_nodes else (self.name,)
         chain = MortalChain([self.world.node.url(line) for line in lines], self.life)
         self._opened.callback(chain.close)
+        self.world.chains.add(chain)
         return chain
 
     def _market(self) -> Market:
