@@ -93,3 +93,21 @@ def test_sections_named_in_code_exist() -> None:
         for path, page, section in named
         if section.strip().lower().replace(" ", "-") not in anchors(ROOT / page)
     ] == []
+
+
+def test_every_page_of_the_manual_is_in_its_index() -> None:
+    """Whoever adds a page says in docs/README.md what it is good for."""
+    index = ROOT / "docs/README.md"
+    listed = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text()) if target}
+    pages = {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {index}
+
+    assert sorted(str(page.relative_to(ROOT)) for page in pages - listed) == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/decisions").glob("*.md")), ids=lambda page: page.stem)
+def test_a_decision_says_what_was_refused(page: Path) -> None:
+    """One page: context, decision, what was refused, consequences."""
+    headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
+
+    assert headings == ["Context", "Decision", "Refused", "Consequences"]
+    assert len(page.read_text().splitlines()) <= 60
