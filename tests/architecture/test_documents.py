@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -111,3 +112,19 @@ def test_a_decision_says_what_was_refused(page: Path) -> None:
 
     assert headings == ["Context", "Decision", "Refused", "Consequences"]
     assert len(page.read_text().splitlines()) <= 60
+
+
+def test_the_glossary_says_each_word_once() -> None:
+    """Every shape and every role of the ABI is in the glossary, and nothing is there twice."""
+    text = (ROOT / "docs/reference/glossary.md").read_text()
+    words = [word for row in re.findall(r"^\| (.*?) \|", text, re.MULTILINE) for word in re.split(r" · |, or ", row)]
+    told = set(words) - {"word", "---"}
+    abi = json.loads((ROOT / "marketplace/chain/abi/ComputeMarket.json").read_text())["abi"]
+    shapes = {name.lower() for name in re.findall(r'"struct (\w+)', json.dumps(abi))}
+    roles = {field["name"] for entry in abi for field in entry.get("inputs", []) if field["type"] == "address"}
+    # Whoever it is that calls, sends or is paid; and the token.
+    anybody = {"by", "caller", "from", "owner", "sender", "to", "token", "settlementToken"}
+
+    assert len(told) == len(words) - words.count("word") - words.count("---")
+    assert shapes
+    assert sorted((shapes | roles) - told - anybody) == []
