@@ -101,7 +101,7 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         }  # fmt: skip
 
     with heads_watched(market.chain):
-        serve(create_app(desks), host, port, about=about)
+        serve(create_app(desks, origins=settings.gateway_origins), host, port, about=about)
 
 
 def run_indexer(settings: Settings, health_port: int | None = None) -> None:

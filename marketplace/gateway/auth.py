@@ -19,6 +19,7 @@ from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
 from marketplace.gateway.limits import cost_of
+from marketplace.gateway.methods import method_as_sent
 from marketplace.gateway.parameters import SharedBy
 from marketplace.services.access import Asker
 from marketplace.services.limits import Cost
@@ -44,7 +45,7 @@ def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
         return is_approved_by(desks.chain, account, digest, signature, head)
 
     sender = verify_request(
-        request.headers, request.method, path_as_sent(request), body_sha256, head.timestamp, desks.market.domain,
+        request.headers, method_as_sent(request), path_as_sent(request), body_sha256, head.timestamp, desks.market.domain,
         is_approved=is_approved,
     )  # fmt: skip
     desks.limits.admit_account(sender, cost_of(request.method, request.url.path))
