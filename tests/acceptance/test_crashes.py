@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from marketplace import wiring
-from marketplace.client import JobRequest, Market
+from marketplace.client import Job, JobRequest, Market
 from marketplace.config import from_env
 from marketplace.domain.states import JobState
 from marketplace.domain.units import Seconds, TokenUnits
@@ -63,7 +63,8 @@ def test_processes_killed_again_and_again_lose_no_money_and_no_order(network: Ne
             command=("python", "-c", PROGRAM), gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(60),
             expires_in=Seconds(300), silent_after=Seconds(45), retries=3,
         )  # fmt: skip
-        jobs, due = [], list(VICTIMS * KILLS)
+        jobs: list[Job] = []
+        due = list(VICTIMS * KILLS)
         for number, _ in enumerate(market.steps(TIMEOUT_SECONDS)):
             if len(jobs) < JOBS and number % BLOCKS_BETWEEN_JOBS == 0:
                 jobs.append(market.submit(request))

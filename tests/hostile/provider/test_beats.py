@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 
@@ -139,11 +140,8 @@ def test_a_gateway_keeps_no_receipt_but_an_honest_one(gateway: Gateway, offer: O
     receipt = gateway.receipt(lease, 5, Bytes32("0x" + "00" * 32), last=False)
     signature = PROVIDER.sign_receipt(receipt, gateway.domain)
     honest = {"receipt": receipt_to_wire(receipt), "role": "provider", "signature": signature}
-    changed = [
-        honest | {"receipt": honest["receipt"] | {name: junk}}
-        for name in honest["receipt"]
-        for junk in (None, -1, 2**40, "x" * 60_000, [], 1.5)
-    ]
+    wrong: tuple[Any, ...] = (None, -1, 2**40, "x" * 60_000, [], 1.5)
+    changed = [honest | {"receipt": honest["receipt"] | {name: junk}} for name in honest["receipt"] for junk in wrong]
     changed += [honest | {"role": role} for role in ("client", "", None, ["provider"])]
     changed += [honest | {"signature": CLIENT.sign_receipt(receipt, gateway.domain)}, honest | {"more": 1}]
     path = f"/v1/leases/{lease}/receipts"
