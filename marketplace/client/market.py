@@ -103,7 +103,7 @@ class Market:
         self._ender = Ender(chain_market, api, book, self._sender)
         self._gateways = tuple(gateways) or (self._watching,)
         others = self._gateways[1:]
-        signs = SignsOfLife(chain_market, self._gateways)
+        signs = SignsOfLife(chain_market, self._gateways, book.witnesses)
         self._watcher = Watcher(
             key, chain_market, self._watching, book, self.results, signs=signs,
             poster=Poster(self._watching, others, book), confirmations=confirmations,
