@@ -30,7 +30,7 @@ def _shapes(text: str) -> set[str]:
 
 
 def test_every_command_of_the_tutorial_works(network: Network) -> None:
-    """In this order, from a fresh jobbook: jobs are numbered as the page says, and no command fails that should not. What README shows is printed."""
+    """In this order, from a fresh journal: jobs are numbered as the page says, and no command fails that should not. What README shows is printed."""
     folder = network.folder / "tutorial"
     folder.mkdir()
     programs = folder / "bin"

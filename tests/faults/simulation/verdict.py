@@ -9,7 +9,7 @@ from functools import partial
 
 from marketplace.chain.events import EventFollower
 from marketplace.chain.token import Token
-from marketplace.client.money import exit_of, sums_of
+from marketplace.client.spending import exit_of, sums_of
 from marketplace.domain import events as e
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32

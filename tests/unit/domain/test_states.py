@@ -14,11 +14,11 @@ from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.states import (
     JOB_TRANSITIONS,
     SERVING_TRANSITIONS,
-    Job,
     JobEvent,
     JobReason,
     JobState,
     ServingState,
+    TrackedJob,
     advance,
     taken_back,
 )
@@ -27,14 +27,14 @@ from marketplace.domain.units import UnixTime
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 DRAWN = (REFERENCE / "states.md").read_text()
 VERB = re.compile(r"^\| `(\w+)[^|]*\|[^|]*\| ([^|]*) \|", re.MULTILINE)
-JOB = Job(Bytes32("0x" + "1" * 64), "job", JobState.SUBMITTED, (Bytes32("0x" + "1" * 64),), Sha256("2" * 64), ())
+JOB = TrackedJob(Bytes32("0x" + "1" * 64), "job", JobState.SUBMITTED, (Bytes32("0x" + "1" * 64),), Sha256("2" * 64), ())
 
 
 @pytest.mark.parametrize("start", JobState)
 @pytest.mark.parametrize("end", JobState)
 def test_a_job_goes_where_the_table_says_and_nowhere_else(start: JobState, end: JobState) -> None:
     """Every legal pair advances and leaves a record; every other pair is an InvalidTransition."""
-    job = Job(JOB.id, JOB.name, start, JOB.orders, JOB.spec, ())
+    job = TrackedJob(JOB.id, JOB.name, start, JOB.orders, JOB.spec, ())
     if end in JOB_TRANSITIONS[start]:
         assert advance(job, end, at=UnixTime(5), reason=JobReason.LEASE_OPENED).history[-1].state is end
     else:
