@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ DEFAULT_RAY_ADDRESS = "auto"
 DEFAULT_MOST_FEE_GWEI = "500"
 DEFAULT_LEAST_STAKE = "0.10"
 _GATEWAY_SCHEMES = ("http://", "https://")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 
 
@@ -60,6 +62,8 @@ class Settings:
     """What an account must have in the market, in tokens, to send a gateway more than a stranger may."""
     trusted_proxies: str
     """The addresses and networks, with commas between, whose ``X-Forwarded-For`` a gateway believes; empty: nobody's."""
+    gateway_origins: tuple[str, ...] = ()
+    """The origins of web pages that browsers let use the gateway, e.g. "https://shop.example"; "*" for all. None by default."""
     gpu_locks: Path | None = None
     """Where the agents of a machine see which GPUs are rented out already; None: one place for the whole machine."""
 
@@ -115,6 +119,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         for place, url in enumerate(gateways, 1)
         if not url.startswith(_GATEWAY_SCHEMES)
     ]
+    origins = _origins(text("GATEWAY_ORIGINS"), problems)
     if problems:
         raise ConfigError(problems)
     home = path("HOME") or Path.home() / ".bourse"
@@ -138,8 +143,19 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
         least_stake=text("LEAST_STAKE", DEFAULT_LEAST_STAKE),
         trusted_proxies=text("TRUSTED_PROXIES"),
+        gateway_origins=origins,
         gpu_locks=path("GPU_LOCKS"),
     )
+
+
+def _origins(listed: str, problems: list[str]) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in listed.split(",") if origin.strip())
+    problems += [
+        f"BOURSE_GATEWAY_ORIGINS: {origin!r} is not *, nor scheme://host or scheme://host:port"
+        for origin in origins
+        if not _ORIGIN.fullmatch(origin)
+    ]
+    return origins
 
 
 def _gateways(first: str, listed: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from marketplace.chain.verbs import Call
 from marketplace.client import Market as ClientMarket
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import MarketplaceError, TransactionNotMined
@@ -30,6 +30,7 @@ from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePool, ChorePools
+from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.home import AgentHome
 from marketplace.provider.inventory import read_inventory
 from marketplace.provider.policy import AgentPolicy
@@ -139,6 +140,7 @@ class Party(ABC):
         lines = (self.name, f"{self.name}-b") if self.world.has_two_nodes else (self.name,)
         chain = MortalChain([self.world.node.url(line) for line in lines], self.life)
         self._opened.callback(chain.close)
+        self.world.chains.add(chain)
         return chain
 
     def _market(self) -> Market:
@@ -247,9 +249,10 @@ class AgentParty(Party):
         self.sender = self._sender(market, self.key, self.journal.outbox)
         follower = EventFollower(chain, market.address, confirmations=self.confirmations)
         tools = Toolbox(
-            chain=chain, market=market, follower=follower, sender=self.sender, key=self.key, journal=self.journal, api=api,
+            chain=chain, market=market, follower=follower, sender=self.sender, key=self.key, journal=self.journal,
+            gateways=(GatewayLine(api, self.pool),),
             executor=self.executor, home=folder, policy=AgentPolicy.for_terms(market.terms()),
-            pools=ChorePools(self.pool, self.pool, self.pool),
+            pools=ChorePools(self.pool, self.pool),
         )  # fmt: skip
         self.agent = ProviderAgent(tools, read_inventory(INVENTORY.encode(), decimals=6))
 
@@ -262,7 +265,7 @@ class AgentParty(Party):
 
 
 class ClientParty(Party):
-    """A client with its jobbook: the SDK's market in a process of its own."""
+    """A client with its journal: the SDK's market in a process of its own."""
 
     def __init__(self, name: str, world: World, confirmations: int, key: Key, gateway_url: str) -> None:
         super().__init__(name, world, confirmations)
@@ -276,7 +279,7 @@ class ClientParty(Party):
             retries=Retries(attempts=1), transport=MortalLine(self.life),
         )  # fmt: skip
         self._opened.callback(api.close)
-        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / "outbox.sqlite")
+        book, outbox = JobJournal(home / "jobs.sqlite"), OutboxFile(home / "outbox.sqlite")
         self._opened.callback(book.close)
         self._opened.callback(outbox.close)
         # The SDK makes its own sender; ours is the real one, too, but for who waits.

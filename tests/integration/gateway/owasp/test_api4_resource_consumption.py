@@ -25,7 +25,7 @@ from marketplace.services import quotas
 from marketplace.services.limits import Cost, Rate, RateLimits
 from marketplace.services.receipts import MOST_LAST_RECEIPTS, MOST_PROGRESS_RECEIPTS
 from marketplace.services.uploads import Upload
-from marketplace.store.journal.operator import MOST_ANSWERS
+from marketplace.store.journal.answers import MOST_ANSWERS
 from tests.integration.gateway.conftest import (
     ACCEPTOR,
     CLIENT,
