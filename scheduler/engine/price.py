@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from scheduler.engine.columns import numbered
-from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
+from scheduler.engine.market import NEVER, NOWHERE, Ints, SeatMap
 from scheduler.engine.pools import Pools, lowest_of
 
 MOST_LOOKS = 1 << 30
@@ -57,7 +57,7 @@ def nodes_of(pools: Pools, room: Ints) -> tuple[Ints, Nodes]:
     return first, Nodes(of, room[first], starts)
 
 
-def clearing_prices(market: Market, nodes: Nodes, room: Ints) -> Ints:
+def clearing_prices(market: SeatMap, nodes: Nodes, room: Ints) -> Ints:
     """The price of each offer in ticks."""
     return np.asarray(_prices(market, nodes.of, nodes.starts, nodes.free, room)[nodes.of])
 
