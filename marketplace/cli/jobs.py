@@ -79,7 +79,8 @@ def run(
     tip: Annotated[str, typer.Option("--tip", help="To the scheduler, when the lease opens.")] = "0",
     expires_in: Annotated[str, typer.Option("--expires-in", help="How long the order may wait to be served.")] = "10m",
     retries: Annotated[
-        int, whole_option("retries", "Fresh orders when a provider falls silent or says that it failed.", most=MAX_RETRIES)
+        int,
+        whole_option("retries", "Fresh orders when a provider falls silent or says that it failed.", most=MAX_RETRIES),
     ] = 1,
     on_silence: SilenceOption = Silence.ELSEWHERE,
     opener: OpenerOption = None,

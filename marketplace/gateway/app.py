@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.intake import Intake
 from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.openapi import PROBLEM, document_of
@@ -37,10 +38,12 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.desks = desks
     app.state.metrics = Metrics()
     app.state.lines = Lines()
+    app.state.intake = Intake(desks)
     app.state.is_stopping = lambda: False
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     render_problems(app)
+    app.include_router(market.offers)
     for noun in (
         market,
         quotes,

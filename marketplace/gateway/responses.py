@@ -47,4 +47,9 @@ def once(
     written = write()
     told = Stored(201 if written.is_new else 200, to_json(written.document))
     desks.answers.remember(key, account, fingerprint, told, written.at)
+    return stored(told)
+
+
+def stored(told: Stored) -> Response:
+    """An answer that is kept, or was given without having to be."""
     return Response(told.body, told.status, media_type="application/json")
