@@ -10,7 +10,7 @@ from marketplace.chain import verbs
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import LOCAL_CHAINS
 from marketplace.chain.signing import Authorization, Permit
-from marketplace.chain.token import Token, coin_of, make_local_coin
+from marketplace.chain.token import TokenContract, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined
 from marketplace.chain.verbs import Call
 from marketplace.client.session import ClientSession
@@ -153,5 +153,5 @@ class Wallet:
         )
 
     @property
-    def _token(self) -> Token:
-        return Token(self._session.chain, self._market.terms().token)
+    def _token(self) -> TokenContract:
+        return TokenContract(self._session.chain, self._market.terms().token)

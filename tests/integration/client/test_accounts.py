@@ -12,7 +12,7 @@ from marketplace.chain.checksums import checksum
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.client import JobState, Market
 from marketplace.domain.errors import Forbidden, Refused
 from marketplace.domain.ids import Address
@@ -271,7 +271,7 @@ def test_a_signed_deposit_is_one_transaction(gateway: Gateway, shell: Shell, by:
 
     assert gateway.market.balance_of(CLIENT.address) - free == 3 * DOLLAR
     assert transactions_of(gateway, CLIENT) == sent + 1
-    assert Token(gateway.chain, gateway.book.token).allowance(CLIENT.address, gateway.book.market) == 0
+    assert TokenContract(gateway.chain, gateway.book.token).allowance(CLIENT.address, gateway.book.market) == 0
     assert told["sentEarlier"] is False
 
 
