@@ -8,7 +8,7 @@ from typing import Any
 
 from marketplace.chain.transactions import Mined
 from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
-from marketplace.client.groups import JobGroup
+from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from marketplace.chain.checksums import checksum
 from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
-from marketplace.client.groups import node_name
+from marketplace.client.breaches import node_name
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
