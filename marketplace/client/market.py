@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
+from marketplace.api.market import MarketAnswer
+from marketplace.api.offers import OfferTold
+from marketplace.api.quotes import QuoteTold
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.checksums import address_from_text
@@ -18,7 +21,6 @@ from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.token import Token, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined, Sender
-from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi
 from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.countersign import ResultFolder
@@ -117,7 +119,7 @@ class Market:
             lambda: self.description,
         )  # fmt: skip
         self._providers: dict[int, Address] = {}
-        self._description: MarketDescription | None = None
+        self._description: MarketAnswer | None = None
 
     @classmethod
     def connect(
@@ -169,7 +171,7 @@ class Market:
         return self._market.terms()
 
     @property
-    def description(self) -> MarketDescription:
+    def description(self) -> MarketAnswer:
         """What the gateway says of the market, held once against the chain and our own choice. Raise WrongChain, GatewayDiffers."""
         if self._description is None:
             told = self.api.market()
@@ -271,24 +273,20 @@ class Market:
 
     # -- the market ---------------------------------------------------------------------------------------------------
 
-    def offers(self) -> tuple[OfferAnswer, ...]:
+    def offers(self) -> tuple[OfferTold, ...]:
         """The offers on the market."""
         return self.api.offers()
 
-    def quote(self, request: JobRequest) -> tuple[Quote, ...]:
+    def quote(self, request: JobRequest) -> tuple[QuoteTold, ...]:
         """What the request would cost on each offer of its classes, and why the others cannot serve it."""
         return tuple(
             quote
             for gpu in request.gpus_of
             for quote in self.api.quotes(
-                gpu,
-                gpus=request.gpus,
-                max_seconds=request.max_time,
-                max_price=request.max_price,
-                prefer_regions=request.prefer_regions,
-                min_reliability_bps=request.min_reliability_bps,
+                gpu, gpus=request.gpus, max_seconds=request.max_time, max_price=request.max_price,
+                prefer_regions=request.prefer_regions, min_reliability_bps=request.min_reliability_bps,
             )
-        )
+        )  # fmt: skip
 
     def reputation_of(self, provider: Address, at: BlockRef | None = None) -> Reputation:
         """What the provider's leases came to, computed here from all events of the market up to ``at`` or the newest block.

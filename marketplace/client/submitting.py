@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client.answers import MarketDescription
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
 from marketplace.client.jobbook import Jobbook
@@ -43,7 +43,7 @@ class Submitter:
         poster: Poster,
         ender: Ender,
         roots: TrustRoots,
-        check_gateway: Callable[[], MarketDescription],
+        check_gateway: Callable[[], MarketAnswer],
     ) -> None:
         self._key, self._mandate, self._market, self._api, self._book = key, mandate, market, api, book
         self._poster, self._ender = poster, ender

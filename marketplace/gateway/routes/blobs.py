@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from marketplace.api.blobs import BlobAnswer
 from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
@@ -21,7 +22,7 @@ from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import BlobAnswer
+from marketplace.gateway.signing_told import SIGNED
 from marketplace.gateway.streams import lines_of
 from marketplace.services.uploads import STRANGER_LIMIT_BYTES, Upload
 
@@ -34,7 +35,7 @@ _GZIP_BITS = 31
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 }
-_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
+_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit") | {"security": SIGNED}
 
 
 @router.put("/v1/blobs/{name}", status_code=201, responses=told(BlobAnswer, 200, 201), openapi_extra=_UPLOAD)
@@ -43,17 +44,17 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: F
     blob = Sha256(name)
     upload, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob, public == "true"))
     if size is not None:
-        return answer({"sha256": blob, "bytes": size})
+        return answer(BlobAnswer(blob, size))
     if limit_bytes <= STRANGER_LIMIT_BYTES:
         # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
         content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
         kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, upload, content, limit_bytes))
-        return answer({"sha256": blob, "bytes": kept}, 201)
+        return answer(BlobAnswer(blob, kept), 201)
     lines = lines_of(request)
     with lines.upload_places.one_for(upload.sender):
         keep = partial(desks.uploads.keep, upload, UploadPieces(request, limit_bytes), limit_bytes)
         kept = await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
-    return answer({"sha256": blob, "bytes": kept}, 201)
+    return answer(BlobAnswer(blob, kept), 201)
 
 
 @router.get("/v1/blobs/{name}", responses=_CONTENT)

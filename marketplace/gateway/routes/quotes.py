@@ -7,20 +7,18 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from marketplace.api.quotes import DraftQuoteRequest, OrderQuoteRequest, QuotesAnswer
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256, sha256_in
-from marketplace.domain.limits import limits_document
 from marketplace.domain.spec import Reader, read_regions
 from marketplace.domain.units import BPS_WHOLE
-from marketplace.domain.wire import block_to_wire, integer_from_wire, order_from_wire
+from marketplace.domain.wire import integer_from_wire, order_from_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import asked, told
-from marketplace.gateway.render import Renderer
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import DraftQuoteRequest, OrderQuoteRequest, Quotes
 from marketplace.services.quotes import Request, draft
 
 router = APIRouter(tags=["quotes"])
@@ -28,15 +26,11 @@ MOST_CLASSES = 64
 _WISHES = ("preferRegions", "minReliabilityBps")
 
 
-@router.post("/v1/quotes", responses=told(Quotes), openapi_extra=asked(DraftQuoteRequest, OrderQuoteRequest))
+@router.post("/v1/quotes", responses=told(QuotesAnswer), openapi_extra=asked(DraftQuoteRequest, OrderQuoteRequest))
 def post_quote(document: JsonObject, desks: DesksHere) -> Response:
     """One row per offer of an acceptable class: price, lock and bond, or the reason why it cannot serve."""
-    view, rows = desks.quotes.quotes(
-        _for_order(document, desks) if "order" in document else _for_draft(document, desks)
-    )
-    renderer = Renderer(desks.market.terms())
-    quotes = [renderer.quote(row, view.block.timestamp) for row in rows]
-    return answer({"quotes": quotes, "limits": limits_document(), "block": block_to_wire(view.block)})
+    asked_for = _for_order(document, desks) if "order" in document else _for_draft(document, desks)
+    return answer(desks.quotes.quotes(asked_for))
 
 
 def _for_order(document: dict[str, Any], desks: Desks) -> Request:
