@@ -63,7 +63,7 @@ class TallyTold(Record, frozen=True):
 
 
 class ReputationTold(Record, frozen=True):
-    """Weights are billionths of a bond floor, as of ``asOf``; ``docs/reputation.md`` has the rules."""
+    """Weights are billionths of a bond floor, as of ``asOf``; ``docs/explanation/reputation.md`` has the rules."""
 
     as_of: Moment
     outcomes: dict[Outcome, TallyTold]

@@ -109,7 +109,7 @@ class LeaseAnswer(Record, frozen=True):
 
 
 class DeclineTold(Record, frozen=True):
-    """Why a lease was given back. ``signature`` is EIP-191 over a text that names all of it (docs/http.md)."""
+    """Why a lease was given back. ``signature`` is EIP-191 over a text that names all of it (docs/reference/http.md)."""
 
     lease: WordText
     opened_at: Moment

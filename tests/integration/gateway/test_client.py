@@ -21,6 +21,8 @@ from marketplace.domain.units import PricePerGpuHour, Seconds
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, PROVIDER, Gateway
 from tests.integration.gateway.forms import check_form
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[GatewayApi]:
