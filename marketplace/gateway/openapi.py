@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from msgspec import Struct
 from msgspec.json import schema_components
 
@@ -18,7 +18,7 @@ from marketplace.api.problems import ProblemTold
 from marketplace.api.record import Document, Record, to_json
 from marketplace.gateway.auth import READERS, SENDERS
 from marketplace.gateway.problems import PROBLEM_JSON
-from marketplace.gateway.signing_told import SIGNED, SIGNED_OR_OPEN, parameters, schemes
+from marketplace.gateway.signing_told import IN_SESSION, SIGNED, SIGNED_OR_OPEN, parameters, schemes
 
 Json = dict[str, Any]
 
@@ -59,10 +59,12 @@ def document_of(app: FastAPI) -> Json:
             title=app.title, version=app.version, routes=app.routes, servers=[{"url": "/"}],
             description="A market where GPU-hours are traded without a middleman who holds the money.",
         )  # fmt: skip
-        for route in app.routes:
+        for route in (context.original_route for context in iter_route_contexts(app.routes)):
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
                     _say_who(document["paths"][route.path_format][method.lower()], route.dependant)
+        for operation in _operations(document):
+            _only_real_media_types(operation)
         document["components"] = {"schemas": _schemas(document), "securitySchemes": schemes()}
         app.openapi_schema = document
     return app.openapi_schema
@@ -80,9 +82,17 @@ def _say_who(operation: Json, dependant: Dependant) -> None:
         operation["security"] = SIGNED
     elif calls & set(READERS):
         operation["security"] = SIGNED_OR_OPEN
-    if "security" in operation:
+    if operation.get("security", IN_SESSION) != IN_SESSION:
         headers = parameters(required=operation["security"] == SIGNED)
         operation["parameters"] = [*operation.get("parameters", []), *headers]
+
+
+def _only_real_media_types(operation: Json) -> None:
+    """FastAPI adds JSON of any form to whatever else a route answers with."""
+    for response in operation["responses"].values():
+        content = response.get("content", {})
+        if len(content) > 1 and content.get("application/json") == {"schema": {}}:
+            del content["application/json"]
 
 
 def _flat(dependant: Dependant) -> Iterator[Dependant]:
@@ -176,9 +186,13 @@ def _of_request(schema: Json) -> Json:
 
 
 def _in_json_schema(node: Any) -> Any:
-    """Patterns as JSON Schema has them, where ``$`` is the end and nothing else."""
-    if isinstance(node, dict) and isinstance(node.get("pattern"), str):
-        return node | {"pattern": node["pattern"].replace(r"\Z", "$")}
+    """Patterns as JSON Schema has them, where ``$`` is the end and nothing else; the most that a number may be."""
+    if not isinstance(node, dict):
+        return node
+    if isinstance(node.get("pattern"), str):
+        node["pattern"] = node["pattern"].replace(r"\Z", "$")
+    if "exclusiveMaximum" in node:
+        node["maximum"] = node.pop("exclusiveMaximum") - 1
     return node
 
 
@@ -194,7 +208,7 @@ def _mapped(node: Any, change: Callable[[Any], Any]) -> Any:
         return change({key: _mapped(value, change) for key, value in node.items()})
     if isinstance(node, list):
         return [_mapped(value, change) for value in node]
-    return node
+    return change(node)
 
 
 def _operations(document: Json) -> Iterator[Json]:

@@ -160,7 +160,6 @@ def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
         ("DELETE", "/v1/market", 405, "MethodNotAllowed"),
         ("POST", "/live", 405, "MethodNotAllowed"),
         ("PROPFIND", "/v1/orders", 405, "MethodNotAllowed"),
-        ("GET", "/docs", 404, "NotFound"),
     ],
 )
 def test_every_error_is_a_problem(gateway: Gateway, method: str, path: str, status: int, reason: str) -> None:
@@ -240,6 +239,41 @@ def test_openapi_describes_every_route(gateway: Gateway) -> None:
     assert {"/v1/quotes", "/v1/heartbeats", "/v1/leases/{lease_id}/logs", "/v1/blobs/{name}", "/ready"} <= set(
         document["paths"]
     )
+
+
+def test_openapi_says_who_asks_and_what_comes_back(gateway: Gateway) -> None:
+    """Signed writes, reads with a signature or a session, and the media types of what is no JSON."""
+    document = gateway.http.get("/openapi.json").json()
+    paths, schemes = document["paths"], document["components"]["securitySchemes"]
+
+    def content(path: str, method: str = "get") -> set[str]:
+        return set(paths[path][method]["responses"]["200"]["content"])
+
+    assert document["servers"] == [{"url": "/"}]
+    assert {scheme["type"] for scheme in schemes.values()} == {"apiKey", "http"}
+    assert paths["/v1/blobs/{name}"]["put"]["security"] == [
+        {"bourseAccount": [], "bourseTime": [], "bourseSignature": []}
+    ]
+    assert {"bourseSession": []} in paths["/v1/leases/{lease_id}/outputs"]["get"]["security"]
+    assert "security" not in paths["/v1/offers"]["get"]
+    headers = [one for one in paths["/v1/heartbeats"]["post"]["parameters"] if one["in"] == "header"]
+    assert [(one["name"], one["required"]) for one in headers] == [
+        ("Bourse-Account", True), ("Bourse-Time", True), ("Bourse-Signature", True),
+    ]  # fmt: skip
+    assert content("/v1/blobs/{name}") == {"application/octet-stream"}
+    assert content("/v1/leases/{lease_id}/logs") == {"text/event-stream", "text/plain"}
+    assert content("/v1/events") == {"text/event-stream"}
+    assert content("/metrics") == {"text/plain"}
+
+
+def test_the_docs_are_a_page_of_our_own(gateway: Gateway) -> None:
+    """Every route is on it, and nothing in it is fetched from anywhere."""
+    page = gateway.http.get("/docs")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "src=" not in page.text
+    assert "<script" not in page.text
+    assert all(path.replace("'", "") in page.text for path in gateway.http.get("/openapi.json").json()["paths"])
 
 
 def test_streams_end_when_the_server_stops(gateway: Gateway) -> None:
