@@ -10,7 +10,7 @@ from marketplace.api.orders import OrderAnswer
 from marketplace.domain.book import Explanation
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, MarketTerms, SignedOrder
 from marketplace.domain.units import UnixTime
-from marketplace.services.checks import Finding, reasons_of
+from marketplace.services.checks import CheckOutcome, reasons_of
 
 
 class OrderState(StrEnum):
@@ -67,7 +67,7 @@ class Accepted:
 class Readiness:
     """Whether everything behind the gateway that a duty needs does its work; ``reasons`` says what does not, by name."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckOutcome, ...]
     head: BlockRef | None
     """None where the duty does not need the chain, or the chain is not well; the projection likewise."""
     projection: BlockRef | None

@@ -35,7 +35,7 @@ _ANY_PRICE = PricePerGpuHour(2**80 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class QuoteRequest:
     """What is asked for: an order, or the part of one that is known before it is signed, and what its spec demands."""
 
     order: Order
@@ -79,7 +79,7 @@ class QuoteDesk:
             raise MissingBlob(field, name)
         return read_spec(self._blobs.read(name, MAX_SPEC_BYTES))
 
-    def quotes(self, request: Request) -> QuotesAnswer:
+    def quotes(self, request: QuoteRequest) -> QuotesAnswer:
         """Quotes as of the projection's block. Offers of other classes, and dead ones, are not mentioned."""
         view = self._offers.view()
         rows = [
@@ -89,7 +89,7 @@ class QuoteDesk:
         ]
         return QuotesAnswer(_ranked(request, rows), BlockTold.of(view.block), limits_document())
 
-    def _quote(self, request: Request, row: OfferRow, view: BookView) -> tuple[OfferRow, QuoteTold]:
+    def _quote(self, request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[OfferRow, QuoteTold]:
         offer = row.offer
         order = _fitted(request.order, offer) if request.is_draft else request.order
         locked = lock_of(order, offer.price)
@@ -102,7 +102,7 @@ class QuoteDesk:
         return row, QuoteTold.of(told, locked, bond, str(reason), detail, self._terms)
 
 
-def _ranked(request: Request, rows: list[tuple[OfferRow, QuoteTold]]) -> list[QuoteTold]:
+def _ranked(request: QuoteRequest, rows: list[tuple[OfferRow, QuoteTold]]) -> list[QuoteTold]:
     """Those that can serve first, cheapest first; of these the preferred ones that are hardly dearer before all others."""
     cheapest = min((row.offer.price for row, quote in rows if quote.can_serve), default=0)
     most = cheapest * (BPS_WHOLE + PREFERENCE_BPS) // BPS_WHOLE
@@ -119,7 +119,7 @@ def _fitted(order: Order, offer: Offer) -> Order:
     return replace(order, arbiter=offer.arbiter, min_seconds=offer.min_seconds)
 
 
-def _rejection(request: Request, row: OfferRow, view: BookView) -> tuple[str, str]:
+def _rejection(request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[str, str]:
     """The scheduler's likely reason against this offer, and a sentence; empty where there is none."""
     if row.reliability_bps < request.reliability_asked:
         score = text_from_bps(row.reliability_bps)

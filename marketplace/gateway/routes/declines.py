@@ -12,7 +12,7 @@ from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import LeaseId
-from marketplace.gateway.responses import answer
+from marketplace.gateway.responses import answer, created
 
 router = APIRouter(tags=["leases"])
 
@@ -33,4 +33,5 @@ def post_decline(lease_id: LeaseId, desks: DesksHere, document: JsonObject) -> R
     """Say why a lease is given back. The signature in the document is the authority; saying it twice changes nothing."""
     signed = decline_from_wire(document)
     is_new = desks.declines.post(bytes32(lease_id), signed)
-    return answer(DeclineTold.of(signed), 201 if is_new else 200)
+    told_back = DeclineTold.of(signed)
+    return created(told_back, f"/v1/leases/{signed.decline.lease}/declines") if is_new else answer(told_back)

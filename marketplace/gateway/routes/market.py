@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import json
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from marketplace.api.market import ClassPage, ClassTold, MarketAnswer
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnswer
+from marketplace.chain.contracts import contract_abi
 from marketplace.domain.classes import load_classes
-from marketplace.domain.ids import OfferId, address
+from marketplace.domain.ids import OfferId, address, sha256_of
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import (
@@ -21,9 +26,15 @@ from marketplace.gateway.parameters import (
     ProviderFilter,
     class_from,
 )
+from marketplace.gateway.ranges import is_known
 from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["market"])
+
+_ABI: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}},
+    304: {"description": "`If-None-Match` names it"},
+}
 
 
 @router.get("/v1/market", responses=told(MarketAnswer))
@@ -33,6 +44,16 @@ def get_market(desks: DesksHere) -> Response:
     return answer(
         MarketAnswer.of(desks.market.terms(), roles.catalogue, roles.opener, roles.arbiter, desks.chain.head())
     )
+
+
+@router.get("/v1/market/abi", responses=_ABI)
+def get_abi(request: Request) -> Response:
+    """The contract's ABI with its events and errors, as compilers write it: a library makes calls, and reads reverts, by it."""
+    content, tag = _abi()
+    headers = {"ETag": tag, "Cache-Control": "public, max-age=3600"}
+    if is_known(request.headers, tag):
+        return Response(None, 304, headers)
+    return Response(content, 200, headers, media_type="application/json")
 
 
 @router.get("/v1/classes", responses=told(ClassPage))
@@ -79,3 +100,10 @@ def get_offer(offer: OfferNumber, desks: DesksHere) -> Response:
 def get_price(class_name: ClassName, desks: DesksHere) -> Response:
     """What a class has cost, from the contract's own volumes. Informational: nobody should settle on it."""
     return answer(desks.offers.price(class_from(class_name)))
+
+
+@cache
+def _abi() -> tuple[bytes, str]:
+    """The ABI as it is sent, and its entity tag."""
+    content = json.dumps(contract_abi("ComputeMarket").document, separators=(",", ":")).encode()
+    return content, f'"{sha256_of(content)}"'

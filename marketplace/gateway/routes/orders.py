@@ -31,7 +31,7 @@ def post_order(
         standing = accepted.standing
         return Written(standing.told(desks.market.terms()), accepted.is_new, standing.block.timestamp)
 
-    return once(request, desks, order.client, idempotency_key, body, write)
+    return once(request, desks, order.client, idempotency_key, body, f"/v1/orders/{signed.id}", write)
 
 
 @router.get("/v1/orders", responses=told(OrderPage))

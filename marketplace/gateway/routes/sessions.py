@@ -15,7 +15,7 @@ from marketplace.gateway.auth import DesksHere, token_in
 from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import ADDRESS
-from marketplace.gateway.responses import answer
+from marketplace.gateway.responses import answer, created
 from marketplace.gateway.signing_told import IN_SESSION
 
 router = APIRouter(tags=["sessions"])
@@ -33,7 +33,8 @@ def post_session(document: JsonObject, desks: DesksHere) -> Response:
     only_fields(document, required=("message", "signature"))
     if not isinstance(document["message"], str):
         raise InvalidField("message", "must be a string")
-    return answer(desks.sessions.open(document["message"], signature_from_wire(document["signature"])), 201)
+    opened = desks.sessions.open(document["message"], signature_from_wire(document["signature"]))
+    return created(opened, "/v1/sessions")
 
 
 @router.delete("/v1/sessions", responses=told(SessionClosed), openapi_extra={"security": IN_SESSION})
