@@ -181,8 +181,15 @@ def _of_answer(schema: Json) -> Json:
 
 
 def _of_request(schema: Json) -> Json:
-    """Hex is taken in any case."""
-    return _mapped(schema, lambda node: node.replace("[0-9a-f]", "[0-9a-fA-F]") if isinstance(node, str) else node)  # type: ignore[no-any-return]
+    """Hex behind ``0x`` is taken in any case."""
+    taken: Json = _mapped(schema, _in_any_case)
+    return taken
+
+
+def _in_any_case(node: Any) -> Any:
+    if not isinstance(node, str) or not node.startswith("^0x"):
+        return node
+    return node.replace("[0-9a-f]", "[0-9a-fA-F]")
 
 
 def _in_json_schema(node: Any) -> Any:

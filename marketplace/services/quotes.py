@@ -25,6 +25,7 @@ from marketplace.domain.units import (
     UnixTime,
     text_from_bps,
 )
+from marketplace.domain.wire import camel
 from marketplace.services.library import Holdings
 from marketplace.services.offers import OfferDesk, OfferRow
 
@@ -87,7 +88,11 @@ class QuoteDesk:
             for offer in view.offers
             if request.order.accepts(offer.gpu_class) and offer.is_alive(view.block.timestamp)
         ]
-        return QuotesAnswer(_ranked(request, rows), BlockTold.of(view.block), limits_document())
+        return QuotesAnswer(
+            _ranked(request, rows),
+            BlockTold.of(view.block),
+            {camel(limit): most for limit, most in limits_document().items()},
+        )
 
     def _quote(self, request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[OfferRow, QuoteTold]:
         offer = row.offer
