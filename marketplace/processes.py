@@ -85,9 +85,10 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     journal = OperatorJournal(settings.journal_url)
-    domain = urlsplit(settings.gateway_url).netloc or f"{host}:{port}"
+    public = urlsplit(settings.gateway_url)
+    site = f"{public.scheme}://{public.netloc}" if public.netloc else f"http://{host}:{port}"
     desks = desks_over(
-        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, domain=domain
+        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, site=site
     )
     desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
 

@@ -179,7 +179,7 @@ def _require_proxy(chain: Chain) -> None:
         raise ProxyMissing(chain.chain_id, PROXY, "something else is there; this chain cannot be used")
     raise ProxyMissing(
         chain.chain_id, PROXY,
-        f"send 0.01 of the chain's coin to {PROXY_DEPLOYER} and broadcast the proxy's own transaction, as docs/deployment.md says",
+        f"send 0.01 of the chain's coin to {PROXY_DEPLOYER} and broadcast the proxy's own transaction, as docs/how-to/deployment.md says",
     )  # fmt: skip
 
 

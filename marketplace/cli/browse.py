@@ -11,7 +11,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import JsonOption, Session
+from marketplace.cli.session import CommandSession, JsonOption
 from marketplace.client.answers import Quote
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.classes import class_named
@@ -33,7 +33,7 @@ def offers(
     json: JsonOption = False,
 ) -> None:
     """List the offers on the market."""
-    session = Session(json)
+    session = CommandSession(json)
     number = class_named(gpu).number if gpu else None
     with session.gateway() as api:
         rows, told = api.offers(number), api.market()
@@ -47,7 +47,7 @@ def market(json: JsonOption = False) -> None:
 
     Opener and arbiter are the gateway's word: ask others before you trust them with a dispute.
     """
-    session = Session(json)
+    session = CommandSession(json)
     with session.gateway() as api:
         told = api.market()
     session.answer(documents.market(told), tables.market(told))
@@ -66,7 +66,7 @@ def quote(
     json: JsonOption = False,
 ) -> None:
     """Say what a job would cost, offer by offer, and why some cannot serve it."""
-    session = Session(json)
+    session = CommandSession(json)
     names = [class_named(name).name for name in gpu]
     seconds = seconds_from_text(max_time, field="max-time")
     with session.gateway() as api:
@@ -91,7 +91,7 @@ def reputation(
     json: JsonOption = False,
 ) -> None:
     """Say how reliable a provider is, and why: what became of its leases, and what that weighs."""
-    session = Session(json)
+    session = CommandSession(json)
     who = address_from_text(provider, field="ADDRESS")
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
@@ -101,7 +101,7 @@ def reputation(
         raise typer.Exit(ExitCode.LOST)
 
 
-def _computed(session: Session, provider: Address, at: BlockRef) -> Reputation:
+def _computed(session: CommandSession, provider: Address, at: BlockRef) -> Reputation:
     market = wiring.open_chain_market(session.settings)
     try:
         return reputation_from_chain(market, provider, at)

@@ -21,7 +21,7 @@ from marketplace.chain.settlement import inspect_token
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.screen import json_text
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import (
@@ -92,7 +92,7 @@ def deploy(
     password_file: PasswordOption = None,
 ) -> None:
     """Create the market's contracts, at addresses that depend on nothing but what they are; again is harmless."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     if verify_input:
         _write_verification(session, verify_input)
         return
@@ -111,7 +111,7 @@ def deploy(
         chain.close()
 
 
-def _write_verification(session: Session, path: Path) -> None:
+def _write_verification(session: CommandSession, path: Path) -> None:
     from marketplace.chain.compiler import verification_input  # brings the compiler, which users need not have
 
     found = verification_input()
@@ -124,7 +124,7 @@ def _write_verification(session: Session, path: Path) -> None:
     session.answer({"file": str(path), "compiler": found.compiler, "contracts": contracts}, "\n".join(words))
 
 
-def _deploy(session: Session, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:
+def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:
     key = wiring.open_key(session.settings)
     blueprint = _blueprint(chain, wish, key.address)
     known = AddressBook.read(path) if path.exists() else None
@@ -144,7 +144,7 @@ def _deploy(session: Session, chain: Chain, path: Path, wish: _Wish, *, dry_run:
     session.answer(document, f"{told}\nmarket {book.market} on chain {book.chain_id}; the address book is {path}")
 
 
-def _check(session: Session, chain: Chain, path: Path, wish: _Wish) -> None:
+def _check(session: CommandSession, chain: Chain, path: Path, wish: _Wish) -> None:
     book = AddressBook.read(path)
     blueprint = _expected(chain, book, wish)
     found = differences(chain, book, blueprint)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from marketplace.chain.shares import MOST_SHARE_SECONDS, Part
-from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
 
@@ -28,7 +28,7 @@ def share(
 
     The first URL of outputs is the result document, the others are the files that it names.
     """
-    seconds, session = seconds_from_text(lasting, field="for"), Session(json, keystore, password_file, account)
+    seconds, session = seconds_from_text(lasting, field="for"), CommandSession(json, keystore, password_file, account)
     if not 1 <= seconds <= MOST_SHARE_SECONDS:
         raise InvalidField("for", "must be from 1s to 7d")
     with session.market() as market:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from marketplace.chain.market import Market
-from marketplace.chain.requests import WINDOW_SECONDS, heartbeat_text
+from marketplace.chain.requests import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
 from marketplace.chain.signing import recover_text, text_id
 from marketplace.chain.wallets import is_approved_by
 from marketplace.client.answers import Beat
@@ -109,7 +109,7 @@ class SignsOfLife:
         true = [
             beat
             for beat in islice(beats, BEATS_READ)
-            if beat.at <= block.timestamp + WINDOW_SECONDS and self._is_true(beat, block)
+            if beat.at <= block.timestamp + AHEAD_SECONDS and self._is_true(beat, block)
         ]
         own = max((beat.at for beat in true if beat.provider == provider), default=None)
         others = (beat.at for beat in true if beat.provider != provider and self._is_provider(beat, block))

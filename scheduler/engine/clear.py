@@ -43,7 +43,7 @@ Auctioneer = Callable[[Market, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
 LARGE = 2_000
-"""Offers in one shard. From there on a round that goes on is much faster, and hardly worse, measured over many rounds (docs/clearing.md)."""
+"""Offers in one shard. From there on a round that goes on is much faster, and hardly worse, measured over many rounds (docs/explanation/clearing.md)."""
 PASSES = 4
 """Clearings in one round while somebody turns out to lack the money. The last one's fills are counted out anyway."""
 

@@ -10,7 +10,7 @@ the least that leaves nobody with a reason to complain, the lower end of what th
 
 Whole gangs cannot always be priced so that nobody complains: where the rules differ 1 goes before 4, and 4 before 2 and 3.
 
-So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/clearing.md`` shows what shading
+So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/explanation/clearing.md`` shows what shading
 a limit or padding an ask is worth, and how near to the duals prices are, measured.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m scripts.bench.scale`: rounds of up to a million orders, their time and memory. Writes what docs/scale.md is computed from.
+"""`python -m scripts.bench.scale`: rounds of up to a million orders, their time and memory. Writes what docs/research/scale.md is computed from.
 
 It takes some four minutes and 4 GB of memory.
 """

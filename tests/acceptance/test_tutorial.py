@@ -23,7 +23,7 @@ def _blocks(text: str) -> list[tuple[str, str]]:
 
 
 def test_every_command_of_the_tutorial_works(network: Network) -> None:
-    """In this order, from a fresh jobbook: jobs are numbered as the page says, and no command fails that should not."""
+    """In this order, from a fresh journal: jobs are numbered as the page says, and no command fails that should not."""
     folder = network.folder / "tutorial"
     folder.mkdir()
     programs = folder / "bin"

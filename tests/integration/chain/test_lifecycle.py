@@ -22,6 +22,7 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import GpuCount, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import camel
 
+pytestmark = pytest.mark.quick
 DOLLAR = 1_000_000
 
 

@@ -18,7 +18,7 @@ from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
@@ -171,17 +171,23 @@ class Play:
         log = LogFile(sha256_of(LOG), len(LOG), len(LOG))
         return Result(exit_code, EndedReason.EXITED, outputs, log), [bundle, LOG]
 
-    def receipt(self, job: Job, used: int, result: Result, **changed: Any) -> Receipt:
-        lease = self.gateway.market.lease_of(job.orders[-1])
-        receipt = Receipt(job.orders[-1], lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
+    def receipt(self, job: Job, used: int, result: Result, *, of: Bytes32 | None = None, **changed: Any) -> Receipt:
+        order = of or job.orders[-1]
+        lease = self.gateway.market.lease_of(order)
+        receipt = Receipt(order, lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
         return replace(receipt, **changed)
 
-    def hand_in(self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None) -> Receipt:
-        """The provider uploads an honest result and posts its last receipt."""
+    def hand_in(
+        self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None,
+        *, ended: EndedReason = EndedReason.EXITED, lease: Bytes32 | None = None,
+    ) -> Receipt:  # fmt: skip
+        """The provider uploads an honest result and posts its last receipt, for the newest order or for this one."""
         result, blobs = self.result(exit_code)
+        if ended is not EndedReason.EXITED:
+            result = replace(result, exit_code=None, reason=ended)
         for blob in blobs:
             (api or self.api).put_blob(blob)
-        receipt = self.receipt(job, used, result)
+        receipt = self.receipt(job, used, result, of=lease)
         key = PROVIDER if api is None else OTHER_PROVIDER
         (api or self.api).post_receipt(
             receipt.lease, receipt, "provider", key.sign_receipt(receipt, self.gateway.domain), result
@@ -214,7 +220,7 @@ def receipts_answer(*signed: SignedReceipt) -> bytes:
 
 @contextmanager
 def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
-    """A client with a jobbook of its own, who speaks to the gateway at this URL."""
+    """A client with a journal of its own, who speaks to the gateway at this URL."""
     opened: list[Market] = []
 
     def connect() -> Desk:
@@ -224,7 +230,7 @@ def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
             url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
-        client = Market(key, market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        client = Market(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
         opened.append(client)
         return Desk(client, line, connect)
 

@@ -19,6 +19,7 @@ from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.store.redis_server import RedisHandle
 from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, Floor
 
+pytestmark = pytest.mark.quick
 R = RejectionReason
 
 

@@ -14,25 +14,25 @@ from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.states import (
     JOB_TRANSITIONS,
     SERVING_TRANSITIONS,
-    Job,
     JobEvent,
     JobReason,
     JobState,
     ServingState,
+    TrackedJob,
     advance,
     taken_back,
 )
 from marketplace.domain.units import UnixTime
 
-DRAWN = (Path(__file__).parents[3] / "docs" / "states.md").read_text()
-JOB = Job(Bytes32("0x" + "1" * 64), "job", JobState.SUBMITTED, (Bytes32("0x" + "1" * 64),), Sha256("2" * 64), ())
+DRAWN = (Path(__file__).parents[3] / "docs" / "reference" / "states.md").read_text()
+JOB = TrackedJob(Bytes32("0x" + "1" * 64), "job", JobState.SUBMITTED, (Bytes32("0x" + "1" * 64),), Sha256("2" * 64), ())
 
 
 @pytest.mark.parametrize("start", JobState)
 @pytest.mark.parametrize("end", JobState)
 def test_a_job_goes_where_the_table_says_and_nowhere_else(start: JobState, end: JobState) -> None:
     """Every legal pair advances and leaves a record; every other pair is an InvalidTransition."""
-    job = Job(JOB.id, JOB.name, start, JOB.orders, JOB.spec, ())
+    job = TrackedJob(JOB.id, JOB.name, start, JOB.orders, JOB.spec, ())
     if end in JOB_TRANSITIONS[start]:
         assert advance(job, end, at=UnixTime(5), reason=JobReason.LEASE_OPENED).history[-1].state is end
     else:
@@ -64,7 +64,7 @@ def test_a_reorganised_job_is_what_it_was_before() -> None:
 
 @pytest.mark.parametrize(("title", "table"), [("Job", JOB_TRANSITIONS), ("Serving", SERVING_TRANSITIONS)])
 def test_the_drawing_is_the_table(title: str, table: dict[StrEnum, frozenset[StrEnum]]) -> None:
-    """docs/states.md draws exactly the edges of the table."""
+    """docs/reference/states.md draws exactly the edges of the table."""
     section = DRAWN.split(f"## {title}")[1].split("```")[1]
     drawn = set(re.findall(r"^\s*(\w+) --> (\w+)", section, re.MULTILINE))
 

@@ -36,7 +36,7 @@ from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef, Receipt, SignedOrder
 from marketplace.domain.spec import Group
-from marketplace.domain.states import Job, JobEvent, JobReason, JobState, taken_back
+from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, taken_back
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
 from marketplace.private_files import owners_database
@@ -78,10 +78,10 @@ class _FileLock:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._lock.release()
         if isinstance(error, (OSError, sqlite3.Error)):
-            raise StoreUnavailable("jobbook") from error
+            raise StoreUnavailable("client journal") from error
 
 
-class Jobbook:
+class JobJournal:
     """The journal in one file. Safe for several threads and several processes."""
 
     def __init__(self, path: Path) -> None:
@@ -115,7 +115,7 @@ class Jobbook:
     def change_job(
         self,
         kept: KeptJob,
-        job: Job,
+        job: TrackedJob,
         order: tuple[SignedOrder, bytes, UnixTime] | None = None,
         *,
         gives_up: bool = False,
@@ -307,7 +307,7 @@ class Jobbook:
     def _one(self, statement: str) -> Any:
         return self._db.execute(statement).fetchone()
 
-    def _replace_job(self, kept: KeptJob, job: Job) -> None:
+    def _replace_job(self, kept: KeptJob, job: TrackedJob) -> None:
         changed = self._db.execute(
             "UPDATE jobs SET state = ?, spec = ?, history = ?, excluded = ?, version = version + 1"
             " WHERE id = ? AND version = ?",
@@ -354,7 +354,7 @@ class Jobbook:
         history = tuple(
             JobEvent(JobState(s), UnixTime(at), JobReason(r), note) for s, at, r, note in json.loads(row["history"])
         )
-        job = Job(
+        job = TrackedJob(
             id=Bytes32(row["id"]), name=row["name"], state=JobState(row["state"]), spec=Sha256(row["spec"]),
             history=history, orders=tuple(Bytes32(found["id"]) for found in orders),
             excluded=tuple(Address(who) for who in json.loads(row["excluded"])),

@@ -9,11 +9,11 @@ import pytest
 
 from marketplace.client.kept import KeptOrder
 from marketplace.client.moves import Move
-from marketplace.client.steps import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
+from marketplace.client.retries import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
-from marketplace.domain.states import JOB_TERMINAL, Job, JobEvent, JobReason, JobState
+from marketplace.domain.states import JOB_TERMINAL, JobEvent, JobReason, JobState, TrackedJob
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 
 ID = Bytes32("0x" + "11" * 32)
@@ -32,9 +32,9 @@ def kept(**changed: Any) -> KeptOrder:
     return KeptOrder(SignedOrder(ID, an_order(**changed), "0x"), ID, 1, b"{}", b"[]", UnixTime(NOW), True, "", "")
 
 
-def a_job(state: JobState, orders: int = 1) -> Job:
+def a_job(state: JobState, orders: int = 1) -> TrackedJob:
     event = JobEvent(state, UnixTime(NOW), JobReason.ORDER_ACCEPTED)
-    return Job(ID, "job", state, (ID,) * orders, Sha256("33" * 32), (event,))
+    return TrackedJob(ID, "job", state, (ID,) * orders, Sha256("33" * 32), (event,))
 
 
 def a_lease(status: LeaseStatus, **changed: Any) -> Lease:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.moves import Move
 from marketplace.client.terms import JobTerms
@@ -20,7 +20,7 @@ from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
 from marketplace.domain.spec import Group
-from marketplace.domain.states import Job, JobEvent, JobReason, JobState, advance
+from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import Seconds, UnixTime
 
 TERMS = JobTerms(1, Seconds(600), Seconds(15))
@@ -38,25 +38,25 @@ def signed(number: int) -> SignedOrder:
     return SignedOrder(an_id(number), order, "0x" + "ab" * 65)
 
 
-def add(book: Jobbook, number: int) -> KeptJob:
+def add(book: JobJournal, number: int) -> KeptJob:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED, "note")
-    job = Job(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
+    job = TrackedJob(an_id(number), f"job {number}", JobState.SUBMITTED, (an_id(number),), SPEC, (event,))
     (kept,) = book.add_jobs([NewJob(job, TERMS, signed(number), b"{}", b"[]")], UnixTime(5))
     return kept
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[Jobbook]:
-    book = Jobbook(tmp_path / "jobs.sqlite")
+def book(tmp_path: Path) -> Iterator[JobJournal]:
+    book = JobJournal(tmp_path / "jobs.sqlite")
     yield book
     book.close()
 
 
-def running(kept: KeptJob) -> Job:
+def running(kept: KeptJob) -> TrackedJob:
     return advance(kept.job, JobState.RUNNING, at=UnixTime(6), reason=JobReason.LEASE_OPENED)
 
 
-def test_a_job_comes_back_as_it_went_in(book: Jobbook) -> None:
+def test_a_job_comes_back_as_it_went_in(book: JobJournal) -> None:
     """Order, signature, spec, history and terms, with integers of any size."""
     kept = add(book, 7)
 
@@ -66,7 +66,7 @@ def test_a_job_comes_back_as_it_went_in(book: Jobbook) -> None:
     assert (order.spec, order.work, order.is_posted, order.attempt) == (b"{}", b"[]", False, 1)
 
 
-def test_the_same_job_twice_is_a_conflict(book: Jobbook) -> None:
+def test_the_same_job_twice_is_a_conflict(book: JobJournal) -> None:
     """An order's id names one job."""
     add(book, 7)
 
@@ -75,10 +75,10 @@ def test_the_same_job_twice_is_a_conflict(book: Jobbook) -> None:
     assert len(book.jobs()) == 1
 
 
-def test_a_change_from_an_old_version_is_a_conflict(book: Jobbook, tmp_path: Path) -> None:
+def test_a_change_from_an_old_version_is_a_conflict(book: JobJournal, tmp_path: Path) -> None:
     """Compare-and-set, between processes too."""
     kept = add(book, 7)
-    other = Jobbook(tmp_path / "jobs.sqlite")
+    other = JobJournal(tmp_path / "jobs.sqlite")
     other.change_job(kept, running(kept))
 
     with pytest.raises(Conflict):
@@ -87,7 +87,7 @@ def test_a_change_from_an_old_version_is_a_conflict(book: Jobbook, tmp_path: Pat
     other.close()
 
 
-def test_a_lost_race_adds_no_order(book: Jobbook) -> None:
+def test_a_lost_race_adds_no_order(book: JobJournal) -> None:
     """The retry's order and the job's change are one transaction."""
     kept = add(book, 7)
     book.change_job(kept, running(kept))
@@ -98,7 +98,7 @@ def test_a_lost_race_adds_no_order(book: Jobbook) -> None:
     assert len(book.orders(an_id(7))) == 1
 
 
-def test_a_retry_is_kept_with_its_order(book: Jobbook) -> None:
+def test_a_retry_is_kept_with_its_order(book: JobJournal) -> None:
     """The job knows its orders in the order of the attempts, and whom it avoids."""
     kept = book.change_job(add(book, 7), replace(add(book, 6).job, id=an_id(7), excluded=(Address("0x" + "a" * 40),)))
     job = replace(kept.job, orders=(an_id(7), an_id(8)))
@@ -111,7 +111,7 @@ def test_a_retry_is_kept_with_its_order(book: Jobbook) -> None:
     assert [order.attempt for order in book.orders(an_id(7))] == [1, 2]
 
 
-def test_one_signature_per_serving(book: Jobbook) -> None:
+def test_one_signature_per_serving(book: JobJournal) -> None:
     """The same receipt may be written twice; another one for the same serving never."""
     receipt = Receipt(an_id(7), OfferId(1), UnixTime(100), Seconds(5), an_id(3), True)
     book.add_receipt(an_id(7), receipt, "0xab", b"{}", UnixTime(110))
@@ -124,7 +124,7 @@ def test_one_signature_per_serving(book: Jobbook) -> None:
     assert (kept.receipt, kept.signature, kept.is_posted) == (receipt, "0xab", False)
 
 
-def test_one_result_per_job(book: Jobbook) -> None:
+def test_one_result_per_job(book: JobJournal) -> None:
     """Whichever of a job's leases is signed for first: another one's receipt raises Conflict, and is not written down."""
     first = Receipt(an_id(7), OfferId(1), UnixTime(100), Seconds(5), an_id(3), True)
     book.add_receipt(an_id(5), first, "0xab", b"{}", UnixTime(110))
@@ -135,7 +135,7 @@ def test_one_result_per_job(book: Jobbook) -> None:
     assert book.receipt(an_id(8), UnixTime(100)) is None
 
 
-def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: Jobbook) -> None:
+def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: JobJournal) -> None:
     """A later opening was signed for and left the chain with its block: the one that stands is what became of the lease."""
     gone = Receipt(an_id(7), OfferId(1), UnixTime(52), Seconds(5), an_id(3), True)
     book.add_receipt(an_id(7), gone, "0xab", b"{}", UnixTime(60))
@@ -152,7 +152,7 @@ def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: Jobbook) -> No
     assert kept.receipt == stands
 
 
-def test_events_are_kept_once_by_who_saw_the_cursor(book: Jobbook) -> None:
+def test_events_are_kept_once_by_who_saw_the_cursor(book: JobJournal) -> None:
     """Reading the same blocks again changes nothing."""
     move = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
     blocks = [BlockRef(number, an_id(number), UnixTime(40 + number)) for number in (10, 11, 12)]
@@ -166,7 +166,7 @@ def test_events_are_kept_once_by_who_saw_the_cursor(book: Jobbook) -> None:
     assert book.past.trail() == blocks
 
 
-def test_jobs_are_named_by_number_or_by_the_beginning_of_an_id(book: Jobbook) -> None:
+def test_jobs_are_named_by_number_or_by_the_beginning_of_an_id(book: JobJournal) -> None:
     """What is ambiguous, or too short to mean anything, is not found."""
     add(book, 0x1234 << 240)
     add(book, 0x1235 << 240)
@@ -182,8 +182,8 @@ def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
     """A process that is killed right after writing leaves a whole book."""
     program = (
         "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from tests.unit.client.test_jobbook import add; from marketplace.client.jobbook import Jobbook\n"
-        "add(Jobbook(Path(sys.argv[1])), 7); os.kill(os.getpid(), signal.SIGKILL)"
+        "from tests.unit.client.test_journal import add; from marketplace.client.journal import JobJournal\n"
+        "add(JobJournal(Path(sys.argv[1])), 7); os.kill(os.getpid(), signal.SIGKILL)"
     )
     root = Path(__file__).parents[3]
 
@@ -192,7 +192,7 @@ def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
     )
 
     assert ended.returncode == -signal.SIGKILL
-    book = Jobbook(tmp_path / "jobs.sqlite")
+    book = JobJournal(tmp_path / "jobs.sqlite")
     assert [kept.job.id for kept in book.jobs()] == [an_id(7)]
     assert not book.order(an_id(7)).is_posted
     book.close()
@@ -203,18 +203,18 @@ def a_group(size: int = 2) -> list[NewJob]:
     event = JobEvent(JobState.SUBMITTED, UnixTime(5), JobReason.ORDER_ACCEPTED)
     return [
         NewJob(
-            Job(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}", b"[]",
+            TrackedJob(an_id(rank + 1), "train", JobState.SUBMITTED, (an_id(rank + 1),), SPEC, (event,)), TERMS, signed(rank + 1), b"{}", b"[]",
             Group("ab" * 32, size, rank),
         )
         for rank in range(size)
     ]  # fmt: skip
 
 
-def test_the_nodes_of_a_group_are_kept_together(book: Jobbook) -> None:
+def test_the_nodes_of_a_group_are_kept_together(book: JobJournal) -> None:
     """Found again by rank, apart from jobs that stand alone, also by a book that is opened anew."""
     add(book, 9)
     kept = book.add_jobs(a_group(), UnixTime(5))
-    again = Jobbook(book.path)
+    again = JobJournal(book.path)
 
     assert again.group("ab" * 32) == again.nodes() == kept
     assert [node.group.rank for node in kept if node.group] == [0, 1]
@@ -224,7 +224,7 @@ def test_the_nodes_of_a_group_are_kept_together(book: Jobbook) -> None:
         book.group("cd" * 32)
 
 
-def test_a_group_is_written_down_whole_or_not_at_all(book: Jobbook) -> None:
+def test_a_group_is_written_down_whole_or_not_at_all(book: JobJournal) -> None:
     """A node that is there already keeps the others out, too."""
     add(book, 2)
 
@@ -234,7 +234,7 @@ def test_a_group_is_written_down_whole_or_not_at_all(book: Jobbook) -> None:
     assert [kept.job.id for kept in book.jobs()] == [an_id(2)]
 
 
-def test_why_a_group_broke_is_said_once(book: Jobbook) -> None:
+def test_why_a_group_broke_is_said_once(book: JobJournal) -> None:
     """What follows from the first reason is none, and every node knows it."""
     kept = book.add_jobs(a_group(), UnixTime(5))
     book.break_group("ab" * 32, "node 1 of 2 failed")
@@ -244,7 +244,7 @@ def test_why_a_group_broke_is_said_once(book: Jobbook) -> None:
     assert book.change_job(kept[0], running(kept[0])).group == kept[0].group
 
 
-def test_what_was_read_again_replaces_what_never_happened(book: Jobbook) -> None:
+def test_what_was_read_again_replaces_what_never_happened(book: JobJournal) -> None:
     """Moves of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
     opened, false, old = (
         Move(an_id(block), 0, block, an_id(7), name, UnixTime(50), {})
@@ -259,7 +259,7 @@ def test_what_was_read_again_replaces_what_never_happened(book: Jobbook) -> None
     assert book.past.mend([opened], 10, 13) == 0
 
 
-def test_a_full_disk_is_said_by_its_name_and_harms_nothing(book: Jobbook) -> None:
+def test_a_full_disk_is_said_by_its_name_and_harms_nothing(book: JobJournal) -> None:
     """Whatever SQLite rolled back by itself; when there is room again the book goes on."""
     add(book, 7)
     pages = book._one("PRAGMA page_count")[0]
@@ -279,4 +279,4 @@ def test_a_file_that_is_no_book_is_said_by_its_name(tmp_path: Path) -> None:
     garbage.write_bytes(b"garbage" * 1_000)
     for path in (garbage, tmp_path):
         with pytest.raises(StoreUnavailable):
-            Jobbook(path)
+            JobJournal(path)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketplace.client.kept import KeptOrder
-from marketplace.client.money import exit_of, servings_of
 from marketplace.client.moves import Move
+from marketplace.client.spending import exit_of, servings_of
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
-from marketplace.domain.states import Job, JobReason, JobState
+from marketplace.domain.states import JobReason, JobState, TrackedJob
 from marketplace.domain.units import Seconds
 
 
@@ -75,7 +75,7 @@ class GiveUp:
 Decision = Stay | Become | LookForReceipt | ReadOutcome | OrderAgain | GiveUp
 
 
-def decide(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
+def decide(job: TrackedJob, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
     """The next thing to be done about a job that is not over."""
     if job.state is JobState.SUBMITTED:
         return _of_submitted(order, sight)
@@ -97,7 +97,7 @@ def _of_submitted(order: KeptOrder, sight: Sight) -> Decision:
     return Stay()
 
 
-def _of_running(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
+def _of_running(job: TrackedJob, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
     status = sight.lease.status
     if status is LeaseStatus.NONE and not _was_declined(sight):
         return Become(
@@ -122,7 +122,7 @@ def _was_declined(sight: Sight) -> bool:
     return bool(servings) and servings[-1].exit == "LeaseDeclined"
 
 
-def _is_given_up(job: Job, terms: JobTerms, sight: Sight) -> bool:
+def _is_given_up(job: TrackedJob, terms: JobTerms, sight: Sight) -> bool:
     """Silent for too long, and there is a retry left. Without one the job waits: the provider may come back in time."""
     return (
         bool(terms.silent_after_seconds)
@@ -131,7 +131,7 @@ def _is_given_up(job: Job, terms: JobTerms, sight: Sight) -> bool:
     )
 
 
-def _of_closed(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
+def _of_closed(job: TrackedJob, order: KeptOrder, terms: JobTerms, sight: Sight) -> Decision:
     closing = exit_of(sight.moves)
     if closing is None:
         return Stay()
@@ -150,7 +150,7 @@ def _of_closed(job: Job, order: KeptOrder, terms: JobTerms, sight: Sight) -> Dec
             return again_or_lost(job, terms, sight.provider, JobReason.LEASE_EXPIRED, "the provider never came back")
 
 
-def _of_dispute(job: Job, terms: JobTerms, sight: Sight, closing: Move) -> Decision:
+def _of_dispute(job: TrackedJob, terms: JobTerms, sight: Sight, closing: Move) -> Decision:
     """There is no result that both sides stand by. Who lost a dispute pays for no second attempt without being asked."""
     if closing.name == "LeaseRuled" and not closing.amounts["provider_at_fault"]:
         return Become(JobState.LOST, JobReason.DISPUTE_ENDED, "the arbiter ruled that the provider is not at fault")
@@ -166,13 +166,13 @@ def outcome_of(moves: Sequence[Move], closing: Move) -> ReadOutcome:
     return ReadOutcome(Bytes32(str(named.amounts["result"])), Seconds(int(named.amounts["used_seconds"])))
 
 
-def again_or_lost(job: Job, terms: JobTerms, provider: Address | None, reason: JobReason, note: str) -> Decision:
+def again_or_lost(job: TrackedJob, terms: JobTerms, provider: Address | None, reason: JobReason, note: str) -> Decision:
     """Order the work again while retries are left; otherwise the job is lost."""
     if retries_left(job, terms) > 0:
         return OrderAgain(provider, reason, note)
     return Become(JobState.LOST, JobReason.RETRIES_EXHAUSTED if terms.retries else reason, note)
 
 
-def retries_left(job: Job, terms: JobTerms) -> int:
+def retries_left(job: TrackedJob, terms: JobTerms) -> int:
     """How often the work may still be ordered again."""
     return max(0, terms.retries + 1 - len(job.orders))

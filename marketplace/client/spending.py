@@ -34,7 +34,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Opening:
     """One opening of an order's lease."""
 
     offer: int
@@ -67,12 +67,12 @@ def sums_of(order: Order, moves: Iterable[Move]) -> Sums:
     return sums
 
 
-def servings_of(moves: Iterable[Move]) -> tuple[Serving, ...]:
+def servings_of(moves: Iterable[Move]) -> tuple[Opening, ...]:
     """The openings of a lease, oldest first, each with its exit."""
-    found: list[Serving] = []
+    found: list[Opening] = []
     for move in moves:
         if move.name == "LeaseOpened":
-            found.append(Serving(int(move.amounts["offer"]), _price(move), move.at))
+            found.append(Opening(int(move.amounts["offer"]), _price(move), move.at))
         elif found and ends_serving(move):
             seconds = move.amounts.get("paid_seconds", move.amounts.get("used_seconds"))
             found[-1] = replace(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.client.money import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.moves import Move
+from marketplace.client.spending import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.models import Order
 from marketplace.domain.pricing import earned_rounded_down, lock_of
