@@ -20,6 +20,7 @@ from marketplace.chain.deployment import DeploymentPlan, carry_out, plan_deploym
 from marketplace.chain.settlement import inspect_token
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
+from marketplace.cli.screen import json_text
 from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
@@ -82,12 +83,19 @@ def deploy(
     check: Annotated[
         bool, typer.Option("--check", help="Compare the chain with what is built here, and send nothing.")
     ] = False,
+    verify_input: Annotated[
+        Path | None,
+        typer.Option("--verify-input", help="Write the compiler's standard JSON for explorers here, and ask no chain."),
+    ] = None,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
 ) -> None:
     """Create the market's contracts, at addresses that depend on nothing but what they are; again is harmless."""
     session = CommandSession(json, keystore, password_file)
+    if verify_input:
+        _write_verification(session, verify_input)
+        return
     windows = dict(zip(WINDOWS, (start_grace, claim_grace, challenge_window, ruling_window), strict=True))
     wish = _Wish(preset, windows, bond_floor, token, salt, catalogue_owner)
     if rpc is None:
@@ -101,6 +109,19 @@ def deploy(
             _deploy(session, chain, path, wish, dry_run=dry_run)
     finally:
         chain.close()
+
+
+def _write_verification(session: CommandSession, path: Path) -> None:
+    from marketplace.chain.compiler import verification_input  # brings the compiler, which users need not have
+
+    found = verification_input()
+    path.write_text(json_text(found.standard_json) + "\n", encoding="utf-8")
+    contracts = [{"contract": name, "metadataSha256": told} for name, told in found.metadata_hashes.items()]
+    words = [
+        f"{path}: standard JSON for {found.compiler}",
+        *(f"{name}  metadata sha256 {told}" for name, told in found.metadata_hashes.items()),
+    ]
+    session.answer({"file": str(path), "compiler": found.compiler, "contracts": contracts}, "\n".join(words))
 
 
 def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:

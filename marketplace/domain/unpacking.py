@@ -11,7 +11,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -42,11 +42,16 @@ def unpack_bundle(bundle: bytes | Seekable, into: Path, allowance: Allowance) ->
     return tuple(unpacking(bundle, into, allowance))
 
 
-def unpacking(bundle: bytes | Seekable, into: Path, allowance: Allowance) -> Iterator[str]:
-    """The same, entry by entry: a name for each one that is written. However many there are, one is in memory."""
+def unpacking(
+    bundle: bytes | Seekable, into: Path, allowance: Allowance, when_judged: Callable[[], object] = lambda: None
+) -> Iterator[str]:
+    """The same, entry by entry: a name for each one that is written. However many there are, one is in memory.
+
+    ``when_judged`` is called once all has been judged: from then on each byte is read once, in order."""
     stream: Seekable = io.BytesIO(bundle) if isinstance(bundle, bytes) else bundle
     for entry in _entries(stream):
         allowance.take(entry.size, entries=1)
+    when_judged()
     into.mkdir(parents=True, exist_ok=True)
     root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

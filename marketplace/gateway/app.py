@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from collections.abc import Collection
 
+from fastapi import Depends, FastAPI
+
+from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.fitting import require_fit
 from marketplace.gateway.intake import Intake
 from marketplace.gateway.limits import LimitRequests
+from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
@@ -29,11 +34,11 @@ from marketplace.gateway.streams import Lines
 API_VERSION = "1"
 
 
-def create_app(desks: Desks) -> FastAPI:
-    """The gateway over these services."""
+def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
+    """The gateway over these services. ``origins``: those of pages that may use it from browsers."""
     app = FastAPI(
         title="Compute Bourse", version=API_VERSION, docs_url=None, redoc_url=None, redirect_slashes=False,
-        responses={"default": PROBLEM},
+        responses={"default": PROBLEM}, dependencies=[Depends(require_fit)],
     )  # fmt: skip
     app.state.desks = desks
     app.state.metrics = Metrics()
@@ -42,8 +47,12 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.is_stopping = lambda: False
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    app.add_middleware(AnswerHead)
+    if origins:
+        app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
-    app.include_router(market.offers)
+    for often_asked in (orders.taking, market.offers, blobs.router):  # routes are tried one after the other
+        app.include_router(often_asked)
     for noun in (
         market,
         quotes,
@@ -53,7 +62,6 @@ def create_app(desks: Desks) -> FastAPI:
         declines,
         job_keys,
         streams,
-        blobs,
         accounts,
         sessions,
         health,

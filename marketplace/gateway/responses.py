@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Request
@@ -22,6 +23,11 @@ def answer(document: Document, status: int = 200) -> Response:
     return Response(to_json(document), status, media_type="application/json")
 
 
+def created(document: Document, where: str) -> Response:
+    """A 201, and the path under which what was made is found."""
+    return Response(to_json(document), 201, {"Location": where}, media_type="application/json")
+
+
 def page(items: Sequence[Document], after: object | None, **more: Any) -> Response:
     """One page of a list, and the cursor of the next one; None at the end."""
     return answer({"items": list(items), "next": None if after is None else str(after), **more})
@@ -37,19 +43,29 @@ class Written:
 
 
 def once(
-    request: Request, desks: Desks, account: Address, key: str | None, body: bytes, write: Callable[[], Written]
+    request: Request,
+    desks: Desks,
+    account: Address,
+    key: str | None,
+    body: bytes,
+    where: str,
+    write: Callable[[], Written],
 ) -> Response:
-    """Do a write, or repeat the answer that this account got for the same request under the same Idempotency-Key."""
+    """Do a write, or repeat the answer that this account got for the same request under the same Idempotency-Key.
+
+    ``where`` is the path of what it makes, for ``Location``.
+    """
     fingerprint = fingerprint_of(request.method, path_as_sent(request), body)
     given = desks.answers.recall(key, account, fingerprint)
     if given is not None:
-        return Response(given.body, given.status, {"Idempotent-Replayed": "true"}, media_type="application/json")
+        return stored_answer(given, where, {"Idempotent-Replayed": "true"})
     written = write()
     told = Stored(201 if written.is_new else 200, to_json(written.document))
     desks.answers.remember(key, account, fingerprint, told, written.at)
-    return stored(told)
+    return stored_answer(told, where)
 
 
-def stored(told: Stored) -> Response:
-    """An answer that is kept, or was given without having to be."""
-    return Response(told.body, told.status, media_type="application/json")
+def stored_answer(stored: Stored, where: str, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    """An answer as it is kept; ``where`` is the path of what it tells of."""
+    place = {"Location": where} if stored.status == 201 else {}
+    return Response(stored.body, stored.status, {**headers, **place}, media_type="application/json")

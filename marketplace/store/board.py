@@ -172,6 +172,10 @@ class Board:
             found = self._redis.call(*read)
         return bytes(found)
 
+    def log_length(self, lease: Bytes32) -> int:
+        """How many bytes the log of the lease's last serving has; 0 where there is none."""
+        return int(self._redis.call("STRLEN", keys.log(lease)))
+
     # Explanations
 
     def explain(self, explanations: Iterable[Explanation]) -> None:

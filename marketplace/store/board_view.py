@@ -192,7 +192,7 @@ def _resorted(
     """Sorted rows without those of some ranks and with others: only these are looked for, the rest is copied."""
     news = sorted(come, key=rank)
     if not rows:
-        return editions.Rows(news)
+        return editions.RowSet(news)
     stayed, left, at = list[Row](), list[Row](), 0
     for one in sorted(gone):
         cut = bisect_left(rows, one, lo=at, key=rank)
@@ -208,7 +208,7 @@ def _resorted(
         merged += stayed[at:cut]
         merged.append(row)
         at = cut
-    return editions.Rows.after(rows, [*merged, *stayed[at:]], left, news)
+    return editions.RowSet.after(rows, [*merged, *stayed[at:]], left, news)
 
 
 def _by_acceptance(entry: BookOrder) -> tuple[UnixTime, Bytes32]:

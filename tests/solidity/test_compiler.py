@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import solcx
 
 from marketplace.chain.compiler import (
     ABI_FOLDER,
@@ -16,6 +18,7 @@ from marketplace.chain.compiler import (
     SOLC_VERSION,
     compile_contracts,
     solc_path,
+    verification_input,
     write_artifacts,
 )
 from marketplace.domain.errors import ToolMissing
@@ -31,6 +34,20 @@ def test_committed_artifacts_are_fresh(tmp_path: Path) -> None:
     for path in written:
         committed = (ABI_FOLDER / path.name).read_text(encoding="utf-8")
         assert committed == path.read_text(encoding="utf-8"), f"{path.stem} is stale: run scripts/compile_contracts.py"
+
+
+def test_explorers_are_given_all_that_makes_the_code(tmp_path: Path) -> None:
+    """The standard JSON alone, in an empty folder, gives the deployed code and the metadata whose hashes are told."""
+    found = verification_input()
+    output = solcx.compile_standard(found.standard_json, solc_binary=solc_path(), base_path=tmp_path)
+
+    assert found.compiler.startswith(f"v{SOLC_VERSION}+commit.")
+    for name in CONTRACTS:
+        committed = json.loads((ABI_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        built = output["contracts"][f"contracts/{name}.sol"][name]
+        assert "0x" + built["evm"]["deployedBytecode"]["object"] == committed["deployedBytecode"], name
+        told = found.metadata_hashes[f"contracts/{name}.sol:{name}"]
+        assert told == "0x" + hashlib.sha256(built["metadata"].encode()).hexdigest()
 
 
 def test_forge_gives_the_same_bytecode() -> None:

@@ -27,7 +27,7 @@ from marketplace.store.journal.rows import (
     JournalReceipt,
     JournalRound,
     Role,
-    RoundEntry,
+    RoundRow,
 )
 from marketplace.store.journal.schema import OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
 from marketplace.store.journal.sessions import SessionTable
@@ -150,7 +150,7 @@ class OperatorJournal:
             row = connection.execute(select(ROUNDS).where(ROUNDS.c.hash == round_hash)).first()
         return JournalRound(Bytes32(row.hash), row.content, row.block_number) if row else None
 
-    def rounds(self, after: RoundCursor | None = None, limit: int = 50) -> list[RoundEntry]:
+    def rounds(self, after: RoundCursor | None = None, limit: int = 50) -> list[RoundRow]:
         """The rounds, those of the newest blocks first. ``after``: the last one of the page before."""
         size = func.length(ROUNDS.c.content).label("bytes")
         query = select(ROUNDS.c.hash, ROUNDS.c.block_number, size).limit(limit)
@@ -160,7 +160,7 @@ class OperatorJournal:
             query = query.where(is_older | ((ROUNDS.c.block_number == number) & (ROUNDS.c.hash > name)))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(ROUNDS.c.block_number.desc(), ROUNDS.c.hash))
-            return [RoundEntry(Bytes32(row.hash), row.block_number, row.bytes) for row in rows]
+            return [RoundRow(Bytes32(row.hash), row.block_number, row.bytes) for row in rows]
 
 
 def _order_row(connection: Connection, order_id: Bytes32, *, for_update: bool = False) -> Row[Any] | None:

@@ -82,7 +82,7 @@ class JournalRound:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundEntry:
+class RoundRow:
     """A round in a list: what it is called, and how large it is."""
 
     hash: Bytes32
