@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from marketplace.api.blobs import BlobAnswer
 from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
@@ -23,7 +24,7 @@ from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
 from marketplace.gateway.ranges import is_known, range_asked
 from marketplace.gateway.responses import answer, created
-from marketplace.gateway.schemas import BlobAnswer
+from marketplace.gateway.signing_told import SIGNED
 from marketplace.gateway.streams import lines_of
 from marketplace.services.quotas import Reservation
 from marketplace.services.uploads import Upload
@@ -41,7 +42,7 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
     206: {**_BYTES, "description": "The bytes that `Range` asks for"},
     304: {"description": "`If-None-Match` names it: the content of a name never changes"},
 }
-_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
+_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit") | {"security": SIGNED}
 
 
 @router.put("/v1/blobs/{name}", status_code=201, responses=told(BlobAnswer, 200, 201), openapi_extra=_UPLOAD)
@@ -52,9 +53,9 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: F
         admit = partial(_admit, request, desks, blob, public == "true", held)
         upload, limit_bytes, size = await anyio.to_thread.run_sync(admit)
         if size is not None:
-            return answer({"sha256": blob, "bytes": size})
+            return answer(BlobAnswer(blob, size))
         kept = await _keep(request, desks, upload, limit_bytes)
-    return created({"sha256": blob, "bytes": kept}, f"/v1/blobs/{blob}")
+    return created(BlobAnswer(blob, kept), f"/v1/blobs/{blob}")
 
 
 async def _keep(request: Request, desks: Desks, upload: Upload, limit_bytes: int) -> int:
