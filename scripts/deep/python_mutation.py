@@ -38,9 +38,9 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
     "marketplace/services/": ("tests/integration/gateway/test_orders.py", "tests/integration/gateway/test_leases.py"),
 }
 """Tests that come to it through others."""
-KINDS = ("unit", "integration", "faults")
-"""In this order, at most so many files of each mutant:"""
-MOST_FILES = 8
+FOLDERS = ("domain", "services", "store", "provider", "client", "gateway", "")
+"""Of the unit tests, in this order, at most so many files that import what was changed:"""
+MOST_FILES = 6
 WORKERS = 2
 MUTANT_SECONDS = 180
 FOLDER = TOOLS / "python-mutation"
@@ -79,12 +79,12 @@ def sample(pattern: str, most: int) -> list[PythonMutant]:
 
 @cache
 def tests_of(file: str) -> tuple[str, ...]:
-    """The test files that import a module, and those that come to it through others; the quick ones first."""
+    """The unit tests that import a module, and what comes to it through others."""
     module = file.removesuffix(".py").replace("/", ".")
     found = [
         path.relative_to(ROOT).as_posix()
-        for kind in KINDS
-        for path in sorted((ROOT / "tests" / kind).glob("**/test_*.py"))
+        for folder in FOLDERS
+        for path in sorted((ROOT / "tests/unit" / folder).glob("test_*.py"))
         if module in _imported(path)
     ]
     beside = [test for start, tests in BESIDE.items() if file.startswith(start) for test in tests]
