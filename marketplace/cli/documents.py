@@ -13,7 +13,7 @@ from marketplace.api.market import MarketAnswer
 from marketplace.api.offers import OfferTold
 from marketplace.api.quotes import QuoteTold
 from marketplace.chain.transactions import Mined
-from marketplace.client.groups import JobGroup
+from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory

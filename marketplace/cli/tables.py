@@ -15,7 +15,7 @@ from marketplace.api.market import MarketAnswer
 from marketplace.api.offers import OfferTold
 from marketplace.api.quotes import QuoteTold
 from marketplace.chain.checksums import checksum
-from marketplace.client.groups import node_name
+from marketplace.client.breaches import node_name
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory

@@ -21,6 +21,7 @@ from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.journal import JobJournal
+from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
@@ -239,7 +240,7 @@ def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
             url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
-        client = Market(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        client = Market(ClientSession(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results"), ROOTS)
         opened.append(client)
         return Desk(client, line, connect)
 
