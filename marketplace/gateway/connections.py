@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from marketplace.gateway.problems import PROBLEM_JSON, Problem
 from marketplace.gateway.proxies import FORWARDED_HEADER, TrustedProxies
 
 _CLOSE = b"connection: close\r\n"
+_LOGGER = logging.getLogger(__name__)
+_LOGGER.setLevel(logging.ERROR)
+"""What strangers send that is no HTTP is theirs to know: a line for each would be a way to fill a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, doors: Doors, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._doors, self._limits = doors, doors.limits
+        self.logger = _LOGGER
+        self._answered: RequestResponseCycle | None = None
+        """The request whose answer is made now, or was last: of several that wait here uvicorn knows the newest only."""
         self._address: str | None = None
         """Under which it is counted; None while it is not."""
         self._refusal = Problem(400, "BadRequest", "this is not an HTTP request", "request")
@@ -100,6 +107,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._address is not None:
             self._doors.leave(self._address)
             self._address = None
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     # Heads
@@ -168,8 +178,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.write(head + _CLOSE + b"\r\n" + body)
         self.transport.close()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _is_answering(self) -> bool:
-        is_begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        """Whether an answer has begun and is not whole, or one is under way before others."""
+        answered = self._answered
+        is_begun = answered is not None and answered.response_started and not answered.response_complete
         return is_begun or bool(self.pipeline)
 
     def _count(self, length: int, headers: int) -> None:

@@ -16,7 +16,7 @@ _FREE = frozenset({"/live", "/ready"})
 _COSTLY = frozenset(
     {("POST", "/v1/quotes"), ("POST", "/v1/orders"), ("POST", "/v1/sessions"), ("GET", "/v1/sessions/challenge")}
 )
-HELD_SECONDS = 0.5
+HELD_SECONDS = 1.0
 """How long a refusal is kept back: a connection that asks on and on is refused so often and no more, and costs hardly anything."""
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 

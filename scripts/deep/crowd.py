@@ -50,8 +50,8 @@ async def pipelines(line: Line, _: int) -> None:
     while not line[0].at_eof():
         line[1].write(request * PIPELINED)
         await line[1].drain()
-        if not await line[0].read(1 << 16):
-            return
+        for _ in range(PIPELINED):
+            await line[0].readuntil(b"HTTP/1.1 ")
 
 
 def uploads(domain: SigningDomain, now: UnixTime) -> Visit:
@@ -94,7 +94,7 @@ async def crowd(url: str, visit: Visit, seconds: float) -> None:
                     await visit(line, number)
                 finally:
                     line[1].close()
-            except OSError:
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 pass
             await asyncio.sleep(PAUSE_SECONDS)
 

@@ -41,6 +41,7 @@ ENOUGH_SECONDS = 30
 def an_app() -> FastAPI:
     """Routes that need nothing behind them, on the gateway's own bodies, streams and problems."""
     app = FastAPI()
+    app.state.left = threading.Event()
     app.state.lines = Lines(body_seconds=0.5, event_places=Places("streams of events", most=4, most_each=3))
     render_problems(app)
 
@@ -51,6 +52,13 @@ def an_app() -> FastAPI:
     @app.get("/sender")
     def sender(request: Request) -> Response:
         return Response(address_of(request).encode())
+
+    @app.get("/left")
+    async def left(request: Request) -> Response:
+        while (await request.receive())["type"] != "http.disconnect":
+            continue
+        app.state.left.set()
+        return Response(b"to nobody")
 
     @app.get("/large")
     def large() -> Response:
@@ -73,9 +81,9 @@ async def quiet() -> AsyncIterator[ServerSentEvent]:
 
 
 @contextmanager
-def served(limits: ConnectionLimits) -> Iterator[int]:
+def served(limits: ConnectionLimits, app: FastAPI | None = None) -> Iterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = server_for(an_app(), "127.0.0.1", 0, limits=limits)
+    server = server_for(app or an_app(), "127.0.0.1", 0, limits=limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield listener.getsockname()[1]
@@ -220,6 +228,21 @@ def test_few_requests_wait_on_one_connection(port: int, waiting: int) -> None:
         told = all_of(line)
 
     assert told.count(b"HTTP/1.1 200") == (6 if waiting < LIMITS.pipelined else 0)
+
+
+def test_who_hangs_up_is_noticed_however_much_it_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where further requests wait behind the one that is being answered; and nothing of all that is an error of ours."""
+    app = an_app()
+    with served(LIMITS, app) as port:
+        with connected(port, b"GET /left HTTP/1.1\r\nHost: x\r\n\r\n" * 3) as line:
+            line.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                line.recv(1)
+        assert app.state.left.wait(ENOUGH_SECONDS)
+        with connected(port, b"no HTTP at all\r\n\r\n") as line:
+            assert all_of(line)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
 
 
 def test_a_dripped_body_ends_in_its_time(port: int) -> None:
