@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.verbs import Call
-from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
 from marketplace.domain.results import Result
@@ -99,7 +99,7 @@ class Attendance:
         """The contract did not take the client's signature: only a claim is left."""
         self.wrapping: Chore[Result] = Chore(machine)
         self.delivering: AtEach[Bytes32] = AtEach(gateways, is_large=True)
-        self.watching: AtEach[tuple[SignedReceipt, ...]] = AtEach(gateways)
+        self.watching: AtEach[tuple[ReceiptTold, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
         self.dispatch = Dispatch(tools.sender, money)
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain import verbs
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.answers import SignedReceipt
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
@@ -108,7 +108,7 @@ class Settler:
         return attendance.is_delivered
 
     def _countersigned(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
-        found: list[SignedReceipt] = []
+        found: list[ReceiptTold] = []
         for answer in attendance.watching.answers(head.number):
             found += answer.found or ()
             if answer.problem:
