@@ -99,7 +99,9 @@ def test_a_refusal_of_another_protocol_is_an_error() -> None:
 def test_the_specification_lists_every_error() -> None:
     """Those of the interface, in its order: with their arguments, their selectors, and its own sentences."""
     listed = re.findall(
-        r"^\| `(\w+)\(([^)]*)\)` \| `(0x[0-9a-f]{8})` \| (.*) \|$", (ROOT / "docs/reference/specification.md").read_text(), re.M
+        r"^\| `(\w+)\(([^)]*)\)` \| `(0x[0-9a-f]{8})` \| (.*) \|$",
+        (ROOT / "docs/reference/specification.md").read_text(),
+        re.M,
     )
     source = (ROOT / "contracts/interfaces/IComputeMarket.sol").read_text()
     declared = re.findall(r"/// @notice ([^\n]*)\n    error (\w+)\(([^)]*)\)", source)
