@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from marketplace.cli import audit, browse, daemons, deploy, devnet, disputes, jobs, provider, sharing, wallet
+from marketplace.cli import audit, daemons, deploy, devnet, disputes, jobs, offers, provider, sharing, wallet
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.cli.screen import json_text
 from marketplace.domain.errors import InvalidField, MarketplaceError
@@ -21,7 +21,7 @@ unavailable · 5 lost, or does not hold · 6 cancelled · 7 not done in time.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (jobs.app, sharing.app, disputes.app, browse.app, audit.app, daemons.app, deploy.app):
+for commands in (jobs.app, sharing.app, disputes.app, offers.app, audit.app, daemons.app, deploy.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(provider.app, name="provider")
@@ -30,17 +30,30 @@ app.add_typer(devnet.app, name="devnet")
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
+    as_json = wants_json(sys.argv[1:])
     try:
-        app()
+        # Typer's own way of ending writes prose for people.
+        sys.exit(app(standalone_mode=not as_json) or ExitCode.OK)
+    except typer.TyperException as error:
+        sys.exit(report(usage_error(error), as_json=as_json))
+    except typer.Abort:
+        sys.exit(ExitCode.JOB_FAILED)
     except MarketplaceError as error:
-        sys.exit(report(error, as_json=wants_json(sys.argv[1:])))
+        sys.exit(report(error, as_json=as_json))
     except BrokenPipeError:
         sys.exit(ExitCode.OK)  # whoever read our answer has read enough
     except OSError as error:
-        sys.exit(report_file(error, as_json=wants_json(sys.argv[1:])))
+        sys.exit(report_file(error, as_json=as_json))
     except Exception:  # noqa: BLE001 - a bug of ours: say so with its own exit code, and not with that of a failed job
         traceback.print_exc()
         sys.exit(ExitCode.BUG)
+
+
+def usage_error(error: typer.TyperException) -> InvalidField:
+    """A command line that cannot be read, as a typed error: the option or argument at fault, and what is wrong with it."""
+    said = getattr(error, "format_message", lambda: str(error))()
+    parameter = getattr(error, "param", None)
+    return InvalidField(getattr(error, "option_name", None) or getattr(parameter, "name", None) or "command line", said)
 
 
 def report_file(error: OSError, *, as_json: bool) -> ExitCode:

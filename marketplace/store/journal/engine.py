@@ -21,10 +21,10 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from marketplace.domain.errors import ConfigError, Conflict, InvalidTransition, StoreUnavailable
 from marketplace.domain.units import UnixTime
+from marketplace.file_locks import file_turn
 from marketplace.private_files import OWNERS_FOLDER, owners_database, owners_only
 from marketplace.store.journal.rows import JournalEvent
 from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, MOVES_BY_KIND, ORDER_CHANGES
-from marketplace.turns import file_turn
 
 BUSY_SECONDS = 30
 """How long a writer waits for the other processes' transactions; each of them is a few milliseconds."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from marketplace.folding import KEPT, QUIET_SECONDS, Folding
+from marketplace.repeated_warnings import KEPT, QUIET_SECONDS, Folding
 
 
 class Log(list[dict[str, Any]]):
