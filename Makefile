@@ -2,6 +2,8 @@
 .PHONY: help setup demo test check gas bench deep clean
 
 PYTEST ?= .venv/bin/pytest
+# One more than there are cores: a third of the time, a test waits for a block.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 export FOUNDRY_DISABLE_NIGHTLY_WARNING = 1
 
@@ -14,11 +16,8 @@ setup:  ## make .venv, node_modules and the job runtime (quick when nothing chan
 demo: setup  ## run a whole market on this machine and real jobs on it; KEEP=1 leaves it running
 	@.venv/bin/python examples/demo.py $(if $(KEEP),--keep)
 
-test: setup  ## run every test: the contracts', then Python's
-	@echo "test: contracts (forge)"
-	@$(FORGE) test
-	@echo "test: Python (pytest)"
-	@$(PYTEST) --numprocesses 2 --dist loadgroup
+test: setup  ## run every test, the contracts' too; FAST=1: unit tests, the shape of the tree, and one slice through each part
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "unit or architecture or quick")
 
 check: setup  ## formatting, lint, types, import rules
 	@echo "check: ruff"; .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ LOG_BLOCKS = 2_000
 DEFAULT_RAY_ADDRESS = "auto"
 DEFAULT_MOST_FEE_GWEI = "500"
 _GATEWAY_SCHEMES = ("http://", "https://")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 
 
@@ -55,6 +57,8 @@ class Settings:
     """What one of the chain's coins is worth in the market's token, e.g. "2500"; empty: not known. It bounds what is paid to save a bond."""
     ray_address: str
     """The Ray cluster that `bourse scheduler --engine ray` uses: host:port, or "auto" for the one that this machine is part of."""
+    gateway_origins: tuple[str, ...] = ()
+    """The origins of web pages that browsers let use the gateway, e.g. "https://shop.example"; "*" for all. None by default."""
     gpu_locks: Path | None = None
     """Where the agents of a machine see which GPUs are rented out already; None: one place for the whole machine."""
 
@@ -110,6 +114,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         for place, url in enumerate(gateways, 1)
         if not url.startswith(_GATEWAY_SCHEMES)
     ]
+    origins = _origins(text("GATEWAY_ORIGINS"), problems)
     if problems:
         raise ConfigError(problems)
     home = path("HOME") or Path.home() / ".bourse"
@@ -131,8 +136,19 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         most_fee_gwei=text("MOST_FEE_GWEI", DEFAULT_MOST_FEE_GWEI),
         coin_price=text("COIN_PRICE"),
         ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
+        gateway_origins=origins,
         gpu_locks=path("GPU_LOCKS"),
     )
+
+
+def _origins(listed: str, problems: list[str]) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in listed.split(",") if origin.strip())
+    problems += [
+        f"BOURSE_GATEWAY_ORIGINS: {origin!r} is not *, nor scheme://host or scheme://host:port"
+        for origin in origins
+        if not _ORIGIN.fullmatch(origin)
+    ]
+    return origins
 
 
 def _gateways(first: str, listed: str) -> tuple[str, ...]:

@@ -86,9 +86,10 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
     )
     journal = OperatorJournal(settings.journal_url)
-    domain = urlsplit(settings.gateway_url).netloc or f"{host}:{port}"
+    public = urlsplit(settings.gateway_url)
+    site = f"{public.scheme}://{public.netloc}" if public.netloc else f"http://{host}:{port}"
     desks = desks_over(
-        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, domain=domain
+        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, site=site
     )
     desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
 
@@ -100,7 +101,7 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         }  # fmt: skip
 
     with heads_watched(market.chain):
-        serve(create_app(desks), host, port, about=about)
+        serve(create_app(desks, origins=settings.gateway_origins), host, port, about=about)
 
 
 def run_indexer(settings: Settings, health_port: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a faked reputation costs: ``python -m scripts.farming`` writes the table of docs/reputation.md anew.
+"""What a faked reputation costs: ``python -m scripts.farming`` writes the table of docs/explanation/reputation.md anew.
 
 Whoever owns both sides pays itself, so the work is free and only four things are scarce: gas for every lease, time (a lease earns
 at most so much an hour), the money that goes in a circle meanwhile, and clients. What is computed is the cheapest way that the rules
@@ -17,7 +17,7 @@ from marketplace.domain.reputation import MOST_PER_HOUR, WHOLE, Evidence, Outcom
 from marketplace.domain.units import BPS_WHOLE, UnixTime, text_from_bps
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "reputation.md"
+PAGE = ROOT / "docs" / "explanation" / "reputation.md"
 BEGIN, END = "<!-- farming:begin -->", "<!-- farming:end -->"
 
 SCORES = (9_500, 9_800, 9_900, 9_990)

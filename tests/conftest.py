@@ -20,24 +20,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--first-seed", type=int, default=0, help="the seed of the first of them")
 
 
-TOGETHER = {
-    "acceptance": "the network",
-    "solidity": "forge",
-    "test_compiler.py": "forge",
-    "test_forge_canary.py": "forge",
-}
-"""Kinds and files of which only one worker runs any: one market is enough for two cores, and forge works in one folder."""
+TOGETHER = {"acceptance": "the network", "solidity": "forge"}
+"""Kinds of which only one worker runs any: one market is enough for two cores, and forge works in one folder."""
+LONGEST_FIRST = (
+    "the network",
+    "forge",
+    "faults/test_rows.py",
+    "integration/provider/test_reorganised.py",
+    "faults/test_simulation.py",
+    "integration/provider/test_serving.py",
+    "integration/chain/test_heads.py",
+    "integration/scheduler/test_ray_auction.py",
+    "integration/test_bubblewrap_agent.py",
+    "integration/chain/test_sending_lies.py",
+    "integration/gateway/test_outages.py",
+)
+"""What takes a worker half a minute or more begins before the rest, so that in the end none works alone."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before the workers are told of the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test's kind is its folder, so that nobody can forget to say it; the tests of a file stay with one worker."""
     for item in items:
         kind = item.path.relative_to(TESTS).parts[0]
         if kind not in KINDS:
             raise pytest.UsageError(f"{item.path}: tests live in one of {', '.join(KINDS)}")
         item.add_marker(kind)
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(kind) or TOGETHER.get(item.path.name) or str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    if hasattr(config, "workerinput"):  # with one worker, the quick ones first
+        turns = {group: turn for turn, group in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: turns.get(group_of(item), len(turns)))
+
+
+def group_of(item: pytest.Item) -> str:
+    """The tests that one worker runs, one after the other."""
+    file = item.path.relative_to(TESTS)
+    return TOGETHER.get(file.parts[0]) or str(file)
 
 
 @pytest.fixture(autouse=True)

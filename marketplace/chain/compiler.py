@@ -6,6 +6,7 @@ Both give the same bytecode, and so does forge, which reads the same settings fr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -67,6 +68,39 @@ def compile_contracts(root: Path = PROJECT_ROOT) -> tuple[Artifact, ...]:
     """Compile the contracts of the project at `root`, in the order of `CONTRACTS`."""
     output = solcx.compile_standard(_standard_input(root), solc_binary=solc_path(root), base_path=root)
     return tuple(_artifact(name, output) for name in CONTRACTS)
+
+
+@dataclass(frozen=True)
+class VerificationInput:
+    """What an explorer needs to make the deployed code from its sources by itself."""
+
+    standard_json: dict[str, Any]
+    """The compiler's whole input, every source in it."""
+    compiler: str
+    """As explorers list it: with the commit."""
+    metadata_hashes: dict[str, str]
+    """sha256 of each contract's metadata, by ``file:contract``. The code itself ends without one: it changes only when the code does."""
+
+
+def verification_input(root: Path = PROJECT_ROOT) -> VerificationInput:
+    """The input of this very build. Raises ToolMissing."""
+    asked = _standard_input(root)
+    wanted = {**asked["settings"], "outputSelection": {"*": {"*": ["metadata"]}}}
+    output = solcx.compile_standard(asked | {"settings": wanted}, solc_binary=solc_path(root), base_path=root)
+    told = {f"contracts/{name}.sol:{name}": _metadata(name, output) for name in CONTRACTS}
+    read = {name: json.loads(metadata) for name, metadata in told.items()}
+    names = sorted({name for metadata in read.values() for name in metadata["sources"]})
+    sources = {name: {"content": (root / name).read_text(encoding="utf-8")} for name in names}
+    selection = {"*": {"*": ["abi", "metadata", "evm.bytecode", "evm.deployedBytecode"]}}
+    return VerificationInput(
+        asked | {"sources": sources, "settings": asked["settings"] | {"outputSelection": selection}},
+        "v" + next(iter(read.values()))["compiler"]["version"],
+        {name: "0x" + hashlib.sha256(metadata.encode()).hexdigest() for name, metadata in told.items()},
+    )
+
+
+def _metadata(name: str, output: Mapping[str, Any]) -> str:
+    return str(output["contracts"][f"contracts/{name}.sol"][name]["metadata"])
 
 
 def write_artifacts(artifacts: tuple[Artifact, ...], folder: Path = ABI_FOLDER) -> tuple[Path, ...]:

@@ -1,6 +1,6 @@
 """The constants that a market is born with, and keeps: the rules for them, and two sets that were thought about.
 
-``docs/deployment.md`` has the table with the reasons.
+``docs/how-to/deployment.md`` has the table with the reasons.
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ class ContractAbi:
     """One contract's functions, errors and events by name, and its creation code."""
 
     def __init__(self, artifact: Mapping[str, Any]) -> None:
-        abi = artifact["abi"]
+        abi: list[Mapping[str, Any]] = artifact["abi"]
+        self.document = abi
+        """As the compiler wrote it, and as libraries of other languages take it: functions, events, and errors."""
         self.name = str(artifact["contractName"])
         self.compiler = str(artifact["compiler"])
         self.deployed_bytecode = str(artifact["deployedBytecode"])

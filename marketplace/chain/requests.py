@@ -30,6 +30,8 @@ HEARTBEAT_PATH: Final = "/v1/heartbeats"
 HEARTBEAT_BODY: Final = b"{}"
 WINDOW_SECONDS: Final = 120
 """How far the block time in a request may lie from the gateway's, either way."""
+AHEAD_SECONDS: Final = 15
+"""How far a sign of life may be ahead of the head of whoever reads it: its sender may see a block earlier, and the slowest chains make one in 12 s."""
 
 
 def request_text(

@@ -6,6 +6,7 @@ The text names the gateway's own domain, chain and market, a nonce of the gatewa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from siwe import ISO8601Datetime, SiweMessage
 
@@ -24,12 +25,17 @@ class SignIn:
     """What somebody signs to be known for a while."""
 
     account: Address
-    domain: str
-    """Authority of the gateway: host, and port where there is one."""
+    site: str
+    """The gateway as people know it: scheme, host, and port where there is one."""
     market: SigningDomain
     nonce: str
     issued_at: UnixTime
     expires_at: UnixTime
+
+    @property
+    def domain(self) -> str:
+        """The site's authority: host, and port."""
+        return urlsplit(self.site).netloc
 
     @property
     def resource(self) -> str:
@@ -40,7 +46,7 @@ class SignIn:
         message = SiweMessage(
             domain=self.domain,
             address=checksum(self.account),
-            uri=f"https://{self.domain}",
+            uri=self.site,
             version="1",
             chain_id=self.market.chain_id,
             issued_at=ISO8601Datetime(iso_from_time(self.issued_at)),
@@ -64,7 +70,9 @@ def read_sign_in(text: str, market: SigningDomain) -> SignIn:
         raise InvalidField("message", "must be an EIP-4361 message") from None
     if not expires_at or said.not_before or said.request_id or said.scheme:
         raise InvalidField("message", "must say when it expires, and no scheme, not-before or request id")
-    found = SignIn(account, said.domain, market, said.nonce, issued_at, expires_at)
+    found = SignIn(account, str(said.uri), market, said.nonce, issued_at, expires_at)
+    if said.domain != found.domain:
+        raise InvalidField("message", "must name one site, in its first line and as its URI")
     if said.chain_id != market.chain_id or said.resources != [found.resource] or said.version.value != "1":
         raise InvalidField("message", f"must be for chain {market.chain_id} and {found.resource}")
     return found

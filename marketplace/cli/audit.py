@@ -16,7 +16,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import JsonOption, Session
+from marketplace.cli.session import CommandSession, JsonOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
@@ -63,7 +63,7 @@ def audit(
     json: JsonOption = False,
 ) -> None:
     """Hold a round of the scheduler, or the market's books, against the chain. Exits with 5 where something does not hold."""
-    session = Session(json)
+    session = CommandSession(json)
     if round_hash is not None and last:
         raise InvalidField("--last", "goes without a ROUND")
     if (plan is None) != (snapshot is None):
@@ -81,14 +81,14 @@ def audit(
         raise typer.Exit(ExitCode.LOST)
 
 
-def _books(session: Session) -> bool:
+def _books(session: CommandSession) -> bool:
     books = wiring.audit(session.settings)
     terms = _terms(session)
     session.answer(_books_document(books, terms), _books_table(books, terms))
     return books.is_balanced and books.is_what_the_chain_says
 
 
-def _terms(session: Session) -> MarketTerms:
+def _terms(session: CommandSession) -> MarketTerms:
     market = wiring.open_chain_market(session.settings)
     try:
         return market.terms()
@@ -97,7 +97,7 @@ def _terms(session: Session) -> MarketTerms:
 
 
 def _round(
-    session: Session, round_hash: Bytes32, files: tuple[Path, Path, Path | None] | None, save: Path | None
+    session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path, Path | None] | None, save: Path | None
 ) -> bool:
     # Here, and not above: the engine's libraries take longer to load than most commands to run.
     from scheduler.audit.replayed import Documents
@@ -122,7 +122,7 @@ def _round(
     return report.holds
 
 
-def _latest(session: Session, last: int, opener: Address | None) -> bool:
+def _latest(session: CommandSession, last: int, opener: Address | None) -> bool:
     """Round by round, each with a verdict. A batch under no round cannot be held against anything: whoever decided it says nothing."""
     from scheduler.audit.round import audit_round, fetch_documents, latest_batches
 

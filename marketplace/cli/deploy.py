@@ -20,7 +20,8 @@ from marketplace.chain.deployment import DeploymentPlan, carry_out, plan_deploym
 from marketplace.chain.settlement import inspect_token
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.screen import json_text
+from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import (
@@ -82,12 +83,19 @@ def deploy(
     check: Annotated[
         bool, typer.Option("--check", help="Compare the chain with what is built here, and send nothing.")
     ] = False,
+    verify_input: Annotated[
+        Path | None,
+        typer.Option("--verify-input", help="Write the compiler's standard JSON for explorers here, and ask no chain."),
+    ] = None,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
 ) -> None:
     """Create the market's contracts, at addresses that depend on nothing but what they are; again is harmless."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
+    if verify_input:
+        _write_verification(session, verify_input)
+        return
     windows = dict(zip(WINDOWS, (start_grace, claim_grace, challenge_window, ruling_window), strict=True))
     wish = _Wish(preset, windows, bond_floor, token, salt, catalogue_owner)
     if rpc is None:
@@ -103,7 +111,20 @@ def deploy(
         chain.close()
 
 
-def _deploy(session: Session, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:
+def _write_verification(session: CommandSession, path: Path) -> None:
+    from marketplace.chain.compiler import verification_input  # brings the compiler, which users need not have
+
+    found = verification_input()
+    path.write_text(json_text(found.standard_json) + "\n", encoding="utf-8")
+    contracts = [{"contract": name, "metadataSha256": told} for name, told in found.metadata_hashes.items()]
+    words = [
+        f"{path}: standard JSON for {found.compiler}",
+        *(f"{name}  metadata sha256 {told}" for name, told in found.metadata_hashes.items()),
+    ]
+    session.answer({"file": str(path), "compiler": found.compiler, "contracts": contracts}, "\n".join(words))
+
+
+def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:
     key = wiring.open_key(session.settings)
     blueprint = _blueprint(chain, wish, key.address)
     known = AddressBook.read(path) if path.exists() else None
@@ -123,7 +144,7 @@ def _deploy(session: Session, chain: Chain, path: Path, wish: _Wish, *, dry_run:
     session.answer(document, f"{told}\nmarket {book.market} on chain {book.chain_id}; the address book is {path}")
 
 
-def _check(session: Session, chain: Chain, path: Path, wish: _Wish) -> None:
+def _check(session: CommandSession, chain: Chain, path: Path, wish: _Wish) -> None:
     book = AddressBook.read(path)
     blueprint = _expected(chain, book, wish)
     found = differences(chain, book, blueprint)

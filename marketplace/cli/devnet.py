@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from marketplace import devnet
-from marketplace.cli.session import JsonOption, Session
+from marketplace.cli.session import CommandSession, JsonOption
 from marketplace.config import DEVNET_FOLDER
 from marketplace.daemon import Stop
 
@@ -32,7 +32,7 @@ def up(
     json: JsonOption = False,
 ) -> None:
     """Start a market from nothing: worthless development keys, test dollars, three providers with declared GPUs."""
-    session = Session(json)
+    session = CommandSession(json)
     if detach:
         session.say("starting a market; this takes some seconds")
         devnet.start_detached(folder or _HERE)
@@ -45,7 +45,7 @@ def up(
 @app.command()
 def down(folder: FolderOption = None, json: JsonOption = False) -> None:
     """End the market; its files stay until the next one starts."""
-    session = Session(json)
+    session = CommandSession(json)
     place = folder or _nearest()
     was_running = devnet.is_running(place)
     devnet.stop_detached(place)
@@ -55,7 +55,7 @@ def down(folder: FolderOption = None, json: JsonOption = False) -> None:
 @app.command()
 def status(folder: FolderOption = None, json: JsonOption = False) -> None:
     """Show what runs, where, and in whose name."""
-    session = Session(json)
+    session = CommandSession(json)
     place = folder or _nearest()
     _status(session, devnet.look(place) | {"running": devnet.is_running(place)})
 
@@ -63,7 +63,7 @@ def status(folder: FolderOption = None, json: JsonOption = False) -> None:
 @app.command()
 def hold(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = False) -> None:
     """Kill a process (SIGKILL) and keep it down, as when its machine is gone."""
-    session = Session(json)
+    session = CommandSession(json)
     pid = devnet.hold(folder or _nearest(), name)
     was = f"pid {pid}" if pid else "down already"
     session.answer(
@@ -74,7 +74,7 @@ def hold(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = 
 @app.command()
 def release(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = False) -> None:
     """Let a held process start again."""
-    session = Session(json)
+    session = CommandSession(json)
     devnet.release(folder or _nearest(), name)
     session.answer({"released": name}, f"{name} starts again")
 
@@ -85,7 +85,7 @@ def _nearest() -> Path:
     return next((place / _HERE for place in (here, *here.parents) if (place / _HERE / "state.json").is_file()), _HERE)
 
 
-def _status(session: Session, state: dict[str, Any]) -> None:
+def _status(session: CommandSession, state: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("process", "state", "pid", "restarts", "health", "log"):
         table.add_column(column)

@@ -10,7 +10,7 @@ from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
-from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
@@ -34,7 +34,7 @@ def dispute(
     account: AccountOption = None,
 ) -> None:
     """Object to a running lease or to its provider's claim; stakes as much as the provider's bond, and the arbiter rules."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.dispute(identifier))
@@ -58,7 +58,7 @@ def rule(
     password_file: PasswordOption = None,
 ) -> None:
     """Decide a dispute, as the arbiter that the order names."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         mined = market.leases.rule(identifier, Seconds(seconds), provider_at_fault=provider_at_fault)
@@ -73,7 +73,7 @@ def lapse(
     password_file: PasswordOption = None,
 ) -> None:
     """End a dispute on which nobody ruled in time: stakes go back, the disputed seconds are split. The scheduler does this, too."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.lapse(identifier))
@@ -88,7 +88,7 @@ def assign(
     password_file: PasswordOption = None,
 ) -> None:
     """Pass the right to a lease's future income on, as the one who has it: its provider at first. The bond stays the provider's."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     receiver = address_from_text(payee, field="payee")
     with session.market() as market:
         identifier = _lease_of(market, lease)
@@ -106,7 +106,7 @@ def _lease_of(market: Market, text: str) -> Bytes32:
             raise NotFound("job or lease", text) from None
 
 
-def _show(session: Session, market: Market, lease: Bytes32, mined: Mined) -> None:
+def _show(session: CommandSession, market: Market, lease: Bytes32, mined: Mined) -> None:
     """What the contract said about it."""
     event = mined.events[-1]
     told = _words(event, market.terms)

@@ -10,8 +10,8 @@ from marketplace.chain.transactions import Mined
 from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.money import Sums
-from marketplace.client.story import Attempt, Balance, JobResult, Story
+from marketplace.client.spending import Sums
+from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import is_silent
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
@@ -202,7 +202,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
     }
 
 
-def story(value: Story, terms: MarketTerms) -> dict[str, Any]:
+def story(value: JobStory, terms: MarketTerms) -> dict[str, Any]:
     """All there is to tell about a job."""
     return {
         "id": value.job,

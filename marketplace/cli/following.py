@@ -13,8 +13,8 @@ from rich.text import Text
 from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
-from marketplace.cli.session import Session
-from marketplace.client import Job, JobGroup, JobRequest, JobState, Market, Progress
+from marketplace.cli.session import CommandSession
+from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
 from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InsufficientFunds
 from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.printing import harmless_line
@@ -26,12 +26,11 @@ SETTLE_SECONDS = 30.0
 _WITH_RESULT = frozenset({JobState.SUCCEEDED, JobState.FAILED})
 
 
-def say_draft(session: Session, market: Market, request: JobRequest, nodes: int = 1) -> None:
+def say_draft(session: CommandSession, market: Market, draft: Draft) -> None:
     """Show what is going to be signed, before it is. With ``--json`` it goes to stderr too, and into the answer afterwards."""
-    draft = market.draft(request)
     opener = "anybody" if draft.order.opener == ZERO_ADDRESS else checksum(draft.order.opener)
     cost = tables.amount(draft.worst_cost, market.terms)
-    leases = draft.leases_at_most if nodes == 1 else nodes
+    leases = draft.leases_at_most
     many = f"; at most {leases} leases, one for each node or retry" if leases > 1 else ""
     session.say(
         f"to be signed: opener {opener}, arbiter {checksum(draft.order.arbiter)}, worst cost {cost} a lease{many}"
@@ -39,7 +38,7 @@ def say_draft(session: Session, market: Market, request: JobRequest, nodes: int 
 
 
 @contextmanager
-def telling_refused(session: Session, market: Market) -> Iterator[None]:
+def telling_refused(session: CommandSession, market: Market) -> Iterator[None]:
     """Say of an order that was refused that it is not over: whoever has seen its signature may open it until it expires."""
     known = {job.id for job in market.jobs()}
     try:
@@ -56,7 +55,7 @@ def telling_refused(session: Session, market: Market) -> Iterator[None]:
 
 
 @contextmanager
-def cancelling(session: Session, job: Job) -> Iterator[None]:
+def cancelling(session: CommandSession, job: Job) -> Iterator[None]:
     """Say what is left where the transaction that cancels for good cannot be paid for."""
     try:
         yield
@@ -69,10 +68,11 @@ def cancelling(session: Session, job: Job) -> Iterator[None]:
         raise
 
 
-def run_alone(session: Session, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
+def run_alone(session: CommandSession, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
     """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
     _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
     if not wait:
+        _say_sealed(session, (job,))
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
         raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
@@ -90,12 +90,13 @@ def run_alone(session: Session, market: Market, job: Job, output: Path | None, *
     raise typer.Exit(exit_code_of_job(job))
 
 
-def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | None, *, wait: bool) -> None:
+def run_nodes(session: CommandSession, market: Market, group: JobGroup, output: Path | None, *, wait: bool) -> None:
     """The same for a job of several nodes: it succeeds when all of them do, and otherwise says which one did not."""
     jobs = group.jobs
     told = f"jobs {jobs[0].number} to {jobs[-1].number} are on the book, one for each node of group {group.id}"
     _say_where(session, jobs, told)
     if not wait:
+        _say_sealed(session, jobs)
         nodes = [documents.job(job, market.terms) for job in jobs]
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
         raise typer.Exit(_submitted(jobs))
@@ -113,7 +114,7 @@ def run_nodes(session: Session, market: Market, group: JobGroup, output: Path | 
     raise typer.Exit(OF_STATE[group.state])
 
 
-def _say_where(session: Session, jobs: Sequence[Job], told: str) -> None:
+def _say_where(session: CommandSession, jobs: Sequence[Job], told: str) -> None:
     """That the orders are on the book, or which of them no gateway has taken yet: nobody is to order twice for that."""
     untaken = [job for job in jobs if not job.is_posted]
     if not untaken:
@@ -126,17 +127,26 @@ def _say_where(session: Session, jobs: Sequence[Job], told: str) -> None:
         )
 
 
+def _say_sealed(session: CommandSession, jobs: Sequence[Job]) -> None:
+    """A sealed job that nobody of ours watches gets no key, and comes back to the book again and again."""
+    if any(job.is_sealed for job in jobs):
+        session.say(
+            "sealed: its key is handed over by what of yours runs when its lease opens. Keep `bourse watch` running"
+        )
+
+
 def _submitted(jobs: Sequence[Job]) -> ExitCode:
     return ExitCode.OK if all(job.is_posted for job in jobs) else ExitCode.TIMED_OUT
 
 
 @contextmanager
-def _waiting(session: Session, jobs: Sequence[Job]) -> Iterator[Status]:
+def _waiting(session: CommandSession, jobs: Sequence[Job]) -> Iterator[Status]:
     with session.err.status("waiting for a provider") as line:
         try:
             yield line
         except KeyboardInterrupt:
             numbers = ", ".join(str(job.number) for job in jobs)
+            _say_sealed(session, jobs)
             session.say(
                 f"job {numbers} goes on; `bourse watch` countersigns it, `bourse cancel {jobs[0].number}` ends it"
             )
@@ -159,7 +169,7 @@ def _is_settled(market: Market, jobs: Sequence[Job]) -> bool:
     return True
 
 
-def _say_written(session: Session, files: Sequence[Path]) -> None:
+def _say_written(session: CommandSession, files: Sequence[Path]) -> None:
     for file in files:
         session.say(f"wrote {file}")
 

@@ -10,10 +10,10 @@ import typer
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
-from marketplace.cli.browse import MIN_RELIABILITY
 from marketplace.cli.following import cancelling, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.numbers import seconds_option, whole_option
-from marketplace.cli.session import AccountOption, JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.offers import MIN_RELIABILITY
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.client import JobGroup, JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
@@ -79,7 +79,8 @@ def run(
     tip: Annotated[str, typer.Option("--tip", help="To the scheduler, when the lease opens.")] = "0",
     expires_in: Annotated[str, typer.Option("--expires-in", help="How long the order may wait to be served.")] = "10m",
     retries: Annotated[
-        int, whole_option("retries", "Fresh orders when a provider falls silent.", most=MAX_RETRIES)
+        int,
+        whole_option("retries", "Fresh orders when a provider falls silent or says that it failed.", most=MAX_RETRIES),
     ] = 1,
     on_silence: SilenceOption = Silence.ELSEWHERE,
     opener: OpenerOption = None,
@@ -102,7 +103,7 @@ def run(
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
     are ended.
     """
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     _check_output(output)
     files = files_named(tuple(command), Path.cwd())
     with session.market() as market:
@@ -116,11 +117,12 @@ def run(
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
             on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
         )  # fmt: skip
-        say_draft(session, market, request, nodes)
+        draft = market.draft(request, nodes if nodes > 1 else None)
+        say_draft(session, market, draft)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
         with telling_refused(session, market):
-            submitted = market.submit_group(request, nodes) if nodes > 1 else market.submit(request)
+            submitted = market.sign(draft)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:
@@ -136,7 +138,7 @@ def ps(
     account: AccountOption = None,
 ) -> None:
     """List your jobs, after moving them along once."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         rows = [job for job in market.jobs() if all_of_them or not job.is_terminal]
@@ -156,7 +158,7 @@ def logs(
     account: AccountOption = None,
 ) -> None:
     """Print a job's output."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         found = market.job(job)
         if not session.as_json:
@@ -177,7 +179,7 @@ def get(
     account: AccountOption = None,
 ) -> None:
     """Download a job's outputs, verified, and print its receipt."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     _check_output(output)
     with session.market() as market:
         next(market.steps(0))
@@ -200,7 +202,7 @@ def cancel(
     account: AccountOption = None,
 ) -> None:
     """Call a job off, for good: on the chain, free before it runs, for the time it ran afterwards."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)
@@ -219,7 +221,7 @@ def explain(
     account: AccountOption = None,
 ) -> None:
     """Tell a job's whole story: history, reasons, the nearest miss, money."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         story = market.job(job).explain()
@@ -236,7 +238,7 @@ def watch(
     account: AccountOption = None,
 ) -> None:
     """Move all your jobs along: verify, countersign, order again when a provider falls silent. Ctrl-C ends it."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         for change in market.watch(timeout, until_settled=once):
             note = f" · {change.event.note}" if change.event.note else ""

@@ -17,7 +17,7 @@ from marketplace import wiring
 from marketplace.cli import documents, provider_documents, provider_tables, tables
 from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import JsonOption, KeystoreOption, PasswordOption, Session
+from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import OfferId, bytes32
@@ -63,7 +63,7 @@ def up(
 @app.command()
 def status(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
     """Show whether an agent runs, what is on offer, what is being served and what it holds. Exit code 4: no agent runs."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         seen, account, terms = desk.picture(), desk.key.address, desk.terms
     session.answer(provider_documents.status(seen, account, terms), provider_tables.status(seen, account, terms))
@@ -79,7 +79,7 @@ def leases(
     password_file: PasswordOption = None,
 ) -> None:
     """List the leases that are being served, from the agent's journal and the chain."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         head, terms = desk.market.chain.head(), desk.terms
         rows = desk.leases(head, with_closed=every)
@@ -106,7 +106,7 @@ def earnings(
 
     Exit code 5: the events do not explain the balance.
     """
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         head, terms = desk.market.chain.head(), desk.terms
         books, balance = desk.earnings(head)
@@ -124,22 +124,22 @@ def pause(json: JsonOption = False, keystore: KeystoreOption = None, password_fi
 
     Exit code 7: the agent has not acted on it within 30 seconds; it will.
     """
-    from marketplace.store.journal.wishes import Standing
+    from marketplace.store.journal.wishes import AgentStanding
 
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
-        outcome = desk.stand(Standing.PAUSED)
+        outcome = desk.stand(AgentStanding.PAUSED)
     _tell(session, "paused", outcome.value, "nothing is on offer until `bourse provider resume`")
 
 
 @app.command()
 def resume(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
     """Put the inventory on offer again. Exit code 7: the agent has not acted on it within 30 seconds; it will."""
-    from marketplace.store.journal.wishes import Standing
+    from marketplace.store.journal.wishes import AgentStanding
 
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
-        outcome = desk.stand(Standing.OPEN)
+        outcome = desk.stand(AgentStanding.OPEN)
     alone = "no agent runs: `bourse provider up` puts the inventory on offer"
     _tell(session, "open", outcome.value, "the inventory is on offer", alone)
 
@@ -155,20 +155,20 @@ def drain(
 
     Exit code 7: the agent has not acted on it, has not ended within --wait, or none runs although leases need one.
     """
-    from marketplace.provider.desk import Outcome
-    from marketplace.store.journal.wishes import Standing
+    from marketplace.provider.desk import WishOutcome
+    from marketplace.store.journal.wishes import AgentStanding
 
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     seconds = seconds_from_text(wait, field="wait") if wait else 0
     with _desk(session) as desk:
-        outcome = desk.stand(Standing.DRAINING)
+        outcome = desk.stand(AgentStanding.DRAINING)
         has_ended = desk.await_end(seconds) if seconds else None
         left = len(desk.leases(desk.market.chain.head()))
-    is_late = outcome is Outcome.WAITING or has_ended is False or (outcome is Outcome.ALONE and left > 0)
+    is_late = outcome is WishOutcome.WAITING or has_ended is False or (outcome is WishOutcome.ALONE and left > 0)
     words = (
         f"nothing is on offer; {left} lease{'' if left == 1 else 's'} to finish" if left else "nothing is left to do"
     )
-    if outcome is Outcome.ALONE and left:
+    if outcome is WishOutcome.ALONE and left:
         words += ", and no agent runs: start it with `bourse provider up`, it stays paused"
     _tell(session, "draining", outcome.value, words, words, is_late=is_late, leases=left, ended=has_ended)
 
@@ -187,7 +187,7 @@ def reprice(
 
     Exit code 7: the agent has not acted on it within 30 seconds; it will.
     """
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         units = None if price == "inventory" else units_from_text(price, desk.terms.token_decimals, field="price")
         if units == 0:
@@ -200,7 +200,7 @@ def reprice(
 @app.command()
 def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
     """List this account's own offers, as the gateway shows them."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
         session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, market.terms, now))
@@ -217,7 +217,7 @@ def claim(
     password_file: PasswordOption = None,
 ) -> None:
     """Claim a lease's pay by hand, for a result that was posted; the agent does this by itself when a client is silent."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(
@@ -227,7 +227,7 @@ def claim(
 
 
 def _tell(
-    session: Session,
+    session: CommandSession,
     wish: str,
     outcome: str,
     words: str,
@@ -248,7 +248,7 @@ def _tell(
 
 
 @contextmanager
-def _desk(session: Session) -> Iterator[ProviderDesk]:
+def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
     """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it, or one of another key."""
     from marketplace import processes
     from marketplace.provider.desk import ProviderDesk

@@ -48,7 +48,7 @@ KEY_FILE, PASSWORD_FILE = "key.json", "key.password"
 """Below ``BOURSE_HOME``: where `bourse wallet new` puts a key, and where it is looked for when no setting names one."""
 
 
-class Session:
+class CommandSession:
     """One command's settings and screen. stdout is for the answer, stderr for everything that happens on the way."""
 
     def __init__(

@@ -14,8 +14,8 @@ from marketplace.chain.checksums import checksum
 from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
 from marketplace.client.groups import node_name
 from marketplace.client.job import Job
-from marketplace.client.money import Sums
-from marketplace.client.story import Attempt, Balance, JobResult, Story
+from marketplace.client.spending import Sums
+from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import RejectionReason, is_silent
 from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
@@ -265,7 +265,7 @@ def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
     return Panel(table, title="receipt", title_align="left", expand=False)
 
 
-def story(value: Story, terms: MarketTerms) -> Group:
+def story(value: JobStory, terms: MarketTerms) -> Group:
     """All there is to tell about a job, oldest first."""
     name = f"{value.name} · {value.group}" if value.group else value.name
     head = Text.assemble(f"job {value.number} · {name} · ", state(value.state), f"\n{value.job}\n")
@@ -302,7 +302,7 @@ def _attempts(rows: Iterable[Attempt], terms: MarketTerms) -> Table:
     return table
 
 
-def _explanation(value: Story) -> Text:
+def _explanation(value: JobStory) -> Text:
     assert value.explanation is not None
     lines = ["What the last round said:"]
     lines += [
@@ -318,7 +318,7 @@ def _explanation(value: Story) -> Text:
     return Text("\n".join(lines) + "\n")
 
 
-def _money(value: Story, terms: MarketTerms) -> Text:
+def _money(value: JobStory, terms: MarketTerms) -> Text:
     sums = value.sums
     told = [f"paid {amount(sums.paid, terms)}", f"refunded {amount(sums.refunded, terms)}"]
     if sums.compensation:

@@ -15,10 +15,10 @@ from marketplace.cli.session import (
     KEY_FILE,
     PASSWORD_FILE,
     AccountOption,
+    CommandSession,
     JsonOption,
     KeystoreOption,
     PasswordOption,
-    Session,
 )
 from marketplace.client import Market
 from marketplace.domain.errors import InvalidField
@@ -51,7 +51,7 @@ def new(
     json: JsonOption = False,
 ) -> None:
     """Make a new key in an encrypted file; an existing one is never overwritten."""
-    session = Session(json)
+    session = CommandSession(json)
     key_file = keystore or session.settings.home / KEY_FILE
     word_file = password_file or key_file.with_name(PASSWORD_FILE)
     key = create_key(key_file, word_file)
@@ -69,7 +69,7 @@ def show(
     account: AccountOption = None,
 ) -> None:
     """Show the account and its money, in the market and outside."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         _show(session, market)
         # A program that polls has not understood: only what people read counts as said.
@@ -87,7 +87,7 @@ def deposit(
     account: AccountOption = None,
 ) -> None:
     """Move money from the wallet into the market."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         mined = market.deposit(market.amount(amount), again=again)
         _show(session, market, mined)
@@ -106,7 +106,7 @@ def withdraw(
     account: AccountOption = None,
 ) -> None:
     """Move money from the free balance back into the wallet, or to another address."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         units = market.balance().free if amount == ALL else market.amount(amount)
         if amount == ALL and not units:
@@ -126,7 +126,7 @@ def fund(
     password_file: PasswordOption = None,
 ) -> None:
     """Make test dollars in the wallet, and coin for gas where it has hardly any; on a local chain only."""
-    session = Session(json, keystore, password_file)
+    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         mined = market.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
@@ -144,7 +144,7 @@ def authorize(
     account: AccountOption = None,
 ) -> None:
     """Let another key sign orders for this account, up to a hard budget that the contract keeps. It can withdraw nothing."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         units = market.amount(budget, field="budget")
@@ -167,13 +167,13 @@ def budget(
     account: AccountOption = None,
 ) -> None:
     """Show what a delegate may still spend of this account's money."""
-    session = Session(json, keystore, password_file, account)
+    session = CommandSession(json, keystore, password_file, account)
     signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         _show_budget(session, market, signer)
 
 
-def _show_budget(session: Session, market: Market, delegate: Address, mined: Mined | None = None) -> None:
+def _show_budget(session: CommandSession, market: Market, delegate: Address, mined: Mined | None = None) -> None:
     left = market.budget_of(delegate)
     document = documents.budget(left, market.account, delegate, market.terms)
     if mined is not None:
@@ -182,7 +182,7 @@ def _show_budget(session: Session, market: Market, delegate: Address, mined: Min
     session.answer(document, f"{checksum(delegate)} may spend {tables.amount(left.left, market.terms)}{until}")
 
 
-def _show(session: Session, market: Market, mined: Mined | None = None) -> None:
+def _show(session: CommandSession, market: Market, mined: Mined | None = None) -> None:
     value = market.balance()
     document = documents.balance(value, market.account, market.terms) | _mandate(market)
     if mined is not None:
@@ -221,7 +221,7 @@ def _mandate_words(market: Market) -> str:
     return f"{checksum(mandate.signer)} signs for this account: {how}"
 
 
-def _say_mined(session: Session, mined: Mined) -> None:
+def _say_mined(session: CommandSession, mined: Mined) -> None:
     session.say(f"mined in block {mined.block.number}: {mined.tx_hash}")
     if mined.is_earlier:
         session.say("an earlier command had sent it, and nothing was sent now; to do it once more, say --again")

@@ -6,10 +6,11 @@ from marketplace.client.executor import JobExecutor
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.market import Market
-from marketplace.client.money import Sums
 from marketplace.client.request import JobRequest
-from marketplace.client.story import Attempt, Balance, JobResult, Progress, Story
-from marketplace.client.trust import Draft, TrustRoots
+from marketplace.client.spending import Sums
+from marketplace.client.story import Attempt, Balance, JobResult, JobStory, Progress
+from marketplace.client.submitting import Draft
+from marketplace.client.trust import TrustRoots
 from marketplace.domain.states import JobReason, JobState
 
 __all__ = [
@@ -25,10 +26,10 @@ __all__ = [
     "JobRequest",
     "JobResult",
     "JobState",
+    "JobStory",
     "Market",
     "Progress",
     "Retries",
-    "Story",
     "Sums",
     "Timeout",
     "TrustRoots",

@@ -1,4 +1,4 @@
-"""Which leases of a job were given up, and whose result was taken: the part of the jobbook that lets a job have two leases and one result."""
+"""Which leases of a job were given up, and whose result was taken: the part of the journal that lets a job have two leases and one result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS taken (of_job TEXT PRIMARY KEY, taken TEXT NOT NULL) 
 
 
 class Choices:
-    """Marks in a jobbook's file. Safe for several threads and processes: what was taken first stays taken."""
+    """Marks in a journal's file. Safe for several threads and processes: what was taken first stays taken."""
 
     def __init__(self, db: sqlite3.Connection, lock: AbstractContextManager[object], transaction: Transaction) -> None:
         self._db, self._lock, self._transaction = db, lock, transaction

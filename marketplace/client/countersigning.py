@@ -1,7 +1,7 @@
 """Countersigns each job by itself: fetching one job's outputs holds up nobody else's signature.
 
 What is decided about a job is decided in the watcher's ``step``; here a receipt is looked for, checked, signed, written down and handed out, in this
-order, in a small pool of threads. A signature is in the jobbook before it leaves, so that a crash anywhere loses none and signs none twice.
+order, in a small pool of threads. A signature is in the journal before it leaves, so that a crash anywhere loses none and signs none twice.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder, KeptReceipt
-from marketplace.client.steps import Sight
+from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32
+from marketplace.domain.results import EndedBy, Result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobState
 from marketplace.domain.work import read_work
@@ -42,7 +43,7 @@ class _Task:
 class Countersigner:
     """The hands that sign receipts for one account's jobs; at most one at a time for each job."""
 
-    def __init__(self, key: Key, market: ChainMarket, api: GatewayApi, book: Jobbook, results: ResultFolder) -> None:
+    def __init__(self, key: Key, market: ChainMarket, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self._pool = ThreadPoolExecutor(HANDS, thread_name_prefix="bourse-countersign")
         self._at_work: dict[Bytes32, _Task] = {}
@@ -111,12 +112,13 @@ class Countersigner:
         check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
         content = self._api.outputs(identifier).content
         spec, work = read_spec(order.spec), read_work(order.work)
-        self._results.fetch(check_result(content, signed.receipt.result, spec, work), identifier)
+        result = check_result(content, signed.receipt.result, spec, work)
+        self._results.fetch(result, identifier)
         # That may have taken a while: nothing is signed for what was disputed or closed meanwhile.
         now = self._market.chain.head()
         lease = self._market.lease_of(identifier, now)
         check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, now), domain)
-        if not self._is_wanted(job, identifier):
+        if not self._is_wanted(job, identifier, result):
             return None
         self._book.add_receipt(
             job, signed.receipt, self._key.sign_receipt(signed.receipt, domain), content, sight.block.timestamp
@@ -124,15 +126,17 @@ class Countersigner:
         self._book.note(identifier, "")
         return self._book.receipt(identifier, lease.opened_at)
 
-    def _is_wanted(self, job: Bytes32, order: Bytes32) -> bool:
+    def _is_wanted(self, job: Bytes32, order: Bytes32, result: Result) -> bool:
         """Whether the job still waits for this order's result: fetching took a while, and another one's may have been taken meanwhile.
 
-        That of a lease that was given up for silence is wanted until then: its provider has come back.
+        That of a lease that was given up for silence is wanted until then: its provider has come back. But not if it has come back to
+        say that it failed: the work is being done elsewhere.
         """
         now = self._book.job(job).job
         if now.order == order:
             return now.state is JobState.RUNNING
-        return not now.is_terminal and now.taken is None and self._book.order(order).given_up_at is not None
+        is_free = not now.is_terminal and now.taken is None and self._book.order(order).given_up_at is not None
+        return is_free and result.reason.by is not EndedBy.PROVIDER
 
     def _hand_out(self, own: KeptReceipt) -> None:
         """Post our signature; what does not succeed is noted, and tried again with the next block."""

@@ -7,7 +7,7 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
 from marketplace.client.groups import breach_of, groups_in
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side
 from marketplace.domain.errors import (
@@ -26,7 +26,7 @@ _TRIES = 4
 class Ender:
     """One account's way out of its orders."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: Jobbook, sender: Sender) -> None:
+    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
         self._market, self._api, self._book, self._sender = market, api, book, sender
 
     def end(self, order: KeptOrder) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from marketplace.client.job import Job
 from marketplace.client.kept import KeptJob
-from marketplace.client.money import Sums
+from marketplace.client.spending import Sums
 from marketplace.client.story import Progress
 from marketplace.domain.errors import DeadlinePassed, InvalidTransition
 from marketplace.domain.states import JobReason, JobState

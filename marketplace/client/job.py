@@ -1,4 +1,4 @@
-"""The handle of one job. It holds no state of its own: everything is read from the jobbook, the chain and the gateway."""
+"""The handle of one job. It holds no state of its own: everything is read from the journal, the chain and the gateway."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from marketplace.client.api import MOST_LOG_BYTES, GatewayApi
 from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.money import Serving, Sums, exit_of, is_over, servings_of, sums_of
-from marketplace.client.story import Attempt, JobResult, Progress, Story
+from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
+from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.client.watcher import explanation_kept
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def kept(self) -> KeptJob:
-        """The job as the jobbook has it now."""
+        """The job as the journal has it now."""
         return self._market.book.job(self.id)
 
     @property
@@ -57,7 +57,7 @@ class Job:
 
     @property
     def number(self) -> int:
-        """Its short name: jobs of this jobbook are counted from 1."""
+        """Its short name: jobs of this journal are counted from 1."""
         return self.kept.number
 
     @property
@@ -102,6 +102,11 @@ class Job:
         """What it runs: the same in all its orders."""
         work, key = read_work(self._order().work), self._key
         return work if key is None else open_work(work, key)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its key has to be handed over when a lease of it opens: something that moves jobs along must run then."""
+        return self._key is not None
 
     @property
     def _key(self) -> str | None:
@@ -238,7 +243,7 @@ class Job:
         """Its orders, oldest first."""
         return tuple(self._attempt(order) for order in self._market.book.orders(self.id))
 
-    def explain(self) -> Story:
+    def explain(self) -> JobStory:
         """The whole story: history, attempts, reasons, money."""
         kept, block = self.kept, self._market.chain.head()
         explanation, was_waiting = (
@@ -247,7 +252,7 @@ class Job:
         )
         if explanation is not None and explanation.placed_on is None and not was_waiting:
             explanation = None  # of the time before it was placed
-        return Story(
+        return JobStory(
             job=self.id, number=kept.number, name=kept.job.name, command=self.work.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),
             explanation=explanation, result=self.result() if self._document() else None, group=kept.group,
@@ -284,7 +289,7 @@ class Job:
         return f" ({last.reason.value.replace('_', ' ')}{': ' + last.note if last.note else ''})"
 
 
-def _kept_for_its_bond(order: KeptOrder, servings: Sequence[Serving]) -> str:
+def _kept_for_its_bond(order: KeptOrder, servings: Sequence[Opening]) -> str:
     is_live = bool(servings) and not servings[-1].exit
     return "given up for silence, and kept for its bond" if is_live and order.given_up_at is not None else ""
 

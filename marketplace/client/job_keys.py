@@ -1,12 +1,12 @@
-"""The keys of sealed jobs: made with the job, kept in the jobbook, and handed to each provider that serves it (``marketplace.sealing``)."""
+"""The keys of sealed jobs: made with the job, kept in the journal, and handed to each provider that serves it (``marketplace.sealing``)."""
 
 from __future__ import annotations
 
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.client.api import GatewayApi
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.steps import Sight
+from marketplace.client.retries import Sight
 from marketplace.domain.errors import DomainError, GatewayError, InvalidField
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
 from marketplace.domain.limits import MAX_SPEC_BYTES
@@ -19,7 +19,7 @@ from marketplace.sealing import seal
 class KeyBearer:
     """Hands a sealed job's key to the provider that the chain names, sealed to the recipient that its offer names by hash."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: Jobbook) -> None:
+    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal) -> None:
         self._market, self._api, self._book = market, api, book
         self._brought: dict[Bytes32, UnixTime] = {}
         """By lease: the opening for which it was left at the gateway. In memory only: leaving it twice is harmless."""

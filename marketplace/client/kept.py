@@ -1,4 +1,4 @@
-"""What a jobbook holds, as values, and how its rows say it."""
+"""What a journal holds, as values, and how its rows say it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import Receipt, SignedOrder
 from marketplace.domain.spec import Group
-from marketplace.domain.states import Job
+from marketplace.domain.states import TrackedJob
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire, receipt_from_wire
 
@@ -22,7 +22,7 @@ NOT_POSTED, POSTED, REFUSED = 0, 1, 2
 class KeptJob:
     """A job as the book holds it, with the version that a change must name."""
 
-    job: Job
+    job: TrackedJob
     terms: JobTerms
     version: int
     number: int
@@ -37,7 +37,7 @@ class KeptJob:
 class NewJob:
     """A job to be written down, with its first order, the spec that the order names, and the work that the spec names."""
 
-    job: Job
+    job: TrackedJob
     terms: JobTerms
     signed: SignedOrder
     spec: bytes
@@ -79,7 +79,7 @@ class KeptReceipt:
     is_posted: bool
 
 
-def history_text(job: Job) -> str:
+def history_text(job: TrackedJob) -> str:
     """A job's history as a row holds it."""
     return json.dumps([(event.state, event.at, event.reason, event.note) for event in job.history])
 

@@ -13,9 +13,9 @@ from marketplace.chain.signing import receipt_id, recover
 from marketplace.client.answers import SignedReceipt
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.money import Serving, servings_of
+from marketplace.client.spending import Opening, servings_of
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
 from marketplace.domain.models import BlockRef
@@ -29,7 +29,7 @@ _NOT_FOUND = 404
 class Leftovers:
     """Fetches them, and writes them down as a result that nobody countersigned."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: Jobbook, results: ResultFolder) -> None:
+    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
         self._market, self._api, self._book, self._results = market, api, book, results
 
     def collect(self, order: KeptOrder, provider_of: Callable[[int], Address | None], block: BlockRef) -> bool:
@@ -54,7 +54,7 @@ class Leftovers:
         self._book.add_receipt(order.job, receipt, "", content, block.timestamp)
         return True
 
-    def _offered(self, order: KeptOrder, serving: Serving, provider: Address) -> SignedReceipt | None:
+    def _offered(self, order: KeptOrder, serving: Opening, provider: Address) -> SignedReceipt | None:
         """The provider's last receipt of the last serving, signed by the offer's provider as the chain has it."""
         for signed in self._api.receipts(order.signed.id):
             receipt = signed.receipt

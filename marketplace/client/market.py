@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -16,7 +15,7 @@ from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token, coin_of, make_local_coin
+from marketplace.chain.token import TokenContract, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi
@@ -25,21 +24,21 @@ from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.groups import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
-from marketplace.client.leases import LeaseDesk
+from marketplace.client.leases import LeaseVerbs
 from marketplace.client.leftovers import Leftovers
 from marketplace.client.mandate import Mandate
 from marketplace.client.opening import check_told, folder_of, lines_to, market_in, outbox_path
 from marketplace.client.posting import Poster
 from marketplace.client.reputation import reputation_from_chain
-from marketplace.client.request import JobRequest, Prepared, nodes_of, prepare
+from marketplace.client.request import JobRequest
 from marketplace.client.second_leases import SecondLeases
 from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import locked_now, provisional
 from marketplace.client.story import Balance
-from marketplace.client.submitting import Submitter
-from marketplace.client.trust import Draft, Roles, TrustRoots
+from marketplace.client.submitting import Draft, Submitter
+from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.watcher import Watcher
 from marketplace.domain.errors import (
     ChainError,
@@ -74,7 +73,7 @@ class Market:
         key: Key,
         chain_market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         results: Path,
         *,
         watching: GatewayApi | None = None,
@@ -100,11 +99,11 @@ class Market:
         self._watching = watching or api
         self._outbox = outbox or OutboxFile()
         self._sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
-        self.leases = LeaseDesk(chain_market, api, book, self._sender)
+        self.leases = LeaseVerbs(chain_market, api, book, self._sender)
         self._ender = Ender(chain_market, api, book, self._sender)
         self._gateways = tuple(gateways) or (self._watching,)
         others = self._gateways[1:]
-        signs = SignsOfLife(chain_market, self._gateways)
+        signs = SignsOfLife(chain_market, self._gateways, book.witnesses)
         self._watcher = Watcher(
             key, chain_market, self._watching, book, self.results, signs=signs,
             poster=Poster(self._watching, others, book), confirmations=confirmations,
@@ -148,7 +147,7 @@ class Market:
         lines = lines_to((gateway_url, *other_gateways), key, mandate, market)
         folder = folder_of(home, market, mandate)
         return cls(
-            key, market, lines.api, Jobbook(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
+            key, market, lines.api, JobJournal(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
             gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
             confirmations=confirmations, stop=stop,
             account=mandate.account, roots=roots or TrustRoots(address_book.opener, address_book.arbiter),
@@ -266,8 +265,8 @@ class Market:
         return self._sender.send(verbs.mint(self._token.address, self.mandate.signer, amount), again=again)
 
     @property
-    def _token(self) -> Token:
-        return Token(self.chain, self.terms.token)
+    def _token(self) -> TokenContract:
+        return TokenContract(self.chain, self.terms.token)
 
     # -- the market ---------------------------------------------------------------------------------------------------
 
@@ -322,16 +321,20 @@ class Market:
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
-    def draft(self, request: JobRequest) -> Draft:
-        """What ``submit`` would sign: opener, arbiter, limits, and the most that it can cost. Nothing is signed or sent."""
-        return self._submitter.draft(request)
+    def draft(self, request: JobRequest, nodes: int | None = None) -> Draft:
+        """What would be signed: opener, arbiter, limits, and the most that it can cost. All that can be refused before is; nothing is signed or sent."""
+        return self._submitter.draft(request, nodes)
+
+    def sign(self, draft: Draft) -> Job | JobGroup:
+        """Upload the inputs, sign, write down, put on the book. Raise what the gateway refuses it for."""
+        kept = self._submitter.submit(draft)
+        group = kept[0].group
+        return JobGroup(self, group.id) if group else Job(self, kept[0].job.id)
 
     def submit(self, request: JobRequest) -> Job:
-        """Upload the inputs, sign an order, write it down, put it on the book. Raise what the gateway refuses it for.
-
-        What the gateway does not answer is posted again while waiting: ``Job.is_posted`` says whether it was taken, ``Job.note`` why not.
-        """
-        (job,) = self._submit(request, (prepare(request),))
+        """Draft and sign. What no gateway has taken is posted again while waiting: see ``Job.is_posted`` and ``Job.note``."""
+        job = self.sign(self.draft(request))
+        assert isinstance(job, Job)
         return job
 
     def submit_group(self, request: JobRequest, size: int) -> JobGroup:
@@ -339,13 +342,9 @@ class Market:
 
         Raise InsufficientBalance, with nothing sent, where the money is not there for all of them together.
         """
-        nodes = nodes_of(request, size)
-        (first, *_) = self._submit(replace(request, retries=0), nodes)
-        assert first.kept.group is not None
-        return JobGroup(self, first.kept.group.id)
-
-    def _submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> tuple[Job, ...]:
-        return tuple(Job(self, kept.job.id) for kept in self._submitter.submit(request, prepared))
+        group = self.sign(self.draft(request, size))
+        assert isinstance(group, JobGroup)
+        return group
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""

@@ -1,4 +1,4 @@
-"""What the chain did about a client's leases, and how far that has been read: the part of the jobbook that blocks can take back."""
+"""What the chain did about a client's leases, and how far that has been read: the part of the journal that blocks can take back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Move:
 
 
 class Moves:
-    """The moves and the cursor in a jobbook's file. Several processes may read the chain into one book: only who saw its cursor moves it."""
+    """The moves and the cursor in a journal's file. Several processes may read the chain into one book: only who saw its cursor moves it."""
 
     def __init__(self, db: sqlite3.Connection, lock: AbstractContextManager[object], transaction: Transaction) -> None:
         self._db, self._lock, self._transaction = db, lock, transaction

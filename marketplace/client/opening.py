@@ -31,7 +31,7 @@ def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> ChainMarket:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class GatewayLines:
     """A client's lines to its gateways."""
 
     api: GatewayApi
@@ -42,7 +42,7 @@ class Lines:
     """Every gateway by itself, asked once, the preferred one first."""
 
 
-def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: ChainMarket) -> Lines:
+def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: ChainMarket) -> GatewayLines:
     """Lines to these gateways, the preferred one first, in the name of the account that the key acts for."""
 
     def speak(url: str, retries: Retries, others: Sequence[str] = ()) -> GatewayApi:
@@ -53,7 +53,7 @@ def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: ChainMarke
 
     first, others, once = urls[0], urls[1:], Retries(attempts=1)
     each = tuple(speak(url, once) for url in urls)
-    return Lines(speak(first, Retries(), others), speak(first, once, others), each)
+    return GatewayLines(speak(first, Retries(), others), speak(first, once, others), each)
 
 
 def check_told(told: MarketTerms, found: MarketTerms) -> None:

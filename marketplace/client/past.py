@@ -1,13 +1,13 @@
-"""Reads the chain into a jobbook: what it did about our orders, what it took back, and what was missed."""
+"""Reads the chain into a journal: what it did about our orders, what it took back, and what was missed."""
 
 from __future__ import annotations
 
 import structlog
 
 from marketplace.chain.events import EventFollower
-from marketplace.client.jobbook import Jobbook
-from marketplace.client.money import exit_of, servings_of
+from marketplace.client.journal import JobJournal
 from marketplace.client.moves import Move
+from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain.errors import ReorganisedTooDeep
 from marketplace.domain.events import Event, FillRefused
 from marketplace.domain.ids import Bytes32
@@ -26,9 +26,9 @@ _LOG_FIELDS = frozenset({"ref", "lease", "order"})
 
 
 class PastReader:
-    """Keeps a jobbook's moves those of the chain that stands."""
+    """Keeps a journal's moves those of the chain that stands."""
 
-    def __init__(self, follower: EventFollower, book: Jobbook) -> None:
+    def __init__(self, follower: EventFollower, book: JobJournal) -> None:
         self._follower, self._book = follower, book
         self.repairs = Repairs()
         self._read_again_at: dict[Bytes32, int] = {}
@@ -92,7 +92,7 @@ class PastReader:
 
 
 def move_of(event: Event) -> Move | None:
-    """The event as the jobbook keeps it; None for events that are about no lease or order."""
+    """The event as the journal keeps it; None for events that are about no lease or order."""
     lease = event.order if isinstance(event, FillRefused) else getattr(event, "lease", None)
     if lease is None:
         return None

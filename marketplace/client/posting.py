@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from marketplace.client.api import GatewayApi
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
 from marketplace.domain.errors import GatewayError, GatewayProblem
 from marketplace.domain.ids import Bytes32
@@ -31,9 +31,28 @@ AGAIN_AFTER_SECONDS = 30
 class Poster:
     """Posts one account's orders, to the preferred gateway and then to the others."""
 
-    def __init__(self, api: GatewayApi, others: Sequence[GatewayApi], book: Jobbook) -> None:
+    def __init__(self, api: GatewayApi, others: Sequence[GatewayApi], book: JobJournal) -> None:
         self._gateways, self._book = (api, *others), book
         self._posted_again: dict[Bytes32, UnixTime] = {}
+
+    def leave(self, specs: Sequence[bytes], work: bytes) -> None:
+        """Have a gateway hold the documents of orders that are not signed yet. Raise what they are refused for by all.
+
+        A gateway that does not answer is no reason not to sign: the documents are brought again with the orders.
+        """
+        refusals: list[GatewayError] = []
+        for api in self._gateways:
+            try:
+                for spec in specs:
+                    api.put_blob(spec, public=True)
+                api.put_blob(work)
+            except GatewayError as exc:
+                if is_refusal(exc):
+                    refusals.append(exc)
+            else:
+                return
+        if len(refusals) == len(self._gateways):
+            raise refusals[0]
 
     def post(self, order: KeptOrder) -> None:
         """Upload the spec and the work, and put the order on a book; raise what the first gateway says where none takes it."""

@@ -16,10 +16,10 @@ from marketplace.chain.market import Market
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.ending import Ender
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.money import is_over
 from marketplace.client.signs import SignsOfLife
+from marketplace.client.spending import is_over
 from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError, InvalidTransition
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import JobState
@@ -34,7 +34,7 @@ class SecondLeases:
         self,
         market: Market,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         ender: Ender,
         signs: SignsOfLife,
         now: Callable[[], BlockRef | None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marketplace.client.answers import ExplanationAnswer
-from marketplace.client.money import Serving, Sums
+from marketplace.client.spending import Opening, Sums
 from marketplace.domain.bundles import LeftOut
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import BlockRef
@@ -27,7 +27,7 @@ class Attempt:
     arbiter: Address
     worst_cost: TokenUnits
     """The most that its lease can cost (I-6)."""
-    servings: tuple[Serving, ...]
+    servings: tuple[Opening, ...]
     provider: Address | None
     """Of the last serving."""
     exit: str
@@ -65,7 +65,7 @@ class JobResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class JobStory:
     """All of it, oldest first."""
 
     job: Bytes32

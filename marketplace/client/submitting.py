@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,22 +13,43 @@ from marketplace.chain.signing import Key
 from marketplace.client.answers import MarketDescription
 from marketplace.client.api import GatewayApi
 from marketplace.client.ending import Ender
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster, is_refusal
-from marketplace.client.request import JobRequest, Prepared, order_for, terms_of
+from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.transfers import send_bundle
-from marketplace.client.trust import Draft, Roles, TrustRoots
+from marketplace.client.trust import Roles, TrustRoots
+from marketplace.client.vetting import require_acceptable, require_machine
 from marketplace.domain.errors import GatewayError, InsufficientBalance
 from marketplace.domain.fills import refusal_of_offer, refused
 from marketplace.domain.ids import Sha256
 from marketplace.domain.models import BlockRef, Order
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.states import Job as JobRecord
-from marketplace.domain.states import JobEvent, JobReason, JobState, advance
+from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import TokenUnits
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is going to be signed, for who wants to see it before; and what it takes to sign it."""
+
+    request: JobRequest
+    prepared: tuple[Prepared, ...]
+    """One for each node."""
+    order: Order
+    """The first one, with another salt."""
+
+    @property
+    def worst_cost(self) -> TokenUnits:
+        """The most that one lease can cost: all of its time at the highest price, and the tip (I-6)."""
+        return worst_cost_of(self.order)
+
+    @property
+    def leases_at_most(self) -> int:
+        """How many leases may be paid for, each for what it served: one for each node, or within the retries."""
+        return len(self.prepared) + self.request.retries
 
 
 class Submitter:
@@ -39,7 +61,7 @@ class Submitter:
         mandate: Mandate,
         market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         poster: Poster,
         ender: Ender,
         roots: TrustRoots,
@@ -49,20 +71,30 @@ class Submitter:
         self._poster, self._ender = poster, ender
         self._roots, self._check_gateway = roots, check_gateway
 
-    def submit(self, request: JobRequest, prepared: Sequence[Prepared]) -> list[KeptJob]:
+    def draft(self, request: JobRequest, nodes: int | None = None) -> Draft:
+        """What ``submit`` would sign, but for salt and time; ``nodes``: for so many machines together. Nothing is signed or sent.
+
+        Raise ConfigError, GatewayDiffers, InvalidField, Refused and InsufficientBalance: all that can be known before is said before.
+        """
+        request = request if nodes is None else replace(request, retries=0)
+        prepared = (prepare(request),) if nodes is None else nodes_of(request, nodes)
+        self._check_opener(request)
+        block, spec = self._market.chain.head(), prepared[0].spec
+        order = self._order(request, spec.sha256, block)
+        require_acceptable(order, self._market.balance_of(order.client, block), block)
+        self.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
+        require_machine(self._api, order, spec, block, sealed=request.sealed)
+        return Draft(request, prepared, order)
+
+    def submit(self, draft: Draft) -> list[KeptJob]:
         """An order and a job for each spec: all are written down before the first one is posted.
 
-        Raise Forbidden, GatewayDiffers, Refused or InsufficientBalance with nothing sent, and what the gateway refuses an order for: that job
-        is not over, but watched until its order can be opened no more.
+        Raise Forbidden or Refused with nothing signed away, and what the gateway refuses an order for: that job is not over, but watched until
+        its order can be opened no more.
         """
-        self._check_opener(request)
+        self._upload(draft.prepared)
         block = self._market.chain.head()
-        new = [self._signed(request, one, block) for one in prepared]
-        if len(new) > 1:
-            self.require_free(TokenUnits(sum(worst_cost_of(one.signed.order) for one in new)))
-        if prepared[0].inputs:
-            with TemporaryDirectory(prefix="bourse-") as spool:
-                send_bundle(self._api, prepared[0].inputs, prepared[0].parts, Path(spool))
+        new = [self._signed(draft.request, one, block) for one in draft.prepared]
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
         for number, one in enumerate(kept):
@@ -75,6 +107,14 @@ class Submitter:
                     self._break(one, kept[number + 1 :], exc, block)
                     raise
         return kept
+
+    def _upload(self, prepared: Sequence[Prepared]) -> None:
+        """Have a gateway hold what the orders will name. Raise what that is refused for: nothing is signed yet."""
+        first = prepared[0]
+        if first.inputs:
+            with TemporaryDirectory(prefix="bourse-") as spool:
+                send_bundle(self._api, first.inputs, first.parts, Path(spool))
+        self._poster.leave([one.spec_bytes for one in prepared], first.work_bytes)
 
     def _break(self, refused: KeptJob, unsent: Sequence[KeptJob], why: GatewayError, block: BlockRef) -> None:
         """A gateway refuses one: those behind it never left this machine, and are over; what is left of its group is ended on the chain."""
@@ -94,12 +134,6 @@ class Submitter:
         free = self._market.balance_of(account)
         if free < needed:
             raise InsufficientBalance(account, needed, free)
-
-    def draft(self, request: JobRequest) -> Draft:
-        """What ``submit`` would sign, but for salt and spec. Raise ConfigError, GatewayDiffers, Refused."""
-        self._check_opener(request)
-        order = self._order(request, Sha256("0" * 64), self._market.chain.head())
-        return Draft(order, request.retries, request.on_silence)
 
     def _check_opener(self, request: JobRequest) -> None:
         """Raise GatewayDiffers where the gateway works with another opener than settings or request name: nobody would open it."""
@@ -134,7 +168,7 @@ class Submitter:
         mandate.require_order(signed, block)
         first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
         name = request.name or " ".join(request.command)[:60]
-        record = JobRecord(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
+        record = TrackedJob(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self._market.terms().start_grace)
         return NewJob(
             record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group, prepared.key

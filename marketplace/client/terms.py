@@ -24,5 +24,5 @@ class JobTerms:
 
 
 def terms_text(terms: JobTerms) -> str:
-    """In the form that the jobbook keeps: the arguments in their order."""
+    """In the form that the journal keeps: the arguments in their order."""
     return json.dumps((terms.retries, terms.expires_in_seconds, terms.silent_after_seconds, terms.on_silence))

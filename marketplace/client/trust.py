@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.domain.errors import ConfigError, GatewayDiffers
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import Order
-from marketplace.domain.pricing import worst_cost_of
-from marketplace.domain.units import TokenUnits
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +57,3 @@ def roots_of(opener: str, arbiter: str) -> TrustRoots:
         return address_from_text(text, field=setting) if text else None
 
     return TrustRoots(named(opener, "BOURSE_OPENER"), named(arbiter, "BOURSE_ARBITER"))
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What is going to be signed, for who wants to see it before."""
-
-    order: Order
-    retries: int
-    on_silence: str
-
-    @property
-    def worst_cost(self) -> TokenUnits:
-        """The most that one lease can cost: all of its time at the highest price, and the tip (I-6)."""
-        return worst_cost_of(self.order)
-
-    @property
-    def leases_at_most(self) -> int:
-        """How many leases may be paid for within the retries, each for what it served."""
-        return 1 + self.retries

@@ -23,14 +23,12 @@ from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
 from marketplace.client.job_keys import KeyBearer
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.money import exit_of, servings_of
 from marketplace.client.past import PastReader
 from marketplace.client.posting import Poster
 from marketplace.client.request import order_again
-from marketplace.client.signs import SignsOfLife
-from marketplace.client.steps import (
+from marketplace.client.retries import (
     Become,
     Decision,
     GiveUp,
@@ -43,6 +41,8 @@ from marketplace.client.steps import (
     outcome_of,
     retries_left,
 )
+from marketplace.client.signs import SignsOfLife
+from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
@@ -55,7 +55,7 @@ from marketplace.domain.errors import (
 )
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
 from marketplace.domain.models import BlockRef, LeaseStatus, Receipt
-from marketplace.domain.results import Result, read_result
+from marketplace.domain.results import EndedBy, Result, read_result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds
@@ -78,7 +78,7 @@ class Watcher:
         key: Key,
         market: ChainMarket,
         api: GatewayApi,
-        book: Jobbook,
+        book: JobJournal,
         results: ResultFolder,
         *,
         signs: SignsOfLife,
@@ -221,9 +221,11 @@ class Watcher:
         return [one for one in orders if one.given_up_at is not None and one.signed.id != kept.job.order]
 
     def _take_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> None:
-        """The chain has settled it without our signature: what verifies is the job's result."""
+        """The chain has settled it without our signature: what verifies is the job's result, unless it says that the provider failed."""
         try:
-            self._keep_outcome(kept, order, sight, outcome)
+            content, result = self._outcome(order, outcome)
+            if result.reason.by is not EndedBy.PROVIDER:
+                self._keep_outcome(kept, order, sight, outcome, content, result)
         except (DomainError, GatewayError, OSError) as exc:
             self._book.note(order.signed.id, str(exc))
 
@@ -312,7 +314,10 @@ class Watcher:
         """Go on where our signature has been handed out; else have the receipt looked at, beside everything else."""
         own = self._book.receipt(order.signed.id, sight.lease.opened_at)
         if own is not None and own.is_posted:
-            return self._become(kept, _verified(read_result(own.result), own.receipt.used_seconds), sight.block)
+            result = read_result(own.result)
+            if self._is_to_be_tried_again(kept, result):
+                return kept  # once what it is paid is settled: until then nobody else is paid
+            return self._become(kept, _verified(result, own.receipt.used_seconds), sight.block)
         if looks:
             self._countersigner.look(kept, order, sight)
         return kept
@@ -321,9 +326,10 @@ class Watcher:
         """Verify what was settled without our signature; what does not verify is a failure of the provider's."""
         own = self._book.last_receipt(order.signed.id)
         if own is not None and own.receipt.result == outcome.result:
-            return self._become(kept, _verified(read_result(own.result), outcome.used_seconds), sight.block)
+            return self._end(kept, order, sight, read_result(own.result), outcome.used_seconds)
         try:
-            result = self._keep_outcome(kept, order, sight, outcome)
+            content, result = self._outcome(order, outcome)
+            self._keep_outcome(kept, order, sight, outcome, content, result)
         except (HashMismatch, GatewayError) as exc:
             # A gateway has not got it, or not as it was signed: that is the gateway's word, and nothing that its provider did.
             self._book.note(order.signed.id, f"its result is not to be had yet: {exc}")
@@ -334,16 +340,32 @@ class Watcher:
             return kept
         except DomainError as exc:
             return self._reject(kept, order, sight, str(exc))
-        return self._become(kept, _verified(result, outcome.used_seconds), sight.block)
+        return self._end(kept, order, sight, result, outcome.used_seconds)
+
+    def _is_to_be_tried_again(self, kept: KeptJob, result: Result) -> bool:
+        """Whether it was the provider that failed, by its own word: then the work is not over while there is a retry left."""
+        return result.reason.by is EndedBy.PROVIDER and retries_left(kept.job, kept.terms) > 0
+
+    def _end(self, kept: KeptJob, order: KeptOrder, sight: Sight, result: Result, used_seconds: Seconds) -> KeptJob:
+        ended = _verified(result, used_seconds)
+        if not self._is_to_be_tried_again(kept, result):
+            return self._become(kept, ended, sight.block)
+        again = OrderAgain(sight.provider, JobReason.PROVIDER_FAILED, ended.note)
+        return self._order_again(kept, order, again, sight.block)
 
     def _reject(self, kept: KeptJob, order: KeptOrder, sight: Sight, why: str) -> KeptJob:
         lost = again_or_lost(kept.job, kept.terms, sight.provider, JobReason.RESULT_REJECTED, why)
         return self._act(kept, order, sight, lost)
 
-    def _keep_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> Result:
-        """Verify the result that the chain names, and write it down as the job's. Raise what is wrong with it."""
+    def _outcome(self, order: KeptOrder, outcome: ReadOutcome) -> tuple[bytes, Result]:
+        """The result document that the chain names, verified. Raise what is wrong with it."""
         content = self._api.outputs(order.signed.id).content
-        result = check_result(content, outcome.result, read_spec(order.spec), read_work(order.work))
+        return content, check_result(content, outcome.result, read_spec(order.spec), read_work(order.work))
+
+    def _keep_outcome(
+        self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome, content: bytes, result: Result
+    ) -> None:
+        """Fetch what the result names, and write it down as the job's. Raise what is wrong with it."""
         self._results.fetch(result, order.signed.id)
         serving = servings_of(sight.moves)[-1]
         receipt = Receipt(
@@ -355,7 +377,6 @@ class Watcher:
             True,
         )
         self._book.add_receipt(kept.job.id, receipt, "", content, sight.block.timestamp)
-        return result
 
 
 _WITH_OUTCOME = frozenset({"LeaseSettled", "LeaseFinalized"})

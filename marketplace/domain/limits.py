@@ -1,6 +1,6 @@
 """Every limit on what travels beside the chain, in one place.
 
-The SDK checks them before an order is signed, gateway and agent obey them, quotes tell them, and docs/job-spec.md quotes
+The SDK checks them before an order is signed, gateway and agent obey them, quotes tell them, and docs/reference/job-spec.md quotes
 them. There are no others: what fits these limits and the order's own resources is delivered.
 """
 

@@ -1,6 +1,6 @@
 """How reliable a provider has been: a pure function of what became of its leases, the same for whoever computes it.
 
-The events of the market go in, integers come out; no clock, no floats, nobody's opinion. ``docs/reputation.md`` says why the rules are
+The events of the market go in, integers come out; no clock, no floats, nobody's opinion. ``docs/explanation/reputation.md`` says why the rules are
 as they are, and what a good name costs somebody who fakes it.
 
 Evidence is weighed in *bond floors*, the least that the market takes for worth staking, so that it means the same whatever the

@@ -1,7 +1,7 @@
 """The life of a job (the client's view) and of a serving (the provider's view), as tables that code and docs share.
 
 A *job* is one piece of work over all its orders and retries; a *serving* is one opening of one lease. Neither is an on-chain word.
-``docs/states.md`` draws both, and a test compares the drawing with these tables.
+``docs/reference/states.md`` draws both, and a test compares the drawing with these tables.
 """
 
 from __future__ import annotations
@@ -55,11 +55,13 @@ class JobReason(StrEnum):
 
     ORDER_SIGNED = "order_signed"
     ORDER_ACCEPTED = "order_accepted"
-    """What older jobbooks say instead of ORDER_SIGNED."""
+    """What older journals say instead of ORDER_SIGNED."""
     ORDER_REFUSED = "order_refused"
     LEASE_OPENED = "lease_opened"
     LEASE_DECLINED = "lease_declined"
     PROVIDER_SILENT = "provider_silent"
+    PROVIDER_FAILED = "provider_failed"
+    """It says so itself: it handed the job back, could not run it, or has lost its outputs."""
     LEASE_EXPIRED = "lease_expired"
     DISPUTE_ENDED = "dispute_ended"
     RESULT_VERIFIED = "result_verified"
@@ -84,7 +86,7 @@ class JobEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrackedJob:
     """A piece of work, its orders in the order of the attempts, and its history."""
 
     id: Bytes32
@@ -109,7 +111,7 @@ class Job:
         return self.taken or self.orders[-1]
 
 
-def advance(job: Job, to: JobState, *, at: UnixTime, reason: JobReason, note: str = "") -> Job:
+def advance(job: TrackedJob, to: JobState, *, at: UnixTime, reason: JobReason, note: str = "") -> TrackedJob:
     """The job one transition later; the only way to change its state. Raises InvalidTransition."""
     if to not in JOB_TRANSITIONS[job.state]:
         raise InvalidTransition("job", job.id, job.state, to)
@@ -123,7 +125,7 @@ _TOLD_BY_THE_CHAIN = frozenset(JobReason) - {
 }  # fmt: skip
 
 
-def taken_back(job: Job, gone: Collection[int], at: UnixTime) -> Job:
+def taken_back(job: TrackedJob, gone: Collection[int], at: UnixTime) -> TrackedJob:
     """The job when the blocks that some events of its history (``gone``, counted from 0) rest on have left the chain: in the state that it had
     before them, with one more event that says so.
 

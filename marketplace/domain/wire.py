@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.events import Event
+from marketplace.domain.events import Event, OfferListed
 from marketplace.domain.fills import check_widths
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
 from marketplace.domain.ledger import LeaseRecord
@@ -190,6 +190,8 @@ def event_to_wire(event: Event) -> dict[str, Any]:
     """What the market said, with where: the ABI's names, money as decimal strings."""
     ref = event.ref
     told = {wire: tell(getattr(event, name)) for wire, name, tell in _event_fields(cast("Any", type(event)))}
+    if isinstance(event, OfferListed):
+        told = {"offer": event.offer.id, "provider": event.offer.provider, "value": told["offer"]}
     return {
         "name": type(event).__name__, "fields": told, "block": _block_told(ref.block), "tx": ref.tx_hash,
         "logIndex": ref.log_index,
@@ -199,7 +201,15 @@ def event_to_wire(event: Event) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _event_fields(kind: Any) -> tuple[tuple[str, str, Callable[[Any], Any]], ...]:
     """Each field but the first: its name on the wire, its name, and how it is told."""
-    return tuple((camel(item.name), item.name, _TOLD.get(str(item.type), _as_it_is)) for item in fields(kind)[1:])
+    names = _ABI_NAMES.get(kind.__name__, {})
+    return tuple(
+        (names.get(item.name, camel(item.name)), item.name, _TOLD.get(str(item.type), _as_it_is))
+        for item in fields(kind)[1:]
+    )
+
+
+_ABI_NAMES: Mapping[str, Mapping[str, str]] = {"Deposited": {"sender": "from"}, "LeaseAssigned": {"sender": "from"}}
+"""Names that the contract gives and Python keeps for itself."""
 
 
 _block_told = lru_cache(maxsize=64)(block_to_wire)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from collections.abc import Collection
 
+from fastapi import Depends, FastAPI
+
+from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.fitting import require_fit
 from marketplace.gateway.limits import LimitRequests
+from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
@@ -28,11 +33,11 @@ from marketplace.gateway.streams import Lines
 API_VERSION = "1"
 
 
-def create_app(desks: Desks) -> FastAPI:
-    """The gateway over these services."""
+def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
+    """The gateway over these services. ``origins``: those of pages that may use it from browsers."""
     app = FastAPI(
         title="Compute Bourse", version=API_VERSION, docs_url=None, redoc_url=None, redirect_slashes=False,
-        responses={"default": PROBLEM},
+        responses={"default": PROBLEM}, dependencies=[Depends(require_fit)],
     )  # fmt: skip
     app.state.desks = desks
     app.state.metrics = Metrics()
@@ -40,6 +45,9 @@ def create_app(desks: Desks) -> FastAPI:
     app.state.is_stopping = lambda: False
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    app.add_middleware(AnswerHead)
+    if origins:
+        app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
     for noun in (
         market,

@@ -79,12 +79,12 @@ def desks_over(
     *,
     clock: Clock,
     participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
-    domain: str = "localhost",
+    site: str = "http://localhost",
     limits: RateLimits | None = None,
 ) -> Desks:
     """The services over these stores. ``clock`` (wall-clock seconds) tells how old the chain's head is, and fills buckets of requests.
 
-    ``domain`` is the authority (host, and port) under which people know this gateway: who signs in, signs it.
+    ``site`` is the URL under which people know this gateway, without a path: who signs in, signs it.
     """
     chain = market.chain
     participants = Participants(market, board)
@@ -111,7 +111,7 @@ def desks_over(
         uploads=UploadDesk(blobs, journal.uploads, quotas, participant_limit_bytes=participant_limit_bytes),
         limits=limits or RateLimits(board, clock),
         access=access,
-        sessions=SessionDesk(chain, market, journal.sessions, domain),
+        sessions=SessionDesk(chain, market, journal.sessions, site),
         answers=GivenAnswers(journal),
         readiness=ReadinessCheck(chain, journal, board, blobs, clock),
     )

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from marketplace.gateway.methods import method_in
 from marketplace.services.answers import Readiness
 
 NO_ROUTE = "none"
@@ -54,7 +55,7 @@ class CountRequests:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = _route_of(scope)
-                metrics.requests.labels(_method_of(scope), route, str(message["status"])).inc()
+                metrics.requests.labels(_label_of(scope), route, str(message["status"])).inc()
                 metrics.seconds.labels(route).observe(perf_counter() - began)
                 message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             await send(message)
@@ -71,8 +72,9 @@ def _route_of(scope: Scope) -> str:
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
-def _method_of(scope: Scope) -> str:
-    return scope["method"] if scope["method"] in _METHODS else "OTHER"
+def _label_of(scope: Scope) -> str:
+    method = method_in(scope)
+    return method if method in _METHODS else "OTHER"
 
 
 def metrics_of(app: FastAPI) -> Metrics:

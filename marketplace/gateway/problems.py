@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from marketplace.domain import errors as e
 from marketplace.domain.excess import OverQuota, TooManyRequests
 from marketplace.domain.refusals import Refusal
+from marketplace.gateway.methods import allowed_methods
 from marketplace.health import TYPE_PREFIX
 
 PROBLEM_JSON = "application/problem+json"
@@ -191,9 +192,12 @@ async def answer_refused(refusal: HttpRefusal, scope: Scope, receive: Receive, s
     await _http(refusal).response(dict(refusal.headers or {}))(scope, receive, send)
 
 
-async def _on_http_error(_request: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _http(error).response(dict(error.headers or {}))
+    if error.status_code != 405:
+        return _http(error).response(dict(error.headers or {}))
+    allow = {"Allow": allowed_methods(request)}
+    return Response(None, 204, allow) if request.method == "OPTIONS" else _http(error).response(allow)
 
 
 async def _on_validation_error(_request: Request, error: Exception) -> Response:

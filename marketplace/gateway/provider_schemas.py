@@ -13,7 +13,7 @@ class Tally(Shape):
 
 
 class Reputation(Shape):
-    """Weights are billionths of a bond floor, as of ``asOf``; ``docs/reputation.md`` has the rules."""
+    """Weights are billionths of a bond floor, as of ``asOf``; ``docs/explanation/reputation.md`` has the rules."""
 
     reliabilityBps: int
     asOf: int

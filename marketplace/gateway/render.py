@@ -1,6 +1,6 @@
 """The services' answers as JSON: the domain's wire forms, and beside every number for machines one for people.
 
-Money gets a twin ``…Human``, an instant ``…At`` a twin ``…Time`` in ISO-8601 UTC. ``docs/http.md`` says the same in tables.
+Money gets a twin ``…Human``, an instant ``…At`` a twin ``…Time`` in ISO-8601 UTC. ``docs/reference/http.md`` says the same in tables.
 """
 
 from __future__ import annotations

@@ -22,6 +22,11 @@ def answer(document: Document, status: int = 200) -> Response:
     return Response(to_json(document), status, media_type="application/json")
 
 
+def created(document: Document, where: str) -> Response:
+    """A 201, and the path under which what was made is found."""
+    return Response(to_json(document), 201, {"Location": where}, media_type="application/json")
+
+
 def page(items: Sequence[Document], after: object | None, **more: Any) -> Response:
     """One page of a list, and the cursor of the next one; None at the end."""
     return answer({"items": list(items), "next": None if after is None else str(after), **more})
@@ -37,14 +42,28 @@ class Written:
 
 
 def once(
-    request: Request, desks: Desks, account: Address, key: str | None, body: bytes, write: Callable[[], Written]
+    request: Request,
+    desks: Desks,
+    account: Address,
+    key: str | None,
+    body: bytes,
+    where: str,
+    write: Callable[[], Written],
 ) -> Response:
-    """Do a write, or repeat the answer that this account got for the same request under the same Idempotency-Key."""
+    """Do a write, or repeat the answer that this account got for the same request under the same Idempotency-Key.
+
+    ``where`` is the path of what it makes, for ``Location``.
+    """
     fingerprint = fingerprint_of(request.method, path_as_sent(request), body)
     given = desks.answers.recall(key, account, fingerprint)
     if given is not None:
-        return Response(given.body, given.status, {"Idempotent-Replayed": "true"}, media_type="application/json")
+        return _told(given, where, {"Idempotent-Replayed": "true"})
     written = write()
     told = Stored(201 if written.is_new else 200, to_json(written.document))
     desks.answers.remember(key, account, fingerprint, told, written.at)
-    return Response(told.body, told.status, media_type="application/json")
+    return _told(told, where, {})
+
+
+def _told(stored: Stored, where: str, headers: dict[str, str]) -> Response:
+    place = {"Location": where} if stored.status == 201 else {}
+    return Response(stored.body, stored.status, headers | place, media_type="application/json")

@@ -318,7 +318,7 @@ class ReceiptAnswer(Shape):
 
 
 class Decline(Shape):
-    """Why a lease was given back. ``signature`` is EIP-191 over a text that names all of it (docs/http.md)."""
+    """Why a lease was given back. ``signature`` is EIP-191 over a text that names all of it (docs/reference/http.md)."""
 
     lease: WordText
     openedAt: int = Field(ge=0, lt=1 << 40)

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from marketplace.domain.errors import MarketplaceError
@@ -36,7 +37,9 @@ GOODBYE_SECONDS = 3
 
 MOST_TEXT_BYTES = 1 << 16
 """Of a log in one event."""
-
+ENDED = "-end"
+"""Behind the length of a log, in the id of its ``end``."""
+EVENT_STREAM, PLAIN_TEXT = "text/event-stream", "text/plain"
 
 MOST_STREAMS = 128
 MOST_STREAMS_EACH = 48
@@ -112,11 +115,19 @@ def event_stream(request: Request, places: Places, events: AsyncIterator[ServerS
     )  # fmt: skip
 
 
+def headers_only() -> Response:
+    """The answer to a HEAD of what would go on for as long as it is read."""
+    return Response(None, 200, media_type=EVENT_STREAM)
+
+
 async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int) -> AsyncIterator[ServerSentEvent]:
-    """A log as it grows: ``log`` events with the text, then ``end``. Offsets are bytes; a character is never cut in two."""
+    """A log as it grows: ``log`` events with the text, then ``end``. Offsets are bytes; a character is never cut in two.
+
+    ``end`` tells the log's true length, also to who asked beyond it; its id tells that nobody needs to come back.
+    """
     threads = lines_of(request).logs
     read = partial(in_thread, threads, desks.leases.read_log, lease)
-    rest = b""
+    rest, has_told = b"", False
     try:
         while not is_stopping(request):
             chunk, is_over = await read(offset + len(rest), 0), False
@@ -128,9 +139,10 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
             rest = (rest + chunk)[used:]
             if text:
                 yield _log(offset, text, offset + used)
-                offset += used
+                offset, has_told = offset + used, True
             if is_over and not chunk:
-                yield _event("end", {"length": offset})
+                length = offset if has_told else await in_thread(threads, desks.leases.log_length, lease)
+                yield _event("end", {"length": length}, f"{length}{ENDED}")
                 return
         yield _goodbye()
     except MarketplaceError as error:

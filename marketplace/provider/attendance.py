@@ -21,7 +21,7 @@ from marketplace.provider.twice_told import TwiceTold
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobEnd:
     """A job that is over, and the newest block that was there when it still ran; None while nobody knows."""
 
     result: ExecutionResult
@@ -96,7 +96,7 @@ class Attendance:
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None
         """Block time since which nobody watched the job; None where this process has, all the time."""
-        self.ended: Ended | None = None
+        self.ended: JobEnd | None = None
         self.log_offsets: dict[GatewayLine, int] = {}
         self.pumping: AtEach[int] = AtEach(gateways)
 

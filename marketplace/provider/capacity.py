@@ -11,7 +11,7 @@ from marketplace.store.journal.rows import ServingKey
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class JobShare:
     """What one running job has to itself."""
 
     gpus: tuple[int, ...]
@@ -28,10 +28,10 @@ def disk_taken_mib(disk_mib: int, *, is_sealed: bool) -> int:
     return disk_mib * (2 if is_sealed else 1)
 
 
-def share_of(request: ExecutionRequest, *, is_sealed: bool) -> Share:
+def share_of(request: ExecutionRequest, *, is_sealed: bool) -> JobShare:
     """What a job was started with."""
     limits = request.limits
-    return Share(request.gpus, limits.memory_mib, disk_taken_mib(limits.disk_mib, is_sealed=is_sealed))
+    return JobShare(request.gpus, limits.memory_mib, disk_taken_mib(limits.disk_mib, is_sealed=is_sealed))
 
 
 class Capacity:
@@ -42,11 +42,11 @@ class Capacity:
     """
 
     def __init__(self) -> None:
-        self._shares: dict[ServingKey, Share] = {}
+        self._shares: dict[ServingKey, JobShare] = {}
         self._left: dict[ServingKey, int] = {}
         """MiB of disk, by servings whose job is over."""
 
-    def take(self, key: ServingKey, offer: InventoryOffer, needs: Resources, disk_mib: int) -> Share | None:
+    def take(self, key: ServingKey, offer: InventoryOffer, needs: Resources, disk_mib: int) -> JobShare | None:
         """A share for this serving, the one that it has already if it has; None while others hold too much."""
         if key in self._shares:
             return self._shares[key]
@@ -59,10 +59,10 @@ class Capacity:
         if len(free) < needs.gpus or not has_memory or not has_disk:
             return None
         self._left.pop(key, None)
-        self._shares[key] = Share(tuple(free[: needs.gpus]), needs.memory_mib, disk_mib)
+        self._shares[key] = JobShare(tuple(free[: needs.gpus]), needs.memory_mib, disk_mib)
         return self._shares[key]
 
-    def hold(self, key: ServingKey, share: Share) -> None:
+    def hold(self, key: ServingKey, share: JobShare) -> None:
         """Keep for a job that runs already what it was started with, whoever started it."""
         self._shares[key] = share
 

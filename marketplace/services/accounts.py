@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
+from marketplace.chain.requests import AHEAD_SECONDS, TIME_HEADER
 from marketplace.domain.book import BookView
-from marketplace.domain.errors import StoreUnavailable
+from marketplace.domain.errors import StoreUnavailable, Unauthorized
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.ledger import LeaseRecord, locked_in
 from marketplace.domain.models import BlockRef
@@ -69,16 +70,22 @@ class AccountDesk:
     def beat(self, provider: Address, signed_at: UnixTime | None = None, signature: str = "") -> UnixTime:
         """Note that a provider was alive at the block time that it signed, or is now; its last sign of life.
 
-        A beat that somebody sends again is as old as it was. Raises Forbidden for who takes no part in the market.
+        A beat that somebody sends again is exactly as old as it was. Raises Forbidden for who takes no part in the market, Unauthorized
+        for a time to come.
         """
         block = self._chain.paced_head()
         self._participants.require(provider, block)
-        at = block.timestamp if signed_at is None else min(signed_at, block.timestamp)
+        at = block.timestamp if signed_at is None else signed_at
+        if at > block.timestamp + AHEAD_SECONDS:
+            raise Unauthorized(
+                f"{TIME_HEADER} of a sign of life must be at most {AHEAD_SECONDS} s ahead of {block.timestamp}"
+            )
         return self._board.beat(provider, at, signed_at, signature)
 
     def beats(self, provider: Address) -> tuple[BlockRef, tuple[SignedBeat, ...]]:
         """The provider's last sign of life, where there is one, and then the newest of others who have GPUs on offer, each as it was signed."""
-        view, told = self._offers.view(), self._board.signed_beats()
+        view, latest = self._offers.view(), self._chain.paced_head().timestamp + AHEAD_SECONDS
+        told = {who: beat for who, beat in self._board.signed_beats().items() if beat[0] <= latest}
         offers = {offer.provider: offer.id for offer in view.offers if offer.is_alive(view.block.timestamp)}
         others = sorted((who for who in told if who in offers and who != provider), key=lambda who: -told[who][0])
         named = ([provider] if provider in told else []) + others[:OTHERS_TOLD]

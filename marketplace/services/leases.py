@@ -67,6 +67,12 @@ class LeaseDesk:
         live = self._board.read_log(identifier, offset, wait_ms)
         return live or self._kept_log(identifier, offset)
 
+    def log_length(self, identifier: Bytes32) -> int:
+        """How many bytes of log there are: of the live one, or of the kept one where Redis forgot that."""
+        live = self._board.log_length(identifier)
+        result = None if live else self._result_or_none(identifier)
+        return result.log.bytes if result else live
+
     def is_log_complete(self, identifier: Bytes32) -> bool:
         """Whether nothing will be appended any more: the serving is over, or its provider has signed the last receipt."""
         try:

@@ -39,10 +39,10 @@ class Opened:
 
 
 class SessionDesk:
-    """Gives challenges, opens and closes sessions, and says whose token it is. ``domain`` is the gateway's own authority."""
+    """Gives challenges, opens and closes sessions, and says whose token it is. ``site`` is the gateway's own address, as people know it."""
 
-    def __init__(self, chain: Chain, market: Market, sessions: SessionTable, domain: str) -> None:
-        self._chain, self._market, self._sessions, self._domain = chain, market, sessions, domain
+    def __init__(self, chain: Chain, market: Market, sessions: SessionTable, site: str) -> None:
+        self._chain, self._market, self._sessions, self._site = chain, market, sessions, site
         self._secret = b""
 
     def challenge(self, account: Address) -> SignIn:
@@ -50,7 +50,7 @@ class SessionDesk:
         now = self._chain.paced_head().timestamp
         head = f"{now:0{_TIME}x}{secrets.token_hex(_RANDOM // 2)}"
         expires_at = UnixTime(now + SESSION_SECONDS)
-        return SignIn(account, self._domain, self._market.domain, head + self._seal(head, account), now, expires_at)
+        return SignIn(account, self._site, self._market.domain, head + self._seal(head, account), now, expires_at)
 
     def open(self, text: str, signature: str) -> Opened:
         """A session for whoever signed the challenge. Raises InvalidField, Unauthorized, ChainUnavailable."""
@@ -80,8 +80,8 @@ class SessionDesk:
         self._sessions.close(sha256_of(token.encode()))
 
     def _check(self, said: SignIn, now: UnixTime) -> None:
-        if said.domain != self._domain:
-            raise InvalidField("message", f"must be for {self._domain}: you may be talking to somebody in between")
+        if said.site != self._site:
+            raise InvalidField("message", f"must be for {self._site}: you may be talking to somebody in between")
         head, seal = said.nonce[:-_SEAL], said.nonce[-_SEAL:]
         if len(head) != _TIME + _RANDOM or not hmac.compare_digest(seal, self._seal(head, said.account)):
             raise Unauthorized("the nonce is not one that this gateway gave to this account")

@@ -1,6 +1,6 @@
 """`python -m scripts.bench`: how near to the optimum the engine clears, and how fast, beside other ways to clear.
 
-Without options it measures the published table on three markets, and writes docs/figures.json and docs/plots.
+Without options it measures the published table on three markets, and writes docs/figures.json and docs/research/plots.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from scripts.bench import sizes as s
 from scripts.bench.trial import Trial
 from scripts.deep.figures import ROOT
 
-PLOTS = ROOT / "docs" / "plots"
+PLOTS = ROOT / "docs" / "research" / "plots"
 LINES: dict[str, tuple[str, str]] = {
     "engine": ("#0b6e4f", "-"),
     "largest": ("#c58b00", "--"),

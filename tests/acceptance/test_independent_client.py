@@ -1,4 +1,4 @@
-"""A client that knows docs/specification.md and docs/http.md, and nothing of this package.
+"""A client that knows docs/reference/specification.md and docs/reference/http.md, and nothing of this package.
 
 It speaks to the chain with ``cast`` and to the gateway with plain HTTP. Nothing here imports the market's own code on purpose.
 """
@@ -80,7 +80,7 @@ class Stranger:
         return self.cast("wallet", "sign", "--private-key", KEY, "--data", "--from-file", str(file))
 
     def write(self, method: str, path: str, body: bytes, kind: str) -> httpx.Response:
-        """A request that carries its sender's signature (docs/http.md, Who may write)."""
+        """A request that carries its sender's signature (docs/reference/http.md, Who may write)."""
         at = self.http.get("/v1/market").json()["block"]["timestamp"]
         text = (
             f"Compute Bourse request\n\n{method} {path}\nBody sha256: {hashlib.sha256(body).hexdigest()}\nBlock time: {at}\n"

@@ -1,4 +1,4 @@
-"""A provider's day, as docs/provider.md tells it: on a running market, from the command line and by signals."""
+"""A provider's day, as docs/how-to/provider.md tells it: on a running market, from the command line and by signals."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SOLIDITY_TEST = re.compile(r"((?:^ *///.*\n)+) *function (?:test|invariant|check
 
 def rules() -> list[str]:
     """The rules that the specification gives a number to."""
-    return sorted(set(RULE.findall((ROOT / "docs/specification.md").read_text())))
+    return sorted(set(RULE.findall((ROOT / "docs/reference/specification.md").read_text())))
 
 
 def sentences() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Faults of the node, of processes and of stores, one by one, on a whole market; docs/faults.md says what is expected of each."""
+"""Faults of the node, of processes and of stores, one by one, on a whole market; docs/research/faults.md says what is expected of each."""
 
 from __future__ import annotations
 

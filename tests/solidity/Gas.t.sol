@@ -5,7 +5,7 @@ import {Fill, Order, Settlement, Status} from "../../contracts/interfaces/ICompu
 import {MarketTest} from "./MarketTest.sol";
 
 /// @notice Gas of whole transactions: each call of a test is one, with intrinsic gas, calldata and cold storage. What is measured goes into forge's
-/// snapshot under a sentence; tests/integration/test_gas_snapshot.py compares it with tests/solidity/gas.json.
+/// snapshot under a sentence; tests/solidity/test_forge.py compares it with tests/solidity/gas.json.
 /// forge-config: default.isolate = true
 contract GasTest is MarketTest {
     string internal constant GROUP = "Gas";

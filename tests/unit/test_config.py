@@ -53,6 +53,17 @@ def test_nodes_are_in_order_of_preference(tmp_path: Path) -> None:
     assert from_env({"BOURSE_RPC_URLS": " , ".join(urls)}, tmp_path).rpc_urls == urls
 
 
+def test_pages_of_other_origins_are_named(tmp_path: Path) -> None:
+    """None by default; origins as browsers send them, or all; what no browser would send is a mistake."""
+    assert from_env({}, tmp_path).gateway_origins == ()
+    given = {"BOURSE_GATEWAY_ORIGINS": "https://shop.example, http://localhost:5173"}
+    assert from_env(given, tmp_path).gateway_origins == ("https://shop.example", "http://localhost:5173")
+    assert from_env({"BOURSE_GATEWAY_ORIGINS": "*"}, tmp_path).gateway_origins == ("*",)
+    for wrong in ("shop.example", "https://shop.example/", "https://shop.example/page"):
+        with pytest.raises(ConfigError):
+            from_env({"BOURSE_GATEWAY_ORIGINS": wrong}, tmp_path)
+
+
 def test_everything_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
     """A process names all the settings that it lacks."""
     with pytest.raises(ConfigError) as caught:

@@ -58,7 +58,7 @@ def test_the_keyless_transaction_makes_the_proxy() -> None:
 
 def test_the_remedy_for_a_missing_proxy_is_in_the_documents() -> None:
     """Account and transaction, to be copied."""
-    told = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
+    told = (Path(__file__).parents[2] / "docs/how-to/deployment.md").read_text()
 
     assert all(word in told for word in (PROXY, PROXY_DEPLOYER, PROXY_TRANSACTION))
 

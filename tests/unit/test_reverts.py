@@ -94,3 +94,19 @@ def test_a_refusal_of_another_protocol_is_an_error() -> None:
     """A number that this version does not know is not taken for anything."""
     with pytest.raises(WrongChain):
         refusal_of(99)
+
+
+def test_the_specification_lists_every_error() -> None:
+    """Those of the interface, in its order: with their arguments, their selectors, and its own sentences."""
+    listed = re.findall(
+        r"^\| `(\w+)\(([^)]*)\)` \| `(0x[0-9a-f]{8})` \| (.*) \|$",
+        (ROOT / "docs/reference/specification.md").read_text(),
+        re.M,
+    )
+    source = (ROOT / "contracts/interfaces/IComputeMarket.sol").read_text()
+    declared = re.findall(r"/// @notice ([^\n]*)\n    error (\w+)\(([^)]*)\)", source)
+    enums_as_numbers = [(said, name, arguments.replace("Status", "uint8")) for said, name, arguments in declared]
+    selectors = {name: "0x" + error.selector.hex() for name, error in contract_abi("ComputeMarket").errors.items()}
+
+    assert listed == [(name, arguments, selectors[name], said) for said, name, arguments in enums_as_numbers]
+    assert len(listed) == 23

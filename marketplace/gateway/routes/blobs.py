@@ -18,9 +18,11 @@ from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.methods import is_head
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
-from marketplace.gateway.responses import answer
+from marketplace.gateway.ranges import is_known, range_asked
+from marketplace.gateway.responses import answer, created
 from marketplace.gateway.schemas import BlobAnswer
 from marketplace.gateway.streams import lines_of
 from marketplace.services.uploads import STRANGER_LIMIT_BYTES, Upload
@@ -31,8 +33,12 @@ _CHUNK_BYTES = 1 << 16
 _WORTH_PACKING_BYTES = 1 << 20
 _GZIP_BITS = 31
 """zlib's word for a gzip header and its largest window."""
+_KIND = "application/octet-stream"
+_BYTES: dict[str, Any] = {"content": {_KIND: {"schema": {"type": "string", "format": "binary"}}}}
 _CONTENT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    200: _BYTES,
+    206: {**_BYTES, "description": "The bytes that `Range` asks for"},
+    304: {"description": "`If-None-Match` names it: the content of a name never changes"},
 }
 _UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
 
@@ -48,27 +54,19 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: F
         # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
         content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
         kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, upload, content, limit_bytes))
-        return answer({"sha256": blob, "bytes": kept}, 201)
+        return _kept(blob, kept)
     lines = lines_of(request)
     with lines.upload_places.one_for(upload.sender):
         keep = partial(desks.uploads.keep, upload, UploadPieces(request, limit_bytes), limit_bytes)
         kept = await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
-    return answer({"sha256": blob, "bytes": kept}, 201)
+    return _kept(blob, kept)
 
 
 @router.get("/v1/blobs/{name}", responses=_CONTENT)
 def get_blob(name: BlobName, request: Request, reader: Uploader, desks: DesksHere) -> Response:
-    """A public file, or one that the reader brought. Large ones are compressed on the way, where that is asked for and pays."""
+    """A public file, or one that the reader brought: all of it, or a range. Large ones are compressed on the way, where that is asked for and pays."""
     blob = Sha256(name)
     return _content(request, desks, blob, desks.uploads.size(reader, blob))
-
-
-@router.head("/v1/blobs/{name}", responses=_CONTENT)
-def head_blob(name: BlobName, reader: Uploader, desks: DesksHere) -> Response:
-    """Whether the file is here for this reader, and how large it is."""
-    blob = Sha256(name)
-    size = desks.uploads.size(reader, blob)
-    return Response(b"", 200, _headers(blob, size), "application/octet-stream")
 
 
 @router.get("/v1/leases/{lease_id}/blobs/{name}", responses=_CONTENT)
@@ -82,14 +80,28 @@ def get_lease_blob(
 
 
 def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Response:
-    """The content, never to be taken for a page of ours."""
-    stream, headers = desks.uploads.open(blob), _headers(blob, size)
-    chunks = _chunks(stream)
+    """The content, or the part of it that is asked for, never to be taken for a page of ours. Nothing of it where the client has it."""
+    tag, packed_tag = f'"{blob}"', f'"{blob}-gzip"'
+    headers = _headers(tag)
+    if is_known(request.headers, tag, packed_tag):
+        return Response(None, 304, headers)
+    if is_head(request):
+        return Response(None, 200, headers | {"Content-Length": str(size)}, _KIND)
+    wanted = range_asked(request.headers, size, tag)
+    part = wanted or range(size)
+    length = {"Content-Length": str(len(part))}
+    stream = desks.uploads.open(blob)
+    if wanted:
+        place = {"Content-Range": f"bytes {part.start}-{part.stop - 1}/{size}"}
+        return StreamingResponse(_chunks(stream, part), 206, headers | length | place, _KIND)
     if size >= _WORTH_PACKING_BYTES and _takes_gzip(request) and _shrinks(stream):
-        del headers["Content-Length"]
-        headers |= {"Content-Encoding": "gzip", "ETag": f'"{blob}-gzip"'}
-        chunks = _packed(chunks)
-    return StreamingResponse(chunks, 200, headers, "application/octet-stream")
+        packed = {"Content-Encoding": "gzip", "ETag": packed_tag}
+        return StreamingResponse(_packed(_chunks(stream, part)), 200, headers | packed, _KIND)
+    return StreamingResponse(_chunks(stream, part), 200, headers | length, _KIND)
+
+
+def _kept(blob: Sha256, size: int) -> Response:
+    return created({"sha256": blob, "bytes": size}, f"/v1/blobs/{blob}")
 
 
 def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tuple[Upload, int, int | None]:
@@ -103,16 +115,18 @@ def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tup
     return Upload(blob, sender, is_public, at, room.is_strange), room.left, None
 
 
-def _headers(blob: Sha256, size: int) -> dict[str, str]:
+def _headers(tag: str) -> dict[str, str]:
     return {
-        "Content-Length": str(size), "ETag": f'"{blob}"', "Cache-Control": "private, max-age=31536000, immutable",
-        "Vary": "Accept-Encoding", "Content-Disposition": "attachment", "Content-Security-Policy": "default-src 'none'; sandbox",
+        "ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Accept-Encoding", "Content-Disposition": "attachment", "Content-Security-Policy": "default-src 'none'; sandbox",
     }  # fmt: skip
 
 
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+def _chunks(stream: BinaryIO, part: range) -> Iterator[bytes]:
     with stream:
-        while chunk := stream.read(_CHUNK_BYTES):
+        stream.seek(part.start)
+        left = len(part)
+        while chunk := stream.read(min(_CHUNK_BYTES, left)):
+            left -= len(chunk)
             yield chunk
 
 

@@ -11,7 +11,7 @@ from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import LeaseId
-from marketplace.gateway.responses import answer
+from marketplace.gateway.responses import answer, created
 from marketplace.gateway.schemas import Decline, Declines
 
 router = APIRouter(tags=["leases"])
@@ -30,4 +30,5 @@ def post_decline(lease_id: LeaseId, desks: DesksHere, document: JsonObject) -> R
     """Say why a lease is given back. The signature in the document is the authority; saying it twice changes nothing."""
     signed = decline_from_wire(document)
     is_new = desks.declines.post(bytes32(lease_id), signed)
-    return answer(decline_to_wire(signed), 201 if is_new else 200)
+    document = decline_to_wire(signed)
+    return created(document, f"/v1/leases/{signed.decline.lease}/declines") if is_new else answer(document)

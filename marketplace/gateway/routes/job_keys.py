@@ -11,7 +11,7 @@ from marketplace.gateway.auth import DesksHere, Sender, Uploader
 from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import LeaseId
-from marketplace.gateway.responses import answer
+from marketplace.gateway.responses import answer, created
 from marketplace.gateway.schemas import JobKey
 
 router = APIRouter(tags=["leases"])
@@ -37,4 +37,4 @@ def post_job_key(lease_id: LeaseId, desks: DesksHere, sender: Sender, document: 
     if not isinstance(key, str) or not 1 <= len(key) <= MOST_LETTERS or not key.isascii():
         raise InvalidField("key", f"must be armored text of at most {MOST_LETTERS} letters")
     desks.job_keys.keep(lease, key)
-    return answer({"lease": lease, "key": key}, 201)
+    return created({"lease": lease, "key": key}, f"/v1/leases/{lease}/key")

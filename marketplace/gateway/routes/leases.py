@@ -60,7 +60,7 @@ def post_receipt(
         row, is_new = desks.receipts.post(sender, bytes32(lease_id), posted)
         return Written(receipt(row), is_new, row.at)
 
-    return once(request, desks, sender, idempotency_key, body, write)
+    return once(request, desks, sender, idempotency_key, body, f"/v1/leases/{posted.receipt.lease}/receipts", write)
 
 
 def _posted(document: dict[str, Any]) -> PostedReceipt:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import json
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.chain.contracts import contract_abi
 from marketplace.domain.classes import load_classes
-from marketplace.domain.ids import OfferId, address
+from marketplace.domain.ids import OfferId, address, sha256_of
 from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.desks import Desks
@@ -21,17 +26,33 @@ from marketplace.gateway.parameters import (
     ProviderFilter,
     class_from,
 )
+from marketplace.gateway.ranges import is_known
 from marketplace.gateway.render import Document, Renderer, gpu_class
 from marketplace.gateway.responses import answer, page
 from marketplace.gateway.schemas import Book, ClassPage, ClassPrice, MarketAnswer, OfferAnswer, OfferPage
 
 router = APIRouter(tags=["market"])
 
+_ABI: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}},
+    304: {"description": "`If-None-Match` names it"},
+}
+
 
 @router.get("/v1/market", responses=told(MarketAnswer))
 def get_market(desks: DesksHere) -> Response:
     """Addresses, constants, and the scheduler's address."""
     return answer(_market(desks))
+
+
+@router.get("/v1/market/abi", responses=_ABI)
+def get_abi(request: Request) -> Response:
+    """The contract's ABI with its events and errors, as compilers write it: a library makes calls, and reads reverts, by it."""
+    content, tag = _abi()
+    headers = {"ETag": tag, "Cache-Control": "public, max-age=3600"}
+    if is_known(request.headers, tag):
+        return Response(None, 304, headers)
+    return Response(content, 200, headers, media_type="application/json")
 
 
 @router.get("/v1/classes", responses=told(ClassPage))
@@ -80,6 +101,13 @@ def get_offer(offer: OfferNumber, desks: DesksHere) -> Response:
 def get_price(class_name: ClassName, desks: DesksHere) -> Response:
     """What a class has cost, from the contract's own volumes. Informational: nobody should settle on it."""
     return answer(_renderer(desks).class_price(desks.offers.price(class_from(class_name))))
+
+
+@cache
+def _abi() -> tuple[bytes, str]:
+    """The ABI as it is sent, and its entity tag."""
+    content = json.dumps(contract_abi("ComputeMarket").document, separators=(",", ":")).encode()
+    return content, f'"{sha256_of(content)}"'
 
 
 def _renderer(desks: Desks) -> Renderer:

@@ -32,7 +32,7 @@ def post_order(
         standing = accepted.standing
         return Written(Renderer(desks.market.terms()).order(standing), accepted.is_new, standing.block.timestamp)
 
-    return once(request, desks, order.client, idempotency_key, body, write)
+    return once(request, desks, order.client, idempotency_key, body, f"/v1/orders/{signed.id}", write)
 
 
 @router.get("/v1/orders", responses=told(OrderPage))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from marketplace.domain.ids import bytes32
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import AfterRound, Limit, RoundHash
+from marketplace.gateway.ranges import is_known
 from marketplace.gateway.responses import page
 from marketplace.gateway.round_schemas import PlanDocument, RoundPage
 
@@ -25,8 +26,11 @@ def list_rounds(desks: DesksHere, after: AfterRound = None, limit: Limit = "50")
 
 
 @router.get("/v1/rounds/{round_hash}", responses=told(PlanDocument))
-def get_round(round_hash: RoundHash, desks: DesksHere) -> Response:
+def get_round(round_hash: RoundHash, request: Request, desks: DesksHere) -> Response:
     """A round's plan, byte for byte: sha256 of this body is the round's hash."""
     found = desks.rounds.round(bytes32(round_hash))
-    headers = {"ETag": f'"{found.hash}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    tag = f'"{found.hash}"'
+    headers = {"ETag": tag, "Cache-Control": "public, max-age=31536000, immutable"}
+    if is_known(request.headers, tag):
+        return Response(None, 304, headers)
     return Response(found.content, 200, headers, media_type="application/json")

@@ -15,7 +15,7 @@ from marketplace.gateway.bodies import JsonObject, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import ADDRESS
 from marketplace.gateway.render import iso
-from marketplace.gateway.responses import answer
+from marketplace.gateway.responses import answer, created
 from marketplace.gateway.session_schemas import Challenge, Session, SessionClosed, SignInRequest
 
 router = APIRouter(tags=["sessions"])
@@ -41,7 +41,7 @@ def post_session(document: JsonObject, desks: DesksHere) -> Response:
         raise InvalidField("message", "must be a string")
     opened = desks.sessions.open(document["message"], signature_from_wire(document["signature"]))
     shown = {"token": opened.token, "account": opened.account, "expiresAt": opened.expires_at}
-    return answer(shown | {"expiresTime": iso(opened.expires_at)}, 201)
+    return created(shown | {"expiresTime": iso(opened.expires_at)}, "/v1/sessions")
 
 
 @router.delete("/v1/sessions", responses=told(SessionClosed))

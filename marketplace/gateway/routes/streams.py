@@ -13,18 +13,31 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, LogSender
 from marketplace.gateway.bodies import LogChunk
+from marketplace.gateway.fitting import require_taken
+from marketplace.gateway.methods import is_head
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, Offset
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import LogLength
-from marketplace.gateway.streams import address_of, event_stream, in_thread, lines_of, log_events, market_events
+from marketplace.gateway.streams import (
+    ENDED,
+    EVENT_STREAM,
+    PLAIN_TEXT,
+    address_of,
+    event_stream,
+    headers_only,
+    in_thread,
+    lines_of,
+    log_events,
+    market_events,
+)
 
 router = APIRouter(tags=["streams"])
 
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 _LOG: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string"}} for kind in ("text/event-stream", "text/plain")}}
+    200: {"content": {kind: {"schema": {"type": "string"}} for kind in (EVENT_STREAM, PLAIN_TEXT)}}
 }
 _CHUNK = bytes_asked("the next piece of the log, at most 256 KiB")
 
@@ -34,15 +47,25 @@ async def get_log(
     lease_id: LeaseId, request: Request, reader: LeaseReader, desks: DesksHere, offset: Offset = "0", follow: Flag = "true",
     last_event_id: LastEventId = None,
 ) -> Response:  # fmt: skip
-    """The log from ``offset`` on, as it grows, for the lease's parties; with ``follow=false`` what there is now, as plain text."""
+    """The log from ``offset`` on, as it grows, for the lease's parties; with ``follow=false`` what there is now, as plain text. Who comes back after its ``end`` gets a 204."""
+    require_taken(request, (EVENT_STREAM if follow == "true" else PLAIN_TEXT,))
     lease, start = bytes32(lease_id), _start(offset, last_event_id)
+    reads = lines_of(request).reads
     # The first read is made before the answer begins: what is wrong is still a problem then, with its status.
-    await in_thread(lines_of(request).reads, desks.access.require, reader, lease, Part.LOG)
-    content = await in_thread(lines_of(request).reads, desks.leases.log_so_far, lease, start)
+    await in_thread(reads, desks.access.require, reader, lease, Part.LOG)
+    content = await in_thread(reads, desks.leases.log_so_far, lease, start)
     if follow == "true":
+        if is_head(request):
+            return headers_only()
+        has_ended = not content and (last_event_id or "").endswith(ENDED)
+        if has_ended and await in_thread(reads, desks.leases.is_log_complete, lease):
+            return Response(None, 204)
         return event_stream(request, lines_of(request).log_places, log_events(request, desks, lease, start))
+    length = start if content else await in_thread(reads, desks.leases.log_length, lease)
+    if start > length:
+        raise HttpRefusal(416, "LogOffset", "offset", f"must be at most {length}, where the log ends", length=length)
     headers = {"Bourse-Log-Next": str(start + len(content))}
-    return Response(content, 200, headers, "text/plain; charset=utf-8")
+    return Response(content, 200, headers, PLAIN_TEXT + "; charset=utf-8")
 
 
 @router.post("/v1/leases/{lease_id}/logs", responses=told(LogLength), openapi_extra=_CHUNK)
@@ -68,13 +91,16 @@ async def get_events(
         seen = await in_thread(lines_of(request).reads, desks.board.last_event_id)
     # What is wrong is still a problem now, with its status.
     await in_thread(lines_of(request).reads, desks.board.read_events, seen)
+    if is_head(request):
+        return headers_only()
     return event_stream(request, lines_of(request).event_places, market_events(request, desks, seen))
 
 
 def _start(offset: str, last_event_id: str | None) -> int:
-    """Where to go on: an event's id is the offset after it."""
+    """Where to go on: an event's id is the offset after it, of the last one with a word that it was the last."""
     if last_event_id is None:
         return int(offset)
-    if not re.fullmatch("[0-9]{1,12}", last_event_id):
-        raise InvalidField("Last-Event-ID", "must be an offset in bytes")
-    return int(last_event_id)
+    told = last_event_id.removesuffix(ENDED)
+    if not re.fullmatch("[0-9]{1,12}", told):
+        raise InvalidField("Last-Event-ID", "must be an offset in bytes, or the id of an end")
+    return int(told)

@@ -1,7 +1,8 @@
 """One database, opened the way a journal needs it: durable at commit, short transactions, many processes on one file.
 
-SQLite runs in WAL with ``synchronous=FULL``: when a write returns, it survives a kill and a power cut. Writers take the
-lock at once (BEGIN IMMEDIATE), so that no transaction reads first and then finds that it may not write.
+When a write returns, it survives a kill and a power cut: SQLite runs in WAL with ``synchronous=FULL``, a session of
+PostgreSQL with ``synchronous_commit``, whatever that server's default is. Writers queue at once (BEGIN IMMEDIATE; a lock of
+the transaction), so that none reads what another one is changing; a reader sees one moment.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from marketplace.domain.errors import ConfigError, Conflict, InvalidTransition, StoreUnavailable
 from marketplace.domain.units import UnixTime
+from marketplace.file_locks import file_turn
 from marketplace.private_files import OWNERS_FOLDER, owners_database, owners_only
 from marketplace.store.journal.rows import JournalEvent
 from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, MOVES_BY_KIND, ORDER_CHANGES
-from marketplace.turns import file_turn
 
 BUSY_SECONDS = 30
 """How long a writer waits for the other processes' transactions; each of them is a few milliseconds."""
 
-SET_UP_LOCK = 0x426F7572
-"""Any constant: the key of PostgreSQL's advisory lock around the creation of tables."""
+WRITERS_LOCK = 0x426F7572
+"""Any constant: the key of the advisory lock that PostgreSQL's writers queue at, whoever creates the tables among them."""
 
 
 class Database:
@@ -40,6 +41,10 @@ class Database:
         self._engine = _engine(url)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        # A transaction of SQLite reads one moment anyhow; a writer of PostgreSQL must see what those before it in the queue wrote.
+        self._reader = (
+            self._engine if self._is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         # SQLite has one writer at a time and no queue for it: the threads of a process queue here, which is cheaper.
         self._turn = threading.Lock() if self._is_sqlite else nullcontext()
         self._own_turn = threading.Lock()
@@ -48,13 +53,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view. Raises StoreUnavailable."""
-        with _translated(), self._engine.begin() as connection:
+        with _translated(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """All or nothing; durable when the block ends. Raises StoreUnavailable, Conflict (another one came first)."""
         with _translated(), self._turn, self._writer.begin() as connection:
+            self._queue(connection)
             yield connection
 
     def write_probe(self) -> None:
@@ -96,14 +102,18 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    def _queue(self, writing: Connection) -> None:
+        """One writer at a time, as SQLite has it: what is proved of the one holds of the other."""
+        if not self._is_sqlite:
+            writing.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
+
     def _set_up(self, tables: Sequence[Table]) -> None:
         with _translated(), self._one_at_a_time():
             if self._is_sqlite:
                 with self._engine.execution_options(begin=None).connect() as connection:
                     connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # cannot be said inside a transaction
             with self._writer.begin() as connection:
-                if self._engine.dialect.name == "postgresql":
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SET_UP_LOCK})
+                self._queue(connection)
                 METADATA.create_all(connection, tables=list(tables))
                 _seed(connection)
 
@@ -130,6 +140,8 @@ def _engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
@@ -138,6 +150,17 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    """Who is stopped inside a transaction loses it: nobody waits for it longer than for anybody else."""
+    for setting, value in (
+        ("synchronous_commit", "on"),
+        ("lock_timeout", f"{BUSY_SECONDS}s"),
+        ("idle_in_transaction_session_timeout", f"{BUSY_SECONDS}s"),
+    ):
+        connection.execute(f"SET SESSION {setting} = '{value}'")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -173,8 +196,14 @@ def _seed(connection: Connection) -> None:
 
 def next_number(connection: Connection, name: str) -> int:
     """The next number of the sequence ``name``, in commit order; for use inside ``write`` only."""
-    connection.execute(update(COUNTERS).where(COUNTERS.c.name == name).values(value=COUNTERS.c.value + 1))
-    return int(connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one())
+    return next_numbers(connection, name, 1)[0]
+
+
+def next_numbers(connection: Connection, name: str, count: int) -> range:
+    """The next so many of them."""
+    connection.execute(update(COUNTERS).where(COUNTERS.c.name == name).values(value=COUNTERS.c.value + count))
+    last = int(connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one())
+    return range(last - count + 1, last + 1)
 
 
 def record_move(
@@ -198,10 +227,12 @@ def record_move(
         raise InvalidTransition(kind, subject, from_state or "nothing", to_state) from exc
 
 
-def record_moves(connection: Connection, kind: str, moves: Sequence[tuple[str, str, str, str]]) -> None:
+def record_moves(
+    connection: Connection, kind: str, moves: Sequence[tuple[str, str, str, str]], *, at: UnixTime | None = None
+) -> None:
     """The same for many things of one kind, each with its subject, the states from and to, and a note."""
     names = ("subject", "from_state", "to_state", "note")
-    rows = [{"kind": kind, "at": None} | dict(zip(names, map(str, move), strict=True)) for move in moves]
+    rows = [{"kind": kind, "at": at} | dict(zip(names, map(str, move), strict=True)) for move in moves]
     if not rows:
         return
     try:

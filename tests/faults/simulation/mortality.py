@@ -65,6 +65,10 @@ class MortalChain(Chain):
         super().__init__(rpc_urls, timeout_seconds=5)
         self.life = life
 
+    def look_again(self) -> None:
+        """There is a newer block. How soon this machine gets from one block to the next must not make a rhythm that a head is left unasked by."""
+        self._watcher.disturb()
+
     def rpc(self, method: str, *parameters: Any) -> Any:
         self.life.passes(f"before {method}")
         answer = super().rpc(method, *parameters)

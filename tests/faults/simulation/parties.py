@@ -21,7 +21,7 @@ from marketplace.chain.verbs import Call
 from marketplace.client import Market as ClientMarket
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import MarketplaceError, TransactionNotMined
@@ -140,6 +140,7 @@ class Party(ABC):
         lines = (self.name, f"{self.name}-b") if self.world.has_two_nodes else (self.name,)
         chain = MortalChain([self.world.node.url(line) for line in lines], self.life)
         self._opened.callback(chain.close)
+        self.world.chains.add(chain)
         return chain
 
     def _market(self) -> Market:
@@ -264,7 +265,7 @@ class AgentParty(Party):
 
 
 class ClientParty(Party):
-    """A client with its jobbook: the SDK's market in a process of its own."""
+    """A client with its journal: the SDK's market in a process of its own."""
 
     def __init__(self, name: str, world: World, confirmations: int, key: Key, gateway_url: str) -> None:
         super().__init__(name, world, confirmations)
@@ -278,7 +279,7 @@ class ClientParty(Party):
             retries=Retries(attempts=1), transport=MortalLine(self.life),
         )  # fmt: skip
         self._opened.callback(api.close)
-        book, outbox = Jobbook(home / "jobs.sqlite"), OutboxFile(home / "outbox.sqlite")
+        book, outbox = JobJournal(home / "jobs.sqlite"), OutboxFile(home / "outbox.sqlite")
         self._opened.callback(book.close)
         self._opened.callback(outbox.close)
         # The SDK makes its own sender; ours is the real one, too, but for who waits.

@@ -9,7 +9,7 @@ from typing import Any
 
 from marketplace.client import JobRequest
 from marketplace.domain.errors import InsufficientBalance, InvalidField, InvalidTransition, TransactionReverted
-from marketplace.domain.ids import address
+from marketplace.domain.ids import Bytes32, address
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.faults.simulation.executor import work
 from tests.faults.simulation.parties import ClientParty
@@ -48,6 +48,8 @@ class Person:
     world: World
     wishes: list[Wish] = field(default_factory=list)
     jobs: int = 0
+    cancelled: set[Bytes32] = field(default_factory=set)
+    """The first orders of the jobs that were called off."""
 
     def wish(self, verb: str, number: int, stream: Random) -> None:
         """Want something new, and try it."""
@@ -110,4 +112,5 @@ class Person:
         if alive:
             job = stream.choice(alive)
             self.world.history.say(f"  {self.party.name} cancels {job.name}")
+            self.cancelled.add(job.orders[0])
             self.party.market.cancel(self.party.market.book.order(job.kept.job.order))

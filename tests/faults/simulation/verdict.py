@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from marketplace.chain.events import EventFollower
-from marketplace.chain.token import Token
-from marketplace.client.money import exit_of, sums_of
+from marketplace.chain.token import TokenContract
+from marketplace.client.spending import exit_of, sums_of
 from marketplace.domain import events as e
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
@@ -30,7 +30,7 @@ ENDS = {
     JobState.SUCCEEDED: PAID_EXITS, JobState.FAILED: PAID_EXITS, JobState.LOST: ("LeaseExpired", "LeaseDeclined", *PAID_EXITS),
     JobState.CANCELLED: ("LeaseTerminated", "OrderCancelled"), JobState.UNPLACED: ("", "OrderCancelled"),
 }  # fmt: skip
-"""How the lease of a job's last order may have ended on the chain, by how the job did."""
+"""How the lease of the order that a job is about may have ended on the chain, by how the job did."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Judge:
 
     def _money(self) -> None:
         books: Books = read_books(self.market, self.follower)
-        token = Token(self.world.chain, self.market.terms().token)
+        token = TokenContract(self.world.chain, self.market.terms().token)
         owed = sum(books.accounts.values()) + books.locked
         wallets = sum(token.balance_of(key.address) for key in (*CLIENTS, *PROVIDERS))
         minted = len((*CLIENTS, *PROVIDERS)) * FUNDS + len(CLIENTS) * WALLET
@@ -198,7 +198,7 @@ class Judge:
             yield from self._end_of(client, job)
 
     def _end_of(self, client: ClientParty, job) -> Iterator[str]:  # type: ignore[no-untyped-def]
-        record = self.rows.leases.get(job.orders[-1])
+        record = self.rows.leases.get(job.kept.job.order)
         status = record.lease.status if record else LeaseStatus.NONE
         ending = record.exit if record and status is LeaseStatus.CLOSED else ""
         if status.is_live:
@@ -209,9 +209,13 @@ class Judge:
             yield from self._paid(client, job, order.signed.id)
 
     def _is_excused(self, job, ending: str) -> bool:  # type: ignore[no-untyped-def]
-        """A job whose result was verified stays what it is, although its provider was away when its pay was due."""
+        """A job whose result was verified stays what it is, although its provider was away when its pay was due, or its client called it off
+        before, in a block that left the chain and came back later."""
+        if job.state not in (JobState.SUCCEEDED, JobState.FAILED):
+            return False
         was_late = bool(self.world.history.kinds.keys() & {"silent", "clock jump", "fee spike"})
-        return was_late and ending == "LeaseExpired" and job.state in (JobState.SUCCEEDED, JobState.FAILED)
+        was_cancelled = any(job.orders[0] in person.cancelled for person in self.stage.people)
+        return (was_late and ending == "LeaseExpired") or (was_cancelled and ending == "LeaseTerminated")
 
     def _paid(self, client: ClientParty, job, order: Bytes32) -> Iterator[str]:  # type: ignore[no-untyped-def]
         record: LeaseRecord | None = self.rows.leases.get(order)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from time import monotonic
+from weakref import WeakSet
 
 from redis import Redis
 
@@ -24,6 +25,7 @@ from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.faults.proxy import FaultProxy
 from tests.faults.simulation.dice import Dice
+from tests.faults.simulation.mortality import MortalChain
 from tests.ports import free_port
 
 DOLLAR = 1_000_000
@@ -90,6 +92,8 @@ class World:
     clock: float = 0.0
     """Block time that never goes back."""
     ticks: int = 0
+    chains: WeakSet[MortalChain] = field(default_factory=WeakSet)
+    """Those of the processes that live."""
     has_two_nodes: bool = False
     """Every party has a second URL, whose line is called after it, with -b."""
 
@@ -109,6 +113,8 @@ class World:
         self.head = self.chain.head()
         self._next_in(self.dice.of("block", self.blocks).choice((1, 2, 2, 2, 3)))
         self.clock = max(self.clock + 1, self.now)
+        for chain in self.chains:
+            chain.look_again()
         return self.head
 
     def _next_in(self, seconds: int) -> None:

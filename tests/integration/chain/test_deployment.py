@@ -62,7 +62,7 @@ def public_chain(port: int, tmp_path: Path) -> Iterator[Chain]:
 
 
 def put_proxy(chain: Chain) -> None:
-    """As docs/deployment.md says."""
+    """As docs/how-to/deployment.md says."""
     chain.rpc("anvil_setBalance", PROXY_DEPLOYER, hex(PROXY_TRANSACTION_WEI))
     chain.rpc("eth_sendRawTransaction", PROXY_TRANSACTION)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
 from marketplace.client.answers import SignedReceipt
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
@@ -27,6 +28,7 @@ from marketplace.domain.models import Offer, Order, Receipt, Settlement
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.domain.wire import receipt_to_wire
+from marketplace.sealing import seal_into
 from tests.integration.client.doorman import Doorman, doorman
 from tests.integration.gateway.conftest import (
     ARBITER,
@@ -161,27 +163,35 @@ class Play:
         mine(self.gateway.chain)
         self.gateway.sync()
 
-    def result(self, exit_code: int = 0, text: str = "trained") -> tuple[Result, list[bytes]]:
-        """A result with one output bundle, and its blobs."""
+    def result(self, exit_code: int = 0, text: str = "trained", seal_to: str = "") -> tuple[Result, list[bytes]]:
+        """A result with one output bundle, and its blobs; sealed to a recipient where one is named."""
         folder = self.folder / f"out-{next(self.salts)}"
         folder.mkdir()
         (folder / "model.txt").write_text(text)
-        bundle = bundle_outputs(folder, Allowance(1 << 20)).content()
+        bundle, log = bundle_outputs(folder, Allowance(1 << 20)).content(), LOG
+        if seal_to:
+            bundle, log = sealed(bundle, seal_to), sealed(log, seal_to)
         outputs = (Output("/job/out", len(bundle), (sha256_of(bundle),)),)
-        log = LogFile(sha256_of(LOG), len(LOG), len(LOG))
-        return Result(exit_code, EndedReason.EXITED, outputs, log), [bundle, LOG]
+        written = LogFile(sha256_of(log), len(log), len(log))
+        return Result(exit_code, EndedReason.EXITED, outputs, written), [bundle, log]
 
-    def receipt(self, job: Job, used: int, result: Result, **changed: Any) -> Receipt:
-        lease = self.gateway.market.lease_of(job.orders[-1])
-        receipt = Receipt(job.orders[-1], lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
+    def receipt(self, job: Job, used: int, result: Result, *, of: Bytes32 | None = None, **changed: Any) -> Receipt:
+        order = of or job.orders[-1]
+        lease = self.gateway.market.lease_of(order)
+        receipt = Receipt(order, lease.offer, lease.opened_at, Seconds(used), bytes32_of(result.sha256), True)
         return replace(receipt, **changed)
 
-    def hand_in(self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None) -> Receipt:
-        """The provider uploads an honest result and posts its last receipt."""
-        result, blobs = self.result(exit_code)
+    def hand_in(
+        self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None,
+        *, ended: EndedReason = EndedReason.EXITED, lease: Bytes32 | None = None, seal_to: str = "",
+    ) -> Receipt:  # fmt: skip
+        """The provider uploads an honest result and posts its last receipt, for the newest order or for this one."""
+        result, blobs = self.result(exit_code, seal_to=seal_to)
+        if ended is not EndedReason.EXITED:
+            result = replace(result, exit_code=None, reason=ended)
         for blob in blobs:
             (api or self.api).put_blob(blob)
-        receipt = self.receipt(job, used, result)
+        receipt = self.receipt(job, used, result, of=lease)
         key = PROVIDER if api is None else OTHER_PROVIDER
         (api or self.api).post_receipt(
             receipt.lease, receipt, "provider", key.sign_receipt(receipt, self.gateway.domain), result
@@ -206,6 +216,12 @@ class Play:
         return SignedReceipt("provider", receipt, key.sign_receipt(receipt, self.gateway.domain))
 
 
+def sealed(content: bytes, recipient: str) -> bytes:
+    stream = BytesIO()
+    seal_into([content], stream, recipient)
+    return stream.getvalue()
+
+
 def receipts_answer(*signed: SignedReceipt) -> bytes:
     """What a gateway says that has these receipts."""
     rows = [{"role": s.role, "receipt": receipt_to_wire(s.receipt), "signature": s.signature} for s in signed]
@@ -214,7 +230,7 @@ def receipts_answer(*signed: SignedReceipt) -> bytes:
 
 @contextmanager
 def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
-    """A client with a jobbook of its own, who speaks to the gateway at this URL."""
+    """A client with a journal of its own, who speaks to the gateway at this URL."""
     opened: list[Market] = []
 
     def connect() -> Desk:
@@ -224,7 +240,7 @@ def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
             url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
-        client = Market(key, market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        client = Market(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
         opened.append(client)
         return Desk(client, line, connect)
 

@@ -16,7 +16,7 @@ from marketplace.chain.checksums import checksum
 from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.client import Job
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.domain.ids import Address
 from marketplace.domain.models import NO_BUDGET, Fill, LeaseStatus, Offer
 from marketplace.domain.reputation import WHOLE, Outcome, Reputation, Standing, Tally
@@ -50,7 +50,7 @@ def test_a_job_is_submitted_shown_explained_and_cancelled(
     assert job["state"] == "submitted"
 
     (book,) = _books(shell)
-    kept = Jobbook(book)
+    kept = JobJournal(book)
     signed = kept.order(job["id"]).signed
     kept.close()
     gateway.send(OPENER, verbs.open_fills(gateway.book.market, [Fill(signed, offers[0].id, offers[0].price)]))
@@ -306,7 +306,7 @@ def test_a_job_of_ones_own_is_disputed_by_its_number(
     words = ("run", "--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait", "--json", "--", "true")
     job = shell.answer(*words)
     (book,) = _books(shell)
-    kept = Jobbook(book)
+    kept = JobJournal(book)
     signed = kept.order(job["id"]).signed
     kept.close()
     gateway.send(OPENER, verbs.open_fills(gateway.book.market, [Fill(signed, offers[0].id, offers[0].price)]))

@@ -197,7 +197,7 @@ def test_a_job_that_failed_is_signed_all_the_same(desk: Desk, play: Play, runnin
 
 
 def test_a_crash_between_signing_and_posting_loses_no_signature(desk: Desk, play: Play, running: Job) -> None:
-    """The signature is in the jobbook before it is handed out; after a restart the very same one is posted."""
+    """The signature is in the journal before it is handed out; after a restart the very same one is posted."""
     play.hand_in(running, 5)
     desk.line.crash_before = "POST /v1/leases"
     with pytest.raises(Crash):

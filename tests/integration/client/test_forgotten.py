@@ -1,4 +1,4 @@
-"""A gateway whose journal was restored from a backup: what it has forgotten, its clients post again out of their jobbooks."""
+"""A gateway whose journal was restored from a backup: what it has forgotten, its clients post again out of their journals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_forgotten_order_comes_back(desk: Desk, play: Play, gateway: Gateway) 
 
 
 def test_a_restarted_client_brings_it_back_too(desk: Desk, play: Play, gateway: Gateway) -> None:
-    """All that it takes is in the jobbook."""
+    """All that it takes is in the journal."""
     job = desk.market.submit(play.request())
     _forget(gateway, job)
 

@@ -135,7 +135,7 @@ def test_a_node_is_not_ordered_again_by_itself(desk: Desk, play: Play, group: Jo
 
 
 def test_another_process_ends_the_others_after_a_crash(desk: Desk, play: Play, group: JobGroup) -> None:
-    """Which nodes belong together is in the jobbook, and so is why they were ended."""
+    """Which nodes belong together is in the journal, and so is why they were ended."""
     _start(desk, play, *group.jobs)
     play.hand_in(group.jobs[0], 5, exit_code=2)
 
@@ -174,12 +174,13 @@ def test_money_for_some_nodes_only_is_no_money(desk: Desk, play: Play, gateway: 
 
 def test_a_group_that_the_gateway_refuses_is_over(desk: Desk, play: Play) -> None:
     """The refusal reaches the caller; what the gateway has seen is cancelled on the chain, what never left is over."""
+    desk.line.busy["POST /v1/orders"] = 422
     with pytest.raises(GatewayProblem) as refused:
-        desk.market.submit_group(play.request(min_time=Seconds(601)), 2)
+        desk.market.submit_group(play.request(), 2)
 
     desk.step()
 
-    assert refused.value.reason == "BadAmounts"
+    assert refused.value.status == 422
     assert [job.state for job in desk.market.jobs()] == [JobState.CANCELLED, JobState.UNPLACED]
     assert len(desk.line.sent("POST", "/v1/orders")) == 1
 

@@ -14,7 +14,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.client import GatewayApi, Job, JobState, Market, Retries
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.domain.errors import NodeRefused
 from marketplace.domain.states import JobReason, advance
 from marketplace.domain.units import UnixTime
@@ -37,7 +37,13 @@ def careful(gateway: Gateway, tmp_path: Path) -> Iterator[Market]:
     )  # fmt: skip
     folder = tmp_path / "careful"
     market = Market(
-        CLIENT, gateway.market, api, Jobbook(folder / "jobs.sqlite"), folder / "results", confirmations=3, roots=ROOTS
+        CLIENT,
+        gateway.market,
+        api,
+        JobJournal(folder / "jobs.sqlite"),
+        folder / "results",
+        confirmations=3,
+        roots=ROOTS,
     )
     yield market
     market.close()
@@ -162,7 +168,7 @@ def test_a_node_that_refuses_for_a_while_ends_no_wait(play: Play, gateway: Gatew
         chain = Chain([node.url])
         market = ChainMarket(chain, gateway.book.market, deployed_at_block=gateway.book.deployed_at_block)
         folder = tmp_path / "refused"
-        client = Market(CLIENT, market, play.api, Jobbook(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        client = Market(CLIENT, market, play.api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
         client.submit(play.request())
         mine(gateway.chain)
         refused_until = 10**9

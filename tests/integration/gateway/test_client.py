@@ -20,6 +20,8 @@ from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.gateway import schemas
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, PROVIDER, Gateway
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[GatewayApi]:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
+from marketplace.chain.contracts import Signature, contract_abi
 from marketplace.chain.devnet import increase_time, mine
 from marketplace.domain.classes import load_classes
 from marketplace.domain.models import Offer
@@ -41,6 +42,16 @@ def test_the_market_introduces_itself(gateway: Gateway) -> None:
     assert (told["opener"], told["arbiter"]) == (OPENER.address, ARBITER.address)
     assert told["challengeWindow"] == terms.challenge_window
     assert told["block"]["hash"] == gateway.chain.head().hash
+
+
+def test_the_abi_is_published(gateway: Gateway) -> None:
+    """As the compiler wrote it: a library that has nothing else makes calls by it, and knows every error by its selector."""
+    told = gateway.http.get("/v1/market/abi")
+
+    assert told.json() == contract_abi("ComputeMarket").document
+    errors = {Signature.of(item).selector for item in told.json() if item["type"] == "error"}
+    assert errors == {error.selector for error in contract_abi("ComputeMarket").errors.values()}
+    assert gateway.http.get("/v1/market/abi", headers={"If-None-Match": told.headers["etag"]}).status_code == 304
 
 
 @pytest.mark.parametrize("path", ["/v1/classes", "/v1/offers/classes"])

@@ -265,9 +265,9 @@ class Stage:
         source.mkdir()
         for name, content in (files or {"hello.txt": "hello"}).items():
             (source / name).write_text(content)
-        content = bundle_paths([(path.name, path) for path in source.iterdir()], Allowance(1 << 20)).content()
-        bundle = self.client_api.put_blob(content)
-        return Work(command, "5a" * 32, inputs=(Input("/job/in", len(content), (bundle,)),))
+        bundle = bundle_paths([(path.name, path) for path in source.iterdir()], Allowance(1 << 20)).content()
+        blob = self.client_api.put_blob(bundle)
+        return Work(command, "5a" * 32, inputs=(Input("/job/in", len(bundle), (blob,)),))
 
     def order(self, spec: JobSpec, *, uploads: bool = True, posts: bool = True, **changed: object) -> SignedOrder:
         """A signed order, its spec at the gateway and itself on the book, or not."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from marketplace.client import Job, JobRequest, JobState, Market
-from marketplace.client.jobbook import Jobbook
+from marketplace.client.journal import JobJournal
 from marketplace.client.trust import TrustRoots
 from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus
@@ -28,7 +28,7 @@ os.symlink('made', '/job/out/hush-name')
 
 @pytest.fixture
 def market(stage: Stage) -> Iterator[Market]:
-    book = Jobbook(stage.folder / "jobbook" / "jobs.sqlite")
+    book = JobJournal(stage.folder / "journal" / "jobs.sqlite")
     roots = TrustRoots(OPENER.address, ARBITER.address)
     yield Market(CLIENT, stage.market, stage.client_api, book, stage.folder / "results", roots=roots)
     book.close()

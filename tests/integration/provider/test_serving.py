@@ -32,6 +32,7 @@ def used_seconds(stage: Stage, signed: SignedOrder) -> int:
     return settled[0].used_seconds
 
 
+@pytest.mark.quick
 def test_job_runs_and_is_paid_to_the_unit(stage: Stage) -> None:
     """A job runs on its inputs, both sides sign, and exactly its seconds are paid (P-03)."""
     agent = stage.agent()

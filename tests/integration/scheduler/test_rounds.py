@@ -19,6 +19,7 @@ from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.store.redis_server import RedisHandle
 from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, Floor
 
+pytestmark = pytest.mark.quick
 R = RejectionReason
 
 
@@ -276,4 +277,4 @@ def test_an_idle_market_costs_nothing(floor: Floor) -> None:
         floor.index()
         assert service.step().within_seconds > 0
 
-    assert floor.batches() == []
+    assert floor.batches() == ()

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Test} from "../Test.sol";
 
-/// @notice Must fail. It is left out of every ordinary run; tests/unit/test_forge_canary.py runs it, to know that a failing contract test is noticed.
+/// @notice Must fail. It is left out of every ordinary run; tests/solidity/test_forge.py runs it, to know that a failing contract test is noticed.
 contract CanaryTest is Test {
     /// @notice One is not two.
     function testThatMustFail() external pure {

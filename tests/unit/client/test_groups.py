@@ -9,7 +9,7 @@ from marketplace.client.kept import KeptJob
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.spec import Group
-from marketplace.domain.states import Job, JobEvent, JobReason, JobState
+from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob
 from marketplace.domain.units import Seconds, UnixTime
 
 TERMS = JobTerms(0, Seconds(600), Seconds(15))
@@ -23,7 +23,7 @@ def node(rank: int, *steps: tuple[JobState, int, JobReason, str], size: int = 2,
         JobEvent(state, UnixTime(at), reason, note)
         for state, at, reason, note in ((S.SUBMITTED, 0, R.ORDER_ACCEPTED, ""), *steps)
     )
-    job = Job(identifier, "train", history[-1].state, (identifier,), Sha256("33" * 32), history)
+    job = TrackedJob(identifier, "train", history[-1].state, (identifier,), Sha256("33" * 32), history)
     return KeptJob(job, TERMS, 1, rank + 1, Group(group, size, rank))
 
 

@@ -144,7 +144,7 @@ def test_a_snapshot_does_not_give_signatures_away() -> None:
 
 @pytest.mark.parametrize(("third", "price"), [(False, 6 * DOLLAR // 5), (True, 3 * DOLLAR // 2)])
 def test_the_example_of_the_documentation(third: bool, price: int) -> None:
-    """docs/clearing.md: a pair of GPUs makes a single one move to the dearer machine; who is left out makes the price."""
+    """docs/explanation/clearing.md: a pair of GPUs makes a single one move to the dearer machine; who is left out makes the price."""
     pair, single = an_offer(1, free=2), an_offer(2, free=1, price=6 * DOLLAR // 5)
     a, b = an_order("A", max_price=3 * DOLLAR), an_order("B", gpus=2, max_price=5 * DOLLAR // 2)
     c = an_order("C", max_price=3 * DOLLAR // 2)

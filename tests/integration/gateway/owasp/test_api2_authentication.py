@@ -102,7 +102,9 @@ def changed(change: Callable[[SignIn], dict[str, Any]]) -> Callable[[Gateway, st
 
 
 FORGED: dict[str, Callable[[Gateway, str], str]] = {
-    "for another site": changed(lambda said: {"domain": "evil.example"}),
+    "for another site": changed(lambda said: {"site": "http://evil.example"}),
+    "for another scheme": changed(lambda said: {"site": said.site.replace("http:", "https:")}),
+    "for two sites": lambda _, message: message.replace("URI: http://", "URI: http://evil."),
     "with a nonce of one's own": changed(lambda said: {"nonce": "0" * len(said.nonce)}),
     "with another account's nonce": lambda gateway, _: changed(lambda said: {"account": CLIENT.address})(gateway, challenge(gateway, STRANGER.address)),
     "issued at another time": changed(lambda said: {"issued_at": said.issued_at + 1}),

@@ -26,8 +26,8 @@ def test_every_route_is_in_the_document(gateway: Gateway) -> None:
 
 
 def test_every_route_is_on_the_page_for_people(gateway: Gateway) -> None:
-    """docs/http.md names them all, with ids in words of its own."""
-    page = (Path(__file__).parents[4] / "docs" / "http.md").read_text()
+    """docs/reference/http.md names them all, with ids in words of its own."""
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "http.md").read_text()
     for route in _routes(gateway):
         start = route.path.split("{")[0].rstrip("/")
         assert start in page, route.path
