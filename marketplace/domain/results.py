@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from marketplace.domain.bundles import LeftOut
+from marketplace.domain.bundle_rules import LeftOut
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of

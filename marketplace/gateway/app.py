@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.fitting import require_fit
+from marketplace.gateway.intake import Intake
 from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
@@ -18,6 +19,7 @@ from marketplace.gateway.routes import (
     accounts,
     blobs,
     declines,
+    docs,
     health,
     job_keys,
     leases,
@@ -42,6 +44,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     app.state.desks = desks
     app.state.metrics = Metrics()
     app.state.lines = Lines()
+    app.state.intake = Intake(desks)
     app.state.is_stopping = lambda: False
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
@@ -49,6 +52,8 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     if origins:
         app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
+    for often_asked in (orders.taking, market.offers, blobs.router):  # routes are tried one after the other
+        app.include_router(often_asked)
     for noun in (
         market,
         quotes,
@@ -58,10 +63,10 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         declines,
         job_keys,
         streams,
-        blobs,
         accounts,
         sessions,
         health,
+        docs,
     ):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document

@@ -17,8 +17,8 @@ import structlog
 
 from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import send_bundle
-from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.bundles import Bundle, LeftOut, bundle_outputs
+from marketplace.domain.bundle_rules import Allowance, LeftOut
+from marketplace.domain.bundles import Bundle, bundle_outputs
 from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES

@@ -11,9 +11,9 @@ from itertools import islice
 
 import structlog
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain import verbs
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
-from marketplace.client.answers import SignedReceipt
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
@@ -232,7 +232,7 @@ class Settler:
 
 
 def countersignatures(
-    told: Iterable[SignedReceipt], ours: Receipt, order: Order, domain: SigningDomain
+    told: Iterable[ReceiptTold], ours: Receipt, order: Order, domain: SigningDomain
 ) -> tuple[str, ...]:
     """The client side's signature under our very receipt, if it is among what a gateway tells. The gateway vouches for nothing, and
     cannot keep us busy: few signatures are looked at, beside the agent's step."""

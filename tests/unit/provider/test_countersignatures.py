@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from marketplace.api.receipts import ReceiptTold, Side
 from marketplace.chain.signing import Key
-from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import ZERO_BYTES32, OfferId
 from marketplace.domain.models import Receipt
 from marketplace.domain.units import Seconds, UnixTime
@@ -20,8 +20,8 @@ OURS = Receipt(ZERO_BYTES32, OfferId(1), UnixTime(7), Seconds(60), ZERO_BYTES32,
 SIGNATURE = CLIENT.sign_receipt(OURS, DOMAIN)
 
 
-def told(signature: str, receipt: Receipt = OURS, role: str = "client") -> SignedReceipt:
-    return SignedReceipt(role, receipt, signature)
+def told(signature: str, receipt: Receipt = OURS, role: Side = "client") -> ReceiptTold:
+    return ReceiptTold.of(role, receipt, signature, UnixTime(9))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def told(signature: str, receipt: Receipt = OURS, role: str = "client") -> Signe
         told("0x"),
     ],
 )
-def test_only_the_clients_word_under_our_receipt_counts(lie: SignedReceipt) -> None:
+def test_only_the_clients_word_under_our_receipt_counts(lie: ReceiptTold) -> None:
     """Another's signature, another receipt, or one that is none: the right one beside it is found all the same."""
     assert countersignatures([lie], OURS, THEIRS, DOMAIN) == ()
     assert countersignatures([lie, told(SIGNATURE)], OURS, THEIRS, DOMAIN) == (SIGNATURE,)
