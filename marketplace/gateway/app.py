@@ -39,7 +39,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     """The gateway over these services. ``origins``: those of pages that may use it from browsers."""
     app = FastAPI(
         title="Compute Bourse", version=API_VERSION, docs_url=None, redoc_url=None, redirect_slashes=False,
-        responses={"default": PROBLEM}, dependencies=[Depends(require_fit)],
+        responses={"default": PROBLEM}, generate_unique_id_function=lambda route: route.name, dependencies=[Depends(require_fit)],
     )  # fmt: skip
     app.state.desks = desks
     app.state.metrics = Metrics()
