@@ -52,9 +52,10 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     if origins:
         app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
-    for often_asked in (orders.taking, market.offers, blobs.router):  # routes are tried one after the other
-        app.include_router(often_asked)
+    for often_asked in (orders, market):  # routes are tried one after the other, and those of routers at some expense
+        often_asked.add_often_asked(app)
     for noun in (
+        blobs,
         market,
         quotes,
         orders,
