@@ -30,17 +30,30 @@ app.add_typer(devnet.app, name="devnet")
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
+    as_json = wants_json(sys.argv[1:])
     try:
-        app()
+        # Typer's own way of ending writes prose for people.
+        sys.exit(app(standalone_mode=not as_json) or ExitCode.OK)
+    except typer.TyperException as error:
+        sys.exit(report(usage_error(error), as_json=as_json))
+    except typer.Abort:
+        sys.exit(ExitCode.JOB_FAILED)
     except MarketplaceError as error:
-        sys.exit(report(error, as_json=wants_json(sys.argv[1:])))
+        sys.exit(report(error, as_json=as_json))
     except BrokenPipeError:
         sys.exit(ExitCode.OK)  # whoever read our answer has read enough
     except OSError as error:
-        sys.exit(report_file(error, as_json=wants_json(sys.argv[1:])))
+        sys.exit(report_file(error, as_json=as_json))
     except Exception:  # noqa: BLE001 - a bug of ours: say so with its own exit code, and not with that of a failed job
         traceback.print_exc()
         sys.exit(ExitCode.BUG)
+
+
+def usage_error(error: typer.TyperException) -> InvalidField:
+    """A command line that cannot be read, as a typed error: the option or argument at fault, and what is wrong with it."""
+    said = getattr(error, "format_message", lambda: str(error))()
+    parameter = getattr(error, "param", None)
+    return InvalidField(getattr(error, "option_name", None) or getattr(parameter, "name", None) or "command line", said)
 
 
 def report_file(error: OSError, *, as_json: bool) -> ExitCode:

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from marketplace.api.market import MarketAnswer
+from marketplace.api.offers import OfferTold
+from marketplace.api.quotes import QuoteTold
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined
-from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
@@ -48,7 +50,7 @@ class Market:
         self.roots = roots or TrustRoots()
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(session, self.roots, lambda: self.description)
-        self._description: MarketDescription | None = None
+        self._description: MarketAnswer | None = None
 
     @classmethod
     def connect(
@@ -91,7 +93,7 @@ class Market:
         return self.session.market.terms()
 
     @property
-    def description(self) -> MarketDescription:
+    def description(self) -> MarketAnswer:
         """What the gateway says of the market, held once against the chain and our own choice. Raise WrongChain, GatewayDiffers."""
         if self._description is None:
             told = self.api.market()
@@ -124,24 +126,20 @@ class Market:
 
     # -- the market ---------------------------------------------------------------------------------------------------
 
-    def offers(self) -> tuple[OfferAnswer, ...]:
+    def offers(self) -> tuple[OfferTold, ...]:
         """The offers on the market."""
         return self.api.offers()
 
-    def quote(self, request: JobRequest) -> tuple[Quote, ...]:
+    def quote(self, request: JobRequest) -> tuple[QuoteTold, ...]:
         """What the request would cost on each offer of its classes, and why the others cannot serve it."""
         return tuple(
             quote
             for gpu in request.gpus_of
             for quote in self.api.quotes(
-                gpu,
-                gpus=request.gpus,
-                max_seconds=request.max_time,
-                max_price=request.max_price,
-                prefer_regions=request.prefer_regions,
-                min_reliability_bps=request.min_reliability_bps,
+                gpu, gpus=request.gpus, max_seconds=request.max_time, max_price=request.max_price,
+                prefer_regions=request.prefer_regions, min_reliability_bps=request.min_reliability_bps,
             )
-        )
+        )  # fmt: skip
 
     def reputation_of(self, provider: Address, at: BlockRef | None = None) -> Reputation:
         """What the provider's leases came to, computed here from all events of the market up to ``at`` or the newest block.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
-from marketplace.client.answers import MarketDescription
 from marketplace.client.kept import KeptJob, NewJob
 from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
@@ -50,9 +50,7 @@ class Draft:
 class Submitter:
     """Brings an account's requests to the book."""
 
-    def __init__(
-        self, session: ClientSession, roots: TrustRoots, check_gateway: Callable[[], MarketDescription]
-    ) -> None:
+    def __init__(self, session: ClientSession, roots: TrustRoots, check_gateway: Callable[[], MarketAnswer]) -> None:
         self._session, self._market, self._api, self._book = session, session.market, session.api, session.book
         self._poster, self._roots, self._check_gateway = session.poster(session.api), roots, check_gateway
 

@@ -6,16 +6,16 @@ posted again when it is not sure to have arrived, and idempotent at the other en
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from marketplace.api.orders import ExplanationTold
+from marketplace.api.reading import read
+from marketplace.api.record import to_json
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client import reading
-from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
@@ -41,6 +41,7 @@ from marketplace.client.retries import (
 )
 from marketplace.client.signs import SignsOfLife
 from marketplace.client.spending import exit_of, servings_of
+from marketplace.domain import events as e
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
@@ -209,7 +210,7 @@ class Watcher:
             if sight.lease.status in (LeaseStatus.OPEN, LeaseStatus.CLAIMED) and looks:
                 self._countersigner.look(kept, order, sight)
             closing = exit_of(sight.moves)
-            if sight.lease.status is LeaseStatus.CLOSED and closing and closing.name in _WITH_OUTCOME:
+            if sight.lease.status is LeaseStatus.CLOSED and isinstance(closing, e.LeaseSettled | e.LeaseFinalized):
                 self._take_outcome(kept, order, sight, outcome_of(sight.moves, closing))
 
     def _given_up(self, kept: KeptJob) -> list[KeptOrder]:
@@ -275,7 +276,7 @@ class Watcher:
         if told is None or not (is_waiting or told.placed_on is not None):
             return
         if known is None or set(told.reasons) != {RejectionReason.ORDER_EXPIRED}:
-            self._book.keep_explanation(order.signed.id, json.dumps(dict(told.document), sort_keys=True))
+            self._book.keep_explanation(order.signed.id, to_json(told).decode())
 
     def _nearest_miss(self, order: KeptOrder) -> str:
         """What the scheduler said about an order that nobody served, in a line."""
@@ -378,19 +379,16 @@ class Watcher:
         self._book.add_receipt(kept.job.id, receipt, "", content, sight.block.timestamp)
 
 
-_WITH_OUTCOME = frozenset({"LeaseSettled", "LeaseFinalized"})
-
-
 def _is_long_closed(sight: Sight) -> bool:
     closing = exit_of(sight.moves)
-    return closing is not None and sight.block.timestamp >= closing.at + MISSING_RESULT_SECONDS
+    return closing is not None and sight.block.timestamp >= closing.ref.block.timestamp + MISSING_RESULT_SECONDS
 
 
-def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
+def explanation_kept(order: KeptOrder) -> ExplanationTold | None:
     """What the scheduler said last about the order while it waited."""
     if not order.explanation:
         return None
-    return reading.explanation(order.explanation.encode(), order.signed.id)
+    return read(ExplanationTold, order.explanation.encode())
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

@@ -2,11 +2,12 @@
 
 A bundle is an uncompressed tar archive (GNU format, so that every tar reads it) in which equal trees are equal bytes:
 entries strictly ascending by path, owner and time 0, mode 0644 or 0755. It holds regular files and folders only, and is
-sent in parts of ``limits.PART_BYTES``, each named by its sha256.
+sent in parts of ``limits.PART_BYTES``, each named by its sha256. So we write them; read is what any tar writes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,17 @@ class Entry:
     @property
     def name(self) -> str:
         return "/".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that was not delivered, by its (escaped) name in the bundle, and why not."""
+
+    path: str
+    why: str
+
+
+Trouble = Callable[[LeftOut], None]
 
 
 class Allowance:

@@ -14,8 +14,7 @@ import os
 import stat
 import tarfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, islice
 from pathlib import Path
 
@@ -27,23 +26,14 @@ from marketplace.domain.bundle_rules import (
     FOLDER,
     Allowance,
     Entry,
+    LeftOut,
+    Trouble,
     checked_name,
     escaped,
 )
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
 from marketplace.domain.limits import MAX_FILES, PART_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A file or folder that was not delivered, by its (escaped) name in the output, and why not."""
-
-    path: str
-    why: str
-
-
-Trouble = Callable[[LeftOut], None]
 
 
 class Bundle:

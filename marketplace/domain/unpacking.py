@@ -1,8 +1,7 @@
 """Unpacking bundles (``bundle_rules``) without trusting whoever made them: a client may upload what no tar wrote.
 
-The reader is written here, for exactly what the writer writes, instead of taken from ``tarfile``: what it does not know
-it refuses, it never allocates by a size it read, it holds one entry in memory however many there are, and it has seen
-every header before it writes the first byte.
+``archives`` reads the entries one by one; here they are judged beside each other, and every header has been seen before the first byte
+is written. Those of a bundle come in order and are written as they come, one in memory. Those of other tars are sorted on the way in.
 """
 
 from __future__ import annotations
@@ -10,139 +9,89 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
-from marketplace.domain.bundle_rules import BLOCK, CHUNK, FILE, FOLDER, LONG_NAME, Allowance, Entry, checked_name
+from marketplace.domain.archives import Seekable, archive_entries
+from marketplace.domain.bundle_rules import CHUNK, Allowance, Entry, LeftOut, Trouble
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.limits import MAX_NAME_BYTES
+
+MOST_NAMES_BYTES: Final = 32 << 20
+"""Of all names together, where they have to be sorted."""
 
 
-class Seekable(Protocol):
-    """What bundles are read from: a file, or parts that are read like one."""
-
-    def read(self, size: int, /) -> bytes:
-        """So many bytes; fewer only at the end."""
-
-    def seek(self, offset: int, whence: int = ..., /) -> int:
-        """As a file's."""
-
-    def tell(self) -> int:
-        """Where it stands."""
-
-
-def unpack_bundle(bundle: bytes | Seekable, into: Path, allowance: Allowance) -> tuple[str, ...]:
+def unpack_bundle(
+    bundle: bytes | Seekable, into: Path, allowance: Allowance, trouble: Trouble = lambda _: None
+) -> tuple[str, ...]:
     """Unpack below ``into`` (made if absent) and return the entries' names; a stream must be seekable.
 
     All headers are read, judged and counted against the allowance before anything is written, so a refused bundle leaves
     nothing behind. Files that are already there are never overwritten, and links that are already there never followed.
+    ``trouble`` is told of each entry that no bundle holds, and that is left out.
     """
-    return tuple(unpacking(bundle, into, allowance))
+    return tuple(unpacking(bundle, into, allowance, trouble))
 
 
 def unpacking(
-    bundle: bytes | Seekable, into: Path, allowance: Allowance, when_judged: Callable[[], object] = lambda: None
+    bundle: bytes | Seekable,
+    into: Path,
+    allowance: Allowance,
+    trouble: Trouble = lambda _: None,
+    when_judged: Callable[[], object] = lambda: None,
 ) -> Iterator[str]:
-    """The same, entry by entry: a name for each one that is written. However many there are, one is in memory.
+    """The same, entry by entry: a name for each one that is written. However many there are in order, one is in memory.
 
     ``when_judged`` is called once all has been judged: from then on each byte is read once, in order."""
     stream: Seekable = io.BytesIO(bundle) if isinstance(bundle, bytes) else bundle
-    for entry in _entries(stream):
-        allowance.take(entry.size, entries=1)
+    entries = _judged(stream, allowance, trouble)
     when_judged()
     into.mkdir(parents=True, exist_ok=True)
     root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for entry in _entries(stream):
+        for entry in entries:
             _unpack(entry, stream, root)
             yield entry.name
     finally:
         os.close(root)
 
 
-def _entries(stream: Seekable) -> Iterator[Entry]:
-    """All entries, each judged beside those before it; whoever takes them may read elsewhere meanwhile."""
-    end = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    before, folder = tuple[str, ...](), tuple[str, ...]()
-    while entry := _next_entry(stream):
-        if entry.parts <= before:
-            raise InvalidField(entry.name, "entries must be in ascending order, each named once")
-        # In that order the folder named last is the one that it is in, or lies in that one.
+def _judged(stream: Seekable, allowance: Allowance, trouble: Trouble) -> Iterable[Entry]:
+    """What is to be written, in order, once all of it has been looked at. Raises InvalidField."""
+    is_ordered, before, folder = True, tuple[str, ...](), tuple[str, ...]()
+    for entry in archive_entries(stream):
+        if isinstance(entry, LeftOut):
+            allowance.take(0, entries=1)
+            trouble(entry)
+            continue
+        allowance.take(entry.size, entries=1)
         parent = entry.parts[:-1]
-        if folder[: len(parent)] != parent:
-            raise InvalidField(entry.name, "must come after the folder it is in")
+        # In order the folder named last is the one that an entry is in, or lies in that one.
+        is_ordered = is_ordered and entry.parts > before and folder[: len(parent)] == parent
         before, folder = entry.parts, entry.parts if entry.is_folder else folder
-        place = entry.offset + entry.size + -entry.size % BLOCK
-        if place > end:
-            raise InvalidField(entry.name, "is cut short")
-        yield entry
-        stream.seek(place)
-    if stream.read(BLOCK + 1) != bytes(BLOCK):
-        raise InvalidField("bundle", "must end with two empty blocks and nothing after them")
+    found = (entry for entry in archive_entries(stream) if isinstance(entry, Entry))
+    return found if is_ordered else _sorted(found, allowance)
 
 
-def _next_entry(stream: Seekable) -> Entry | None:
-    """Read one entry's header, with the header for a long name before it if there is one; None at the end marker."""
-    block = _header(stream)
-    if block is None:
-        return None
-    long_name = None
-    if block[156:157] == LONG_NAME:
-        long_name = _long_name(stream, _number(block[124:136], "bundle"))
-        block = _header(stream)
-        if block is None:
-            raise InvalidField("bundle", "a long name must be followed by its entry")
-    kind = block[156:157]
-    name = _text(long_name or _until_nul(block[:100]))
-    if kind not in (FILE, FOLDER):
-        raise InvalidField(name or "bundle", "only regular files and folders can be in a bundle")
-    is_folder = kind == FOLDER
-    parts = checked_name(name.removesuffix("/") if is_folder else name)
-    size = _number(block[124:136], "/".join(parts))
-    if is_folder and size:
-        raise InvalidField(name, "a folder has no content")
-    mode = _number(block[100:108], name)
-    return Entry(parts, is_folder, bool(mode & stat.S_IXUSR), size, offset=stream.tell())
+def _sorted(entries: Iterable[Entry], allowance: Allowance) -> list[Entry]:
+    """Each once: the folders in order, then the files as they come. Raises InvalidField for what is named twice, or is a file and a folder.
 
-
-def _header(stream: Seekable) -> bytes | None:
-    block = stream.read(BLOCK)
-    if len(block) < BLOCK:
-        raise InvalidField("bundle", "is cut short")
-    if block == bytes(BLOCK):
-        return None
-    if _number(block[148:156], "bundle") != sum(block[:148]) + sum(block[156:]) + 8 * ord(" "):
-        raise InvalidField("bundle", "is not a tar archive: a header's checksum is wrong")
-    if block[257:265] != tarfile.GNU_MAGIC:
-        raise InvalidField("bundle", "must be a tar archive in GNU format")
-    return block
-
-
-def _long_name(stream: Seekable, size: int) -> bytes:
-    if not 100 < size <= MAX_NAME_BYTES + 2:
-        raise InvalidField("bundle", f"names must not be longer than {MAX_NAME_BYTES} bytes")
-    padded = stream.read(size + -size % BLOCK)
-    return _until_nul(padded[:size])
-
-
-def _until_nul(field: bytes) -> bytes:
-    content, _, rest = field.partition(b"\0")
-    if rest.strip(b"\0"):
-        raise InvalidField("bundle", "a name must not hold NUL")
-    return content
-
-
-def _number(field: bytes, name: str) -> int:
-    """Read an octal number, or a large one in base 256; tar has both."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:], "big")
-    digits = field.strip(b" \0")
-    if not digits or digits.strip(b"01234567"):
-        raise InvalidField(name, "a number in its header is not octal")
-    return int(digits, 8)
+    Folders that nobody names count too: a short archive could otherwise make millions of them.
+    """
+    found: dict[tuple[str, ...], Entry] = {}
+    left = MOST_NAMES_BYTES
+    for entry in entries:
+        left -= len(entry.name.encode())
+        if left < 0:
+            raise InvalidField("bundle", f"names that are not in order have at most {MOST_NAMES_BYTES} bytes together")
+        for one in (*(Entry(entry.parts[:depth], is_folder=True) for depth in range(1, len(entry.parts))), entry):
+            first = found.setdefault(one.parts, one)
+            if first is one and one is not entry:
+                allowance.take(0, entries=1)
+            if first is not one and not (first.is_folder and one.is_folder):
+                raise InvalidField(one.name, "is named twice in the bundle")
+    folders = sorted(parts for parts, entry in found.items() if entry.is_folder)
+    return [*(found[parts] for parts in folders), *(entry for entry in found.values() if not entry.is_folder)]
 
 
 def _unpack(entry: Entry, stream: Seekable, root: int) -> None:
@@ -185,10 +134,3 @@ def _make_file(entry: Entry, stream: Seekable, folder: int) -> None:
                 raise InvalidField(entry.name, "is cut short")
             file.write(chunk)
             left -= len(chunk)
-
-
-def _text(name: bytes) -> str:
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise InvalidField(ascii(name), "names must be UTF-8") from None

@@ -19,6 +19,7 @@ from marketplace.gateway.routes import (
     accounts,
     blobs,
     declines,
+    docs,
     health,
     job_keys,
     leases,
@@ -65,6 +66,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         accounts,
         sessions,
         health,
+        docs,
     ):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document

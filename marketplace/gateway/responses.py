@@ -1,42 +1,37 @@
-"""Answers on their way out: JSON, pages, and answers that were given before."""
+"""Answers on their way out: JSON, and answers that were given before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
 
+from marketplace.api.record import Record, to_json
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.auth import path_as_sent
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.render import Document, to_json
 from marketplace.services.answers import Stored
 from marketplace.services.idempotency import fingerprint_of
 
 
-def answer(document: Document, status: int = 200) -> Response:
+def answer(document: Record | dict[str, Any], status: int = 200) -> Response:
     return Response(to_json(document), status, media_type="application/json")
 
 
-def created(document: Document, where: str) -> Response:
+def created(told: Record, where: str) -> Response:
     """A 201, and the path under which what was made is found."""
-    return Response(to_json(document), 201, {"Location": where}, media_type="application/json")
-
-
-def page(items: Sequence[Document], after: object | None, **more: Any) -> Response:
-    """One page of a list, and the cursor of the next one; None at the end."""
-    return answer({"items": list(items), "next": None if after is None else str(after), **more})
+    return Response(to_json(told), 201, {"Location": where}, media_type="application/json")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a write did: its answer, and the block time at which it was given."""
 
-    document: Document
+    document: Record
     is_new: bool
     at: UnixTime
 

@@ -12,16 +12,19 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import structlog
+
 from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
-from marketplace.domain.bundle_rules import Allowance
+from marketplace.domain.archives import Seekable
+from marketplace.domain.bundle_rules import Allowance, LeftOut
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in, sha256_of
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.models import Order
 from marketplace.domain.parts import PartStream
 from marketplace.domain.spec import JOB_IN, read_spec
-from marketplace.domain.unpacking import Seekable, unpacking
+from marketplace.domain.unpacking import unpacking
 from marketplace.domain.work import Assignment, Input, Work, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.executors.removal import remove
@@ -147,8 +150,12 @@ def _unpack(
     stream: Seekable, into: Path, allowance: Allowance, when_judged: Callable[[], object] = lambda: None
 ) -> None:
     """However many entries there are, the name of one is in memory."""
-    for _ in unpacking(stream, into, allowance, when_judged):
+    for _ in unpacking(stream, into, allowance, _note_left_out, when_judged):
         pass
+
+
+def _note_left_out(one: LeftOut) -> None:
+    structlog.get_logger().info("input.left_out", path=one.path, why=one.why)
 
 
 def _fetch_input(api: GatewayApi, lease: Bytes32, item: Input, folder: ServingFolder) -> Obstacle | None:

@@ -124,13 +124,13 @@ class LeaseAccess:
         """Whether it is an output or the log, as far as the reader may have it, from the provider that serves the lease."""
         try:
             provider = self._servings.now(identifier).provider
-            found = self._leases.outputs(identifier)
+            found = self._leases.outputs(identifier).result
         except NotFound:
             return False
-        logs = frozenset({found.result.log.sha256})
-        shared = {Part.LOG: logs, Part.OUTPUTS: found.named - logs}
-        named = found.named if reader.share is None else shared[reader.share.part]
-        return name in named and self._library.of((provider,)).size(name) is not None
+        logs, named = {found.log.sha256}, set(found.blobs())
+        shared = {Part.LOG: logs, Part.OUTPUTS: named - logs}
+        open_to_reader = named if reader.share is None else shared[reader.share.part]
+        return name in open_to_reader and self._library.of((provider,)).size(name) is not None
 
     def _papers_or_none(self, identifier: Bytes32) -> Papers | None:
         try:

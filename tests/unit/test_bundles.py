@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -83,6 +84,29 @@ def planted(at: Path) -> Path:
         {"inner": {name: (b"x" * size, False) for name, size in sizes.items()}, "f" * 200: {}, "last": (b"!", True)}, at
     )
     return at
+
+
+DOCUMENTED: list[dict[str, object]] = [
+    {},
+    {"a": (b"hi\n", False)},
+    {"n": {"run": (b"#!/bin/sh\n", True)}, "a": (b"hi\n", False)},
+    {"e": {"x": (b"", False)}, "e.txt": (b"", False), "z": {}},
+    {"m" * 120: (b"x", False)},
+    {"\u00e9p\u00f6que": (b"x" * 513, False)},
+]
+
+
+def test_the_documents_test_vectors_are_true(tmp_path: Path) -> None:
+    """Who writes bundles in another language compares with these, in the order of the table."""
+    page = (Path(__file__).parents[2] / "docs/reference/bundles.md").read_text()
+    listed = [(int(size), name) for size, name in re.findall(r"\| (\d+) \| `([0-9a-f]{64})` \|", page)]
+    made = []
+    for number, tree in enumerate(DOCUMENTED):
+        plant(tree, tmp_path / str(number))
+        content = as_inputs(tmp_path / str(number)).content()
+        made.append((len(content), sha256_of(content)))
+
+    assert listed == made
 
 
 @pytest.mark.parametrize("part_bytes", [37, 512, 1_000, 1_536, 4_096, 1 << 20])

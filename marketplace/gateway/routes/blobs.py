@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from marketplace.api.blobs import BlobAnswer
 from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
@@ -23,7 +24,7 @@ from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
 from marketplace.gateway.ranges import is_known, range_asked
 from marketplace.gateway.responses import answer, created
-from marketplace.gateway.schemas import BlobAnswer
+from marketplace.gateway.signing_told import SIGNED
 from marketplace.gateway.streams import lines_of
 from marketplace.services.uploads import STRANGER_LIMIT_BYTES, Upload
 
@@ -40,7 +41,7 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
     206: {**_BYTES, "description": "The bytes that `Range` asks for"},
     304: {"description": "`If-None-Match` names it: the content of a name never changes"},
 }
-_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
+_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit") | {"security": SIGNED}
 
 
 @router.put("/v1/blobs/{name}", status_code=201, responses=told(BlobAnswer, 200, 201), openapi_extra=_UPLOAD)
@@ -49,7 +50,7 @@ async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: F
     blob = Sha256(name)
     upload, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob, public == "true"))
     if size is not None:
-        return answer({"sha256": blob, "bytes": size})
+        return answer(BlobAnswer(blob, size))
     if limit_bytes <= STRANGER_LIMIT_BYTES:
         # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
         content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
@@ -101,7 +102,7 @@ def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Respons
 
 
 def _kept(blob: Sha256, size: int) -> Response:
-    return created({"sha256": blob, "bytes": size}, f"/v1/blobs/{blob}")
+    return created(BlobAnswer(blob, size), f"/v1/blobs/{blob}")
 
 
 def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tuple[Upload, int, int | None]:

@@ -251,7 +251,7 @@ class AgentParty(Party):
         follower = EventFollower(chain, market.address, confirmations=self.confirmations)
         tools = Toolbox(
             chain=chain, market=market, follower=follower, sender=self.sender, key=self.key, journal=self.journal,
-            gateways=(GatewayLine(api, self.pool),),
+            gateways=(GatewayLine(api, self.pool, self.pool),),
             executor=self.executor, home=folder, policy=AgentPolicy.for_terms(market.terms()),
             pools=ChorePools(self.pool, self.pool),
         )  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from marketplace.cli.main import report_file, wants_json
+from marketplace.cli.main import main, report_file, wants_json
 from marketplace.cli.outcomes import OF_STATE, ExitCode, error_document, exit_code_of, line_of
 from marketplace.client import GatewayApi, JobState, __all__
 from marketplace.domain import errors as e
@@ -68,6 +70,30 @@ def test_the_jobs_own_words_are_not_ours() -> None:
     """What stands after -- belongs to the job."""
     assert wants_json(["ps", "--json"])
     assert not wants_json(["run", "--", "tool", "--json"])
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["offers", "--json", "--colour", "red"], "--colour"),
+        (["quote", "--json"], "gpu"),
+        (["deploy", "--json", "--preset", "mars"], "preset"),
+        (["wallet", "borrow", "--json"], "command line"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_json_too(
+    words: list[str], field: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who asked for JSON reads one document on stdout, whatever was wrong; nothing is on stderr, and the exit code is 2."""
+    monkeypatch.setattr(sys, "argv", ["bourse", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    told = capsys.readouterr()
+    document = json.loads(told.out)["error"]
+    assert (ended.value.code, document["exitCode"], told.err) == (2, 2, "")
+    assert (document["reason"], document["field"]) == ("InvalidField", field)
+    assert document["rule"]
 
 
 def test_the_public_names_can_be_read_aloud() -> None:

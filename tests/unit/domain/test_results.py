@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from marketplace.domain.bundles import LeftOut
+from marketplace.domain.bundle_rules import LeftOut
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
