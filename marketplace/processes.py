@@ -6,6 +6,7 @@ Apart from ``wiring`` because of what it imports: the command line's everyday ve
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -24,8 +25,10 @@ from marketplace.daemon import GentleStop, Stop
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ChainError, ToolMissing
 from marketplace.domain.models import BlockRef
+from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.gateway.proxies import proxies_in
 from marketplace.gateway.server import serve
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePools
@@ -45,6 +48,7 @@ from marketplace.services.checks import Check
 from marketplace.services.expiry import Sweeper, SweepingProjector
 from marketplace.services.leadership import BoardLead, Led, Permit
 from marketplace.services.projection import Projector
+from marketplace.services.quotas import quotas_over
 from marketplace.services.readiness import HeadWatch, projection_follows
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -53,6 +57,7 @@ from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.watchdog import Pulse
 from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
+from marketplace.workers import serve_by_workers
 from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
@@ -75,10 +80,17 @@ _SLICE_SECONDS = 0.25
 """How late a block may be noticed while waiting for a nudge."""
 
 
-def run_gateway(settings: Settings, host: str, port: int) -> None:
-    """Serve HTTP until SIGTERM."""
+def run_gateway(settings: Settings, host: str, port: int, workers: int = 1) -> int:
+    """Serve HTTP until SIGTERM, by so many processes; the exit status."""
     configure_logging("gateway")
     settings.require("redis_url", "journal_url", "blobs_url", "opener", "arbiter")
+    if workers == 1:
+        _serve_gateway(settings, host, port)
+        return 0
+    return serve_by_workers(workers, host, port, lambda listener: _serve_gateway(settings, host, port, listener))
+
+
+def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.socket | None = None) -> None:
     market, book = open_chain_market(settings), open_address_book(settings)
     roles = MarketRoles(
         book.catalogue,
@@ -88,9 +100,11 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
     journal = OperatorJournal(settings.journal_url)
     public = urlsplit(settings.gateway_url)
     site = f"{public.scheme}://{public.netloc}" if public.netloc else f"http://{host}:{port}"
+    proxies, least_stake = proxies_in(settings.trusted_proxies), _least_stake(settings, market)
     desks = desks_over(
-        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, site=site
-    )
+        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, site=site,
+        least_stake=least_stake,
+    )  # fmt: skip
     desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
 
     def about() -> dict[str, object]:
@@ -101,7 +115,19 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         }  # fmt: skip
 
     with heads_watched(market.chain):
-        serve(create_app(desks, origins=settings.gateway_origins), host, port, about=about)
+        serve(
+            create_app(desks, origins=settings.gateway_origins),
+            host,
+            port,
+            listener=listener,
+            about=about,
+            proxies=proxies,
+        )
+
+
+def _least_stake(settings: Settings, market: Market) -> TokenUnits:
+    decimals = market.terms().token_decimals
+    return units_from_text(settings.least_stake, decimals, field="BOURSE_LEAST_STAKE")
 
 
 def run_indexer(settings: Settings, health_port: int | None = None) -> None:
@@ -111,12 +137,13 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     stop, market, board = Stop().on_signals(), open_chain_market(settings), Board(settings.redis_url)
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
     opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
+    quotas = quotas_over(market, journal.uploads, board)
 
     def begin(_: Permit) -> SweepingProjector:
         """Its writes are fenced: what a permit could tell, the board does."""
         follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
         projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
-        return SweepingProjector(projector, Sweeper(market, journal, blobs, board))
+        return SweepingProjector(projector, Sweeper(market, journal, blobs, board, quotas))
 
     pulse, lead = Pulse(), BoardLead(board.leads, "indexer")
     led = Led(lead, begin, "indexer")

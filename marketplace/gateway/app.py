@@ -52,7 +52,8 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     if origins:
         app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
-    app.include_router(market.offers)
+    for often_asked in (orders.taking, market.offers, blobs.router):  # routes are tried one after the other
+        app.include_router(often_asked)
     for noun in (
         market,
         quotes,
@@ -62,7 +63,6 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         declines,
         job_keys,
         streams,
-        blobs,
         accounts,
         sessions,
         health,

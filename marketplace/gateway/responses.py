@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Request
@@ -52,14 +53,14 @@ def once(
     fingerprint = fingerprint_of(request.method, path_as_sent(request), body)
     given = desks.answers.recall(key, account, fingerprint)
     if given is not None:
-        return stored(given, where, **{"Idempotent-Replayed": "true"})
+        return stored_answer(given, where, {"Idempotent-Replayed": "true"})
     written = write()
     told = Stored(201 if written.is_new else 200, to_json(written.document))
     desks.answers.remember(key, account, fingerprint, told, written.at)
-    return stored(told, where)
+    return stored_answer(told, where)
 
 
-def stored(told: Stored, where: str, **headers: str) -> Response:
-    """An answer that is kept, or was given without having to be; ``where`` is the path of what was made."""
-    place = {"Location": where} if told.status == 201 else {}
-    return Response(told.body, told.status, headers | place, media_type="application/json")
+def stored_answer(stored: Stored, where: str, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    """An answer as it is kept; ``where`` is the path of what it tells of."""
+    place = {"Location": where} if stored.status == 201 else {}
+    return Response(stored.body, stored.status, {**headers, **place}, media_type="application/json")

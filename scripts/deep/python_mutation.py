@@ -30,17 +30,43 @@ PARTS: Mapping[str, tuple[str, int]] = {
     "services": ("marketplace/services/*.py", 55),
 }
 """Where mutants are made, and how many of them are drawn."""
-BESIDE: Mapping[str, tuple[str, ...]] = {
-    "marketplace/chain/transactions.py": (
-        "tests/integration/chain/test_transactions.py",
-        "tests/faults/test_sending.py",
-    ),
-    "marketplace/services/": ("tests/integration/gateway/test_orders.py", "tests/integration/gateway/test_leases.py"),
+BESIDE: Mapping[str, str] = {
+    "chain/transactions": "chain/test_transactions ../faults/test_sending",
+    "domain/changing": "chain/test_replay",
+    "domain/declines": "gateway/test_declines",
+    "domain/ledger": "chain/test_replay",
+    "domain/repairs": "store/test_projector_undone",
+    "domain/runnable": "gateway/test_bad_orders client/test_vetting",
+    "services/access": "gateway/owasp/test_api1_object_level_authorization gateway/owasp/test_api1_shares",
+    "services/accounts": "gateway/test_client gateway/test_wallets",
+    "services/books": "client/test_accounts",
+    "services/declines": "gateway/test_declines",
+    "services/expiry": "gateway/test_expiry",
+    "services/fold": "store/test_projector",
+    "services/idempotency": "gateway/test_orders",
+    "services/job_keys": "client/test_job_keys",
+    "services/leadership": "store/test_leadership",
+    "services/leases": "gateway/test_leases",
+    "services/library": "gateway/test_leases gateway/test_blobs",
+    "services/limits": "gateway/owasp/test_api4_resource_consumption",
+    "services/offers": "gateway/test_client gateway/test_surface",
+    "services/order_checks": "gateway/test_bad_orders",
+    "services/orders": "gateway/test_orders gateway/test_bad_orders",
+    "services/participants": "store/test_projector",
+    "services/projection": "store/test_projector store/test_projector_undone",
+    "services/quotas": "gateway/owasp/test_api4_resource_consumption",
+    "services/quotes": "gateway/test_client",
+    "services/receipts": "gateway/test_leases",
+    "services/reconcile": "store/test_projector_reconciles store/test_projector",
+    "services/rounds": "gateway/test_rounds",
+    "services/servings": "gateway/test_leases",
+    "services/sessions": "gateway/owasp/test_api2_authentication",
+    "services/uploads": "gateway/test_blobs gateway/test_expiry",
 }
-"""Tests that come to it through others."""
-KINDS = ("unit", "integration", "faults")
-"""In this order, at most so many files of each mutant:"""
-MOST_FILES = 8
+"""Of tests/integration, those that come to a module through others."""
+FOLDERS = ("domain", "services", "store", "provider", "client", "gateway", "")
+"""Of the unit tests, in this order, at most so many files that import what was changed:"""
+MOST_FILES = 6
 WORKERS = 2
 MUTANT_SECONDS = 180
 FOLDER = TOOLS / "python-mutation"
@@ -79,15 +105,16 @@ def sample(pattern: str, most: int) -> list[PythonMutant]:
 
 @cache
 def tests_of(file: str) -> tuple[str, ...]:
-    """The test files that import a module, and those that come to it through others; the quick ones first."""
+    """The unit tests that import a module, and what comes to it through others."""
     module = file.removesuffix(".py").replace("/", ".")
     found = [
         path.relative_to(ROOT).as_posix()
-        for kind in KINDS
-        for path in sorted((ROOT / "tests" / kind).glob("**/test_*.py"))
+        for folder in FOLDERS
+        for path in sorted((ROOT / "tests/unit" / folder).glob("test_*.py"))
         if module in _imported(path)
     ]
-    beside = [test for start, tests in BESIDE.items() if file.startswith(start) for test in tests]
+    key = file.removeprefix("marketplace/").removesuffix(".py")
+    beside = [f"tests/integration/{test}.py" for test in BESIDE.get(key, "").split()]
     return tuple(dict.fromkeys([*found[:MOST_FILES], *beside]))
 
 
