@@ -20,7 +20,7 @@ import structlog
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import UnixTime, iso_from_time
-from marketplace.services.checks import Checks, Finding, reasons_of
+from marketplace.services.checks import CheckOutcome, Checks, reasons_of
 from marketplace.watchdog import Pulse
 
 TYPE_PREFIX = "urn:compute-bourse:problem:"
@@ -32,7 +32,7 @@ AT_ONCE = 16
 About = Callable[[], Mapping[str, object]]
 
 
-def ready_document(duty: str, findings: Iterable[Finding]) -> dict[str, Any]:
+def ready_document(duty: str, findings: Iterable[CheckOutcome]) -> dict[str, Any]:
     """What `/ready` tells of each check: whether, why not, and since when (as far as anybody asked)."""
     rows = {
         finding.name: {

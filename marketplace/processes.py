@@ -31,6 +31,7 @@ from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.gpus import GpuLocks, gpu_names, locks_folder
 from marketplace.provider.home import HomeLead, holder_of
 from marketplace.provider.inventory_file import InventoryFile
@@ -193,8 +194,11 @@ def run_provider(
     )
     if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
         gpus.hold(file.inventory.gpu_numbers)
-    api = GatewayApi(
-        settings.gateway_url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp
+    gateways = tuple(
+        GatewayLine.to(
+            GatewayApi(url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp)
+        )
+        for url in (settings.gateway_url, *settings.other_gateways)
     )
     home, agents = HomeLead(settings.home), list[ProviderAgent]()
     sender = open_sender(settings, market, key, journal.outbox)
@@ -209,7 +213,7 @@ def run_provider(
             sender=sender,
             key=key,
             journal=journal,
-            api=api,
+            gateways=gateways,
             executor=BubblewrapExecutor(
                 load_runtime(RUNTIME_FOLDER), records=home.home.folder / "jobs", cgroups=find_cgroups()
             ),
@@ -228,7 +232,9 @@ def run_provider(
     watch = HeadWatch(head_seen(led, _probed(settings, market, health_port)), _clock)
     checks: dict[str, Check] = {
         "chain": watch.check, "journal": journal.write_probe,
-        "gateway": lambda: None if api.ready("receipts") else "it does not answer, or cannot take receipts",
+        "gateway": lambda: (
+            None if any(line.api.ready("receipts") for line in gateways) else "none answers, or can take receipts"
+        ),
         "transactions": transactions_move(lambda: sender, lambda: watch.head), "key": key_is_ours_alone(lambda: sender),
         "gas": lambda: agents[-1].gas_trouble if agents else None,
     }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from marketplace.domain.printing import harmless
-from marketplace.folding import Folding
+from marketplace.repeated_warnings import Folding
 
 
 class _Library(logging.Handler):

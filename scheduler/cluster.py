@@ -18,7 +18,7 @@ import structlog
 
 from marketplace.domain.errors import ClusterUnavailable
 from scheduler.engine.clear import hold_here
-from scheduler.engine.market import Ints, Market
+from scheduler.engine.market import Ints, SeatMap
 
 PATIENCE_SECONDS = 5.0
 """How long an auction may take on the cluster; or as long as one took here, where that was longer."""
@@ -49,7 +49,7 @@ class ClusterOrHere:
     def is_joined(self) -> bool:
         return self._joined is not None
 
-    def __call__(self, market: Market, shards: int) -> Ints:
+    def __call__(self, market: SeatMap, shards: int) -> Ints:
         driver = self._joined
         if driver is not None:
             seats = driver.hold(market, shards, max(self._patience_seconds, self._here_seconds))
@@ -120,7 +120,7 @@ class _Driver:
         self.failure = said or self.failure
         return said is None
 
-    def hold(self, market: Market, shards: int, seconds: float) -> Ints | None:
+    def hold(self, market: SeatMap, shards: int, seconds: float) -> Ints | None:
         """The seats; None where they do not come in time: then the driver is of no more use.
 
         A thread talks to it: what a hanging process does not read cannot be sent either, and ends when the process is killed.
@@ -136,7 +136,7 @@ class _Driver:
             return None
         return answers[0]
 
-    def _talk(self, market: Market, shards: int, answers: list[Ints | str]) -> None:
+    def _talk(self, market: SeatMap, shards: int, answers: list[Ints | str]) -> None:
         try:
             self._connection.send((market, shards))
             answers.append(self._connection.recv())
@@ -160,7 +160,7 @@ def drive(address: str, connection: Connection) -> None:
         connection.send(None)
         while True:
             market, shards = connection.recv()
-            connection.send(auctioneer(Market(*market), shards))
+            connection.send(auctioneer(SeatMap(*market), shards))
     except ClusterUnavailable as away:
         connection.send(str(away))
     except _GONE:

@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from marketplace.domain.errors import ClusterUnavailable
 from scheduler.engine.clear import hold_here
-from scheduler.engine.market import Ints, Market, Records
+from scheduler.engine.market import Ints, Records, SeatMap
 from scheduler.engine.shards import bundles_of
 
 ANY = "auto"
@@ -43,7 +43,7 @@ class RayAuctioneer:
         self._head, self._cpus = address, 1
         self._connect()
 
-    def __call__(self, market: Market, shards: int) -> Ints:
+    def __call__(self, market: SeatMap, shards: int) -> Ints:
         try:
             if ray.is_initialized():
                 _knock(self._head)
@@ -60,7 +60,7 @@ class RayAuctioneer:
         """Leave the cluster. It goes on without us."""
         ray.shutdown()
 
-    def _held(self, market: Market, shards: int) -> Ints:
+    def _held(self, market: SeatMap, shards: int) -> Ints:
         bundles = bundles_of(market, BUNDLES_PER_CPU * self._cpus)
         offer = self._gathered(market, bundles, self._sent(market, bundles, shards))
         self._count_cpus()
@@ -70,12 +70,12 @@ class RayAuctioneer:
         """For the next auction. Asked right after something worked: where the head is lost, Ray would wait for it, and then end this process."""
         self._cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
 
-    def _sent(self, market: Market, bundles: list[Ints], shards: int) -> list[Any]:
+    def _sent(self, market: SeatMap, bundles: list[Ints], shards: int) -> list[Any]:
         """Orders go to whom they concern; the rest of the market goes once to each node, whose workers read it where it lies."""
         rest = ray.put(market._replace(orders=market.orders[:0], wish=market.wish[:0]))
         return [_hold.remote(rest, market.orders[rows], market.wish[rows], shards) for rows in bundles]
 
-    def _gathered(self, market: Market, bundles: list[Ints], sent: list[Any]) -> Ints:
+    def _gathered(self, market: SeatMap, bundles: list[Ints], sent: list[Any]) -> Ints:
         offer = np.empty(len(market.orders), np.int64)
         for rows, seats in zip(bundles, ray.get(sent, timeout=self._wait_seconds), strict=True):
             offer[rows] = seats
@@ -118,5 +118,5 @@ def _first_line(failure: Exception) -> str:
 @ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")
 def _hold(rest: Any, orders: Records, wish: Any, shards: int) -> Ints:
     """On a worker: the seats of these orders. What Ray hands out cannot be written, and numba would compile all anew for such arrays."""
-    market = Market(*(np.array(column) for column in rest._replace(orders=orders, wish=wish)))
+    market = SeatMap(*(np.array(column) for column in rest._replace(orders=orders, wish=wish)))
     return np.ascontiguousarray(hold_here(market, shards))

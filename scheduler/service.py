@@ -29,7 +29,7 @@ from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from scheduler.engine.clear import Auctioneer, clear, hold_here
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
@@ -85,7 +85,7 @@ class SchedulerService:
         """
         self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
         self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
-        self._reader, self._told = Reader(), dict[Bytes32, int]()
+        self._reader, self._told = ColumnReader(), dict[Bytes32, int]()
         self._memory, self._lineage = Memory(self._policy), Lineage()
         self._keeper = Keeper(market, sender, wait_seconds=wait_seconds, permit=permit)
         self._permit = permit

@@ -11,7 +11,7 @@ from typing import Any, Final
 from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.heads import HeadWatcher, Signal
 from marketplace.chain.nodes import CallCount, Calls, Node
-from marketplace.chain.roster import Patience, Roster, Standing
+from marketplace.chain.roster import NodeHealth, Patience, Roster
 from marketplace.chain.shapes import is_quantity
 from marketplace.chain.subscription import Subscription
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, ConfigError, WrongChain
@@ -51,7 +51,7 @@ class Chain:
         self.log_blocks = LOG_BLOCKS
         """The widest range of blocks to ask a node's logs of at once; what the node takes of that is found out."""
         reader = self._reader = HeaderReader(self._genesis)
-        standings = [Standing(self._node(url, timeout_seconds)) for url in rpc_urls]
+        standings = [NodeHealth(self._node(url, timeout_seconds)) for url in rpc_urls]
         self._roster = Roster(standings, patience or Patience(), reader)
         self._watcher = HeadWatcher(self._roster.newest, reader)
         self._subscription = Subscription(self._watcher)

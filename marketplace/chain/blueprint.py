@@ -16,7 +16,7 @@ CATALOGUE, DOLLAR, MARKET = "GpuCatalogue", "TestDollar", "ComputeMarket"
 
 
 @dataclass(frozen=True)
-class Part:
+class PlannedContract:
     """One contract to be."""
 
     name: str
@@ -48,17 +48,19 @@ class Blueprint:
     given_token: Address | None = None
 
     @cached_property
-    def catalogue(self) -> Part:
+    def catalogue(self) -> PlannedContract:
         classes = [(known.name, known.vram_mib) for known in load_classes()]
-        return Part(CATALOGUE, (self.catalogue_owner, classes), self.salt)
+        return PlannedContract(CATALOGUE, (self.catalogue_owner, classes), self.salt)
 
     @cached_property
-    def dollar(self) -> Part | None:
-        return None if self.given_token else Part(DOLLAR, (), self.salt)
+    def dollar(self) -> PlannedContract | None:
+        return None if self.given_token else PlannedContract(DOLLAR, (), self.salt)
 
     @cached_property
-    def market(self) -> Part:
-        return Part(MARKET, (self.token, *self.constants.windows.values(), self.constants.bond_floor), self.salt)
+    def market(self) -> PlannedContract:
+        return PlannedContract(
+            MARKET, (self.token, *self.constants.windows.values(), self.constants.bond_floor), self.salt
+        )
 
     @property
     def token(self) -> Address:
@@ -69,6 +71,6 @@ class Blueprint:
         return self.given_token
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[PlannedContract, ...]:
         """In the order of creation; what a part's arguments name comes before it."""
         return tuple(part for part in (self.catalogue, self.dollar, self.market) if part)

@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.address_book import AddressBook, ContractRecord, DeploymentRecord
 from marketplace.chain.blocks import LATEST, PENDING, Chain
-from marketplace.chain.blueprint import Blueprint, Part
+from marketplace.chain.blueprint import Blueprint, PlannedContract
 from marketplace.chain.constants import LOCAL_CHAINS, LOCAL_CONSTANTS, MarketConstants, check_constants
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.create2 import PROXY, PROXY_CODE, PROXY_DEPLOYER, create
@@ -35,7 +35,15 @@ from marketplace.domain.errors import (
 from marketplace.domain.ids import Address, Bytes32
 
 __all__ = [
-    "LOCAL_CONSTANTS", "AddressBook", "DeploymentPlan", "MarketConstants", "Step", "carry_out", "deploy", "plan_deployment", "recorded",
+    "LOCAL_CONSTANTS",
+    "AddressBook",
+    "DeployStep",
+    "DeploymentPlan",
+    "MarketConstants",
+    "carry_out",
+    "deploy",
+    "plan_deployment",
+    "recorded",
 ]  # fmt: skip
 
 Told = Callable[[str], None]
@@ -45,10 +53,10 @@ WAIT_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DeployStep:
     """One contract of the plan: there already, or what its creation takes."""
 
-    part: Part
+    part: PlannedContract
     is_there: bool
     gas: int
 
@@ -62,12 +70,12 @@ class DeploymentPlan:
     blueprint: Blueprint
     token: TokenFacts | None
     """None for a test dollar that is not there yet."""
-    steps: tuple[Step, ...]
+    steps: tuple[DeployStep, ...]
     fees: Fees
     available_wei: int
 
     @property
-    def missing(self) -> tuple[Step, ...]:
+    def missing(self) -> tuple[DeployStep, ...]:
         return tuple(step for step in self.steps if not step.is_there)
 
     @property
@@ -164,7 +172,7 @@ def recorded(chain: Chain, blueprint: Blueprint, deployed_at_block: int) -> Addr
     )
 
 
-def _contract_record(chain: Chain, part: Part) -> ContractRecord:
+def _contract_record(chain: Chain, part: PlannedContract) -> ContractRecord:
     code = bytes.fromhex(chain.code_at(part.address)[2:])
     return ContractRecord(
         part.name, part.address, "0x" + part.encoded_arguments.hex(), Bytes32("0x" + keccak(code).hex())
@@ -183,15 +191,15 @@ def _require_proxy(chain: Chain) -> None:
     )  # fmt: skip
 
 
-def _step(chain: Chain, deployer: Address, part: Part) -> Step:
+def _step(chain: Chain, deployer: Address, part: PlannedContract) -> DeployStep:
     if _has_code(chain, part.address):
-        return Step(part, is_there=True, gas=0)
+        return DeployStep(part, is_there=True, gas=0)
     call = create(part.salt, part.creation_code, f"create {part.name}")
     message = {"from": deployer, "to": call.to, "data": "0x" + call.input.hex()}
-    return Step(part, is_there=False, gas=int(chain.rpc("eth_estimateGas", message, LATEST), 16))
+    return DeployStep(part, is_there=False, gas=int(chain.rpc("eth_estimateGas", message, LATEST), 16))
 
 
-def _created(sender: Sender, plan: DeploymentPlan, part: Part) -> int | None:
+def _created(sender: Sender, plan: DeploymentPlan, part: PlannedContract) -> int | None:
     """Create it; the number of its block, or None where somebody else was faster, which makes no difference."""
     try:
         mined = sender.send(create(part.salt, part.creation_code, f"create {part.name}"), wait_seconds=WAIT_SECONDS)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from marketplace.chain.block_logs import BlockLogs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.headers import Header
-from marketplace.chain.lineage import Lineage
+from marketplace.chain.lineage import HeaderLineage
 from marketplace.chain.logs import decode_logs
 from marketplace.chain.ranges import LogRanges
 from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
@@ -67,7 +67,7 @@ class EventFollower:
         self.chain = chain
         self.market = market
         self.confirmations = confirmations
-        self._lineage = Lineage(chain)
+        self._lineage = HeaderLineage(chain)
         self._single = BlockLogs(chain, market)
         self._ranges = LogRanges(chain, market)
         self._lagging: tuple[BlockRef, int] | None = None

@@ -66,22 +66,22 @@ class Fees:
             raise NodeRefused("eth_estimateGas", 0, f"the call takes {estimate} gas, and a block takes {most}")
         return min(2 * estimate + _SPARE_GAS, most)
 
-    def offer(self, cap_wei: int) -> Offer:
+    def offer(self, cap_wei: int) -> FeeOffer:
         """What a new transaction offers. Raises FeesTooHigh where the cap does not even pay the next block."""
         if self.base_wei > cap_wei:
             raise FeesTooHigh(self.base_wei, cap_wei)
         most = min(self.most_wei, cap_wei)
-        return Offer(most, min(self.tip_wei, most))
+        return FeeOffer(most, min(self.tip_wei, most))
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class FeeOffer:
     """What a transaction offers per gas: at most in all, and of that to who puts it into a block."""
 
     most_wei: int
     tip_wei: int
 
-    def raised(self, fees: Fees, cap_wei: int) -> Offer | None:
+    def raised(self, fees: Fees, cap_wei: int) -> FeeOffer | None:
         """What replaces it in every pool, and pays what gas costs now; None where the cap is too low for that."""
         most = max(_eighth_more(self.most_wei), fees.most_wei)
         tip = max(_eighth_more(self.tip_wei), fees.tip_wei)
@@ -89,7 +89,7 @@ class Offer:
             most = cap_wei
         if most < _eighth_more(self.most_wei) or tip > most:
             return None
-        return Offer(most, tip)
+        return FeeOffer(most, tip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class FeePolicy:
     wei_per_unit: int = 0
     """What a token unit is worth in the chain's coin; 0: not known, and then only ``most_wei`` bounds."""
 
-    def cap_wei(self, stake: TokenUnits | int, gas: int, first: Offer | None = None) -> int:
+    def cap_wei(self, stake: TokenUnits | int, gas: int, first: FeeOffer | None = None) -> int:
         """Per gas: no more than what is at stake is worth, but never less than what was offered first."""
         if not stake or not self.wei_per_unit:
             return self.most_wei

@@ -11,7 +11,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
 from marketplace.chain.standing import StandingAnswers
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.domain.errors import ChainError
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.models import BlockRef, Budget, Lease, LeaseStatus, MarketTerms, Offer, Order, Receipt, Volume
@@ -45,7 +45,7 @@ class Market:
 
     @cached_property
     def _terms(self) -> MarketTerms:
-        token = Token(self.chain, Address(self._read("token")))
+        token = TokenContract(self.chain, Address(self._read("token")))
         return MarketTerms(
             chain_id=self.chain.chain_id,
             market=self.address,

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from marketplace.chain.blocks import LATEST, PENDING, Chain
-from marketplace.chain.fees import TRANSFER_GAS, FeePolicy, Fees, Offer, patience_of
+from marketplace.chain.fees import TRANSFER_GAS, FeeOffer, FeePolicy, Fees, patience_of
 from marketplace.chain.mining import all_of, find_included, has_passed, user_of_nonce
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer, accepted_as, answer_of, give
@@ -98,7 +98,7 @@ class NonceKeeper:
                 self._due_at.pop(kept[number][-1].tx_hash, None)
         return nonce
 
-    def offer_at(self, nonce: int, fees: Fees) -> Offer:
+    def offer_at(self, nonce: int, fees: Fees) -> FeeOffer:
         """What a new transaction offers; more than what was given up at this nonce and may be in a pool all the same."""
         offer = fees.offer(self._policy.most_wei)
         for rival in self._outbox.from_nonce(self._account, nonce):
@@ -113,7 +113,7 @@ class NonceKeeper:
         to: Address | None,
         content: bytes,
         gas: int,
-        offer: Offer,
+        offer: FeeOffer,
         spread: int,
         name: str,
         verb: str,
@@ -394,6 +394,6 @@ def _is_mined(rivals: Iterable[Outgoing]) -> bool:
     return any(one.state is SendingState.MINED for one in rivals)
 
 
-def _offer_of(outgoing: Outgoing) -> Offer:
+def _offer_of(outgoing: Outgoing) -> FeeOffer:
     said = read_transaction(outgoing.raw)
-    return Offer(said.most_fee_wei, said.tip_wei)
+    return FeeOffer(said.most_fee_wei, said.tip_wei)

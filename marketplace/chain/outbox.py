@@ -16,8 +16,8 @@ from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.file_locks import file_turn
 from marketplace.private_files import owners_database
-from marketplace.turns import file_turn
 
 TURN_SECONDS: Final = 30.0
 """How long a process waits for its turn: another one is signing and broadcasting, which takes a second or two."""

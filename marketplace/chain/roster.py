@@ -66,7 +66,7 @@ class Identity:
 
 
 @dataclass(slots=True)
-class Standing:
+class NodeHealth:
     """What we know of one node's health. Times are of the monotonic clock."""
 
     node: Node
@@ -104,11 +104,11 @@ class Standing:
 class Roster:
     """The nodes of one chain, in order of preference. ``newest`` is where one is chosen; it is called by one thread at a time."""
 
-    standings: Sequence[Standing]
+    standings: Sequence[NodeHealth]
     patience: Patience
     reader: HeaderReader
     expected: Identity = field(default_factory=Identity)
-    current: Standing = field(init=False)
+    current: NodeHealth = field(init=False)
     _tellers: dict[Bytes32, Node] = field(default_factory=dict)
     """Which node told of the last heads, so that a decision at one of them asks no other."""
     _shared: tuple[Node, Bytes32] | None = None
@@ -187,12 +187,12 @@ class Roster:
             if standing.call_failures >= _CALL_FAILURES or isinstance(why, RateLimited):
                 self._note_failure(standing, why)
 
-    def _of(self, node: Node) -> Standing:
+    def _of(self, node: Node) -> NodeHealth:
         return next(standing for standing in self.standings if standing.node is node)
 
-    def _told(self) -> list[Standing]:
+    def _told(self) -> list[NodeHealth]:
         """The nodes that tell a head: the one in use alone if it is well and not behind, others as far as needed."""
-        told: list[Standing] = []
+        told: list[NodeHealth] = []
         problem: ChainError | None = None
         for standing in self._ranked():
             try:
@@ -210,7 +210,7 @@ class Roster:
             raise problem
         return told
 
-    def _ranked(self) -> list[Standing]:
+    def _ranked(self) -> list[NodeHealth]:
         """In which order to ask: the one in use, then by preference; those that are left alone last, for when no other answers."""
         now = monotonic()
         return sorted(self.standings, key=lambda one: (one.not_before > now, one is not self.current))
@@ -232,10 +232,10 @@ class Roster:
                 self._use(standing)
                 return
 
-    def _is_preferred(self, standing: Standing) -> bool:
+    def _is_preferred(self, standing: NodeHealth) -> bool:
         return self.standings.index(standing) < self.standings.index(self.current)
 
-    def _probe(self, standing: Standing) -> None:
+    def _probe(self, standing: NodeHealth) -> None:
         try:
             self._verify(standing)
             standing.tells(self._head_of(standing.node, _PROBE_TIMEOUT_SECONDS))
@@ -245,7 +245,7 @@ class Roster:
         is_level = not self._is_behind(standing, self._highest())
         standing.well_since = min(standing.well_since, monotonic()) if is_level else inf
 
-    def _highest(self) -> Standing | None:
+    def _highest(self) -> NodeHealth | None:
         """The node with the highest head of those that told theirs lately: what one told long ago, the chain may have lost."""
         now = monotonic()
         lately = [
@@ -255,13 +255,13 @@ class Roster:
         ]
         return max(lately, key=lambda one: one.head.ref.number if one.head else -1, default=None)
 
-    def _is_behind(self, standing: Standing, other: Standing | None) -> bool:
+    def _is_behind(self, standing: NodeHealth, other: NodeHealth | None) -> bool:
         if standing.head is None or other is None or other.head is None:
             return False
         is_lower = standing.head.ref.number + _ALLOWED_BLOCKS < other.head.ref.number
         return is_lower and self._has(other, standing.head)
 
-    def _has(self, other: Standing, head: Header) -> bool:
+    def _has(self, other: NodeHealth, head: Header) -> bool:
         """Whether this node's chain has that head: a higher one that does not stand on it is another chain's, or made up."""
         if self._shared == (other.node, head.ref.hash):
             return True
@@ -275,18 +275,18 @@ class Roster:
             self._shared = other.node, head.ref.hash
         return has_it
 
-    def _use(self, standing: Standing) -> None:
+    def _use(self, standing: NodeHealth) -> None:
         if standing is not self.current:
             _log.warning("chain.node_changed", former=self.current.node.name, node=standing.node.name)
             self.current.well_since = inf
             self.current = standing
 
-    def _note_failure(self, standing: Standing, why: ChainError) -> None:
+    def _note_failure(self, standing: NodeHealth, why: ChainError) -> None:
         if not self._is_alone and (isinstance(why, WrongChain) or standing.failures == 0):
             _log.warning("chain.node_left_alone", node=standing.node.name, reason=why.reason, error=str(why))
         standing.fails(why, self.patience)
 
-    def _verify(self, standing: Standing) -> None:
+    def _verify(self, standing: NodeHealth) -> None:
         """Raise WrongChain unless the node serves the chain that is expected. The first one that does says what the others must have."""
         if standing.is_verified:
             return

@@ -9,7 +9,7 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 
@@ -38,7 +38,7 @@ def inspect_token(chain: Chain, address: Address) -> TokenFacts:
     """Read what a market needs of its token. Raises InvalidField (``token``) where that is not there."""
     if chain.code_at(address) == "0x":
         raise InvalidField("token", f"there is no contract at {address} on chain {chain.chain_id}")
-    token = Token(chain, address)
+    token = TokenContract(chain, address)
     decimals: int = _answer(token, "decimals")
     symbol: str = _answer(token, "symbol")
     if not 0 <= decimals < 1 << 8:
@@ -46,7 +46,7 @@ def inspect_token(chain: Chain, address: Address) -> TokenFacts:
     return TokenFacts(address, symbol, decimals, tuple(_warnings(chain, address, symbol, decimals)))
 
 
-def _answer(token: Token, view: str) -> Any:
+def _answer(token: TokenContract, view: str) -> Any:
     try:
         return getattr(token, view)
     except _NO_ANSWER:

@@ -106,8 +106,9 @@ def receipt_id(receipt: Receipt, domain: SigningDomain) -> Bytes32:
     return Bytes32("0x" + _digest(_RECEIPT_HEAD, _receipt_values(receipt), domain).hex())
 
 
+@lru_cache(maxsize=1_024)
 def recover(digest: Bytes32, signature: str) -> Address | None:
-    """Who signed ``digest``, decided as the contract does: None unless 65 bytes with a low s name somebody."""
+    """Who signed ``digest``, decided as the contract does: None unless 65 bytes with a low s name somebody. Worked out once, for whoever asks next, too."""
     return _signer_of(bytes.fromhex(digest[2:]), signature)
 
 

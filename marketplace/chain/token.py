@@ -25,7 +25,7 @@ LOCAL_COINS = 10
 """What a development key gets: enough for tens of thousands of transactions."""
 
 
-class Token:
+class TokenContract:
     """One ERC-20. Reads take ``at``, the block to read at, or None for the newest."""
 
     def __init__(self, chain: Chain, address: Address) -> None:

@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import LATEST, Chain
-from marketplace.chain.blueprint import CATALOGUE, DOLLAR, MARKET, Blueprint, Part
+from marketplace.chain.blueprint import CATALOGUE, DOLLAR, MARKET, Blueprint, PlannedContract
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.contracts import ContractAbi, contract_abi
 from marketplace.domain.classes import load_classes
@@ -69,7 +69,7 @@ def _all_differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> I
     yield from _hash_differences(chain, book)
 
 
-def _code_differences(chain: Chain, address: Address, part: Part) -> Iterator[Difference]:
+def _code_differences(chain: Chain, address: Address, part: PlannedContract) -> Iterator[Difference]:
     found = bytes.fromhex(chain.code_at(address)[2:])
     if not found:
         yield Difference(part.name, CODE, f"a contract at {address}", "nothing")
@@ -86,7 +86,7 @@ def _code_differences(chain: Chain, address: Address, part: Part) -> Iterator[Di
             yield Difference(part.name, name, *(_readable(value) for value in values))
 
 
-def _constructed(chain: Chain, address: Address, part: Part) -> bytes:
+def _constructed(chain: Chain, address: Address, part: PlannedContract) -> bytes:
     """What the constructor leaves at the address, immutables included."""
     message: dict[str, Any] = {"to": address, "data": "0x"}
     try:

@@ -72,6 +72,7 @@ def run_alone(session: CommandSession, market: Market, job: Job, output: Path | 
     """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
     _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
     if not wait:
+        _say_sealed(session, (job,))
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
         raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
@@ -95,6 +96,7 @@ def run_nodes(session: CommandSession, market: Market, group: JobGroup, output: 
     told = f"jobs {jobs[0].number} to {jobs[-1].number} are on the book, one for each node of group {group.id}"
     _say_where(session, jobs, told)
     if not wait:
+        _say_sealed(session, jobs)
         nodes = [documents.job(job, market.terms) for job in jobs]
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
         raise typer.Exit(_submitted(jobs))
@@ -125,6 +127,14 @@ def _say_where(session: CommandSession, jobs: Sequence[Job], told: str) -> None:
         )
 
 
+def _say_sealed(session: CommandSession, jobs: Sequence[Job]) -> None:
+    """A sealed job that nobody of ours watches gets no key, and comes back to the book again and again."""
+    if any(job.is_sealed for job in jobs):
+        session.say(
+            "sealed: its key is handed over by what of yours runs when its lease opens. Keep `bourse watch` running"
+        )
+
+
 def _submitted(jobs: Sequence[Job]) -> ExitCode:
     return ExitCode.OK if all(job.is_posted for job in jobs) else ExitCode.TIMED_OUT
 
@@ -136,6 +146,7 @@ def _waiting(session: CommandSession, jobs: Sequence[Job]) -> Iterator[Status]:
             yield line
         except KeyboardInterrupt:
             numbers = ", ".join(str(job.number) for job in jobs)
+            _say_sealed(session, jobs)
             session.say(
                 f"job {numbers} goes on; `bourse watch` countersigns it, `bourse cancel {jobs[0].number}` ends it"
             )

@@ -10,9 +10,9 @@ import typer
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
-from marketplace.cli.browse import MIN_RELIABILITY
 from marketplace.cli.following import cancelling, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.numbers import seconds_option, whole_option
+from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.client import JobGroup, JobRequest
 from marketplace.client.request import NO_TIME, files_named

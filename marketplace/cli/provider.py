@@ -124,22 +124,22 @@ def pause(json: JsonOption = False, keystore: KeystoreOption = None, password_fi
 
     Exit code 7: the agent has not acted on it within 30 seconds; it will.
     """
-    from marketplace.store.journal.wishes import Standing
+    from marketplace.store.journal.wishes import AgentStanding
 
     session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
-        outcome = desk.stand(Standing.PAUSED)
+        outcome = desk.stand(AgentStanding.PAUSED)
     _tell(session, "paused", outcome.value, "nothing is on offer until `bourse provider resume`")
 
 
 @app.command()
 def resume(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
     """Put the inventory on offer again. Exit code 7: the agent has not acted on it within 30 seconds; it will."""
-    from marketplace.store.journal.wishes import Standing
+    from marketplace.store.journal.wishes import AgentStanding
 
     session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
-        outcome = desk.stand(Standing.OPEN)
+        outcome = desk.stand(AgentStanding.OPEN)
     alone = "no agent runs: `bourse provider up` puts the inventory on offer"
     _tell(session, "open", outcome.value, "the inventory is on offer", alone)
 
@@ -155,20 +155,20 @@ def drain(
 
     Exit code 7: the agent has not acted on it, has not ended within --wait, or none runs although leases need one.
     """
-    from marketplace.provider.desk import Outcome
-    from marketplace.store.journal.wishes import Standing
+    from marketplace.provider.desk import WishOutcome
+    from marketplace.store.journal.wishes import AgentStanding
 
     session = CommandSession(json, keystore, password_file)
     seconds = seconds_from_text(wait, field="wait") if wait else 0
     with _desk(session) as desk:
-        outcome = desk.stand(Standing.DRAINING)
+        outcome = desk.stand(AgentStanding.DRAINING)
         has_ended = desk.await_end(seconds) if seconds else None
         left = len(desk.leases(desk.market.chain.head()))
-    is_late = outcome is Outcome.WAITING or has_ended is False or (outcome is Outcome.ALONE and left > 0)
+    is_late = outcome is WishOutcome.WAITING or has_ended is False or (outcome is WishOutcome.ALONE and left > 0)
     words = (
         f"nothing is on offer; {left} lease{'' if left == 1 else 's'} to finish" if left else "nothing is left to do"
     )
-    if outcome is Outcome.ALONE and left:
+    if outcome is WishOutcome.ALONE and left:
         words += ", and no agent runs: start it with `bourse provider up`, it stays paused"
     _tell(session, "draining", outcome.value, words, words, is_late=is_late, leases=left, ended=has_ended)
 

@@ -9,6 +9,8 @@ import typer
 from marketplace.chain.shares import MOST_SHARE_SECONDS, Part
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Sha256
+from marketplace.domain.results import Result
 from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
 
 app = typer.Typer()
@@ -26,7 +28,8 @@ def share(
 ) -> None:
     """Print URLs with which anybody may read the outputs, or the log, of a job for a while. They cannot be taken back.
 
-    The first URL of outputs is the result document, the others are the files that it names.
+    The first URL of outputs is the result document, the others are the files that it names: each output's tar, in its parts, which are to be
+    put together in their order. Of a sealed job they are encrypted.
     """
     seconds, session = seconds_from_text(lasting, field="for"), CommandSession(json, keystore, password_file, account)
     if not 1 <= seconds <= MOST_SHARE_SECONDS:
@@ -35,4 +38,18 @@ def share(
         lease = market.job(job).orders[-1]
         until = UnixTime(market.chain.head().timestamp + seconds)
         urls = market.api.share(lease, Part.LOG if log else Part.OUTPUTS, until)
-        session.answer({"lease": lease, "until": until, "untilTime": iso_from_time(until), "urls": urls}, *urls)
+        names = ["log"] if log else ["result document", *names_of(market.api.outputs(lease).result)]
+        files = [{"name": name, "url": url} for name, url in zip(names, urls, strict=True)]
+        told = [f"{name}\n  {url}" for name, url in zip(names, urls, strict=True)]
+        document = {"lease": lease, "until": until, "untilTime": iso_from_time(until), "urls": urls, "files": files}
+        session.answer(document, *told)
+
+
+def names_of(result: Result) -> list[str]:
+    """What each shared part is of, in the order in which parts are first named; one that several outputs have is shared once."""
+    found: dict[Sha256, list[str]] = {}
+    for output in result.outputs:
+        for number, part in enumerate(output.parts, 1):
+            many = f", part {number} of {len(output.parts)}" if len(output.parts) > 1 else ""
+            found.setdefault(part, []).append(f"{output.path} (tar{many})")
+    return [" and ".join(names) for names in found.values()]

@@ -104,6 +104,11 @@ class Job:
         return work if key is None else open_work(work, key)
 
     @property
+    def is_sealed(self) -> bool:
+        """Whether its key has to be handed over when a lease of it opens: something that moves jobs along must run then."""
+        return self._key is not None
+
+    @property
     def _key(self) -> str | None:
         return self._market.book.job_key(self.id)
 

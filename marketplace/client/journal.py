@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marketplace.client import choices, moves
+from marketplace.client import choices, moves, witnesses
 from marketplace.client.choices import Choices
 from marketplace.client.kept import (
     POSTED,
@@ -31,6 +31,7 @@ from marketplace.client.kept import (
 )
 from marketplace.client.moves import Move, Moves
 from marketplace.client.terms import JobTerms, terms_text
+from marketplace.client.witnesses import Witnesses
 from marketplace.domain.declines import one_line
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
@@ -95,12 +96,14 @@ class JobJournal:
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
             self._db.executescript(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                + (_SCHEMA + moves.SCHEMA + choices.SCHEMA)
+                + (_SCHEMA + moves.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
             )
         self.past = Moves(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
         self.choices = Choices(self._db, self._lock, self._transaction)
         """Which orders were given up, and whose result was taken."""
+        self.witnesses = Witnesses(self._db, self._lock, self._transaction)
+        """Since when silent providers would have been heard."""
 
     def close(self) -> None:
         self._db.close()

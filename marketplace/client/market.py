@@ -15,7 +15,7 @@ from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token, coin_of, make_local_coin
+from marketplace.chain.token import TokenContract, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.answers import MarketDescription, OfferAnswer, Quote
 from marketplace.client.api import GatewayApi
@@ -103,7 +103,7 @@ class Market:
         self._ender = Ender(chain_market, api, book, self._sender)
         self._gateways = tuple(gateways) or (self._watching,)
         others = self._gateways[1:]
-        signs = SignsOfLife(chain_market, self._gateways)
+        signs = SignsOfLife(chain_market, self._gateways, book.witnesses)
         self._watcher = Watcher(
             key, chain_market, self._watching, book, self.results, signs=signs,
             poster=Poster(self._watching, others, book), confirmations=confirmations,
@@ -265,8 +265,8 @@ class Market:
         return self._sender.send(verbs.mint(self._token.address, self.mandate.signer, amount), again=again)
 
     @property
-    def _token(self) -> Token:
-        return Token(self.chain, self.terms.token)
+    def _token(self) -> TokenContract:
+        return TokenContract(self.chain, self.terms.token)
 
     # -- the market ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from marketplace.chain.signing import recover_text, text_id
 from marketplace.chain.wallets import is_approved_by
 from marketplace.client.answers import Beat
 from marketplace.client.api import GatewayApi
+from marketplace.client.witnesses import Witnessed, Witnesses
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
@@ -36,14 +37,6 @@ class Heard:
 
     own: UnixTime | None
     others: UnixTime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Witnessed:
-    """From when to when, without a gap, somebody would have been heard."""
-
-    since: UnixTime
-    until: UnixTime
 
 
 def fresh_seconds(patience: Seconds) -> int:
@@ -73,10 +66,10 @@ def silent_seconds(heard: Sequence[Heard], witnessed: Witnessed, opened_at: Unix
 
 
 class SignsOfLife:
-    """Asks all of a client's gateways, once for each provider and block."""
+    """Asks all of a client's gateways, once for each provider and block. What it has witnessed is kept in the journal."""
 
-    def __init__(self, market: Market, gateways: Sequence[GatewayApi]) -> None:
-        self._market, self._gateways = market, tuple(gateways)
+    def __init__(self, market: Market, gateways: Sequence[GatewayApi], kept: Witnesses) -> None:
+        self._market, self._gateways, self._kept = market, tuple(gateways), kept
         self._witnessed: dict[tuple[Address, Seconds], Witnessed] = {}
         self._heard: dict[Address, tuple[Heard, ...]] = {}
         self._heard_at: Bytes32 | None = None
@@ -84,15 +77,24 @@ class SignsOfLife:
 
     def silence(self, provider: Address, opened_at: UnixTime, patience: Seconds, block: BlockRef) -> Seconds:
         """How long the provider has been silent, by evidence; 0 where there is none. Raises ChainUnavailable."""
-        heard, key = self._hear(provider, block), (provider, patience)
+        heard = self._hear(provider, block)
         if not is_witnessed(heard, block.timestamp, patience):
             return Seconds(0)
-        self._witnessed[key] = witnessed_by(self._witnessed.get(key), block.timestamp, patience)
-        return silent_seconds(heard, self._witnessed[key], opened_at, block.timestamp)
+        witnessed = self._witness(provider, patience, block.timestamp)
+        return silent_seconds(heard, witnessed, opened_at, block.timestamp)
 
     def is_alive_since(self, provider: Address, at: UnixTime, block: BlockRef) -> bool:
         """Whether any gateway shows a beat that the provider signed after ``at``."""
         return any(one.own is not None and one.own > at for one in self._hear(provider, block))
+
+    def _witness(self, provider: Address, patience: Seconds, now: UnixTime) -> Witnessed:
+        """The stretch with this moment in it. Written down now and then only: each time costs a write to the disk."""
+        kept, key = self._kept.of(provider, patience), (provider, patience)
+        seen = witnessed_by(self._witnessed.get(key, kept), now, patience)
+        self._witnessed[key] = seen
+        if kept is None or kept.since != seen.since or seen.until - kept.until >= fresh_seconds(patience) // 4:
+            self._kept.keep(provider, patience, seen)
+        return seen
 
     def _hear(self, provider: Address, block: BlockRef) -> tuple[Heard, ...]:
         if self._heard_at != block.hash:

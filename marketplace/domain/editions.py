@@ -32,7 +32,7 @@ class _Step(NamedTuple):
     come: Sequence[Any]
 
 
-class Rows(tuple[Row, ...]):  # noqa: SLOT001 (a tuple has no room for slots)
+class RowSet(tuple[Row, ...]):  # noqa: SLOT001 (a tuple has no room for slots)
     """Rows, told apart by their identities."""
 
     mark: object
@@ -47,7 +47,7 @@ class Rows(tuple[Row, ...]):  # noqa: SLOT001 (a tuple has no room for slots)
     def after(cls, former: Sequence[Row], rows: Iterable[Row], gone: Sequence[Row], come: Sequence[Row]) -> Self:
         """These rows, which are the former ones without those that are gone and with those that have come."""
         made = cls(rows)
-        if isinstance(former, Rows) and len(gone) + len(come) <= len(made):
+        if isinstance(former, RowSet) and len(gone) + len(come) <= len(made):
             made._steps = (*former._steps, _Step(former.mark, gone, come))[-MOST_STEPS:]
         return made
 
@@ -96,7 +96,7 @@ class Table(dict[Name, Row]):
         return None if steps is None else dict.fromkeys(name for step in steps for name in step.come)
 
 
-def _steps_since(edition: Rows[Any] | Table[Any, Any], mark: object) -> tuple[_Step, ...] | None:
+def _steps_since(edition: RowSet[Any] | Table[Any, Any], mark: object) -> tuple[_Step, ...] | None:
     if mark is edition.mark:
         return ()
     for at, step in enumerate(edition._steps):

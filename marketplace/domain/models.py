@@ -1,4 +1,4 @@
-"""What the contract keeps and checks, as frozen values. Field names and order are those of the ABI (protocol.md, Shapes)."""
+"""What the contract keeps and checks, as frozen values. Field names and order are the ABI's (docs/reference/specification.md, Shapes)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -28,13 +28,18 @@ class PartStream:
     """Files one after the other as one stream for reading; at most one of them is open at a time.
 
     with PartStream(paths) as stream: unpack_bundle(stream, into, allowance)
+
+    .consume()      from now on it is read once, in order: each file is deleted when the next one is begun, or all is over,
+                    but for those that come again, in it or in ``kept``
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], kept: Set[Path] = frozenset()) -> None:
+        self._paths, self._kept = paths, kept
+        self._is_consumed = False
         self._starts = [0, *accumulate(path.stat().st_size for path in paths)]
         self._at = 0
         self._number = -1
+        self._deleted = 0
         self._open: BinaryIO | None = None
 
     def __enter__(self) -> PartStream:
@@ -45,6 +50,18 @@ class PartStream:
     ) -> None:
         if self._open:
             self._open.close()
+        if self._is_consumed and kind is None:
+            self._delete_before(len(self._paths))
+
+    def consume(self) -> None:
+        self._is_consumed = True
+
+    def _delete_before(self, number: int) -> None:
+        coming = self._kept | set(self._paths[number:])
+        for path in self._paths[self._deleted : number]:
+            if path not in coming:
+                path.unlink(missing_ok=True)
+        self._deleted = number
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As a file's: from the beginning, from here, or from the end."""
@@ -78,5 +95,7 @@ class PartStream:
         if self._open is None or number != self._number:
             if self._open:
                 self._open.close()
+            if self._is_consumed and number > self._deleted:
+                self._delete_before(number)
             self._open, self._number = self._paths[number].open("rb"), number
         return self._open

@@ -1,4 +1,4 @@
-"""Why the contract refuses a fill or a settlement: the enum of protocol.md, with a sentence for each."""
+"""Why the contract refuses a fill or a settlement: the enum of docs/reference/specification.md, with a sentence for each."""
 
 from __future__ import annotations
 

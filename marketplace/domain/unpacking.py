@@ -1,7 +1,7 @@
 """Unpacking bundles (``bundle_rules``) without trusting whoever made them: a client may upload what no tar wrote.
 
 ``archives`` reads the entries one by one; here they are judged beside each other, and every header has been seen before the first byte
-is written. Those of a bundle come in order and are written as they come, one in memory. Those of other tars are sorted on the way in.
+is written. Those of a bundle come in order and are written as they come, one in memory. Of other tars the folders are sorted on the way in.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -30,15 +30,24 @@ def unpack_bundle(
     nothing behind. Files that are already there are never overwritten, and links that are already there never followed.
     ``trouble`` is told of each entry that no bundle holds, and that is left out.
     """
-    return tuple(unpacking(bundle, into, allowance, trouble))
+    return tuple(unpacking(bundle, into, allowance, trouble=trouble))
 
 
 def unpacking(
-    bundle: bytes | Seekable, into: Path, allowance: Allowance, trouble: Trouble = lambda _: None
+    bundle: bytes | Seekable,
+    into: Path,
+    allowance: Allowance,
+    when_judged: Callable[[], object] = lambda: None,
+    *,
+    trouble: Trouble = lambda _: None,
 ) -> Iterator[str]:
-    """The same, entry by entry: a name for each one that is written. However many there are in order, one is in memory."""
+    """The same, entry by entry: a name for each one that is written. However many there are in order, one is in memory.
+
+    ``when_judged`` is called once all has been judged: from then on each byte is read once, in order.
+    """
     stream: Seekable = io.BytesIO(bundle) if isinstance(bundle, bytes) else bundle
     entries = _judged(stream, allowance, trouble)
+    when_judged()
     into.mkdir(parents=True, exist_ok=True)
     root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -67,7 +76,7 @@ def _judged(stream: Seekable, allowance: Allowance, trouble: Trouble) -> Iterabl
 
 
 def _sorted(entries: Iterable[Entry], allowance: Allowance) -> list[Entry]:
-    """Each once, behind the folders that it is in. Raises InvalidField for what is named twice, or is a file and a folder.
+    """The folders by name, then the files as they come. Raises InvalidField for what is named twice, or is a file and a folder.
 
     Folders that nobody names count too: a short archive could otherwise make millions of them.
     """
@@ -83,7 +92,8 @@ def _sorted(entries: Iterable[Entry], allowance: Allowance) -> list[Entry]:
                 allowance.take(0, entries=1)
             if first is not one and not (first.is_folder and one.is_folder):
                 raise InvalidField(one.name, "is named twice in the bundle")
-    return [found[parts] for parts in sorted(found)]
+    folders = sorted((one for one in found.values() if one.is_folder), key=lambda one: one.parts)
+    return [*folders, *(one for one in found.values() if not one.is_folder)]
 
 
 def _unpack(entry: Entry, stream: Seekable, root: int) -> None:

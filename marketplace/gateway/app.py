@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.fitting import require_fit
+from marketplace.gateway.intake import Intake
 from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
@@ -42,6 +43,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     app.state.desks = desks
     app.state.metrics = Metrics()
     app.state.lines = Lines()
+    app.state.intake = Intake(desks)
     app.state.is_stopping = lambda: False
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
@@ -49,6 +51,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     if origins:
         app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
+    app.include_router(market.offers)
     for noun in (
         market,
         quotes,

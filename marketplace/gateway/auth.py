@@ -21,7 +21,7 @@ from marketplace.gateway.desks import Desks, desks_of
 from marketplace.gateway.limits import cost_of
 from marketplace.gateway.methods import method_as_sent
 from marketplace.gateway.parameters import SharedBy
-from marketplace.services.access import Reader
+from marketplace.services.access import Asker
 from marketplace.services.limits import Cost
 
 _TOKEN = re.compile("[A-Za-z0-9_-]{20,128}")
@@ -100,12 +100,12 @@ Uploader = Annotated[Address | None, Depends(_reader)]
 """For reads of what somebody brought."""
 
 
-def _lease_reader(account: Uploader, share: SharedBy = None) -> Reader:
+def _lease_reader(account: Uploader, share: SharedBy = None) -> Asker:
     """A share goes before a signature: who brings both asks for what was shared. Raises InvalidField for a share that is none."""
-    return Reader(account, None if share is None else read_share(share))
+    return Asker(account, None if share is None else read_share(share))
 
 
-LeaseReader = Annotated[Reader, Depends(_lease_reader)]
+LeaseReader = Annotated[Asker, Depends(_lease_reader)]
 """For reads of what belongs to a lease."""
 
 Sender = Annotated[Address, Depends(_sender)]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import anyio
 import anyio.from_thread
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from marketplace.api.reading import check_shape
 from marketplace.domain.canonical import MAX_DEPTH, parse_json
@@ -16,6 +17,7 @@ from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.streams import lines_of
 
 MAX_BODY_BYTES = 1 << 20
+SMALL_BYTES = 1 << 13
 MAX_LOG_CHUNK_BYTES = 1 << 18
 LEAST_BYTES_PER_SECOND = 1 << 15
 """A body has some seconds (``Lines.body_seconds``), and longer by what its bytes need on such a line: who drips holds nothing for longer."""
@@ -75,8 +77,17 @@ RawBody = Annotated[bytes, Depends(raw_body)]
 LogChunk = Annotated[bytes, Depends(log_chunk)]
 
 
-def json_object(request: Request, body: RawBody) -> dict[str, Any]:
-    """The body as a JSON object: UTF-8, no duplicate keys, no floats, NaN or lone surrogates, bounded depth."""
+async def json_object(request: Request, body: RawBody) -> dict[str, Any]:
+    """The body as a JSON object: UTF-8, no duplicate keys, no floats, NaN or lone surrogates, bounded depth.
+
+    A small one is read at once, which is cheaper than a thread is; a large one would keep everybody else waiting.
+    """
+    if len(body) > SMALL_BYTES:
+        return await run_in_threadpool(_read_object, request, body)
+    return _read_object(request, body)
+
+
+def _read_object(request: Request, body: bytes) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HttpRefusal(415, "UnsupportedMediaType", "Content-Type", "must be application/json")
@@ -115,7 +126,7 @@ def _check_plain(value: Any, path: str, depth: int) -> None:
 def _check_text(text: str, path: str) -> None:
     if "\0" in text:
         raise InvalidField(path, "must not hold NUL")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InvalidField(path, "must not hold lone surrogates")
 
 

@@ -19,6 +19,7 @@ from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
 from marketplace.services.limits import RateLimits
 from marketplace.services.offers import OfferDesk
+from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
 from marketplace.services.quotas import Quotas
@@ -54,6 +55,7 @@ class Desks:
     board: Board
     roles: MarketRoles
     orders: OrderDesk
+    batches: OrderBatches
     offers: OfferDesk
     quotes: QuoteDesk
     leases: LeaseDesk
@@ -100,6 +102,7 @@ def desks_over(
         board=board,
         roles=roles,
         orders=OrderDesk(chain, market, journal, library, board, roles.opener),
+        batches=OrderBatches(market, journal, blobs, board, roles.opener),
         offers=offers,
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
@@ -117,7 +120,7 @@ def desks_over(
     )
 
 
-def desks_of(request: Request) -> Desks:
-    """The services of the application that serves this request."""
+async def desks_of(request: Request) -> Desks:
+    """The services of the application that serves this request. Asynchronous, so that it costs no thread."""
     desks: Desks = request.app.state.desks
     return desks

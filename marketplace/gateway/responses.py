@@ -57,13 +57,14 @@ def once(
     fingerprint = fingerprint_of(request.method, path_as_sent(request), body)
     given = desks.answers.recall(key, account, fingerprint)
     if given is not None:
-        return _told(given, where, {"Idempotent-Replayed": "true"})
+        return stored(given, where, **{"Idempotent-Replayed": "true"})
     written = write()
     told = Stored(201 if written.is_new else 200, to_json(written.document))
     desks.answers.remember(key, account, fingerprint, told, written.at)
-    return _told(told, where, {})
+    return stored(told, where)
 
 
-def _told(stored: Stored, where: str, headers: dict[str, str]) -> Response:
-    place = {"Location": where} if stored.status == 201 else {}
-    return Response(stored.body, stored.status, headers | place, media_type="application/json")
+def stored(told: Stored, where: str, **headers: str) -> Response:
+    """An answer that is kept, or was given without having to be; ``where`` is the path of what was made."""
+    place = {"Location": where} if told.status == 201 else {}
+    return Response(told.body, told.status, headers | place, media_type="application/json")

@@ -124,7 +124,7 @@ class ProviderAgent:
         for attendance in self._attendances.values():
             if attendance.execution:
                 attendance.execution.leave()
-        self._tools.pools.close()
+        self._tools.close_pools()
         self._tools.home.close()
 
     def step(self) -> NextWake:

@@ -14,6 +14,7 @@ from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore
 from marketplace.provider.executors.base import Execution, ExecutionResult
+from marketplace.provider.gateways import AtEach, GatewayLine, InTurn
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.preflight import Obstacle
 from marketplace.provider.toolbox import NOTHING, Dispatch, Toolbox
@@ -21,7 +22,7 @@ from marketplace.provider.twice_told import TwiceTold
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobEnd:
     """A job that is over, and the newest block that was there when it still ran; None while nobody knows."""
 
     result: ExecutionResult
@@ -41,7 +42,7 @@ class Attendance:
     """One serving in the agent's hands."""
 
     def __init__(self, tools: Toolbox, folder: ServingFolder, offer: Offer | None, since: UnixTime) -> None:
-        money, gateway, machine = tools.pools.money, tools.pools.gateway, tools.pools.machine
+        money, machine, gateways = tools.pools.money, tools.pools.machine, tools.gateways
         self.folder = folder
         self.offer = offer
         """The listing it is served under; its bond and arbiter never change."""
@@ -63,8 +64,14 @@ class Attendance:
         """What stood in the way the last time, and may pass by itself."""
         self.obstacle: Obstacle | None = None
         """Why it is being declined."""
-        self.fetching: Chore[Assignment | Obstacle] = Chore(gateway)
-        self.laying_out: Chore[Path | Obstacle] = Chore(gateway)
+        self.is_made = False
+        """Its folder is there."""
+        self.making: Chore[bool | Obstacle] = Chore(machine)
+        self.fetching: AtEach[Assignment | Obstacle] = AtEach(gateways)
+        self.has_inputs = False
+        """All parts of its inputs are in its folder."""
+        self.collecting: InTurn[bool | Obstacle] = InTurn(gateways)
+        self.unpacking: Chore[Path | Obstacle] = Chore(machine)
 
         self.is_found = False
         """An agent before us had it, and what is left of its job is not known yet."""
@@ -79,19 +86,20 @@ class Attendance:
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None
         """Block time since which nobody watched the job; None where this process has, all the time."""
-        self.ended: Ended | None = None
-        self.log_offset = 0
-        self.pumping: Chore[int] = Chore(gateway)
+        self.ended: JobEnd | None = None
+        self.log_offsets: dict[GatewayLine, int] = {}
+        self.pumping: AtEach[int] = AtEach(gateways)
 
         self.result: Result | None = None
         self.loss = ""
         """Why there is nothing to hand over, where that is the fault of this machine: then nothing is charged."""
-        self.is_delivered = False
+        self.holders: set[GatewayLine] = set()
+        """The gateways that have all outputs and our receipt, as they say."""
         self.was_refused = False
         """The contract did not take the client's signature: only a claim is left."""
         self.wrapping: Chore[Result] = Chore(machine)
-        self.delivering: Chore[Bytes32] = Chore(gateway)
-        self.watching: Chore[tuple[SignedReceipt, ...]] = Chore(gateway)
+        self.delivering: AtEach[Bytes32] = AtEach(gateways, is_large=True)
+        self.watching: AtEach[tuple[SignedReceipt, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
         self.dispatch = Dispatch(tools.sender, money)
 
@@ -103,8 +111,18 @@ class Attendance:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing works in its folder any more."""
-        chores = (self.fetching, self.laying_out, self.taking_up, self.pumping, self.wrapping, self.delivering)
-        return not self.is_running and all(chore.is_finished or not chore.is_under_way for chore in chores)
+        chores = (self.making, self.unpacking, self.taking_up, self.wrapping)
+        asked = (self.fetching, self.collecting, self.pumping, self.delivering)
+        return (
+            not self.is_running
+            and all(chore.is_finished or not chore.is_under_way for chore in chores)
+            and all(chore.is_quiet for chore in asked)
+        )
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the client's side can have our receipt and outputs, from one gateway at least."""
+        return bool(self.holders)
 
     def send(self, call: Call, head: BlockRef, *, name: str = "", stake: TokenUnits = NOTHING) -> None:
         self.dispatch.send(call, head.number, name=name, stake=stake)
@@ -118,6 +136,7 @@ class Attendance:
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""
         self.run = None
+        self.is_made = self.has_inputs = False
         self.execution = None
         self.seen_running = None
         self.ended = None

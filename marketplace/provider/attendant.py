@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, MarketplaceError
+from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.models import BlockRef, Lease
 from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, TakenUp
 from marketplace.provider.capacity import Capacity, share_of
-from marketplace.provider.chores import distrusted
 from marketplace.provider.closing import pump_log
 from marketplace.provider.executors.base import EndReason, Execution, ExecutionRequest, Executor
 from marketplace.provider.home import mark_run
@@ -98,19 +97,22 @@ class Attendant:
                 begun.kill()
 
     def pump(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
-        """Stream what is new in the log to the gateway. Its failures are the log's alone."""
-        try:
-            offset = attendance.pumping.take(head.number)
-        except (GatewayUnavailable, GatewayProblem) as exc:
-            _log.debug("log.not_streamed", lease=serving.lease, reason=exc.reason)
-            return serving
-        if offset is not None:
-            if offset < attendance.log_offset:
-                attendance.pumping.defer(head.number)  # it has forgotten some, or says so: not more than a try a block
-            attendance.log_offset = offset
-        start, api, folder = attendance.log_offset, self._tools.api, attendance.folder
-        attendance.pumping.begin(
-            lambda: distrusted(lambda: pump_log(api, serving.lease, folder, start)), head.number, seconds=PUMP_SECONDS
+        """Stream what is new in the log to the gateways. Its failures are the log's alone."""
+        offsets, pumping, folder = attendance.log_offsets, attendance.pumping, attendance.folder
+        for answer in pumping.answers(head.number):
+            if answer.found is None:
+                _log.debug("log.not_streamed", lease=serving.lease, gateway=answer.line.url, reason=str(answer.problem))
+                continue
+            if answer.found < offsets.get(answer.line, 0):
+                pumping.defer(
+                    answer.line, head.number
+                )  # it has forgotten some, or says so: not more than a try a block
+            offsets[answer.line] = answer.found
+        starts = dict(offsets)
+        pumping.begin(
+            lambda line: pump_log(line.api, serving.lease, folder, starts.get(line, 0)),
+            head.number,
+            seconds=PUMP_SECONDS,
         )
         return serving
 

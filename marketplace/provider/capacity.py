@@ -11,7 +11,7 @@ from marketplace.store.journal.rows import ServingKey
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class JobShare:
     """What one running job has to itself."""
 
     gpus: tuple[int, ...]
@@ -19,9 +19,9 @@ class Share:
     disk_mib: int
 
 
-def share_of(request: ExecutionRequest) -> Share:
+def share_of(request: ExecutionRequest) -> JobShare:
     """What a job was started with."""
-    return Share(request.gpus, request.limits.memory_mib, request.limits.disk_mib)
+    return JobShare(request.gpus, request.limits.memory_mib, request.limits.disk_mib)
 
 
 class Capacity:
@@ -31,9 +31,9 @@ class Capacity:
     """
 
     def __init__(self) -> None:
-        self._shares: dict[ServingKey, Share] = {}
+        self._shares: dict[ServingKey, JobShare] = {}
 
-    def take(self, key: ServingKey, offer: InventoryOffer, needs: Resources) -> Share | None:
+    def take(self, key: ServingKey, offer: InventoryOffer, needs: Resources) -> JobShare | None:
         """A share for this serving, the one that it has already if it has; None while others hold too much."""
         if key in self._shares:
             return self._shares[key]
@@ -44,10 +44,10 @@ class Capacity:
         has_disk = sum(share.disk_mib for share in held) + needs.disk_mib <= offer.machine.disk_mib
         if len(free) < needs.gpus or not has_memory or not has_disk:
             return None
-        self._shares[key] = Share(tuple(free[: needs.gpus]), needs.memory_mib, needs.disk_mib)
+        self._shares[key] = JobShare(tuple(free[: needs.gpus]), needs.memory_mib, needs.disk_mib)
         return self._shares[key]
 
-    def hold(self, key: ServingKey, share: Share) -> None:
+    def hold(self, key: ServingKey, share: JobShare) -> None:
         """Keep for a job that runs already what it was started with, whoever started it."""
         self._shares[key] = share
 

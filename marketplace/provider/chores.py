@@ -1,7 +1,7 @@
 """Slow work beside the agent's step: each chore runs on a thread, at most once at a time, and hands its outcome to the step.
 
-There are three pools that share nothing: transactions (``money``), requests to a gateway, and work on the machine (the sandbox,
-disk). What hangs in one takes no place in another. A chore of the gateway has a deadline: after it nobody waits for it any more.
+The pools share nothing: transactions (``money``), work on the machine (the sandbox, disk), and one for each gateway
+(``gateways``). What hangs in one takes no place in another. A chore of the gateway has a deadline: after it nobody waits for it any more.
 Chores decide nothing and write no journal, so a crash in the middle of one is a crash before it: the next start does it again.
 """
 
@@ -105,19 +105,17 @@ class ChorePools:
     """The pools of one agent. ``money`` sends transactions, and nothing else ever gets in there."""
 
     money: ChorePool
-    gateway: ChorePool
     machine: ChorePool
 
     @classmethod
     def separate(cls) -> ChorePools:
         return cls(
             ChorePool("money", MONEY_THREADS),
-            ChorePool("gateway", GATEWAY_THREADS),
             ChorePool("machine", MACHINE_THREADS),
         )
 
     def close(self) -> None:
-        for pool in (self.money, self.gateway, self.machine):
+        for pool in (self.money, self.machine):
             pool.close()
 
 

@@ -20,7 +20,6 @@ from marketplace.domain.bundles import Bundle, bundle_outputs
 from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES
-from marketplace.domain.models import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result, named, read_result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.work import read_work
@@ -159,21 +158,6 @@ def _write_durably(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(partial, path)
-
-
-def deliver(
-    api: GatewayApi,
-    folder: ServingFolder,
-    receipt: Receipt,
-    signature: str,
-    result: Result,
-    *,
-    part_bytes: int = PART_BYTES,
-) -> Bytes32:
-    """Upload outputs and log, then hand our receipt to the client's side; the lease's id. May be repeated: it goes on where it was."""
-    send_outputs(api, folder, result, part_bytes=part_bytes)
-    api.post_receipt(receipt.lease, receipt, "provider", signature, result)
-    return receipt.lease
 
 
 def send_outputs(api: GatewayApi, folder: ServingFolder, result: Result, *, part_bytes: int = PART_BYTES) -> None:

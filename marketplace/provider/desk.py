@@ -30,14 +30,14 @@ from marketplace.provider.inventory import Inventory
 from marketplace.provider.listing import Lister, Wanted
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.rows import Serving
-from marketplace.store.journal.wishes import AgentReport, AskedPrice, Standing, Wishes
+from marketplace.store.journal.wishes import AgentReport, AgentStanding, AskedPrice, Wishes
 
 HEEDED_SECONDS = 30.0
 """How long a command waits for the agent: a block or two, and the transaction."""
 _LOOK_AGAIN_SECONDS = 0.1
 
 
-class Outcome(Enum):
+class WishOutcome(Enum):
     """What became of a wish while the command waited."""
 
     HEEDED = "heeded"
@@ -124,7 +124,7 @@ class ProviderDesk:
 
     # Steering
 
-    def stand(self, standing: Standing) -> Outcome:
+    def stand(self, standing: AgentStanding) -> WishOutcome:
         """Open, pause or drain. Without an agent there is only to withdraw what is on offer."""
         wish = self.journal.desk.stand(standing)
         try:
@@ -132,14 +132,14 @@ class ProviderDesk:
         except HomeInUse:
             return self._heeded(wish)
         try:
-            if standing is not Standing.OPEN:
-                self.journal.desk.stand(Standing.PAUSED)
+            if standing is not AgentStanding.OPEN:
+                self.journal.desk.stand(AgentStanding.PAUSED)
                 self._lister().withdraw(self.market.chain.head())
         finally:
             home.close()
-        return Outcome.ALONE
+        return WishOutcome.ALONE
 
-    def reprice(self, offer: OfferId, price: PricePerGpuHour | None) -> Outcome:
+    def reprice(self, offer: OfferId, price: PricePerGpuHour | None) -> WishOutcome:
         """Ask another price for one of our offers, until the inventory's file declares another; None: the file's again. Raises NotFound."""
         report, desk = self.journal.desk.report(), self.journal.desk
         listed = next((one for one in self._offers(self.market.chain.head()) if one.id == offer), None)
@@ -157,18 +157,18 @@ class ProviderDesk:
                 self._lister().reprice(listed, declared if price is None else price)
         finally:
             home.close()
-        return Outcome.ALONE
+        return WishOutcome.ALONE
 
     def await_end(self, seconds: float) -> bool:
         """Wait until no agent runs any more, at most so long; whether none does."""
         return _until(lambda: not holder_of(self._home), seconds)
 
-    def _heeded(self, wish: Wishes) -> Outcome:
+    def _heeded(self, wish: Wishes) -> WishOutcome:
         def is_heeded() -> bool:
             report = self.journal.desk.report()
             return not holder_of(self._home) or (report is not None and report.heeded >= wish.number)
 
-        return Outcome.HEEDED if _until(is_heeded, HEEDED_SECONDS) else Outcome.WAITING
+        return WishOutcome.HEEDED if _until(is_heeded, HEEDED_SECONDS) else WishOutcome.WAITING
 
     def _lister(self) -> Lister:
         return Lister(self, Wanted(Inventory(()), is_open=False))

@@ -17,9 +17,8 @@ from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.provider.attendance import Attendance
-from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import Ending, deliver, wrap_up
-from marketplace.provider.preparing import seconds_for
+from marketplace.provider.closing import Ending, wrap_up
+from marketplace.provider.delivering import offer_to_all
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving
 
@@ -75,7 +74,8 @@ class Farewell:
         parting = self._partings.get(attendance.folder.name)
         if parting is None:
             return self._is_removed(attendance, head)
-        if attendance.is_delivered or head.timestamp >= parting.until:
+        has_all = len(attendance.holders) == len(self._tools.gateways)
+        if has_all or head.timestamp >= parting.until:
             _log.info("serving.parted", lease=parting.serving.lease, is_delivered=attendance.is_delivered)
             del self._partings[attendance.folder.name]
             return False
@@ -107,17 +107,10 @@ class Farewell:
         return attendance.result
 
     def _deliver(self, parting: Parting, attendance: Attendance, result: Result, head: BlockRef) -> None:
-        attendance.is_delivered = attendance.delivering.take(head.number) is not None
-        if attendance.is_delivered:
-            return
-        serving, api, folder = parting.serving, self._tools.api, attendance.folder
+        serving = parting.serving
         receipt = Receipt(
             lease=serving.lease, offer=serving.offer, opened_at=serving.opened_at,
             used_seconds=parting.used_seconds, result=bytes32_of(result.sha256), last=True,
         )  # fmt: skip
         signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
-        attendance.delivering.begin(
-            lambda: distrusted(lambda: deliver(api, folder, receipt, signature, result)),
-            head.number,
-            seconds=seconds_for(sum(output.bytes for output in result.outputs)),
-        )
+        offer_to_all(attendance, receipt, signature, result, head)

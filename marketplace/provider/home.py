@@ -20,6 +20,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 from marketplace.domain.errors import HomeInUse, InvalidField
@@ -156,12 +157,13 @@ class ServingFolder:
     def notes(self) -> Path:
         return self.path / "notes"
 
-    def make(self) -> None:
-        """Make it, unless it is there. Others may pass through, not look: the sandbox's user may not be ours."""
+    def make(self) -> bool:
+        """Make it, unless it is there; True. Others may pass through, not look: the sandbox's user may not be ours."""
         for folder in (self.path, self.path / "runs"):
             folder.mkdir(exist_ok=True, mode=0o711)
         for folder in (self.inputs, self.spool):
             folder.mkdir(exist_ok=True, mode=0o700)
+        return True
 
     def runs(self) -> list[Path]:
         """The folders of all attempts so far, in order."""
@@ -226,6 +228,18 @@ class ServingFolder:
         while piece := self.read_log(offset, limit_bytes):
             offset += len(piece)
             yield piece
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file that only its owner reads: whole or not at all, also where another thread writes the same."""
+    with NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as stream:
+        try:
+            stream.write(content)
+            stream.flush()
+            os.replace(stream.name, path)
+        except OSError:
+            Path(stream.name).unlink(missing_ok=True)
+            raise
 
 
 def mark_run(run: Path, sentence: str) -> None:

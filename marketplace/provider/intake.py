@@ -1,12 +1,14 @@
-"""Fetching what a lease is about, by hash: nothing that the gateway, or anybody behind it, says is believed.
+"""Fetching what a lease is about, by hash, and unpacking it: nothing that a gateway, or anybody behind it, says is believed.
 
-Both functions are chores: they return what stands in the way as an Obstacle, raise GatewayUnavailable when it is worth
+All functions are chores: they return what stands in the way as an Obstacle, raise GatewayUnavailable when it is worth
 trying again, and may be repeated. An obstacle that is not about the pair is the gateway's: it may deliver after all.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -25,7 +27,8 @@ from marketplace.domain.spec import JOB_IN, read_spec
 from marketplace.domain.unpacking import unpacking
 from marketplace.domain.work import Assignment, Input, Work, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
-from marketplace.provider.home import ServingFolder
+from marketplace.provider.executors.removal import remove
+from marketplace.provider.home import ServingFolder, write_whole
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.provider.unsealing import Unsealer
 from marketplace.sealing import unseal_into
@@ -43,21 +46,11 @@ def fetch_assignment(
 
     Sealed work waits for the key that its client hands over."""
     try:
-        content = _document(api, None, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES)
-        spec = read_spec(content)
-        work_content = _document(api, lease, spec.work.sha256, folder.work, MAX_WORK_BYTES)
-        work = read_work(work_content)
-    except HashMismatch as exc:
-        return Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, str(exc))
-    except InvalidField as exc:
-        return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
-    except GatewayProblem as exc:
-        return _undelivered(exc, ObstacleReason.SPEC_NOT_DELIVERED, f"spec {sha256_in(order.spec)}")
-    folder.make()
-    folder.spec.write_bytes(content)
-    folder.work.write_bytes(work_content)
-    try:
+        spec = read_spec(_document(api, None, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES))
+        work = read_work(_document(api, lease, spec.work.sha256, folder.work, MAX_WORK_BYTES))
         opened = unsealer.opened(api, lease, work, folder)
+    except _Undelivered as exc:
+        return exc.obstacle
     except InvalidField as exc:
         return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
     except GatewayProblem as exc:
@@ -65,38 +58,76 @@ def fetch_assignment(
     return Assignment(spec, opened) if isinstance(opened, Work) else opened
 
 
+class _Undelivered(Exception):
+    """A document that a gateway did not hand out."""
+
+    def __init__(self, why: str) -> None:
+        self.obstacle = Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, why)
+
+
 def _document(api: GatewayApi, lease: Bytes32 | None, name: Sha256, kept: Path, limit_bytes: int) -> bytes:
-    """A document of this name, from our own folder if it is there."""
+    """A document of this name, from our own folder if it is there; it is kept there."""
     content = kept.read_bytes() if kept.exists() else b""
-    return content if sha256_of(content) == name else api.fetch_blob(name, lease=lease, limit_bytes=limit_bytes)
+    if sha256_of(content) == name:
+        return content
+    try:
+        content = api.fetch_blob(name, lease=lease, limit_bytes=limit_bytes)
+    except (HashMismatch, InvalidField) as exc:
+        # Another content, or too much of it, is the gateway's doing: what the client signed has another hash.
+        raise _Undelivered(str(exc)) from exc
+    except GatewayProblem as exc:
+        obstacle = _undelivered(exc, ObstacleReason.SPEC_NOT_DELIVERED, f"document {name}")
+        raise _Undelivered(obstacle.detail) from exc
+    write_whole(kept, content)
+    return content
 
 
-def lay_out(api: GatewayApi, lease: Bytes32, task: Assignment, folder: ServingFolder) -> Path | Obstacle:
-    """Fetch the inputs and unpack them into a fresh folder for one run, which is returned."""
-    folder.make()
+def collect_inputs(api: GatewayApi, lease: Bytes32, task: Assignment, folder: ServingFolder) -> bool | Obstacle:
+    """Fetch the parts of all inputs that are not here yet. One gateway may have some of them, and another one the rest."""
     for item in task.work.inputs:
         obstacle = _fetch_input(api, lease, item, folder)
         if obstacle:
             return obstacle
+    return True
+
+
+def unpack_inputs(task: Assignment, folder: ServingFolder) -> Path | Obstacle:
+    """Unpack what was collected into a fresh folder for one run, which is returned. Each part is deleted as soon as it is
+    unpacked, so that an input never lies on the disk twice; a further run collects them anew."""
     run = folder.fresh_run()
     allowance = Allowance(task.spec.resources.disk_mib << 20)
-    for item in task.work.inputs:
-        obstacle = _unpack_input(item, folder, run, allowance)
+    paths = [[folder.inputs / part for part in item.parts] for item in task.work.inputs]
+    for number, item in enumerate(task.work.inputs):
+        kept = frozenset(chain.from_iterable(paths[number + 1 :]))
+        obstacle = _unpack_input(item, PartStream(paths[number], kept), folder, run, allowance)
         if obstacle:
             return obstacle
+    _drop_inputs(folder)
     return run
 
 
-def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allowance) -> Obstacle | None:
+def _drop_inputs(folder: ServingFolder) -> None:
+    """With what threads that nobody waits for any more are still fetching: they find the folder gone."""
+    gone = folder.inputs.with_suffix(".gone")
+    while not remove(gone):
+        pass
+    folder.inputs.rename(gone)
+    while not remove(gone):
+        pass
+
+
+def _unpack_input(
+    item: Input, parts: PartStream, folder: ServingFolder, run: Path, allowance: Allowance
+) -> Obstacle | None:
     """Unpack one bundle at its place, within what the inputs before it have left of the order's disk."""
     into = run / JOB_INPUTS / item.path.removeprefix(JOB_IN).strip("/")
     try:
-        with PartStream([folder.inputs / part for part in item.parts]) as stream:
+        with parts as stream:
             if folder.job_key.exists():
                 _unpack_sealed(stream, folder, into, allowance)
             else:
-                _unpack(stream, into, allowance)
-    except InvalidField as exc:
+                _unpack(stream, into, allowance, stream.consume)
+    except (InvalidField, ValueError, RecursionError) as exc:
         return Obstacle(ObstacleReason.INPUT_INVALID, f"{item.path}: {exc}")
     except OSError as exc:
         if exc.errno in _OURS:
@@ -108,15 +139,18 @@ def _unpack_input(item: Input, folder: ServingFolder, run: Path, allowance: Allo
 
 def _unpack_sealed(stream: PartStream, folder: ServingFolder, into: Path, allowance: Allowance) -> None:
     """Opened into a file first: that it was cut short shows at its end, and nothing is unpacked before."""
+    stream.consume()
     with TemporaryFile(dir=folder.spool) as opened:
         unseal_into(stream, opened, folder.job_key.read_text(), "input")
         opened.seek(0)
         _unpack(opened, into, allowance)
 
 
-def _unpack(stream: Seekable, into: Path, allowance: Allowance) -> None:
+def _unpack(
+    stream: Seekable, into: Path, allowance: Allowance, when_judged: Callable[[], object] = lambda: None
+) -> None:
     """However many entries there are, the name of one is in memory."""
-    for _ in unpacking(stream, into, allowance, _note_left_out):
+    for _ in unpacking(stream, into, allowance, when_judged, trouble=_note_left_out):
         pass
 
 

@@ -12,16 +12,15 @@ from typing import TypeVar
 
 import structlog
 
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, InvalidField
+from marketplace.domain.errors import GatewayError, InvalidField
 from marketplace.domain.models import BlockRef, Lease
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity
-from marketplace.provider.chores import Chore
 from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
-from marketplace.provider.intake import fetch_assignment, lay_out
+from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
@@ -60,6 +59,8 @@ class Preparing:
             return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
         if left == 0:
             return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
+        if not attendance.is_made:
+            return self._made(attendance, head)
         task = attendance.assignment or self._fetched(serving, attendance, offer, head)
         if not isinstance(task, Assignment):
             return task
@@ -68,7 +69,7 @@ class Preparing:
         attendance.is_waiting_for_room = share is None
         if share is None:
             return None
-        run = attendance.run or self._laid_out(serving, attendance, task, head)
+        run = attendance.run or self._unpacked(serving, attendance, task, head)
         if not isinstance(run, Path):
             return run
         try:
@@ -76,38 +77,76 @@ class Preparing:
         except InvalidField as exc:
             return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
 
+    def _made(self, attendance: Attendance, head: BlockRef) -> Obstacle | None:
+        """Its folder, before anything comes into it."""
+        found, folder = attendance.making.take(head.number), attendance.folder
+        if isinstance(found, Obstacle):
+            return found
+        attendance.is_made = found is not None
+        if not attendance.is_made:
+            attendance.making.begin(lambda: _or_obstacle(folder.make), head.number)
+        return None
+
     def _fetched(
         self, serving: Serving, attendance: Attendance, offer: InventoryOffer, head: BlockRef
     ) -> Assignment | Obstacle | None:
-        found = _taken(attendance.fetching, attendance, head, ObstacleReason.SPEC_NOT_DELIVERED)
-        if isinstance(found, Assignment):
-            obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
-            attendance.assignment, attendance.trouble = (None if obstacle else found), None
-            return obstacle or found
-        if found is None:
-            api, folder = self._tools.api, attendance.folder
-            unsealer = Unsealer(self._tools.home.folder, offer.machine.recipient is not None)
-            attendance.fetching.begin(
-                lambda: _or_obstacle(lambda: fetch_assignment(api, serving.lease, serving.order, folder, unsealer)),
-                head.number,
-                seconds=FETCH_SECONDS,
-            )
-        return found
+        """From every gateway at once: the first that has it all is enough."""
+        for answer in attendance.fetching.answers(head.number):
+            found = answer.found
+            if isinstance(found, Assignment):
+                attendance.collecting.prefer(answer.line)
+                obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
+                attendance.assignment, attendance.trouble = (None if obstacle else found), None
+                return obstacle or found
+            if found is not None and found.reason.is_about_pair:
+                return found
+            attendance.trouble = found or Obstacle(ObstacleReason.SPEC_NOT_DELIVERED, str(answer.problem))
+            attendance.fetching.defer(answer.line, head.number)
+        folder = attendance.folder
+        unsealer = Unsealer(self._tools.home.folder, offer.machine.recipient is not None)
+        attendance.fetching.begin(
+            lambda line: _or_obstacle(
+                lambda: fetch_assignment(line.api, serving.lease, serving.order, folder, unsealer)
+            ),
+            head.number,
+            seconds=FETCH_SECONDS,
+        )
+        return None
 
-    def _laid_out(
+    def _unpacked(
         self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef
     ) -> Path | Obstacle | None:
-        found = _taken(attendance.laying_out, attendance, head, ObstacleReason.INPUT_NOT_DELIVERED)
+        if not attendance.has_inputs:
+            return self._collected(serving, attendance, task, head)
+        found, folder = attendance.unpacking.take(head.number), attendance.folder
         if isinstance(found, Path):
-            attendance.run, attendance.trouble = found, None
+            attendance.run = found
         if found is None:
-            api, folder = self._tools.api, attendance.folder
-            attendance.laying_out.begin(
-                lambda: _or_obstacle(lambda: lay_out(api, serving.lease, task, folder)),
+            attendance.unpacking.begin(lambda: _or_obstacle(lambda: unpack_inputs(task, folder)), head.number)
+        return found
+
+    def _collected(self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef) -> Obstacle | None:
+        """Its inputs, from one gateway after the other."""
+        collecting, folder = attendance.collecting, attendance.folder
+        try:
+            found = collecting.take(head.number)
+        except GatewayError as exc:
+            found = Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, str(exc))
+        else:
+            if isinstance(found, Obstacle) and not found.reason.is_about_pair:
+                collecting.pass_on(head.number)
+        if isinstance(found, Obstacle) and found.reason.is_about_pair:
+            return found
+        if found is not None:
+            attendance.has_inputs = not isinstance(found, Obstacle)
+            attendance.trouble = found if isinstance(found, Obstacle) else None
+        if not attendance.has_inputs:
+            collecting.begin(
+                lambda line: _or_obstacle(lambda: collect_inputs(line.api, serving.lease, task, folder)),
                 head.number,
                 seconds=seconds_for(sum(item.bytes for item in task.work.inputs)),
             )
-        return found
+        return None
 
     def _request(
         self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
@@ -122,25 +161,9 @@ class Preparing:
         return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
 
 
-def _taken(
-    chore: Chore[T | Obstacle], attendance: Attendance, head: BlockRef, missing: ObstacleReason
-) -> T | Obstacle | None:
-    """What the chore brought, or an obstacle that will stay. What the gateway is to blame for becomes the trouble, to be tried again."""
-    try:
-        found = chore.take(head.number)
-    except (GatewayUnavailable, GatewayProblem) as exc:
-        attendance.trouble = Obstacle(missing, str(exc))
-        return None
-    if isinstance(found, Obstacle) and not found.reason.is_about_pair:
-        attendance.trouble = found
-        chore.defer(head.number)
-        return None
-    return found
-
-
 def _or_obstacle(work: Callable[[], T | Obstacle]) -> T | Obstacle:
-    """What the work comes to, or that this machine gave out over it: its disk, its memory, its patience with a tree."""
+    """What the work comes to, or that this machine gave out over it: its disk, its memory."""
     try:
         return work()
-    except (OSError, RecursionError, MemoryError, ValueError) as exc:
+    except (OSError, MemoryError) as exc:
         return Obstacle(ObstacleReason.MACHINE_FAILED, f"{type(exc).__name__}: {exc}"[:400])

@@ -30,8 +30,8 @@ def parts_of(timekeeper: Timekeeper, attendant: Attendant, settler: Settler) -> 
         ServingState.SEEN: (found, ("prepare", attendant.seen)),
         ServingState.RUNNING: (found, ("run", attendant.running), log),
         ServingState.EXITED: (found, receipt, deliver, log),
-        ServingState.RECEIPTED: (found, receipt, countersign, log),
-        ServingState.SETTLING: (found, log),
+        ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),
+        ServingState.SETTLING: (found, receipt, deliver, log),
         ServingState.CLAIMED: (found, receipt, deliver, countersign, log),
     }
     return pay | {state: (claim,) for state in rest if state not in pay}, rest

@@ -12,7 +12,8 @@ import structlog
 
 from marketplace.chain import verbs
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.domain.errors import MarketplaceError
+from marketplace.client.answers import SignedReceipt
+from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
@@ -22,10 +23,9 @@ from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
-from marketplace.provider.chores import distrusted
-from marketplace.provider.closing import Ending, deliver, wrap_up
+from marketplace.provider.closing import Ending, wrap_up
+from marketplace.provider.delivering import offer_to_all
 from marketplace.provider.home import ServingFolder
-from marketplace.provider.preparing import seconds_for
 from marketplace.provider.toolbox import Dispatch, Toolbox
 from marketplace.store.journal.rows import Serving
 
@@ -99,40 +99,32 @@ class Settler:
     def _is_delivered(self, serving: Serving, attendance: Attendance, head: BlockRef) -> bool:
         """Whether the client's side can have our receipt and outputs; if not, they are on their way, or tried again."""
         result, signature = attendance.result, serving.provider_signature
-        if attendance.is_delivered or result is None or not signature:
+        if result is None or not signature:
             return attendance.is_delivered
         try:
-            attendance.is_delivered = attendance.delivering.take(head.number) is not None
-        except MarketplaceError as exc:
-            _log.warning("receipt.not_delivered", lease=serving.lease, reason=exc.reason, error=str(exc))
-        except OSError as exc:
+            offer_to_all(attendance, _receipt(serving, result), signature, result, head)
+        except (OSError, InvalidField) as exc:
             self._lost(serving, attendance, exc)
-        if not attendance.is_delivered:
-            api, folder, receipt = self._tools.api, attendance.folder, _receipt(serving, result)
-            attendance.delivering.begin(
-                lambda: distrusted(lambda: deliver(api, folder, receipt, signature, result)),
-                head.number,
-                seconds=seconds_for(sum(output.bytes for output in result.outputs)),
-            )
         return attendance.is_delivered
 
     def _countersigned(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
-        try:
-            found = attendance.watching.take(head.number)
-        except MarketplaceError as exc:
-            _log.debug("receipts.not_read", lease=serving.lease, reason=exc.reason)
-            return serving
-        signature = next(
-            (item.signature for item in found or () if self._is_accepted(serving, item.receipt, item.signature)), ""
-        )
+        found: list[SignedReceipt] = []
+        for answer in attendance.watching.answers(head.number):
+            found += answer.found or ()
+            if answer.problem:
+                _log.debug(
+                    "receipts.not_read", lease=serving.lease, gateway=answer.line.url, reason=str(answer.problem)
+                )
+        accepted = (item.signature for item in found if self._is_accepted(serving, item.receipt, item.signature))
+        signature = next(accepted, "")
         if signature:
             self._tools.journal.add_receipt(_receipt(serving, None), "client", signature, head.timestamp)
             _log.info("receipt.countersigned", lease=serving.lease)
             return self._tools.journal.advance(
                 serving, ServingState.SETTLING, at=head.timestamp, client_signature=signature
             )
-        api, lease = self._tools.api, serving.lease
-        attendance.watching.begin(lambda: distrusted(lambda: api.receipts(lease)), head.number, seconds=WATCH_SECONDS)
+        lease = serving.lease
+        attendance.watching.begin(lambda line: line.api.receipts(lease), head.number, seconds=WATCH_SECONDS)
         return serving
 
     def _is_accepted(self, serving: Serving, receipt: Receipt, signature: str) -> bool:
@@ -167,7 +159,8 @@ class Settler:
 
     def _without_the_lost(self, serving: Serving, attendance: Attendance, lease: Lease) -> Serving:
         """Charge nothing for outputs that this machine has lost. What a gateway did not take is owed all the same: we hold it still."""
-        if not attendance.loss or attendance.is_delivered or serving.used_seconds == lease.paid_seconds:
+        is_handed_over = attendance.is_delivered or serving.state is not ServingState.EXITED
+        if not attendance.loss or is_handed_over or serving.used_seconds == lease.paid_seconds:
             return serving
         _log.error("outputs.lost", lease=serving.lease, error=attendance.loss, used_seconds=serving.used_seconds)
         note = f"not charged: the provider lost the outputs ({attendance.loss})"

@@ -12,7 +12,7 @@ import structlog
 from marketplace.provider.inventory import Inventory
 from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.listing import Wanted
-from marketplace.store.journal.wishes import Standing, Wishes, WishTable
+from marketplace.store.journal.wishes import AgentStanding, Wishes, WishTable
 
 _log = structlog.get_logger()
 
@@ -111,12 +111,12 @@ class Steering:
 
     @property
     def wanted(self) -> Wanted:
-        is_open = self.wishes.standing is Standing.OPEN and self._asked_at is None
+        is_open = self.wishes.standing is AgentStanding.OPEN and self._asked_at is None
         return Wanted(self._inventory, is_open, dict(self.wishes.prices))
 
     @property
     def is_leaving(self) -> bool:
-        return self._asked_at is not None or self.wishes.standing is Standing.DRAINING
+        return self._asked_at is not None or self.wishes.standing is AgentStanding.DRAINING
 
     @property
     def must_hand_back(self) -> bool:
@@ -128,8 +128,8 @@ class Steering:
 
     def leave(self) -> None:
         """The agent has finished, or given up finishing. One that a command has drained stays paused: it is the command's word."""
-        if self.wishes.standing is Standing.DRAINING:
-            self._desk.stand(Standing.PAUSED)
+        if self.wishes.standing is AgentStanding.DRAINING:
+            self._desk.stand(AgentStanding.PAUSED)
         self._leaving.leave("drained")
 
     def _has_passed(self, seconds: float) -> bool:

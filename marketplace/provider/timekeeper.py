@@ -17,7 +17,7 @@ from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.provider import metering
-from marketplace.provider.attendance import Attendance, Ended
+from marketplace.provider.attendance import Attendance, JobEnd
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.executors.base import EndReason, ExecutionResult
 from marketplace.provider.preflight import Obstacle, ObstacleReason
@@ -87,7 +87,7 @@ class Timekeeper:
             return
         result = attendance.execution.poll()
         if result is not None:
-            attendance.ended = Ended(result, attendance.seen_running, attendance.away_since is not None)
+            attendance.ended = JobEnd(result, attendance.seen_running, attendance.away_since is not None)
             _log.info("job.ended", folder=attendance.folder.name, exit_code=result.exit_code, ended=result.ended)
 
     def count(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
@@ -121,7 +121,7 @@ class Timekeeper:
         window = metering.claim_window(serving.order, lease, self._tools.terms, self._tools.policy)
         if metering.seconds_left(serving.order, lease, head.timestamp) == 0 and head.timestamp >= window.last_call_at:
             _log.error("job.will_not_die", lease=serving.lease)
-            attendance.ended, attendance.is_stopped = Ended(ExecutionResult(KILLED, EndReason.KILLED, ()), head), False
+            attendance.ended, attendance.is_stopped = JobEnd(ExecutionResult(KILLED, EndReason.KILLED, ()), head), False
         return serving
 
     def _exited(self, serving: Serving, attendance: Attendance, lease: Lease, ended_at: UnixTime) -> Serving:

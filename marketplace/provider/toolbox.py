@@ -13,12 +13,12 @@ from marketplace.chain.market import Market
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
-from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import ChainError, TransactionReverted
 from marketplace.domain.models import MarketTerms
 from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool, ChorePools
 from marketplace.provider.executors.base import Executor
+from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.home import AgentHome
 from marketplace.provider.policy import AgentPolicy
 from marketplace.store.journal.agent import AgentJournal
@@ -38,11 +38,18 @@ class Toolbox:
     sender: Sender
     key: Key
     journal: AgentJournal
-    api: GatewayApi
+    gateways: tuple[GatewayLine, ...]
+    """The preferred one first; one at least."""
     executor: Executor
     home: AgentHome
     policy: AgentPolicy
     pools: ChorePools
+
+    def close_pools(self) -> None:
+        """Forget what waits; what runs ends by itself."""
+        self.pools.close()
+        for line in self.gateways:
+            line.pool.close()
 
     @cached_property
     def terms(self) -> MarketTerms:

@@ -15,8 +15,8 @@ from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.work import Work
-from marketplace.private_files import OWNERS_FOLDER, owners_only
-from marketplace.provider.home import ServingFolder
+from marketplace.private_files import OWNERS_FOLDER
+from marketplace.provider.home import ServingFolder, write_whole
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.sealing import new_identity, open_work, recipient_of, unseal
 
@@ -62,8 +62,7 @@ class Unsealer:
                 raise InvalidField("key", "is that of another job")
         except InvalidField as exc:
             return Obstacle(ObstacleReason.KEY_NOT_DELIVERED, str(exc))
-        with open(folder.job_key, "w", opener=owners_only) as stream:
-            stream.write(key)
+        write_whole(folder.job_key, key.encode())
         return open_work(work, key)
 
     def _handed_over(self, api: GatewayApi, lease: Bytes32) -> str:

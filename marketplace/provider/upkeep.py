@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
+from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
-from marketplace.provider.chores import Chore, distrusted
+from marketplace.provider.chores import Chore
+from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.purse import Purse
 from marketplace.provider.reporter import Reporter
@@ -30,16 +33,17 @@ class Upkeep:
 
     def __init__(self, tools: Toolbox, lister: Lister, steering: Steering, reporter: Reporter) -> None:
         self._tools, self._lister, self._steering, self._reporter = tools, lister, steering, reporter
-        money, gateway, machine = tools.pools.money, tools.pools.gateway, tools.pools.machine
+        money, machine = tools.pools.money, tools.pools.machine
         self._listing: Chore[ListingReport] = Chore(money)
         self._tending: Chore[None] = Chore(money)
-        self._describing: Chore[bool] = Chore(gateway)
-        self._beating: Chore[UnixTime] = Chore(gateway)
+        self._describing: AtEach[bool] = AtEach(tools.gateways)
+        self._beating: AtEach[UnixTime] = AtEach(tools.gateways)
         self._checking: Chore[bool] = Chore(machine)
         self.telling = Telling(tools)
         self.purse = Purse(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
-        self._is_described = False
+        self._described: set[GatewayLine] = set()
+        """The gateways that have the descriptions of the machine."""
         self.is_fit = False
         """Jobs can run on this machine."""
 
@@ -62,7 +66,7 @@ class Upkeep:
     def want(self, wanted: Wanted) -> None:
         """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
         self._lister.wanted = replace(wanted, is_open=wanted.is_open and not self.purse.is_short)
-        self._list_at, self._is_described = UnixTime(0), False
+        self._list_at, self._described = UnixTime(0), set()
 
     def _check_machine(self, head: BlockRef) -> None:
         """Nothing is listed before a job can run here; in the meantime what is owed is seen to."""
@@ -98,12 +102,15 @@ class Upkeep:
             self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)
 
     def _keep_described(self, head: BlockRef) -> None:
-        try:
-            self._is_described = self._describing.take(head.number) or self._is_described
-        except MarketplaceError as exc:
-            _log.info("machine.not_described", reason=exc.reason)
-        if not self._is_described:
-            self._describing.begin(self._describe, head.number, seconds=DESCRIBE_SECONDS)
+        for answer in self._describing.answers(head.number):
+            if answer.found:
+                self._described.add(answer.line)
+            else:
+                _log.info("machine.not_described", gateway=answer.line.url, reason=str(answer.problem))
+        machines = [offer.machine.canonical() for offer in self._steering.wanted.inventory.offers]
+        self._describing.begin(
+            lambda line: _described(line.api, machines), head.number, seconds=DESCRIBE_SECONDS, but=self._described
+        )
 
     def _count_coin(self, head: BlockRef, leases: int) -> None:
         """What could still open on the offers has to be paid for, too."""
@@ -120,18 +127,18 @@ class Upkeep:
             _log.info("transactions.not_tended", reason=exc.reason, error=str(exc))
         self._tending.begin(lambda: self._tools.sender.tend(head), head.number)
 
-    def _describe(self) -> bool:
-        """Upload the machine descriptions whose hashes the listings carry."""
-        for offer in self._steering.wanted.inventory.offers:
-            self._tools.api.put_blob(offer.machine.canonical(), public=True)
-        return True
-
     def _beat(self, head: BlockRef) -> None:
-        """Say that we are alive, best effort."""
-        try:
-            self._beating.take(head.number)
-        except MarketplaceError as exc:
-            _log.debug("heartbeat.not_taken", reason=exc.reason)
-        if head.timestamp >= self._beat_at and not self._beating.is_under_way:
+        """Say to every gateway that we are alive, best effort: to one that hangs no less often than to the others."""
+        for answer in self._beating.answers(head.number):
+            if answer.problem:
+                _log.debug("heartbeat.not_taken", gateway=answer.line.url, reason=str(answer.problem))
+        if head.timestamp >= self._beat_at:
             self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
-            self._beating.begin(lambda: distrusted(self._tools.api.heartbeat), head.number, seconds=BEAT_SECONDS)
+            self._beating.begin(lambda line: line.api.heartbeat(), head.number, seconds=BEAT_SECONDS)
+
+
+def _described(api: GatewayApi, machines: Sequence[bytes]) -> bool:
+    """Upload the machine descriptions whose hashes the listings carry."""
+    for machine in machines:
+        api.put_blob(machine, public=True)
+    return True

@@ -36,7 +36,7 @@ class Papers:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Asker:
     """Who asks: an account that signed, somebody with a party's leave, or nobody."""
 
     account: Address | None
@@ -52,7 +52,7 @@ class LeaseAccess:
         self._market, self._journal, self._library = market, journal, library
         self._servings, self._leases = servings, leases
 
-    def require(self, reader: Reader, identifier: Bytes32, part: Part) -> Papers:
+    def require(self, reader: Asker, identifier: Bytes32, part: Part) -> Papers:
         """The lease's papers. Raise Unauthorized for nobody, and NotFound for whom they are none of its business, as if there were none."""
         papers = self._papers_or_none(identifier)
         if papers is not None and papers.spec is not None and papers.spec.public:
@@ -78,7 +78,7 @@ class LeaseAccess:
         papers = self._papers_or_none(identifier)
         return papers is not None and account in papers.client_side
 
-    def require_blob(self, reader: Reader, identifier: Bytes32, name: Sha256) -> None:
+    def require_blob(self, reader: Asker, identifier: Bytes32, name: Sha256) -> None:
         """As ``require``, for a blob that the lease's work or result names, and that the side which names it brought."""
         papers = self.require(reader, identifier, Part.OUTPUTS if reader.share is None else reader.share.part)
         if not self._is_made(name, identifier, reader) and (reader.share or not self._is_given(name, papers)):
@@ -120,7 +120,7 @@ class LeaseAccess:
             return False
         return any(name in item.parts for item in work.inputs)
 
-    def _is_made(self, name: Sha256, identifier: Bytes32, reader: Reader) -> bool:
+    def _is_made(self, name: Sha256, identifier: Bytes32, reader: Asker) -> bool:
         """Whether it is an output or the log, as far as the reader may have it, from the provider that serves the lease."""
         try:
             provider = self._servings.now(identifier).provider

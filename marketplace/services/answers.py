@@ -14,7 +14,7 @@ from marketplace.domain.reputation import Reputation
 from marketplace.domain.results import Result
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
-from marketplace.services.checks import Finding, reasons_of
+from marketplace.services.checks import CheckOutcome, reasons_of
 
 
 class OrderState(StrEnum):
@@ -201,7 +201,7 @@ class ClassPrice:
 class Readiness:
     """Whether everything behind the gateway that a duty needs does its work; ``reasons`` says what does not, by name."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckOutcome, ...]
     head: BlockRef | None
     """None where the duty does not need the chain, or the chain is not well; the projection likewise."""
     projection: BlockRef | None

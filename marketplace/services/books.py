@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.ledger import Rows, locked_in, replay
@@ -50,7 +50,7 @@ def read_books(market: Market, follower: EventFollower) -> Books:
     rows = replay(events, floor)
     live = [record for record in rows.leases.values() if record.lease.status.is_live]
     locked = sum(locked_in(record, rows.offers[record.lease.offer], floor) for record in live)
-    held = Token(market.chain, market.terms().token).balance_of(market.address, at)
+    held = TokenContract(market.chain, market.terms().token).balance_of(market.address, at)
     return Books(at, rows.accounts, TokenUnits(locked), held, _agrees(market, rows, at))
 
 

@@ -22,7 +22,7 @@ Check = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckOutcome:
     """What a check said. ``since``: wall-clock seconds from which on it has been working, or not working, as far as was asked."""
 
     name: str
@@ -55,7 +55,7 @@ class Checks:
     def duties(self) -> Sequence[str]:
         return sorted(self._duties)
 
-    def ask(self, duty: str = "") -> tuple[Finding, ...]:
+    def ask(self, duty: str = "") -> tuple[CheckOutcome, ...]:
         """Every check that the duty needs; without a duty, all but those that are asked for theirs only. Raises InvalidField for a duty that this process does not have."""
         if duty and duty not in self._duties:
             raise InvalidField("for", f"must be one of {', '.join(self.duties)}")
@@ -69,26 +69,26 @@ class _Asked:
     def __init__(self, name: str, check: Check, clock: Clock, fresh_seconds: float) -> None:
         self._name, self._check, self._clock, self._fresh_seconds = name, check, clock, fresh_seconds
         self._turn = threading.Lock()
-        self._finding: Finding | None = None
+        self._finding: CheckOutcome | None = None
         self._at = 0.0
 
-    def finding(self) -> Finding:
+    def finding(self) -> CheckOutcome:
         with self._turn:
             if self._finding is None or monotonic() - self._at > self._fresh_seconds:
                 self._finding = self._new()
                 self._at = monotonic()
             return self._finding
 
-    def _new(self) -> Finding:
+    def _new(self) -> CheckOutcome:
         try:
             reason = self._check()
         except MarketplaceError as error:
             reason = str(error)
         before = self._finding
         is_same = before is not None and before.is_ok == (reason is None)
-        return Finding(self._name, reason, before.since if before and is_same else int(self._clock()))
+        return CheckOutcome(self._name, reason, before.since if before and is_same else int(self._clock()))
 
 
-def reasons_of(findings: Iterable[Finding]) -> dict[str, str]:
+def reasons_of(findings: Iterable[CheckOutcome]) -> dict[str, str]:
     """What does not work, by name."""
     return {finding.name: finding.reason for finding in findings if finding.reason is not None}

@@ -19,6 +19,13 @@ def fingerprint_of(method: str, path: str, body: bytes) -> str:
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()
 
 
+def key_in(header: str | None) -> str | None:
+    """The key that a request brings, if any. Raises InvalidField for a malformed one."""
+    if header is not None and not _KEY.fullmatch(header):
+        raise InvalidField("Idempotency-Key", "must be 1 to 128 visible ASCII characters")
+    return header
+
+
 class GivenAnswers:
     """The journal's memory of answers, per account and key. Only successes are kept: a failed request changed nothing."""
 
@@ -27,10 +34,9 @@ class GivenAnswers:
 
     def recall(self, key: str | None, account: Address, fingerprint: str) -> Stored | None:
         """The answer given before, if any. Raises InvalidField for a malformed key, IdempotencyMismatch for another request."""
+        key = key_in(key)
         if key is None:
             return None
-        if not _KEY.fullmatch(key):
-            raise InvalidField("Idempotency-Key", "must be 1 to 128 visible ASCII characters")
         known = self._journal.recall(key, account)
         if known is None:
             return None

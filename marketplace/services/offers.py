@@ -21,16 +21,17 @@ class OfferDesk:
 
     def view(self) -> BookView:
         """The projection at one block. Raises StoreUnavailable while it is being rebuilt."""
-        view = self._board.view()
-        if view is None:
-            raise StoreUnavailable("projection")
-        return view
+        return _whole(self._board.view())
+
+    def offered(self) -> BookView:
+        """The offers alone, and what is known about their machines and providers; the same object as long as that is so."""
+        return _whole(self._board.offered())
 
     def page(
         self, *, gpu_class: ClassNumber | None, provider: Address | None, alive_only: bool, after: OfferId, limit: int
     ) -> OfferPage:
         """Offers in the order of their ids."""
-        view = self.view()
+        view = self.offered()
         found = sorted(
             (
                 offer for offer in view.offers
@@ -47,7 +48,7 @@ class OfferDesk:
 
     def offer(self, identifier: OfferId) -> tuple[OfferRow, BookView]:
         """One offer. Raises NotFound."""
-        view = self.view()
+        view = self.offered()
         for offer in view.offers:
             if offer.id == identifier:
                 return self.row(offer, view), view
@@ -91,6 +92,12 @@ class OfferDesk:
 def class_of(number: int) -> GpuClass | None:
     """The catalogue's row; None for a class that a provider made up: the contract does not ask the catalogue."""
     return next((row for row in load_classes() if row.number == number), None)
+
+
+def _whole(view: BookView | None) -> BookView:
+    if view is None:
+        raise StoreUnavailable("projection")
+    return view
 
 
 def _is_taken(identifier: Bytes32, view: BookView) -> bool:

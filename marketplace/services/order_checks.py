@@ -6,9 +6,11 @@ Pure but for reading blobs by hash. Every refusal names the field of the request
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
 
 from marketplace.domain.book import BookView
-from marketplace.domain.classes import classes_in, load_classes
+from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
 from marketplace.domain.ids import Address, Sha256, sha256_in
@@ -20,7 +22,14 @@ from marketplace.domain.runnable import require_room, require_runnable
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.work import Work, read_work
-from marketplace.services.library import Holdings
+
+
+class Contents(Protocol):
+    """Blobs by their names: all there are, or those that somebody may read."""
+
+    def size(self, name: Sha256) -> int | None: ...
+
+    def read(self, name: Sha256, limit_bytes: int) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +83,14 @@ def _check_shape(order: Order) -> None:
         raise of_order(Refusal.BadAmounts, field="minSeconds")
     if order.max_price == 0:
         raise of_order(Refusal.PriceOutOfBounds, "it must be at least 1")
-    known = {row.number for row in load_classes()}
-    if not known.intersection(classes_in(order.classes)):
+    if not order.classes & _known_classes():
         raise of_order(Refusal.ClassNotAccepted, "none of them is in the catalogue")
+
+
+@cache
+def _known_classes() -> int:
+    """The catalogue's classes, as an order names them."""
+    return sum(1 << row.number for row in load_classes())
 
 
 def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
@@ -85,10 +99,10 @@ def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
     return None if is_busy else refusal
 
 
-def read_order_spec(order: Order, blobs: Holdings) -> tuple[JobSpec, bytes, frozenset[Sha256]]:
+def read_order_spec(order: Order, blobs: Contents) -> tuple[JobSpec, bytes, frozenset[Sha256]]:
     """The spec, its content, and the names of all blobs that it stands on: the spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
 
-    ``blobs`` are those that the order's own side brought, and the public ones: naming a stranger's input gives nobody a lease to read it by.
+    ``blobs`` are those that the order's own side brought, and the public ones (or it is asked afterwards who brought what is named): naming a stranger's input gives nobody a lease to read it by.
     """
     content = _content(sha256_in(order.spec), blobs, "order.spec", MAX_SPEC_BYTES)
     spec = read_spec(content)
@@ -112,14 +126,14 @@ def check_room(order: Order, spec: JobSpec, view: BookView) -> None:
     require_room(spec.resources, (view.machines.get(sha256_in(offer.spec)) for offer in offers))
 
 
-def _work_of(spec: JobSpec, blobs: Holdings) -> Work:
+def _work_of(spec: JobSpec, blobs: Contents) -> Work:
     content = _content(spec.work.sha256, blobs, "spec.work", MAX_WORK_BYTES)
     if len(content) != spec.work.bytes:
         raise InvalidField("spec.work.bytes", f"is {spec.work.bytes}; the blob has {len(content)} bytes")
     return read_work(content)
 
 
-def _check_inputs(work: Work, blobs: Holdings) -> None:
+def _check_inputs(work: Work, blobs: Contents) -> None:
     for n, item in enumerate(work.inputs):
         for m, (part, expected) in enumerate(item.sized_parts()):
             size = blobs.size(part)
@@ -131,7 +145,7 @@ def _check_inputs(work: Work, blobs: Holdings) -> None:
                 )
 
 
-def _content(name: Sha256, blobs: Holdings, field: str, limit_bytes: int) -> bytes:
+def _content(name: Sha256, blobs: Contents, field: str, limit_bytes: int) -> bytes:
     size = blobs.size(name)
     if size is None:
         raise MissingBlob(field, name)

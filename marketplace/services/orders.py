@@ -62,7 +62,7 @@ class OrderDesk:
         if not self._journal.add_order(signed, content, at):
             return Accepted(self._standing_now(signed.id), False)
         self._log.info("order.accepted", order=signed.id, client=signed.order.client)
-        self._nudge()
+        nudge_orders(self._board)
         return Accepted(OrderStanding(signed, at, None, facts.block, facts.lease), True)
 
     def standing(self, identifier: Bytes32) -> OrderStanding:
@@ -93,7 +93,7 @@ class OrderDesk:
             raise of_order(Refusal.OrderLive, "terminate it on the chain")
         if self._journal.withdraw_order(identifier, block.timestamp):
             self._log.info("order.withdrawn", order=identifier)
-            self._nudge()
+            nudge_orders(self._board)
         return self._standing_now(identifier)
 
     def _require_authority(self, signed: SignedOrder, signer: Address | None) -> None:
@@ -143,16 +143,17 @@ class OrderDesk:
     def _view_or_none(self) -> BookView | None:
         """What is on offer; None while Redis is gone, or is being filled: orders are taken all the same."""
         try:
-            return self._board.view()
+            return self._board.offered()
         except StoreUnavailable:
             return None
 
-    def _nudge(self) -> None:
-        """Wake the indexer and the scheduler. They look into the journal without it, a little later."""
-        try:
-            self._board.nudge(ORDERS_HINT)
-        except StoreUnavailable:
-            self._log.warning("order.nudge_lost", hint=ORDERS_HINT)
+
+def nudge_orders(board: Board) -> None:
+    """Wake the indexer and the scheduler. They look into the journal without it, a little later."""
+    try:
+        board.nudge(ORDERS_HINT)
+    except StoreUnavailable:
+        structlog.get_logger().warning("order.nudge_lost", hint=ORDERS_HINT)
 
 
 def _bringers(signed: SignedOrder) -> frozenset[Address]:

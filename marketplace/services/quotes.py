@@ -34,7 +34,7 @@ _ANY_PRICE = PricePerGpuHour(2**80 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class QuoteRequest:
     """What is asked for: an order, or the part of one that is known before it is signed, and what its spec demands."""
 
     order: Order
@@ -78,7 +78,7 @@ class QuoteDesk:
             raise MissingBlob(field, name)
         return read_spec(self._blobs.read(name, MAX_SPEC_BYTES))
 
-    def quotes(self, request: Request) -> tuple[BookView, tuple[QuoteRow, ...]]:
+    def quotes(self, request: QuoteRequest) -> tuple[BookView, tuple[QuoteRow, ...]]:
         """Quotes as of the projection's block. Offers of other classes, and dead ones, are not mentioned."""
         view = self._offers.view()
         rows = [
@@ -88,7 +88,7 @@ class QuoteDesk:
         ]
         return view, _ranked(request, rows)
 
-    def _quote(self, request: Request, row: OfferRow, view: BookView) -> QuoteRow:
+    def _quote(self, request: QuoteRequest, row: OfferRow, view: BookView) -> QuoteRow:
         offer = row.offer
         order = _fitted(request.order, offer) if request.is_draft else request.order
         locked = lock_of(order, offer.price)
@@ -102,7 +102,7 @@ class QuoteDesk:
         return QuoteRow(row, locked, bond, reason, detail)
 
 
-def _ranked(request: Request, rows: list[QuoteRow]) -> tuple[QuoteRow, ...]:
+def _ranked(request: QuoteRequest, rows: list[QuoteRow]) -> tuple[QuoteRow, ...]:
     """Those that can serve first, cheapest first; of these the preferred ones that are hardly dearer before all others."""
     cheapest = min((row.row.offer.price for row in rows if not row.reason), default=0)
     most = cheapest * (BPS_WHOLE + PREFERENCE_BPS) // BPS_WHOLE
@@ -118,7 +118,7 @@ def _fitted(order: Order, offer: Offer) -> Order:
     return replace(order, arbiter=offer.arbiter, min_seconds=offer.min_seconds)
 
 
-def _rejection(request: Request, row: OfferRow, view: BookView) -> tuple[str, str]:
+def _rejection(request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[str, str]:
     """The scheduler's likely reason against this offer, and a sentence; empty where there is none."""
     if row.reliability_bps < request.reliability_asked:
         score = text_from_bps(row.reliability_bps)

@@ -23,7 +23,7 @@ from marketplace.domain.results import EndedReason, Result, read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.answers import ReceiptRow
 from marketplace.services.library import Library
-from marketplace.services.servings import Serving, Servings
+from marketplace.services.servings import ServedLease, Servings
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
 
@@ -80,7 +80,7 @@ class ReceiptDesk:
             return block, ()
         return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
 
-    def _is_late_result(self, posted: PostedReceipt, serving: Serving) -> bool:
+    def _is_late_result(self, posted: PostedReceipt, serving: ServedLease) -> bool:
         """Whether it names what is left of a job whose lease was ended first, as a client does that cancels it.
 
         The contract settles no such receipt. A provider names one result of a serving, so that none takes another's place.
@@ -90,7 +90,7 @@ class ReceiptDesk:
         said = [row.receipt for row in rows if row.role == "provider" and row.receipt.last]
         return is_last and serving.lease.status is LeaseStatus.CLOSED and said in ([], [posted.receipt])
 
-    def _check_signature(self, posted: PostedReceipt, serving: Serving) -> None:
+    def _check_signature(self, posted: PostedReceipt, serving: ServedLease) -> None:
         """As the contract does (P-25): by a key of that side, else by asking those of that side who are contracts. Raises ChainUnavailable."""
         digest, order = receipt_id(posted.receipt, self._market.domain), serving.order
         signer = recover(digest, posted.signature)
@@ -101,7 +101,7 @@ class ReceiptDesk:
         if not any(self._is_approved(who, digest, posted, serving) for who in side if who != ZERO_ADDRESS):
             raise Refused(Refusal.BadProviderSignature if is_provider else Refusal.BadClientSignature, "signature")
 
-    def _is_approved(self, who: Address, digest: Bytes32, posted: PostedReceipt, serving: Serving) -> bool:
+    def _is_approved(self, who: Address, digest: Bytes32, posted: PostedReceipt, serving: ServedLease) -> bool:
         return is_approved_by(self._chain, who, digest, posted.signature, serving.block)
 
     def _twin(self, posted: PostedReceipt) -> JournalReceipt | None:
@@ -159,14 +159,14 @@ def _result_in(content: bytes) -> Result:
         raise InvalidField("resultDocument" + error.field.removeprefix("result"), error.rule) from None
 
 
-def _check_sender(sender: Address, role: Role, serving: Serving) -> None:
+def _check_sender(sender: Address, role: Role, serving: ServedLease) -> None:
     if role == "provider" and sender != serving.provider:
         raise Forbidden("only the lease's provider may post the provider's receipt")
     if role == "client" and not serving.order.is_client_side(sender):
         raise Forbidden("only the order's client or acceptor may post the client's receipt")
 
 
-def _check_serving(receipt: Receipt, lease: Bytes32, serving: Serving, *, is_late: bool) -> None:
+def _check_serving(receipt: Receipt, lease: Bytes32, serving: ServedLease, *, is_late: bool) -> None:
     """The receipt is of this serving, and may be settled now or later; or ``is_late``, and only names what is left.
 
     Whether ``elapsed`` covers usedSeconds is left to the contract: our node may be a block behind the provider's.

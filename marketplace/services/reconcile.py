@@ -26,7 +26,7 @@ SURPRISED_EVERY_BLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class StaleRow:
     """One row that is not what the contract says."""
 
     kind: str
@@ -35,7 +35,7 @@ class Difference:
     actual: object
 
 
-def reconcile(table: ProjectionTable, market: Market) -> tuple[Difference, ...]:
+def reconcile(table: ProjectionTable, market: Market) -> tuple[StaleRow, ...]:
     """Every row in which projection and contract differ; empty where the projection has moved on meanwhile (ask again).
 
     One call to the node per row: for tests and now and then, not for every block. Raises ChainUnavailable, StoreUnavailable.
@@ -65,7 +65,7 @@ class Reconciler:
         """Something happened that the projection did not foresee: look soon."""
         self._due_at = min(self._due_at, self._looked_at + SURPRISED_EVERY_BLOCKS)
 
-    def differences(self, head: Head) -> tuple[Difference, ...]:
+    def differences(self, head: Head) -> tuple[StaleRow, ...]:
         """The rows of this part in which projection and contract differ; none before it is due, or where the projection has moved on.
 
         As many calls as rows at most, in a few requests. Raises ChainUnavailable, StoreUnavailable.
@@ -83,25 +83,23 @@ class Reconciler:
         self._from = start + len(part)
         return tuple(self._compared(rows, part, at))
 
-    def _compared(self, rows: Rows, part: frozenset[object], at: BlockRef) -> Iterator[Difference]:
+    def _compared(self, rows: Rows, part: frozenset[object], at: BlockRef) -> Iterator[StaleRow]:
         market = self._market
         offers = market.offers_of([one for one in rows.offers if one in part], at)
         leases = market.leases_of([one for one in rows.leases if one in part], at)
         accounts = market.balances_of([one for one in rows.accounts if one in part], at)
         for offer, actual in offers.items():
             if actual != rows.offers[offer]:
-                yield Difference("offer", str(offer), rows.offers[offer], actual)
+                yield StaleRow("offer", str(offer), rows.offers[offer], actual)
         for lease, word in leases.items():
             if word != rows.leases[lease].lease:
-                yield Difference("lease", lease, rows.leases[lease].lease, word)
+                yield StaleRow("lease", lease, rows.leases[lease].lease, word)
         for account, units in accounts.items():
             if units != rows.accounts[account]:
-                yield Difference("account", account, rows.accounts[account], units)
+                yield StaleRow("account", account, rows.accounts[account], units)
 
 
-def reconcile_reputations(
-    table: ProjectionTable, follower: EventFollower, terms: MarketTerms
-) -> tuple[Difference, ...]:
+def reconcile_reputations(table: ProjectionTable, follower: EventFollower, terms: MarketTerms) -> tuple[StaleRow, ...]:
     """Every provider whose reputation is not what the events up to the projection's block give; empty where it has moved on meanwhile.
 
     Reads the whole history of the market: for tests and now and then. Raises ChainUnavailable, StoreUnavailable.
@@ -112,47 +110,47 @@ def reconcile_reputations(
         return ()
     actual = replay_standings(follower.history(terms.deployed_at_block, head.cursor.number), terms.bond_floor)
     return tuple(
-        Difference("reputation", provider, projected.get(provider), actual.get(provider))
+        StaleRow("reputation", provider, projected.get(provider), actual.get(provider))
         for provider in sorted({*projected, *actual})
         if projected.get(provider) != actual.get(provider)
     )
 
 
-def _accounts(market: Market, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[Difference]:
+def _accounts(market: Market, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[StaleRow]:
     for account, projected in accounts.items():
         actual = market.balance_of(account, at)
         if actual != projected:
-            yield Difference("account", account, projected, actual)
+            yield StaleRow("account", account, projected, actual)
 
 
-def _offers(market: Market, offers: Mapping[OfferId, Offer], at: BlockRef) -> Iterator[Difference]:
+def _offers(market: Market, offers: Mapping[OfferId, Offer], at: BlockRef) -> Iterator[StaleRow]:
     for id_, projected in offers.items():
         actual = market.offer_of(id_, at)
         if actual != projected:
-            yield Difference("offer", str(id_), projected, actual)
+            yield StaleRow("offer", str(id_), projected, actual)
 
 
-def _leases(market: Market, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef) -> Iterator[Difference]:
+def _leases(market: Market, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef) -> Iterator[StaleRow]:
     """A closed lease is compared by its status only: the contract may clear the rest of its word."""
     for id_, record in leases.items():
         actual, projected = market.lease_of(id_, at), record.lease
         if actual.status is not projected.status or (
             actual != projected and projected.status is not LeaseStatus.CLOSED
         ):
-            yield Difference("lease", id_, projected, actual)
+            yield StaleRow("lease", id_, projected, actual)
         elif actual.status.is_live and (payee := market.payee_of(id_, at)) != record.payee:
-            yield Difference("payee", id_, record.payee, payee)
+            yield StaleRow("payee", id_, record.payee, payee)
 
 
-def _budgets(market: Market, budgets: Mapping[Delegation, Budget], at: BlockRef) -> Iterator[Difference]:
+def _budgets(market: Market, budgets: Mapping[Delegation, Budget], at: BlockRef) -> Iterator[StaleRow]:
     for (account, delegate), projected in budgets.items():
         actual = market.budget_of(account, delegate, at)
         if actual != projected:
-            yield Difference("budget", f"{account}:{delegate}", projected, actual)
+            yield StaleRow("budget", f"{account}:{delegate}", projected, actual)
 
 
-def _volumes(market: Market, volumes: Mapping[ClassNumber, Volume], at: BlockRef) -> Iterator[Difference]:
+def _volumes(market: Market, volumes: Mapping[ClassNumber, Volume], at: BlockRef) -> Iterator[StaleRow]:
     for gpu_class, projected in volumes.items():
         actual = market.volume_of(gpu_class, at)
         if actual != projected:
-            yield Difference("volume", str(gpu_class), projected, actual)
+            yield StaleRow("volume", str(gpu_class), projected, actual)

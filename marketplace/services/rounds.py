@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Bytes32
 from marketplace.store.journal.operator import OperatorJournal, RoundCursor
-from marketplace.store.journal.rows import JournalRound, RoundEntry
+from marketplace.store.journal.rows import JournalRound, RoundRow
 
 
 class RoundDesk:
@@ -21,7 +21,7 @@ class RoundDesk:
             raise NotFound("round", round_hash)
         return found
 
-    def page(self, after: RoundCursor | None, limit: int) -> tuple[list[RoundEntry], RoundCursor | None]:
+    def page(self, after: RoundCursor | None, limit: int) -> tuple[list[RoundRow], RoundCursor | None]:
         """Rounds, those of the newest blocks first; and where to go on."""
         found = self._journal.rounds(after, limit)
         return found, (found[-1].block_number, found[-1].hash) if len(found) == limit else None

@@ -14,7 +14,7 @@ from marketplace.store.journal.operator import OperatorJournal
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServedLease:
     """One serving of one lease as of ``block``: the chain's word, the order, and the offer's provider."""
 
     id: Bytes32
@@ -30,14 +30,14 @@ class Servings:
     def __init__(self, chain: Chain, market: Market, journal: OperatorJournal, board: Board) -> None:
         self._chain, self._market, self._journal, self._board = chain, market, journal, board
 
-    def now(self, identifier: Bytes32) -> Serving:
+    def now(self, identifier: Bytes32) -> ServedLease:
         """The serving that the chain's head knows, live or closed. Raises NotFound where there is none."""
         block = self._chain.head()
         lease = self._market.lease_of(identifier, at=block)
         offer = self._market.listing_of(lease.offer, block) if lease.offer else None
         if lease.status is LeaseStatus.NONE or offer is None:
             raise NotFound("lease", identifier)
-        return Serving(identifier, block, lease, self.order_of(identifier), offer.provider)
+        return ServedLease(identifier, block, lease, self.order_of(identifier), offer.provider)
 
     def order_of(self, identifier: Bytes32) -> Order:
         """The order of a lease: ours, or, when its client opened it past this gateway, the one in the chain's log. Raises NotFound."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.models import BlockRef, Offer
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
@@ -25,7 +25,7 @@ from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_lead import LeadTable
 from marketplace.store.board_projection import ProjectionTable
-from marketplace.store.board_rows import beats_in, lease_in, offer_in, proofs_in, text_of
+from marketplace.store.board_rows import beats_in, block_in, lease_in, offer_in, proofs_in, text_of
 from marketplace.store.board_view import ViewReader
 
 EVENTS_PER_READ = 500
@@ -36,6 +36,9 @@ LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
 JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
+
+Name = TypeVar("Name")
+Row = TypeVar("Row")
 
 _EVENT_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
@@ -58,7 +61,7 @@ class Board:
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
         self.leads = LeadTable(self._redis)
-        self._views = ViewReader(self._redis)
+        self._views, self._offered = ViewReader(self._redis), ViewReader(self._redis, keys.OFFERED)
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
 
     def ping(self) -> None:
@@ -75,6 +78,29 @@ class Board:
         Of a projection that this board has read before, only what has changed since is read, and the heartbeats.
         """
         return self._views.read()
+
+    def offered(self) -> BookView | None:
+        """As ``view``, of the offers and of what is known about their machines and providers only; orders that come and go cost it nothing.
+
+        As long as nothing of it has changed, it is the very same object.
+        """
+        return self._offered.read()
+
+    def rows(
+        self, leases: Sequence[Bytes32], accounts: Sequence[Address], offers: Sequence[OfferId]
+    ) -> tuple[BlockRef, Rows] | None:
+        """These rows of the projection, all as of one block, in one step; None while there is no whole one. What it has no row of is left out."""
+        asked = {keys.LEASES: leases, keys.ACCOUNTS: accounts, keys.OFFERS: [str(offer) for offer in offers]}
+        words = [("HMGET", key, *names) for key, names in asked.items() if names]
+        head, *told = self._redis.together([("HMGET", keys.HEAD, "ready", "cursor"), *words])
+        if head[0] != b"1":
+            return None
+        found = dict(zip([key for key, names in asked.items() if names], told, strict=True))
+        return block_in(head[1]), Rows(
+            leases=_named(leases, found.get(keys.LEASES, ()), lease_in),
+            accounts=_named(accounts, found.get(keys.ACCOUNTS, ()), lambda text: TokenUnits(int(text))),
+            offers=_named(offers, found.get(keys.OFFERS, ()), offer_in),
+        )
 
     def cursor(self) -> BlockRef | None:
         """The block that the projection is of; None while there is no whole one."""
@@ -243,6 +269,10 @@ class Board:
         for stream, entry, _ in found:
             self._heard[stream.removeprefix(keys.hint(""))] = entry
         return bool(found)
+
+
+def _named(names: Sequence[Name], texts: Sequence[bytes | None], row: Callable[[bytes], Row]) -> dict[Name, Row]:
+    return {name: row(text) for name, text in zip(names, texts, strict=True) if text is not None} if texts else {}
 
 
 def _offers(texts: Iterable[bytes]) -> tuple[Offer, ...]:

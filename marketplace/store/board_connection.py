@@ -34,6 +34,7 @@ class RedisConnection:
         """Does not connect yet. Raises ConfigError for a URL that is none."""
         self._silence = _Silence()
         self._client = _client(url, ANSWER_SECONDS)
+        self._scripts = dict[str, Any]()
         # Blocking reads have their own connections: they may stay silent for long without being broken.
         self._waiting = _client(url, WAIT_LIMIT_MS // 1000 + ANSWER_SECONDS)
 
@@ -52,7 +53,7 @@ class RedisConnection:
     def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         """One script of ``store/lua``, which runs whole or not at all. Raises StoreUnavailable."""
         with self._silence.broken():
-            return self._scripts(script)(keys=keys, args=arguments)
+            return self._script(script)(keys=keys, args=arguments)
 
     def wait_stream(self, after: dict[str, str], wait_ms: int, limit: int) -> list[tuple[str, str, dict[bytes, bytes]]]:
         """The entries of streams beyond given ids as (stream, id, fields), waiting up to ``wait_ms`` where there are none."""
@@ -67,9 +68,11 @@ class RedisConnection:
         self._client.close()
         self._waiting.close()
 
-    def _scripts(self, name: str) -> Any:
+    def _script(self, name: str) -> Any:
         """The script, known by its hash; the client loads it (again) where the server does not know it."""
-        return self._client.register_script(_lua(name))
+        if name not in self._scripts:
+            self._scripts[name] = self._client.register_script(_lua(name))
+        return self._scripts[name]
 
 
 def _client(url: str, timeout_seconds: int) -> Any:

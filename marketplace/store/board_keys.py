@@ -52,6 +52,8 @@ PROJECTION_HASHES = (
 )
 VIEWED = (BOOK, OFFERS, ACCOUNTS, REOPENABLE, MACHINES, REFUSED, BUDGETS, REPUTATIONS, FAULTS)
 """What a view is made of."""
+OFFERED = (OFFERS, MACHINES, REPUTATIONS)
+"""What a view of the offers alone is made of."""
 TOUCHED = _projection("touched")
 """List: each ``key field`` of these hashes that the last steps changed, and between the steps the fences."""
 

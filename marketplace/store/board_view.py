@@ -46,17 +46,20 @@ Texts = Mapping[bytes, bytes | None]
 
 
 class ViewReader:
-    """Reads views, and remembers the last. Threads may share it."""
+    """Reads views, and remembers the last: as long as nothing is new, it is the very same object. Threads may share it."""
 
-    def __init__(self, redis: RedisConnection) -> None:
-        self._redis = redis
+    def __init__(self, redis: RedisConnection, viewed: Sequence[str] = keys.VIEWED) -> None:
+        """``viewed``: the hashes to read, of ``keys.VIEWED``; what the others hold is missing in the views."""
+        self._redis, self._viewed = redis, viewed
+        self._told: tuple[_Tables, list[bytes], BookView] | None = None
+        """The last view that was handed out, and what it was made of."""
         self._seen: tuple[str, _Tables] | None = None
         """The last state read, by its fence. Nothing in it ever changes: who reads at the same time finds this one or another."""
 
     def read(self) -> BookView | None:
         """The view as of this moment; None while there is no whole projection. Raises StoreUnavailable."""
         seen = self._seen
-        every_key = (keys.HEAD, keys.TOUCHED, keys.HEARTBEATS, *keys.VIEWED)
+        every_key = (keys.HEAD, keys.TOUCHED, keys.HEARTBEATS, *self._viewed)
         words, beats, changes = self._redis.run("read_changes", every_key, (seen[0] if seen else "",))
         head = _ready(_pairs(words))
         if head is None or head.cursor is None:
@@ -64,20 +67,27 @@ class ViewReader:
         if seen is None or changes is None:
             seen = self._read_whole()
         elif seen[0] != head.fence:
-            seen = head.fence, seen[1].after(head.cursor, _by_table(changes))
+            is_same = not changes and seen[1].view.block == head.cursor
+            seen = head.fence, seen[1] if is_same else seen[1].after(head.cursor, _by_table(changes))
         if seen is None:
             return None
         self._seen = seen
-        return replace(seen[1].view, heartbeats=beats_in(_pairs(beats)))
+        return self._with(seen[1], beats)
+
+    def _with(self, tables: _Tables, beats: list[bytes]) -> BookView:
+        told = self._told
+        if told is None or told[0] is not tables or told[1] != beats:
+            told = self._told = tables, beats, replace(tables.view, heartbeats=beats_in(_pairs(beats)))
+        return told[2]
 
     def _read_whole(self) -> tuple[str, _Tables] | None:
         """The whole projection, and the fence that names this state of it."""
-        words, *tables = self._redis.together([("HGETALL", key) for key in (keys.HEAD, *keys.VIEWED)])
+        words, *tables = self._redis.together([("HGETALL", key) for key in (keys.HEAD, *self._viewed)])
         head = _ready(words)
         if head is None or head.cursor is None:
             return None
         nothing = _Tables(BookView(head.cursor, (), (), {}, {}, {}, {}))
-        return head.fence, nothing.after(head.cursor, dict(zip(keys.VIEWED, tables, strict=True)))
+        return head.fence, nothing.after(head.cursor, dict(zip(self._viewed, tables, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +192,7 @@ def _resorted(
     """Sorted rows without those of some ranks and with others: only these are looked for, the rest is copied."""
     news = sorted(come, key=rank)
     if not rows:
-        return editions.Rows(news)
+        return editions.RowSet(news)
     stayed, left, at = list[Row](), list[Row](), 0
     for one in sorted(gone):
         cut = bisect_left(rows, one, lo=at, key=rank)
@@ -198,7 +208,7 @@ def _resorted(
         merged += stayed[at:cut]
         merged.append(row)
         at = cut
-    return editions.Rows.after(rows, [*merged, *stayed[at:]], left, news)
+    return editions.RowSet.after(rows, [*merged, *stayed[at:]], left, news)
 
 
 def _by_acceptance(entry: BookOrder) -> tuple[UnixTime, Bytes32]:

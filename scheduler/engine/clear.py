@@ -25,21 +25,21 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import auction, seat_by_priority
-from scheduler.engine.columns import Reader, places_in
-from scheduler.engine.count import Count, Outcome
+from scheduler.engine.columns import ColumnReader, places_in
+from scheduler.engine.count import Clearing, Count
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.former import Seats
 from scheduler.engine.groups import Usher, groups_of
-from scheduler.engine.market import NOWHERE, Bools, Ints, Market, gpus_on, seat_anew, seats_after
+from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, gpus_on, seat_anew, seats_after
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices, nodes_of
 from scheduler.engine.seats import Hall, prefer, seat_elders, served_last
 from scheduler.engine.snapshot import Snapshot
 
-Auctioneer = Callable[[Market, int], Ints]
+Auctioneer = Callable[[SeatMap, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
 LARGE = 2_000
@@ -48,16 +48,16 @@ PASSES = 4
 """Clearings in one round while somebody turns out to lack the money. The last one's fills are counted out anyway."""
 
 
-def hold_here(market: Market, shards: int) -> Ints:
+def hold_here(market: SeatMap, shards: int) -> Ints:
     """The auction in this process, all shards in one go."""
     auction(market, shards)
     return np.asarray(market.orders["offer"])
 
 
-def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: Reader | None = None) -> Plan:
+def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: ColumnReader | None = None) -> Plan:
     """The plan of this round. ``reader``: one that has read most of these rows before saves the time to do it again."""
     with _collector_paused():
-        return Round(snapshot, auctioneer, reader or Reader()).plan()
+        return Round(snapshot, auctioneer, reader or ColumnReader()).plan()
 
 
 @contextmanager
@@ -110,7 +110,7 @@ class _Sitting:
 class Round:
     """All that one round knows. It is made, asked for its plan, and thrown away."""
 
-    def __init__(self, snapshot: Snapshot, auctioneer: Auctioneer, reader: Reader) -> None:
+    def __init__(self, snapshot: Snapshot, auctioneer: Auctioneer, reader: ColumnReader) -> None:
         self.snapshot, self.auctioneer = snapshot, auctioneer
         self.columns = reader.columns(snapshot.view)
         self.facts = Facts(snapshot, self.columns)
@@ -141,7 +141,7 @@ class Round:
 
     # One clearing
 
-    def _clear(self, room: Ints, barred: Mapping[int, RejectionReason]) -> Outcome:
+    def _clear(self, room: Ints, barred: Mapping[int, RejectionReason]) -> Clearing:
         """Auction, prices and seats with this room, without those who are barred."""
         takes_part = np.zeros(self.columns.orders.rows, np.bool_)
         takes_part[self.rows] = True
@@ -158,7 +158,7 @@ class Round:
         self._seat_elders(sitting, usher, whole, takes_part & ~self.is_last)
         seated, price = sitting.seated, sitting.price
         self._settle_in(usher, whole, room, price, seated, takes_part)
-        return Outcome(seated, price, usher.reasons(groups, seated))
+        return Clearing(seated, price, usher.reasons(groups, seated))
 
     def _seat_groups(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]]) -> None:
         """Seat groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives
@@ -230,7 +230,7 @@ class Round:
 
     # The plan
 
-    def _plan(self, outcome: Outcome, prices: Mapping[int, PricePerGpuHour]) -> Plan:
+    def _plan(self, outcome: Clearing, prices: Mapping[int, PricePerGpuHour]) -> Plan:
         view, columns = self.snapshot.view, self.columns
         rows = self._by_group(np.fromiter(prices, np.int64, len(prices)))
         offers, by_id = outcome.offer[rows], np.sort(rows)
@@ -269,7 +269,7 @@ class Round:
         places = [at if group is None else first.setdefault(group, at) for at, group in enumerate(groups)]
         return np.asarray(rows[np.argsort(places, kind="stable")])
 
-    def _pool_prices(self, outcome: Outcome, rows: Ints, offers: Ints) -> tuple[PoolPrice, ...]:
+    def _pool_prices(self, outcome: Clearing, rows: Ints, offers: Ints) -> tuple[PoolPrice, ...]:
         """The clearing price of every node on which something was sold, by its first offer. ``rows`` are placed on ``offers``."""
         sold = self.room - self.left(self.room, rows, offers)
         first, nodes = nodes_of(self.pools, self.room)

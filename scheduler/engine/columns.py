@@ -4,7 +4,7 @@ Prices become *ticks*: the token's base units where the median ask is below 2^26
 median is some millions of ticks; at most ``CAP`` ticks, which is 256 times as much or more (a tip is rounded up). So products with GPUs fit
 64 bits whatever a single order or offer says; prices that are paid stay exact (``money``).
 
-Reading a row costs more than clearing it, and most rows stay the same from round to round: ``Reader`` keeps what it has read. That makes
+Reading a row costs more than clearing it, and most rows stay the same from round to round: ``ColumnReader`` keeps what it has read. That makes
 a round faster and never different (a test compares): names and kinds are numbered as they are met, and no result depends on a number.
 
 Most of what an order says it says like many others: which machine, where, whose. Such orders are of one *kind*, and what a kind says is
@@ -25,9 +25,9 @@ from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.models import Offer, Order
 from marketplace.domain.spec import JobSpec
-from scheduler.engine.evidence import Evidence
+from scheduler.engine.evidence import EvidenceColumns
 from scheduler.engine.market import Ints
-from scheduler.engine.table import SPARE, Book, Kept, Names, OfAccounts, Table
+from scheduler.engine.table import SPARE, ColumnTable, Kept, Names, OfAccounts, RowValues
 
 CAP = 1 << 30
 FINEST, TICKS_OF_MEDIAN = 26, 22
@@ -58,17 +58,17 @@ class Columns:
     """All orders by id, and all offers by number."""
 
     known: Known
-    orders: Table
+    orders: ColumnTable
     """``kind``: the row in ``kinds``."""
-    kinds: Table
+    kinds: ColumnTable
     """What the orders of a kind have in common."""
-    book: Book[BookOrder]
-    offers: Table
-    listings: Book[Offer]
+    book: RowValues[BookOrder]
+    offers: ColumnTable
+    listings: RowValues[Offer]
     tick_bits: int
     balances: Ints
     """Of each account, by its number: in ticks, from 0 to ``MOST``."""
-    evidence: Evidence
+    evidence: EvidenceColumns
     """Of each account, by its number: what its reputation rests on."""
 
     def rows_of(self, ids: Iterable[Bytes32]) -> list[int]:
@@ -80,7 +80,7 @@ class Columns:
         return [row for order, start, end in near for row in range(start, end) if self.book[row].id == order]
 
 
-class Reader:
+class ColumnReader:
     """Turns orders and offers into columns, and remembers those it has read. One per engine; it may be thrown away at any time."""
 
     def __init__(self) -> None:
@@ -90,11 +90,11 @@ class Reader:
     def _begin(self) -> None:
         """Forget everything."""
         self.known = Known()
-        self._kinds, self._kind_numbers = Table({}, 0), Names()
+        self._kinds, self._kind_numbers = ColumnTable({}, 0), Names()
         self._orders = Kept(self._read_orders, lambda order: order.signed.id)
         self._offers = Kept(self._read_offers, attrgetter("id"))
         self._of_balances, self._balances = OfAccounts(), _NOTHING
-        self._of_evidence, self._evidence = OfAccounts(), Evidence()
+        self._of_evidence, self._evidence = OfAccounts(), EvidenceColumns()
 
     def columns(self, view: BookView) -> Columns:
         """The columns of these rows, whatever their order."""
@@ -114,7 +114,7 @@ class Reader:
         listed, listings = self._offers.reread(view.offers)
         is_met = np.bincount(rows["kind"], minlength=self._kinds.rows) > 0
         number = np.cumsum(is_met) - 1
-        rows = Table({**rows, "kind": number[rows["kind"]]}, rows.rows)
+        rows = ColumnTable({**rows, "kind": number[rows["kind"]]}, rows.rows)
         kinds = self._kinds.at(np.nonzero(is_met)[0])
         self._read_accounts(view)
         return Columns(self.known, rows, kinds, book, listed, listings, tick_bits, self._balances, self._evidence)
@@ -125,12 +125,12 @@ class Reader:
         self._balances = grown(_NOTHING if is_all else self._balances, len(names.all))
         self._balances[accounts] = ticks(lambda: [amount or 0 for amount in units], self._tick_bits, MOST)
         is_all, accounts, reputations = self._of_evidence.news(view.reputations, names)
-        evidence = Evidence() if is_all else self._evidence
+        evidence = EvidenceColumns() if is_all else self._evidence
         self._evidence = evidence.after(len(names.all), accounts, reputations)
 
-    def _read_orders(self, rows: list[BookOrder]) -> Table:
+    def _read_orders(self, rows: list[BookOrder]) -> ColumnTable:
         orders, specs = [row.signed.order for row in rows], [row.spec for row in rows]
-        read = Table({}, len(rows))
+        read = ColumnTable({}, len(rows))
         read["tie"] = np.fromiter((tie_of(row.signed.id) for row in rows), np.uint64, len(rows))
         for name in ("gpus", "max_seconds", "expires_at"):
             read[name] = _column(orders, name)
@@ -149,9 +149,9 @@ class Reader:
         read["kind"] = self._numbered_kinds(self._read_kinds(orders, specs))
         return read
 
-    def _read_kinds(self, orders: list[Order], specs: list[JobSpec]) -> Table:
+    def _read_kinds(self, orders: list[Order], specs: list[JobSpec]) -> ColumnTable:
         resources, constraints = [spec.resources for spec in specs], [spec.constraints for spec in specs]
-        read = Table({}, len(orders))
+        read = ColumnTable({}, len(orders))
         for name in _OF_KIND:
             read[name] = _column(orders, name)
         for name in _RESOURCES:
@@ -164,7 +164,7 @@ class Reader:
         read["providers"] = self.known.providers.numbers(map(attrgetter("providers", "exclude_providers"), constraints))
         return read
 
-    def _numbered_kinds(self, read: Table) -> Ints:
+    def _numbered_kinds(self, read: ColumnTable) -> Ints:
         """The kind of each row, among all that this reader has met."""
         first, at = distinct(list(read.values()))
         met, kinds = self._kinds.rows, read.at(first)
@@ -173,8 +173,8 @@ class Reader:
         self._kinds = self._kinds.above(kinds.at(np.nonzero(numbers >= met)[0]))
         return np.asarray(numbers[at])
 
-    def _read_offers(self, offers: list[Offer]) -> Table:
-        read = Table({}, len(offers))
+    def _read_offers(self, offers: list[Offer]) -> ColumnTable:
+        read = ColumnTable({}, len(offers))
         for name in ("id", "gpu_class", "gpus", "free", "bond_bps", "expires_at", "min_seconds"):
             read[name] = _column(offers, name)
         read["ask"] = ticks(lambda: map(attrgetter("price"), offers), self._tick_bits)

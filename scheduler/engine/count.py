@@ -30,7 +30,7 @@ _ONE_ORDER, _ONE_OFFER = 20, 100
 
 
 @dataclass
-class Outcome:
+class Clearing:
     """Who sits where after one clearing, and at what prices. Ticks; rows of orders and of offers."""
 
     offer: Ints
@@ -85,7 +85,7 @@ class Count:
         """The rows that take part and are among these, by priority."""
         return np.asarray(self.priority[among[self.priority]])
 
-    def paid(self, outcome: Outcome) -> tuple[dict[int, PricePerGpuHour], dict[int, RejectionReason]]:
+    def paid(self, outcome: Clearing) -> tuple[dict[int, PricePerGpuHour], dict[int, RejectionReason]]:
         """What each row pays for which the money is there, in the order of priority; and what the other seated rows lack."""
         rows = self.by_priority(outcome.offer != NOWHERE)
         offers = outcome.offer[rows]
@@ -131,17 +131,19 @@ class Count:
             reason = lacking
         return reason
 
-    def fills(self, outcome: Outcome, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
+    def fills(self, outcome: Clearing, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
         """The fills of these rows, which sit where the outcome says."""
         offers = self._columns.offers["id"][outcome.offer[rows]]
         return Fills(self._columns.book, rows, offers, list(map(prices.__getitem__, rows.tolist())))
 
-    def _left_after(self, outcome: Outcome, prices: Mapping[int, PricePerGpuHour]) -> Remaining:
+    def _left_after(self, outcome: Clearing, prices: Mapping[int, PricePerGpuHour]) -> Remaining:
         left = self._at_first.anew()
         left.take_all(self.fills(outcome, np.fromiter(prices, np.int64, len(prices)), prices))
         return left
 
-    def bar(self, outcome: Outcome, prices: dict[int, PricePerGpuHour], lacking: Mapping[int, RejectionReason]) -> None:
+    def bar(
+        self, outcome: Clearing, prices: dict[int, PricePerGpuHour], lacking: Mapping[int, RejectionReason]
+    ) -> None:
         """Settle who and what stays out of the next clearing: the unpaid orders; what else their clients cannot pay for, even at the lowest ask,
         beside what is paid; and the room of offers whose providers cannot cover more bonds."""
         for row in self._torn(prices, lacking):
@@ -189,7 +191,7 @@ class Count:
         group = self._columns.book[row].spec.group
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
-    def glean(self, outcome: Outcome, prices: dict[int, PricePerGpuHour]) -> None:
+    def glean(self, outcome: Clearing, prices: dict[int, PricePerGpuHour]) -> None:
         """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there, while there is
         time.
 

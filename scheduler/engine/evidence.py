@@ -20,14 +20,14 @@ _MOST_WEIGHT, _MOST_HALVINGS = 1 << 60, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class EvidenceColumns:
     """Of each account, by its number: what ``Reputation`` rests on. Of newcomers nothing."""
 
     heard: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     failed: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     as_of: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def after(self, accounts: int, read: Ints, reputations: Sequence[Reputation | None]) -> Evidence:
+    def after(self, accounts: int, read: Ints, reputations: Sequence[Reputation | None]) -> EvidenceColumns:
         """The same with the rows of these ``read`` anew, and room for so many accounts."""
         known = [one for one in reputations if one is not None]
         numbers = read[[one is not None for one in reputations]]
@@ -37,7 +37,7 @@ class Evidence:
             column[read] = 0
             column[numbers] = [told(one) for one in known]
             columns.append(column)
-        return Evidence(*columns)
+        return EvidenceColumns(*columns)
 
     def scores_bps(self, accounts: Ints, at: UnixTime, score_of: Callable[[int], int]) -> Ints:
         """The scores of these accounts, as ``Reputation.score_bps`` has them. ``score_of`` asks it for the few that are too near to call.

@@ -47,7 +47,7 @@ _NO_DEMANDS = Resources()
 
 
 @dataclass(frozen=True)
-class Check:
+class Hurdle:
     """A reason, the key of each kind of orders, and which offers fail a key."""
 
     reason: RejectionReason
@@ -72,7 +72,7 @@ def _seen_through(numbers: Ints, see: Callable[[int], Hashable]) -> Ints:
 
 def _at_least(
     reason: RejectionReason, asked: Callable[[Facts], Ints], had: Callable[[Facts], Ints], *, known: bool = False
-) -> Check:
+) -> Hurdle:
     """Offers fail that have less than is asked; with ``known``, not those of which it is not known.
 
     The key is the rank of what is asked among what there is: orders that no offer tells apart make one demand.
@@ -88,10 +88,10 @@ def _at_least(
         has = had(facts)
         return (facts.ranked(reason, has)[1] < key) & ((has != UNKNOWN) | (not known))
 
-    return Check(reason, keys, fails)
+    return Hurdle(reason, keys, fails)
 
 
-def _machine(reason: RejectionReason, name: str) -> Check:
+def _machine(reason: RejectionReason, name: str) -> Hurdle:
     return _at_least(reason, lambda facts: facts.kinds[name], lambda facts: facts.of_machine(name), known=True)
 
 
@@ -166,24 +166,24 @@ def _not_ours(facts: Facts, key: int) -> Any:
     return (facts.offers["provider"] != ours) & bool(key)
 
 
-CHECKS: tuple[Check, ...] = (
-    Check(R.OFFER_NOT_ALIVE, _everyone, lambda facts, key: ~facts.is_alive),
-    Check(R.WRONG_OFFER, _pinned_to, lambda facts, key: (facts.offers["id"] != key) & (key != 0)),
-    Check(R.CLASS_NOT_ACCEPTED, _classes, _wrong_class),
-    Check(R.WRONG_ARBITER, _arbiters, _wrong_arbiter),
+CHECKS: tuple[Hurdle, ...] = (
+    Hurdle(R.OFFER_NOT_ALIVE, _everyone, lambda facts, key: ~facts.is_alive),
+    Hurdle(R.WRONG_OFFER, _pinned_to, lambda facts, key: (facts.offers["id"] != key) & (key != 0)),
+    Hurdle(R.CLASS_NOT_ACCEPTED, _classes, _wrong_class),
+    Hurdle(R.WRONG_ARBITER, _arbiters, _wrong_arbiter),
     _at_least(R.BOND_TOO_SMALL, lambda facts: facts.kinds["min_bond_bps"], lambda facts: facts.offers["bond_bps"]),
     _at_least(R.MIN_SECONDS_TOO_SMALL, lambda facts: -facts.kinds["min_seconds"], lambda facts: -facts.offers["min_seconds"]),
-    Check(R.TERM_LEASE_NOT_BY_PROVIDER, lambda facts: facts.kinds["starts_at"] > facts.soonest, _not_ours),
-    Check(R.PROVIDER_EXCLUDED, _providers, _excluded),
+    Hurdle(R.TERM_LEASE_NOT_BY_PROVIDER, lambda facts: facts.kinds["starts_at"] > facts.soonest, _not_ours),
+    Hurdle(R.PROVIDER_EXCLUDED, _providers, _excluded),
     _at_least(R.RELIABILITY_TOO_LOW, lambda facts: facts.kinds["reliability"], lambda facts: facts.reliability),
-    Check(R.MACHINE_UNKNOWN, _asks_of_machine, lambda facts, key: (facts.of_machine("cpus") == UNKNOWN) & bool(key)),
-    Check(R.WRONG_REGION, _regions, _wrong_region),
-    Check(R.MACHINE_UNKNOWN, lambda facts: facts.kinds["vram_mib"] > 0, lambda facts, key: (facts.vram_mib == UNKNOWN) & bool(key)),
+    Hurdle(R.MACHINE_UNKNOWN, _asks_of_machine, lambda facts, key: (facts.of_machine("cpus") == UNKNOWN) & bool(key)),
+    Hurdle(R.WRONG_REGION, _regions, _wrong_region),
+    Hurdle(R.MACHINE_UNKNOWN, lambda facts: facts.kinds["vram_mib"] > 0, lambda facts, key: (facts.vram_mib == UNKNOWN) & bool(key)),
     _at_least(R.NOT_ENOUGH_VRAM, lambda facts: facts.kinds["vram_mib"], lambda facts: facts.vram_mib, known=True),
     _machine(R.NOT_ENOUGH_CPUS, "cpus"),
     _machine(R.NOT_ENOUGH_MEMORY, "memory_mib"),
     _machine(R.NOT_ENOUGH_DISK, "disk_mib"),
-    Check(R.PROVIDER_SILENT, _everyone, lambda facts, key: ~facts.is_heard),
+    Hurdle(R.PROVIDER_SILENT, _everyone, lambda facts, key: ~facts.is_heard),
 )  # fmt: skip
 """From "not the right thing" to "nearly": the first reason found is told. The contract's rules (P-20) come first, each at the second of
 mining at which it is hardest to meet."""

@@ -9,13 +9,13 @@ from marketplace.domain.book import BookOrder
 from marketplace.domain.models import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.market import Ints
-from scheduler.engine.table import Book
+from scheduler.engine.table import RowValues
 
 
 class Fills(Sequence[Fill]):
     """In the order in which they are to be opened."""
 
-    def __init__(self, book: Book[BookOrder], rows: Ints, offers: Ints, prices: Sequence[PricePerGpuHour]) -> None:
+    def __init__(self, book: RowValues[BookOrder], rows: Ints, offers: Ints, prices: Sequence[PricePerGpuHour]) -> None:
         """``rows`` of the book, the numbers of the ``offers`` that they are placed on, and exact ``prices``."""
         self._book, self._rows, self._offers, self._prices = book, rows, offers, prices
 

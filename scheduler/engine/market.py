@@ -36,7 +36,7 @@ OFFER = np.dtype([(name, np.int32) for name in ("pool", "ask", "rank", "room", "
 GPUs free; ``first`` of those who sit there, and how many are ``sitting``."""
 
 
-class Market(NamedTuple):
+class SeatMap(NamedTuple):
     """Who may go where, and who sits where."""
 
     orders: Records
@@ -98,7 +98,7 @@ def _settle(market: Any, seats: Ints, room: Ints) -> None:
             market.offers[order.offer].room -= order.gpus
 
 
-def seats_after(market: Market, rows: int, room: Ints) -> Ints:
+def seats_after(market: SeatMap, rows: int, room: Ints) -> Ints:
     """Where everybody sits after an auction, by row, and in the market what is left of this room."""
     seats = np.full(rows, NOWHERE, np.int64)
     _settle(market, seats, room)

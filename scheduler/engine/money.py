@@ -22,7 +22,7 @@ from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, Pric
 from scheduler.engine.columns import CAP, MOST, Columns
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.snapshot import Snapshot
-from scheduler.engine.table import Table
+from scheduler.engine.table import ColumnTable
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly."""
@@ -153,12 +153,12 @@ class Purses:
         for who in remaining.spent.keys() & numbers.keys():
             self._balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
 
-    def cannot_surely_pay(self, rows: Table, price: Ints) -> Bools:
+    def cannot_surely_pay(self, rows: ColumnTable, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self._balances))
 
-    def may_lack(self, rows: Table, offers: Table, price: Ints) -> Bools:
+    def may_lack(self, rows: ColumnTable, offers: ColumnTable, price: Ints) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         provider, bond_bps = offers["provider"], offers["bond_bps"]
@@ -166,7 +166,7 @@ class Purses:
             _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self._balances, self._least_bond)
         )
 
-    def bonded(self, room: Ints, offers: Table, rank: Ints, seconds: int) -> Ints:
+    def bonded(self, room: Ints, offers: ColumnTable, rank: Ints, seconds: int) -> Ints:
         """This room; but of providers who could bond hardly any of their GPUs, one by one, for so many seconds at their asks, what they could
         bond, their best offers first."""
         provider = offers["provider"]

@@ -18,7 +18,7 @@ from scheduler.engine.bounds import lots
 from scheduler.engine.columns import sizes_of
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
-from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, Market, sizes_in
+from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, SeatMap, sizes_in
 
 _FEW_SIZES = 16
 """To look at all of so many is faster than to find out which are asked for."""
@@ -150,7 +150,7 @@ def rank_of(facts: Facts) -> Ints:
     return rank
 
 
-def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, seats: Ints, is_held: Bools) -> Market:
+def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, seats: Ints, is_held: Bools) -> SeatMap:
     """The auction's market of these orders, which come by priority: the highest limits first, equal ones by id.
 
     ``seats`` and ``is_held``: of each order, by row, where it begins and whether it takes no part. Left out are machines that are full from the start, and orders for which there is no machine at all with so many GPUs at their limit.
@@ -170,7 +170,9 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, s
     count = _fill(
         orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, seats, is_held
     )
-    return Market(orders[:count], wish[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members)
+    return SeatMap(
+        orders[:count], wish[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members
+    )
 
 
 @njit(cache=True)

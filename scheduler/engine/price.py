@@ -10,7 +10,7 @@ the least that leaves nobody with a reason to complain, the lower end of what th
 
 Whole gangs cannot always be priced so that nobody complains: where the rules differ 1 goes before 4, and 4 before 2 and 3.
 
-So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/explanation/clearing.md`` shows what shading
+So a price depends on what others ask and would have paid, and hardly on what the order itself said; ``docs/research/regret.md`` shows what shading
 a limit or padding an ask is worth, and how near to the duals prices are, measured.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from scheduler.engine.columns import numbered
-from scheduler.engine.market import NEVER, NOWHERE, Ints, Market
+from scheduler.engine.market import NEVER, NOWHERE, Ints, SeatMap
 from scheduler.engine.pools import Pools, lowest_of
 
 MOST_LOOKS = 1 << 30
@@ -57,7 +57,7 @@ def nodes_of(pools: Pools, room: Ints) -> tuple[Ints, Nodes]:
     return first, Nodes(of, room[first], starts)
 
 
-def clearing_prices(market: Market, nodes: Nodes, room: Ints) -> Ints:
+def clearing_prices(market: SeatMap, nodes: Nodes, room: Ints) -> Ints:
     """The price of each offer in ticks."""
     return np.asarray(_prices(market, nodes.of, nodes.starts, nodes.free, room)[nodes.of])
 

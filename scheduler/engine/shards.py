@@ -10,10 +10,10 @@ import heapq
 
 import numpy as np
 
-from scheduler.engine.market import Ints, Market
+from scheduler.engine.market import Ints, SeatMap
 
 
-def bundles_of(market: Market, most: int) -> list[Ints]:
+def bundles_of(market: SeatMap, most: int) -> list[Ints]:
     """The rows of the market's orders in at most so many bundles of whole shards, of sizes as even as shards allow. None is empty.
 
     The largest shard first, each to the bundle with the fewest orders. Rows stay in their order, which is the priority.
@@ -31,6 +31,6 @@ def bundles_of(market: Market, most: int) -> list[Ints]:
     return [rows for rows in np.split(by_bundle, np.cumsum(counts)[:-1]) if len(rows)]
 
 
-def part_of(market: Market, rows: Ints) -> Market:
+def part_of(market: SeatMap, rows: Ints) -> SeatMap:
     """These orders by themselves, as if the others were not there. The rows are those of whole shards."""
     return market._replace(orders=market.orders[rows], wish=market.wish[rows], offers=market.offers.copy())

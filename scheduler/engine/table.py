@@ -19,26 +19,26 @@ SPARE = 10_000
 """So much more than twice of what there is may be remembered."""
 
 
-class Table(dict[str, Any]):
+class ColumnTable(dict[str, Any]):
     """Columns of equal length, by name."""
 
     def __init__(self, columns: Mapping[str, Any], rows: int) -> None:
         super().__init__(columns)
         self.rows = rows
 
-    def at(self, rows: Any) -> Table:
+    def at(self, rows: Any) -> ColumnTable:
         """These rows, in this order."""
-        return Table({name: column[rows] for name, column in self.items()}, len(rows))
+        return ColumnTable({name: column[rows] for name, column in self.items()}, len(rows))
 
-    def only(self, *names: str) -> Table:
+    def only(self, *names: str) -> ColumnTable:
         """These columns."""
-        return Table({name: self[name] for name in names}, self.rows)
+        return ColumnTable({name: self[name] for name in names}, self.rows)
 
-    def above(self, other: Table) -> Table:
+    def above(self, other: ColumnTable) -> ColumnTable:
         """The rows of this table, then those of the other."""
         if not self.rows or not other.rows:
             return self if self.rows else other
-        return Table(
+        return ColumnTable(
             {name: np.concatenate((column, other[name])) for name, column in self.items()}, self.rows + other.rows
         )
 
@@ -62,7 +62,7 @@ class Names:
         return np.array(found, np.int64)
 
 
-class Book(Sequence[Row]):
+class RowValues(Sequence[Row]):
     """Values by row. Those of former rounds lie between them, and are never moved: an earlier book stays what it was."""
 
     def __init__(self, values: list[Row], places: Ints) -> None:
@@ -96,24 +96,24 @@ class Kept(Generic[Row]):
     which of them are new.
     """
 
-    def __init__(self, read: Callable[[list[Row]], Table], finely: Callable[[Row], Any]) -> None:
+    def __init__(self, read: Callable[[list[Row]], ColumnTable], finely: Callable[[Row], Any]) -> None:
         self._read, self._finely = read, finely
         self._values: list[Row] = []
         self._rows = read([])
         self._rows["identity"], self._rows["place"] = np.empty(0, np.int64), np.empty(0, np.int64)
         self._mark: object = None
 
-    def reread(self, values: Sequence[Row]) -> tuple[Table, Book[Row]]:
+    def reread(self, values: Sequence[Row]) -> tuple[ColumnTable, RowValues[Row]]:
         """The rows of these values, and the values in that order; only those are read that were not there the last time."""
         stays, fresh = self._told(values) or self._compared(values)
-        self._mark = values.mark if isinstance(values, editions.Rows) else None
+        self._mark = values.mark if isinstance(values, editions.RowSet) else None
         if fresh or not stays.all():
             self._merge(stays, fresh)
-        return self._rows, Book(self._values, self._rows["place"])
+        return self._rows, RowValues(self._values, self._rows["place"])
 
     def _told(self, values: Sequence[Row]) -> tuple[Bools, list[Row]] | None:
         """Which rows stay, and the values that are new, as an edition says that has changed since the last one."""
-        change = values.since(self._mark) if isinstance(values, editions.Rows) else None
+        change = values.since(self._mark) if isinstance(values, editions.RowSet) else None
         if change is None:
             return None
         _, stays = _matched(_identities(change.gone), self._rows["identity"])
@@ -134,14 +134,14 @@ class Kept(Generic[Row]):
         # One place between the old rows and the new ones is nobody's, so that no run goes from these to those.
         source = np.insert(kept, at, len(stays) + 1 + order)
         runs = np.flatnonzero(np.diff(source, prepend=-2, append=-2) != 1)
-        rows = Table({name: _picked(self._rows[name], read[name], source, runs) for name in read}, len(source))
+        rows = ColumnTable({name: _picked(self._rows[name], read[name], source, runs) for name in read}, len(source))
         keys = rows[key]
         if (keys[1:] == keys[:-1]).any():
-            values = list(map(self._finely, Book(self._values, rows["place"])))
+            values = list(map(self._finely, RowValues(self._values, rows["place"])))
             rows = rows.at(np.array(sorted(range(len(values)), key=values.__getitem__), np.int64))
         self._rows = rows
         if len(self._values) > 2 * len(source) + SPARE:
-            self._values = list(Book(self._values, rows["place"]))
+            self._values = list(RowValues(self._values, rows["place"]))
             rows["place"] = np.arange(len(source))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from time import time  # noqa: TID251
@@ -22,6 +23,7 @@ from marketplace.services.limits import Cost, Rate, RateLimits
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
+from marketplace.telemetry import configure_logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def run_gateway(behind: Behind, port: int) -> None:
         market, OperatorJournal(behind.journal_url), board, FolderBlobs(behind.blobs), behind.roles,
         clock=time, limits=_unlimited(board),
     )  # fmt: skip
+    configure_logging("gateway", level=logging.ERROR)
     serve(create_app(desks), port=port)
 
 

@@ -98,8 +98,8 @@ def assembled(orders: OrderRows, offers: OfferRows, seed: object, *, own_specs: 
     return Snapshot(
         view=BookView(
             block=block,
-            orders=editions.Rows(book),
-            offers=editions.Rows(listed),
+            orders=editions.RowSet(book),
+            offers=editions.RowSet(listed),
             accounts=editions.Table({**_client_money(book, orders.money), **_provider_money(listed, offers.money)}),
             leases={},
             machines=machines,

@@ -319,7 +319,7 @@ def _churned(market: Uniform, snapshot: Snapshot, seed: int, share: float) -> Sn
     return replace(snapshot, view=later)
 
 
-def _after(rows: Sequence[Row], gone: Collection[int], come: Sequence[Row]) -> editions.Rows[Row]:
+def _after(rows: Sequence[Row], gone: Collection[int], come: Sequence[Row]) -> editions.RowSet[Row]:
     """The rows without those at these places, and with others."""
     stay = [row for n, row in enumerate(rows) if n not in gone]
-    return editions.Rows.after(rows, (*stay, *come), [rows[n] for n in gone], come)
+    return editions.RowSet.after(rows, (*stay, *come), [rows[n] for n in gone], come)

@@ -27,7 +27,7 @@ from marketplace.domain.book import BookView
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench import rules
@@ -58,7 +58,7 @@ class Bourse:
     """One market, cleared again and again with other reports. What everybody really wants is what the snapshot says."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.truth, self.reader = snapshot, Reader()
+        self.truth, self.reader = snapshot, ColumnReader()
         self.columns = columns_of(snapshot)
         self.nodes = nodes_of(self.columns)
         self.plan, self.placed, self.utilities = self.cleared(snapshot.view, self.columns)

@@ -21,8 +21,8 @@ import psutil
 
 from marketplace.chain import verbs
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import Reader
-from scheduler.engine.market import OFFER, ORDER, WISH, Ints, Market
+from scheduler.engine.columns import ColumnReader
+from scheduler.engine.market import OFFER, ORDER, WISH, Ints, SeatMap
 from scripts.bench import ten_million as t
 from scripts.bench.assembly import TERMS
 from scripts.bench.generators import Thin, Uniform
@@ -45,7 +45,7 @@ class TimedAuctions:
     seconds: float = 0.0
     shard_sizes: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def __call__(self, market: Market, shards: int) -> Ints:
+    def __call__(self, market: SeatMap, shards: int) -> Ints:
         begun = time.perf_counter()
         offer = hold_here(market, shards)
         self.seconds += time.perf_counter() - begun
@@ -141,7 +141,7 @@ def sampled(market: Uniform) -> Sample:
     gc.collect()
     full, peak, news, again = _memory(), 0, list[float](), list[tuple[float, float]]()
     for _ in range(ROUNDS):
-        reader, auctions = Reader(), TimedAuctions()
+        reader, auctions = ColumnReader(), TimedAuctions()
         begun = time.perf_counter()
         clear(snapshot, reader=reader)
         ended = time.perf_counter()

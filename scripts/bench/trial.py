@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.baselines import BASELINES
@@ -79,7 +79,7 @@ def tried(market: Uniform, seed: int, solver_seconds: float) -> Trial:
     """Clear this market in every way. ``solver_seconds`` is the patience with the exact solvers; with 0 they are not asked."""
     snapshot = market.snapshot(seed)
     _warm_up(type(market))
-    reader = Reader()
+    reader = ColumnReader()
     plan, engine_seconds = _timed(partial(round_of, snapshot, reader))
     later, broken = _later_rounds(market, plan, seed, reader)
     columns = columns_of(snapshot)
@@ -105,7 +105,7 @@ def tried(market: Uniform, seed: int, solver_seconds: float) -> Trial:
     return trial
 
 
-def round_of(snapshot: Snapshot, reader: Reader) -> Plan:
+def round_of(snapshot: Snapshot, reader: ColumnReader) -> Plan:
     """A whole round, from a snapshot to fills at their prices. A new reader has not seen the book before."""
     plan = clear(snapshot, reader=reader)
     if plan.fills[:POSTED] and not plan.prices:
@@ -113,15 +113,15 @@ def round_of(snapshot: Snapshot, reader: Reader) -> Plan:
     return plan
 
 
-def going_on(snapshot: Snapshot, plan: Plan, reader: Reader) -> Plan:
+def going_on(snapshot: Snapshot, plan: Plan, reader: ColumnReader) -> Plan:
     """A round that goes on from this plan. Reading the seats off that plan is part of it."""
     return round_of(replace(snapshot, former=plan.former()), reader)
 
 
-def _later_rounds(market: Uniform, plan: Plan, seed: int, reader: Reader) -> tuple[Later, list[str]]:
+def _later_rounds(market: Uniform, plan: Plan, seed: int, reader: ColumnReader) -> tuple[Later, list[str]]:
     """What becomes of the rounds after this plan, and what is wrong with theirs. None of the fills is opened: all stay on the book."""
     snapshot, seconds, untold_seconds, broken = plan.source, list[float](), list[float](), list[str]()
-    untold_reader = Reader()
+    untold_reader = ColumnReader()
     round_of(_untold(snapshot), untold_reader)
     for step in range(LATER_ROUNDS):
         snapshot, former = market.churned(snapshot, seed * LATER_ROUNDS + step), plan
@@ -156,11 +156,11 @@ def _untold(snapshot: Snapshot) -> Snapshot:
 
 def _warm_up(kind: type[Uniform]) -> None:
     """Have all code compiled that a market of this kind runs through. Nothing of this market is in the measured one."""
-    market, reader = kind(orders=300, offers=100), Reader()
+    market, reader = kind(orders=300, offers=100), ColumnReader()
     snapshot = market.snapshot(WARM_UP_SEED)
     plan = round_of(snapshot, reader)
     later = market.churned(snapshot, WARM_UP_SEED)
-    for each in (reader, Reader()):
+    for each in (reader, ColumnReader()):
         going_on(later, plan, each)
     columns = columns_of(snapshot)
     for cleared in BASELINES.values():

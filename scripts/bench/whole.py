@@ -25,7 +25,7 @@ from marketplace.store.board import Board
 from marketplace.store.board_projection import Step
 from marketplace.store.redis_server import start_redis
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench import whole_rounds as w
@@ -97,7 +97,7 @@ class Scheduler:
     blobs: FolderBlobs
     terms: Snapshot
     """Of its terms and policy; its view is not looked at."""
-    reader: Reader = field(default_factory=Reader)
+    reader: ColumnReader = field(default_factory=ColumnReader)
     plan: Plan | None = None
 
     @property

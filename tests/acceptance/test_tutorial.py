@@ -12,6 +12,7 @@ from tests.acceptance.conftest import Network
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+README = ROOT / "README.md"
 SHELL_SECONDS = 200
 
 
@@ -22,8 +23,14 @@ def _blocks(text: str) -> list[tuple[str, str]]:
     return [(kind, code) for kind, code in lines if code.strip()]
 
 
+def _shapes(text: str) -> set[str]:
+    """The lines of a screen without their numbers, ids and widths, nor what is of one job or one offer alone."""
+    lines = [re.sub(r"0x[0-9a-f]+|[\d.]*\d", "#", " ".join(line.split())) for line in text.splitlines()]
+    return {line for line in lines if not line.startswith(("# ", "$ ", "job "))}
+
+
 def test_every_command_of_the_tutorial_works(network: Network) -> None:
-    """In this order, from a fresh journal: jobs are numbered as the page says, and no command fails that should not."""
+    """In this order, from a fresh journal: jobs are numbered as the page says, and no command fails that should not. What README shows is printed."""
     folder = network.folder / "tutorial"
     folder.mkdir()
     programs = folder / "bin"
@@ -33,6 +40,7 @@ def test_every_command_of_the_tutorial_works(network: Network) -> None:
     environment = {
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
         "BOURSE_HOME": str(folder / "home"), "HOME": str(folder),
+        "COLUMNS": "140",
     }  # fmt: skip
     said = ""
 
@@ -51,3 +59,5 @@ def test_every_command_of_the_tutorial_works(network: Network) -> None:
     assert "square 4 succeeded" in said
     assert "provider silent" in said
     assert "cancelled" in said
+    shown = "".join(re.findall(r"```text\n(.*?)```", README.read_text(), re.DOTALL))
+    assert _shapes(shown) - _shapes(said) == set()

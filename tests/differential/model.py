@@ -1,4 +1,4 @@
-"""The whole market as a plain ledger, written from protocol.md alone: no line of it was taken from the contract or the domain.
+"""The whole market as a plain ledger, written from docs/reference/specification.md alone: no line of it was taken from the contract or the domain.
 
 A verb takes who calls and the block's time, and either moves money in these dictionaries and says what happened, or
 raises ``Reverted`` with every objection that holds. Where the batch verbs refuse an item, the event carries the set of

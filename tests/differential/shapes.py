@@ -1,4 +1,4 @@
-"""The values of the model, after protocol.md, "Shapes": what goes into the market, what it keeps, what it says no with."""
+"""The values of the model, after docs/reference/specification.md, "Shapes": what goes into the market, what it keeps, what it says no with."""
 
 from __future__ import annotations
 

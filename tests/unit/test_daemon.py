@@ -95,7 +95,8 @@ def test_who_says_when_to_come_again_is_not_asked_before() -> None:
 
 def test_a_pushed_wait_is_used_only_while_all_is_well() -> None:
     """A store that fails must not be what the back-off waits on."""
-    stop, pushed = CountedStop(), []
+    pushed: list[float] = []
+    stop = CountedStop()
     run_forever(steps(stop, 1.0, ChainUnavailable("no node")), "test", stop, wait=pushed.append)
 
     assert pushed == [1.0]

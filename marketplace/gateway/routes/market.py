@@ -27,11 +27,13 @@ from marketplace.gateway.parameters import (
     class_from,
 )
 from marketplace.gateway.ranges import is_known
+from marketplace.gateway.remembered import AboutOffers
 from marketplace.gateway.render import Document, Renderer, gpu_class
 from marketplace.gateway.responses import answer, page
 from marketplace.gateway.schemas import Book, ClassPage, ClassPrice, MarketAnswer, OfferAnswer, OfferPage
 
 router = APIRouter(tags=["market"])
+offers = APIRouter(tags=["market"], route_class=AboutOffers)
 
 _ABI: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}},
@@ -69,7 +71,7 @@ def get_book(class_name: ClassName, desks: DesksHere) -> Response:
     return answer(_renderer(desks).book(desks.offers.book(class_from(class_name))))
 
 
-@router.get("/v1/offers", responses=told(OfferPage))
+@offers.get("/v1/offers", responses=told(OfferPage))
 def list_offers(
     desks: DesksHere,
     gpu: ClassFilter = None,

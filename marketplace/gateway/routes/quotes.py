@@ -21,7 +21,7 @@ from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.render import Renderer
 from marketplace.gateway.responses import answer
 from marketplace.gateway.schemas import DraftQuoteRequest, OrderQuoteRequest, Quotes
-from marketplace.services.quotes import Request, draft
+from marketplace.services.quotes import QuoteRequest, draft
 
 router = APIRouter(tags=["quotes"])
 MOST_CLASSES = 64
@@ -39,13 +39,13 @@ def post_quote(document: JsonObject, desks: DesksHere) -> Response:
     return answer({"quotes": quotes, "limits": limits_document(), "block": block_to_wire(view.block)})
 
 
-def _for_order(document: dict[str, Any], desks: Desks) -> Request:
+def _for_order(document: dict[str, Any], desks: Desks) -> QuoteRequest:
     only_fields(document, required=("order",))
     order = order_from_wire(document["order"])
-    return Request(order, is_draft=False, spec=desks.quotes.spec_named(sha256_in(order.spec), "order.spec"))
+    return QuoteRequest(order, is_draft=False, spec=desks.quotes.spec_named(sha256_in(order.spec), "order.spec"))
 
 
-def _for_draft(document: dict[str, Any], desks: Desks) -> Request:
+def _for_draft(document: dict[str, Any], desks: Desks) -> QuoteRequest:
     only_fields(document, required=("gpu", "maxSeconds"), optional=("gpus", "maxPrice", "spec", *_WISHES))
     price, spec = document.get("maxPrice"), document.get("spec")
     order = draft(
@@ -57,7 +57,7 @@ def _for_draft(document: dict[str, Any], desks: Desks) -> Request:
     named = None if spec is None else desks.quotes.spec_named(sha256(spec, field="spec"), "spec")
     preferred = read_regions(Reader({"preferRegions": document.get("preferRegions", [])}, ""), "preferRegions")
     reliability = Reader(document, "").number("minReliabilityBps", 0, BPS_WHOLE, 0)
-    return Request(order, is_draft=True, spec=named, prefer_regions=preferred, min_reliability_bps=reliability)
+    return QuoteRequest(order, is_draft=True, spec=named, prefer_regions=preferred, min_reliability_bps=reliability)
 
 
 def _classes(value: Any) -> int:

@@ -32,7 +32,7 @@ _STUCK_SECONDS: Final = 60.0
 """How long after the kill the watching thread may take to see the end; then the supervisor ends, and all with it."""
 
 
-class Wishes:
+class GuardWishes:
     """Where ASK and INSIST arrive, from the first moment of a supervisor on; and by what the guard is woken."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Wishes:
 class Guard:
     """Carries out the first wish for a job's end, and makes what is left of it go faster if a later one says so."""
 
-    def __init__(self, limits: Limits, outermost: int, wishes: Wishes) -> None:
+    def __init__(self, limits: Limits, outermost: int, wishes: GuardWishes) -> None:
         """``outermost`` is a handle of the sandbox's outermost process. The time limit counts from here."""
         self.reason: EndReason | None = None
         self.evidence = ""

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from marketplace.provider.executors.base import EndReason, ExecutionResult
-from marketplace.provider.executors.guard import Wishes
+from marketplace.provider.executors.guard import GuardWishes
 from marketplace.provider.executors.records import JobRecord, read_plan
 from marketplace.provider.executors.sandbox import start_sandbox
 from marketplace.provider.executors.watch import Watch
@@ -22,13 +22,13 @@ _NOT_STARTED = 1
 
 def main(record: JobRecord) -> None:
     """Run the record's job to its end."""
-    wishes = Wishes()
+    wishes = GuardWishes()
     if record.verdict() is not None:
         return  # an agent found nobody here, and has told the end already
     record.write_verdict(_ran(record, wishes))
 
 
-def _ran(record: JobRecord, wishes: Wishes) -> ExecutionResult:
+def _ran(record: JobRecord, wishes: GuardWishes) -> ExecutionResult:
     plan = read_plan(record.plan.read_bytes())
     try:
         watch = Watch(plan.request, wishes, lambda: start_sandbox(plan), record.is_attended)

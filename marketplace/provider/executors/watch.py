@@ -25,7 +25,7 @@ from typing import Final
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
 from marketplace.provider.executors.cgroups import Cgroup
 from marketplace.provider.executors.folders import Occupied, measure, take_back, unlinked
-from marketplace.provider.executors.guard import Guard, Wishes
+from marketplace.provider.executors.guard import Guard, GuardWishes
 from marketplace.provider.executors.joblog import JobLog
 from marketplace.provider.executors.usage import (
     await_end,
@@ -76,7 +76,7 @@ class Watch:
     def __init__(
         self,
         request: ExecutionRequest,
-        wishes: Wishes,
+        wishes: GuardWishes,
         launch: Callable[[], Launched],
         is_attended: Callable[[], bool],
     ) -> None:

@@ -21,10 +21,10 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from marketplace.domain.errors import ConfigError, Conflict, InvalidTransition, StoreUnavailable
 from marketplace.domain.units import UnixTime
+from marketplace.file_locks import file_turn
 from marketplace.private_files import OWNERS_FOLDER, owners_database, owners_only
 from marketplace.store.journal.rows import JournalEvent
 from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, MOVES_BY_KIND, ORDER_CHANGES
-from marketplace.turns import file_turn
 
 BUSY_SECONDS = 30
 """How long a writer waits for the other processes' transactions; each of them is a few milliseconds."""
@@ -196,8 +196,14 @@ def _seed(connection: Connection) -> None:
 
 def next_number(connection: Connection, name: str) -> int:
     """The next number of the sequence ``name``, in commit order; for use inside ``write`` only."""
-    connection.execute(update(COUNTERS).where(COUNTERS.c.name == name).values(value=COUNTERS.c.value + 1))
-    return int(connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one())
+    return next_numbers(connection, name, 1)[0]
+
+
+def next_numbers(connection: Connection, name: str, count: int) -> range:
+    """The next so many of them."""
+    connection.execute(update(COUNTERS).where(COUNTERS.c.name == name).values(value=COUNTERS.c.value + count))
+    last = int(connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one())
+    return range(last - count + 1, last + 1)
 
 
 def record_move(
@@ -221,10 +227,12 @@ def record_move(
         raise InvalidTransition(kind, subject, from_state or "nothing", to_state) from exc
 
 
-def record_moves(connection: Connection, kind: str, moves: Sequence[tuple[str, str, str, str]]) -> None:
+def record_moves(
+    connection: Connection, kind: str, moves: Sequence[tuple[str, str, str, str]], *, at: UnixTime | None = None
+) -> None:
     """The same for many things of one kind, each with its subject, the states from and to, and a note."""
     names = ("subject", "from_state", "to_state", "note")
-    rows = [{"kind": kind, "at": None} | dict(zip(names, map(str, move), strict=True)) for move in moves]
+    rows = [{"kind": kind, "at": at} | dict(zip(names, map(str, move), strict=True)) for move in moves]
     if not rows:
         return
     try:

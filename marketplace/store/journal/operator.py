@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from marketplace.domain.errors import IdempotencyMismatch, NotFound
+from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Receipt, SignedOrder
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import UnixTime
-from marketplace.domain.wire import order_from_wire, order_to_wire
+from marketplace.domain.wire import order_from_wire
+from marketplace.store.journal.answers import AnswerTable
 from marketplace.store.journal.engine import Database, history_of, next_number, record_move
+from marketplace.store.journal.intake import OrderIntake, order_row
 from marketplace.store.journal.outbox import OutboxTable
 from marketplace.store.journal.receipts import ReceiptTable
 from marketplace.store.journal.rows import (
@@ -24,17 +26,14 @@ from marketplace.store.journal.rows import (
     JournalOrder,
     JournalReceipt,
     JournalRound,
-    RememberedAnswer,
     Role,
-    RoundEntry,
+    RoundRow,
 )
-from marketplace.store.journal.schema import ANSWERS, OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
+from marketplace.store.journal.schema import OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
 from marketplace.store.journal.sessions import SessionTable
 from marketplace.store.journal.uploads import UploadTable
 
 PAGE = 500
-MOST_ANSWERS = 128
-"""Kept of one account: a request is repeated soon, or not at all."""
 RoundCursor = tuple[int, Bytes32]
 """A round's block and hash."""
 
@@ -50,6 +49,9 @@ class OperatorJournal:
         self.sessions = SessionTable(self._database)
         self.uploads = UploadTable(self._database)
         """Who brought which blob."""
+        answers = AnswerTable(self._database)
+        self.remember, self.recall, self.forget_answers_before = answers.remember, answers.recall, answers.forget_before
+        self.intake = OrderIntake(self._database)
         self._receipts = ReceiptTable(self._database)
         self.write_probe, self.kind = self._database.write_probe, self._database.kind
 
@@ -67,12 +69,7 @@ class OperatorJournal:
             if _order_row(connection, signed.id) is not None:
                 return False
             number = next_number(connection, ORDER_CHANGES)
-            connection.execute(
-                insert(ORDERS).values(
-                    id=signed.id, sequence=number, changed=number, client=signed.order.client,
-                    order=order_to_wire(signed.order), signature=signed.signature, spec=spec, accepted_at=accepted_at,
-                )
-            )  # fmt: skip
+            connection.execute(insert(ORDERS).values(order_row(signed, spec, number, accepted_at)))
             record_move(connection, "order", signed.id, "", "accepted", at=accepted_at)
         return True
 
@@ -126,37 +123,6 @@ class OperatorJournal:
         with self._database.read() as connection:
             return [_order(row) for row in connection.execute(query)]
 
-    # Idempotency
-
-    def remember(self, key: str, account: Address, fingerprint: str, status: int, body: bytes, at: UnixTime) -> bool:
-        """Keep what a request was answered, for its repetition; False where that was kept before (the first stays).
-
-        ``fingerprint`` is sha256 hex over what makes the request itself. Raises IdempotencyMismatch where the key came
-        before with another one. An account's oldest answers make room where it has MOST_ANSWERS."""
-        with self._database.write() as connection:
-            known = _answer_row(connection, key, account)
-            if known is None:
-                connection.execute(
-                    insert(ANSWERS).values(
-                        account=account, key=key, fingerprint=fingerprint, status=status, body=body, at=at
-                    )
-                )
-                _drop_oldest_answers(connection, account)
-            elif known.fingerprint != fingerprint:
-                raise IdempotencyMismatch(key)
-        return known is None
-
-    def recall(self, key: str, account: Address) -> RememberedAnswer | None:
-        """The answer given to this account's request with this key; the caller compares the fingerprint."""
-        with self._database.read() as connection:
-            row = _answer_row(connection, key, account)
-        return RememberedAnswer(row.fingerprint, row.status, row.body) if row else None
-
-    def forget_answers_before(self, at: UnixTime) -> int:
-        """Drop answers older than ``at``; how many."""
-        with self._database.write() as connection:
-            return int(connection.execute(delete(ANSWERS).where(ANSWERS.c.at < at)).rowcount)
-
     # Receipts
 
     def add_receipt(
@@ -184,7 +150,7 @@ class OperatorJournal:
             row = connection.execute(select(ROUNDS).where(ROUNDS.c.hash == round_hash)).first()
         return JournalRound(Bytes32(row.hash), row.content, row.block_number) if row else None
 
-    def rounds(self, after: RoundCursor | None = None, limit: int = 50) -> list[RoundEntry]:
+    def rounds(self, after: RoundCursor | None = None, limit: int = 50) -> list[RoundRow]:
         """The rounds, those of the newest blocks first. ``after``: the last one of the page before."""
         size = func.length(ROUNDS.c.content).label("bytes")
         query = select(ROUNDS.c.hash, ROUNDS.c.block_number, size).limit(limit)
@@ -194,23 +160,12 @@ class OperatorJournal:
             query = query.where(is_older | ((ROUNDS.c.block_number == number) & (ROUNDS.c.hash > name)))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(ROUNDS.c.block_number.desc(), ROUNDS.c.hash))
-            return [RoundEntry(Bytes32(row.hash), row.block_number, row.bytes) for row in rows]
+            return [RoundRow(Bytes32(row.hash), row.block_number, row.bytes) for row in rows]
 
 
 def _order_row(connection: Connection, order_id: Bytes32, *, for_update: bool = False) -> Row[Any] | None:
     query = select(ORDERS).where(ORDERS.c.id == order_id)
     return connection.execute(query.with_for_update() if for_update else query).first()
-
-
-def _drop_oldest_answers(connection: Connection, account: Address) -> None:
-    mine = select(ANSWERS.c.key).where(ANSWERS.c.account == account).order_by(ANSWERS.c.at.desc(), ANSWERS.c.key)
-    surplus = [row.key for row in connection.execute(mine.offset(MOST_ANSWERS))]
-    if surplus:
-        connection.execute(delete(ANSWERS).where(ANSWERS.c.account == account, ANSWERS.c.key.in_(surplus)))
-
-
-def _answer_row(connection: Connection, key: str, account: Address) -> Row[Any] | None:
-    return connection.execute(select(ANSWERS).where(ANSWERS.c.key == key, ANSWERS.c.account == account)).first()
 
 
 def _order(row: Row[Any]) -> JournalOrder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from marketplace.domain.ids import Bytes32, OfferId, Sha256
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.models import Order, Receipt, SignedOrder
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
@@ -46,6 +46,21 @@ class RememberedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order that is to be taken, with all that is written down at the same moment."""
+
+    signed: SignedOrder
+    spec: bytes
+    blobs: frozenset[Sha256]
+    """What it stands on, the spec among them."""
+    bringers: frozenset[Address]
+    """Who may have uploaded that."""
+    key: str | None
+    """The request's Idempotency-Key."""
+    answer: RememberedAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class JournalReceipt:
     """One side's signature under one receipt."""
 
@@ -67,7 +82,7 @@ class JournalRound:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundEntry:
+class RoundRow:
     """A round in a list: what it is called, and how large it is."""
 
     hash: Bytes32

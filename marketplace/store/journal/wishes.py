@@ -21,7 +21,7 @@ from marketplace.store.journal.schema import WISHES
 _WISHES, _REPORT = "wishes", "report"
 
 
-class Standing(StrEnum):
+class AgentStanding(StrEnum):
     """Whether an agent takes new leases."""
 
     OPEN = "open"
@@ -45,7 +45,7 @@ class Wishes:
 
     number: int = 0
     """Grows with every wish."""
-    standing: Standing = Standing.OPEN
+    standing: AgentStanding = AgentStanding.OPEN
     prices: Mapping[OfferId, AskedPrice] = field(default_factory=dict)
 
 
@@ -56,7 +56,7 @@ class AgentReport:
     pid: int
     heeded: int
     """The number of the newest wish that it has acted on: what that asks for is on the chain."""
-    standing: Standing
+    standing: AgentStanding
     is_leaving: bool
     block_number: int
     block_time: UnixTime
@@ -83,7 +83,7 @@ class WishTable:
         with self._database.read() as connection:
             return _wishes(_content(connection, _WISHES))
 
-    def stand(self, standing: Standing) -> Wishes:
+    def stand(self, standing: AgentStanding) -> Wishes:
         """Want this standing from now on."""
         return self._changed(lambda wishes: replace(wishes, standing=standing))
 
@@ -137,9 +137,9 @@ def _wishes(content: Mapping[str, Any] | None) -> Wishes:
         OfferId(int(offer)): AskedPrice(PricePerGpuHour(int(price)), PricePerGpuHour(int(instead_of)))
         for offer, (price, instead_of) in content["prices"].items()
     }
-    return Wishes(content["number"], Standing(content["standing"]), prices)
+    return Wishes(content["number"], AgentStanding(content["standing"]), prices)
 
 
 def _report(content: Mapping[str, Any]) -> AgentReport:
     declared = {OfferId(int(offer)): PricePerGpuHour(int(price)) for offer, price in content["declared"].items()}
-    return AgentReport(**{**content, "standing": Standing(content["standing"]), "declared": declared})
+    return AgentReport(**{**content, "standing": AgentStanding(content["standing"]), "declared": declared})

@@ -30,6 +30,7 @@ from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePool, ChorePools
+from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.home import AgentHome
 from marketplace.provider.inventory import read_inventory
 from marketplace.provider.policy import AgentPolicy
@@ -248,9 +249,10 @@ class AgentParty(Party):
         self.sender = self._sender(market, self.key, self.journal.outbox)
         follower = EventFollower(chain, market.address, confirmations=self.confirmations)
         tools = Toolbox(
-            chain=chain, market=market, follower=follower, sender=self.sender, key=self.key, journal=self.journal, api=api,
+            chain=chain, market=market, follower=follower, sender=self.sender, key=self.key, journal=self.journal,
+            gateways=(GatewayLine(api, self.pool),),
             executor=self.executor, home=folder, policy=AgentPolicy.for_terms(market.terms()),
-            pools=ChorePools(self.pool, self.pool, self.pool),
+            pools=ChorePools(self.pool, self.pool),
         )  # fmt: skip
         self.agent = ProviderAgent(tools, read_inventory(INVENTORY.encode(), decimals=6))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from marketplace.chain.events import EventFollower
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.client.spending import exit_of, sums_of
 from marketplace.domain import events as e
 from marketplace.domain.events import Event
@@ -77,7 +77,7 @@ class Judge:
 
     def _money(self) -> None:
         books: Books = read_books(self.market, self.follower)
-        token = Token(self.world.chain, self.market.terms().token)
+        token = TokenContract(self.world.chain, self.market.terms().token)
         owed = sum(books.accounts.values()) + books.locked
         wallets = sum(token.balance_of(key.address) for key in (*CLIENTS, *PROVIDERS))
         minted = len((*CLIENTS, *PROVIDERS)) * FUNDS + len(CLIENTS) * WALLET

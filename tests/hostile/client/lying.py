@@ -16,7 +16,7 @@ from marketplace.domain.spec import Constraints, Group, JobSpec, Resources, Work
 from marketplace.domain.units import UnixTime
 from marketplace.domain.work import Assignment, Input, Work, work_name
 from marketplace.provider.home import AgentHome, ServingFolder
-from marketplace.provider.intake import fetch_assignment, lay_out
+from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer, read_inventory
 from marketplace.provider.preflight import Obstacle, obstacle_to
 from marketplace.provider.unsealing import Unsealer
@@ -156,7 +156,9 @@ def about_inputs(folder: Path) -> Verdicts:
             blobs.update({sha256_of(INPUT): INPUT} | more)
             place = serving_folder(folder / f"{number}")
             try:
-                found = lay_out(api, LEASE, Assignment(SPEC, work), place)
+                task = Assignment(SPEC, work)
+                collected = collect_inputs(api, LEASE, task, place)
+                found = collected if isinstance(collected, Obstacle) else unpack_inputs(task, place)
             except (DomainError, GatewayError) as refusal:
                 verdicts.refuse(about, str(refusal))
             except Exception as error:  # noqa: BLE001 - this is what must never happen

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -11,6 +13,7 @@ from marketplace.chain.requests import AHEAD_SECONDS, sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
+from marketplace.client.journal import JobJournal
 from marketplace.client.signs import SignsOfLife
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import Offer
@@ -105,10 +108,11 @@ def test_nothing_but_ones_own_signed_beat_is_one(gateway: Gateway, offer: Offer)
     assert gateway.board.heartbeats() == before
 
 
-def test_a_client_hears_no_beat_that_is_early_or_anothers(gateway: Gateway) -> None:
+def test_a_client_hears_no_beat_that_is_early_or_anothers(gateway: Gateway, tmp_path: Path) -> None:
     """Whatever a gateway shows: a beat of a time to come, with another's signature, or with none, is no sign of life."""
     head = gateway.chain.head()
     said: list[bytes] = []
+    journal = JobJournal(tmp_path / "jobs.sqlite")
 
     def shown(at: int, key: Key = PROVIDER) -> bytes:
         signature = sign_request(key, "POST", PATH, b"{}", UnixTime(at), gateway.domain)["Bourse-Signature"]
@@ -120,7 +124,8 @@ def test_a_client_hears_no_beat_that_is_early_or_anothers(gateway: Gateway) -> N
         def is_heard(content: bytes) -> bool:
             said.append(content)
             api = GatewayApi(liar.url, retries=Retries(attempts=1))
-            heard = SignsOfLife(gateway.market, [api]).is_alive_since(PROVIDER.address, UnixTime(0), head)
+            signs = SignsOfLife(gateway.market, [api], journal.witnesses)
+            heard = signs.is_alive_since(PROVIDER.address, UnixTime(0), head)
             api.close()
             return heard
 
@@ -129,6 +134,7 @@ def test_a_client_hears_no_beat_that_is_early_or_anothers(gateway: Gateway) -> N
         assert not is_heard(shown(head.timestamp + AHEAD_SECONDS + 1))
         assert not is_heard(shown(head.timestamp, STRANGER))
         assert not is_heard(shown(head.timestamp).replace(b'"at"', b'"at2"'))
+    journal.close()
 
 
 def test_a_gateway_keeps_no_receipt_but_an_honest_one(gateway: Gateway, offer: Offer) -> None:
@@ -139,11 +145,8 @@ def test_a_gateway_keeps_no_receipt_but_an_honest_one(gateway: Gateway, offer: O
     receipt = gateway.receipt(lease, 5, Bytes32("0x" + "00" * 32), last=False)
     signature = PROVIDER.sign_receipt(receipt, gateway.domain)
     honest = {"receipt": receipt_to_wire(receipt), "role": "provider", "signature": signature}
-    changed = [
-        honest | {"receipt": honest["receipt"] | {name: junk}}
-        for name in honest["receipt"]
-        for junk in (None, -1, 2**40, "x" * 60_000, [], 1.5)
-    ]
+    wrong: tuple[Any, ...] = (None, -1, 2**40, "x" * 60_000, [], 1.5)
+    changed = [honest | {"receipt": honest["receipt"] | {name: junk}} for name in honest["receipt"] for junk in wrong]
     changed += [honest | {"role": role} for role in ("client", "", None, ["provider"])]
     changed += [honest | {"signature": CLIENT.sign_receipt(receipt, gateway.domain)}, honest | {"more": 1}]
     path = f"/v1/leases/{lease}/receipts"

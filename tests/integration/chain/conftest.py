@@ -20,7 +20,7 @@ from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, start_anvil
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
@@ -41,7 +41,7 @@ class Trading:
     chain: Chain
     book: AddressBook
     market: Market
-    token: Token
+    token: TokenContract
     senders: dict[Address, Sender] = field(default_factory=dict)
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -203,7 +203,7 @@ def new_trading(chain: Chain) -> Callable[[], Trading]:
     def make() -> Trading:
         book = deploy(chain, ANVIL_KEYS[0], LOCAL_CONSTANTS)
         market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
-        return Trading(chain, book, market, Token(chain, book.token))
+        return Trading(chain, book, market, TokenContract(chain, book.token))
 
     return make
 

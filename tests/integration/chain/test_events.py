@@ -44,7 +44,8 @@ def raw(kind: str, value: Any) -> bytes:
 
 def log_of(name: str) -> tuple[dict[str, Any], list[Any]]:
     """A log of that event as a node gives it, and its values in the order of the ABI."""
-    signature, topics, content, values = contract_abi("ComputeMarket").events[name], [], b"", []
+    signature, topics, content = contract_abi("ComputeMarket").events[name], list[bytes](), b""
+    values: list[Any] = []
     for part in signature.inputs:
         for leaf in part.parts or (part,):
             values.append(sample(leaf.type, len(values) + 1))

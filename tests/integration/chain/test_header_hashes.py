@@ -11,7 +11,7 @@ import pytest
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
 from marketplace.chain.headers import standard_hash
-from marketplace.chain.lineage import Lineage
+from marketplace.chain.lineage import HeaderLineage
 from marketplace.domain.errors import ChainUnavailable
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
 
@@ -58,7 +58,7 @@ def test_a_field_that_is_not_the_blocks_is_no_answer(
     for ask in (far.head, lambda: far.header(head.number), lambda: far.header(head.hash)):
         with pytest.raises(ChainUnavailable, match="hash"):
             ask()
-    lineage = Lineage(far)
+    lineage = HeaderLineage(far)
     with pytest.raises(ChainUnavailable, match="hash"):
         lineage.newest_standing([head])
     liar.tamper = lambda _: None

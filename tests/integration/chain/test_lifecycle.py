@@ -56,7 +56,7 @@ ON_ONE_CHAIN = settings(max_examples=40, deadline=None, suppress_health_check=[H
 
 
 def by_another_library(order: Order, chain_id: int, market: Address) -> str:
-    """The digest as an independent client computes it, from protocol.md alone."""
+    """The digest as an independent client computes it, from docs/reference/specification.md alone."""
     signable = encode_typed_data(
         full_message={
             "primaryType": "Order",

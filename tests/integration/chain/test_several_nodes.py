@@ -281,7 +281,12 @@ def test_a_node_that_comes_back_as_another_chain_is_not_used_again(
     try:
         ended = monotonic() + 1.0
         heads: list[BlockRef] = []
-        assert until(lambda: bool(heads.append(chain.head())) or monotonic() > ended)
+
+        def looked() -> bool:
+            heads.append(chain.head())
+            return monotonic() > ended
+
+        assert until(looked)
     finally:
         impostor.stop()
 

@@ -11,7 +11,7 @@ from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import Authorization, Permit, order_id
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.chain.wallets import is_approved_by
 from marketplace.domain import events
 from marketplace.domain.errors import InvalidField, TransactionReverted
@@ -112,7 +112,7 @@ def test_a_signature_that_is_no_signature_is_not_sent() -> None:
 def test_a_token_without_a_domain_of_ours_is_refused(trading: Any) -> None:
     """Its permits would be signed in vain: the catalogue stands for a token that knows none."""
     with pytest.raises(InvalidField, match="no signed permits"):
-        _ = Token(trading.chain, trading.book.catalogue).domain
+        _ = TokenContract(trading.chain, trading.book.catalogue).domain
 
 
 # -- delegates and wallets --------------------------------------------------------------------------------------------

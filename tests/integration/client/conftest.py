@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from marketplace.domain.models import Offer, Order, Receipt, Settlement
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.domain.wire import receipt_to_wire
+from marketplace.sealing import seal_into
 from tests.integration.client.doorman import Doorman, doorman
 from tests.integration.gateway.conftest import (
     ARBITER,
@@ -161,15 +163,17 @@ class Play:
         mine(self.gateway.chain)
         self.gateway.sync()
 
-    def result(self, exit_code: int = 0, text: str = "trained") -> tuple[Result, list[bytes]]:
-        """A result with one output bundle, and its blobs."""
+    def result(self, exit_code: int = 0, text: str = "trained", seal_to: str = "") -> tuple[Result, list[bytes]]:
+        """A result with one output bundle, and its blobs; sealed to a recipient where one is named."""
         folder = self.folder / f"out-{next(self.salts)}"
         folder.mkdir()
         (folder / "model.txt").write_text(text)
-        bundle = bundle_outputs(folder, Allowance(1 << 20)).content()
+        bundle, log = bundle_outputs(folder, Allowance(1 << 20)).content(), LOG
+        if seal_to:
+            bundle, log = sealed(bundle, seal_to), sealed(log, seal_to)
         outputs = (Output("/job/out", len(bundle), (sha256_of(bundle),)),)
-        log = LogFile(sha256_of(LOG), len(LOG), len(LOG))
-        return Result(exit_code, EndedReason.EXITED, outputs, log), [bundle, LOG]
+        written = LogFile(sha256_of(log), len(log), len(log))
+        return Result(exit_code, EndedReason.EXITED, outputs, written), [bundle, log]
 
     def receipt(self, job: Job, used: int, result: Result, *, of: Bytes32 | None = None, **changed: Any) -> Receipt:
         order = of or job.orders[-1]
@@ -179,10 +183,10 @@ class Play:
 
     def hand_in(
         self, job: Job, used: int, exit_code: int = 0, api: GatewayApi | None = None,
-        *, ended: EndedReason = EndedReason.EXITED, lease: Bytes32 | None = None,
+        *, ended: EndedReason = EndedReason.EXITED, lease: Bytes32 | None = None, seal_to: str = "",
     ) -> Receipt:  # fmt: skip
         """The provider uploads an honest result and posts its last receipt, for the newest order or for this one."""
-        result, blobs = self.result(exit_code)
+        result, blobs = self.result(exit_code, seal_to=seal_to)
         if ended is not EndedReason.EXITED:
             result = replace(result, exit_code=None, reason=ended)
         for blob in blobs:
@@ -210,6 +214,12 @@ class Play:
 
     def said(self, receipt: Receipt, key: Key = PROVIDER) -> SignedReceipt:
         return SignedReceipt("provider", receipt, key.sign_receipt(receipt, self.gateway.domain))
+
+
+def sealed(content: bytes, recipient: str) -> bytes:
+    stream = BytesIO()
+    seal_into([content], stream, recipient)
+    return stream.getvalue()
 
 
 def receipts_answer(*signed: SignedReceipt) -> bytes:

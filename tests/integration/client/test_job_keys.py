@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import httpx
 
-from marketplace.client import Job
+from marketplace.client import Job, JobState
 from marketplace.domain.ids import bytes32_of
 from marketplace.domain.models import Offer
 from marketplace.sealing import new_identity, recipient_of, unseal
-from tests.integration.client.conftest import Desk, Play
+from tests.integration.client.conftest import LOG, Desk, Play
 from tests.integration.gateway.conftest import MACHINE, Gateway
 
 IDENTITY = new_identity()
@@ -40,6 +40,30 @@ def test_a_key_goes_to_the_recipient_that_the_offer_names(desk: Desk, play: Play
     assert play.api.job_key(job.orders[-1]) == sent
     assert unseal(sent, IDENTITY, "key").decode() == desk.market.book.job_key(job.id)
     assert job.note == ""
+
+
+def test_a_sealed_job_of_several_nodes_is_one_secret(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """One key for all nodes, handed over for each opening; what either node left is opened with it, and kept apart."""
+    machine = replace(MACHINE, recipient=recipient_of(IDENTITY))
+    play.api.put_blob(machine.canonical(), public=True)
+    offers = [gateway.list(spec=bytes32_of(machine.sha256)) for _ in range(2)]
+    group = desk.market.submit_group(play.request(sealed=True, command=("hush",)), 2)
+    for job, offer in zip(group.jobs, offers, strict=True):
+        play.open(desk, job, offer)
+    desk.step()
+
+    (secret,) = {unseal(sent, IDENTITY, "key").decode() for sent in keys_sent(desk)}
+    assert len(keys_sent(desk)) == 2
+    assert all(b"hush" not in desk.market.book.order(job.id).work for job in group.jobs)
+    assert {job.work.command for job in group.jobs} == {("hush",)}
+
+    play.pass_time(10)
+    for job in group.jobs:
+        play.hand_in(job, 5, seal_to=recipient_of(secret))
+    assert group.wait(20) is JobState.SUCCEEDED
+    files = group.download(play.folder / "out")
+    assert [file.read_text() for file in files] == ["trained", "trained"]
+    assert [list(job.logs()) for job in group.jobs] == [[LOG.decode()]] * 2
 
 
 def test_a_gateway_cannot_name_another_recipient(desk: Desk, play: Play) -> None:

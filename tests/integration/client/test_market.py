@@ -122,6 +122,19 @@ def test_a_silent_provider_is_replaced_at_once(desk: Desk, play: Play, gateway: 
     assert job.is_settled(gateway.chain.head())
 
 
+def test_evidence_of_silence_outlasts_a_restart(desk: Desk, play: Play) -> None:
+    """A client that is started anew goes on counting where it was; one that was away for longer than others' beats are fresh begins again."""
+    job = desk.market.submit(play.request(silent_after=Seconds(15)))
+    play.open(desk, job)
+    play.api.heartbeat()
+    play.keep_silent(desk, 10)
+
+    reborn = desk.again()
+    play.keep_silent(reborn, 9)
+
+    assert reborn.market.job(job.id).history[-1].reason is JobReason.PROVIDER_SILENT
+
+
 def test_a_crash_after_a_retry_was_decided_signs_no_second_one(desk: Desk, play: Play) -> None:
     """The fresh order is in the journal before it is posted; after a restart that one is posted, and no other."""
     job = desk.market.submit(play.request(max_time=Seconds(60), silent_after=Seconds(15)))

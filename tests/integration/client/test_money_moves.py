@@ -14,7 +14,7 @@ from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
-from marketplace.chain.token import Token
+from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
 from marketplace.client import Market
@@ -34,7 +34,7 @@ class Till:
     """One account, a market, and its token. ``sent`` counts the account's transactions."""
 
     def __init__(self, gateway: Gateway, book: AddressBook, folder: Path) -> None:
-        self.chain, self.book, self.token = gateway.chain, book, Token(gateway.chain, book.token)
+        self.chain, self.book, self.token = gateway.chain, book, TokenContract(gateway.chain, book.token)
         # No gateway: money needs the chain only.
         nobody = "http://127.0.0.1:9"
         self.market = Market.connect(nobody, [gateway.chain.rpc_url], STRANGER, folder, address_book=book)

@@ -58,14 +58,16 @@ def test_what_the_gateway_will_not_keep_is_not_signed_for(desk: Desk, play: Play
     assert not waiting.is_posted
 
 
-def test_a_machine_that_takes_sealed_jobs_is_enough(desk: Desk, play: Play, gateway: Gateway) -> None:
-    """One offer that names a recipient lets a sealed job be drafted; pinned to another one it is refused."""
+def test_a_machine_that_takes_sealed_jobs_is_enough(desk: Desk, play: Play, gateway: Gateway, shell: Shell) -> None:
+    """One offer that names a recipient is enough for a sealed job, which says what has to run; pinned to another one it is refused."""
     machine = replace(MACHINE, recipient="age1" + "q" * 58)
     play.api.put_blob(machine.canonical(), public=True)
     gateway.list(spec=bytes32_of(machine.sha256))
     gateway.sync()
 
-    assert desk.market.draft(play.request(sealed=True)).request.sealed
+    ran = shell.run(*RUN, "--seal", "--", "true")
+    assert ran.returncode == 0, ran.stderr
+    assert "Keep `bourse watch` running" in ran.stderr
     with pytest.raises(InvalidField, match="takes sealed jobs"):
         desk.market.draft(play.request(sealed=True, offer=play.offer.id))
 

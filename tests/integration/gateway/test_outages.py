@@ -293,7 +293,7 @@ def test_asked_to_stop_under_load_it_drops_nothing_that_it_took(gateway: Gateway
 
 def _post_until_gone(gateway: Gateway, port: int, posted: threading.Semaphore) -> list[tuple[str, int]]:
     """Post one order after the other until nobody takes a connection any more; the orders that were answered."""
-    answers = []
+    answers: list[tuple[str, int]] = []
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
         while True:
             signed = gateway.signed()

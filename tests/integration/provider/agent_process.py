@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def run_agent(rpc_url: str, book: str, gateway_url: str, home: str, kill_at: str
     """Run one agent until SIGTERM, or until it logs ``kill_at``. A leading ``~`` makes it a patient one."""
     patience, point = (PATIENT, kill_at[1:]) if kill_at.startswith("~") else ({}, kill_at)
 
-    def kill(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    def kill(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event["event"] == point:
             os.kill(os.getpid(), signal.SIGKILL)
         return event
@@ -36,13 +37,13 @@ def run_agent(rpc_url: str, book: str, gateway_url: str, home: str, kill_at: str
     agent.close()
 
 
-def main(*words: str) -> None:
+def main(rpc_url: str, book: str, gateway_url: str, home: str) -> None:
     """Fork an agent per line; ``pid`` and, when it has ended, ``ended`` (its wait status) appear beside its home."""
-    place = Path(words[3]).parent
+    place = Path(home).parent
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            run_agent(*words, line.strip())
+            run_agent(rpc_url, book, gateway_url, home, line.strip())
             os._exit(0)
         tell(place / "pid", child)
         tell(place / "ended", os.waitpid(child, 0)[1])

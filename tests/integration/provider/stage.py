@@ -46,6 +46,7 @@ from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.home import AgentHome
 from marketplace.provider.inventory import Inventory, read_inventory
 from marketplace.provider.policy import AgentPolicy
@@ -202,7 +203,7 @@ class Stage:
         steers: Steers | None = None,
         **policy: int,
     ) -> ProviderAgent:
-        """An agent in this process; its steps are ours to make."""
+        """An agent in this process; its steps are ours to make. ``gateway_url``: several by spaces, the preferred one first."""
         agent = build_agent(
             self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers
         )
@@ -264,9 +265,9 @@ class Stage:
         source.mkdir()
         for name, content in (files or {"hello.txt": "hello"}).items():
             (source / name).write_text(content)
-        content = bundle_paths([(path.name, path) for path in source.iterdir()], Allowance(1 << 20)).content()
-        bundle = self.client_api.put_blob(content)
-        return Work(command, "5a" * 32, inputs=(Input("/job/in", len(content), (bundle,)),))
+        bundle = bundle_paths([(path.name, path) for path in source.iterdir()], Allowance(1 << 20)).content()
+        blob = self.client_api.put_blob(bundle)
+        return Work(command, "5a" * 32, inputs=(Input("/job/in", len(bundle), (blob,)),))
 
     def order(self, spec: JobSpec, *, uploads: bool = True, posts: bool = True, **changed: object) -> SignedOrder:
         """A signed order, its spec at the gateway and itself on the book, or not."""
@@ -363,7 +364,8 @@ class Stage:
             process.stdin.close()
         for agent in self.agents:
             agent.close()
-            agent._tools.api.close()
+            for line in agent._tools.gateways:
+                line.api.close()
             agent._tools.journal.close()
             agent._tools.chain.close()
         self.client_api.close()
@@ -384,16 +386,18 @@ def build_agent(
     market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
     home.mkdir(parents=True, exist_ok=True)
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
-    api = GatewayApi(
-        gateway_url,
-        key=PROVIDER,
-        domain=market.domain,
-        block_time=lambda: chain.head().timestamp,
-        retries=Retries(attempts=1),
-    )
+    gateways = tuple(
+        GatewayLine.to(
+            GatewayApi(
+                url, key=PROVIDER, domain=market.domain, block_time=lambda: chain.head().timestamp,
+                retries=Retries(attempts=1),
+            )
+        )
+        for url in gateway_url.split()
+    )  # fmt: skip
     tools = Toolbox(
         chain=chain, market=market, follower=EventFollower(chain, book.market, confirmations=1),
-        sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, api=api,
+        sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, gateways=gateways,
         executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
         home=AgentHome(home),
         policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),

@@ -15,9 +15,9 @@ from marketplace.domain.errors import ConfigError, NotFound
 from marketplace.domain.ids import OfferId
 from marketplace.domain.units import PricePerGpuHour
 from marketplace.provider.agent import ProviderAgent
-from marketplace.provider.desk import Outcome, ProviderDesk
+from marketplace.provider.desk import ProviderDesk, WishOutcome
 from marketplace.store.journal.agent import AgentJournal
-from marketplace.store.journal.wishes import Standing
+from marketplace.store.journal.wishes import AgentStanding
 from tests.integration.provider.stage import CLIENT, FUNDS, INVENTORY, PROVIDER, Stage
 from tests.integration.provider.test_steering import is_alive, offer_of
 
@@ -51,10 +51,10 @@ def test_a_running_agent_does_what_its_commands_say(stage: Stage) -> None:
     listed = stage.listed(agent)
     with desk_of(stage) as desk:
         with stepping(stage, agent):
-            assert desk.stand(Standing.PAUSED) is Outcome.HEEDED
+            assert desk.stand(AgentStanding.PAUSED) is WishOutcome.HEEDED
             assert not is_alive(stage, agent)
-            assert desk.reprice(listed, PricePerGpuHour(40_000_000)) is Outcome.HEEDED
-            assert desk.stand(Standing.OPEN) is Outcome.HEEDED
+            assert desk.reprice(listed, PricePerGpuHour(40_000_000)) is WishOutcome.HEEDED
+            assert desk.stand(AgentStanding.OPEN) is WishOutcome.HEEDED
         seen = desk.picture()
 
     assert (offer_of(stage, agent).price, is_alive(stage, agent)) == (40_000_000, True)
@@ -80,14 +80,14 @@ def test_without_an_agent_the_commands_act_themselves(stage: Stage) -> None:
     stage.until(agent, lambda: stage.journal(agent).desk.report(), "it has told of itself")
     agent.close()
     with desk_of(stage) as desk:
-        assert desk.reprice(listed, PricePerGpuHour(40_000_000)) is Outcome.ALONE
+        assert desk.reprice(listed, PricePerGpuHour(40_000_000)) is WishOutcome.ALONE
         assert offer_of(stage, agent).price == 40_000_000
-        assert desk.stand(Standing.PAUSED) is Outcome.ALONE
+        assert desk.stand(AgentStanding.PAUSED) is WishOutcome.ALONE
         assert not is_alive(stage, agent)
         assert desk.picture().pid == ""
         again = stage.agent()
         with stepping(stage, again):
-            assert desk.stand(Standing.OPEN) is Outcome.HEEDED
+            assert desk.stand(AgentStanding.OPEN) is WishOutcome.HEEDED
 
     assert (offer_of(stage, again).id, offer_of(stage, again).price) == (listed, 40_000_000)
 

@@ -10,7 +10,7 @@ from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.inventory import Inventory
 from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.steering import Graces, Steering
-from marketplace.store.journal.wishes import AskedPrice, Standing, WishTable
+from marketplace.store.journal.wishes import AgentStanding, AskedPrice, WishTable
 from tests.integration.provider.stage import INVENTORY, Stage
 from tests.unit.provider.test_steering import Signals
 
@@ -39,11 +39,11 @@ def test_a_command_pauses_resumes_and_reprices_without_a_restart(stage: Stage) -
     """Paused, the offer is off the market and no new one is listed; resumed, the same one is back; a price is the one asked for."""
     agent = stage.agent()
     listed, desk = stage.listed(agent), stage.journal(agent).desk
-    wish = desk.stand(Standing.PAUSED)
+    wish = desk.stand(AgentStanding.PAUSED)
     stage.until(agent, lambda: heeded(stage, agent) == wish.number, "the pause is heeded")
     assert not is_alive(stage, agent)
     desk.ask(listed, AskedPrice(PricePerGpuHour(40_500_000), PricePerGpuHour(36_000_000)))
-    wish = desk.stand(Standing.OPEN)
+    wish = desk.stand(AgentStanding.OPEN)
     stage.until(agent, lambda: heeded(stage, agent) == wish.number, "the other wishes are heeded")
 
     assert is_alive(stage, agent)
@@ -103,18 +103,18 @@ def test_an_agent_does_not_wait_long_for_a_signature_before_it_leaves(stage: Sta
     signed = stage.lease(agent, "true")
     stage.until(agent, lambda: stage.journal(agent).servings(), "the lease is seen")
     stage.until(agent, lambda: agent._attendances and all(a.ended for a in agent._attendances.values()), "it has run")
-    stage.journal(agent).desk.stand(Standing.DRAINING)
+    stage.journal(agent).desk.stand(AgentStanding.DRAINING)
     stage.until(agent, lambda: agent.departure.is_over, "the agent has left")
 
     assert stage.status(signed.id) is LeaseStatus.CLAIMED
-    assert stage.journal(agent).desk.wishes().standing is Standing.PAUSED
+    assert stage.journal(agent).desk.wishes().standing is AgentStanding.PAUSED
 
 
 def test_what_has_not_begun_is_declined_by_an_agent_that_leaves(stage: Stage) -> None:
     """A lease that opened while the offer was being withdrawn goes back, free for both sides."""
     agent = stage.agent()
     listed = stage.listed(agent)
-    stage.journal(agent).desk.stand(Standing.DRAINING)
+    stage.journal(agent).desk.stand(AgentStanding.DRAINING)
     signed = stage.order(stage.spec("sleep", "1000"))
     stage.open(signed, listed)
     stage.until(agent, lambda: agent.departure.is_over, "the agent has left")

@@ -178,5 +178,5 @@ class Floor:
         follower = EventFollower(self.chain, self.market.address, confirmations=1)
         return tuple(follower.history(self.terms.deployed_at_block, self.chain.head().number))
 
-    def batches(self) -> list[BatchOpened]:
-        return [event for event in self.events() if isinstance(event, BatchOpened)]
+    def batches(self) -> tuple[BatchOpened, ...]:
+        return tuple(event for event in self.events() if isinstance(event, BatchOpened))

@@ -11,7 +11,7 @@ import pytest
 
 from marketplace.domain.errors import ClusterUnavailable
 from scheduler.engine.clear import clear
-from scheduler.engine.market import Ints, Market
+from scheduler.engine.market import Ints, SeatMap
 from scripts.bench.generators import Thin, Uniform
 
 pytest.importorskip("ray", reason="pip install 'compute-bourse[ray]'")
@@ -70,7 +70,7 @@ class Saboteur(RayAuctioneer):
         cluster.wait_for_nodes()
         super().__init__(cluster.address)
 
-    def _gathered(self, market: Market, bundles: list[Ints], sent: list[Any]) -> Ints:
+    def _gathered(self, market: SeatMap, bundles: list[Ints], sent: list[Any]) -> Ints:
         if self.node:
             if self.are_held:
                 ray.wait(sent, num_returns=len(sent), fetch_local=False)

@@ -277,4 +277,4 @@ def test_an_idle_market_costs_nothing(floor: Floor) -> None:
         floor.index()
         assert service.step().within_seconds > 0
 
-    assert floor.batches() == []
+    assert floor.batches() == ()

@@ -12,7 +12,7 @@ from marketplace.domain import editions
 from marketplace.store.board import Board
 from marketplace.store.redis_server import start_redis
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench import whole_rounds as w
 from scripts.bench.generators import Uniform
@@ -30,7 +30,7 @@ def test_rounds_run_from_the_board_to_the_documents() -> None:
 def test_what_the_board_says_has_changed_is_what_has_changed(tmp_path: Path) -> None:
     """Its views are editions: a reader who follows them clears what one clears who reads all of it, and follows every one of them."""
     market = Uniform(orders=200, offers=50, client_money=0.7, delegated_share=0.3, delegate_money=0.5)
-    snapshot, reader, followed = market.snapshot(0), Reader(), 0
+    snapshot, reader, followed = market.snapshot(0), ColumnReader(), 0
     with ExitStack() as at_end:
         redis = start_redis(tmp_path)
         at_end.callback(redis.stop)
@@ -40,7 +40,7 @@ def test_what_the_board_says_has_changed_is_what_has_changed(tmp_path: Path) -> 
             indexer.write(snapshot.view, before)
             view = board.view()
             assert view is not None
-            assert isinstance(view.orders, editions.Rows)
+            assert isinstance(view.orders, editions.RowSet)
             plan = clear(replace(snapshot, view=view), hold_here, reader)
             assert plan.canonical() == clear(_plain(replace(snapshot, view=view))).canonical()
             if before is not None:
@@ -61,7 +61,7 @@ def _plain(snapshot: Snapshot) -> Snapshot:
 def _is_followed(before: Sequence[Any], after: Sequence[Any]) -> bool:
     """The later edition knows the earlier one, and tells exactly what has come and gone."""
     change = (
-        after.since(before.mark) if isinstance(before, editions.Rows) and isinstance(after, editions.Rows) else None
+        after.since(before.mark) if isinstance(before, editions.RowSet) and isinstance(after, editions.RowSet) else None
     )
     assert change is not None
     ids = {row.id for row in before} - {row.id for row in change.gone} | {row.id for row in change.come}

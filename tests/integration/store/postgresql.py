@@ -41,9 +41,17 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Returns when the server takes connections."""
-        command = [self._programs / "postgres", "-D", self._folder / "cluster", "-h", "127.0.0.1", "-p", str(self.port)]
+        command: list[str | Path] = [
+            self._programs / "postgres",
+            "-D",
+            self._folder / "cluster",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
         self._server = subprocess.Popen(
-            [*command, "-k", self._folder], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._as
+            [*command, "-k", str(self._folder)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._as
         )
         deadline, waiting = monotonic() + START_SECONDS, threading.Event()
         asked = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]

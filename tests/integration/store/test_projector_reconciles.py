@@ -8,7 +8,13 @@ from redis import Redis
 from marketplace.chain import verbs
 from marketplace.chain.devnet import mine
 from marketplace.domain.units import TokenUnits
-from marketplace.services.reconcile import RECONCILED_EVERY_BLOCKS, SURPRISED_EVERY_BLOCKS, Reconciler, reconcile
+from marketplace.services.reconcile import (
+    RECONCILED_EVERY_BLOCKS,
+    SURPRISED_EVERY_BLOCKS,
+    Reconciler,
+    StaleRow,
+    reconcile,
+)
 from tests.integration.store.test_projector import Indexing, busy_past, indexing, level
 
 __all__ = ["indexing"]
@@ -75,7 +81,7 @@ def test_every_row_has_its_turn(indexing: Indexing, raw_redis: Redis) -> None:
     raw_redis.hincrby(ACCOUNTS, trading.client.address, 1)
     reconciler = Reconciler(table, trading.market, rows_at_once=2)
 
-    found = []
+    found: list[StaleRow] = []
     for _ in range(10):
         head = table.head()
         assert head is not None

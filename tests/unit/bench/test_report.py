@@ -9,7 +9,7 @@ import pytest
 
 from marketplace.domain import editions
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench import trial as trials_of
@@ -60,7 +60,7 @@ def test_a_later_round_goes_on_from_the_plan_before_it(monkeypatch: pytest.Monke
     """Each names the hash of the last one's plan, and gives the plan that anybody gets from snapshot and former plan."""
     seen = list[Snapshot]()
 
-    def noted(snapshot: Snapshot, reader: Reader) -> Plan:
+    def noted(snapshot: Snapshot, reader: ColumnReader) -> Plan:
         seen.append(snapshot)
         return clear(snapshot, reader=reader)
 
@@ -68,8 +68,8 @@ def test_a_later_round_goes_on_from_the_plan_before_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(trials_of, "_warm_up", lambda kind: None)
     monkeypatch.setattr(trials_of, "round_of", noted)
     tried(market, seed=1, solver_seconds=0.0)
-    first, *later, anew = [one for one in seen if isinstance(one.view.orders, editions.Rows)]
-    untold = [one for one in seen if not isinstance(one.view.orders, editions.Rows)]
+    first, *later, anew = [one for one in seen if isinstance(one.view.orders, editions.RowSet)]
+    untold = [one for one in seen if not isinstance(one.view.orders, editions.RowSet)]
 
     assert (first.former, len(later)) == (None, LATER_ROUNDS)
     assert [(one.view, one.former and one.former.plan) for one in untold] == [
@@ -77,7 +77,7 @@ def test_a_later_round_goes_on_from_the_plan_before_it(monkeypatch: pytest.Monke
     ]
     plan = clear(first)
     for snapshot in later:
-        plan, former = going_on(replace(snapshot, former=None), plan, Reader()), plan
+        plan, former = going_on(replace(snapshot, former=None), plan, ColumnReader()), plan
         assert snapshot.former is not None
         assert (snapshot.former.plan, snapshot.former.offers.tolist()) == (
             former.sha256,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from marketplace.domain.editions import MOST_STEPS, Rows, Table
+from marketplace.domain.editions import MOST_STEPS, RowSet, Table
 
 SEEDS = range(40)
 
@@ -50,9 +50,9 @@ def test_an_edition_remembers_so_many_steps_and_no_more(seed: int) -> None:
 def test_a_row_that_returns_is_no_change_and_one_that_stays_but_is_made_anew_is_two() -> None:
     """Rows are told apart by what they are, not by what they equal."""
     one, twin, third = Thing(), Thing(), Thing()
-    first = Rows([one, third])
-    second = Rows.after(first, [twin, third], [one], [twin])
-    again = Rows.after(second, [third, one], [twin], [one])
+    first = RowSet([one, third])
+    second = RowSet.after(first, [twin, third], [one], [twin])
+    again = RowSet.after(second, [third, one], [twin], [one])
     change = second.since(first.mark)
 
     assert again.since(first.mark) == ([], [])
@@ -63,8 +63,8 @@ def test_a_row_that_returns_is_no_change_and_one_that_stays_but_is_made_anew_is_
 def test_another_table_s_mark_says_nothing() -> None:
     """Neither that of a table with the same rows, nor None, nor one of a branch that was left."""
     rows = [Thing(), Thing(), Thing()]
-    first, other = Rows(rows), Rows(rows)
-    left, taken = (Rows.after(first, rows[:2], rows[2:], []) for _ in range(2))
+    first, other = RowSet(rows), RowSet(rows)
+    left, taken = (RowSet.after(first, rows[:2], rows[2:], []) for _ in range(2))
 
     assert [taken.since(mark) for mark in (other.mark, left.mark, None, object())] == [None] * 4
     assert taken.since(first.mark) is not None
@@ -73,19 +73,19 @@ def test_another_table_s_mark_says_nothing() -> None:
 def test_what_is_made_from_a_plain_tuple_begins_anew() -> None:
     """And so does one of which most is different: to read it whole is no slower."""
     rows = tuple(Thing() for _ in range(4))
-    plain = Rows.after(rows, rows[:3], rows[3:], ())
+    plain = RowSet.after(rows, rows[:3], rows[3:], ())
     others = tuple(Thing() for _ in range(3))
-    replaced = Rows.after(plain, others, plain, others)
+    replaced = RowSet.after(plain, others, plain, others)
 
     assert plain.since(None) is None
     assert plain.since(plain.mark) == ([], [])
     assert replaced.since(plain.mark) is None
 
 
-def _history(draw: random.Random, steps: int) -> list[Rows[Thing]]:
+def _history(draw: random.Random, steps: int) -> list[RowSet[Thing]]:
     """Editions of one table. Rows come, go, and return as the objects that they were; some steps change nothing, and rows lie in any order."""
     rows, away = [Thing() for _ in range(30)], list[Thing]()
-    editions = [Rows(rows)]
+    editions = [RowSet(rows)]
     for _ in range(steps):
         gone = draw.sample(rows, draw.choice([0, 1, 1, 3, 6]))
         back = draw.sample(away, min(len(away), draw.choice([0, 1, 3])))
@@ -96,7 +96,7 @@ def _history(draw: random.Random, steps: int) -> list[Rows[Thing]]:
             come.append(Thing())
             rows.append(come[-1])
         draw.shuffle(rows)
-        editions.append(Rows.after(editions[-1], rows, gone, come))
+        editions.append(RowSet.after(editions[-1], rows, gone, come))
     return editions
 
 

@@ -24,7 +24,9 @@ from marketplace.domain.states import (
 )
 from marketplace.domain.units import UnixTime
 
-DRAWN = (Path(__file__).parents[3] / "docs" / "reference" / "states.md").read_text()
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+DRAWN = (REFERENCE / "states.md").read_text()
+VERB = re.compile(r"^\| `(\w+)[^|]*\|[^|]*\| ([^|]*) \|", re.MULTILINE)
 JOB = TrackedJob(Bytes32("0x" + "1" * 64), "job", JobState.SUBMITTED, (Bytes32("0x" + "1" * 64),), Sha256("2" * 64), ())
 
 
@@ -69,6 +71,20 @@ def test_the_drawing_is_the_table(title: str, table: dict[StrEnum, frozenset[Str
     drawn = set(re.findall(r"^\s*(\w+) --> (\w+)", section, re.MULTILINE))
 
     assert drawn == {(start.value, end.value) for start, ends in table.items() for end in ends}
+
+
+def test_the_leases_drawing_is_the_table_of_verbs() -> None:
+    """P-10: from which states a verb moves a lease on is what the specification says of when it may be called."""
+    drawn: dict[str, set[str]] = {}
+    for start, label in re.findall(r"^ *(\w+) --> \w+: (.*)$", DRAWN.split("## Job")[0], re.MULTILINE):
+        for verb in re.findall(r"[a-z]+", re.sub(r"\(last\)|, if .*| otherwise", "", label)):
+            drawn.setdefault(verb, set()).add(start)
+    verbs = dict(VERB.findall((REFERENCE / "specification.md").read_text()))
+    told = {verb: set(re.findall(r"None|Open|Claimed|Disputed", when)) for verb, when in verbs.items()}
+
+    # `open` is for orders that are in None by P-20, and `cancel` leaves an open lease open.
+    assert told["cancel"] == {"None", "Open"}
+    assert drawn == {verb: states for verb, states in told.items() if states} | {"open": {"None"}, "cancel": {"None"}}
 
 
 def test_every_state_can_be_reached_and_left_unless_terminal() -> None:

@@ -64,7 +64,7 @@ class Changing:
         rows = [*left.values(), *come.values()]
         draw.shuffle(rows)
         broken = draw.random() < BROKEN
-        return tuple(rows) if broken else editions.Rows.after(former, rows, gone, tuple(come.values()))
+        return tuple(rows) if broken else editions.RowSet.after(former, rows, gone, tuple(come.values()))
 
     def _table_after(self, former: Mapping[Address, Any], row: Callable[[], Any]) -> Any:
         draw = self._draw
@@ -78,12 +78,12 @@ class Changing:
         tallies = {Outcome.CLAIMED: Tally(9, weight), Outcome.AT_FAULT: Tally(1, failed)}
         return draw.choice([RELIABLE, FLAKY, Reputation(UnixTime(NOW - draw.randrange(10**6)), tallies, weight)])
 
-    def _repriced(self, former: Sequence[Offer]) -> editions.Rows[Offer]:
+    def _repriced(self, former: Sequence[Offer]) -> editions.RowSet[Offer]:
         """The offers in another unit: ticks are others. Those of the pool are, too."""
         self._are_dear = not self._are_dear
         self._offers = [self._priced_anew(offer) for offer in self._offers]
         offers = [self._priced_anew(offer) for offer in former]
-        return editions.Rows.after(former, offers, former, offers)
+        return editions.RowSet.after(former, offers, former, offers)
 
     def _priced_anew(self, offer: Offer) -> Offer:
         price = offer.price * DEARER if self._are_dear else offer.price // DEARER

@@ -21,7 +21,7 @@ from marketplace.domain.spec import Constraints
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.engine import bounds, count, groups, seats
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.market import Ints, Market
+from scheduler.engine.market import Ints, SeatMap
 from scheduler.engine.plan import Plan
 from scripts.bench.floods import FLOODS
 from scripts.bench.generators import Thin, Uniform
@@ -181,9 +181,9 @@ def test_without_a_flood_the_bounds_change_nothing(monkeypatch: pytest.MonkeyPat
 
 def test_a_small_shard_has_an_effort_of_its_size() -> None:
     """So much for each order and open offer, and never more than a large one: a thousand shards take no longer than one."""
-    told: list[tuple[Market, Ints]] = []
+    told: list[tuple[SeatMap, Ints]] = []
 
-    def hold(market: Market, shards: int) -> Ints:
+    def hold(market: SeatMap, shards: int) -> Ints:
         notes, _ = auctions.noted(market, shards, MOST)
         told.append((market, notes.effort))
         return hold_here(market, shards)
@@ -200,7 +200,7 @@ def test_a_small_shard_has_an_effort_of_its_size() -> None:
     assert 0 < int((effort == MOST).sum()) < len(effort)
 
 
-def _accepted(market: Market, order: int) -> set[int]:
+def _accepted(market: SeatMap, order: int) -> set[int]:
     demand = int(market.orders["demand"][order])
     return set(market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]].tolist())
 
@@ -211,7 +211,7 @@ def test_a_quote_for_many_sizes_takes_more_effort(sizes: int, factor: int) -> No
     orders = [an_order(f"of {gpus}", gpus=gpus) for gpus in range(1, sizes + 1)]
     told: list[int] = []
 
-    def hold(market: Market, shards: int) -> Ints:
+    def hold(market: SeatMap, shards: int) -> Ints:
         notes, _ = auctions.noted(market, shards, 10**6)
         before = int(notes.effort[0])
         auctions._quote(market, notes, auctions.NO_CHAIN, 0, 0)
@@ -228,7 +228,7 @@ def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: s
     """What is over is at most one chain, and one look round for each cost of a move."""
     over: list[tuple[int, int]] = []
 
-    def hold(market: Market, shards: int) -> Ints:
+    def hold(market: SeatMap, shards: int) -> Ints:
         auctions.begin(market, shards)
         auctions.seat_by_priority(market)
         notes, seated = auctions.noted(market, shards, 1_000)

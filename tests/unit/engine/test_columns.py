@@ -10,7 +10,7 @@ import pytest
 from scheduler.engine import columns, table
 from scheduler.engine.columns import distinct, numbered, places_in, ranked, sizes_of, tick_bits_of, ticks
 from scheduler.engine.market import Ints
-from scheduler.engine.table import Kept, Table, as_met
+from scheduler.engine.table import ColumnTable, Kept, as_met
 from tests.unit.engine.markets import an_offer
 
 Drawn = Callable[[np.random.Generator, int], Ints]
@@ -186,8 +186,8 @@ class _Named:
         self.name = name
 
 
-def _read(rows: list[_Named]) -> Table:
+def _read(rows: list[_Named]) -> ColumnTable:
     names = np.array([row.name for row in rows], np.int64)
-    return Table(
+    return ColumnTable(
         {"name": names, "tie": names.astype(np.uint64) + np.uint64(2**63), "is_even": names % 2 == 0}, len(rows)
     )

@@ -20,7 +20,7 @@ from marketplace.domain.reputation import (
     Tally,
 )
 from marketplace.domain.units import BPS_WHOLE, UnixTime
-from scheduler.engine.evidence import Evidence
+from scheduler.engine.evidence import EvidenceColumns
 
 NOW = UnixTime(4_000_000_000)
 
@@ -72,7 +72,7 @@ def test_accounts_are_asked_for_by_their_numbers_in_any_order() -> None:
     """Some of them twice; and rows that are read anew replace those of before, also by nothing."""
     draw = random.Random(2)
     reputations = [draw.choice([NEWCOMER, _any_reputation(draw)]) for _ in range(60)]
-    evidence = Evidence().after(40, np.arange(40), [_any_reputation(draw) for _ in range(40)])
+    evidence = EvidenceColumns().after(40, np.arange(40), [_any_reputation(draw) for _ in range(40)])
     evidence = evidence.after(60, np.arange(60), [None if one is NEWCOMER else one for one in reputations])
     accounts = np.array([draw.randrange(60) for _ in range(200)])
     scores = evidence.scores_bps(accounts, NOW, lambda account: reputations[account].score_bps(NOW))
@@ -89,7 +89,7 @@ def _scores(reputations: Sequence[Reputation | None]) -> tuple[list[int], int]:
         return (reputations[account] or NEWCOMER).score_bps(NOW)
 
     count = len(reputations)
-    evidence = Evidence().after(count, np.arange(count), reputations)
+    evidence = EvidenceColumns().after(count, np.arange(count), reputations)
     return evidence.scores_bps(np.arange(count), NOW, rule).tolist(), len(asked)
 
 

@@ -16,7 +16,7 @@ from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import UnixTime
 from scheduler.engine import bounds
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order
@@ -255,7 +255,7 @@ def test_what_no_offer_can_tell_apart_is_one_demand() -> None:
         )
         for n in range(50)
     ]
-    snapshot, reader = a_snapshot(orders, [an_offer()]), Reader()
+    snapshot, reader = a_snapshot(orders, [an_offer()]), ColumnReader()
     facts = Facts(snapshot, reader.columns(snapshot.view))
 
     assert set(Demands(facts, np.arange(50)).of.tolist()) == {0}

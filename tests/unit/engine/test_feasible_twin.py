@@ -16,7 +16,7 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.snapshot import Snapshot
@@ -45,7 +45,7 @@ def test_small_markets_are_judged_alike(snapshot: Snapshot) -> None:
 
 def test_a_warm_reader_judges_another_market_alike() -> None:
     """One reader for many markets: what it remembers of one says nothing about the next."""
-    reader = Reader()
+    reader = ColumnReader()
     for seed in range(60):
         _compare(wild_market(random.Random(seed)), reader)
 
@@ -57,8 +57,8 @@ def test_the_markets_hold_pairs_that_fit_and_pairs_that_do_not() -> None:
     assert sum(counts) > 200
 
 
-def _compare(snapshot: Snapshot, reader: Reader | None = None) -> list[int]:
-    reader = reader or Reader()
+def _compare(snapshot: Snapshot, reader: ColumnReader | None = None) -> list[int]:
+    reader = reader or ColumnReader()
     facts = Facts(snapshot, reader.columns(snapshot.view))
     turned_away = refused_at_once(facts)
     rows = np.array([row for row in range(facts.orders.rows) if row not in turned_away], np.int64)

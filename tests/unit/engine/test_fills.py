@@ -11,7 +11,7 @@ from marketplace.domain.models import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
 from scheduler.engine.fills import Fills
-from scheduler.engine.table import Book
+from scheduler.engine.table import RowValues
 from scripts.bench.generators import Uniform
 from tests.unit.engine.markets import an_order
 
@@ -24,7 +24,7 @@ def both(count: int) -> tuple[Fills, tuple[Fill, ...]]:
     orders = [an_order(str(n)) for n in range(20)]
     places, rows = draw.sample(range(20), 20), draw.sample(range(20), count)
     offers, prices = [draw.randrange(1, 2**40) for _ in rows], [PricePerGpuHour(draw.randrange(2**80)) for _ in rows]
-    fills = Fills(Book(orders, np.array(places)), np.array(rows, np.int64), np.array(offers, np.int64), prices)
+    fills = Fills(RowValues(orders, np.array(places)), np.array(rows, np.int64), np.array(offers, np.int64), prices)
     made = zip(rows, offers, prices, strict=True)
     return fills, tuple(Fill(orders[places[row]].signed, offer, price) for row, offer, price in made)  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, Group
 from marketplace.domain.units import GpuCount, TokenUnits, UnixTime
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import Reader
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.former import Former
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
@@ -234,7 +234,7 @@ def test_a_small_book_begins_from_nothing() -> None:
 def test_rounds_that_go_on_for_long_stay_good(market: Uniform) -> None:
     """Twenty of them, of a book of which a twentieth changes each time, are hardly worse than rounds from nothing; and a reader that has seen
     it all makes the plans of one that has not."""
-    snapshot, reader = market.snapshot(3), Reader()
+    snapshot, reader = market.snapshot(3), ColumnReader()
     plan, ratios, anew = clear(snapshot, hold_here, reader), list[float](), list[float]()
     for turn in range(20):
         snapshot = replace(market.churned(snapshot, turn, share=0.05), former=plan.former())

@@ -7,6 +7,7 @@ from operator import attrgetter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketplace.domain.models import Offer
 from scheduler.engine.kept import Form, KeptRows
 from tests.unit.engine.markets import PEOPLE, an_offer
 
@@ -14,7 +15,7 @@ OFFERS = tuple(an_offer(number, provider=PEOPLE[number % 4]) for number in range
 
 
 def _table(written: list[int]) -> KeptRows:
-    def write(row) -> bytes:
+    def write(row: Offer) -> bytes:
         written.append(row.id)
         return b"<%d>" % row.id * row.id
 

@@ -16,7 +16,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.models import Fill, Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, TokenUnits
-from scheduler.engine.columns import CAP, HUGE_TIP, MOST, Columns, Reader
+from scheduler.engine.columns import CAP, HUGE_TIP, MOST, ColumnReader, Columns
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.money import Purses, Remaining
 from scheduler.engine.snapshot import Snapshot
@@ -54,7 +54,7 @@ class Case:
 
     def with_money(self, accounts: dict[Address, TokenUnits]) -> Case:
         snapshot = replace(self.snapshot, view=replace(self.snapshot.view, accounts=accounts))
-        return replace(self, snapshot=snapshot, columns=Reader().columns(snapshot.view))
+        return replace(self, snapshot=snapshot, columns=ColumnReader().columns(snapshot.view))
 
     def may_lack(self) -> Bools:
         columns = self.columns
@@ -172,7 +172,7 @@ def _case(draw: random.Random) -> Case:
     posted = [Fill(an_order("posted", client=draw.choice(WHO)).signed, offers[0].id, offers[0].price)]
     snapshot = a_snapshot(orders, offers, accounts={}, posted=tuple(posted[: draw.choice([0, 0, 1])]))
     snapshot = replace(snapshot, terms=replace(TERMS, bond_floor=TokenUnits(floor)))
-    columns = Reader().columns(snapshot.view)
+    columns = ColumnReader().columns(snapshot.view)
     rows, at = draw.sample(range(len(orders)), len(orders)), [draw.randrange(3) for _ in orders]
     limits = columns.orders["limit"][rows].tolist()
     price = [

@@ -20,10 +20,10 @@ from marketplace.domain.models import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine import columns, table
 from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import Known, Reader
+from scheduler.engine.columns import ColumnReader, Known
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
-from scheduler.engine.table import Table
+from scheduler.engine.table import ColumnTable
 from scripts.bench.generators import Thin, Trace, Uniform
 from tests.unit.engine.changing import Changing
 from tests.unit.engine.markets import a_snapshot, an_offer, an_order, going_on
@@ -44,7 +44,7 @@ def test_a_warm_reader_gives_the_plans_of_a_cold_one(seed: int) -> None:
 
     Most go on from the one before, some from an older one or from nothing.
     """
-    draw, reader = random.Random(seed), Reader()
+    draw, reader = random.Random(seed), ColumnReader()
     snapshot, other, former = wild_market(draw), wild_market(draw), None
     for turn in range(20):
         snapshot = replace(_changed(draw, snapshot, other), former=draw.choice([former, former, snapshot.former, None]))
@@ -60,7 +60,7 @@ def test_a_warm_reader_gives_the_plans_of_a_cold_one(seed: int) -> None:
 @pytest.mark.usefixtures("small_books_go_on")
 def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
     """The same for larger markets, of which a twentieth changes each round."""
-    snapshot, reader = market.snapshot(3), Reader()
+    snapshot, reader = market.snapshot(3), ColumnReader()
     for turn in range(5):
         plan = clear(snapshot, hold_here, reader)
 
@@ -75,7 +75,7 @@ def test_a_reader_that_is_told_what_changed_knows_what_one_knows_that_reads_all(
 
     Rounds are skipped, now and then a table is no edition, other markets come in between, and once in a while all prices are others.
     """
-    draw, reader, former = random.Random(seed), Reader(), None
+    draw, reader, former = random.Random(seed), ColumnReader(), None
     market = Changing(draw)
     for turn in range(40):
         for _ in range(draw.choice([1, 1, 1, 2, 3, editions.MOST_STEPS + 1])):
@@ -84,7 +84,7 @@ def test_a_reader_that_is_told_what_changed_knows_what_one_knows_that_reads_all(
             clear(wild_market(draw), hold_here, reader)
         snapshot = replace(market.snapshot, former=draw.choice([former, None]))
 
-        assert _known_by(reader, snapshot.view) == _known_by(Reader(), snapshot.view)
+        assert _known_by(reader, snapshot.view) == _known_by(ColumnReader(), snapshot.view)
         if turn % 4 == 0:
             plan = clear(snapshot, hold_here, reader)
             former = plan.former()
@@ -96,8 +96,8 @@ def test_a_reader_that_is_told_what_changed_looks_at_nothing_else(monkeypatch: p
     """Not at other accounts, nor at other rows, not even at their identities: without that a round would be right, and late."""
     read = dict[str, list[int]]()
     for name in ("_read_orders", "_read_offers"):
-        monkeypatch.setattr(Reader, name, _counted(getattr(Reader, name), read.setdefault(name, [])))
-    market, reader = Uniform(orders=400, offers=100), Reader()
+        monkeypatch.setattr(ColumnReader, name, _counted(getattr(ColumnReader, name), read.setdefault(name, [])))
+    market, reader = Uniform(orders=400, offers=100), ColumnReader()
     snapshot = market.churned(market.snapshot(3), 1, share=0.02)
     reader.columns(snapshot.view)
     for turn in range(2, 6):
@@ -120,7 +120,7 @@ def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> 
     """It knows hardly more names, kinds and rows than there are, however many have come and gone, and plans of former rounds can still be asked."""
     monkeypatch.setattr(columns, "SPARE", 20)
     monkeypatch.setattr(table, "SPARE", 20)
-    market, reader = Uniform(orders=120, offers=40), Reader()
+    market, reader = Uniform(orders=120, offers=40), ColumnReader()
     snapshot = market.snapshot(3)
     plans = [clear(snapshot, hold_here, reader)]
     for turn in range(12):
@@ -132,7 +132,7 @@ def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> 
     assert [told(plan) for plan in plans] == [told(clear(plan.source)) for plan in plans]
 
 
-def _known_by(reader: Reader, view: BookView) -> tuple[object, ...]:
+def _known_by(reader: ColumnReader, view: BookView) -> tuple[object, ...]:
     """All that a reader says of a view, in names instead of its own numbers."""
     read = reader.columns(view)
     kinds, known, evidence = _named(read.kinds, read.known), read.known, read.evidence
@@ -150,7 +150,7 @@ def _known_by(reader: Reader, view: BookView) -> tuple[object, ...]:
     )
 
 
-def _named(rows: Table, known: Known) -> list[dict[str, Any]]:
+def _named(rows: ColumnTable, known: Known) -> list[dict[str, Any]]:
     """Rows with names in the place of numbers. Where a reader keeps them is its own business."""
     lists = dict.fromkeys(("client", "arbiter", "opener", "provider"), known.accounts)
     lists |= {
@@ -164,17 +164,19 @@ def _named(rows: Table, known: Known) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _counted(read: Callable[[Reader, list[Any]], Table], counts: list[int]) -> Callable[[Reader, list[Any]], Table]:
+def _counted(
+    read: Callable[[ColumnReader, list[Any]], ColumnTable], counts: list[int]
+) -> Callable[[ColumnReader, list[Any]], ColumnTable]:
     """The same, and how many rows it was given each time."""
 
-    def counting(reader: Reader, rows: list[Any]) -> Table:
+    def counting(reader: ColumnReader, rows: list[Any]) -> ColumnTable:
         counts.append(len(rows))
         return read(reader, rows)
 
     return counting
 
 
-class _WatchedRows(editions.Rows[Any]):
+class _WatchedRows(editions.RowSet[Any]):
     """Rows that note who passes over them."""
 
     looks: list[object]
@@ -297,12 +299,12 @@ def test_the_compiler_changes_nothing() -> None:
 def test_what_could_be_read_in_part_only_does_not_count_as_read() -> None:
     """A row that cannot be read spoils that reading, and not the next one: none of the rows that came with it is lost."""
     known, sound, spoilt = an_order("a"), an_order("b"), an_order("c", max_seconds=2**70)
-    view, reader = replace(a_snapshot([known], [an_offer(1)]).view, orders=editions.Rows([known])), Reader()
+    view, reader = replace(a_snapshot([known], [an_offer(1)]).view, orders=editions.RowSet([known])), ColumnReader()
     reader.columns(view)
-    worse = editions.Rows.after(view.orders, [known, sound, spoilt], [], [sound, spoilt])
+    worse = editions.RowSet.after(view.orders, [known, sound, spoilt], [], [sound, spoilt])
     for _ in range(2):
         with pytest.raises(OverflowError):
             reader.columns(replace(view, orders=worse))
-    better = editions.Rows.after(worse, [known, sound], [spoilt], [])
+    better = editions.RowSet.after(worse, [known, sound], [spoilt], [])
 
     assert reader.columns(replace(view, orders=better)).orders.rows == 2

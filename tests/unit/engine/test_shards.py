@@ -14,7 +14,7 @@ from marketplace.domain.ids import Bytes32, OfferId
 from scheduler.engine import auction as auctions
 from scheduler.engine.clear import Auctioneer, clear, hold_here
 from scheduler.engine.former import Former
-from scheduler.engine.market import NOWHERE, Ints, Market
+from scheduler.engine.market import NOWHERE, Ints, SeatMap
 from scheduler.engine.shards import bundles_of, part_of
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
@@ -32,9 +32,9 @@ class Apart:
 
     def __init__(self, most: int, shuffler: random.Random | None = None, hold: Auctioneer = hold_here) -> None:
         self.most, self.shuffler, self.hold = most, shuffler, hold
-        self.markets: list[Market] = []
+        self.markets: list[SeatMap] = []
 
-    def __call__(self, market: Market, shards: int) -> Ints:
+    def __call__(self, market: SeatMap, shards: int) -> Ints:
         self.markets.append(market)
         offer, bundles = np.empty(len(market.orders), np.int64), bundles_of(market, self.most)
         if self.shuffler:
@@ -86,7 +86,7 @@ def test_a_shard_goes_on_if_most_of_its_seats_are_kept(monkeypatch: pytest.Monke
     assert told[0] == [bool(sat) and shard % 2 == 0 for shard, sat in enumerate(seats)]
 
 
-def _seats_by_shard(snapshot: Snapshot, market: Market) -> list[list[tuple[Bytes32, OfferId]]]:
+def _seats_by_shard(snapshot: Snapshot, market: SeatMap) -> list[list[tuple[Bytes32, OfferId]]]:
     """Who sat on which offer after an auction, of each shard."""
     orders, offers = sorted(order.id for order in snapshot.view.orders), sorted(one.id for one in snapshot.view.offers)
     found: list[list[tuple[Bytes32, OfferId]]] = [[] for _ in range(int(market.orders["shard"].max()) + 1)]
@@ -143,11 +143,11 @@ def test_bundles_are_about_even() -> None:
     assert max(counts) - min(counts) <= 4
 
 
-def _market_with(shards: list[int]) -> Market:
+def _market_with(shards: list[int]) -> SeatMap:
     """A market of which only the shards of its orders matter."""
-    seen = list[Market]()
+    seen = list[SeatMap]()
 
-    def auctioneer(market: Market, count: int) -> Ints:
+    def auctioneer(market: SeatMap, count: int) -> Ints:
         seen.append(market)
         return hold_here(market, count)
 
@@ -157,13 +157,13 @@ def _market_with(shards: list[int]) -> Market:
     return seen[0]._replace(orders=orders)
 
 
-def _hold_in_python(market: Market, shards: int) -> Ints:
+def _hold_in_python(market: SeatMap, shards: int) -> Ints:
     """The auction, its frame in plain Python, where a test can change what it calls."""
     auctions.auction.py_func(market, shards)
     return np.asarray(market.orders["offer"])
 
 
-def _hold_uncompiled(market: Market, shards: int) -> Ints:
+def _hold_uncompiled(market: SeatMap, shards: int) -> Ints:
     """The same with the frame of its sweeps, where a test can change the constants."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auctions, "improve", auctions.improve.py_func)

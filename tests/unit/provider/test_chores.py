@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable
-from marketplace.provider.chores import Chore, ChorePool, ChorePools, distrusted
+from marketplace.provider.chores import GATEWAY_THREADS, Chore, ChorePool, ChorePools, distrusted
 
 PATIENCE_SECONDS = 30
 
@@ -71,14 +71,15 @@ def test_abandoned_chores_give_their_places_back(never: threading.Event) -> None
 
 def test_a_pool_that_hangs_holds_up_no_other(never: threading.Event) -> None:
     """However many requests to a gateway hang, a transaction is sent at once."""
-    pools = ChorePools.separate()
+    pools, gateway = ChorePools.separate(), ChorePool("gateway", GATEWAY_THREADS)
     for _ in range(200):
-        pools.gateway.submit(never.wait)
+        gateway.submit(never.wait)
     sending: Chore[str] = Chore(pools.money)
     sending.begin(lambda: "sent", 1)
 
     assert taken(sending, 1) == "sent"
     pools.close()
+    gateway.close()
 
 
 @pytest.mark.parametrize("raised", [RecursionError(), MemoryError(), UnicodeError(), KeyError("x"), OverflowError()])

@@ -16,7 +16,7 @@ from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Graces, Steering
 from marketplace.store.journal.agent import AgentJournal
-from marketplace.store.journal.wishes import AgentReport, AskedPrice, Standing, Wishes
+from marketplace.store.journal.wishes import AgentReport, AgentStanding, AskedPrice, Wishes
 
 ARBITER = "0x" + "ab" * 20
 TEXT = f"""
@@ -117,13 +117,13 @@ def test_a_hangup_reads_the_file_at_once(journal: AgentJournal, file: InventoryF
 
 def test_a_pause_outlives_the_agent_and_a_resume_ends_it(journal: AgentJournal, file: InventoryFile) -> None:
     """The wish is in the journal: another agent on it is as paused as the first; nobody is asked to leave."""
-    journal.desk.stand(Standing.PAUSED)
+    journal.desk.stand(AgentStanding.PAUSED)
     for _ in range(2):
         steering = Steering(journal.desk, file.inventory)
         assert steering.look()
         assert not steering.wanted.is_open
         assert not steering.is_leaving
-    journal.desk.stand(Standing.OPEN)
+    journal.desk.stand(AgentStanding.OPEN)
 
     assert steering.look()
     assert steering.wanted.is_open
@@ -133,14 +133,14 @@ def test_a_drained_agent_ends_and_stays_paused(journal: AgentJournal, file: Inve
     """Whatever starts it again, it takes no leases until somebody says so."""
     signals = Signals()
     steering = Steering(journal.desk, file.inventory, leaving=signals)
-    journal.desk.stand(Standing.DRAINING)
+    journal.desk.stand(AgentStanding.DRAINING)
     steering.look()
 
     assert steering.is_leaving
     assert not steering.must_hand_back
     steering.leave()
     assert signals.left
-    assert journal.desk.wishes().standing is Standing.PAUSED
+    assert journal.desk.wishes().standing is AgentStanding.PAUSED
 
 
 def test_a_signal_gives_jobs_a_grace_and_then_their_outputs_another(journal: AgentJournal, file: InventoryFile) -> None:
@@ -163,17 +163,17 @@ def test_a_signal_gives_jobs_a_grace_and_then_their_outputs_another(journal: Age
         (True, False, True, False),
         (True, False, True, True),
     ]
-    assert journal.desk.wishes().standing is Standing.OPEN
+    assert journal.desk.wishes().standing is AgentStanding.OPEN
 
 
 def test_wishes_are_numbered_and_kept(journal: AgentJournal) -> None:
     """Each changes one thing, and whoever waits knows by its number when it is heeded."""
     asked = AskedPrice(PricePerGpuHour(5), PricePerGpuHour(4))
     journal.desk.ask(OfferId(7), asked)
-    journal.desk.stand(Standing.PAUSED)
+    journal.desk.stand(AgentStanding.PAUSED)
 
-    assert journal.desk.wishes() == Wishes(2, Standing.PAUSED, {OfferId(7): asked})
-    assert journal.desk.ask(OfferId(7), None) == Wishes(3, Standing.PAUSED, {})
+    assert journal.desk.wishes() == Wishes(2, AgentStanding.PAUSED, {OfferId(7): asked})
+    assert journal.desk.ask(OfferId(7), None) == Wishes(3, AgentStanding.PAUSED, {})
 
 
 def test_a_report_is_read_as_it_was_told(journal: AgentJournal) -> None:
@@ -181,7 +181,7 @@ def test_a_report_is_read_as_it_was_told(journal: AgentJournal) -> None:
     assert journal.desk.report() is None
     for number in (1, 2):
         told = AgentReport(
-            pid=number, heeded=number, standing=Standing.OPEN, is_leaving=False, block_number=9, block_time=UnixTime(10),
+            pid=number, heeded=number, standing=AgentStanding.OPEN, is_leaving=False, block_number=9, block_time=UnixTime(10),
             inventory="/x", inventory_problem="", declared={OfferId(1): PricePerGpuHour(3)},
         )  # fmt: skip
         journal.desk.save_report(told)
@@ -196,7 +196,7 @@ def test_nobody_else_reads_a_journal(tmp_path: Path) -> None:
     try:
         for name in ("home/agent.sqlite", "old.sqlite"):
             journal = AgentJournal(f"sqlite:///{tmp_path}/{name}")
-            journal.desk.stand(Standing.PAUSED)
+            journal.desk.stand(AgentStanding.PAUSED)
             with journal.outbox.turn("0xabc"):  # type: ignore[arg-type]
                 pass
             modes = {

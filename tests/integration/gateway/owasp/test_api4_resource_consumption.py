@@ -21,7 +21,7 @@ from marketplace.gateway.desks import desks_over
 from marketplace.services import quotas
 from marketplace.services.limits import Cost, Rate, RateLimits
 from marketplace.services.receipts import MOST_LAST_RECEIPTS, MOST_PROGRESS_RECEIPTS
-from marketplace.store.journal.operator import MOST_ANSWERS
+from marketplace.store.journal.answers import MOST_ANSWERS
 from tests.integration.gateway.conftest import ACCEPTOR, CLIENT, PROVIDER, STRANGER, Gateway, running
 from tests.integration.gateway.owasp.conftest import Private
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
 import structlog
 
-from marketplace.folding import KEPT, QUIET_SECONDS, Folding
+from marketplace.repeated_warnings import KEPT, QUIET_SECONDS, Folding
 
 
 class Log(list[dict[str, Any]]):
@@ -19,7 +19,7 @@ class Log(list[dict[str, Any]]):
         self.now = 0.0
         self.folding = Folding(clock=lambda: self.now, sweeps=False)
 
-    def keep(self, _: object, __: str, line: dict[str, Any]) -> str:
+    def keep(self, _: object, __: str, line: MutableMapping[str, Any]) -> str:
         self.append(dict(line))
         return ""
 

@@ -1,0 +1,45 @@
+"""What requests do together in one application: new orders are committed, and the offers are looked at, once for all that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from fastapi import Request
+
+from marketplace.domain.book import BookView
+from marketplace.domain.models import MarketTerms
+from marketplace.gateway.desks import Desks
+from marketplace.gateway.render import Renderer, to_json
+from marketplace.gateway.together import Together
+from marketplace.services.answers import OrderStanding
+from marketplace.services.order_batches import Submission, Taken
+
+ORDERS_AT_ONCE = 64
+LOOKS_AT_ONCE = 1_024
+
+
+class Intake:
+    """One application's."""
+
+    def __init__(self, desks: Desks) -> None:
+        self._desks = desks
+        self.orders: Together[Submission, Taken | None] = Together("orders", self._take, most=ORDERS_AT_ONCE)
+        self.offered: Together[None, BookView] = Together("offers", self._look, most=LOOKS_AT_ONCE, is_patient=True)
+
+    def _take(self, submissions: Sequence[Submission]) -> Sequence[Taken | None]:
+        return self._desks.batches.take(submissions, partial(_tell, self._desks.market.terms()))
+
+    def _look(self, asked: Sequence[None]) -> Sequence[BookView]:
+        """Raises StoreUnavailable."""
+        return [self._desks.offers.offered()] * len(asked)
+
+
+def _tell(terms: MarketTerms, standing: OrderStanding) -> bytes:
+    return to_json(Renderer(terms).order(standing))
+
+
+def intake_of(request: Request) -> Intake:
+    """That of the application that serves this request."""
+    intake: Intake = request.app.state.intake
+    return intake
