@@ -22,6 +22,7 @@ DEFAULT_CONFIRMATIONS = 1
 LOG_BLOCKS = 2_000
 DEFAULT_RAY_ADDRESS = "auto"
 DEFAULT_MOST_FEE_GWEI = "500"
+DEFAULT_LEAST_STAKE = "0.10"
 _GATEWAY_SCHEMES = ("http://", "https://")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
@@ -57,6 +58,10 @@ class Settings:
     """What one of the chain's coins is worth in the market's token, e.g. "2500"; empty: not known. It bounds what is paid to save a bond."""
     ray_address: str
     """The Ray cluster that `bourse scheduler --engine ray` uses: host:port, or "auto" for the one that this machine is part of."""
+    least_stake: str
+    """What an account must have in the market, in tokens, to send a gateway more than a stranger may."""
+    trusted_proxies: str
+    """The addresses and networks, with commas between, whose ``X-Forwarded-For`` a gateway believes; empty: nobody's."""
     gateway_origins: tuple[str, ...] = ()
     """The origins of web pages that browsers let use the gateway, e.g. "https://shop.example"; "*" for all. None by default."""
     gpu_locks: Path | None = None
@@ -136,6 +141,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         most_fee_gwei=text("MOST_FEE_GWEI", DEFAULT_MOST_FEE_GWEI),
         coin_price=text("COIN_PRICE"),
         ray_address=text("RAY_ADDRESS", DEFAULT_RAY_ADDRESS),
+        least_stake=text("LEAST_STAKE", DEFAULT_LEAST_STAKE),
+        trusted_proxies=text("TRUSTED_PROXIES"),
         gateway_origins=origins,
         gpu_locks=path("GPU_LOCKS"),
     )

@@ -24,8 +24,10 @@ from marketplace.daemon import GentleStop, Stop
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ChainError, ToolMissing
 from marketplace.domain.models import BlockRef
+from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.gateway.proxies import proxies_in
 from marketplace.gateway.server import serve
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePools
@@ -45,6 +47,7 @@ from marketplace.services.checks import Check
 from marketplace.services.expiry import Sweeper, SweepingProjector
 from marketplace.services.leadership import BoardLead, Led, Permit
 from marketplace.services.projection import Projector
+from marketplace.services.quotas import quotas_over
 from marketplace.services.readiness import HeadWatch, projection_follows
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -88,9 +91,11 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
     journal = OperatorJournal(settings.journal_url)
     public = urlsplit(settings.gateway_url)
     site = f"{public.scheme}://{public.netloc}" if public.netloc else f"http://{host}:{port}"
+    proxies, least_stake = proxies_in(settings.trusted_proxies), _least_stake(settings, market)
     desks = desks_over(
-        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, site=site
-    )
+        market, journal, Board(settings.redis_url), FolderBlobs(settings.blobs_url), roles, clock=_clock, site=site,
+        least_stake=least_stake,
+    )  # fmt: skip
     desks.readiness.ask("orders")  # once before the first probe, so that the line at the start can tell a block
 
     def about() -> dict[str, object]:
@@ -101,7 +106,12 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         }  # fmt: skip
 
     with heads_watched(market.chain):
-        serve(create_app(desks, origins=settings.gateway_origins), host, port, about=about)
+        serve(create_app(desks, origins=settings.gateway_origins), host, port, about=about, proxies=proxies)
+
+
+def _least_stake(settings: Settings, market: Market) -> TokenUnits:
+    decimals = market.terms().token_decimals
+    return units_from_text(settings.least_stake, decimals, field="BOURSE_LEAST_STAKE")
 
 
 def run_indexer(settings: Settings, health_port: int | None = None) -> None:
@@ -111,12 +121,13 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
     stop, market, board = Stop().on_signals(), open_chain_market(settings), Board(settings.redis_url)
     journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
     opener = address_from_text(settings.opener, field="BOURSE_OPENER") if settings.opener else None
+    quotas = quotas_over(market, journal.uploads, board)
 
     def begin(_: Permit) -> SweepingProjector:
         """Its writes are fenced: what a permit could tell, the board does."""
         follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
         projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
-        return SweepingProjector(projector, Sweeper(market, journal, blobs, board))
+        return SweepingProjector(projector, Sweeper(market, journal, blobs, board, quotas))
 
     pulse, lead = Pulse(), BoardLead(board.leads, "indexer")
     led = Led(lead, begin, "indexer")

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, Protocol
 
 import pyrage
 
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.ids import Sha256
 from marketplace.domain.limits import PART_BYTES
 from marketplace.domain.work import Sealed, Work
@@ -136,13 +136,13 @@ class _Side:
 
     def __init__(self, *, source: Source | None = None, sink: BinaryIO | None = None) -> None:
         self._source, self._sink = source, sink
-        self.error: Exception | None = None
+        self.error: OSError | MarketplaceError | None = None
 
     def read(self, size: int = _CHUNK_BYTES) -> bytes:
         assert self._source is not None
         try:
             return self._source.read(size)
-        except Exception as exc:
+        except (OSError, MarketplaceError) as exc:
             self.error = exc
             raise
 
@@ -150,7 +150,7 @@ class _Side:
         assert self._sink is not None
         try:
             return self._sink.write(content)
-        except Exception as exc:
+        except (OSError, MarketplaceError) as exc:
             self.error = exc
             raise
 

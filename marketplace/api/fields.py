@@ -81,3 +81,6 @@ Word = Annotated[str, Meta(max_length=200)]
 """A name, a state, a reason."""
 Sentence = Annotated[str, Meta(max_length=4000)]
 """What people are told."""
+
+Cursor = Annotated[str, Meta(min_length=1, max_length=400)] | None
+"""From where a list goes on; null at its end."""

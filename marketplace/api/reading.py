@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-from msgspec import DecodeError, ValidationError
+from msgspec import DecodeError, ValidationError, convert
 from msgspec.json import Decoder
 
 from marketplace.api.fields import field_of
@@ -47,6 +47,15 @@ def read(kind: type[T], body: bytes, *, most_bytes: int = MOST_BYTES) -> T:
     except (DecodeError, RecursionError, UnicodeError) as exc:
         raise UnreadableAnswer("body", f"must be JSON ({exc})") from None
     return record
+
+
+def asked_in(kind: type[T], document: object) -> T:
+    """What somebody asks for, a JSON value that was parsed before, as a record of this kind. Raises InvalidField."""
+    try:
+        return convert(document, kind, dec_hook=field_of)
+    except ValidationError as exc:
+        wrong = _named(str(exc))
+        raise InvalidField(wrong.field, wrong.rule) from None
 
 
 def check_shape(body: bytes, most_bytes: int) -> None:

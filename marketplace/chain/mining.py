@@ -183,6 +183,22 @@ def why_reverted(chain: Chain, included: Included) -> TransactionReverted:
     return TransactionReverted(NO_REASON)
 
 
+def has_left(chain: Chain, one: Outgoing) -> bool | None:
+    """Whether another block stands where it was mined, or the one that stands there does not hold it; None where the node does not tell.
+
+    A node that does not know the height lags: what it does not count proves nothing."""
+    assert one.block_number is not None, "it is mined"
+    try:
+        block = chain.rpc("eth_getBlockByNumber", hex(one.block_number), False)
+        return (
+            None
+            if block is None
+            else bool(block["hash"] != one.block_hash or one.tx_hash not in (block.get("transactions") or ()))
+        )
+    except (AttributeError, ChainUnavailable, LookupError, NodeRefused, TypeError):
+        return None
+
+
 def has_passed(chain: Chain, account: Address, nonce: int, number: int) -> bool:
     """Whether the account's count had passed the nonce in that block; False where the node cannot say. Raises ChainUnavailable."""
     try:

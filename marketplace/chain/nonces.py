@@ -15,11 +15,11 @@ import structlog
 
 from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import TRANSFER_GAS, FeeOffer, FeePolicy, Fees, patience_of
-from marketplace.chain.mining import all_of, find_included, has_passed, user_of_nonce
+from marketplace.chain.mining import all_of, find_included, has_left, has_passed, user_of_nonce
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
-from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh, NodeRefused
+from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
@@ -62,6 +62,8 @@ class NonceKeeper:
         self._gaps: dict[int, int] = {}
         self._hopeless: set[Bytes32] = set()
         """What a node said no block or pool can take."""
+        self._stood_at: dict[Bytes32, BlockRef] = {}
+        """A head that a mined transaction's block was seen to stand below, where no headers prove it."""
         self._looks: dict[int, tuple[int, int]] = {}
         """By nonce: the block in which its use was first noticed, and the last in which it was looked for who used it."""
         self._counted = -1
@@ -82,7 +84,7 @@ class NonceKeeper:
 
     # The next one
 
-    def next_free(self) -> int:
+    def next_free(self, head: BlockRef) -> int:
         """The lowest nonce that is nobody's. Broadcasts what is kept below it: a gap would hold up whatever comes."""
         count, pending = self._counts()
         kept = _by_nonce(self._outbox.from_nonce(self._account, count))
@@ -91,7 +93,7 @@ class NonceKeeper:
             nonce += 1
         for number in sorted(kept):
             if number < nonce:
-                self._bring_back(kept[number])
+                self._bring_back(kept[number], head)
                 self._broadcast_if_due(kept[number][-1])
             else:
                 # A hole below it is about to be filled: pools forget what stands behind one.
@@ -136,9 +138,8 @@ class NonceKeeper:
                 "maxFeePerGas": offer.most_wei + spread,
             }
         )
-        return Outgoing(
-            self._account, nonce, name, verb, signed.raw, signed.tx_hash, head.number, stake, is_told=is_told
-        )  # fmt: skip
+        since = head.number
+        return Outgoing(self._account, nonce, name, verb, signed.raw, signed.tx_hash, since, stake, is_told=is_told)
 
     def broadcast(self, outgoing: Outgoing) -> tuple[PoolAnswer, str]:
         """Give it to the node; how it took it, and its words."""
@@ -185,7 +186,8 @@ class NonceKeeper:
         """Whether it is mined in a block that the headers seen since then prove to be one of this head's ancestors."""
         if one.block_number is None or one.block_hash is None:
             return False
-        return self._chain.headers_between(BlockRef(one.block_number, one.block_hash, UnixTime(0)), head) is not None
+        seen = self._stood_at.get(one.tx_hash) or BlockRef(one.block_number, one.block_hash, UnixTime(0))
+        return self._chain.headers_between(seen, head) is not None
 
     def _open_at(self, head: BlockRef) -> list[Outgoing]:
         """What is not mined, or not for long. What is mined and untold waits for who wanted it, and needs no care."""
@@ -201,12 +203,13 @@ class NonceKeeper:
                     self._broadcast_if_due(one)
 
     def _forget(self) -> None:
-        for memory in (self._due_at, self._said, self._gaps, self._looks, self._hopeless):
+        for memory in (self._due_at, self._said, self._gaps, self._looks, self._hopeless, self._stood_at):
             memory.clear()
 
     def _mend(self, rows: Sequence[Outgoing], head: BlockRef) -> None:
         count, pending = self._counts()
-        self._bring_back([one for one in rows if one.nonce >= count])
+        self._bring_back(rows, head)
+        rows = self._open_at(head)
         kept = _by_nonce(self._outbox.from_nonce(self._account, count))
         for nonce, rivals in _by_nonce(one for one in rows if one.state is SendingState.UNMINED).items():
             if nonce < count:
@@ -221,27 +224,26 @@ class NonceKeeper:
         for nonce in sorted(open_):
             self._push(open_, nonce, fees, head)
 
-    def _bring_back(self, rows: Sequence[Outgoing]) -> None:
-        """What was mined, and is not counted any more: taken back where another block stands at its block's height, and no receipt is left.
+    def _bring_back(self, rows: Sequence[Outgoing], head: BlockRef) -> None:
+        """What was mined in a block that has left the chain: in another block by now, or taken back where no receipt is left.
 
-        A node that does not know the height lags: what it does not count proves nothing."""
+        Also where its nonce is used all the same, by whatever came instead: else both would come back when that one leaves, too."""
         for one in rows:
-            if one.state is not SendingState.MINED or not self._has_left(one) or find_included(self._chain, [one]):
+            if one.state is not SendingState.MINED or self._stands(one, head):
                 continue
+            if (is_gone := has_left(self._chain, one)) is False:
+                self._stood_at[one.tx_hash] = head
+            elif is_gone:
+                self._take_back(one)
+
+    def _take_back(self, one: Outgoing) -> None:
+        self._stood_at.pop(one.tx_hash, None)
+        if included := find_included(self._chain, [one]):
+            self._outbox.mined(one.tx_hash, included.block)
+        else:
             _log.warning("transaction.taken_back", verb=one.verb, nonce=one.nonce, tx_hash=one.tx_hash)
             self._outbox.taken_back(one.tx_hash)
             self._due_at.pop(one.tx_hash, None)
-
-    def _has_left(self, one: Outgoing) -> bool:
-        """Whether another block stands at its height, or the one that stands there does not hold it."""
-        assert one.block_number is not None, "it is mined"
-        try:
-            block = self._chain.rpc("eth_getBlockByNumber", hex(one.block_number), False)
-        except (ChainUnavailable, NodeRefused):
-            return False
-        return block is not None and (
-            block["hash"] != one.block_hash or one.tx_hash not in (block.get("transactions") or ())
-        )
 
     def _settle_passed(self, nonce: int, rivals: Sequence[Outgoing], head: BlockRef) -> None:
         """The account's count says that the nonce is used: by one of ours, or by another that is shown."""
@@ -259,8 +261,7 @@ class NonceKeeper:
             since = min(one.since_block for one in rivals)
             try:
                 user = user_of_nonce(self._chain, self._account, nonce, since=since, upto=confirmed)
-            except ChainUnavailable as exc:
-                # It contradicts itself: nothing follows for this nonce, and the others do not wait.
+            except ChainUnavailable as exc:  # it contradicts itself: nothing follows, and other nonces do not wait
                 _log.warning("transaction.user_not_shown", nonce=nonce, error=str(exc))
                 return
             self._looks[nonce] = first, head.number

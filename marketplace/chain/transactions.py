@@ -144,7 +144,7 @@ class Sender:
         deadline = monotonic() + wait_seconds
         with self._lock, self._outbox.turn(self.address):
             head = self.chain.head()
-            first = self._nonces.next_free()
+            first = self._nonces.next_free(head)
             signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls], first, head)
             self._outbox.put(*signed)
             self._nonces.broadcast_all(signed)
@@ -220,7 +220,7 @@ class Sender:
         with self._lock, self._outbox.turn(self.address):
             head = self.chain.head()
             # Before anything is looked for: what a reorganisation took back is found by its name again.
-            first = self._nonces.next_free()
+            first = self._nonces.next_free(head)
             for one in () if again else self._outbox.unsettled(self.address, ANY_BLOCK):
                 if one.name == name and not one.is_told and one.nonce not in self._awaited:
                     self._awaited.add(one.nonce)

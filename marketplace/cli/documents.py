@@ -6,9 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import to_builtins
+
+from marketplace.api.accounts import ProviderAnswer
+from marketplace.api.market import MarketAnswer
+from marketplace.api.offers import OfferTold
+from marketplace.api.quotes import QuoteTold
 from marketplace.chain.transactions import Mined
-from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
-from marketplace.client.groups import JobGroup
+from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
@@ -50,7 +55,7 @@ def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> di
     return {"account": account, "delegate": delegate} | money("left", value.left, terms) | {"until": value.until}
 
 
-def offer(value: OfferAnswer, now: UnixTime) -> dict[str, Any]:
+def offer(value: OfferTold, now: UnixTime) -> dict[str, Any]:
     """An offer as it is on the wire, with its machine; ``measured`` false means that nobody looked, ``silent`` that it gets no work now."""
     machine = value.machine
     return offer_to_wire(value.offer) | {
@@ -64,7 +69,7 @@ def offer(value: OfferAnswer, now: UnixTime) -> dict[str, Any]:
     }
 
 
-def market(value: MarketDescription) -> dict[str, Any]:
+def market(value: MarketAnswer) -> dict[str, Any]:
     """Which market it is; opener and arbiter are the gateway's word."""
     terms = value.terms
     return {
@@ -105,16 +110,16 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
         "half_life_seconds": HALF_LIFE_SECONDS,
         "last_heartbeat": value.last_heartbeat,
         "live_leases": value.live_leases,
-        "offers": [one.offer.id for one in value.offers],
+        "offers": [one.id for one in value.offers],
         "block": value.block.number,
         "is_what_the_chain_says": is_same,
     }
 
 
-def quote(value: Quote, terms: MarketTerms) -> dict[str, Any]:
+def quote(value: QuoteTold, terms: MarketTerms) -> dict[str, Any]:
     """What an offer would cost, or why it cannot serve."""
     return {
-        "offer": offer_to_wire(value.offer),
+        "offer": offer_to_wire(value.offer.offer),
         "class_name": value.class_name,
         **money("price", value.offer.price, terms),
         "can_serve": value.can_serve,
@@ -215,7 +220,7 @@ def story(value: JobStory, terms: MarketTerms) -> dict[str, Any]:
         "attempts": [attempt(item, terms) for item in value.attempts],
         **sums(value.sums, terms),
         "is_settled": value.is_settled,
-        "explanation": dict(value.explanation.document) if value.explanation else None,
+        "explanation": to_builtins(value.explanation) if value.explanation else None,
         "result": result(value.result, terms) if value.result else None,
     }
 

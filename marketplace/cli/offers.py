@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from marketplace import wiring
+from marketplace.api.quotes import QuoteTold
 from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import CommandSession, JsonOption
-from marketplace.client.answers import Quote
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.classes import class_named
 from marketplace.domain.ids import Address
@@ -73,7 +73,7 @@ def quote(
         terms = api.market().terms
         price = units_from_text(max_price, terms.token_decimals, field="max-price") if max_price else None
         limit = PricePerGpuHour(price) if price is not None else None
-        rows: list[Quote] = []
+        rows: list[QuoteTold] = []
         for name in names:
             rows += api.quotes(
                 name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or (),
@@ -95,7 +95,7 @@ def reputation(
     who = address_from_text(provider, field="ADDRESS")
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
-    is_same = _computed(session, who, told.block) == told.reputation if check else None
+    is_same = _computed(session, who, told.block.ref) == told.reputation if check else None
     session.answer(documents.reputation(told, terms, is_same), tables.reputation(told, terms, is_same))
     if is_same is False:
         raise typer.Exit(ExitCode.LOST)

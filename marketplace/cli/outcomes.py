@@ -73,7 +73,7 @@ _ADVICE: dict[str, str] = {
     "ClientBalanceTooLow": "bourse wallet deposit AMOUNT",
     "InsufficientBalance": "bourse wallet show; on a local chain: bourse wallet fund AMOUNT",
     "InsufficientFunds": "send the account some of the chain's coin; bourse deploy --dry-run shows what it takes",
-    "ConfigError": "docs/tutorial.md shows the settings; where there are none, bourse devnet up --detach starts a market",
+    "ConfigError": "docs/reference/settings.md has them all; where there are none, bourse devnet up --detach starts a market",
     "ChainUnavailable": "check BOURSE_RPC_URLS, or bourse devnet status",
     "RateLimited": "your node limits requests: wait, or name more nodes in BOURSE_RPC_URLS",
     "GatewayUnavailable": "check BOURSE_GATEWAY_URL, or bourse devnet status",

@@ -100,10 +100,10 @@ class CommandSession:
     def _tell_pending(self, market: Market) -> None:
         """What earlier commands sent and did not see mined: it is looked after first, and said."""
         try:
-            market.tend()
+            market.wallet.tend()
         except ChainError as exc:
             self.say(f"what earlier commands sent cannot be looked after now: {exc}")
-        for one in market.pending():
+        for one in market.wallet.pending():
             where = (
                 f"waits since block {one.since_block}"
                 if one.block_number is None

@@ -10,9 +10,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from marketplace.api.accounts import ProviderAnswer
+from marketplace.api.market import MarketAnswer
+from marketplace.api.offers import OfferTold
+from marketplace.api.quotes import QuoteTold
 from marketplace.chain.checksums import checksum
-from marketplace.client.answers import MarketDescription, OfferAnswer, ProviderAnswer, Quote
-from marketplace.client.groups import node_name
+from marketplace.client.breaches import node_name
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
@@ -67,14 +70,14 @@ def clock(at: int) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
-def offers(rows: Iterable[OfferAnswer], terms: MarketTerms, now: UnixTime) -> Table:
+def offers(rows: Iterable[OfferTold], terms: MarketTerms, now: UnixTime) -> Table:
     """The market's offers. GPUs that nobody measured are said to be declared; a provider that gives no sign of life is said to be silent."""
     table = plain_table(
         "offer", "GPU", "free", "price per GPU-hour", "bond", "CPUs", "memory", "disk", "region", "GPUs are", "heard",
         "reliable", "provider",
     )  # fmt: skip
     for row in rows:
-        offer, machine = row.offer, row.machine
+        offer, machine = row, row.machine
         table.add_row(
             str(offer.id),
             row.class_name,
@@ -106,7 +109,7 @@ def _heard(last: UnixTime | None, now: UnixTime) -> Text:
     return Text(f"SILENT: {ago}", style="red") if is_silent(last, now) else Text(ago)
 
 
-def market(told: MarketDescription) -> Table:
+def market(told: MarketAnswer) -> Table:
     """Which market it is. Opener and arbiter are the gateway's word, everything else the chain's."""
     terms, table = told.terms, _plain()
     table.add_row("chain", str(terms.chain_id))
@@ -125,7 +128,7 @@ def market(told: MarketDescription) -> Table:
     return table
 
 
-def quotes(rows: Sequence[Quote], terms: MarketTerms) -> RenderableType:
+def quotes(rows: Sequence[QuoteTold], terms: MarketTerms) -> RenderableType:
     """What a job would cost, offer by offer, and why some cannot serve it."""
     if not rows:
         return Text("No offer of these GPU classes is on the market.")
@@ -142,7 +145,7 @@ def quotes(rows: Sequence[Quote], terms: MarketTerms) -> RenderableType:
     return table
 
 
-def _why_not(row: Quote) -> str:
+def _why_not(row: QuoteTold) -> str:
     return f"{_words(row.reason)}{': ' + row.detail if row.detail else ''}"
 
 
@@ -169,7 +172,7 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
     head = _plain()
     head.add_row("provider", checksum(value.address))
     head.add_row("reliability", text_from_bps(told.score_bps(value.block.timestamp)))
-    head.add_row("offers", ", ".join(str(row.offer.id) for row in value.offers) or "none")
+    head.add_row("offers", ", ".join(str(row.id) for row in value.offers) or "none")
     head.add_row("last sign of life", clock(value.last_heartbeat) if value.last_heartbeat else "never")
     head.add_row("went well", f"{weight(told.heard)} are heard, no client for more than an eighth of them")
     head.add_row("failed", weight(told.failed))

@@ -20,7 +20,7 @@ from marketplace.cli.session import (
     KeystoreOption,
     PasswordOption,
 )
-from marketplace.client import Market
+from marketplace.client import DepositBy, Market
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
@@ -74,12 +74,18 @@ def show(
         _show(session, market)
         # A program that polls has not understood: only what people read counts as said.
         if not json:
-            market.acknowledge()
+            market.wallet.acknowledge()
 
 
 @app.command()
 def deposit(
     amount: Amount,
+    permit: Annotated[
+        bool, typer.Option("--permit", help="Sign the allowance (EIP-2612): one transaction instead of two.")
+    ] = False,
+    authorization: Annotated[
+        bool, typer.Option("--authorization", help="Sign the transfer (EIP-3009): one transaction instead of two.")
+    ] = False,
     again: AgainOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
@@ -87,9 +93,12 @@ def deposit(
     account: AccountOption = None,
 ) -> None:
     """Move money from the wallet into the market."""
+    if permit and authorization:
+        raise InvalidField("permit", "and --authorization are two ways to say the same: choose one")
+    by = DepositBy.PERMIT if permit else DepositBy.AUTHORIZATION if authorization else DepositBy.APPROVAL
     session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
-        mined = market.deposit(market.amount(amount), again=again)
+        mined = market.wallet.deposit(market.amount(amount), by, again=again)
         _show(session, market, mined)
 
 
@@ -128,7 +137,7 @@ def fund(
     """Make test dollars in the wallet, and coin for gas where it has hardly any; on a local chain only."""
     session = CommandSession(json, keystore, password_file)
     with session.market() as market:
-        mined = market.mint_test_dollars(market.amount(amount), again=again)
+        mined = market.wallet.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
@@ -151,7 +160,7 @@ def authorize(
         if units and not duration:
             raise InvalidField("for", "say how long the delegate may sign, e.g. --for 7d")
         seconds = seconds_from_text(duration, field="for") if units else 0
-        mined = market.authorize(
+        mined = market.wallet.authorize(
             signer, units, UnixTime(market.chain.head().timestamp + seconds if units else 0), again=again
         )
         _say_mined(session, mined)
@@ -174,7 +183,7 @@ def budget(
 
 
 def _show_budget(session: CommandSession, market: Market, delegate: Address, mined: Mined | None = None) -> None:
-    left = market.budget_of(delegate)
+    left = market.wallet.budget_of(delegate)
     document = documents.budget(left, market.account, delegate, market.terms)
     if mined is not None:
         document["transaction"] = mined.tx_hash
@@ -193,7 +202,7 @@ def _show(session: CommandSession, market: Market, mined: Mined | None = None) -
         session.say(_mandate_words(market))
     document["pending"] = [
         {"name": one.name, "nonce": one.nonce, "transaction": one.tx_hash, "block": one.block_number}
-        for one in market.pending()
+        for one in market.wallet.pending()
     ]
     if value.lacks_gas and market.mandate.is_own:
         document["warning"] = NO_GAS

@@ -3,19 +3,23 @@
 from marketplace.client.api import GatewayApi, Retries, Timeout
 from marketplace.client.changes import JobChange
 from marketplace.client.executor import JobExecutor
-from marketplace.client.groups import JobGroup
+from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.market import Market
 from marketplace.client.request import JobRequest
+from marketplace.client.session import ClientSession
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory, Progress
 from marketplace.client.submitting import Draft
 from marketplace.client.trust import TrustRoots
+from marketplace.client.wallet import DepositBy, Wallet
 from marketplace.domain.states import JobReason, JobState
 
 __all__ = [
     "Attempt",
     "Balance",
+    "ClientSession",
+    "DepositBy",
     "Draft",
     "GatewayApi",
     "Job",
@@ -33,4 +37,5 @@ __all__ = [
     "Sums",
     "Timeout",
     "TrustRoots",
+    "Wallet",
 ]

@@ -6,64 +6,65 @@ GatewayProblem(status, reason, detail, field). What is fetched by hash is hashed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 import httpx
+from msgspec import UNSET, Raw
 
-from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, same
+from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
+from marketplace.api.fields import Uint80
+from marketplace.api.following import log_pieces
+from marketplace.api.leases import (
+    DeclinesAnswer,
+    DeclineTold,
+    JobKeyTold,
+    LeaseAnswer,
+    LogLength,
+    LogPiece,
+    OutputsAnswer,
+)
+from marketplace.api.market import ClassPage, MarketAnswer
+from marketplace.api.offers import BookAnswer, OfferPage, OfferTold
+from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, OrderSubmission
+from marketplace.api.pages import Page, all_items
+from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
+from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, read, same
+from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
+from marketplace.api.record import Record, to_json
+from marketplace.api.rounds import RoundPage, RoundTold
 from marketplace.chain.requests import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client import reading
-from marketplace.client.answers import (
-    AccountAnswer,
-    Beat,
-    ExplanationAnswer,
-    LeaseAnswer,
-    LogChunk,
-    MarketDescription,
-    OfferAnswer,
-    OrderAnswer,
-    Outputs,
-    ProviderAnswer,
-    Quote,
-    RoundEntry,
-    SignedReceipt,
-)
 from marketplace.client.blobs import MAX_BLOB_BYTES, GatewayBlobs
 from marketplace.client.http import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
-    UPSTREAM_STATUSES,
     Answer,
     BlockTime,
     Retries,
     Timeout,
     Waiter,
     accepted,
-    json_body,
     problem_in,
 )
 from marketplace.client.several import http_to
 from marketplace.client.signed import RequestSigner, SignedHttp
-from marketplace.domain.declines import SignedDecline, decline_to_wire
-from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch, UnreadableAnswer
+from marketplace.domain.declines import SignedDecline
+from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import GpuClass, Receipt, SignedOrder
 from marketplace.domain.results import Result
-from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
-from marketplace.domain.wire import order_to_wire, receipt_to_wire
+from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 
 T = TypeVar("T")
+Told = TypeVar("Told", bound=Record)
 
 MOST_LOG_BYTES = 64 << 20
 """Of a log that is read at once."""
 _MOST_PER_PAGE = 100
-_MOST_PAGES = 1000
 
 
 class GatewayApi:
@@ -111,12 +112,12 @@ class GatewayApi:
 
     # -- the market ---------------------------------------------------------------------------------------------------
 
-    def market(self) -> MarketDescription:
+    def market(self) -> MarketAnswer:
         """Which market this gateway serves, its constants, its scheduler's address, and the block it knows."""
-        told = reading.market(self._get("/v1/market"))
+        told = self._told(MarketAnswer, "/v1/market")
         if self._domain is not None:
-            same("chainId", told.terms.chain_id, self._domain.chain_id)
-            same("market", told.terms.market, self._domain.market)
+            same("chainId", told.chain_id, self._domain.chain_id)
+            same("market", told.market, self._domain.market)
         return told
 
     def ready(self, duty: str = "") -> bool:
@@ -128,16 +129,17 @@ class GatewayApi:
 
     def classes(self) -> tuple[GpuClass, ...]:
         """The GPU classes that can be traded."""
-        return reading.classes(self._get("/v1/classes", MOST_LIST_BYTES))
+        return tuple(item.row for item in self._told(ClassPage, "/v1/classes").items)
 
-    def offers(self, gpu_class: int | None = None, *, provider: Address | None = None) -> tuple[OfferAnswer, ...]:
+    def offers(self, gpu_class: int | None = None, *, provider: Address | None = None) -> tuple[OfferTold, ...]:
         """The offers on the market, of one class or one provider where asked; all pages."""
         query = {"class": gpu_class, "provider": provider}
-        return tuple(self._pages("/v1/offers", query, reading.offers))
+        return tuple(map(_readable, self._pages(OfferPage, "/v1/offers", query)))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
-        return reading.bids(self._get(f"/v1/book/{gpu_class}", MOST_LIST_BYTES), gpu_class)
+        book = self._told(BookAnswer, f"/v1/book/{gpu_class}", gpu_class=gpu_class)
+        return tuple(bid.id for bid in book.bids)
 
     def quotes(
         self,
@@ -149,45 +151,44 @@ class GatewayApi:
         spec: Sha256 | None = None,
         prefer_regions: Sequence[str] = (),
         min_reliability_bps: int = 0,
-    ) -> tuple[Quote, ...]:
+    ) -> tuple[QuoteTold, ...]:
         """What the job would cost on each offer, cheapest first, and why the others cannot serve it.
 
         Offers in preferred regions come before cheaper ones, where they are hardly dearer.
         """
-        asked: dict[str, Any] = {"gpu": gpu, "gpus": gpus, "maxSeconds": int(max_seconds)}
-        if max_price is not None:
-            asked["maxPrice"] = str(max_price)
-        if spec is not None:
-            asked["spec"] = spec
-        if prefer_regions:
-            asked["preferRegions"] = list(prefer_regions)
-        if min_reliability_bps:
-            asked["minReliabilityBps"] = int(min_reliability_bps)
-        content = json_body(asked)
-        answer = self._http.send("POST", "/v1/quotes", content=content, headers=_JSON, most_bytes=MOST_LIST_BYTES)
-        return reading.quotes(accepted(answer).content)
+        asked = DraftQuoteRequest(
+            gpu, max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
+        )  # fmt: skip
+        answer = self._http.send(
+            "POST", "/v1/quotes", content=to_json(asked), headers=_JSON, most_bytes=MOST_LIST_BYTES
+        )
+        quotes = read(QuotesAnswer, accepted(answer).content, most_bytes=MOST_LIST_BYTES).quotes
+        for quote in quotes:
+            _readable(quote.offer)
+        return tuple(quotes)
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
     def post_order(self, signed: SignedOrder) -> Bytes32:
         """Put a signed order on the book; its id. May be repeated: the signature is the authority, the id names it."""
-        body = json_body({"order": order_to_wire(signed.order), "signature": signed.signature})
+        body = to_json(OrderSubmission(OrderDocument.of(signed.order), signed.signature))
         headers = {**_JSON, "Idempotency-Key": signed.id}
         answer = self._http.send("POST", "/v1/orders", content=body, headers=headers)
-        return reading.order_id(accepted(answer).content, signed.id)
+        same("id", read(OrderAnswer, accepted(answer).content).id, signed.id)
+        return signed.id
 
     def order(self, order: Bytes32) -> OrderAnswer:
         """The order as the gateway keeps it; GatewayProblem 404 where it does not."""
-        return reading.order(self._get(f"/v1/orders/{order}"), order)
+        return self._told(OrderAnswer, f"/v1/orders/{order}", id=order)
 
     def withdraw_order(self, order: Bytes32) -> None:
         """Take our order off the book. Who has its signature can still open it: cancel on the chain for good."""
         self._write("DELETE", f"/v1/orders/{order}")
 
-    def explanation(self, order: Bytes32) -> ExplanationAnswer | None:
+    def explanation(self, order: Bytes32) -> ExplanationTold | None:
         """What the last round said about the order; None before the first, and when Redis forgot. GatewayProblem 404 for an order that is not here."""
         try:
-            return reading.explanation(self._get(f"/v1/orders/{order}/explanation"), order)
+            return self._told(ExplanationTold, f"/v1/orders/{order}/explanation", order=order)
         except GatewayProblem as exc:
             if exc.status == 404 and exc.field != "order":
                 return None
@@ -197,7 +198,7 @@ class GatewayApi:
 
     def lease(self, lease: Bytes32) -> LeaseAnswer:
         """The projection's row, with the provider's last sign of life; GatewayProblem 404 before it was opened."""
-        return reading.lease(self._get(f"/v1/leases/{lease}"), lease)
+        return self._told(LeaseAnswer, f"/v1/leases/{lease}", id=lease)
 
     def append_log(self, lease: Bytes32, offset: int, chunk: bytes) -> int:
         """Append to a job's log at ``offset`` (bytes); the length that the gateway has now. Go on from there.
@@ -205,9 +206,9 @@ class GatewayApi:
         The same chunk twice, or a chunk after a gap, changes nothing: the answer says where the gateway stands.
         """
         answer = self._write_raw("POST", f"/v1/leases/{lease}/logs?offset={offset}", chunk, _BINARY)
-        if answer.status == 409 and (length := problem_in(answer).length) is not None:
+        if answer.status == 409 and (length := problem_in(answer).length) is not UNSET:
             return length
-        length = reading.log_length(accepted(answer).content)
+        length = read(LogLength, accepted(answer).content).length
         same("length", length, offset + len(chunk))
         return length
 
@@ -215,57 +216,56 @@ class GatewayApi:
         """What there is of the log from ``offset`` on."""
         return self._line.get(f"/v1/leases/{lease}/logs?follow=false&offset={offset}", MOST_LOG_BYTES)
 
-    def follow_log(self, lease: Bytes32, offset: int = 0) -> Iterator[LogChunk]:
+    def follow_log(self, lease: Bytes32, offset: int = 0) -> Iterator[LogPiece]:
         """The log from ``offset`` on, as it grows, until it ends. Raise GatewayUnavailable when the line breaks.
 
-        Ask again from the last chunk's ``next_offset`` then.
+        Ask again from the last piece's ``next`` then.
         """
-        for event in self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"):
-            if event.name == "end":
-                same("length", reading.log_end(event.content), offset)
-                return
-            if event.name == "problem":
-                raise _broken(reading.problem(event.content))
-            if event.name == "log":
-                chunk = reading.log_chunk(event.content, offset)
-                offset = chunk.next_offset
-                yield chunk
-        raise GatewayUnavailable(f"the gateway at {self.base_url} ended the log without saying that it is over")
+        yield from log_pieces(self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"), offset)
 
     def post_receipt(
-        self, lease: Bytes32, receipt: Receipt, role: str, signature: str, result: Result | None = None
+        self, lease: Bytes32, receipt: Receipt, role: Side, signature: str, result: Result | None = None
     ) -> None:
         """Hand a signed receipt to the other side; the provider adds the result document that it names."""
-        body: dict[str, Any] = {"receipt": receipt_to_wire(receipt), "role": role, "signature": signature}
-        if result is not None:
-            body["resultDocument"] = reading.result_document(result)
-        accepted(self._write_raw("POST", f"/v1/leases/{lease}/receipts", json_body(body), _JSON))
+        document = UNSET if result is None else Raw(result.canonical())
+        body = to_json(ReceiptSubmission(ReceiptDocument.of(receipt), role, signature, document))
+        accepted(self._write_raw("POST", f"/v1/leases/{lease}/receipts", body, _JSON))
 
-    def receipts(self, lease: Bytes32) -> tuple[SignedReceipt, ...]:
+    def receipts(self, lease: Bytes32) -> tuple[ReceiptTold, ...]:
         """All receipts of the lease, of all its servings, oldest first. Nothing about them has been checked."""
-        return reading.receipts(self._get(f"/v1/leases/{lease}/receipts", MOST_LIST_BYTES), lease)
+        found = self._told(ReceiptsAnswer, f"/v1/leases/{lease}/receipts").receipts
+        for item in found:
+            same("receipt.lease", item.document.lease, lease)
+        return tuple(found)
 
     def post_decline(self, signed: SignedDecline) -> bool:
         """Leave the provider's signed word why it gave the lease back."""
-        body, path = json_body(decline_to_wire(signed)), f"/v1/leases/{signed.decline.lease}/declines"
+        body, path = to_json(DeclineTold.of(signed)), f"/v1/leases/{signed.decline.lease}/declines"
         return accepted(self._http.send("POST", path, content=body, headers=_JSON)).is_success
 
     def declines(self, lease: Bytes32) -> tuple[SignedDecline, ...]:
         """Why providers gave this order back, in their words. Nothing about them has been checked (``chain.statements``)."""
-        return reading.declines(self._get(f"/v1/leases/{lease}/declines"), lease)
+        found = self._told(DeclinesAnswer, f"/v1/leases/{lease}/declines").declines
+        for item in found:
+            same("lease", item.lease, lease)
+        return tuple(signed for item in found if (signed := item.signed) is not None)
 
     def post_job_key(self, lease: Bytes32, sealed: str) -> None:
         """Leave the key of a sealed job for the provider that serves it, sealed to it."""
-        body = json_body({"lease": lease, "key": sealed})
+        body = to_json(JobKeyTold(lease, sealed))
         accepted(self._write_raw("POST", f"/v1/leases/{lease}/key", body, _JSON))
 
     def job_key(self, lease: Bytes32) -> str:
         """What the client's side has left of that kind; GatewayProblem 404 before it has."""
-        return reading.job_key(self._line.get(f"/v1/leases/{lease}/key"), lease)
+        told = read(JobKeyTold, self._line.get(f"/v1/leases/{lease}/key"))
+        same("lease", told.lease, lease)
+        return told.key
 
-    def outputs(self, lease: Bytes32) -> Outputs:
+    def outputs(self, lease: Bytes32) -> OutputsAnswer:
         """The provider's result document; GatewayProblem 404 before there is one."""
-        return reading.outputs(self._line.get(f"/v1/leases/{lease}/outputs"), lease)
+        told = read(OutputsAnswer, self._line.get(f"/v1/leases/{lease}/outputs"), most_bytes=MOST_LIST_BYTES)
+        same("lease", told.lease, lease)
+        return told.checked()
 
     def share(self, lease: Bytes32, part: Part, until: UnixTime) -> list[str]:
         """URLs with which anybody may read the lease's log, or its result and then its outputs, until block time ``until``."""
@@ -280,25 +280,29 @@ class GatewayApi:
     def heartbeat(self) -> UnixTime:
         """Tell the gateway that we are alive now, which is what we sign; the block time that it noted."""
         self._signer.refresh()
-        return reading.beat(accepted(self._write_raw("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, _JSON)).content)
+        answer = accepted(self._write_raw("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, _JSON))
+        return read(HeartbeatAnswer, answer.content).at
 
-    def heartbeats(self, provider: Address) -> tuple[Beat, ...]:
+    def heartbeats(self, provider: Address) -> tuple[BeatTold, ...]:
         """The provider's last sign of life, and the newest of others beside it. Nothing about them has been checked."""
-        return reading.beats(self._get(f"{HEARTBEAT_PATH}?provider={provider}"))
+        return tuple(self._told(BeatsAnswer, f"{HEARTBEAT_PATH}?provider={provider}").heartbeats)
 
     def account(self, address: Address) -> AccountAnswer:
         """The account's free balance in the projection."""
-        return reading.account(self._get(f"/v1/accounts/{address}"), address)
+        return self._told(AccountAnswer, f"/v1/accounts/{address}", address=address)
 
     def provider(self, address: Address) -> ProviderAnswer:
         """The provider's offers, and its reputation with the evidence. Who never served is a newcomer."""
-        return reading.provider(self._get(f"/v1/providers/{address}", MOST_LIST_BYTES), address)
+        told = self._told(ProviderAnswer, f"/v1/providers/{address}", address=address)
+        for offer in told.offers:
+            _readable(offer)
+        return told
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
-    def rounds(self, limit: int = 50) -> tuple[RoundEntry, ...]:
+    def rounds(self, limit: int = 50) -> tuple[RoundTold, ...]:
         """The newest rounds that were written down to be posted."""
-        found = self._pages("/v1/rounds", {"limit": min(limit, _MOST_PER_PAGE)}, reading.rounds)
+        found = self._pages(RoundPage, "/v1/rounds", {"limit": min(limit, _MOST_PER_PAGE)})
         return tuple(islice(found, limit))
 
     def fetch_round(self, round_hash: Bytes32) -> bytes:
@@ -337,21 +341,15 @@ class GatewayApi:
         """The body of a success; raise GatewayProblem, GatewayUnavailable."""
         return accepted(self._http.send("GET", path, most_bytes=most_bytes)).content
 
-    def _pages(
-        self, path: str, query: dict[str, Any], page_of: Callable[[bytes], tuple[tuple[T, ...], str | None]]
-    ) -> Iterator[T]:
-        """The items of all pages of a list. One that goes round in circles, or on for ever, raises UnreadableAnswer."""
-        after: str | None = None
-        seen = set[str]()
-        while True:
-            asked = {key: value for key, value in {**query, "after": after}.items() if value is not None}
-            found, after = page_of(self._get(path + (f"?{urlencode(asked)}" if asked else ""), MOST_LIST_BYTES))
-            yield from found
-            if after is None:
-                return
-            if after in seen or not found or len(seen) > _MOST_PAGES:
-                raise UnreadableAnswer("next", "must lead on, and to an end")
-            seen.add(after)
+    def _told(self, kind: type[Told], path: str, **asked: object) -> Told:
+        """What is said under this path, as this kind of record. ``asked``: fields that name what was asked for, and say it again."""
+        told = read(kind, self._get(path, MOST_LIST_BYTES), most_bytes=MOST_LIST_BYTES)
+        for name, value in asked.items():
+            same(name, getattr(told, name), value)
+        return told
+
+    def _pages(self, kind: type[Page[T]], path: str, query: dict[str, Any]) -> Iterator[T]:
+        return all_items(kind, path, query, lambda page: self._get(page, MOST_LIST_BYTES))
 
     def _write(self, method: str, path: str) -> None:
         accepted(self._write_raw(method, path, b"", {}))
@@ -370,9 +368,10 @@ class GatewayApi:
         return self.market().block.timestamp
 
 
-def _broken(problem: GatewayProblem) -> GatewayProblem | GatewayUnavailable:
-    """A problem in the middle of a stream. One that passes (the gateway stops, a store is away) is a broken line."""
-    return GatewayUnavailable(str(problem)) if problem.status in UPSTREAM_STATUSES else problem
+def _readable(told: OfferTold) -> OfferTold:
+    """The offer, whose machine can be read. Raises UnreadableAnswer."""
+    _ = told.machine
+    return told
 
 
 _JSON = {"Content-Type": "application/json"}

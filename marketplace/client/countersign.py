@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
-from marketplace.client.answers import SignedReceipt
 from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.errors import HashMismatch, InvalidField
@@ -46,7 +46,7 @@ class OpenServing:
     block: BlockRef
 
 
-def check_receipt(signed: SignedReceipt, serving: OpenServing, domain: SigningDomain) -> None:
+def check_receipt(signed: ReceiptTold, serving: OpenServing, domain: SigningDomain) -> None:
     """Raise InvalidField for the first rule that the receipt breaks."""
     receipt, lease = signed.receipt, serving.lease
     _check_serving(receipt, serving)

@@ -6,7 +6,7 @@ from marketplace.chain import verbs
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.transactions import Sender
 from marketplace.client.api import GatewayApi
-from marketplace.client.groups import breach_of, groups_in
+from marketplace.client.breaches import breach_of, groups_in
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side

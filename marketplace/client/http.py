@@ -10,7 +10,6 @@ chain), never from a clock.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,14 +17,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import httpx
 
-from marketplace.api import reading
 from marketplace.api.events import ServerEvent, server_events
-from marketplace.api.reading import MOST_BYTES
-from marketplace.api.records import Problem
+from marketplace.api.following import UPSTREAM_STATUSES
+from marketplace.api.problems import ProblemTold
+from marketplace.api.reading import MOST_BYTES, read
 from marketplace.api.unpacking import PIECE_BYTES, gathered, unpacked
 from marketplace.chain.signing import Key
 from marketplace.client.deadlines import Deadline, TimedTransport, answered_by
@@ -38,7 +37,6 @@ Waiter = Callable[[float], object]
 
 BlockTime = Callable[[], UnixTime]
 
-UPSTREAM_STATUSES = frozenset({502, 503, 504})
 _CHUNK = 1 << 20
 
 
@@ -252,21 +250,17 @@ def problem_of(answer: Answer) -> GatewayProblem:
     return GatewayProblem(answer.status, reason, detail, problem.field)
 
 
-def problem_in(answer: Answer) -> Problem:
+def problem_in(answer: Answer) -> ProblemTold:
     """What the body says, as far as it is a problem of ours."""
     try:
-        return reading.read(Problem, answer.content)
+        return read(ProblemTold, answer.content)
     except UnreadableAnswer:
-        return Problem()
+        return ProblemTold()
 
 
 def idempotency_key() -> str:
     """A fresh key, to be kept over the retries of one call."""
     return secrets.token_hex(16)
-
-
-def json_body(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def content_sha256(content: bytes | Path) -> Sha256:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from marketplace.client.api import MOST_LOG_BYTES, GatewayApi
 from marketplace.client.kept import KeptJob, KeptOrder
+from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.client.watcher import explanation_kept
@@ -25,9 +25,6 @@ from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import Work, read_work
 from marketplace.sealing import open_work
 
-if TYPE_CHECKING:
-    from marketplace.client.market import Market
-
 OnProgress = Callable[[Progress], None]
 
 
@@ -39,8 +36,8 @@ class Job:
     job.download(into)  its outputs as files
     """
 
-    def __init__(self, market: Market, identifier: Bytes32) -> None:
-        self._market = market
+    def __init__(self, session: ClientSession, identifier: Bytes32) -> None:
+        self._session = session
         self.id = identifier
 
     def __repr__(self) -> str:
@@ -49,7 +46,7 @@ class Job:
     @property
     def kept(self) -> KeptJob:
         """The job as the journal has it now."""
-        return self._market.book.job(self.id)
+        return self._session.book.job(self.id)
 
     @property
     def name(self) -> str:
@@ -110,13 +107,13 @@ class Job:
 
     @property
     def _key(self) -> str | None:
-        return self._market.book.job_key(self.id)
+        return self._session.book.job_key(self.id)
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None, on_progress: OnProgress | None = None) -> JobState:
         """Move the job along until it is over; its last state. Raise DeadlinePassed after ``timeout`` seconds."""
-        for block in self._market.steps(timeout):
+        for block in self._session.steps(timeout):
             if on_progress is not None:
                 on_progress(self.progress(block))
             if self.is_terminal:
@@ -125,7 +122,7 @@ class Job:
 
     def wait_settled(self, timeout: float | None = None) -> Sums:
         """Wait until the job is over and all of its money has moved; what moved. Raise DeadlinePassed."""
-        for block in self._market.steps(timeout):
+        for block in self._session.steps(timeout):
             if self.is_settled(block):
                 return self.sums()
         raise DeadlinePassed(f"the settlement of job {self.id}", int(timeout or 0))
@@ -133,18 +130,18 @@ class Job:
     def is_settled(self, block: BlockRef) -> bool:
         """Whether the job is over and nothing of it is locked any more, going by the events read so far."""
         return self.is_terminal and all(
-            is_over(order.signed.order, self._market.book.moves(order.signed.id), block.timestamp)
-            for order in self._market.book.orders(self.id)
+            is_over(order.signed.order, self._session.book.moves(order.signed.id), block.timestamp)
+            for order in self._session.book.orders(self.id)
         )
 
     def progress(self, block: BlockRef) -> Progress:
         """Where it stands at this block."""
         order = self._order()
-        servings = servings_of(self._market.book.moves(order.signed.id))
+        servings = servings_of(self._session.book.moves(order.signed.id))
         is_running = bool(servings) and not servings[-1].exit and self.state is JobState.RUNNING
         elapsed = block.timestamp - servings[-1].opened_at if is_running else 0
         limit = order.signed.order.max_seconds
-        note = order.note or self._market.provisional(order, block)
+        note = order.note or self._session.provisional(order, block)
         return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, note, order.is_posted)
 
     # -- what it says -------------------------------------------------------------------------------------------------
@@ -157,8 +154,8 @@ class Job:
         if not follow:
             yield self._whole_log()
             return
-        reader = _LogReader(self._market.api)
-        for _ in self._market.steps(None):
+        reader = _LogReader(self._session.api)
+        for _ in self._session.steps(None):
             is_over = self.is_terminal
             if text := self._new_log(reader, is_over=is_over):
                 yield text
@@ -174,20 +171,20 @@ class Job:
     def _whole_log(self) -> str:
         """The verified log where there is one, otherwise what the gateway has of the running one."""
         found = self._document()
-        if found is not None and self._market.results.has(found.log.sha256):
-            with self._market.results.opened([found.log.sha256], self._key) as log:
+        if found is not None and self._session.results.has(found.log.sha256):
+            with self._session.results.opened([found.log.sha256], self._key) as log:
                 return log.read(MOST_LOG_BYTES).decode(errors="replace")
-        return "" if self._key else _LogReader(self._market.api).read(self._order().signed.id)
+        return "" if self._key else _LogReader(self._session.api).read(self._order().signed.id)
 
     # -- what came of it ----------------------------------------------------------------------------------------------
 
     def result(self) -> JobResult:
         """The verified result; raise JobFailed with the reason while there is none."""
-        found, receipt = self._document(), self._market.book.last_receipt(self._order().signed.id)
+        found, receipt = self._document(), self._session.book.last_receipt(self._order().signed.id)
         if found is None or receipt is None:
             raise JobFailed(self.id, f"has no result: it is {self.state.value}{self._why()}")
         order = self._order()
-        openings = reversed(servings_of(self._market.book.moves(order.signed.id)))
+        openings = reversed(servings_of(self._session.book.moves(order.signed.id)))
         price = next((one.price for one in openings if one.opened_at == receipt.receipt.opened_at), None)
         if price is None:
             raise JobFailed(self.id, "has no result: the chain has taken back the opening that it is of")
@@ -198,7 +195,7 @@ class Job:
             used_seconds=used,
             price=price,
             cost=earned_rounded_down(price, order.signed.order.gpus, used),
-            provider=self._market.provider_of(receipt.receipt.offer),
+            provider=self._session.provider_of(receipt.receipt.offer),
             lease=order.signed.id,
             result=found.sha256,
             outputs=found.outputs,
@@ -218,16 +215,16 @@ class Job:
         What was not delivered is named in ``result().left_out``. Of a job that was cancelled or lost, what its provider left.
         """
         found = self._document()
-        if found is None and self.is_terminal and self._market.collect(self._order()):
+        if found is None and self.is_terminal and self._session.collect(self._order()):
             found = self._document()
         if found is None:
             raise JobFailed(self.id, f"has no outputs: it is {self.state.value}{self._why()}")
-        self._market.results.fetch(found, self._order().signed.id)
+        self._session.results.fetch(found, self._order().signed.id)
         files: list[Path] = []
         allowance = Allowance(self.spec.resources.disk_mib << 20)
         for output in filter(_is_delivered, found.outputs):
             folder = into / _folder_of(output, found.outputs)
-            with self._market.results.opened(output.parts, self._key) as bundle:
+            with self._session.results.opened(output.parts, self._key) as bundle:
                 names = unpack_bundle(bundle, folder, allowance)
             files += [folder / name for name in names if (folder / name).is_file()]
         return tuple(files)
@@ -241,11 +238,11 @@ class Job:
 
     def attempts(self) -> tuple[Attempt, ...]:
         """Its orders, oldest first."""
-        return tuple(self._attempt(order) for order in self._market.book.orders(self.id))
+        return tuple(self._attempt(order) for order in self._session.book.orders(self.id))
 
     def explain(self) -> JobStory:
         """The whole story: history, attempts, reasons, money."""
-        kept, block = self.kept, self._market.chain.head()
+        kept, block = self.kept, self._session.chain.head()
         explanation, was_waiting = (
             explanation_kept(self._order()),
             kept.job.state in (JobState.SUBMITTED, JobState.UNPLACED),
@@ -263,25 +260,25 @@ class Job:
 
         A lease that was given up for silence is kept for its bond, and ended at its provider's first sign of life.
         """
-        self._market.cancel(self._order())
+        self._session.cancel(self._order())
         return self.wait()
 
     def _attempt(self, order: KeptOrder) -> Attempt:
-        moves = self._market.book.moves(order.signed.id)
+        moves = self._session.book.moves(order.signed.id)
         servings, closing = servings_of(moves), exit_of(moves)
         return Attempt(
             order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
             opener=order.signed.order.opener, arbiter=order.signed.order.arbiter, worst_cost=worst_cost_of(order.signed.order),
-            provider=self._market.provider_of(servings[-1].offer) if servings else None,
+            provider=self._session.provider_of(servings[-1].offer) if servings else None,
             exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves),
             note=order.note or _kept_for_its_bond(order, servings), is_posted=order.is_posted,
         )  # fmt: skip
 
     def _order(self) -> KeptOrder:
-        return self._market.book.order(self.kept.job.order)
+        return self._session.book.order(self.kept.job.order)
 
     def _document(self) -> Result | None:
-        receipt = self._market.book.last_receipt(self._order().signed.id)
+        receipt = self._session.book.last_receipt(self._order().signed.id)
         return read_result(receipt.result) if receipt else None
 
     def _why(self) -> str:

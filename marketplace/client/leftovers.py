@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.answers import SignedReceipt
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
@@ -54,7 +54,7 @@ class Leftovers:
         self._book.add_receipt(order.job, receipt, "", content, block.timestamp)
         return True
 
-    def _offered(self, order: KeptOrder, serving: Opening, provider: Address) -> SignedReceipt | None:
+    def _offered(self, order: KeptOrder, serving: Opening, provider: Address) -> ReceiptTold | None:
         """The provider's last receipt of the last serving, signed by the offer's provider as the chain has it."""
         for signed in self._api.receipts(order.signed.id):
             receipt = signed.receipt

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
+from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi, Retries
+from marketplace.client.journal import JobJournal
 from marketplace.client.mandate import Mandate
+from marketplace.client.session import ClientSession
 from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.models import MarketTerms
@@ -54,6 +59,29 @@ def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: ChainMarke
     first, others, once = urls[0], urls[1:], Retries(attempts=1)
     each = tuple(speak(url, once) for url in urls)
     return GatewayLines(speak(first, Retries(), others), speak(first, once, others), each)
+
+
+def open_session(
+    gateways: Sequence[str],
+    rpc_urls: Sequence[str],
+    key: Key,
+    home: Path,
+    address_book: AddressBook,
+    *,
+    account: Address | None = None,
+    confirmations: int = 1,
+    fees: FeePolicy | None = None,
+    stop: threading.Event | None = None,
+) -> ClientSession:
+    """The session of the key, in the name of ``account``, on the market that the address book names; the preferred gateway comes first."""
+    market = market_in(address_book, rpc_urls)
+    mandate = Mandate(key, account or key.address, market)
+    lines, folder = lines_to(gateways, key, mandate, market), folder_of(home, market, mandate)
+    return ClientSession(
+        key, market, lines.api, JobJournal(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
+        gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
+        confirmations=confirmations, stop=stop, account=mandate.account,
+    )  # fmt: skip
 
 
 def check_told(told: MarketTerms, found: MarketTerms) -> None:

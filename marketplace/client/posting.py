@@ -36,7 +36,7 @@ class Poster:
         self._posted_again: dict[Bytes32, UnixTime] = {}
 
     def leave(self, specs: Sequence[bytes], work: bytes) -> None:
-        """Have a gateway hold the documents of orders that are not signed yet. Raise what they are refused for by all.
+        """Have a gateway hold the documents of orders that nobody has seen yet. Raise what they are refused for by all.
 
         A gateway that does not answer is no reason not to sign: the documents are brought again with the orders.
         """

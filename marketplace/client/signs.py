@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from marketplace.api.accounts import BeatTold
 from marketplace.chain.market import Market
 from marketplace.chain.requests import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
 from marketplace.chain.signing import recover_text, text_id
 from marketplace.chain.wallets import is_approved_by
-from marketplace.client.answers import Beat
 from marketplace.client.api import GatewayApi
 from marketplace.client.witnesses import Witnessed, Witnesses
 from marketplace.domain.errors import GatewayError
@@ -73,7 +73,7 @@ class SignsOfLife:
         self._witnessed: dict[tuple[Address, Seconds], Witnessed] = {}
         self._heard: dict[Address, tuple[Heard, ...]] = {}
         self._heard_at: Bytes32 | None = None
-        self._checked: dict[Beat, bool] = {}
+        self._checked: dict[BeatTold, bool] = {}
 
     def silence(self, provider: Address, opened_at: UnixTime, patience: Seconds, block: BlockRef) -> Seconds:
         """How long the provider has been silent, by evidence; 0 where there is none. Raises ChainUnavailable."""
@@ -107,7 +107,7 @@ class SignsOfLife:
             self._heard[provider] = tuple(self._heard_in(beats, provider, block) for beats in told if beats is not None)
         return self._heard[provider]
 
-    def _heard_in(self, beats: Iterable[Beat], provider: Address, block: BlockRef) -> Heard:
+    def _heard_in(self, beats: Iterable[BeatTold], provider: Address, block: BlockRef) -> Heard:
         true = [
             beat
             for beat in islice(beats, BEATS_READ)
@@ -117,7 +117,7 @@ class SignsOfLife:
         others = (beat.at for beat in true if beat.provider != provider and self._is_provider(beat, block))
         return Heard(own, max(others, default=None))
 
-    def _is_true(self, beat: Beat, block: BlockRef) -> bool:
+    def _is_true(self, beat: BeatTold, block: BlockRef) -> bool:
         """Whether the provider signed it, with its key or as a contract."""
         if beat not in self._checked:
             text, chain = heartbeat_text(beat.at, self._market.domain), self._market.chain
@@ -126,12 +126,12 @@ class SignsOfLife:
             )
         return self._checked[beat]
 
-    def _is_provider(self, beat: Beat, block: BlockRef) -> bool:
+    def _is_provider(self, beat: BeatTold, block: BlockRef) -> bool:
         offer = self._market.listing_of(beat.offer, block) if beat.offer else None
         return offer is not None and offer.provider == beat.provider
 
 
-def _beats(api: GatewayApi, provider: Address) -> tuple[Beat, ...] | None:
+def _beats(api: GatewayApi, provider: Address) -> tuple[BeatTold, ...] | None:
     """None where the gateway does not answer, or answers with what nobody can read: its own absence is no evidence."""
     try:
         return api.heartbeats(provider)

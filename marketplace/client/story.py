@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.client.answers import ExplanationAnswer
+from marketplace.api.orders import ExplanationTold
 from marketplace.client.spending import Opening, Sums
 from marketplace.domain.bundle_rules import LeftOut
 from marketplace.domain.ids import Address, Bytes32, Sha256
@@ -77,7 +77,7 @@ class JobStory:
     attempts: tuple[Attempt, ...]
     sums: Sums
     is_settled: bool
-    explanation: ExplanationAnswer | None
+    explanation: ExplanationTold | None
     """What the last round said about its order: why it waits, or waited in vain, or why it was placed there."""
     result: JobResult | None
     group: Group | None = None

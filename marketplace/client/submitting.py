@@ -7,21 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
-from marketplace.chain.market import Market as ChainMarket
-from marketplace.chain.signing import Key
-from marketplace.client.answers import MarketDescription
-from marketplace.client.api import GatewayApi
-from marketplace.client.ending import Ender
-from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, NewJob
-from marketplace.client.mandate import Mandate
-from marketplace.client.posting import Poster, is_refusal
+from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
+from marketplace.client.session import ClientSession
 from marketplace.client.transfers import send_bundle
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.vetting import require_acceptable, require_machine
-from marketplace.domain.errors import GatewayError, InsufficientBalance
+from marketplace.domain.errors import GatewayError
 from marketplace.domain.fills import refusal_of_offer, refused
 from marketplace.domain.ids import Sha256
 from marketplace.domain.models import BlockRef, Order
@@ -55,21 +50,9 @@ class Draft:
 class Submitter:
     """Brings an account's requests to the book."""
 
-    def __init__(
-        self,
-        key: Key,
-        mandate: Mandate,
-        market: ChainMarket,
-        api: GatewayApi,
-        book: JobJournal,
-        poster: Poster,
-        ender: Ender,
-        roots: TrustRoots,
-        check_gateway: Callable[[], MarketDescription],
-    ) -> None:
-        self._key, self._mandate, self._market, self._api, self._book = key, mandate, market, api, book
-        self._poster, self._ender = poster, ender
-        self._roots, self._check_gateway = roots, check_gateway
+    def __init__(self, session: ClientSession, roots: TrustRoots, check_gateway: Callable[[], MarketAnswer]) -> None:
+        self._session, self._market, self._api, self._book = session, session.market, session.api, session.book
+        self._poster, self._roots, self._check_gateway = session.poster(session.api), roots, check_gateway
 
     def draft(self, request: JobRequest, nodes: int | None = None) -> Draft:
         """What ``submit`` would sign, but for salt and time; ``nodes``: for so many machines together. Nothing is signed or sent.
@@ -82,7 +65,7 @@ class Submitter:
         block, spec = self._market.chain.head(), prepared[0].spec
         order = self._order(request, spec.sha256, block)
         require_acceptable(order, self._market.balance_of(order.client, block), block)
-        self.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
+        self._session.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
         require_machine(self._api, order, spec, block, sealed=request.sealed)
         return Draft(request, prepared, order)
 
@@ -92,9 +75,11 @@ class Submitter:
         Raise Forbidden or Refused with nothing signed away, and what the gateway refuses an order for: that job is not over, but watched until
         its order can be opened no more.
         """
-        self._upload(draft.prepared)
         block = self._market.chain.head()
         new = [self._signed(draft.request, one, block) for one in draft.prepared]
+        self._upload(
+            draft.prepared
+        )  # before a signature leaves this memory: what is refused here leaves nothing to be opened
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
         for number, one in enumerate(kept):
@@ -109,7 +94,7 @@ class Submitter:
         return kept
 
     def _upload(self, prepared: Sequence[Prepared]) -> None:
-        """Have a gateway hold what the orders will name. Raise what that is refused for: nothing is signed yet."""
+        """Have a gateway hold what the orders name. Raise what that is refused for."""
         first = prepared[0]
         if first.inputs:
             with TemporaryDirectory(prefix="bourse-") as spool:
@@ -126,14 +111,7 @@ class Submitter:
                 one.job, JobState.UNPLACED, at=block.timestamp, reason=JobReason.ORDER_REFUSED, note="never sent"
             )
             self._book.change_job(one, job)
-        self._ender.hold_groups_together(block)
-
-    def require_free(self, needed: TokenUnits) -> None:
-        """Raise InsufficientBalance where the account has less free in the market."""
-        account = self._mandate.account
-        free = self._market.balance_of(account)
-        if free < needed:
-            raise InsufficientBalance(account, needed, free)
+        self._session.ender.hold_groups_together(block)
 
     def _check_opener(self, request: JobRequest) -> None:
         """Raise GatewayDiffers where the gateway works with another opener than settings or request name: nobody would open it."""
@@ -142,7 +120,7 @@ class Submitter:
 
     def _order(self, request: JobRequest, spec: Sha256, block: BlockRef) -> Order:
         """Everything in it is the request's, the settings', or the chain's. A pinned offer is looked up on the chain."""
-        mandate, roles = self._mandate, self._roots.roles(request.opener, request.arbiter)
+        mandate, roles = self._session.mandate, self._roots.roles(request.opener, request.arbiter)
         order = order_for(
             request, spec, client=mandate.account, acceptor=mandate.acceptor, roles=roles, now=block.timestamp
         )  # fmt: skip
@@ -162,9 +140,9 @@ class Submitter:
         raise refused(refusal, names if refusal is Refusal.WrongArbiter else "")
 
     def _signed(self, request: JobRequest, prepared: Prepared, block: BlockRef) -> NewJob:
-        spec, mandate = prepared.spec.sha256, self._mandate
+        spec, mandate = prepared.spec.sha256, self._session.mandate
         order = self._order(request, spec, block)
-        signed = self._key.sign_order(order, self._market.domain)
+        signed = self._session.key.sign_order(order, self._market.domain)
         mandate.require_order(signed, block)
         first = JobEvent(JobState.SUBMITTED, block.timestamp, JobReason.ORDER_SIGNED)
         name = request.name or " ".join(request.command)[:60]

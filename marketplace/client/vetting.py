@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from marketplace.client.answers import OfferAnswer
+from marketplace.api.offers import OfferTold
 from marketplace.client.api import GatewayApi
 from marketplace.domain.classes import classes_in
 from marketplace.domain.errors import GatewayError, InvalidField
@@ -49,7 +49,7 @@ def require_machine(api: GatewayApi, order: Order, spec: JobSpec, block: BlockRe
         _require_recipient(fitting)
 
 
-def _require_recipient(offers: Sequence[OfferAnswer]) -> None:
+def _require_recipient(offers: Sequence[OfferTold]) -> None:
     machines: Iterable[bool] = [row.machine is None or row.machine.recipient is not None for row in offers]
     if offers and not any(machines):
         raise InvalidField("sealed", "no provider on offer takes sealed jobs")

@@ -6,18 +6,18 @@ posted again when it is not sure to have arrived, and idempotent at the other en
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
+from marketplace.api.orders import ExplanationTold
+from marketplace.api.reading import read
+from marketplace.api.record import to_json
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client import reading
-from marketplace.client.answers import ExplanationAnswer
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
@@ -276,7 +276,7 @@ class Watcher:
         if told is None or not (is_waiting or told.placed_on is not None):
             return
         if known is None or set(told.reasons) != {RejectionReason.ORDER_EXPIRED}:
-            self._book.keep_explanation(order.signed.id, json.dumps(dict(told.document), sort_keys=True))
+            self._book.keep_explanation(order.signed.id, to_json(told).decode())
 
     def _nearest_miss(self, order: KeptOrder) -> str:
         """What the scheduler said about an order that nobody served, in a line."""
@@ -387,11 +387,11 @@ def _is_long_closed(sight: Sight) -> bool:
     return closing is not None and sight.block.timestamp >= closing.at + MISSING_RESULT_SECONDS
 
 
-def explanation_kept(order: KeptOrder) -> ExplanationAnswer | None:
+def explanation_kept(order: KeptOrder) -> ExplanationTold | None:
     """What the scheduler said last about the order while it waited."""
     if not order.explanation:
         return None
-    return reading.explanation(order.explanation.encode(), order.signed.id)
+    return read(ExplanationTold, order.explanation.encode())
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

@@ -29,7 +29,7 @@ class EndedBy(StrEnum):
 
     JOB = "job"
     LIMIT = "limit"
-    """Of its own order: time, memory, disk."""
+    """Of its own order: time, memory, disk; or of every job: files and folders."""
     CLIENT = "client"
     PROVIDER = "provider"
     MARKET = "market"
@@ -43,6 +43,8 @@ class EndedReason(StrEnum):
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     DISK_LIMIT = "disk_limit"
+    FILES_LIMIT = "files_limit"
+    """More files, or deeper folders, than any job may have (``domain.limits``)."""
     CANCELLED = "cancelled"
     DISPUTED = "disputed"
     WORK_INVALID = "work_invalid"
@@ -66,6 +68,7 @@ _BY = {
     EndedReason.TIME_LIMIT: EndedBy.LIMIT,
     EndedReason.MEMORY_LIMIT: EndedBy.LIMIT,
     EndedReason.DISK_LIMIT: EndedBy.LIMIT,
+    EndedReason.FILES_LIMIT: EndedBy.LIMIT,
     EndedReason.CANCELLED: EndedBy.CLIENT,
     EndedReason.DISPUTED: EndedBy.CLIENT,
     EndedReason.WORK_INVALID: EndedBy.CLIENT,

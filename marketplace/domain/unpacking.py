@@ -1,7 +1,7 @@
 """Unpacking bundles (``bundle_rules``) without trusting whoever made them: a client may upload what no tar wrote.
 
 ``archives`` reads the entries one by one; here they are judged beside each other, and every header has been seen before the first byte
-is written. Those of a bundle come in order and are written as they come, one in memory. Of other tars the folders are sorted on the way in.
+is written. Those of a bundle come in order and are written as they come, one in memory. Those of other tars are sorted on the way in.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ def unpacking(
 ) -> Iterator[str]:
     """The same, entry by entry: a name for each one that is written. However many there are in order, one is in memory.
 
-    ``when_judged`` is called once all has been judged: from then on each byte is read once, in order.
-    """
+    ``when_judged`` is called once all has been judged: from then on each byte is read once, in order."""
     stream: Seekable = io.BytesIO(bundle) if isinstance(bundle, bytes) else bundle
     entries = _judged(stream, allowance, trouble)
     when_judged()
@@ -76,7 +75,7 @@ def _judged(stream: Seekable, allowance: Allowance, trouble: Trouble) -> Iterabl
 
 
 def _sorted(entries: Iterable[Entry], allowance: Allowance) -> list[Entry]:
-    """The folders by name, then the files as they come. Raises InvalidField for what is named twice, or is a file and a folder.
+    """Each once: the folders in order, then the files as they come. Raises InvalidField for what is named twice, or is a file and a folder.
 
     Folders that nobody names count too: a short archive could otherwise make millions of them.
     """
@@ -92,8 +91,8 @@ def _sorted(entries: Iterable[Entry], allowance: Allowance) -> list[Entry]:
                 allowance.take(0, entries=1)
             if first is not one and not (first.is_folder and one.is_folder):
                 raise InvalidField(one.name, "is named twice in the bundle")
-    folders = sorted((one for one in found.values() if one.is_folder), key=lambda one: one.parts)
-    return [*folders, *(one for one in found.values() if not one.is_folder)]
+    folders = sorted(parts for parts, entry in found.items() if entry.is_folder)
+    return [*(found[parts] for parts in folders), *(entry for entry in found.values() if not entry.is_folder)]
 
 
 def _unpack(entry: Entry, stream: Seekable, root: int) -> None:

@@ -19,6 +19,7 @@ from marketplace.gateway.routes import (
     accounts,
     blobs,
     declines,
+    docs,
     health,
     job_keys,
     leases,
@@ -51,7 +52,8 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     if origins:
         app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
-    app.include_router(market.offers)
+    for often_asked in (orders.taking, market.offers, blobs.router):  # routes are tried one after the other
+        app.include_router(often_asked)
     for noun in (
         market,
         quotes,
@@ -61,10 +63,10 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         declines,
         job_keys,
         streams,
-        blobs,
         accounts,
         sessions,
         health,
+        docs,
     ):
         app.include_router(noun.router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document

@@ -113,3 +113,6 @@ Sender = Annotated[Address, Depends(_sender)]
 
 LogSender = Annotated[Address, Depends(_log_sender)]
 """For a piece of log."""
+
+SENDERS, READERS = (_sender, _log_sender), (_reader,)
+"""Which dependencies ask for a signature, and which for one or a session where what is read is private."""

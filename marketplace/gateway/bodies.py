@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
-import anyio
 import anyio.from_thread
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from marketplace.api.reading import check_shape
 from marketplace.domain.canonical import MAX_DEPTH, parse_json
@@ -31,26 +32,28 @@ async def pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
         )
     if promised_bytes(request) > limit_bytes:
         raise _too_large(limit_bytes)
-    seen, stream = 0, request.stream()
-    deadline = anyio.current_time() + lines_of(request).body_seconds
-    while True:
-        piece = await _next_piece(stream, deadline + seen / LEAST_BYTES_PER_SECOND)
-        if piece is None:
-            return
+    seen, is_whole = 0, False
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + lines_of(request).body_seconds
+    while not is_whole:
+        piece, is_whole = await _next_piece(request, deadline + seen / LEAST_BYTES_PER_SECOND)
         seen += len(piece)
         if seen > limit_bytes:
             raise _too_large(limit_bytes)
         yield piece
 
 
-async def _next_piece(stream: AsyncIterator[bytes], deadline: float) -> bytes | None:
-    """Raise a 408 problem where it does not come before the deadline, by the event loop's clock."""
+async def _next_piece(request: Request, deadline: float) -> tuple[bytes, bool]:
+    """The next piece, and whether it is the last. Raise a 408 problem where it does not come before the deadline, by the event loop's clock."""
     try:
-        with anyio.fail_after(deadline - anyio.current_time()):
-            return await anext(stream, None)
+        async with asyncio.timeout_at(deadline):
+            message = await request.receive()
     except TimeoutError:
         rule = f"must come at {LEAST_BYTES_PER_SECOND >> 10} KiB/s or more, but for its first seconds"
         raise HttpRefusal(408, "BodyTooSlow", "body", rule) from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), not message.get("more_body", False)
 
 
 def promised_bytes(request: Request) -> int:
@@ -65,12 +68,17 @@ def _too_large(limit_bytes: int) -> HttpRefusal:
 
 async def raw_body(request: Request) -> bytes:
     """The whole body of a small request."""
-    return b"".join([piece async for piece in pieces(request, MAX_BODY_BYTES)])
+    return await whole_body(request, MAX_BODY_BYTES)
 
 
 async def log_chunk(request: Request) -> bytes:
     """The whole body of an appended piece of log."""
-    return b"".join([piece async for piece in pieces(request, MAX_LOG_CHUNK_BYTES)])
+    return await whole_body(request, MAX_LOG_CHUNK_BYTES)
+
+
+async def whole_body(request: Request, limit_bytes: int) -> bytes:
+    """All pieces in one."""
+    return b"".join([piece async for piece in pieces(request, limit_bytes)])
 
 
 RawBody = Annotated[bytes, Depends(raw_body)]

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from marketplace.gateway.problems import PROBLEM_JSON, Problem
+from marketplace.gateway.proxies import FORWARDED_HEADER, TrustedProxies
 
 _CLOSE = b"connection: close\r\n"
+_LOGGER = logging.getLogger(__name__)
+_LOGGER.setLevel(logging.ERROR)
+"""What strangers send that is no HTTP is theirs to know: a line for each would be a way to fill a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,12 @@ class ConnectionLimits:
     """From a request's first byte to the end of its headers; also from the end of an answer to the end of a request that it did not wait for."""
     stalled_seconds: float = 60.0
     """For a reader that takes nothing of its answer."""
+    pipelined: int = 32
+    """Requests that wait on one connection behind the one that is answered: uvicorn keeps each whole, however many come in one piece."""
     connections: int = 1024
     connections_per_address: int = 400
+    """But for trusted proxies, through which many come."""
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
 
 class Doors:
@@ -49,7 +58,7 @@ class Doors:
         """Count one more connection from this address, if there is room for it."""
         is_full = self._open.total() >= self.limits.connections
         has_enough = self._open[address] >= self.limits.connections_per_address
-        if is_full or has_enough:
+        if is_full or (has_enough and not self.limits.proxies.have(address)):
             return False
         self._open[address] += 1
         return True
@@ -66,6 +75,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, doors: Doors, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._doors, self._limits = doors, doors.limits
+        self.logger = _LOGGER
+        self._answered: RequestResponseCycle | None = None
+        """The request whose answer is made now, or was last: of several that wait here uvicorn knows the newest only."""
         self._address: str | None = None
         """Under which it is counted; None while it is not."""
         self._refusal = Problem(400, "BadRequest", "this is not an HTTP request", "request")
@@ -95,6 +107,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._address is not None:
             self._doors.leave(self._address)
             self._address = None
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     # Heads
@@ -112,6 +127,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._head_bytes = self._head_count = 0
         self._is_message_open = True
+        if len(self.pipeline) >= self._limits.pipelined:
+            raise ValueError("more requests than may wait here")
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -126,6 +143,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._quiet_bytes = 0
         self._stop(self._head_timer)
         self._head_timer = None
+        self._tell_sender()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -142,14 +160,33 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_message_open and self._head_timer is None and not self.transport.is_closing():
             self._expect_head()
 
+    def _tell_sender(self) -> None:
+        """Behind a proxy that we trust, a request is from whom the proxy says: for limits by address, and nothing else."""
+        if self.client is not None and self._limits.proxies.have(self.client[0]):
+            forwarded = [value for name, value in self.headers if name == FORWARDED_HEADER]
+            self.scope["client"] = (self._limits.proxies.sender(self.client[0], forwarded), 0)
+
     def send_400_response(self, msg: str) -> None:
         """Whatever uvicorn refuses, in our words: what the parser cannot read, and what a callback of ours raised for."""
         if self.transport.is_closing():
+            return
+        if self._is_answering():  # what we said now would be read as a part of that answer
+            self.transport.close()
             return
         body = json.dumps(self._refusal.document(), separators=(",", ":")).encode()
         head = f"HTTP/1.1 {self._refusal.status} \r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n".encode()
         self.transport.write(head + _CLOSE + b"\r\n" + body)
         self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _is_answering(self) -> bool:
+        """Whether an answer has begun and is not whole, or one is under way before others."""
+        answered = self._answered
+        is_begun = answered is not None and answered.response_started and not answered.response_complete
+        return is_begun or bool(self.pipeline)
 
     def _count(self, length: int, headers: int) -> None:
         """Raise for a head beyond its bounds: the parser stops, and ``send_400_response`` says why."""

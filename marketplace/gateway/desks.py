@@ -9,6 +9,7 @@ from fastapi import Request
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.ids import Address
+from marketplace.domain.units import TokenUnits
 from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
 from marketplace.services.checks import Clock
@@ -22,7 +23,7 @@ from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
-from marketplace.services.quotas import Quotas
+from marketplace.services.quotas import LEAST_STAKE, quotas_over
 from marketplace.services.quotes import QuoteDesk
 from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
@@ -83,17 +84,19 @@ def desks_over(
     participant_limit_bytes: int = PARTICIPANT_LIMIT_BYTES,
     site: str = "http://localhost",
     limits: RateLimits | None = None,
+    least_stake: TokenUnits = LEAST_STAKE,
 ) -> Desks:
     """The services over these stores. ``clock`` (wall-clock seconds) tells how old the chain's head is, and fills buckets of requests.
 
-    ``site`` is the URL under which people know this gateway, without a path: who signs in, signs it.
+    ``site`` is the URL under which people know this gateway, without a path: who signs in, signs it. ``least_stake``: who has
+    less in the market counts as a stranger where files are sent.
     """
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
     offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
     accounts = AccountDesk(chain, market, board, offers, participants)
-    quotas = Quotas(accounts, participants, journal.uploads, market.terms().token_decimals)
+    quotas = quotas_over(market, journal.uploads, board, least_stake)
     leases = LeaseDesk(market, journal, library, board, servings)
     access = LeaseAccess(market, journal, library, servings, leases)
     return Desks(

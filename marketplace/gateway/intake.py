@@ -7,10 +7,10 @@ from functools import partial
 
 from fastapi import Request
 
+from marketplace.api.record import to_json
 from marketplace.domain.book import BookView
 from marketplace.domain.models import MarketTerms
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.render import Renderer, to_json
 from marketplace.gateway.together import Together
 from marketplace.services.answers import OrderStanding
 from marketplace.services.order_batches import Submission, Taken
@@ -36,7 +36,7 @@ class Intake:
 
 
 def _tell(terms: MarketTerms, standing: OrderStanding) -> bytes:
-    return to_json(Renderer(terms).order(standing))
+    return to_json(standing.told(terms))
 
 
 def intake_of(request: Request) -> Intake:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from marketplace.domain.excess import TooManyRequests
 from marketplace.gateway.problems import problem_of
 from marketplace.services.limits import Cost, RateLimits
 
-_FREE = frozenset({"/live", "/ready", "/metrics"})
-"""Supervisors and balancers ask these, from one address."""
+_FREE = frozenset({"/live", "/ready"})
+"""Supervisors and balancers ask these, from one address; they cost nothing, or nothing more than once a second."""
 _COSTLY = frozenset(
     {("POST", "/v1/quotes"), ("POST", "/v1/orders"), ("POST", "/v1/sessions"), ("GET", "/v1/sessions/challenge")}
 )
+HELD_SECONDS = 1.0
+"""How long a refusal is kept back: a connection that asks on and on is refused so often and no more, and costs hardly anything."""
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -41,6 +44,14 @@ class LimitRequests:
         try:
             self._limits.admit_address(host, cost_of(scope["method"], scope["path"]))
         except TooManyRequests as error:
+            await _left_or_waited(receive)
             await problem_of(error).response()(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+async def _left_or_waited(receive: Receive) -> None:
+    """Until the sender has hung up, or has waited long enough. What it still sends of a body is read, and dropped."""
+    with anyio.move_on_after(HELD_SECONDS):
+        while (await receive())["type"] != "http.disconnect":
+            continue

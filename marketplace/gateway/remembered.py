@@ -18,7 +18,7 @@ from marketplace.gateway.intake import intake_of
 MOST_ANSWERS = 200
 """A page of a hundred offers has about a hundred KiB; beyond so many all are forgotten."""
 
-Question = tuple[bytes, str | None]
+Question = tuple[bytes | str, ...]
 """A query as it was sent, and which kinds of answers are taken."""
 
 
@@ -31,7 +31,7 @@ class AboutOffers(APIRoute):
         answers = _Answers()
 
         async def remembered(request: Request) -> Response:
-            question: Question = request.scope["query_string"], request.headers.get("accept")
+            question: Question = request.scope["query_string"], *request.headers.getlist("accept")
             known = answers.about(await intake_of(request).offered.ask(None))
             if question in known:
                 return Response(known[question], media_type="application/json")

@@ -1,42 +1,38 @@
-"""Answers on their way out: JSON, pages, and answers that were given before."""
+"""Answers on their way out: JSON, and answers that were given before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
 
+from marketplace.api.record import Record, to_json
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.auth import path_as_sent
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.render import Document, to_json
 from marketplace.services.answers import Stored
 from marketplace.services.idempotency import fingerprint_of
 
 
-def answer(document: Document, status: int = 200) -> Response:
+def answer(document: Record | dict[str, Any], status: int = 200) -> Response:
     return Response(to_json(document), status, media_type="application/json")
 
 
-def created(document: Document, where: str) -> Response:
+def created(told: Record, where: str) -> Response:
     """A 201, and the path under which what was made is found."""
-    return Response(to_json(document), 201, {"Location": where}, media_type="application/json")
-
-
-def page(items: Sequence[Document], after: object | None, **more: Any) -> Response:
-    """One page of a list, and the cursor of the next one; None at the end."""
-    return answer({"items": list(items), "next": None if after is None else str(after), **more})
+    return Response(to_json(told), 201, {"Location": where}, media_type="application/json")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a write did: its answer, and the block time at which it was given."""
 
-    document: Document
+    document: Record
     is_new: bool
     at: UnixTime
 
@@ -57,14 +53,14 @@ def once(
     fingerprint = fingerprint_of(request.method, path_as_sent(request), body)
     given = desks.answers.recall(key, account, fingerprint)
     if given is not None:
-        return stored(given, where, **{"Idempotent-Replayed": "true"})
+        return stored_answer(given, where, {"Idempotent-Replayed": "true"})
     written = write()
     told = Stored(201 if written.is_new else 200, to_json(written.document))
     desks.answers.remember(key, account, fingerprint, told, written.at)
-    return stored(told, where)
+    return stored_answer(told, where)
 
 
-def stored(told: Stored, where: str, **headers: str) -> Response:
-    """An answer that is kept, or was given without having to be; ``where`` is the path of what was made."""
-    place = {"Location": where} if told.status == 201 else {}
-    return Response(told.body, told.status, headers | place, media_type="application/json")
+def stored_answer(stored: Stored, where: str, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    """An answer as it is kept; ``where`` is the path of what it tells of."""
+    place = {"Location": where} if stored.status == 201 else {}
+    return Response(stored.body, stored.status, {**headers, **place}, media_type="application/json")

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from marketplace.daemon import About
 from marketplace.gateway.connections import ConnectionLimits, Doors
+from marketplace.gateway.proxies import TrustedProxies
 from marketplace.watchdog import STOPPING_SECONDS, Pulse, Watchdog
 
 GRACE_SECONDS = 20
@@ -87,7 +88,7 @@ def server_for(
 ) -> DrainingServer:
     """A server that is not running yet. Set its ``should_exit`` to stop it, from any thread.
 
-    Who sends a request is who the connection is from: nobody's ``X-Forwarded-For`` is believed.
+    Who sends a request is who the connection is from, or whom one of ``limits.proxies`` names.
     """
     doors: Any = Doors(limits)
     config = uvicorn.Config(
@@ -115,10 +116,12 @@ def serve(
     *,
     listener: socket.socket | None = None,
     about: About = dict,
+    proxies: TrustedProxies = DEFAULT_LIMITS.proxies,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return. ``listener``: a bound socket to use instead of host and port."""
     pulse = Pulse()
-    server = server_for(app, host, port, pulse=pulse, about=about, limits=limits_of_this_process())
+    limits = replace(limits_of_this_process(), proxies=proxies)
+    server = server_for(app, host, port, pulse=pulse, about=about, limits=limits)
     watchdog = Watchdog(
         pulse, "gateway", is_stopping=lambda: server.should_exit, stopping_seconds=GRACE_SECONDS + STOPPING_SECONDS
     )

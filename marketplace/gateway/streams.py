@@ -19,12 +19,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from marketplace.api.leases import LogEnd, LogPiece
+from marketplace.api.record import to_json
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.places import Places
 from marketplace.gateway.problems import HttpRefusal, Problem, answer_refused, problem_of
-from marketplace.gateway.render import Document, to_json
 
 T = TypeVar("T")
 
@@ -142,7 +143,7 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
                 offset, has_told = offset + used, True
             if is_over and not chunk:
                 length = offset if has_told else await in_thread(threads, desks.leases.log_length, lease)
-                yield _event("end", {"length": length}, f"{length}{ENDED}")
+                yield _event("end", LogEnd(length), f"{length}{ENDED}")
                 return
         yield _goodbye()
     except MarketplaceError as error:
@@ -171,7 +172,7 @@ def whole_text(content: bytes, *, is_last: bool) -> tuple[str, int]:
 
 
 def _log(offset: int, text: str, onward: int) -> ServerSentEvent:
-    return _event("log", {"offset": offset, "text": text, "next": onward}, str(onward))
+    return _event("log", LogPiece(offset, text, onward), str(onward))
 
 
 def _goodbye() -> ServerSentEvent:
@@ -180,7 +181,7 @@ def _goodbye() -> ServerSentEvent:
     return _event("problem", problem.document())
 
 
-def _event(name: str, document: Document, identifier: str | None = None) -> ServerSentEvent:
+def _event(name: str, document: Any, identifier: str | None = None) -> ServerSentEvent:
     return ServerSentEvent(to_json(document).decode(), event=name, id=identifier, sep="\n")
 
 

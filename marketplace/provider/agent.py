@@ -85,7 +85,7 @@ class ProviderAgent:
         self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)
         self._attendant = Attendant(tools, lister, self._capacity)
         self._farewell = Farewell(tools)
-        self._settler = Settler(tools)
+        self._settler = Settler(tools, self._capacity)
         self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
@@ -192,7 +192,9 @@ class ProviderAgent:
         self._watched = self._tools.journal.cursor(WATCHED)
         for serving in live:
             _log.info("serving.found", lease=serving.lease, state=serving.state)
-        kept = {self._tools.home.serving(*serving.key).name for serving in live}
+        begun = self._farewell.begun()
+        self._leaving = [(serving.key, self._found_again(serving, head)) for serving in begun]
+        kept = {self._tools.home.serving(*serving.key).name for serving in (*live, *begun)}
         self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
         self._vigil.start()
@@ -248,13 +250,23 @@ class ProviderAgent:
                 self._leaving.remove(leaving)
                 self._attendances[serving.key] = leaving[1]
                 return leaving[1]
-        folder = self._tools.home.serving(*serving.key)
-        attendance = Attendance(self._tools, folder, self._tools.market.listing_of(serving.offer, head), head.timestamp)
         if serving.key in self._found:
             self._found.discard(serving.key)
-            attendance.is_found, attendance.seen_running = True, self._watched
-            attendance.away_since = self._watched.timestamp if self._watched else serving.updated_at
+            attendance = self._found_again(serving, head)
+        else:
+            attendance = self._fresh(serving, head)
         self._attendances[serving.key] = attendance
+        return attendance
+
+    def _fresh(self, serving: Serving, head: BlockRef) -> Attendance:
+        folder, offer = self._tools.home.serving(*serving.key), self._tools.market.listing_of(serving.offer, head)
+        return Attendance(self._tools, folder, offer, head.timestamp)
+
+    def _found_again(self, serving: Serving, head: BlockRef) -> Attendance:
+        """Of an agent before us."""
+        attendance = self._fresh(serving, head)
+        attendance.is_found, attendance.seen_running = True, self._watched
+        attendance.away_since = self._watched.timestamp if self._watched else serving.updated_at
         return attendance
 
     def _attend(self, serving: Serving, head: BlockRef) -> None:
@@ -289,6 +301,8 @@ class ProviderAgent:
         if lease is None or lease.status is LeaseStatus.DISPUTED:
             # The arbiter's turn. Its GPUs are free again on the chain, so they must be here.
             self._stop_job(attendance, head)
+            if not attendance.is_running:
+                self._capacity.end(serving.key)
             return
         if attendance.is_stopped and serving.state is ServingState.RUNNING and not attendance.is_running:
             # A reorganisation took its opening away, and gave it back in the same second: the work is not done, so it begins again.
@@ -350,10 +364,13 @@ class ProviderAgent:
         """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""
         for key, attendance in tuple(self._leaving):
             self._attendant.started(attendance, head)
-            if not attendance.is_quiet:
+            if attendance.is_found:
+                apart("find", key[0], partial(self._attendant.ended, key, attendance, head), None)
+            if attendance.is_found or not attendance.is_quiet:
                 continue
-            self._capacity.release(key)
-            if apart("farewell", key[0], partial(self._farewell.is_over, attendance, head), otherwise=False):
+            self._capacity.end(key)
+            if apart("farewell", key[0], partial(self._farewell.is_over, key, attendance, head), otherwise=False):
+                self._capacity.release(key)
                 self._leaving.remove((key, attendance))
 
 

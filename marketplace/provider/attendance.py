@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.chain.verbs import Call
-from marketplace.client.answers import SignedReceipt
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, Offer
 from marketplace.domain.results import Result
@@ -36,6 +35,17 @@ class TakenUp:
     """What was left of a job that an agent before us ran: None where it is gone."""
 
     execution: Execution | None
+    is_sealed: bool
+    disk_mib: int
+    """How much of the disk it may have taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """The result of a job that is over, and how much of the disk is left of it, where that could be seen."""
+
+    result: Result
+    disk_mib: int | None
 
 
 class Attendance:
@@ -97,9 +107,9 @@ class Attendance:
         """The gateways that have all outputs and our receipt, as they say."""
         self.was_refused = False
         """The contract did not take the client's signature: only a claim is left."""
-        self.wrapping: Chore[Result] = Chore(machine)
+        self.wrapping: Chore[Wrapped] = Chore(machine)
         self.delivering: AtEach[Bytes32] = AtEach(gateways, is_large=True)
-        self.watching: AtEach[tuple[SignedReceipt, ...]] = AtEach(gateways)
+        self.watching: AtEach[tuple[str, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
         self.dispatch = Dispatch(tools.sender, money)
 

@@ -15,15 +15,15 @@ from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, TakenUp
-from marketplace.provider.capacity import Capacity, share_of
+from marketplace.provider.capacity import Capacity, disk_taken_mib, share_of
 from marketplace.provider.closing import pump_log
 from marketplace.provider.executors.base import EndReason, Execution, ExecutionRequest, Executor
-from marketplace.provider.home import mark_run
+from marketplace.provider.home import ServingFolder, mark_run
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.provider.preparing import Preparing
 from marketplace.provider.toolbox import Toolbox
-from marketplace.store.journal.rows import Serving
+from marketplace.store.journal.rows import Serving, ServingKey
 
 _log = structlog.get_logger()
 
@@ -42,23 +42,38 @@ class Attendant:
         """What is left of a job that an agent before us ran: one that may go on is taken up again, anything else is ended."""
         if not attendance.is_found:
             return serving
-        executor, name, pid = self._tools.executor, attendance.folder.name, serving.pid
+        executor, folder, pid = self._tools.executor, attendance.folder, serving.pid
         may_go_on = serving.state is ServingState.RUNNING
         taken = attendance.taking_up.take(head.number)
         if taken is None:
-            attendance.taking_up.begin(lambda: _taken_up(executor, name, pid, may_go_on=may_go_on), head.number)
+            attendance.taking_up.begin(lambda: _taken_up(executor, folder, pid, may_go_on=may_go_on), head.number)
             return serving
         attendance.is_found, attendance.execution = False, taken.execution
         if taken.execution is not None:
-            self._capacity.hold(serving.key, share_of(taken.execution.request))
+            self._capacity.hold(serving.key, share_of(taken.execution.request, is_sealed=taken.is_sealed))
             _log.info("job.taken_up", lease=serving.lease)
             return serving
+        if not may_go_on:
+            self._capacity.leave(serving.key, taken.disk_mib)
         away_seconds = head.timestamp - (attendance.away_since or head.timestamp)
         if may_go_on and away_seconds > self._tools.policy.away_seconds:
             # Its client has ordered elsewhere by now: what it no longer waits for is not begun again.
             detail = f"for {away_seconds} s, and the job did not survive it"
             attendance.obstacle = Obstacle(ObstacleReason.PROVIDER_WAS_AWAY, detail)
         return serving
+
+    def ended(self, key: ServingKey, attendance: Attendance, head: BlockRef) -> None:
+        """End what is left of the job of a serving that an agent before us closed: it is to be handed over."""
+        executor, folder = self._tools.executor, attendance.folder
+        taken = attendance.taking_up.take(head.number)
+        if taken is None:
+            attendance.taking_up.begin(lambda: _taken_up(executor, folder, None, may_go_on=True), head.number)
+            return
+        attendance.is_found, attendance.execution = False, taken.execution
+        if taken.execution is not None:
+            self._capacity.hold(key, share_of(taken.execution.request, is_sealed=taken.is_sealed))
+        self._capacity.leave(key, taken.disk_mib)
+        attendance.stop()
 
     def seen(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Fetch, check and start the job, or say what stands in its way."""
@@ -151,12 +166,13 @@ def _started(executor: Executor, request: ExecutionRequest, mark: str) -> Execut
         return Obstacle(ObstacleReason.SANDBOX_FAILED, f"{type(exc).__name__}: {exc}"[:400])
 
 
-def _taken_up(executor: Executor, name: str, pid: int | None, *, may_go_on: bool) -> TakenUp:
+def _taken_up(executor: Executor, folder: ServingFolder, pid: int | None, *, may_go_on: bool) -> TakenUp:
     """Raises what keeps the executor from ending what is there: then it is tried again."""
+    name, is_sealed = folder.name, folder.job_key.exists()
     found = executor.adopt(name) if may_go_on else None
     result = found.poll() if found is not None else None
     if result is not None and result.ended in (EndReason.UNATTENDED, EndReason.LOST):
         found = None  # it was not finished, for want of an agent: to be begun again, if anybody still waits for it
     if found is None:
         executor.reap(name, pid)
-    return TakenUp(found)
+    return TakenUp(found, is_sealed, disk_taken_mib(folder.disk_mib(), is_sealed=is_sealed))

@@ -13,19 +13,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import send_bundle
 from marketplace.domain.bundle_rules import Allowance, LeftOut
 from marketplace.domain.bundles import Bundle, bundle_outputs
 from marketplace.domain.errors import InvalidField, UnreadableAnswer
-from marketplace.domain.ids import Bytes32, Sha256
+from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES
-from marketplace.domain.results import EndedReason, LogFile, Output, Result, named, read_result
+from marketplace.domain.results import EndedBy, EndedReason, LogFile, Output, Result, named, read_result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.work import read_work
-from marketplace.provider.home import ServingFolder, path_in_run
+from marketplace.provider.home import NOTE_PREFIX, ServingFolder, path_in_run, slimmed
 from marketplace.sealing import SealedFile, seal_into
 
+_log = structlog.get_logger()
+
+LOST = "this provider has lost what the job left, and charges nothing for it"
 LOG_CHUNK_BYTES = 64 * 1024
 LOG_CHUNKS_AT_ONCE = 16
 _OF_THE_JOB = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR})
@@ -56,6 +61,28 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
     result = Result(ending.exit_code, ending.reason, outputs, _close_log(folder, recipient))
     _write_durably(document, result.canonical())
     return result
+
+
+def slim_down(folder: ServingFolder) -> int | None:
+    """Delete what is not delivered of a job that is over and wrapped up; how many MiB are left of it (``home.slimmed``)."""
+    try:
+        work = read_work(folder.work.read_bytes()) if folder.work.exists() else None
+        is_copied = folder.sealed.exists()
+        return slimmed(folder, work.outputs if work and not is_copied else ())
+    except OSError as exc:  # what is delivered is there; the room is not free yet, and that is all
+        _log.warning("folder.not_slimmed", folder=folder.name, error=str(exc))
+        return None
+
+
+def has_run(ending: Ending) -> bool:
+    """Whether a job that ended like this has left a folder."""
+    return ending.reason is EndedReason.STOPPED or ending.reason.by in (EndedBy.JOB, EndedBy.LIMIT)
+
+
+def lost_result() -> tuple[Result, bytes]:
+    """What is said of a job whose outputs this machine has lost, and the log that goes with it; from memory, for there may be no disk."""
+    log = f"{NOTE_PREFIX}{LOST}\n".encode()
+    return Result(None, EndedReason.OUTPUTS_LOST, (), LogFile(sha256_of(log), len(log), len(log))), log
 
 
 def _named(folder: ServingFolder, part_bytes: int) -> tuple[tuple[Output, ...], list[str]]:
@@ -162,6 +189,10 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 def send_outputs(api: GatewayApi, folder: ServingFolder, result: Result, *, part_bytes: int = PART_BYTES) -> None:
     """Have the gateway hold every blob that the result names."""
+    lost, log = lost_result()
+    if result == lost:
+        api.put_blob(log)
+        return
     wanted = {output.path: output.parts for output in result.outputs}
     if folder.sealed.exists():
         for number, output in enumerate(result.outputs):

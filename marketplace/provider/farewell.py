@@ -6,8 +6,6 @@ folder is removed, delivered or not. The receipt that names the result is worth 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import structlog
 
 from marketplace.domain import events as e
@@ -16,11 +14,12 @@ from marketplace.domain.models import BlockRef, Receipt
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
-from marketplace.provider.attendance import Attendance
-from marketplace.provider.closing import Ending, wrap_up
+from marketplace.provider.attendance import Attendance, Wrapped
+from marketplace.provider.closing import LOST, Ending, has_run, slim_down, wrap_up
 from marketplace.provider.delivering import offer_to_all
+from marketplace.provider.home import ServingFolder
 from marketplace.provider.toolbox import Toolbox
-from marketplace.store.journal.rows import Serving
+from marketplace.store.journal.rows import Parting, Serving, ServingKey
 
 _log = structlog.get_logger()
 
@@ -36,27 +35,18 @@ _NOTES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parting:
-    """What is still to be handed over of a serving, and until when that is tried."""
-
-    serving: Serving
-    ending: Ending
-    used_seconds: Seconds
-    """No less than what was earned: should a reorganisation bring the lease back, nobody can settle it for less."""
-    until: UnixTime
-
-
 class Farewell:
-    """Delivers, beside the agent's step, what is left of closed servings. One part at a time; may be repeated."""
+    """Delivers, beside the agent's step, what is left of closed servings. One part at a time; may be repeated.
+
+    What it has begun is in the journal, and goes on with the next agent of this home."""
 
     def __init__(self, tools: Toolbox) -> None:
         self._tools = tools
-        self._partings: dict[str, Parting] = {}
+        self._partings: dict[ServingKey, Parting] = {}
 
     def begin(self, serving: Serving, attendance: Attendance, ending: e.Event | None, now: BlockRef) -> None:
         """Remember what is owed of a serving that has just been closed: nothing where nothing ran, or all was delivered."""
-        ran = serving.state is not ServingState.SEEN and bool(attendance.folder.runs())
+        ran = serving.state is not ServingState.SEEN and bool(serving.folder)
         if not ran or attendance.is_delivered or serving.state in (ServingState.RECEIPTED, ServingState.SETTLING):
             return
         how = Ending(serving.ended, serving.exit_code, serving.note)
@@ -67,17 +57,28 @@ class Farewell:
         elapsed = now.timestamp - serving.opened_at
         used = Seconds(min(serving.order.max_seconds, max(paid, elapsed, serving.used_seconds or 0)))
         until = UnixTime(now.timestamp + self._tools.policy.fetch_patience_seconds)
-        self._partings[attendance.folder.name] = Parting(serving, how, used, until)
+        parting = Parting(serving.key, how.reason, how.exit_code, how.note, used, until)
+        self._tools.journal.partings.keep(parting)
+        self._partings[serving.key] = parting
 
-    def is_over(self, attendance: Attendance, head: BlockRef) -> bool:
+    def begun(self) -> list[Serving]:
+        """The closed servings that an agent before us had begun with."""
+        journal = self._tools.journal
+        for parting in journal.partings.all():
+            self._partings[parting.key] = parting
+        found = [journal.serving(*key) for key in self._partings]
+        return [serving for serving in found if serving and serving.state is ServingState.CLOSED]
+
+    def is_over(self, key: ServingKey, attendance: Attendance, head: BlockRef) -> bool:
         """Whether all is handed over and its folder is gone; else the next bit of that is begun. Only when nothing runs in it."""
-        parting = self._partings.get(attendance.folder.name)
+        parting = self._partings.get(key)
         if parting is None:
             return self._is_removed(attendance, head)
         has_all = len(attendance.holders) == len(self._tools.gateways)
         if has_all or head.timestamp >= parting.until:
-            _log.info("serving.parted", lease=parting.serving.lease, is_delivered=attendance.is_delivered)
-            del self._partings[attendance.folder.name]
+            _log.info("serving.parted", lease=key[0], is_delivered=attendance.is_delivered)
+            self._tools.journal.partings.forget(key)
+            del self._partings[key]
             return False
         result = attendance.result or self._wrapped(parting, attendance, head)
         if result is not None:
@@ -98,19 +99,33 @@ class Farewell:
         return is_gone
 
     def _wrapped(self, parting: Parting, attendance: Attendance, head: BlockRef) -> Result | None:
-        attendance.result = attendance.wrapping.take(head.number)
-        if attendance.result is None:
+        wrapped = attendance.wrapping.take(head.number)
+        if wrapped is not None:
+            attendance.result = wrapped.result
+        else:
             ended = attendance.execution.poll() if attendance.execution else None
             if ended is not None and ended.log is not None:
                 attendance.folder.note_gap(ended.log.missing_from, ended.log.missing_bytes)
-            attendance.wrapping.begin(lambda: wrap_up(attendance.folder, parting.ending), head.number)
+            ending = Ending(parting.ended, parting.exit_code, parting.note)
+            attendance.wrapping.begin(lambda: _wrapped(attendance.folder, ending), head.number)
         return attendance.result
 
     def _deliver(self, parting: Parting, attendance: Attendance, result: Result, head: BlockRef) -> None:
-        serving = parting.serving
+        serving = self._tools.journal.serving(*parting.key)
+        assert serving, "that is where the key is from"
         receipt = Receipt(
             lease=serving.lease, offer=serving.offer, opened_at=serving.opened_at,
             used_seconds=parting.used_seconds, result=bytes32_of(result.sha256), last=True,
         )  # fmt: skip
         signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
+        if not attendance.holders and not attendance.delivering.is_under_way:
+            self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp, result.reason)
         offer_to_all(attendance, receipt, signature, result, head)
+
+
+def _wrapped(folder: ServingFolder, ending: Ending) -> Wrapped:
+    """What is left; a folder that is gone has lost it."""
+    folder.make()
+    if (has_run(ending) or ending.reason in _NOTES) and not folder.runs():
+        ending = Ending(EndedReason.OUTPUTS_LOST, note=LOST)
+    return Wrapped(wrap_up(folder, ending), slim_down(folder))

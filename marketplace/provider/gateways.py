@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from marketplace.client.api import GatewayApi
-from marketplace.domain.errors import GatewayError
+from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.provider.chores import GATEWAY_THREADS, Chore, ChorePool, distrusted
 
 T = TypeVar("T")
@@ -26,10 +26,17 @@ class GatewayLine:
 
     api: GatewayApi
     pool: ChorePool
+    bulk: ChorePool
+    """For inputs and outputs: however many are on their way, a sign of life does not wait for them."""
 
     @classmethod
     def to(cls, api: GatewayApi) -> GatewayLine:
-        return cls(api, ChorePool("gateway", GATEWAY_THREADS))
+        return cls(api, ChorePool("gateway", GATEWAY_THREADS), ChorePool("transfers", GATEWAY_THREADS))
+
+    def close_pools(self) -> None:
+        """Forget what waits; what runs ends by itself."""
+        self.pool.close()
+        self.bulk.close()
 
     @property
     def url(self) -> str:
@@ -42,7 +49,7 @@ class Answered(Generic[T]):
 
     line: GatewayLine
     found: T | None
-    problem: GatewayError | None
+    problem: MarketplaceError | None
 
 
 class AtEach(Generic[T]):
@@ -54,7 +61,9 @@ class AtEach(Generic[T]):
     """
 
     def __init__(self, lines: Iterable[GatewayLine], *, is_large: bool = False) -> None:
-        self._chores: list[tuple[GatewayLine, Chore[T]]] = [(line, Chore(line.pool)) for line in lines]
+        self._chores: list[tuple[GatewayLine, Chore[T]]] = [
+            (line, Chore(line.bulk if is_large else line.pool)) for line in lines
+        ]
         self._is_large = is_large
         self._failures: dict[GatewayLine, int] = {}
         self._not_before: dict[GatewayLine, int] = {}
@@ -88,11 +97,13 @@ class AtEach(Generic[T]):
                 chore.begin(_distrusting(work, line), block, seconds=seconds)
 
     def answers(self, block: int) -> Iterator[Answered[T]]:
-        """Raises what the work raised that no gateway is to blame for (a disk, say)."""
+        """Raises OSError, and InvalidField for a file that is not what it was: no gateway is to blame for that."""
         for line, chore in self._chores:
             try:
                 found = chore.take(block)
-            except GatewayError as exc:
+            except InvalidField:
+                raise
+            except MarketplaceError as exc:
                 self._put_off(line, block)
                 yield Answered(line, None, exc)
             else:
@@ -122,7 +133,7 @@ class InTurn(Generic[T]):
     """
 
     def __init__(self, lines: Iterable[GatewayLine]) -> None:
-        self._chores: list[tuple[GatewayLine, Chore[T]]] = [(line, Chore(line.pool)) for line in lines]
+        self._chores: list[tuple[GatewayLine, Chore[T]]] = [(line, Chore(line.bulk)) for line in lines]
         self._turn = 0
 
     @property
@@ -140,7 +151,7 @@ class InTurn(Generic[T]):
     def take(self, block: int) -> T | None:
         try:
             return self._chores[self._turn][1].take(block)
-        except GatewayError:
+        except MarketplaceError:
             self._turn = (self._turn + 1) % len(self._chores)
             raise
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -25,10 +25,11 @@ from typing import BinaryIO
 
 from marketplace.domain.errors import HomeInUse, InvalidField
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.spec import JOB_IN, JOB_OUT
+from marketplace.domain.spec import JOB_IN, JOB_OUT, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.private_files import OWNERS_FOLDER, owners_only
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
+from marketplace.provider.executors.folders import measure
 from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
@@ -171,6 +172,12 @@ class ServingFolder:
             return []
         return sorted((self.path / "runs").iterdir(), key=lambda path: int(path.name))
 
+    def disk_mib(self) -> int:
+        """The order's disk, where something of its job may lie here."""
+        if not self.runs() or not self.spec.exists():
+            return 0
+        return read_spec(self.spec.read_bytes()).resources.disk_mib
+
     def fresh_run(self) -> Path:
         """A new, empty folder for the executor. Of earlier attempts only their logs stay."""
         earlier = self.runs()
@@ -240,6 +247,18 @@ def write_whole(path: Path, content: bytes) -> None:
         except OSError:
             Path(stream.name).unlink(missing_ok=True)
             raise
+
+
+def slimmed(folder: ServingFolder, outputs: Iterable[str]) -> int | None:
+    """Delete the folders of a job that is over in which none of these outputs lies; how many MiB all takes now, None where that
+    cannot be seen."""
+    wanted = {name for side, name in _SIDES.items() for path in outputs if path == side or path.startswith(side + "/")}
+    for run in folder.runs():
+        for name in set(_SIDES.values()) - wanted:
+            while not remove(run / name):
+                pass
+    left = measure(folder.path)
+    return None if left.is_too_deep or left.is_closed else (left.bytes >> 20) + 1
 
 
 def mark_run(run: Path, sentence: str) -> None:

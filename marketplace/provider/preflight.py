@@ -9,6 +9,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.models import Order
 from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT
 from marketplace.domain.work import Assignment
+from marketplace.provider.capacity import disk_taken_mib
 from marketplace.provider.inventory import InventoryOffer
 
 __all__ = ["Obstacle", "ObstacleReason", "obstacle_to"]
@@ -33,6 +34,7 @@ def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider:
     """The first thing about this job that this machine cannot or must not do; None when it can be run."""
     spec, machine = task.spec, offer.machine
     needs, where = spec.resources, spec.constraints
+    disk_mib = disk_taken_mib(needs.disk_mib, is_sealed=task.work.sealed is not None)
     is_excluded = provider in where.exclude_providers or (bool(where.providers) and provider not in where.providers)
     checks = (
         (spec.image != HOST_IMAGE, ObstacleReason.IMAGE_NOT_SUPPORTED, f'{spec.image} is not "{HOST_IMAGE}"'),
@@ -42,7 +44,7 @@ def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider:
         (needs.vram_mib > machine.vram_mib, ObstacleReason.NOT_ENOUGH_VRAM, f"{needs.vram_mib} of {machine.vram_mib} MiB"),
         (needs.cpus > machine.cpus, ObstacleReason.NOT_ENOUGH_CPUS, f"{needs.cpus} of {machine.cpus}"),
         (needs.memory_mib > machine.memory_mib, ObstacleReason.NOT_ENOUGH_MEMORY, f"{needs.memory_mib} of {machine.memory_mib} MiB"),
-        (needs.disk_mib > machine.disk_mib, ObstacleReason.NOT_ENOUGH_DISK, f"{needs.disk_mib} of {machine.disk_mib} MiB"),
+        (disk_mib > machine.disk_mib, ObstacleReason.NOT_ENOUGH_DISK, f"{disk_mib} of {machine.disk_mib} MiB"),
         (bool(where.regions) and machine.region not in where.regions, ObstacleReason.WRONG_REGION, machine.region),
         (is_excluded, ObstacleReason.PROVIDER_EXCLUDED, "the spec does not want this provider"),
     )  # fmt: skip

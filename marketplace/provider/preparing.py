@@ -12,13 +12,13 @@ from typing import TypeVar
 
 import structlog
 
-from marketplace.domain.errors import GatewayError, InvalidField
+from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.models import BlockRef, Lease
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
-from marketplace.provider.capacity import Capacity
+from marketplace.provider.capacity import Capacity, disk_taken_mib
 from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer
@@ -65,7 +65,8 @@ class Preparing:
         if not isinstance(task, Assignment):
             return task
         # Room comes before the inputs: what is unpacked takes disk that must be this job's.
-        share = self._capacity.take(serving.key, offer, task.spec.resources)
+        disk_mib = disk_taken_mib(task.spec.resources.disk_mib, is_sealed=task.work.sealed is not None)
+        share = self._capacity.take(serving.key, offer, task.spec.resources, disk_mib)
         attendance.is_waiting_for_room = share is None
         if share is None:
             return None
@@ -130,7 +131,7 @@ class Preparing:
         collecting, folder = attendance.collecting, attendance.folder
         try:
             found = collecting.take(head.number)
-        except GatewayError as exc:
+        except MarketplaceError as exc:
             found = Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, str(exc))
         else:
             if isinstance(found, Obstacle) and not found.reason.is_about_pair:

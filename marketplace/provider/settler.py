@@ -6,24 +6,26 @@ not sign is claimed. Nor on us: a verb that is sent twice, before and after a cr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import structlog
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain import verbs
-from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.answers import SignedReceipt
+from marketplace.chain.signing import SigningDomain, receipt_id, recover
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Receipt, Settlement
+from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt, Settlement
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
-from marketplace.provider.attendance import Attendance
-from marketplace.provider.closing import Ending, wrap_up
+from marketplace.provider.attendance import Attendance, Wrapped
+from marketplace.provider.capacity import Capacity
+from marketplace.provider.closing import Ending, has_run, lost_result, slim_down, wrap_up
 from marketplace.provider.delivering import offer_to_all
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.toolbox import Dispatch, Toolbox
@@ -32,6 +34,8 @@ from marketplace.store.journal.rows import Serving
 _log = structlog.get_logger()
 
 WATCH_SECONDS = 30.0
+MOST_SIGNATURES = 16
+"""An honest gateway keeps no more of one side under one receipt."""
 BATCH = 50
 """Receipts in one transaction: about 2M gas."""
 
@@ -42,8 +46,8 @@ LEAVING_SECONDS = Seconds(20)
 class Settler:
     """Brings servings from EXITED to the exit that pays; the agent closes them when the chain shows it."""
 
-    def __init__(self, tools: Toolbox) -> None:
-        self._tools = tools
+    def __init__(self, tools: Toolbox, capacity: Capacity) -> None:
+        self._tools, self._capacity = tools, capacity
         self._batch = Dispatch(tools.sender, tools.pools.money)
         self._settling: tuple[Settlement, ...] = ()
         self.is_leaving = False
@@ -78,18 +82,24 @@ class Settler:
 
     def _result(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Result | None:
         """The result document; None while the outputs are being bundled, and where this machine cannot (``loss`` says why)."""
+        if serving.ended is EndedReason.OUTPUTS_LOST:
+            attendance.result, _ = lost_result()
         if attendance.result is not None or attendance.is_found:
             return attendance.result
         try:
-            attendance.result = attendance.wrapping.take(head.number)
+            wrapped = attendance.wrapping.take(head.number)
         except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
             self._lost(serving, attendance, exc)
-        if attendance.result is None:
+            wrapped = None
+        if wrapped is None:
             folder, ending = attendance.folder, Ending(serving.ended, serving.exit_code, serving.note)
-            attendance.wrapping.begin(lambda: _wrapped(folder, ending), head.number)
-        else:
-            attendance.loss = ""
-        return attendance.result
+            is_over = not attendance.is_running
+            attendance.wrapping.begin(lambda: _wrapped(folder, ending, is_over=is_over), head.number)
+            return None
+        attendance.result, attendance.loss = wrapped.result, ""
+        if wrapped.disk_mib is not None:
+            self._capacity.leave(serving.key, wrapped.disk_mib)
+        return wrapped.result
 
     def _lost(self, serving: Serving, attendance: Attendance, why: BaseException) -> None:
         """Tried again with the next block. What cannot be handed over by the time of our claim is not charged."""
@@ -108,15 +118,16 @@ class Settler:
         return attendance.is_delivered
 
     def _countersigned(self, serving: Serving, attendance: Attendance, head: BlockRef) -> Serving:
-        found: list[SignedReceipt] = []
+        signatures: list[str] = []
         for answer in attendance.watching.answers(head.number):
-            found += answer.found or ()
+            signatures += answer.found or ()
             if answer.problem:
                 _log.debug(
                     "receipts.not_read", lease=serving.lease, gateway=answer.line.url, reason=str(answer.problem)
                 )
-        accepted = (item.signature for item in found if self._is_accepted(serving, item.receipt, item.signature))
-        signature = next(accepted, "")
+        ours, order, domain = _receipt(serving, None), serving.order, self._tools.domain
+        # Again, for what was watched for may have been another receipt of ours.
+        signature = next((one for one in signatures if is_countersigned(ours, one, order, domain)), "")
         if signature:
             self._tools.journal.add_receipt(_receipt(serving, None), "client", signature, head.timestamp)
             _log.info("receipt.countersigned", lease=serving.lease)
@@ -124,15 +135,12 @@ class Settler:
                 serving, ServingState.SETTLING, at=head.timestamp, client_signature=signature
             )
         lease = serving.lease
-        attendance.watching.begin(lambda line: line.api.receipts(lease), head.number, seconds=WATCH_SECONDS)
+        attendance.watching.begin(
+            lambda line: countersignatures(line.api.receipts(lease), ours, order, domain),
+            head.number,
+            seconds=WATCH_SECONDS,
+        )
         return serving
-
-    def _is_accepted(self, serving: Serving, receipt: Receipt, signature: str) -> bool:
-        """Whether this is our receipt, to the last field, signed by the client or its acceptor. The gateway vouches for nothing."""
-        if receipt != _receipt(serving, None):
-            return False
-        signer = recover(receipt_id(receipt, self._tools.domain), signature)
-        return signer is not None and serving.order.is_client_side(signer)
 
     # The claim
 
@@ -163,8 +171,11 @@ class Settler:
         if not attendance.loss or is_handed_over or serving.used_seconds == lease.paid_seconds:
             return serving
         _log.error("outputs.lost", lease=serving.lease, error=attendance.loss, used_seconds=serving.used_seconds)
-        note = f"not charged: the provider lost the outputs ({attendance.loss})"
-        return self._tools.journal.note(serving, used_seconds=lease.paid_seconds, note=note, provider_signature="")
+        attendance.result, _ = lost_result()
+        return self._tools.journal.note(
+            serving, used_seconds=lease.paid_seconds, note=f"not charged: the provider lost the outputs ({attendance.loss})",
+            ended=EndedReason.OUTPUTS_LOST, exit_code=None, result=bytes32_of(attendance.result.sha256), provider_signature="",
+        )  # fmt: skip
 
     def _at_stake(self, serving: Serving, attendance: Attendance) -> TokenUnits:
         """What is lost if the claim comes too late: what the lease locks, and the bond."""
@@ -220,11 +231,28 @@ class Settler:
         attendance.was_refused = True
 
 
-def _wrapped(folder: ServingFolder, ending: Ending) -> Result:
+def countersignatures(
+    told: Iterable[ReceiptTold], ours: Receipt, order: Order, domain: SigningDomain
+) -> tuple[str, ...]:
+    """The client side's signature under our very receipt, if it is among what a gateway tells. The gateway vouches for nothing, and
+    cannot keep us busy: few signatures are looked at, beside the agent's step."""
+    claimed = dict.fromkeys(item.signature for item in told if item.role == "client" and item.receipt == ours)
+    looked_at = islice(claimed, MOST_SIGNATURES)
+    return tuple(islice((one for one in looked_at if is_countersigned(ours, one, order, domain)), 1))
+
+
+def is_countersigned(ours: Receipt, signature: str, order: Order, domain: SigningDomain) -> bool:
+    """Whether this is the client's, or its acceptor's, signature under our receipt, to its last field."""
+    signer = recover(receipt_id(ours, domain), signature)
+    return signer is not None and order.is_client_side(signer)
+
+
+def _wrapped(folder: ServingFolder, ending: Ending, *, is_over: bool) -> Wrapped:
     """Raises OSError where the run's folder is gone: a job that ran and left nothing has an empty one."""
-    if ending.reason is EndedReason.EXITED and not folder.runs():
+    if has_run(ending) and not folder.runs():
         raise FileNotFoundError("what the job left on this machine is gone")
-    return wrap_up(folder, ending)
+    result = wrap_up(folder, ending)
+    return Wrapped(result, slim_down(folder) if is_over else None)
 
 
 def _receipt(serving: Serving, result: Result | None) -> Receipt:

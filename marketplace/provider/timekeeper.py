@@ -35,7 +35,8 @@ _STOPPED: dict[EndReason, str] = {
     EndReason.TIME_LIMIT: "stopped: the seconds that the order pays for are used up",
     EndReason.KILLED: "stopped: the seconds that the order pays for are used up",
     EndReason.MEMORY_LIMIT: "stopped: it used more memory than its spec asks for",
-    EndReason.OUTPUT_LIMIT: "stopped: it wrote more to its disk than its spec asks for",
+    EndReason.DISK_LIMIT: "stopped: its inputs and what it wrote take more disk than its spec asks for",
+    EndReason.FILES_LIMIT: "stopped: more files, or deeper folders, than a job may have",
     EndReason.UNATTENDED: "stopped: the provider's agent was away for too long",
     EndReason.LOST: "not run: the sandbox failed, which is not the job's doing and costs nothing",
 }
@@ -47,7 +48,8 @@ _ENDED: dict[EndReason, EndedReason] = {
     EndReason.TIME_LIMIT: EndedReason.TIME_LIMIT,
     EndReason.KILLED: EndedReason.TIME_LIMIT,
     EndReason.MEMORY_LIMIT: EndedReason.MEMORY_LIMIT,
-    EndReason.OUTPUT_LIMIT: EndedReason.DISK_LIMIT,
+    EndReason.DISK_LIMIT: EndedReason.DISK_LIMIT,
+    EndReason.FILES_LIMIT: EndedReason.FILES_LIMIT,
     EndReason.UNATTENDED: EndedReason.STOPPED,
     EndReason.LOST: EndedReason.SANDBOX_FAILED,
 }
@@ -137,7 +139,7 @@ class Timekeeper:
         lost = f"{serving.lost_seconds} s that the provider lost are not charged" if serving.lost_seconds else ""
         why = _HANDED_BACK if attendance.is_handed_back else _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
-        self._capacity.release(serving.key)
+        self._capacity.end(serving.key)
         _log.info(
             "serving.exited", lease=serving.lease, exit_code=exit_code, used_seconds=used, ended=result.ended,
             lost_seconds=serving.lost_seconds, enforcement=list(result.enforcement),
@@ -151,7 +153,7 @@ class Timekeeper:
         if attendance.execution is not None and attendance.ended is None:
             attendance.execution.kill()
             return serving
-        self._capacity.release(serving.key)
+        self._capacity.end(serving.key)
         used = Seconds(max(lease.claimed_seconds, lease.paid_seconds))
         _log.info("serving.claimed_by_hand", lease=serving.lease, used_seconds=used)
         return self._tools.journal.advance(
@@ -210,7 +212,7 @@ class Timekeeper:
         self, serving: Serving, attendance: Attendance, obstacle: Obstacle, lease: Lease, head: BlockRef
     ) -> Serving:
         """Too late to decline: it ends here, with a receipt over what was paid already, and the reason in its log."""
-        self._capacity.release(serving.key)
+        self._capacity.end(serving.key)
         note = f"not run: {obstacle}"
         _log.warning("serving.not_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
         return self._tools.journal.advance(

@@ -49,7 +49,7 @@ class Toolbox:
         """Forget what waits; what runs ends by itself."""
         self.pools.close()
         for line in self.gateways:
-            line.pool.close()
+            line.close_pools()
 
     @cached_property
     def terms(self) -> MarketTerms:

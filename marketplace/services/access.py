@@ -21,7 +21,7 @@ from marketplace.domain.models import Order
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.work import Work, read_work
 from marketplace.services.leases import LeaseDesk
-from marketplace.services.library import Library
+from marketplace.services.library import Library, bringers_of
 from marketplace.services.servings import Servings
 from marketplace.store.journal.operator import OperatorJournal
 
@@ -32,6 +32,8 @@ class Papers:
 
     order: Order
     client_side: frozenset[Address]
+    bringers: frozenset[Address]
+    """Whose files the order's work may name: an acceptor is named by whoever writes the order, and has agreed to nothing."""
     spec: JobSpec | None
 
 
@@ -109,7 +111,7 @@ class LeaseAccess:
         """Whether it is the work, or a part of one of its inputs, from the client's side."""
         if papers.spec is None:
             return False
-        theirs = self._library.of(papers.client_side)
+        theirs = self._library.of(papers.bringers)
         if theirs.size(name) is None:
             return False
         if name == papers.spec.work.sha256:
@@ -124,13 +126,13 @@ class LeaseAccess:
         """Whether it is an output or the log, as far as the reader may have it, from the provider that serves the lease."""
         try:
             provider = self._servings.now(identifier).provider
-            found = self._leases.outputs(identifier)
+            found = self._leases.outputs(identifier).result
         except NotFound:
             return False
-        logs = frozenset({found.result.log.sha256})
-        shared = {Part.LOG: logs, Part.OUTPUTS: found.named - logs}
-        named = found.named if reader.share is None else shared[reader.share.part]
-        return name in named and self._library.of((provider,)).size(name) is not None
+        logs, named = {found.log.sha256}, set(found.blobs())
+        shared = {Part.LOG: logs, Part.OUTPUTS: named - logs}
+        open_to_reader = named if reader.share is None else shared[reader.share.part]
+        return name in open_to_reader and self._library.of((provider,)).size(name) is not None
 
     def _papers_or_none(self, identifier: Bytes32) -> Papers | None:
         try:
@@ -144,20 +146,19 @@ class LeaseAccess:
         if row is not None:
             order = row.signed.order
             signer = _signer_of(identifier, row.signed.signature)
-            return Papers(order, _side(order, signer), read_spec(row.spec))
+            return Papers(order, _side(order, signer), bringers_of(order, signer), read_spec(row.spec))
         order = self._servings.order_of(identifier)
-        return Papers(order, _side(order, None), self._spec_of(order))
+        return Papers(order, _side(order, None), bringers_of(order, None), self._spec_of(order))
 
     def _spec_of(self, order: Order) -> JobSpec | None:
         try:
-            return read_spec(self._library.of(_side(order, None)).read(sha256_in(order.spec), MAX_SPEC_BYTES))
+            return read_spec(self._library.of(bringers_of(order, None)).read(sha256_in(order.spec), MAX_SPEC_BYTES))
         except (NotFound, MissingBlob, InvalidField):
             return None
 
 
 def _side(order: Order, signer: Address | None) -> frozenset[Address]:
-    named = {order.client, order.acceptor} | ({signer} if signer else set())
-    return frozenset(named - {ZERO_ADDRESS})
+    return (bringers_of(order, signer) | {order.acceptor}) - {ZERO_ADDRESS}
 
 
 @lru_cache(4096)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
+from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.chain.requests import AHEAD_SECONDS, TIME_HEADER
@@ -9,11 +11,9 @@ from marketplace.domain.book import BookView
 from marketplace.domain.errors import StoreUnavailable, Unauthorized
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.ledger import LeaseRecord, locked_in
-from marketplace.domain.models import BlockRef
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.units import TokenUnits, UnixTime
-from marketplace.services.answers import AccountView, ProviderView, SignedBeat
 from marketplace.services.offers import OfferDesk
 from marketplace.services.participants import Participants
 from marketplace.store.board import Board
@@ -31,7 +31,7 @@ class AccountDesk:
         self._chain, self._market, self._board = chain, market, board
         self._offers, self._participants = offers, participants
 
-    def account(self, address: Address) -> AccountView:
+    def account(self, address: Address) -> AccountAnswer:
         """What the account has free and what live leases hold of it, both of one view: between two blocks money only changes places.
 
         Without a view the free balance alone, as of the chain's newest block.
@@ -39,11 +39,12 @@ class AccountDesk:
         view = self._view_or_none()
         if view is None:
             block = self._chain.head()
-            return AccountView(address, block, self._market.balance_of(address, at=block), None)
+            free = self._market.balance_of(address, at=block)
+            return AccountAnswer.of(address, free, None, [], block, self._market.terms())
         mine = [record for record in view.leases.values() if record.lease.status.is_live and _is_party(record, address)]
-        locked = sum(self._locked_of(record, address, view) for record in mine)
+        locked = TokenUnits(sum(self._locked_of(record, address, view) for record in mine))
         free = view.accounts.get(address, TokenUnits(0))
-        return AccountView(address, view.block, free, TokenUnits(locked), tuple(record.id for record in mine))
+        return AccountAnswer.of(address, free, locked, [record.id for record in mine], view.block, self._market.terms())
 
     def stake(self, address: Address) -> TokenUnits:
         """What the account has in the market: free, and all that the market holds for live leases of which it is client or provider.
@@ -59,15 +60,18 @@ class AccountDesk:
         held = sum(locked_in(record, offers[record.lease.offer], floor) for record in known)
         return TokenUnits(view.accounts.get(address, TokenUnits(0)) + held)
 
-    def provider(self, address: Address) -> ProviderView:
+    def provider(self, address: Address) -> ProviderAnswer:
         """A provider's offers, the number of leases that it serves, its last sign of life, and its reputation."""
         view = self._offers.view()
         live = sum(1 for record in view.leases.values() if record.lease.status.is_live and record.provider == address)
-        rows = tuple(self._offers.row(offer, view) for offer in view.offers if offer.provider == address)
+        rows = [self._offers.row(offer, view) for offer in view.offers if offer.provider == address]
+        offers = [self._offers.told(row, view) for row in rows]
         reputation = view.reputations.get(address, NEWCOMER).aged(view.block.timestamp)
-        return ProviderView(address, view.block, rows, live, view.heartbeats.get(address), reputation)
+        return ProviderAnswer.of(
+            address, offers, live, reputation, view.block, view.heartbeats.get(address), self._market.terms()
+        )
 
-    def beat(self, provider: Address, signed_at: UnixTime | None = None, signature: str = "") -> UnixTime:
+    def beat(self, provider: Address, signed_at: UnixTime | None = None, signature: str = "") -> HeartbeatAnswer:
         """Note that a provider was alive at the block time that it signed, or is now; its last sign of life.
 
         A beat that somebody sends again is exactly as old as it was. Raises Forbidden for who takes no part in the market, Unauthorized
@@ -80,16 +84,17 @@ class AccountDesk:
             raise Unauthorized(
                 f"{TIME_HEADER} of a sign of life must be at most {AHEAD_SECONDS} s ahead of {block.timestamp}"
             )
-        return self._board.beat(provider, at, signed_at, signature)
+        return HeartbeatAnswer.of(self._board.beat(provider, at, signed_at, signature))
 
-    def beats(self, provider: Address) -> tuple[BlockRef, tuple[SignedBeat, ...]]:
+    def beats(self, provider: Address) -> BeatsAnswer:
         """The provider's last sign of life, where there is one, and then the newest of others who have GPUs on offer, each as it was signed."""
         view, latest = self._offers.view(), self._chain.paced_head().timestamp + AHEAD_SECONDS
         told = {who: beat for who, beat in self._board.signed_beats().items() if beat[0] <= latest}
         offers = {offer.provider: offer.id for offer in view.offers if offer.is_alive(view.block.timestamp)}
         others = sorted((who for who in told if who in offers and who != provider), key=lambda who: -told[who][0])
         named = ([provider] if provider in told else []) + others[:OTHERS_TOLD]
-        return view.block, tuple(SignedBeat(who, offers.get(who, OfferId(0)), *told[who]) for who in named)
+        beats = [BeatTold.of(who, offers.get(who, OfferId(0)), *told[who]) for who in named]
+        return BeatsAnswer(beats, BlockTold.of(view.block))
 
     def _view_or_none(self) -> BookView | None:
         try:

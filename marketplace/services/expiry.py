@@ -16,6 +16,7 @@ from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
 from marketplace.services.projection import Projector
+from marketplace.services.quotas import Quotas
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -30,8 +31,11 @@ ANSWERS_KEPT_SECONDS = 86_400
 class Sweeper:
     """Looks at what is overdue, and deletes it where nothing refers to it."""
 
-    def __init__(self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board) -> None:
+    def __init__(
+        self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, quotas: Quotas
+    ) -> None:
         self._market, self._journal, self._blobs, self._board = market, journal, blobs, board
+        self._quotas = quotas
         self._log = structlog.get_logger()
 
     def sweep(self, head: BlockRef) -> int:
@@ -68,12 +72,17 @@ class Sweeper:
         return UnixTime(head.timestamp + KEPT_SECONDS)
 
     def _goes_on(self, subject: Bytes32, head: BlockRef) -> bool:
-        """Whether it is served, or waits and may be: withdrawn orders may be opened as long as they have not expired."""
+        """Whether it is served, or waits and may be: withdrawn orders may be opened as long as they have not expired.
+
+        A client that has taken its stake away keeps nothing here for a job that may never be.
+        """
         status = self._market.lease_of(subject, at=head).status
         if status is not LeaseStatus.NONE:
             return status.is_live
         row = self._journal.order(subject)
-        return row is not None and row.signed.order.expires_at > head.timestamp
+        if row is None or row.signed.order.expires_at <= head.timestamp:
+            return False
+        return self._quotas.has_room(row.signed.order.client)
 
 
 class SweepingProjector:

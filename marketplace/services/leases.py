@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from marketplace.api.leases import LeaseAnswer, OutputsAnswer
 from marketplace.chain.market import Market
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.limits import MAX_LOG_BYTES, MAX_RESULT_BYTES
+from marketplace.domain.models import BlockRef
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.answers import LeaseView, Outputs
 from marketplace.services.library import Holdings, Library
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
@@ -28,11 +27,11 @@ class LeaseDesk:
         self._market, self._journal, self._library = market, journal, library
         self._board, self._servings = board, servings
 
-    def lease(self, identifier: Bytes32) -> LeaseView:
+    def lease(self, identifier: Bytes32) -> LeaseAnswer:
         """The lease. Raises NotFound before the order was ever opened."""
         return self._projected(identifier) or self._from_chain(identifier)
 
-    def outputs(self, identifier: Bytes32) -> Outputs:
+    def outputs(self, identifier: Bytes32) -> OutputsAnswer:
         """The result document that the provider signed last, or claimed, and which of its blobs are here. Raises NotFound.
 
         Only what this very provider brought counts: a receipt over the hash of another one's result shows nothing of it.
@@ -40,8 +39,9 @@ class LeaseDesk:
         name, theirs = self._result_name(identifier), self._brought_by_provider(identifier)
         if name is None or theirs.size(name) is None:
             raise NotFound("result of lease", identifier)
-        found = Outputs(identifier, name, read_result(theirs.read(name, MAX_RESULT_BYTES)), frozenset())
-        return replace(found, present=frozenset(blob for blob in found.named if theirs.size(blob) is not None))
+        result = read_result(theirs.read(name, MAX_RESULT_BYTES))
+        present = {blob: theirs.size(blob) is not None for blob in result.blobs()}
+        return OutputsAnswer.of(identifier, name, result, present)
 
     def append_log(self, sender: Address, identifier: Bytes32, offset: int, chunk: bytes) -> int:
         """Append to the lease's log, for its provider; the log's length, which is not ``offset + len(chunk)`` where it ends elsewhere.
@@ -81,7 +81,7 @@ class LeaseDesk:
             return True
         return not serving.lease.status.is_live or self._last_receipt(identifier, serving.lease.opened_at) is not None
 
-    def _projected(self, identifier: Bytes32) -> LeaseView | None:
+    def _projected(self, identifier: Bytes32) -> LeaseAnswer | None:
         """From the projection; None where it has no such lease, is being rebuilt, or Redis is gone."""
         try:
             block = self._board.cursor()
@@ -91,12 +91,15 @@ class LeaseDesk:
             return None
         if block is None or record is None or record.exit == "OrderCancelled":
             return None
-        return LeaseView(record, block, self._deadline(record), beats.get(record.provider))
+        return self._told(record, block, beats.get(record.provider))
 
-    def _from_chain(self, identifier: Bytes32) -> LeaseView:
+    def _from_chain(self, identifier: Bytes32) -> LeaseAnswer:
         serving = self._servings.now(identifier)
         record = LeaseRecord(identifier, serving.order, serving.lease, serving.provider, serving.provider, 0)
-        return LeaseView(record, serving.block, self._deadline(record), None)
+        return self._told(record, serving.block, None)
+
+    def _told(self, record: LeaseRecord, block: BlockRef, last_heartbeat: UnixTime | None) -> LeaseAnswer:
+        return LeaseAnswer.of(record, block, self._deadline(record), last_heartbeat, self._market.terms())
 
     def _deadline(self, record: LeaseRecord) -> UnixTime | None:
         if record.order is None or not record.lease.status.is_live:
@@ -108,7 +111,7 @@ class LeaseDesk:
         receipt = self._last_receipt(identifier, serving.lease.opened_at)
         if receipt is not None:
             return receipt
-        claimed = self.lease(identifier).record.result
+        claimed = self.lease(identifier).result
         return sha256_in(claimed) if claimed else None
 
     def _last_receipt(self, identifier: Bytes32, opened_at: UnixTime) -> Sha256 | None:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32, Sha256
+from marketplace.domain.models import Order
 from marketplace.domain.units import UnixTime
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.uploads import UploadTable
@@ -68,3 +69,8 @@ class Library:
         """Keep small content that ``account`` brought."""
         self._blobs.put(content, name, len(content))
         self._uploads.note(name, account, len(content), at)
+
+
+def bringers_of(order: Order, signer: Address | None) -> frozenset[Address]:
+    """Whose files an order may name: its client's, and those of whoever signed it. What it says of others, they have not said."""
+    return frozenset({order.client} | ({signer} if signer else set()))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, OfferTold, PriceAnswer
+from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.book import BookView
@@ -9,8 +13,20 @@ from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
 from marketplace.domain.models import GpuClass, Offer
-from marketplace.services.answers import BookSide, ClassPrice, OfferPage, OfferRow
+from marketplace.domain.spec import Machine
+from marketplace.domain.units import Bps, UnixTime
 from marketplace.store.board import Board
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRow:
+    """An offer, what its provider says about the machine, the provider's last sign of life (block time), and its score."""
+
+    offer: Offer
+    gpu_class: GpuClass | None
+    machine: Machine | None
+    last_heartbeat: UnixTime | None
+    reliability_bps: Bps
 
 
 class OfferDesk:
@@ -43,15 +59,15 @@ class OfferDesk:
             key=lambda offer: offer.id,
         )  # fmt: skip
         page = found[:limit]
-        rows = tuple(self.row(offer, view) for offer in page)
-        return OfferPage(view.block, rows, page[-1].id if len(found) > limit else None)
+        told = [self.told(self.row(offer, view), view) for offer in page]
+        return OfferPage(told, BlockTold.of(view.block), str(page[-1].id) if len(found) > limit else None)
 
-    def offer(self, identifier: OfferId) -> tuple[OfferRow, BookView]:
+    def offer(self, identifier: OfferId) -> OfferAnswer:
         """One offer. Raises NotFound."""
         view = self.offered()
         for offer in view.offers:
             if offer.id == identifier:
-                return self.row(offer, view), view
+                return OfferAnswer.at(self.told(self.row(offer, view), view), view.block)
         raise NotFound("offer", str(identifier))
 
     def row(self, offer: Offer, view: BookView) -> OfferRow:
@@ -63,30 +79,32 @@ class OfferDesk:
             view.reliability_of(offer.provider),
         )
 
-    def book(self, gpu_class: GpuClass) -> BookSide:
+    def told(self, row: OfferRow, view: BookView) -> OfferTold:
+        """The row as anybody is told it, as of the view's block."""
+        return OfferTold.of(
+            row.offer, row.gpu_class, row.machine, row.last_heartbeat, row.reliability_bps, view.block.timestamp, self._market.terms()
+        )  # fmt: skip
+
+    def book(self, gpu_class: GpuClass) -> BookAnswer:
         """The living asks for a class, cheapest first, and the waiting orders that accept it, highest limit first."""
-        view = self.view()
+        view, terms = self.view(), self._market.terms()
         now = view.block.timestamp
-        asks = [offer for offer in view.offers if offer.gpu_class == gpu_class.number and offer.is_alive(now)]
         bids = [
             row.signed for row in view.orders
             if row.signed.order.accepts(gpu_class.number) and now < row.signed.order.expires_at and not _is_taken(row.id, view)
         ]  # fmt: skip
-        return BookSide(
-            gpu_class,
-            view.block,
-            tuple(self.row(offer, view) for offer in sorted(asks, key=lambda offer: (offer.price, offer.id))),
-            tuple(sorted(bids, key=lambda signed: (-signed.order.max_price, signed.id))),
-        )
+        return BookAnswer(
+            gpu_class=gpu_class.number, class_name=gpu_class.name, block=BlockTold.of(view.block),
+            asks=[self.told(self.row(offer, view), view) for offer in _asks(gpu_class, view)],
+            bids=[BidTold.of(bid, terms) for bid in sorted(bids, key=lambda signed: (-signed.order.max_price, signed.id))],
+        )  # fmt: skip
 
-    def price(self, gpu_class: GpuClass) -> ClassPrice:
+    def price(self, gpu_class: GpuClass) -> PriceAnswer:
         """What was paid for a class, from the contract; and the cheapest living ask."""
-        side = self.book(gpu_class)
-        block = self._chain.head()
+        asks, block = _asks(gpu_class, self.view()), self._chain.head()
         volume = self._market.volume_of(gpu_class.number, at=block)
-        lowest = side.asks[0].offer.price if side.asks else None
-        free = sum(row.offer.free for row in side.asks)
-        return ClassPrice(gpu_class, block, volume.paid, volume.gpu_seconds, lowest, free)
+        lowest, free = (asks[0].price if asks else None), sum(offer.free for offer in asks)
+        return PriceAnswer.of(gpu_class, volume.paid, volume.gpu_seconds, lowest, free, block, self._market.terms())
 
 
 def class_of(number: int) -> GpuClass | None:
@@ -98,6 +116,13 @@ def _whole(view: BookView | None) -> BookView:
     if view is None:
         raise StoreUnavailable("projection")
     return view
+
+
+def _asks(gpu_class: GpuClass, view: BookView) -> list[Offer]:
+    """The living offers of a class, cheapest first."""
+    now = view.block.timestamp
+    asks = [offer for offer in view.offers if offer.gpu_class == gpu_class.number and offer.is_alive(now)]
+    return sorted(asks, key=lambda offer: (offer.price, offer.id))
 
 
 def _is_taken(identifier: Bytes32, view: BookView) -> bool:

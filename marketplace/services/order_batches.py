@@ -16,12 +16,13 @@ from marketplace.chain.market import Market
 from marketplace.chain.signing import order_id, recover
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import Conflict, MarketplaceError, StoreUnavailable
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import Rows
 from marketplace.domain.models import NO_LEASE, BlockRef, Order, SignedOrder
 from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.services.answers import OrderStanding, Stored
+from marketplace.services.library import bringers_of
 from marketplace.services.order_checks import OrderFacts, check_order, check_room, read_order_spec
 from marketplace.services.orders import nudge_orders
 from marketplace.store.blobs import FolderBlobs
@@ -142,8 +143,7 @@ class OrderBatches:
             return None
         standing = OrderStanding(signed, moment.block.timestamp, None, moment.block, lease)
         answer = RememberedAnswer(submission.fingerprint, 201, tell(standing))
-        bringers = frozenset({order.client, order.acceptor}) - {ZERO_ADDRESS}
-        return NewOrder(signed, content, names, bringers, submission.key, answer)
+        return NewOrder(signed, content, names, bringers_of(order, order.client), submission.key, answer)
 
     def _documents(self, order: Order) -> _Documents:
         """What the order names, read once: what is named by its hash never says anything else. Raises MissingBlob, InvalidField."""

@@ -14,11 +14,11 @@ from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.errors import Forbidden, NotFound, StoreUnavailable
 from marketplace.domain.fills import refusal_of_signer
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in
+from marketplace.domain.ids import Address, Bytes32, sha256_in
 from marketplace.domain.models import NO_BUDGET, BlockRef, Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
-from marketplace.services.library import Library
+from marketplace.services.library import Library, bringers_of
 from marketplace.services.order_checks import OrderFacts, check_order, check_room, of_order, read_order_spec
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -52,7 +52,9 @@ class OrderDesk:
             return Accepted(self._standing_now(signed.id), False)
         facts = self._facts(signed.order, signed.id)
         check_order(signed.order, facts)
-        spec, content, named = read_order_spec(signed.order, self._library.of(_bringers(signed)))
+        spec, content, named = read_order_spec(
+            signed.order, self._library.of(bringers_of(signed.order, recover(signed.id, signed.signature)))
+        )
         view = self._view_or_none()
         if view is not None:
             check_room(signed.order, spec, view)
@@ -154,9 +156,3 @@ def nudge_orders(board: Board) -> None:
         board.nudge(ORDERS_HINT)
     except StoreUnavailable:
         structlog.get_logger().warning("order.nudge_lost", hint=ORDERS_HINT)
-
-
-def _bringers(signed: SignedOrder) -> frozenset[Address]:
-    """Who may have uploaded what the order names: its client, its acceptor, and whoever signed it."""
-    order, signer = signed.order, recover(signed.id, signed.signature)
-    return frozenset({order.client, order.acceptor} | ({signer} if signer else set())) - {ZERO_ADDRESS}

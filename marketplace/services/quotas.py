@@ -1,18 +1,25 @@
-"""How much an account may keep at a gateway: by what it has at stake in the market, which nobody has twice.
+"""How much an account may keep at a gateway: by what it has at stake in the market, which nobody has twice at the same time.
 
 Stake is the free balance and what the market holds for the account's live leases, of either side: a lease that pays for large outputs
-makes room for them. Who has none shares one pot with all other strangers, because keys cost nothing.
+makes room for them. Who has less than the least stake shares one pot with all other strangers, because keys cost nothing.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from marketplace.chain.market import Market
 from marketplace.domain.excess import OverQuota
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.accounts import AccountDesk
+from marketplace.services.offers import OfferDesk
 from marketplace.services.participants import Participants
+from marketplace.store.board import Board
 from marketplace.store.journal.uploads import UploadTable
 
 DAY_SECONDS = 86_400
@@ -24,6 +31,8 @@ BYTES_PER_TOKEN = 16 << 30
 """For each whole token at stake: 164 MiB for a cent."""
 MOST_BYTES = 1 << 40
 """Of one account."""
+LEAST_STAKE = TokenUnits(1)
+"""Where nobody says otherwise."""
 
 
 def kept_bytes_for(stake: TokenUnits, decimals: int) -> int:
@@ -33,38 +42,92 @@ def kept_bytes_for(stake: TokenUnits, decimals: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How many bytes an account may still send, and whether it sends as a stranger."""
+class Standing:
+    """Who answers for a file, with which stake; and whether it is a stranger, who sends little and takes no place of others."""
 
-    left: int
+    payer: Address
+    stake: TokenUnits
     is_strange: bool
+
+    @property
+    def pot(self) -> Address | None:
+        """Out of which room it sends; None is that of all strangers."""
+        return None if self.is_strange else self.payer
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Room that is held for one file while it comes."""
+
+    pot: Address | None = None
+    bytes: int = 0
+
+
+def quotas_over(market: Market, uploads: UploadTable, board: Board, least_stake: TokenUnits = LEAST_STAKE) -> Quotas:
+    """The quotas of one market's participants, as its projection and its chain tell their stakes."""
+    participants = Participants(market, board)
+    offers = OfferDesk(market.chain, market, board)
+    return Quotas(
+        market, AccountDesk(market.chain, market, board, offers, participants), participants, uploads, least_stake
+    )
 
 
 class Quotas:
-    """Says how much room an account has."""
+    """Says how much room an account has. Threads may share it; what is under way at another gateway it does not know."""
 
-    def __init__(self, accounts: AccountDesk, participants: Participants, uploads: UploadTable, decimals: int) -> None:
-        self._accounts, self._participants = accounts, participants
-        self._uploads, self._decimals = uploads, decimals
+    def __init__(
+        self,
+        market: Market,
+        accounts: AccountDesk,
+        participants: Participants,
+        uploads: UploadTable,
+        least_stake: TokenUnits,
+    ) -> None:
+        self._market, self._accounts, self._participants = market, accounts, participants
+        self._uploads, self._least_stake = uploads, least_stake
+        self._decimals = market.terms().token_decimals
+        self._lock = threading.Lock()
+        self._under_way: Counter[Address | None] = Counter()
 
-    def room_of(self, sender: Address, represented: Address | None, now: UnixTime) -> Room:
-        """Of an account, or of one whose delegate it is: by that account's stake."""
-        if represented is not None and self._participants.has_delegate(represented, sender):
-            return Room(self._left_of(sender, self._accounts.stake(represented), now), False)
-        if self._participants.has(sender):
-            return Room(self._left_of(sender, self._accounts.stake(sender), now), False)
-        own, all_of_them = (
-            self._left_of(sender, TokenUnits(0), now),
-            STRANGERS_BYTES - self._uploads.bytes_of_strangers(),
-        )
-        return Room(min(own, all_of_them), True)
+    def standing_of(self, sender: Address, represented: Address | None) -> Standing:
+        """Of an account; or of one whose delegate it is, which then answers for the file."""
+        is_delegate = represented is not None and self._participants.has_delegate(represented, sender)
+        payer = represented if represented is not None and is_delegate else sender
+        stake = self._accounts.stake(payer)
+        if stake < self._least_stake:  # it may have come since the projection's block
+            stake = max(stake, self._market.balance_of(payer, at=self._market.chain.head()))
+        return Standing(payer, stake, stake < self._least_stake)
 
-    def require(self, room: Room, sender: Address, size: int) -> None:
-        """Raise OverQuota where the account has no room for ``size`` bytes."""
-        if size > room.left:
-            raise OverQuota(sender, size, max(0, room.left))
+    @contextmanager
+    def reservation(self) -> Iterator[Reservation]:
+        """Nothing yet: ``reserve`` makes it as large as a file needs. What it holds is given back at the end of the block."""
+        held = Reservation()
+        try:
+            yield held
+        finally:
+            with self._lock:
+                self._under_way[held.pot] -= held.bytes
+                if not self._under_way[held.pot]:
+                    del self._under_way[held.pot]
 
-    def _left_of(self, sender: Address, stake: TokenUnits, now: UnixTime) -> int:
-        most = kept_bytes_for(stake, self._decimals)
-        today = most // 2 - self._uploads.bytes_of(sender, since=UnixTime(now - DAY_SECONDS))
-        return min(most - self._uploads.bytes_of(sender), today)
+    def reserve(self, held: Reservation, standing: Standing, promised: int, most: int, now: UnixTime) -> int:
+        """Hold room for a file that promises so many bytes (0: nothing), ``most`` at most; how large it may be. Raises OverQuota."""
+        with self._lock:
+            left = self._left_of(standing, now) - self._under_way[standing.pot]
+            size = min(promised or max(1, left), most)
+            if size > left:
+                raise OverQuota(standing.payer, size, max(0, left))
+            held.pot, held.bytes = standing.pot, size
+            self._under_way[standing.pot] += size
+            return min(left, most)
+
+    def has_room(self, account: Address) -> bool:
+        """Whether what the account keeps here is no more than its stake makes room for now."""
+        kept = self._uploads.bytes_of(account)
+        return kept <= BASE_BYTES or kept <= kept_bytes_for(self._accounts.stake(account), self._decimals)
+
+    def _left_of(self, standing: Standing, now: UnixTime) -> int:
+        most = kept_bytes_for(TokenUnits(0) if standing.is_strange else standing.stake, self._decimals)
+        today = most // 2 - self._uploads.bytes_of(standing.payer, since=UnixTime(now - DAY_SECONDS))
+        own = min(most - self._uploads.bytes_of(standing.payer), today)
+        return min(own, STRANGERS_BYTES - self._uploads.bytes_of_strangers()) if standing.is_strange else own

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from marketplace.api.quotes import QuotesAnswer, QuoteTold
+from marketplace.api.record import BlockTold
 from marketplace.domain.book import BookView, RejectionReason, is_silent
 from marketplace.domain.errors import MissingBlob
 from marketplace.domain.fills import refusal_of_offer
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
-from marketplace.domain.limits import MAX_SPEC_BYTES
+from marketplace.domain.limits import MAX_SPEC_BYTES, limits_document
 from marketplace.domain.models import MarketTerms, Offer, Order
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.spec import JobSpec, Machine, read_spec
@@ -23,9 +25,9 @@ from marketplace.domain.units import (
     UnixTime,
     text_from_bps,
 )
-from marketplace.services.answers import OfferRow, QuoteRow
+from marketplace.domain.wire import camel
 from marketplace.services.library import Holdings
-from marketplace.services.offers import OfferDesk
+from marketplace.services.offers import OfferDesk, OfferRow
 
 PREFERENCE_BPS = 200
 """A preferred region comes first where it is dearer by at most so much; the scheduler has its own measure."""
@@ -78,7 +80,7 @@ class QuoteDesk:
             raise MissingBlob(field, name)
         return read_spec(self._blobs.read(name, MAX_SPEC_BYTES))
 
-    def quotes(self, request: QuoteRequest) -> tuple[BookView, tuple[QuoteRow, ...]]:
+    def quotes(self, request: QuoteRequest) -> QuotesAnswer:
         """Quotes as of the projection's block. Offers of other classes, and dead ones, are not mentioned."""
         view = self._offers.view()
         rows = [
@@ -86,32 +88,36 @@ class QuoteDesk:
             for offer in view.offers
             if request.order.accepts(offer.gpu_class) and offer.is_alive(view.block.timestamp)
         ]
-        return view, _ranked(request, rows)
+        return QuotesAnswer(
+            _ranked(request, rows),
+            BlockTold.of(view.block),
+            {camel(limit): most for limit, most in limits_document().items()},
+        )
 
-    def _quote(self, request: QuoteRequest, row: OfferRow, view: BookView) -> QuoteRow:
+    def _quote(self, request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[OfferRow, QuoteTold]:
         offer = row.offer
         order = _fitted(request.order, offer) if request.is_draft else request.order
         locked = lock_of(order, offer.price)
         bond = bond_of(locked, offer.bond_bps, self._terms.bond_floor)
         refusal = refusal_of_offer(order, offer, view.block.timestamp, order.opener)
-        if refusal is not None:
-            return QuoteRow(row, locked, bond, refusal.name, refusal.sentence)
-        reason, detail = _rejection(request, row, view)
+        reason, detail = (refusal.name, refusal.sentence) if refusal else _rejection(request, row, view)
         if not reason and view.accounts.get(offer.provider, 0) < bond:
-            return QuoteRow(row, locked, bond, RejectionReason.PROVIDER_BALANCE_TOO_LOW, f"the bond would be {bond}")
-        return QuoteRow(row, locked, bond, reason, detail)
+            reason, detail = RejectionReason.PROVIDER_BALANCE_TOO_LOW, f"the bond would be {bond}"
+        told = self._offers.told(row, view)
+        return row, QuoteTold.of(told, locked, bond, str(reason), detail, self._terms)
 
 
-def _ranked(request: QuoteRequest, rows: list[QuoteRow]) -> tuple[QuoteRow, ...]:
+def _ranked(request: QuoteRequest, rows: list[tuple[OfferRow, QuoteTold]]) -> list[QuoteTold]:
     """Those that can serve first, cheapest first; of these the preferred ones that are hardly dearer before all others."""
-    cheapest = min((row.row.offer.price for row in rows if not row.reason), default=0)
+    cheapest = min((row.offer.price for row, quote in rows if quote.can_serve), default=0)
     most = cheapest * (BPS_WHOLE + PREFERENCE_BPS) // BPS_WHOLE
 
-    def rank(row: QuoteRow) -> tuple[bool, bool, int, int]:
-        is_first = row.row.offer.price <= most and request.prefers(row.row)
-        return bool(row.reason), not is_first, row.row.offer.price, row.row.offer.id
+    def rank(one: tuple[OfferRow, QuoteTold]) -> tuple[bool, bool, int, int]:
+        row, quote = one
+        is_first = row.offer.price <= most and request.prefers(row)
+        return not quote.can_serve, not is_first, row.offer.price, row.offer.id
 
-    return tuple(sorted(rows, key=rank))
+    return [quote for _, quote in sorted(rows, key=rank)]
 
 
 def _fitted(order: Order, offer: Offer) -> Order:

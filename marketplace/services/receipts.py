@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from marketplace.api.receipts import ReceiptsAnswer, ReceiptTold
+from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.chain.signing import receipt_id, recover
@@ -17,11 +19,10 @@ from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
 from marketplace.domain.limits import MAX_RESULT_BYTES
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
+from marketplace.domain.models import Lease, LeaseStatus, Order, Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.results import EndedReason, Result, read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.answers import ReceiptRow
 from marketplace.services.library import Library
 from marketplace.services.servings import ServedLease, Servings
 from marketplace.store.journal.operator import OperatorJournal
@@ -53,7 +54,7 @@ class ReceiptDesk:
         self._library, self._servings = library, servings
         self._log = structlog.get_logger()
 
-    def post(self, sender: Address, lease: Bytes32, posted: PostedReceipt) -> tuple[ReceiptRow, bool]:
+    def post(self, sender: Address, lease: Bytes32, posted: PostedReceipt) -> tuple[ReceiptTold, bool]:
         """Keep one side's receipt; whether it is new.
 
         Raises NotFound, Forbidden, InvalidField, HashMismatch, Refused (NotLive, SecondsOutOfBounds, Bad…Signature).
@@ -70,15 +71,16 @@ class ReceiptDesk:
         ended = self._keep_result(sender, posted, at)
         is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at, ended)
         self._log.info("receipt.posted", lease=lease, role=posted.role, used_seconds=posted.receipt.used_seconds)
-        return ReceiptRow(posted.role, posted.receipt, posted.signature, at), is_new
+        return ReceiptTold.of(posted.role, posted.receipt, posted.signature, at), is_new
 
-    def receipts(self, lease: Bytes32) -> tuple[BlockRef, tuple[ReceiptRow, ...]]:
+    def receipts(self, lease: Bytes32) -> ReceiptsAnswer:
         """Both sides' receipts of the serving that the chain knows now, or knew last; oldest first."""
         block = self._chain.head()
         word = self._market.lease_of(lease, at=block)
         if word.status is LeaseStatus.NONE:
-            return block, ()
-        return block, tuple(_row(row) for row in self._journal.receipts(lease, word.opened_at))
+            return ReceiptsAnswer([], BlockTold.of(block))
+        rows = self._journal.receipts(lease, word.opened_at)
+        return ReceiptsAnswer([_row(row) for row in rows], BlockTold.of(block))
 
     def _is_late_result(self, posted: PostedReceipt, serving: ServedLease) -> bool:
         """Whether it names what is left of a job whose lease was ended first, as a client does that cancels it.
@@ -196,5 +198,5 @@ def _subject(receipt: Receipt) -> tuple[object, ...]:
     return receipt.used_seconds, receipt.last
 
 
-def _row(row: JournalReceipt) -> ReceiptRow:
-    return ReceiptRow(row.role, row.receipt, row.signature, row.at)
+def _row(row: JournalReceipt) -> ReceiptTold:
+    return ReceiptTold.of(row.role, row.receipt, row.signature, row.at)

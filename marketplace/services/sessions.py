@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 
+from marketplace.api.record import iso
+from marketplace.api.sessions import ChallengeAnswer, SessionAnswer
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.chain.sign_in import SignIn, read_sign_in
@@ -29,15 +30,6 @@ MOST_SESSIONS = 16
 _RANDOM, _SEAL, _TIME = 16, 32, 10
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A session that was opened just now. The token is told once."""
-
-    token: str
-    account: Address
-    expires_at: UnixTime
-
-
 class SessionDesk:
     """Gives challenges, opens and closes sessions, and says whose token it is. ``site`` is the gateway's own address, as people know it."""
 
@@ -45,14 +37,15 @@ class SessionDesk:
         self._chain, self._market, self._sessions, self._site = chain, market, sessions, site
         self._secret = b""
 
-    def challenge(self, account: Address) -> SignIn:
+    def challenge(self, account: Address) -> ChallengeAnswer:
         """What ``account`` signs to open a session."""
         now = self._chain.paced_head().timestamp
         head = f"{now:0{_TIME}x}{secrets.token_hex(_RANDOM // 2)}"
         expires_at = UnixTime(now + SESSION_SECONDS)
-        return SignIn(account, self._site, self._market.domain, head + self._seal(head, account), now, expires_at)
+        given = SignIn(account, self._site, self._market.domain, head + self._seal(head, account), now, expires_at)
+        return ChallengeAnswer(given.text(), given.domain, given.nonce, expires_at, iso(expires_at))
 
-    def open(self, text: str, signature: str) -> Opened:
+    def open(self, text: str, signature: str) -> SessionAnswer:
         """A session for whoever signed the challenge. Raises InvalidField, Unauthorized, ChainUnavailable."""
         head, said = self._chain.paced_head(), read_sign_in(text, self._market.domain)
         self._check(said, head.timestamp)
@@ -65,7 +58,7 @@ class SessionDesk:
             self._sessions.open(name, said.account, said.nonce, head.timestamp, expires_at, MOST_SESSIONS)
         except Conflict:
             raise Unauthorized("this challenge was answered before: ask for another one") from None
-        return Opened(token, said.account, expires_at)
+        return SessionAnswer(token, said.account, expires_at, iso(expires_at))
 
     def account_of(self, token: str) -> Address:
         """Whose session it is. Raises Unauthorized."""

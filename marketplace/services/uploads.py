@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Sha256
 from marketplace.domain.units import UnixTime
-from marketplace.services.quotas import Quotas, Room
+from marketplace.services.quotas import Quotas, Reservation
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.uploads import UploadTable
 
@@ -25,6 +26,8 @@ class Upload:
     sender: Address
     is_public: bool
     at: UnixTime
+    payer: Address | None = None
+    """Whose room it takes, where that is not the sender's: of the account whose delegate the sender is."""
     is_strange: bool = False
 
 
@@ -42,15 +45,22 @@ class UploadDesk:
         self._blobs, self._uploads, self._quotas = blobs, uploads, quotas
         self._participant_limit_bytes = participant_limit_bytes
 
-    def room_for(self, sender: Address, represented: Address | None, promised: int, now: UnixTime) -> Room:
-        """How large a file the sender may send now, by what it has at stake. Raises OverQuota for one that promises to be larger than its room.
+    def reservation(self) -> AbstractContextManager[Reservation]:
+        """Room for one file, held until it is here or given up."""
+        return self._quotas.reservation()
 
-        What is larger than anybody may send at once is another matter: whoever reads the body says so.
+    def admit(
+        self, upload: Upload, represented: Address | None, promised: int, held: Reservation
+    ) -> tuple[Upload, int]:
+        """The upload with who answers for it, and how large it may be, by what that account has at stake; its room is held from now on.
+
+        Raises OverQuota for one that promises to be larger than its room. What is larger than anybody may send at once is another
+        matter: whoever reads the body says so.
         """
-        room = self._quotas.room_of(sender, represented, now)
-        most = STRANGER_LIMIT_BYTES if room.is_strange else self._participant_limit_bytes
-        self._quotas.require(room, sender, min(max(promised, 1), most))
-        return Room(min(room.left, most), room.is_strange)
+        standing = self._quotas.standing_of(upload.sender, represented)
+        most = STRANGER_LIMIT_BYTES if standing.is_strange else self._participant_limit_bytes
+        limit_bytes = self._quotas.reserve(held, standing, promised, most, upload.at)
+        return replace(upload, payer=standing.payer, is_strange=standing.is_strange), limit_bytes
 
     def keep(self, upload: Upload, content: Iterable[bytes], limit_bytes: int) -> int:
         """Keep content that hashes to its name; its size. Raises HashMismatch, InvalidField, StoreUnavailable."""
@@ -85,6 +95,9 @@ class UploadDesk:
         return self._blobs.open(name)
 
     def _note(self, upload: Upload, size: int) -> None:
-        self._uploads.note(
-            upload.name, upload.sender, size, upload.at, is_public=upload.is_public, is_strange=upload.is_strange
-        )
+        """Charged to who answers for it, and there for both."""
+        payer = upload.payer or upload.sender
+        told = {"is_public": upload.is_public, "is_strange": upload.is_strange}
+        self._uploads.note(upload.name, payer, size, upload.at, **told)
+        if payer != upload.sender:
+            self._uploads.note(upload.name, upload.sender, 0, upload.at, **told)

@@ -9,7 +9,7 @@ from marketplace.domain.models import BlockRef
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
 from scheduler.audit.replayed import Read
-from scheduler.engine.reading import PlanDocument
+from scheduler.engine.reading import PostedPlan
 from scheduler.engine.snapshot import Snapshot
 
 
@@ -20,7 +20,7 @@ def former_round(snapshot: Snapshot | None) -> Bytes32 | None:
 
 def check_former(
     round_hash: Bytes32,
-    plan: PlanDocument,
+    plan: PostedPlan,
     snapshot: Snapshot,
     read: Read,
     history: History,
@@ -45,13 +45,13 @@ def check_former(
     return found(Check.FORMER, [*faults, *([] if is_doubtful else later)], words, doubts=doubts)
 
 
-def _elsewhere(former: PlanDocument, plan: PlanDocument) -> Iterator[str]:
+def _elsewhere(former: PostedPlan, plan: PostedPlan) -> Iterator[str]:
     for name in ("chain_id", "market", "opener"):
         if getattr(former, name) != getattr(plan, name):
             yield f"{name}: the former plan says {getattr(former, name)}, this round's {getattr(plan, name)}"
 
 
-def _later(former: PlanDocument, plan: PlanDocument) -> Iterator[str]:
+def _later(former: PostedPlan, plan: PostedPlan) -> Iterator[str]:
     """No plan goes on from a later one; but a chain that was reorganised counts some numbers twice."""
     if former.block.number > plan.block.number:
         yield f"the former plan is of block {former.block.number}, this round's of block {plan.block.number}"

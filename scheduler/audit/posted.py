@@ -10,12 +10,12 @@ from marketplace.domain.ledger import Rows
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import Batch, History
-from scheduler.engine.reading import PlanDocument
+from scheduler.engine.reading import PostedPlan
 from scheduler.engine.snapshot import Snapshot
 
 
 def check_posting(
-    round_hash: Bytes32, plan: PlanDocument, snapshot: Snapshot | None, history: History, *, is_block_gone: bool = False
+    round_hash: Bytes32, plan: PostedPlan, snapshot: Snapshot | None, history: History, *, is_block_gone: bool = False
 ) -> list[Finding]:
     """Whether batches with this round are there, and hold what the plan says and nothing else.
 
@@ -40,7 +40,7 @@ def _where(batch: Batch) -> str:
     return f"block {batch.opened.ref.block.number}"
 
 
-def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PlanDocument, is_block_gone: bool) -> Finding:
+def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PostedPlan, is_block_gone: bool) -> Finding:
     """A stranger may write any round beside its own fills: that says nothing about the scheduler."""
     strangers = [
         f"{batch.opened.opener}, who is not the plan's opener, posted under this round, too, in {_where(batch)}"
@@ -61,7 +61,7 @@ def _batches(named: Sequence[Batch], ours: Sequence[Batch], plan: PlanDocument, 
     return found(Check.BATCHES, [*faults, *early], words, doubts=strangers)
 
 
-def _openings(ours: Sequence[Batch], plan: PlanDocument, uncharged: Sequence[str], is_block_gone: bool) -> Finding:
+def _openings(ours: Sequence[Batch], plan: PostedPlan, uncharged: Sequence[str], is_block_gone: bool) -> Finding:
     if not ours:
         return Finding(Check.OPENINGS, Verdict.UNCHECKED, ("nothing was posted",))
     fills = [fill for batch in ours for fill in batch.fills]
@@ -81,7 +81,7 @@ def _order_of(fill: LeaseOpened | FillRefused) -> Bytes32:
     return fill.lease if isinstance(fill, LeaseOpened) else fill.order
 
 
-def _outside(ours: Sequence[Batch], plan: PlanDocument) -> Iterator[str]:
+def _outside(ours: Sequence[Batch], plan: PostedPlan) -> Iterator[str]:
     """Fills that the plan does not have, or has at another offer or price. A refused fill does not say its price."""
     placed = {row.order: row for row in plan.placements}
     for batch in ours:
@@ -98,7 +98,7 @@ def _pair(offer: OfferId, price: PricePerGpuHour | None) -> str:
     return f"offer {offer}" if price is None else f"offer {offer} at {price}"
 
 
-def _out_of_turn(ours: Sequence[Batch], plan: PlanDocument) -> Iterator[str]:
+def _out_of_turn(ours: Sequence[Batch], plan: PostedPlan) -> Iterator[str]:
     """The plan's order decides who gets the last GPU and the last coin when something changed in between."""
     turns = {row.order: turn for turn, row in enumerate(plan.placements)}
     last = -1

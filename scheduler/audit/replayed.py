@@ -11,7 +11,7 @@ from marketplace.domain.models import MarketTerms
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, Verdict, found, unchecked
 from scheduler.engine.clear import clear
-from scheduler.engine.reading import PlanDocument, PlanRow, going_on, read_alone, read_plan
+from scheduler.engine.reading import PlanRow, PostedPlan, going_on, read_alone, read_plan
 from scheduler.engine.snapshot import Snapshot
 
 
@@ -30,9 +30,9 @@ class Documents:
 class Read:
     """What could be read of them."""
 
-    plan: PlanDocument | None
+    plan: PostedPlan | None
     snapshot: Snapshot | None
-    former: PlanDocument | None
+    former: PostedPlan | None
     former_faults: tuple[str, ...]
     findings: tuple[Finding, ...]
 
@@ -51,7 +51,7 @@ def read_documents(round_hash: Bytes32, documents: Documents) -> Read:
     return Read(plan, snapshot, former, former_faults, (plan_finding, snapshot_finding, replay))
 
 
-def _plan(round_hash: Bytes32, documents: Documents) -> tuple[PlanDocument | None, Finding]:
+def _plan(round_hash: Bytes32, documents: Documents) -> tuple[PostedPlan | None, Finding]:
     if documents.plan is None:
         return None, Finding(Check.PLAN, Verdict.FAILED, (f"there is no plan: {documents.why_not}",))
     faults, plan = list[str](), None
@@ -66,7 +66,7 @@ def _plan(round_hash: Bytes32, documents: Documents) -> tuple[PlanDocument | Non
     return plan, found(Check.PLAN, faults, f"sha256 of the plan is the round: {size}")
 
 
-def _snapshot(plan: PlanDocument | None, documents: Documents) -> tuple[Snapshot | None, Finding]:
+def _snapshot(plan: PostedPlan | None, documents: Documents) -> tuple[Snapshot | None, Finding]:
     if documents.snapshot is None:
         return None, Finding(Check.SNAPSHOT, Verdict.FAILED, (f"there is no snapshot: {documents.why_not}",))
     faults, snapshot = list[str](), None
@@ -83,7 +83,7 @@ def _snapshot(plan: PlanDocument | None, documents: Documents) -> tuple[Snapshot
 
 def _former(
     snapshot: Snapshot | None, documents: Documents
-) -> tuple[PlanDocument | None, Snapshot | None, tuple[str, ...]]:
+) -> tuple[PostedPlan | None, Snapshot | None, tuple[str, ...]]:
     """The plan that the snapshot goes on from, the snapshot with its seats, and what is wrong with it."""
     if snapshot is None or snapshot.former is None:
         return None, snapshot, ()
@@ -96,7 +96,7 @@ def _former(
         return None, None, (f"the former plan cannot be gone on from: {error}",)
 
 
-def _replay(content: bytes, plan: PlanDocument, snapshot: Snapshot) -> Finding:
+def _replay(content: bytes, plan: PostedPlan, snapshot: Snapshot) -> Finding:
     """Clear it again, here."""
     try:
         again = clear(snapshot).canonical()
@@ -108,7 +108,7 @@ def _replay(content: bytes, plan: PlanDocument, snapshot: Snapshot) -> Finding:
     return found(Check.REPLAY, list(differences(plan, read_plan(again), snapshot.terms)), "")
 
 
-def differences(plan: PlanDocument, again: PlanDocument, terms: MarketTerms) -> Iterator[str]:
+def differences(plan: PostedPlan, again: PostedPlan, terms: MarketTerms) -> Iterator[str]:
     """What the plan says and what the engine says, in words, order by order."""
     said, engine = ({row.order: row for row in one.placements} for one in (plan, again))
     for order in sorted(said.keys() | engine.keys()):

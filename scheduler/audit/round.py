@@ -20,7 +20,7 @@ from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
 from scheduler.audit.replayed import Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.reading import PlanDocument, former_named, read_plan
+from scheduler.engine.reading import PostedPlan, former_named, read_plan
 from scheduler.engine.snapshot import Snapshot
 
 STATE_CHECKS = (
@@ -99,7 +99,7 @@ def _on_chain(
 
 
 def _state(
-    plan: PlanDocument,
+    plan: PostedPlan,
     snapshot: Snapshot,
     history: History,
     market: Market,

@@ -14,11 +14,11 @@ from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
 from scheduler.engine.policy import Policy
-from scheduler.engine.reading import PlanDocument
+from scheduler.engine.reading import PostedPlan
 from scheduler.engine.snapshot import Snapshot
 
 
-def check_market(plan: PlanDocument, snapshot: Snapshot, terms: MarketTerms) -> Finding:
+def check_market(plan: PostedPlan, snapshot: Snapshot, terms: MarketTerms) -> Finding:
     """Constants decide deadlines and bonds; the scheduler's own policy is its own, and shown."""
     faults = [
         f"{name} is {getattr(terms, name)} on the chain, the snapshot says {getattr(snapshot.terms, name)}"

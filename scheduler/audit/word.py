@@ -19,7 +19,7 @@ from marketplace.domain.units import UnixTime
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import History
 from scheduler.audit.state import is_closed
-from scheduler.engine.reading import PlanDocument
+from scheduler.engine.reading import PostedPlan
 from scheduler.engine.snapshot import Snapshot
 
 CLOCKS_SECONDS = 120
@@ -93,7 +93,7 @@ class Gateway:
             return None
 
 
-def check_specs(plan: PlanDocument, snapshot: Snapshot, gateway: Gateway) -> Finding:
+def check_specs(plan: PostedPlan, snapshot: Snapshot, gateway: Gateway) -> Finding:
     """What the jobs ask for, read from their specs again; and since when they wait, of which patience and elders depend.
 
     Those that were not placed are asked for, too: who says that an order came later than it did robs it of its turn.

@@ -55,7 +55,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanDocument:
+class PostedPlan:
     """A plan as it was posted: enough to hold it against the chain. Who has the snapshot too can make it again."""
 
     chain_id: int
@@ -67,12 +67,12 @@ class PlanDocument:
     prices: tuple[PoolPrice, ...]
 
 
-def read_plan(content: bytes) -> PlanDocument:
+def read_plan(content: bytes) -> PostedPlan:
     """Read a plan's document; raise InvalidField that names the field and the rule."""
     document = parse_json(content, field="plan")
     row = Row(document, "plan")
     row.number("version", PLAN_VERSION, PLAN_VERSION)
-    plan = PlanDocument(
+    plan = PostedPlan(
         chain_id=row.number("chainId", 0, COUNT), market=row.address("market"), opener=row.address("opener"),
         block=row.block("block"), snapshot=sha256(row.take("snapshot", str), field="plan.snapshot"),
         placements=row.rows("placements", _placement), prices=row.rows("prices", _pool_price),

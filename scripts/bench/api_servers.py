@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import time  # noqa: TID251
@@ -13,10 +14,12 @@ from starlette.responses import FileResponse, Response
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
+from marketplace.chain.watching import heads_watched
 from marketplace.domain.ids import Address
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.limits import LimitRequests
+from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.server import serve
 from marketplace.services.limits import Cost, Rate, RateLimits
@@ -54,8 +57,10 @@ def run_gateway(behind: Behind, port: int) -> None:
         market, OperatorJournal(behind.journal_url), board, FolderBlobs(behind.blobs), behind.roles,
         clock=time, limits=_unlimited(board),
     )  # fmt: skip
-    configure_logging("gateway", level=logging.ERROR)
-    serve(create_app(desks), port=port)
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # until the process ends
+    configure_logging("gateway")
+    with heads_watched(market.chain):
+        serve(create_app(desks), port=port)
 
 
 def _unlimited(board: Board) -> RateLimits:
@@ -94,6 +99,7 @@ def run_bare(said: Said, redis_url: str, port: int) -> None:
     app.state.metrics = Metrics()
     app.add_middleware(LimitRequests, limits=_unlimited(Board(redis_url)))
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    app.add_middleware(AnswerHead)
 
     @app.post("/v1/orders")
     async def post_order(submission: _Submission) -> Response:

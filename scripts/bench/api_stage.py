@@ -27,6 +27,7 @@ from scripts.bench.api_servers import Behind
 from scripts.bench.chain_stage import ARBITER, CLIENT, FAR, OPENER, PRICE, PROVIDER, Stage, order_of, running_stage
 
 OFFERS = 20
+BLOCK_SECONDS = 2
 MACHINE = Machine("eu", "NVIDIA GeForce RTX 4090", 24_564, 4, 16, 65_536, 200_000)
 
 
@@ -75,6 +76,8 @@ def running_api_stage() -> Iterator[ApiStage]:
         board.beat(PROVIDER.address, stage.chain.head().timestamp)
         roles = MarketRoles(stage.book.catalogue, OPENER.address, ARBITER.address)
         behind = Behind(stage.chain.rpc_url, stage.book.market, journal_url, redis.url, str(blobs.path), roles)
+        stage.chain.rpc("evm_setAutomine", False)
+        stage.chain.rpc("evm_setIntervalMining", BLOCK_SECONDS)
         yield ApiStage(stage, behind, blobs, bytes32_of(spec), file)
 
 

@@ -19,6 +19,8 @@ from scripts.deep.hostile import hostile
 from scripts.deep.kills import kills
 from scripts.deep.mutation import mutation
 from scripts.deep.proofs import halmos
+from scripts.deep.python_coverage import python_coverage
+from scripts.deep.python_mutation import python_mutation
 from scripts.deep.tools import DeepError, minutes_since, say
 
 # The quick ones first.
@@ -32,6 +34,8 @@ PARTS: dict[str, Callable[[], Measured]] = {
     "slither": slither,
     "coverage": coverage,
     "escapes": escapes,
+    "python_coverage": python_coverage,
+    "python_mutation": python_mutation,
     "faults": faults,
     "kills": kills,
     "invariants": invariants,

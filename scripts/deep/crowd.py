@@ -4,6 +4,7 @@ streams    of the market's events, opened again when they are refused
 heads      of requests, a letter now and then
 uploads    of keys without money, signed, a byte now and then
 readers    that ask for a large answer and take nothing of it
+pipelines  of reads, sixteen at once and again, whatever is answered
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from marketplace.domain.ids import Sha256, address
 from marketplace.domain.units import UnixTime
 
 CONNECTIONS = 256
+PIPELINED = 16
 PAUSE_SECONDS = 0.5
+ADDRESS = "127.0.0.2"
+"""Where the crowd is from: not from where honest requests are, which have their own share of what an address may ask."""
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Visit = Callable[[Line, int], Awaitable[None]]
 
@@ -38,6 +42,16 @@ async def heads(line: Line, _: int) -> None:
 async def readers(line: Line, _: int) -> None:
     line[1].write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.sleep(3600)
+
+
+async def pipelines(line: Line, _: int) -> None:
+    """Never more than a gateway keeps waiting, so that it is not simply hung up on."""
+    request = b"GET /v1/offers HTTP/1.1\r\nHost: x\r\n\r\n"
+    while not line[0].at_eof():
+        line[1].write(request * PIPELINED)
+        await line[1].drain()
+        for _ in range(PIPELINED):
+            await line[0].readuntil(b"HTTP/1.1 ")
 
 
 def uploads(domain: SigningDomain, now: UnixTime) -> Visit:
@@ -75,12 +89,12 @@ async def crowd(url: str, visit: Visit, seconds: float) -> None:
     async def one(number: int) -> None:
         while True:
             try:
-                line = await asyncio.open_connection(told.hostname, told.port)
+                line = await asyncio.open_connection(told.hostname, told.port, local_addr=(ADDRESS, 0))
                 try:
                     await visit(line, number)
                 finally:
                     line[1].close()
-            except OSError:
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 pass
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -95,7 +109,7 @@ def main(words: list[str]) -> None:
     kind, url, market, chain_id, now, seconds = words
     domain = SigningDomain(int(chain_id), address(market))
     kinds: dict[str, Visit] = {
-        "streams": streams, "heads": heads, "readers": readers, "uploads": uploads(domain, UnixTime(int(now))),
+        "streams": streams, "heads": heads, "readers": readers, "pipelines": pipelines, "uploads": uploads(domain, UnixTime(int(now))),
     }  # fmt: skip
     os.nice(10)
     asyncio.run(crowd(url, kinds[kind], float(seconds)))

@@ -16,7 +16,7 @@ from scripts.deep.figures import ROOT, Measured
 from scripts.deep.kills import running_network
 from scripts.deep.tools import NotHeld, say
 
-KINDS = ("streams", "heads", "uploads", "readers")
+KINDS = ("streams", "heads", "uploads", "readers", "pipelines")
 REQUESTS = 150
 CROWD_SECONDS = 45
 MOST_RATIO, ALWAYS_FINE_SECONDS = 5.0, 0.25

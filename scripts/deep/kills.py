@@ -196,7 +196,7 @@ class Load:
         try:
             for _ in self.market.steps(0):
                 pass
-            self.market.tend()
+            self.market.wallet.tend()
             waiting = [job for job in self.jobs if not job.is_terminal]
             if not is_last and len(waiting) < JOBS_AT_ONCE:
                 self.jobs.append(self.market.submit(self._request()))

@@ -13,7 +13,7 @@ from scripts.deep.coverage import parse_lcov
 from scripts.deep.figures import ROOT, Measured, read_figures, write_figures
 from scripts.deep.findings import TRIAGE, Explanation, Finding, read_explanations, read_findings
 from scripts.deep.mutation import Mutant, sample
-from scripts.deep.tables import WORDS, documents, rendered
+from scripts.deep.tables import QUOTE, WORDS, documents, rendered
 
 FIGURES = read_figures()
 
@@ -42,10 +42,12 @@ def test_a_figure_says_what_by_which_command_with_what_and_when() -> None:
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_quote_the_figures_as_they_are(path: Path) -> None:
-    """Whoever measures again runs `python -m scripts.deep.tables`."""
+    """Whoever measures again runs `python -m scripts.deep.tables`, which finds every marker: none is broken, and none begins a line, which would end its paragraph."""
     text = path.read_text(encoding="utf-8")
 
     assert rendered(text, FIGURES) == text
+    assert len(re.findall(r"\bfigure:", text)) == len(QUOTE.findall(text))
+    assert not re.search(r"^ *<!-- figure:", text, re.MULTILINE)
 
 
 def test_a_part_replaces_its_own_figures_only(tmp_path: Path) -> None:

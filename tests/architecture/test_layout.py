@@ -15,7 +15,7 @@ STARTS = ("", "marketplace", "scheduler", "contracts", "tests", "tests/integrati
 # `client/mandate`, `scheduler/ray_auction`, `store/lua/undo.lua`: lower case, with a slash, and no part of a URL or of a job's folders.
 NAMED_PATH = re.compile(r"`((?:[a-z][\w.-]*/)+[\w.-]*)`")
 # What an agent makes in its home, and media types.
-NOT_OURS = re.compile(r"jobs/|logs/|text/|application/")
+NOT_OURS = re.compile(r"jobs/|logs/|text/|application/|\w/")
 
 
 def layout() -> Iterator[tuple[Path, list[str]]]:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -46,6 +47,8 @@ class Stage:
     def __init__(self, honest: Chain, far: Chain, node: FaultProxy, book: AddressBook, key: Key) -> None:
         self.honest, self.far, self.node, self.book, self.key = honest, far, node, book, key
         self.market = Market(honest, book.market, deployed_at_block=book.deployed_at_block)
+        self.first_block = 0
+        """Where the key has all that it needs: no reorganisation of a test goes below it."""
 
     def sender(self, outbox: OutboxFile | None = None, **more: Any) -> Sender:
         return Sender(self.far, self.key, outbox, **more)
@@ -68,6 +71,11 @@ class Stage:
     def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
             self.honest.rpc("evm_mine")
+
+    def tend(self, sender: Sender) -> None:
+        """A block, and a look at what was sent."""
+        self.mine()
+        sender.tend(self.honest.head())
 
     def by_hand(self) -> None:
         self.honest.rpc("evm_setAutomine", False)
@@ -100,7 +108,9 @@ def stage(honest: Chain, far: Chain, node: FaultProxy) -> Iterator[Stage]:
         verbs.approve(book.token, book.market, TokenUnits(1_000 * DOLLAR)),
     ):
         Sender(honest, key).send(call)
-    yield Stage(honest, far, node, book, key)
+    stage = Stage(honest, far, node, book, key)
+    stage.first_block = honest.head().number
+    yield stage
     node.rules.clear()
     honest.rpc("anvil_dropAllTransactions")
     honest.rpc("evm_setAutomine", True)
@@ -293,6 +303,31 @@ def test_a_call_that_a_reorganisation_took_away_is_not_made_twice(stage: Stage) 
     stage.sender(outbox).send(stage.deposit(2), name="list one")
 
     assert stage.deposited == [1]
+
+
+def test_a_call_whose_nonce_another_took_after_a_reorganisation_is_made_once_when_both_are_taken_back(
+    stage: Stage,
+) -> None:
+    """The list that is gone is wanted again at the next nonce; when a second reorganisation frees both, one of them comes back."""
+    sender, before = stage.sender(outbox := OutboxFile()), stage.nonce
+    stage.mine(2)
+    sender.send(stage.deposit(1), name="list one")
+    stage.by_hand()
+    stage.honest.rpc("anvil_reorg", 1, [])
+    stage.foreign(before)
+    stage.mine()
+    successor = stage.sender(outbox)
+    until("noticed", lambda: successor.foreign == 1, partial(stage.tend, successor))
+    stage.honest.rpc("evm_setAutomine", True)
+    successor.send(stage.deposit(2), name="list one")
+    assert stage.deposited == [2]
+
+    deep = stage.honest.head().number - stage.first_block
+    stage.honest.rpc("anvil_reorg", deep, [])
+    third = stage.sender(outbox)
+    until("back", lambda: stage.nonce == before + 2, partial(stage.tend, third))
+
+    assert stage.deposited == [2]
 
 
 def test_a_hole_below_ours_is_filled(stage: Stage) -> None:

@@ -43,7 +43,7 @@ def test_a_single_file_stops_at_the_disk_limit(executor: BubblewrapExecutor, tmp
     """However fast one file grows, it never gets more than one MiB past the limit."""
     ran = run(executor, prepared(tmp_path, *python(ONE_FILE), disk_mib=40, memory_mib=64))
 
-    assert ran.result.ended is EndReason.OUTPUT_LIMIT, ran.log
+    assert ran.result.ended is EndReason.DISK_LIMIT, ran.log
     assert (ran.request.inputs / "f").stat().st_size <= 41 << 20
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer, HeartbeatRequest, ProviderAnswer
 from marketplace.chain.requests import HEARTBEAT_BODY, SIGNATURE_HEADER
 from marketplace.domain.ids import address
-from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere, Sender, signed_at
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import AccountAddress, ProviderNamed
-from marketplace.gateway.provider_schemas import Heartbeats, ProviderAnswer
-from marketplace.gateway.render import Renderer, iso, signed_beat
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import AccountAnswer, Heartbeat, HeartbeatAnswer
 
 router = APIRouter(tags=["accounts"])
 
@@ -23,27 +20,25 @@ router = APIRouter(tags=["accounts"])
 @router.get("/v1/accounts/{account}", responses=told(AccountAnswer))
 def get_account(account: AccountAddress, desks: DesksHere) -> Response:
     """The free balance as the chain has it, and what live leases hold of the account's money."""
-    return answer(Renderer(desks.market.terms()).account(desks.accounts.account(address(account))))
+    return answer(desks.accounts.account(address(account)))
 
 
 @router.get("/v1/providers/{provider}", responses=told(ProviderAnswer))
 def get_provider(provider: AccountAddress, desks: DesksHere) -> Response:
     """A provider's offers, how many leases it serves, its last sign of life, and its reputation with the evidence."""
-    return answer(Renderer(desks.market.terms()).provider(desks.accounts.provider(address(provider))))
+    return answer(desks.accounts.provider(address(provider)))
 
 
-@router.post("/v1/heartbeats", responses=told(HeartbeatAnswer), openapi_extra=asked(Heartbeat))
+@router.post("/v1/heartbeats", responses=told(HeartbeatAnswer), openapi_extra=asked(HeartbeatRequest))
 def post_heartbeat(document: JsonObject, body: RawBody, request: Request, sender: Sender, desks: DesksHere) -> Response:
     """A provider says that it is alive; the scheduler skips the offers of silent ones. What it signed is kept for who reads."""
     only_fields(document)
     # Readers make the signed text anew; a body with other spaces in it has been signed as another text.
     signature = request.headers.get(SIGNATURE_HEADER, "") if body == HEARTBEAT_BODY else ""
-    at = desks.accounts.beat(sender, signed_at(request), signature)
-    return answer({"at": at, "atTime": iso(at)})
+    return answer(desks.accounts.beat(sender, signed_at(request), signature))
 
 
-@router.get("/v1/heartbeats", responses=told(Heartbeats))
+@router.get("/v1/heartbeats", responses=told(BeatsAnswer))
 def list_heartbeats(provider: ProviderNamed, desks: DesksHere) -> Response:
     """A provider's last sign of life, and the newest of others beside it, as they were signed."""
-    block, beats = desks.accounts.beats(address(provider))
-    return answer({"heartbeats": [signed_beat(one) for one in beats], "block": block_to_wire(block)})
+    return answer(desks.accounts.beats(address(provider)))

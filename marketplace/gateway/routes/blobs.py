@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from marketplace.api.blobs import BlobAnswer
 from marketplace.domain.ids import Sha256, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, Uploader, account_represented, sender_of
 from marketplace.gateway.bodies import UploadPieces, pieces, promised_bytes
@@ -23,9 +24,10 @@ from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import BlobName, Flag, LeaseId
 from marketplace.gateway.ranges import is_known, range_asked
 from marketplace.gateway.responses import answer, created
-from marketplace.gateway.schemas import BlobAnswer
+from marketplace.gateway.signing_told import SIGNED
 from marketplace.gateway.streams import lines_of
-from marketplace.services.uploads import STRANGER_LIMIT_BYTES, Upload
+from marketplace.services.quotas import Reservation
+from marketplace.services.uploads import Upload
 
 router = APIRouter(tags=["blobs"])
 
@@ -40,26 +42,32 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
     206: {**_BYTES, "description": "The bytes that `Range` asks for"},
     304: {"description": "`If-None-Match` names it: the content of a name never changes"},
 }
-_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit")
+_UPLOAD = bytes_asked("the content; a 413 problem beyond the sender's limit") | {"security": SIGNED}
 
 
 @router.put("/v1/blobs/{name}", status_code=201, responses=told(BlobAnswer, 200, 201), openapi_extra=_UPLOAD)
 async def put_blob(name: BlobName, request: Request, desks: DesksHere, public: Flag = "false") -> Response:
     """Keep a file under its hash, for its sender and the parties of leases that it is for; with ``public=true`` for everybody. The sender is known before the first byte is read: the name is the body's hash that it signed."""
     blob = Sha256(name)
-    upload, limit_bytes, size = await anyio.to_thread.run_sync(partial(_admit, request, desks, blob, public == "true"))
-    if size is not None:
-        return answer({"sha256": blob, "bytes": size})
-    if limit_bytes <= STRANGER_LIMIT_BYTES:
+    with desks.uploads.reservation() as held:
+        admit = partial(_admit, request, desks, blob, public == "true", held)
+        upload, limit_bytes, size = await anyio.to_thread.run_sync(admit)
+        if size is not None:
+            return answer(BlobAnswer(blob, size))
+        kept = await _keep(request, desks, upload, limit_bytes)
+    return created(BlobAnswer(blob, kept), f"/v1/blobs/{blob}")
+
+
+async def _keep(request: Request, desks: Desks, upload: Upload, limit_bytes: int) -> int:
+    """Read the file and keep it; its size."""
+    if upload.is_strange:
         # Read before a place and a thread are taken: who has no money keeps nobody else's file from being sent.
         content: Iterable[bytes] = [piece async for piece in pieces(request, limit_bytes)]
-        kept = await anyio.to_thread.run_sync(partial(desks.uploads.keep, upload, content, limit_bytes))
-        return _kept(blob, kept)
+        return await anyio.to_thread.run_sync(partial(desks.uploads.keep, upload, content, limit_bytes))
     lines = lines_of(request)
-    with lines.upload_places.one_for(upload.sender):
+    with lines.upload_places.one_for(upload.payer or upload.sender):
         keep = partial(desks.uploads.keep, upload, UploadPieces(request, limit_bytes), limit_bytes)
-        kept = await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
-    return _kept(blob, kept)
+        return await anyio.to_thread.run_sync(keep, limiter=lines.uploads)
 
 
 @router.get("/v1/blobs/{name}", responses=_CONTENT)
@@ -100,19 +108,16 @@ def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Respons
     return StreamingResponse(_chunks(stream, part), 200, headers | length, _KIND)
 
 
-def _kept(blob: Sha256, size: int) -> Response:
-    return created({"sha256": blob, "bytes": size}, f"/v1/blobs/{blob}")
-
-
-def _admit(request: Request, desks: Desks, blob: Sha256, is_public: bool) -> tuple[Upload, int, int | None]:
+def _admit(
+    request: Request, desks: Desks, blob: Sha256, is_public: bool, held: Reservation
+) -> tuple[Upload, int, int | None]:
     """What comes from whom, how much it may be, and its size where the sender has brought it before. Raises Unauthorized, OverQuota."""
     sender, represented = sender_of(request, desks, blob), account_represented(request)
-    at = desks.chain.paced_head().timestamp
-    kept = desks.uploads.kept(Upload(blob, sender, is_public, at))
+    upload = Upload(blob, sender, is_public, desks.chain.paced_head().timestamp)
+    kept = desks.uploads.kept(upload)
     if kept is not None:
-        return Upload(blob, sender, is_public, at), 0, kept
-    room = desks.uploads.room_for(sender, represented, promised_bytes(request), at)
-    return Upload(blob, sender, is_public, at, room.is_strange), room.left, None
+        return upload, 0, kept
+    return (*desks.uploads.admit(upload, represented, promised_bytes(request), held), None)
 
 
 def _headers(tag: str) -> dict[str, str]:

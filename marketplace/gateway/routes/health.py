@@ -8,24 +8,24 @@ from fastapi import APIRouter, Query, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from marketplace.api.health import LiveAnswer, ReadyAnswer
+from marketplace.api.record import BlockTold
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.metrics import metrics_of
 from marketplace.gateway.openapi import told
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import Live, ReadyAnswer
 from marketplace.gateway.streams import is_stopping
 from marketplace.health import ready_document
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/live", responses=told(Live))
+@router.get("/live", responses=told(LiveAnswer))
 async def live() -> Response:
     """Whether the event loop turns."""
-    return answer({"live": True})
+    return answer(LiveAnswer(True))
 
 
 @router.get("/ready", responses=told(ReadyAnswer))
@@ -42,7 +42,7 @@ def ready(request: Request, desks: DesksHere, duty: Annotated[str, Query(alias="
         rule = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         raise HttpRefusal(503, "NotReady", "", rule, reasons=reasons, **(document | {"ready": False}))
     blocks = {"head": found.head, "projection": found.projection}
-    return answer(document | {name: block and block_to_wire(block) for name, block in blocks.items()})
+    return answer(document | {name: block and BlockTold.of(block) for name, block in blocks.items()})
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})

@@ -7,19 +7,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.api.leases import LeaseAnswer, OutputsAnswer
+from marketplace.api.receipts import ReceiptsAnswer, ReceiptSubmission, ReceiptTold
 from marketplace.chain.shares import Part
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32
-from marketplace.domain.wire import block_to_wire, receipt_from_wire, signature_from_wire
+from marketplace.domain.wire import receipt_from_wire, signature_from_wire
 from marketplace.gateway.auth import DesksHere, LeaseReader, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
 from marketplace.gateway.parameters import IdempotencyKey, LeaseId
-from marketplace.gateway.render import Renderer, outputs, receipt
 from marketplace.gateway.responses import Written, answer, once
-from marketplace.gateway.result_schemas import OutputsAnswer, ReceiptSubmission
-from marketplace.gateway.schemas import LeaseAnswer, ReceiptAnswer, Receipts
 from marketplace.services.receipts import PostedReceipt
 
 router = APIRouter(tags=["leases"])
@@ -28,25 +27,24 @@ router = APIRouter(tags=["leases"])
 @router.get("/v1/leases/{lease_id}", responses=told(LeaseAnswer))
 def get_lease(lease_id: LeaseId, desks: DesksHere) -> Response:
     """The lease, with its order, its deadline, and its provider's last sign of life."""
-    return answer(Renderer(desks.market.terms()).lease(desks.leases.lease(bytes32(lease_id))))
+    return answer(desks.leases.lease(bytes32(lease_id)))
 
 
 @router.get("/v1/leases/{lease_id}/outputs", responses=told(OutputsAnswer))
 def get_outputs(lease_id: LeaseId, reader: LeaseReader, desks: DesksHere) -> Response:
     """The provider's result document, for the lease's parties; hash it, it is the receipt's ``result``."""
     desks.access.require(reader, bytes32(lease_id), Part.OUTPUTS)
-    return answer(outputs(desks.leases.outputs(bytes32(lease_id))))
+    return answer(desks.leases.outputs(bytes32(lease_id)))
 
 
-@router.get("/v1/leases/{lease_id}/receipts", responses=told(Receipts))
+@router.get("/v1/leases/{lease_id}/receipts", responses=told(ReceiptsAnswer))
 def list_receipts(lease_id: LeaseId, desks: DesksHere) -> Response:
     """Both sides' receipts of the current serving, oldest first."""
-    block, rows = desks.receipts.receipts(bytes32(lease_id))
-    return answer({"receipts": [receipt(row) for row in rows], "block": block_to_wire(block)})
+    return answer(desks.receipts.receipts(bytes32(lease_id)))
 
 
 @router.post(
-    "/v1/leases/{lease_id}/receipts", status_code=201, responses=told(ReceiptAnswer, 200, 201),
+    "/v1/leases/{lease_id}/receipts", status_code=201, responses=told(ReceiptTold, 200, 201),
     openapi_extra=asked(ReceiptSubmission),
 )  # fmt: skip
 def post_receipt(
@@ -58,7 +56,7 @@ def post_receipt(
 
     def write() -> Written:
         row, is_new = desks.receipts.post(sender, bytes32(lease_id), posted)
-        return Written(receipt(row), is_new, row.at)
+        return Written(row, is_new, row.at)
 
     return once(request, desks, sender, idempotency_key, body, f"/v1/leases/{posted.receipt.lease}/receipts", write)
 

@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.api.market import ClassPage, ClassTold, MarketAnswer
+from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnswer
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import OfferId, address, sha256_of
-from marketplace.domain.wire import block_to_wire
 from marketplace.gateway.auth import DesksHere
-from marketplace.gateway.desks import Desks
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import (
     After,
@@ -28,9 +28,7 @@ from marketplace.gateway.parameters import (
 )
 from marketplace.gateway.ranges import is_known
 from marketplace.gateway.remembered import AboutOffers
-from marketplace.gateway.render import Document, Renderer, gpu_class
-from marketplace.gateway.responses import answer, page
-from marketplace.gateway.schemas import Book, ClassPage, ClassPrice, MarketAnswer, OfferAnswer, OfferPage
+from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["market"])
 offers = APIRouter(tags=["market"], route_class=AboutOffers)
@@ -44,7 +42,10 @@ _ABI: dict[int | str, dict[str, Any]] = {
 @router.get("/v1/market", responses=told(MarketAnswer))
 def get_market(desks: DesksHere) -> Response:
     """Addresses, constants, and the scheduler's address."""
-    return answer(_market(desks))
+    roles = desks.roles
+    return answer(
+        MarketAnswer.of(desks.market.terms(), roles.catalogue, roles.opener, roles.arbiter, desks.chain.head())
+    )
 
 
 @router.get("/v1/market/abi", responses=_ABI)
@@ -61,14 +62,14 @@ def get_abi(request: Request) -> Response:
 @router.get("/v1/offers/classes", responses=told(ClassPage), include_in_schema=False)
 def list_classes() -> Response:
     """The catalogue of GPU classes."""
-    return page([gpu_class(row) for row in load_classes()], None)
+    return answer(ClassPage([ClassTold.of(row) for row in load_classes()]))
 
 
-@router.get("/v1/book/{class_name}", responses=told(Book))
-@router.get("/v1/offers/book/{class_name}", responses=told(Book), include_in_schema=False)
+@router.get("/v1/book/{class_name}", responses=told(BookAnswer))
+@router.get("/v1/offers/book/{class_name}", responses=told(BookAnswer), include_in_schema=False)
 def get_book(class_name: ClassName, desks: DesksHere) -> Response:
     """Asks and bids of one class."""
-    return answer(_renderer(desks).book(desks.offers.book(class_from(class_name))))
+    return answer(desks.offers.book(class_from(class_name)))
 
 
 @offers.get("/v1/offers", responses=told(OfferPage))
@@ -88,21 +89,19 @@ def list_offers(
         after=OfferId(int(after or 0)),
         limit=int(limit),
     )
-    rows = [_renderer(desks).offer(row, found.block.timestamp) for row in found.rows]
-    return page(rows, found.after, block=block_to_wire(found.block))
+    return answer(found)
 
 
 @router.get("/v1/offers/{offer}", responses=told(OfferAnswer))
 def get_offer(offer: OfferNumber, desks: DesksHere) -> Response:
     """One offer."""
-    row, view = desks.offers.offer(OfferId(int(offer)))
-    return answer({**_renderer(desks).offer(row, view.block.timestamp), "block": block_to_wire(view.block)})
+    return answer(desks.offers.offer(OfferId(int(offer))))
 
 
-@router.get("/v1/prices/{class_name}", responses=told(ClassPrice))
+@router.get("/v1/prices/{class_name}", responses=told(PriceAnswer))
 def get_price(class_name: ClassName, desks: DesksHere) -> Response:
     """What a class has cost, from the contract's own volumes. Informational: nobody should settle on it."""
-    return answer(_renderer(desks).class_price(desks.offers.price(class_from(class_name))))
+    return answer(desks.offers.price(class_from(class_name)))
 
 
 @cache
@@ -110,19 +109,3 @@ def _abi() -> tuple[bytes, str]:
     """The ABI as it is sent, and its entity tag."""
     content = json.dumps(contract_abi("ComputeMarket").document, separators=(",", ":")).encode()
     return content, f'"{sha256_of(content)}"'
-
-
-def _renderer(desks: Desks) -> Renderer:
-    return Renderer(desks.market.terms())
-
-
-def _market(desks: Desks) -> Document:
-    terms, roles = desks.market.terms(), desks.roles
-    return {
-        "chainId": terms.chain_id, "market": terms.market,
-        "token": {"address": terms.token, "symbol": terms.token_symbol, "decimals": terms.token_decimals},
-        "catalogue": roles.catalogue, "deployedAtBlock": terms.deployed_at_block, "startGrace": terms.start_grace,
-        "claimGrace": terms.claim_grace, "challengeWindow": terms.challenge_window, "rulingWindow": terms.ruling_window,
-        **Renderer(terms).money("bondFloor", terms.bond_floor), "opener": roles.opener, "arbiter": roles.arbiter,
-        "block": block_to_wire(desks.chain.head()),
-    }  # fmt: skip

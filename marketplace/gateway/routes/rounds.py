@@ -5,13 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.api.documents import PlanDocument
+from marketplace.api.rounds import RoundPage, RoundTold
 from marketplace.domain.ids import bytes32
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import AfterRound, Limit, RoundHash
 from marketplace.gateway.ranges import is_known
-from marketplace.gateway.responses import page
-from marketplace.gateway.round_schemas import PlanDocument, RoundPage
+from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["rounds"])
 
@@ -21,8 +22,8 @@ def list_rounds(desks: DesksHere, after: AfterRound = None, limit: Limit = "50")
     """Rounds that were written down to be posted, those of the newest blocks first."""
     number, _, name = (after or "").partition("-")
     entries, onward = desks.rounds.page((int(number), bytes32(name)) if after else None, int(limit))
-    rows = [{"round": entry.hash, "block": entry.block_number, "bytes": entry.bytes} for entry in entries]
-    return page(rows, None if onward is None else f"{onward[0]}-{onward[1]}")
+    told = [RoundTold(entry.hash, entry.block_number, entry.bytes) for entry in entries]
+    return answer(RoundPage(told, None if onward is None else f"{onward[0]}-{onward[1]}"))
 
 
 @router.get("/v1/rounds/{round_hash}", responses=told(PlanDocument))

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from marketplace.api.leases import LogLength
 from marketplace.chain.shares import Part
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32
@@ -19,7 +20,6 @@ from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import EventId, Flag, LastEventId, LeaseId, Offset
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
-from marketplace.gateway.schemas import LogLength
 from marketplace.gateway.streams import (
     ENDED,
     EVENT_STREAM,
@@ -77,7 +77,7 @@ def append_log(
     length = desks.leases.append_log(sender, bytes32(lease_id), start, chunk)
     if length != start + len(chunk):
         raise HttpRefusal(409, "LogOffset", "offset", f"must be {length}, where the log ends", length=length)
-    return answer({"length": length})
+    return answer(LogLength(length))
 
 
 @router.get("/v1/events", responses=_STREAM)

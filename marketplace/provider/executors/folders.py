@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-MAX_FILES: Final = 100_000
-MAX_DEPTH: Final = 64
-"""As many and as deep as a bundle may hold (domain.bundles): more could be neither delivered nor removed with ease."""
+from marketplace.domain.limits import MAX_DEPTH, MAX_FILES
+
 MAX_OPEN: Final = 100_000
 """So many open files of a job are looked at; one that holds more only wants to keep us busy."""
 
@@ -45,23 +44,30 @@ class Occupied:
         """The same with what has no name any more."""
         return replace(self, bytes=self.bytes + unlinked.bytes, open_files=unlinked.open_files)
 
-    def excess(self, start: Occupied, disk_mib: int) -> str:
-        """Say in what it grew by more than a job may add; "" when it did not."""
+    def excess_files(self, start: Occupied) -> str:
+        """Say of what there are too many, or what lies too deep; "" where nothing does."""
         if self.is_too_deep:
             return f"folders nested more than {MAX_DEPTH} deep"
         if self.files - start.files > MAX_FILES:
             return f"more than {MAX_FILES} files"
-        if self.open_files > MAX_OPEN:
-            return f"more than {MAX_OPEN} open files"
+        return f"more than {MAX_OPEN} open files" if self.open_files > MAX_OPEN else ""
+
+    def excess_bytes(self, start: Occupied, disk_mib: int) -> str:
+        """Say by how much it is more than a job may have: its inputs, by the sizes of their files, and what it adds; "" where it is not."""
+        left = start.left_of(disk_mib)
         on_disk, claimed = self.bytes - start.bytes, self.claimed_bytes - start.claimed_bytes
-        if on_disk > disk_mib << 20:
-            return f"{on_disk >> 20} MiB written of {disk_mib} MiB"
-        return f"files that read as {claimed >> 20} MiB of {disk_mib} MiB" if claimed > disk_mib << 20 else ""
+        if on_disk > left:
+            return f"{on_disk >> 20} MiB written of {left >> 20} MiB"
+        return f"files that read as {claimed >> 20} MiB of {left >> 20} MiB" if claimed > left else ""
 
     def is_beyond(self, start: Occupied, disk_mib: int) -> bool:
         """Whether it is so far over the limit that there is no time for a grace."""
-        far = self.bytes - start.bytes > (disk_mib * 5 // 4 + 16) << 20
+        far = self.bytes - start.bytes > start.left_of(disk_mib) * 5 // 4 + (16 << 20)
         return far or self.is_too_deep or self.open_files > MAX_OPEN or self.files - start.files > 2 * MAX_FILES
+
+    def left_of(self, disk_mib: int) -> int:
+        """How many bytes of the order's disk are left for what a job writes, where these are its inputs."""
+        return max(0, (disk_mib << 20) - self.claimed_bytes)
 
 
 def measure(*folders: Path) -> Occupied:

@@ -189,14 +189,17 @@ class Watch:
         if self._first is not None:
             occupied = occupied.plus(unlinked(processes_in(self._first), self._request.outputs.stat().st_dev))
         self._closed_looks = self._closed_looks + 1 if occupied.is_closed else 0
-        if excess := self._excess_disk(occupied):
+        reason, excess = self._excess_on_disk(occupied)
+        if excess:
             is_far = occupied.is_beyond(self._at_start, self._limits.disk_mib)
-            self._guard.end(EndReason.OUTPUT_LIMIT, excess, at_once=is_far)
+            self._guard.end(reason, excess, at_once=is_far)
 
-    def _excess_disk(self, occupied: Occupied) -> str:
+    def _excess_on_disk(self, occupied: Occupied) -> tuple[EndReason, str]:
         if self._closed_looks >= _CLOSED_LOOKS:
-            return "a folder that nobody can look into"
-        return occupied.excess(self._at_start, self._limits.disk_mib)
+            return EndReason.FILES_LIMIT, "a folder that nobody can look into"
+        if excess := occupied.excess_files(self._at_start):
+            return EndReason.FILES_LIMIT, excess
+        return EndReason.DISK_LIMIT, occupied.excess_bytes(self._at_start, self._limits.disk_mib)
 
     def _over(self) -> tuple[int, EndReason, str]:
         self._await_first()
@@ -238,8 +241,8 @@ class Watch:
         cgroup = self._launched.cgroup
         if cgroup is not None and (excess := _kernel_killed(cgroup, self._limits.memory_mib)):
             return EndReason.MEMORY_LIMIT, excess
-        excess = measure(self._request.inputs, self._request.outputs).excess(self._at_start, self._limits.disk_mib)
-        return (EndReason.OUTPUT_LIMIT, excess) if excess else (EndReason.EXITED, "")
+        reason, excess = self._excess_on_disk(measure(self._request.inputs, self._request.outputs))
+        return (reason, excess) if excess else (EndReason.EXITED, "")
 
     def _result(self, exit_code: int, ended: EndReason, evidence: str) -> ExecutionResult:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)

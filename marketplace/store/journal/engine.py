@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, select, text, update
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, insert, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -199,10 +199,17 @@ def next_number(connection: Connection, name: str) -> int:
     return next_numbers(connection, name, 1)[0]
 
 
+_ADVANCED = (
+    update(COUNTERS)
+    .where(COUNTERS.c.name == bindparam("counter"))
+    .values(value=COUNTERS.c.value + bindparam("count"))
+    .returning(COUNTERS.c.value)
+)
+
+
 def next_numbers(connection: Connection, name: str, count: int) -> range:
     """The next so many of them."""
-    connection.execute(update(COUNTERS).where(COUNTERS.c.name == name).values(value=COUNTERS.c.value + count))
-    last = int(connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one())
+    last = int(connection.execute(_ADVANCED, {"counter": name, "count": count}).scalar_one())
     return range(last - count + 1, last + 1)
 
 

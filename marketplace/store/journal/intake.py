@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, case, insert, select, update
 
 from marketplace.domain.ids import Address, Sha256, sha256_in
 from marketplace.domain.models import SignedOrder
@@ -24,6 +24,11 @@ _EVERYBODY = Address("")
 """Stands for who brought a blob that is public."""
 _Held = frozenset[tuple[Sha256, Address]]
 _Name = tuple[str, ...]
+
+
+def _of(name: str) -> BindParameter[Any]:
+    """One of these values. Statements are put together once: that takes longer than to run them."""
+    return bindparam(name, expanding=True)
 
 
 class OrderIntake:
@@ -55,14 +60,19 @@ def _names_of(entry: NewOrder) -> set[_Name]:
     return {(entry.signed.id,)} | ({(entry.signed.order.client, entry.key)} if entry.key else set())
 
 
+_HELD = select(UPLOADS.c.blob, UPLOADS.c.account, UPLOADS.c.is_public).where(
+    UPLOADS.c.blob.in_(_of("blobs")), UPLOADS.c.account.in_(_of("accounts")) | UPLOADS.c.is_public
+)
+_KNOWN = select(ORDERS.c.id).where(ORDERS.c.id.in_(_of("ids")))
+_ANSWERED = select(ANSWERS.c.account, ANSWERS.c.key).where(ANSWERS.c.key.in_(_of("keys")))
+_USED = select(USES.c.blob, USES.c.subject).where(USES.c.blob.in_(_of("blobs")), USES.c.subject.in_(_of("subjects")))
+
+
 def _held(connection: Connection, entries: Sequence[NewOrder]) -> _Held:
     """Which of the blobs their bringers brought, and which are public."""
     blobs = {blob for entry in entries for blob in entry.blobs}
     accounts = {account for entry in entries for account in entry.bringers}
-    query = select(UPLOADS.c.blob, UPLOADS.c.account, UPLOADS.c.is_public).where(
-        UPLOADS.c.blob.in_(blobs), UPLOADS.c.account.in_(accounts) | UPLOADS.c.is_public
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(_HELD, {"blobs": list(blobs), "accounts": list(accounts)}).all()
     public = {(row.blob, _EVERYBODY) for row in rows if row.is_public}
     return frozenset(public | {(row.blob, row.account) for row in rows})
 
@@ -76,16 +86,13 @@ def _stands(entry: NewOrder, held: _Held) -> bool:
 
 
 def _known(connection: Connection, entries: Sequence[NewOrder]) -> set[_Name]:
-    query = select(ORDERS.c.id).where(ORDERS.c.id.in_({entry.signed.id for entry in entries}))
-    return {(row.id,) for row in connection.execute(query)}
+    return {(row.id,) for row in connection.execute(_KNOWN, {"ids": [entry.signed.id for entry in entries]})}
 
 
 def _answered(connection: Connection, entries: Sequence[NewOrder]) -> set[_Name]:
     """The accounts that have used these keys, with the keys."""
-    asked = {entry.key for entry in entries if entry.key}
-    if not asked:
-        return set()
-    rows = connection.execute(select(ANSWERS.c.account, ANSWERS.c.key).where(ANSWERS.c.key.in_(asked)))
+    asked = [entry.key for entry in entries if entry.key]
+    rows = connection.execute(_ANSWERED, {"keys": asked}).all() if asked else []
     return {(row.account, row.key) for row in rows}
 
 
@@ -121,9 +128,8 @@ def _answer_row(entry: NewOrder, at: UnixTime) -> dict[str, Any]:
 
 def _use(connection: Connection, fresh: Sequence[NewOrder]) -> None:
     uses = [(blob, entry.signed.id) for entry in fresh for blob in entry.blobs]
-    blobs, subjects = ({use[n] for use in uses} for n in (0, 1))
-    query = select(USES.c.blob, USES.c.subject).where(USES.c.blob.in_(blobs), USES.c.subject.in_(subjects))
-    known = {(row.blob, row.subject) for row in connection.execute(query)}
+    blobs, subjects = (list({use[n] for use in uses}) for n in (0, 1))
+    known = {tuple(row) for row in connection.execute(_USED, {"blobs": blobs, "subjects": subjects})}
     rows = [{"blob": blob, "subject": subject} for blob, subject in uses if (blob, subject) not in known]
     if rows:
         connection.execute(insert(USES), rows)

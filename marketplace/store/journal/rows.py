@@ -129,6 +129,20 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class Parting:
+    """What is still to be handed over of a closed serving: how its job ended, and until when that is tried."""
+
+    key: ServingKey
+    ended: EndedReason
+    exit_code: int | None
+    note: str
+    used_seconds: Seconds
+    """No less than what was earned: should a reorganisation bring the lease back, nobody can settle it for less."""
+    until: UnixTime
+    """Block time."""
+
+
+@dataclass(frozen=True, slots=True)
 class JournalEvent:
     """One transition of one thing, kept for ever."""
 

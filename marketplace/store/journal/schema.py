@@ -210,6 +210,19 @@ SERVINGS = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
+PARTINGS = Table(
+    "partings",
+    METADATA,
+    Column("lease", String(66), primary_key=True),
+    Column("opened_at", BigInteger, primary_key=True),
+    Column("ended", String(24), nullable=False),
+    Column("exit_code", Integer),
+    Column("note", Text, nullable=False),
+    Column("used_seconds", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+"""Closed servings of which something is still to be handed over."""
+
 LISTINGS = Table(
     "listings",
     METADATA,
@@ -244,7 +257,7 @@ WISHES = Table(
 
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
 OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, UPLOADS, USES, SESSIONS, SECRETS)
-AGENT_TABLES = (*SHARED_TABLES, SERVINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
+AGENT_TABLES = (*SHARED_TABLES, SERVINGS, PARTINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"accepted"}),

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from time import monotonic, time
 from typing import Any, TypeVar
 
-import marketplace.client.market as client_market
+import marketplace.client.session as client_session
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.outbox import OutboxFile
@@ -22,6 +22,7 @@ from marketplace.client import Market as ClientMarket
 from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
 from marketplace.client.journal import JobJournal
+from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import MarketplaceError, TransactionNotMined
@@ -250,7 +251,7 @@ class AgentParty(Party):
         follower = EventFollower(chain, market.address, confirmations=self.confirmations)
         tools = Toolbox(
             chain=chain, market=market, follower=follower, sender=self.sender, key=self.key, journal=self.journal,
-            gateways=(GatewayLine(api, self.pool),),
+            gateways=(GatewayLine(api, self.pool, self.pool),),
             executor=self.executor, home=folder, policy=AgentPolicy.for_terms(market.terms()),
             pools=ChorePools(self.pool, self.pool),
         )  # fmt: skip
@@ -283,20 +284,14 @@ class ClientParty(Party):
         self._opened.callback(book.close)
         self._opened.callback(outbox.close)
         # The SDK makes its own sender; ours is the real one, too, but for who waits.
-        setattr(client_market, "Sender", self._sender_for)  # noqa: B010
+        setattr(client_session, "Sender", self._sender_for)  # noqa: B010
         try:
-            self.market = ClientMarket(
-                self.key,
-                market,
-                api,
-                book,
-                home / "results",
-                outbox=outbox,
-                confirmations=self.confirmations,
-                roots=TrustRoots(OPENER.address, ARBITER.address),
+            session = ClientSession(
+                self.key, market, api, book, home / "results", outbox=outbox, confirmations=self.confirmations
             )
+            self.market = ClientMarket(session, TrustRoots(OPENER.address, ARBITER.address))
         finally:
-            setattr(client_market, "Sender", Sender)  # noqa: B010
+            setattr(client_session, "Sender", Sender)  # noqa: B010
 
     def _sender_for(self, chain: MortalChain, key: Key, *more: Any, **named: Any) -> Sender:
         self.sender = SteppedSender(chain, key, *more, **named)
@@ -306,7 +301,7 @@ class ClientParty(Party):
     def _turn(self) -> Any:
         for _ in self.market.steps(0):
             pass
-        self.market.tend()  # as every command of the command line does
+        self.market.wallet.tend()  # as every command of the command line does
 
 
 class GatewayParty(Party):

@@ -73,7 +73,7 @@ class Person:
         verbs: dict[str, Callable[[], Any]] = {
             "withdraw": lambda: market.withdraw(amount),
             "deposit": lambda: market.deposit(amount),
-            "authorize": lambda: market.authorize(DELEGATE, amount, FAR),
+            "authorize": lambda: market.wallet.authorize(DELEGATE, amount, FAR),
         }  # fmt: skip
         try:
             mined = verbs[wish.verb]()
@@ -113,4 +113,4 @@ class Person:
             job = stream.choice(alive)
             self.world.history.say(f"  {self.party.name} cancels {job.name}")
             self.cancelled.add(job.orders[0])
-            self.party.market.cancel(self.party.market.book.order(job.kept.job.order))
+            self.party.market.session.cancel(self.party.market.book.order(job.kept.job.order))

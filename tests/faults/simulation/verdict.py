@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from marketplace.chain.events import EventFollower
+from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.token import TokenContract
 from marketplace.client.spending import exit_of, sums_of
 from marketplace.domain import events as e
@@ -106,12 +107,22 @@ class Judge:
         for wish in self.stage.wishes():
             yield from self._wish(wish, seen[wish.verb, wish.amount])
 
+    def _is_known_to_be_lost(self, wish: Wish) -> bool:
+        """Whether its block left the chain and another transaction of the key took its nonce there, and its own outbox says so."""
+        party = self.stage.parties[wish.client]
+        assert isinstance(party, ClientParty)
+        outbox = OutboxFile(self.world.folder / party.name / "outbox.sqlite")
+        rows = [one for one in outbox.from_nonce(party.key.address, 0) if one.verb == wish.verb]
+        outbox.close()
+        ours = [one for one in rows if f"{wish.amount:064x}" in one.raw]
+        return bool(ours) and all(one.why.startswith("its nonce was used by") for one in ours)
+
     def _wish(self, wish: Wish, times: int) -> Iterator[str]:
         what = f"wish: {wish.client} {wish.verb} {wish.amount}"
         if times > 1:
             self.verdict.doubled += 1
             yield f"{what} was done {times} times"
-        elif times == 0 and wish.done_in is not None:
+        elif times == 0 and wish.done_in is not None and not self._is_known_to_be_lost(wish):
             yield f"{what} was told to be done in block {wish.done_in}, and is not"
         elif times == 1 and wish.refused:
             yield f"{what} was done although it was refused: {wish.refused}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from marketplace.domain.declines import MOST_DETAIL
 from marketplace.domain.errors import DomainError, GatewayError, GatewayProblem, GatewayUnavailable
@@ -180,6 +182,8 @@ def _inputs() -> Iterator[tuple[str, Work, dict[str, bytes]]]:
                 _work(Input("/job/in", max(1, len(archive)), (sha256_of(archive),))),
                 {sha256_of(archive): archive},
             )
+    for about, archive in _sparse_bombs():
+        yield about, _work(Input("/job/in", len(archive), (sha256_of(archive),))), {sha256_of(archive): archive}
     name, none = sha256_of(INPUT), sha256_of(b"nobody has this")
     yield "missing", _work(Input("/job/in", len(INPUT), (none,))), {}
     for size in (1, len(INPUT) - 1, len(INPUT) + 1, 1 << 20):
@@ -194,6 +198,30 @@ def _inputs() -> Iterator[tuple[str, Work, dict[str, bytes]]]:
     yield "one bundle at eight places", _work(*places), {sha256_of(large): large}
     deep = replace(there, path="/job/in" + "/" + "/".join(["d" * 250] * 15))
     yield "a path too long for this machine", _work(replace(deep, path=deep.path + "/" + "e" * 250)), {}
+
+
+def _sparse_bombs() -> Iterator[tuple[str, bytes]]:
+    """A few kilobytes that stand for a file of a tebibyte, as tar itself writes them down in each of its ways."""
+    ways = {"gnu": ("gnu", "0.0"), **{f"posix {version}": ("posix", version) for version in ("0.0", "0.1", "1.0")}}
+    with TemporaryDirectory() as folder:
+        with Path(folder, "bomb").open("wb") as file:
+            file.write(b"x")
+            file.truncate(1 << 40)
+        for about, (form, version) in ways.items():
+            words = [
+                "tar",
+                f"--format={form}",
+                "--sparse",
+                f"--sparse-version={version}",
+                "-C",
+                folder,
+                "-cf",
+                "-",
+                "bomb",
+            ]
+            archive = subprocess.run(words, check=True, capture_output=True).stdout
+            assert len(archive) < 1 << 20
+            yield f"a tebibyte of nothing, {about}", archive
 
 
 def _work(*inputs: Input) -> Work:

@@ -80,7 +80,13 @@ def lies(kind: type, document: dict[str, Any], identities: frozenset[str]) -> It
 def _fields(kind: type) -> tuple[inspect.Field, ...]:
     told = inspect.type_info(kind)
     assert isinstance(told, inspect.StructType)
-    return told.fields
+    return tuple(_bare(field) for field in told.fields)
+
+
+def _bare(field: inspect.Field) -> inspect.Field:
+    """Without what only OpenAPI is told of it."""
+    bare = field.type.type if isinstance(field.type, inspect.Metadata) else field.type
+    return inspect.Field(field.name, field.encode_name, bare, field.required, field.default, field.default_factory)
 
 
 def _sample(field: inspect.Field, given: Mapping[str, Any], path: str) -> Any:
@@ -92,7 +98,9 @@ def _sample(field: inspect.Field, given: Mapping[str, Any], path: str) -> Any:
 def _of(told: inspect.Type, name: str, given: Mapping[str, Any], path: str) -> Any:
     match told:
         case inspect.StructType():
-            return {field.encode_name: _sample(field, given, f"{path}.{field.encode_name}") for field in told.fields}
+            return {
+                field.encode_name: _sample(field, given, f"{path}.{field.encode_name}") for field in _fields(told.cls)
+            }
         case inspect.UnionType():
             return _of(_of_union(told), name, given, path)
         case inspect.ListType():

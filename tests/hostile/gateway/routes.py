@@ -6,15 +6,21 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from marketplace.api import records
+from marketplace.api.accounts import AccountAnswer, HeartbeatAnswer, ProviderAnswer
+from marketplace.api.leases import LeaseAnswer, LogLength, OutputsAnswer
+from marketplace.api.market import MarketAnswer
+from marketplace.api.offers import OfferPage
+from marketplace.api.orders import OrderAnswer
+from marketplace.api.problems import ProblemTold
+from marketplace.api.receipts import ReceiptsAnswer
 from tests.hostile.gateway import lies
 from tests.hostile.gateway.telling import questions
 
 ROUTES: tuple[tuple[str, type], ...] = (
-    (r"/logs\b", records.LogLength), (r"/leases/[^/]+$", records.LeaseAnswer), (r"/receipts\b", records.Receipts),
-    (r"/outputs\b", records.Outputs), (r"/orders\b", records.OrderAnswer), (r"/heartbeats", records.HeartbeatAnswer),
-    (r"/market\b", records.MarketAnswer), (r"/offers\b", records.OfferPage), (r"/accounts/", records.AccountAnswer),
-    (r"/providers/", records.ProviderAnswer), (r"", records.Problem),
+    (r"/logs\b", LogLength), (r"/leases/[^/]+$", LeaseAnswer), (r"/receipts\b", ReceiptsAnswer),
+    (r"/outputs\b", OutputsAnswer), (r"/orders\b", OrderAnswer), (r"/heartbeats", HeartbeatAnswer),
+    (r"/market\b", MarketAnswer), (r"/offers\b", OfferPage), (r"/accounts/", AccountAnswer),
+    (r"/providers/", ProviderAnswer), (r"", ProblemTold),
 )  # fmt: skip
 STATUSES = (200, 200, 201, 200, 409, 200, 404, 422, 200, 503, 401, 200, 500, 429)
 """A lie in the body, with each of these in turn."""

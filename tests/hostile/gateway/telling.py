@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from marketplace.api import records
+from msgspec import Raw, Struct, structs
+
+from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer, ProviderAnswer
+from marketplace.api.leases import DeclinesAnswer, JobKeyTold, LeaseAnswer, LogEnd, LogLength, LogPiece, OutputsAnswer
+from marketplace.api.market import ClassPage, MarketAnswer
+from marketplace.api.offers import BookAnswer, OfferPage
+from marketplace.api.orders import ExplanationTold, OrderAnswer
+from marketplace.api.problems import ProblemTold
+from marketplace.api.quotes import QuotesAnswer
+from marketplace.api.receipts import ReceiptsAnswer
+from marketplace.api.rounds import RoundPage
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi
 from marketplace.client.http import Retries, Timeout
@@ -74,31 +84,31 @@ def questions() -> dict[str, Question]:
     lease, page = {"id": WORD}, {"next": None}
     lies.DOCUMENTS["result"] = json.loads(RESULT.canonical())
     return {
-        "market": Question(lambda api: api.market(), records.MarketAnswer, {"chainId": 31337, "market": WHO}),
-        "classes": Question(lambda api: api.classes(), records.ClassPage, given=page),
-        "offers": Question(lambda api: api.offers(), records.OfferPage, given=page),
-        "book": Question(lambda api: api.waiting(1), records.Book, {"class": 1}),
-        "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), records.Quotes),
-        "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), records.OrderName, lease),
-        "order": Question(lambda api: api.order(WORD), records.OrderAnswer, lease),
-        "explanation": Question(lambda api: api.explanation(WORD), records.Explanation, {"order": WORD}),
-        "lease": Question(lambda api: api.lease(WORD), records.LeaseAnswer, lease),
-        "appended log": Question(lambda api: api.append_log(WORD, 40, CHUNK), records.LogLength, {"length": 48}),
-        "log refused": Question(lambda api: api.append_log(WORD, 40, CHUNK), records.Problem, given={"length": 7}, status=409),
+        "market": Question(lambda api: api.market(), MarketAnswer, {"chainId": 31337, "market": WHO}),
+        "classes": Question(lambda api: api.classes(), ClassPage, given=page),
+        "offers": Question(lambda api: api.offers(), OfferPage, given=page),
+        "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}),
+        "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), QuotesAnswer),
+        "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), OrderAnswer, lease),
+        "order": Question(lambda api: api.order(WORD), OrderAnswer, lease),
+        "explanation": Question(lambda api: api.explanation(WORD), ExplanationTold, {"order": WORD}),
+        "lease": Question(lambda api: api.lease(WORD), LeaseAnswer, lease),
+        "appended log": Question(lambda api: api.append_log(WORD, 40, CHUNK), LogLength, {"length": 48}),
+        "log refused": Question(lambda api: api.append_log(WORD, 40, CHUNK), ProblemTold, given={"length": 7}, status=409),
         "followed log": Question(
-            lambda api: list(_first(api.follow_log(WORD, 40))), records.LogPiece, {"offset": 40}, {"next": 45}, event="log"
+            lambda api: list(_first(api.follow_log(WORD, 40))), LogPiece, {"offset": 40}, {"next": 45}, event="log"
         ),
-        "end of a log": Question(lambda api: list(api.follow_log(WORD, 40)), records.LogEnd, {"length": 40}, event="end"),
-        "receipts": Question(lambda api: api.receipts(WORD), records.Receipts, {"receipts.0.receipt.lease": WORD}),
-        "declines": Question(lambda api: api.declines(WORD), records.Declines, {"declines.0.lease": WORD}),
-        "job key": Question(lambda api: api.job_key(WORD), records.JobKey, {"lease": WORD}),
-        "outputs": Question(lambda api: api.outputs(WORD), records.Outputs, {"lease": WORD}),
-        "heartbeat": Question(lambda api: api.heartbeat(), records.HeartbeatAnswer),
-        "heartbeats": Question(lambda api: api.heartbeats(WHO), records.Heartbeats),
-        "account": Question(lambda api: api.account(WHO), records.AccountAnswer, {"address": WHO}),
-        "provider": Question(lambda api: api.provider(WHO), records.ProviderAnswer, {"address": WHO}),
-        "rounds": Question(lambda api: api.rounds(), records.RoundPage, given=page),
-        "problem": Question(lambda api: api.order(WORD), records.Problem, status=422),
+        "end of a log": Question(lambda api: list(api.follow_log(WORD, 40)), LogEnd, {"length": 40}, event="end"),
+        "receipts": Question(lambda api: api.receipts(WORD), ReceiptsAnswer, {"receipts.0.receipt.lease": WORD}),
+        "declines": Question(lambda api: api.declines(WORD), DeclinesAnswer, {"declines.0.lease": WORD}),
+        "job key": Question(lambda api: api.job_key(WORD), JobKeyTold, {"lease": WORD}),
+        "outputs": Question(lambda api: api.outputs(WORD), OutputsAnswer, {"lease": WORD}),
+        "heartbeat": Question(lambda api: api.heartbeat(), HeartbeatAnswer),
+        "heartbeats": Question(lambda api: api.heartbeats(WHO), BeatsAnswer),
+        "account": Question(lambda api: api.account(WHO), AccountAnswer, {"address": WHO}),
+        "provider": Question(lambda api: api.provider(WHO), ProviderAnswer, {"address": WHO}),
+        "rounds": Question(lambda api: api.rounds(), RoundPage, given=page),
+        "problem": Question(lambda api: api.order(WORD), ProblemTold, status=422),
     }  # fmt: skip
 
 
@@ -156,7 +166,7 @@ def _judge(verdicts: Verdicts, lie: lies.Lie, question: Question, api: GatewayAp
     except Exception as error:  # noqa: BLE001 - this is what must never happen, whatever it is
         verdicts.wrongs.append(f"{lie.about}: {error!r}"[:300])
     else:
-        if lie.breaks_form and question.kind is not records.Problem:
+        if lie.breaks_form and question.kind is not ProblemTold:
             verdicts.wrongs.append(f"{lie.about}: taken as {value!r}"[:300])
         elif not sound(value):
             verdicts.wrongs.append(f"{lie.about}: out of bounds in {value!r}"[:300])
@@ -177,4 +187,8 @@ def sound(value: Any) -> bool:
             return all(sound(item) for pair in value.items() for item in pair)
         case tuple() | list():
             return all(map(sound, value))
+        case Raw():
+            return len(bytes(value)) <= MOST_TEXT
+        case Struct():
+            return all(map(sound, structs.astuple(value)))
     return dataclasses.is_dataclass(value) and all(sound(getattr(value, one.name)) for one in dataclasses.fields(value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus
 from tests.hostile.gateway.routes import Liar
@@ -28,6 +30,27 @@ def test_a_job_that_runs_is_paid_for(stage: Stage) -> None:
         stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
 
     assert liar.told > 5
+    assert serving.used_seconds
+    stage.check_paid_once(signed, serving.used_seconds)
+
+
+def test_a_gateway_that_takes_nothing_is_no_reason_not_to_be_paid(stage: Stage) -> None:
+    """413 and 507 in turn for all that the agent brings, from its listing to the end: it is served, metered, claimed and paid to the unit."""
+    refusals = itertools.cycle((413, 507))
+    with hostile(stage.gateway.url) as gateway:
+        gateway.lie = lambda method, path: None if method in ("GET", "HEAD") else (next(refusals), b"{}")
+        agent = stage.agent(gateway_url=gateway.url, patience_seconds=5, fetch_patience_seconds=10)
+        signed = stage.lease(agent, "python", "-c", "open('/job/out/a', 'w').write('made' * 100_000); print('made')")
+        journal = stage.journal(agent)
+        stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
+        (serving,) = journal.servings()
+        stage.jump(CONSTANTS.challenge_window)
+        stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
+        servings = stage.folder / "home" / "servings"
+        stage.until(agent, lambda: not any(servings.iterdir()), "the agent gives up delivering, and cleans up")
+        refused = [path for method, path, _ in gateway.seen if method not in ("GET", "HEAD")]
+
+    assert refused
     assert serving.used_seconds
     stage.check_paid_once(signed, serving.used_seconds)
 

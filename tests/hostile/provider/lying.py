@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.answers import SignedReceipt
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.canonical import parse_json
@@ -112,11 +112,11 @@ def about_receipts() -> Verdicts:
     return verdicts
 
 
-def signed(receipt: Receipt, key: Key = KEY, domain: SigningDomain = DOMAIN) -> SignedReceipt:
-    return SignedReceipt("provider", receipt, key.sign_receipt(receipt, domain))
+def signed(receipt: Receipt, key: Key = KEY, domain: SigningDomain = DOMAIN) -> ReceiptTold:
+    return ReceiptTold.of("provider", receipt, key.sign_receipt(receipt, domain), UnixTime(OPENED))
 
 
-def _receipts() -> Iterator[tuple[str, SignedReceipt, OpenServing]]:
+def _receipts() -> Iterator[tuple[str, ReceiptTold, OpenServing]]:
     changes: dict[str, tuple[Any, ...]] = {
         "lease": (OTHER, Bytes32("0x" + "00" * 32)), "offer": (0, 2, 4, 2**40 - 1), "opened_at": (0, OPENED - 1, OPENED + 1, 2**40 - 1),
         "used_seconds": (0, 4, ELAPSED + 1, ORDER.max_seconds, ORDER.max_seconds + 1, 2**40 - 1), "last": (False,),
@@ -128,7 +128,7 @@ def _receipts() -> Iterator[tuple[str, SignedReceipt, OpenServing]]:
         yield f"for {domain}", signed(RECEIPT, domain=domain), SERVING
     yield "by a stranger", signed(RECEIPT, STRANGER), SERVING
     for about, signature in _signatures(signed(RECEIPT).signature):
-        yield f"signature {about}", SignedReceipt("provider", RECEIPT, signature), SERVING
+        yield f"signature {about}", ReceiptTold.of("provider", RECEIPT, signature, UnixTime(OPENED)), SERVING
     for status in (LeaseStatus.NONE, LeaseStatus.DISPUTED, LeaseStatus.CLOSED):
         yield f"while {status.name}", signed(RECEIPT), replace(SERVING, lease=replace(OPEN, status=status))
     claimed = replace(OPEN, status=LeaseStatus.CLAIMED, claimed_seconds=Seconds(9))

@@ -13,21 +13,22 @@ from typing import Any
 import httpx
 import pytest
 
+from marketplace.api.receipts import ReceiptsAnswer, ReceiptTold
+from marketplace.api.record import BlockTold, to_json
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, increase_time, mine
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.client import GatewayApi, Job, JobRequest, JobState, Market, Retries
-from marketplace.client.answers import SignedReceipt
 from marketplace.client.journal import JobJournal
+from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
-from marketplace.domain.ids import Bytes32, Sha256, bytes32_of, sha256_of
+from marketplace.domain.ids import ZERO_BYTES32, Bytes32, Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Offer, Order, Receipt, Settlement
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
-from marketplace.domain.units import PricePerGpuHour, Seconds
-from marketplace.domain.wire import receipt_to_wire
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.sealing import seal_into
 from tests.integration.client.doorman import Doorman, doorman
 from tests.integration.gateway.conftest import (
@@ -212,8 +213,8 @@ class Play:
         )
         self.gateway.send(provider, verbs.settle(self.gateway.book.market, [settlement]))
 
-    def said(self, receipt: Receipt, key: Key = PROVIDER) -> SignedReceipt:
-        return SignedReceipt("provider", receipt, key.sign_receipt(receipt, self.gateway.domain))
+    def said(self, receipt: Receipt, key: Key = PROVIDER) -> ReceiptTold:
+        return ReceiptTold.of("provider", receipt, key.sign_receipt(receipt, self.gateway.domain), receipt.opened_at)
 
 
 def sealed(content: bytes, recipient: str) -> bytes:
@@ -222,10 +223,9 @@ def sealed(content: bytes, recipient: str) -> bytes:
     return stream.getvalue()
 
 
-def receipts_answer(*signed: SignedReceipt) -> bytes:
+def receipts_answer(*signed: ReceiptTold) -> bytes:
     """What a gateway says that has these receipts."""
-    rows = [{"role": s.role, "receipt": receipt_to_wire(s.receipt), "signature": s.signature} for s in signed]
-    return json.dumps({"receipts": rows}).encode()
+    return to_json(ReceiptsAnswer(list(signed), BlockTold(1, ZERO_BYTES32, UnixTime(1))))
 
 
 @contextmanager
@@ -240,7 +240,7 @@ def a_desk(gateway: Gateway, folder: Path, url: str) -> Iterator[Desk]:
             url, key=key, domain=market.domain, block_time=lambda: gateway.chain.head().timestamp,
             retries=Retries(attempts=1), transport=line,
         )  # fmt: skip
-        client = Market(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        client = Market(ClientSession(key, market, api, JobJournal(folder / "jobs.sqlite"), folder / "results"), ROOTS)
         opened.append(client)
         return Desk(client, line, connect)
 

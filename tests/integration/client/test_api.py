@@ -53,7 +53,7 @@ def test_a_log_is_followed_to_its_end(desk: Desk, play: Play, running: Job) -> N
     chunks = list(desk.market.api.follow_log(running.id))
 
     assert "".join(chunk.text for chunk in chunks) == LOG.decode()
-    assert chunks[-1].next_offset == len(LOG)
+    assert chunks[-1].next == len(LOG)
 
 
 def test_a_blob_comes_back_and_is_hashed(play: Play, tmp_path: Path) -> None:

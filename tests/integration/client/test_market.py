@@ -328,7 +328,7 @@ def test_two_processes_that_watch_the_same_jobs_retry_once(desk: Desk, play: Pla
 def test_money_goes_in_and_out_to_the_unit(gateway: Gateway, tmp_path: Path) -> None:
     """deposit approves what it needs, withdraw brings it back; more than there is is refused before anything is sent."""
     market = Market.connect(gateway.url, [gateway.chain.rpc_url], STRANGER, tmp_path, address_book=gateway.book)
-    market.mint_test_dollars(market.amount("12.50"))
+    market.wallet.mint_test_dollars(market.amount("12.50"))
     market.deposit(market.amount("12"))
     market.withdraw(market.amount("0.000001"))
 

@@ -15,6 +15,7 @@ from marketplace.chain.devnet import mine
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.client import GatewayApi, Job, JobState, Market, Retries
 from marketplace.client.journal import JobJournal
+from marketplace.client.session import ClientSession
 from marketplace.domain.errors import NodeRefused
 from marketplace.domain.states import JobReason, advance
 from marketplace.domain.units import UnixTime
@@ -36,15 +37,8 @@ def careful(gateway: Gateway, tmp_path: Path) -> Iterator[Market]:
         retries=Retries(attempts=1),
     )  # fmt: skip
     folder = tmp_path / "careful"
-    market = Market(
-        CLIENT,
-        gateway.market,
-        api,
-        JobJournal(folder / "jobs.sqlite"),
-        folder / "results",
-        confirmations=3,
-        roots=ROOTS,
-    )
+    book = JobJournal(folder / "jobs.sqlite")
+    market = Market(ClientSession(CLIENT, gateway.market, api, book, folder / "results", confirmations=3), ROOTS)
     yield market
     market.close()
 
@@ -168,7 +162,8 @@ def test_a_node_that_refuses_for_a_while_ends_no_wait(play: Play, gateway: Gatew
         chain = Chain([node.url])
         market = ChainMarket(chain, gateway.book.market, deployed_at_block=gateway.book.deployed_at_block)
         folder = tmp_path / "refused"
-        client = Market(CLIENT, market, play.api, JobJournal(folder / "jobs.sqlite"), folder / "results", roots=ROOTS)
+        book = JobJournal(folder / "jobs.sqlite")
+        client = Market(ClientSession(CLIENT, market, play.api, book, folder / "results"), ROOTS)
         client.submit(play.request())
         mine(gateway.chain)
         refused_until = 10**9
@@ -191,7 +186,7 @@ def test_an_event_that_was_missed_is_read_again(desk: Desk, play: Play, gateway:
     desk.step()
 
     assert len(running.attempts()[0].servings) == 1
-    assert desk.market.repairs.found == 1
+    assert desk.market.session.repairs.found == 1
 
 
 def test_a_reorganisation_deeper_than_the_book_remembers_is_read_from_the_beginning(
@@ -207,5 +202,5 @@ def test_a_reorganisation_deeper_than_the_book_remembers_is_read_from_the_beginn
     assert "chain.reorganised_too_deep" in capsys.readouterr().out
     assert running.state is JobState.RUNNING
     assert len(running.attempts()[0].servings) == 1
-    assert desk.market.repairs.rebuilt == 1
+    assert desk.market.session.repairs.rebuilt == 1
     assert reads_forwards(running)

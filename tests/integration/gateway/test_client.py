@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.api.orders import ExplanationTold
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.requests import sign_request
 from marketplace.client.api import GatewayApi
@@ -17,8 +18,8 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import bytes32_of, sha256_of
 from marketplace.domain.models import Offer
 from marketplace.domain.units import PricePerGpuHour, Seconds
-from marketplace.gateway import schemas
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, PROVIDER, Gateway
+from tests.integration.gateway.forms import check_form
 
 pytestmark = pytest.mark.quick
 
@@ -127,7 +128,7 @@ def test_an_explanation_is_there_after_the_first_round(gateway: Gateway, client:
     assert (after.placed_on, dict(after.reasons), after.nearest_miss) == (
         None, {"PriceOutOfBounds": 2}, "cheapest asks 2.80, your limit is 2.50",
     )  # fmt: skip
-    schemas.Explanation.model_validate(told)
+    check_form(ExplanationTold, told)
     assert told == gateway.http.get(f"/v1/orders/{signed.id}").json()["explanation"]
 
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -21,11 +22,18 @@ from marketplace.gateway.bodies import RawBody
 from marketplace.gateway.connections import ConnectionLimits
 from marketplace.gateway.places import Places
 from marketplace.gateway.problems import render_problems
+from marketplace.gateway.proxies import proxies_in
 from marketplace.gateway.server import OTHER_FILES, limits_of_this_process, server_for
-from marketplace.gateway.streams import Lines, event_stream, lines_of
+from marketplace.gateway.streams import Lines, address_of, event_stream, lines_of
 
 LIMITS = ConnectionLimits(
-    head_bytes=2_000, head_count=20, head_seconds=0.5, stalled_seconds=0.5, connections=8, connections_per_address=6
+    head_bytes=2_000,
+    head_count=20,
+    head_seconds=0.5,
+    stalled_seconds=0.5,
+    pipelined=5,
+    connections=8,
+    connections_per_address=6,
 )
 ENOUGH_SECONDS = 30
 
@@ -33,12 +41,24 @@ ENOUGH_SECONDS = 30
 def an_app() -> FastAPI:
     """Routes that need nothing behind them, on the gateway's own bodies, streams and problems."""
     app = FastAPI()
+    app.state.left = threading.Event()
     app.state.lines = Lines(body_seconds=0.5, event_places=Places("streams of events", most=4, most_each=3))
     render_problems(app)
 
     @app.get("/small")
     def small() -> Response:
         return Response(b"small")
+
+    @app.get("/sender")
+    def sender(request: Request) -> Response:
+        return Response(address_of(request).encode())
+
+    @app.get("/left")
+    async def left(request: Request) -> Response:
+        while (await request.receive())["type"] != "http.disconnect":
+            continue
+        app.state.left.set()
+        return Response(b"to nobody")
 
     @app.get("/large")
     def large() -> Response:
@@ -60,16 +80,43 @@ async def quiet() -> AsyncIterator[ServerSentEvent]:
     await anyio.sleep_forever()
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
+@contextmanager
+def served(limits: ConnectionLimits, app: FastAPI | None = None) -> Iterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = server_for(an_app(), "127.0.0.1", 0, limits=LIMITS)
+    server = server_for(app or an_app(), "127.0.0.1", 0, limits=limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield listener.getsockname()[1]
     server.should_exit = True
     thread.join(30)
     listener.close()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with served(LIMITS) as found:
+        yield found
+
+
+def senders(port: int, *forwarded: str) -> str:
+    """Whom the server takes for the sender of a request with these headers."""
+    headers = [("X-Forwarded-For", one) for one in forwarded]
+    return httpx.get(f"http://127.0.0.1:{port}/sender", headers=headers, trust_env=False).text
+
+
+def test_only_a_trusted_proxy_says_where_a_request_is_from(port: int) -> None:
+    """What a client wrote into the header itself stands to the left of what the proxy appended, and is nobody's word."""
+    assert senders(port, "198.51.100.7") == "127.0.0.1"
+    with served(replace(LIMITS, proxies=proxies_in("127.0.0.1, 10.0.0.0/8"))) as behind:
+        assert senders(behind) == "127.0.0.1"
+        assert senders(behind, "198.51.100.7") == "198.51.100.7"
+        assert senders(behind, "6.6.6.6, 198.51.100.7") == "198.51.100.7"
+        assert senders(behind, "6.6.6.6", "198.51.100.7, 10.1.2.3") == "198.51.100.7"
+        with ExitStack() as lines:
+            said = b"PUT /body HTTP/1.1\r\nHost: x\r\n"
+            for _ in range(LIMITS.connections_per_address):
+                lines.enter_context(connected(behind, said))
+            assert senders(behind, "junk") == "127.0.0.1"
 
 
 @contextmanager
@@ -171,6 +218,31 @@ def test_half_a_request_is_closed_however_it_drips(port: int, said: bytes) -> No
 
     assert monotonic() - begun < ENOUGH_SECONDS
     assert b" 408 " in told
+
+
+@pytest.mark.parametrize("waiting", [4, 5], ids=["as many as may", "one more"])
+def test_few_requests_wait_on_one_connection(port: int, waiting: int) -> None:
+    """Thousands in one piece are not kept: so many wait behind the first, one more is the end of the connection."""
+    said = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n" * (1 + waiting)
+    with connected(port, said + b"GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as line:
+        told = all_of(line)
+
+    assert told.count(b"HTTP/1.1 200") == (6 if waiting < LIMITS.pipelined else 0)
+
+
+def test_who_hangs_up_is_noticed_however_much_it_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where further requests wait behind the one that is being answered; and nothing of all that is an error of ours."""
+    app = an_app()
+    with served(LIMITS, app) as port:
+        with connected(port, b"GET /left HTTP/1.1\r\nHost: x\r\n\r\n" * 3) as line:
+            line.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                line.recv(1)
+        assert app.state.left.wait(ENOUGH_SECONDS)
+        with connected(port, b"no HTTP at all\r\n\r\n") as line:
+            assert all_of(line)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
 
 
 def test_a_dripped_body_ends_in_its_time(port: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from marketplace.api.leases import DeclineTold
 from marketplace.chain import verbs
 from marketplace.chain.signing import Key
 from marketplace.chain.statements import decliner_of, sign_decline
@@ -15,8 +16,8 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.declines import why_declined
 from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, decline_to_wire
 from marketplace.domain.models import Offer
-from marketplace.gateway import schemas
 from tests.integration.gateway.conftest import CLIENT, PROVIDER, STRANGER, Gateway, running
+from tests.integration.gateway.forms import check_form
 
 
 def declined(gateway: Gateway, offer: Offer) -> Decline:
@@ -37,7 +38,7 @@ def test_a_reason_reaches_whoever_asks(gateway: Gateway, offer: Offer) -> None:
     """Also when the lease is over; said twice it is kept once, and its signature is checked against the provider's key."""
     decline = declined(gateway, offer)
     first, again = post(gateway, decline), post(gateway, decline)
-    schemas.Decline.model_validate(first.json())
+    check_form(DeclineTold, first.json())
     with running(gateway.app) as url:
         api = GatewayApi(url)
         (found,) = api.declines(decline.lease)

@@ -8,14 +8,17 @@ from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
 from marketplace.domain.models import Offer, Settlement
+from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.expiry import KEPT_SECONDS, LOOK_AGAIN_SECONDS, Sweeper, SweepingProjector
+from marketplace.services.quotas import BASE_BYTES, quotas_over
 from marketplace.store.journal.uploads import UNUSED_SECONDS
-from tests.integration.gateway.conftest import CLIENT, MACHINE, PROVIDER, Gateway
+from tests.integration.gateway.conftest import CLIENT, MACHINE, OTHER_CLIENT, PROVIDER, Gateway
 
 
 @pytest.fixture
 def sweeper(gateway: Gateway) -> Sweeper:
-    return Sweeper(gateway.market, gateway.journal, gateway.blobs, gateway.board)
+    quotas = quotas_over(gateway.market, gateway.journal.uploads, gateway.board, TokenUnits(1))
+    return Sweeper(gateway.market, gateway.journal, gateway.blobs, gateway.board, quotas)
 
 
 def after(gateway: Gateway, sweeper: Sweeper, seconds: int) -> None:
@@ -66,6 +69,26 @@ def test_what_a_waiting_order_needs_stays_until_it_expires(gateway: Gateway, swe
     after(gateway, sweeper, KEPT_SECONDS + LOOK_AGAIN_SECONDS)
     assert not gateway.blobs.has(work.name.sha256)
     assert not gateway.blobs.has(spec.sha256)
+
+
+def test_who_takes_its_stake_away_keeps_nothing_for_good(gateway: Gateway, sweeper: Sweeper) -> None:
+    """An order that waits for ever keeps its files only while its client's stake makes room for them; then they go as after an end."""
+    gateway.fund(OTHER_CLIENT, 1_000_000)
+    work = gateway.work(salt="02" * 32)
+    spec = gateway.spec(work=work.name)
+    order = gateway.signed(OTHER_CLIENT, spec=bytes32_of(spec.sha256), max_seconds=60)
+    assert gateway.post_order(order).status_code == 201
+    later = UnixTime(2**40)
+    gateway.journal.uploads.note(Sha256("ab" * 32), OTHER_CLIENT.address, BASE_BYTES + 1, later)
+    after(gateway, sweeper, 2 * UNUSED_SECONDS)
+    assert gateway.blobs.has(spec.sha256)
+
+    gateway.send(OTHER_CLIENT, verbs.withdraw(gateway.book.market, OTHER_CLIENT.address, TokenUnits(1_000_000)))
+    after(gateway, sweeper, 2 * LOOK_AGAIN_SECONDS)
+    assert gateway.blobs.has(spec.sha256)
+    after(gateway, sweeper, KEPT_SECONDS)
+    assert not gateway.blobs.has(spec.sha256)
+    assert gateway.journal.uploads.forget(Sha256("ab" * 32), UnixTime(2 * later))
 
 
 def test_results_stay_a_week_after_the_close(gateway: Gateway, sweeper: Sweeper, offer: Offer) -> None:

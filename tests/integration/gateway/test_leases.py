@@ -12,6 +12,9 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
+from marketplace.api.accounts import AccountAnswer
+from marketplace.api.leases import LeaseAnswer, OutputsAnswer
+from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.transactions import Sender
@@ -19,7 +22,6 @@ from marketplace.domain.ids import Bytes32, bytes32_of
 from marketplace.domain.models import Fill, Offer, SignedOrder
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.wire import receipt_to_wire
-from marketplace.gateway import result_schemas, schemas
 from tests.integration.gateway.conftest import (
     ACCEPTOR,
     CLIENT,
@@ -31,6 +33,7 @@ from tests.integration.gateway.conftest import (
     STRANGER,
     Gateway,
 )
+from tests.integration.gateway.forms import check_form
 from tests.integration.gateway.test_bad_orders import refused
 
 ZEROS = Bytes32("0x" + "00" * 32)
@@ -54,7 +57,7 @@ def test_a_lease_is_shown_with_its_deadline(gateway: Gateway, lease: SignedOrder
     """As the projection has it; the deadline is the contract's, start + maxSeconds + CLAIM_GRACE."""
     told = gateway.http.get(f"/v1/leases/{lease.id}").json()
 
-    schemas.LeaseAnswer.model_validate(told)
+    check_form(LeaseAnswer, told)
     word = gateway.market.lease_of(lease.id)
     assert (told["status"], told["offer"], told["provider"]) == ("Open", offer.id, PROVIDER.address)
     assert told["deadline"] == deadline_of(lease.order, word, gateway.market.terms())
@@ -67,7 +70,7 @@ def test_a_lease_is_shown_while_redis_is_empty(gateway: Gateway, lease: SignedOr
 
     told = gateway.http.get(f"/v1/leases/{lease.id}").json()
 
-    schemas.LeaseAnswer.model_validate(told)
+    check_form(LeaseAnswer, told)
     assert (told["status"], told["provider"]) == ("Open", PROVIDER.address)
     gateway.sync()
 
@@ -198,10 +201,10 @@ def test_both_sides_leave_receipts(gateway: Gateway, lease: SignedOrder) -> None
     assert (first.status_code, again.status_code, client.status_code) == (201, 200, 201)
     assert first.json() == again.json()
     told = gateway.http.get(f"/v1/leases/{lease.id}/receipts").json()
-    schemas.Receipts.model_validate(told)
+    check_form(ReceiptsAnswer, told)
     assert [row["role"] for row in told["receipts"]] == ["provider", "client"]
     outputs = gateway.read(CLIENT, f"/v1/leases/{lease.id}/outputs").json()
-    result_schemas.OutputsAnswer.model_validate(outputs)
+    check_form(OutputsAnswer, outputs)
     assert outputs["result"] == json.loads(result.canonical())
     assert outputs["resultSha256"] == result.sha256
     assert set(outputs["blobs"].values()) == {True}
@@ -372,7 +375,7 @@ def test_an_account_sees_its_money(gateway: Gateway, lease: SignedOrder) -> None
     """Free is the chain's own number; locked is the sum over its live leases, bonds included."""
     for key in (CLIENT, PROVIDER):
         told = gateway.http.get(f"/v1/accounts/{key.address}").json()
-        schemas.AccountAnswer.model_validate(told)
+        check_form(AccountAnswer, told)
         assert told["free"] == str(gateway.market.balance_of(key.address))
         assert lease.id in told["liveLeases"]
     client, provider = (gateway.http.get(f"/v1/accounts/{key.address}").json() for key in (CLIENT, PROVIDER))

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from marketplace.api.orders import OrderAnswer, OrderPage
+from marketplace.api.quotes import QuotesAnswer
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import order_id
@@ -15,7 +17,6 @@ from marketplace.domain.models import Budget, LeaseStatus, Offer, SignedOrder
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire
-from marketplace.gateway import schemas
 from marketplace.services.reconcile import reconcile
 from tests.integration.gateway.conftest import (
     ARBITER,
@@ -29,6 +30,7 @@ from tests.integration.gateway.conftest import (
     Gateway,
     submission,
 )
+from tests.integration.gateway.forms import check_form
 
 
 def test_an_order_is_taken_once(gateway: Gateway) -> None:
@@ -130,7 +132,7 @@ def test_an_order_is_shown_with_money_for_people(gateway: Gateway) -> None:
 
     told = gateway.http.get(f"/v1/orders/{signed.id.upper().replace('0X', '0x')}").json()
 
-    schemas.OrderAnswer.model_validate(told)
+    check_form(OrderAnswer, told)
     symbol = gateway.market.terms().token_symbol
     assert told["order"] == order_to_wire(signed.order)
     assert told["state"] == "book"
@@ -190,7 +192,7 @@ def test_a_clients_orders_come_in_pages(gateway: Gateway) -> None:
     found, after = [], ""
     while after is not None:
         answer = gateway.http.get(f"/v1/orders?client={STRANGER.address}&limit=2{after and f'&after={after}'}").json()
-        schemas.OrderPage.model_validate(answer)
+        check_form(OrderPage, answer)
         found += [item["id"] for item in answer["items"]]
         after = answer["next"]
 
@@ -261,7 +263,7 @@ def test_quotes_name_price_lock_bond_and_reasons(gateway: Gateway, offer: Offer)
 
     told = gateway.http.post("/v1/quotes", json=asked).json()
 
-    schemas.Quotes.model_validate(told)
+    check_form(QuotesAnswer, told)
     by_offer = {row["offer"]["id"]: row for row in told["quotes"]}
     assert by_offer[offer.id]["reason"] == ""
     assert by_offer[offer.id]["locked"] == str(2 * DOLLAR)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from marketplace.api.accounts import ProviderAnswer
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.client import GatewayApi
@@ -16,10 +17,10 @@ from marketplace.domain.models import Offer
 from marketplace.domain.reputation import MILD, NEWCOMER, Outcome
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import UnixTime
-from marketplace.gateway.provider_schemas import ProviderAnswer
 from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
 from tests.integration.gateway.conftest import OPENER, OTHER_PROVIDER, PROVIDER, STRANGER, Gateway
+from tests.integration.gateway.forms import check_form
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_a_provider_is_shown_with_its_evidence(gateway: Gateway, judged: Offer) 
     """Score, prior and what each outcome weighs: as of the answer's block, and as the chain's events give it."""
     told = gateway.http.get(f"/v1/providers/{PROVIDER.address}").json()
 
-    ProviderAnswer.model_validate(told)
+    check_form(ProviderAnswer, told)
     shown = told["reputation"]
     assert shown["outcomes"]["declined"]["count"] == shown["outcomes"]["expired"]["count"] == 1
     assert int(shown["outcomes"]["declined"]["weight"]) <= MILD
@@ -54,7 +55,7 @@ def test_a_stranger_is_a_newcomer(gateway: Gateway, judged: Offer) -> None:
     """Nothing is known of it, and that is said."""
     told = gateway.http.get(f"/v1/providers/{STRANGER.address}").json()
 
-    ProviderAnswer.model_validate(told)
+    check_form(ProviderAnswer, told)
     assert (told["reputation"]["reliabilityBps"], told["reputation"]["outcomes"]) == (9_000, {})
     assert (told["offers"], told["lastHeartbeat"]) == ([], None)
 

@@ -11,14 +11,17 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
+from marketplace.api.accounts import ProviderAnswer
+from marketplace.api.health import ReadyAnswer
+from marketplace.api.market import ClassPage, MarketAnswer
+from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnswer
+from marketplace.api.problems import ProblemTold
 from marketplace.chain.contracts import Signature, contract_abi
 from marketplace.chain.devnet import increase_time, mine
 from marketplace.domain.classes import load_classes
 from marketplace.domain.models import Offer
 from marketplace.domain.wire import offer_from_wire
-from marketplace.gateway import schemas
 from marketplace.gateway.app import create_app
-from marketplace.gateway.provider_schemas import ProviderAnswer
 from tests.integration.gateway.conftest import (
     ARBITER,
     CLIENT,
@@ -30,13 +33,14 @@ from tests.integration.gateway.conftest import (
     Gateway,
     running,
 )
+from tests.integration.gateway.forms import check_form
 
 
 def test_the_market_introduces_itself(gateway: Gateway) -> None:
     """Addresses, constants, and the address that an order should name as its opener."""
     told = gateway.http.get("/v1/market").json()
 
-    schemas.MarketAnswer.model_validate(told)
+    check_form(MarketAnswer, told)
     terms = gateway.market.terms()
     assert (told["market"], told["chainId"], told["token"]["decimals"]) == (terms.market, terms.chain_id, 6)
     assert (told["opener"], told["arbiter"]) == (OPENER.address, ARBITER.address)
@@ -59,7 +63,7 @@ def test_the_classes_are_the_catalogues(gateway: Gateway, path: str) -> None:
     """Numbers, names and memory of every class."""
     told = gateway.http.get(path).json()
 
-    schemas.ClassPage.model_validate(told)
+    check_form(ClassPage, told)
     assert [(row["class"], row["name"], row["vramMib"]) for row in told["items"]] == [
         (row.number, row.name, row.vram_mib) for row in load_classes()
     ]
@@ -75,7 +79,7 @@ def test_offers_come_in_pages_with_their_machines(gateway: Gateway, offer: Offer
     while True:
         query = {"limit": "2", **({"after": after} if after else {})}
         told = gateway.http.get("/v1/offers", params=query).json()
-        schemas.OfferPage.model_validate(told)
+        check_form(OfferPage, told)
         found += told["items"]
         after = told["next"]
         if after is None:
@@ -86,7 +90,7 @@ def test_offers_come_in_pages_with_their_machines(gateway: Gateway, offer: Offer
     assert dead.id not in ids
     assert dead.id in [row["id"] for row in gateway.http.get("/v1/offers?alive=false&limit=100").json()["items"]]
     told = gateway.http.get(f"/v1/offers/{offer.id}").json()
-    schemas.OfferAnswer.model_validate(told)
+    check_form(OfferAnswer, told)
     assert offer_from_wire(told) == gateway.market.offer_of(offer.id)
     assert told["machine"] == json.loads(MACHINE.canonical())
     assert told["machine"]["measured"] is False
@@ -112,13 +116,13 @@ def test_a_book_has_two_sides(gateway: Gateway, offer: Offer) -> None:
 
     for path in ("/v1/book/RTX4090", "/v1/offers/book/1"):
         told = gateway.http.get(path).json()
-        schemas.Book.model_validate(told)
+        check_form(BookAnswer, told)
         bids = [row["id"] for row in told["bids"]]
         assert bids.index(dear.id) < bids.index(cheap.id)
         assert offer.id in [row["id"] for row in told["asks"]]
         assert dear.signature not in json.dumps(told)
     price = gateway.http.get("/v1/prices/RTX4090").json()
-    schemas.ClassPrice.model_validate(price)
+    check_form(PriceAnswer, price)
     assert price["lowestAsk"] == str(2 * DOLLAR)
     assert price["average"] is None
 
@@ -129,7 +133,7 @@ def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
 
     told = gateway.http.get(f"/v1/providers/{PROVIDER.address.upper().replace('0X', '0x')}").json()
 
-    ProviderAnswer.model_validate(told)
+    check_form(ProviderAnswer, told)
     assert offer.id in [row["id"] for row in told["offers"]]
     assert told["lastHeartbeat"] is not None
 
@@ -167,7 +171,6 @@ def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
         ("DELETE", "/v1/market", 405, "MethodNotAllowed"),
         ("POST", "/live", 405, "MethodNotAllowed"),
         ("PROPFIND", "/v1/orders", 405, "MethodNotAllowed"),
-        ("GET", "/docs", 404, "NotFound"),
     ],
 )
 def test_every_error_is_a_problem(gateway: Gateway, method: str, path: str, status: int, reason: str) -> None:
@@ -176,7 +179,7 @@ def test_every_error_is_a_problem(gateway: Gateway, method: str, path: str, stat
 
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
-    schemas.Problem.model_validate(problem)
+    check_form(ProblemTold, problem)
     assert (answer.status_code, problem["status"], problem["reason"]) == (status, status, reason)
     assert problem["type"] == f"urn:compute-bourse:problem:{reason}"
     if status == 405:
@@ -217,7 +220,7 @@ def test_health_is_told(gateway: Gateway) -> None:
     assert gateway.http.get("/live").json() == {"live": True}
     ready = gateway.http.get("/ready")
     assert ready.status_code == 200, ready.text
-    schemas.ReadyAnswer.model_validate(ready.json())
+    check_form(ReadyAnswer, ready.json())
     gateway.http.get("/v1/orders/0x" + "1" * 64)
 
     numbers = gateway.http.get("/metrics").text
@@ -247,6 +250,41 @@ def test_openapi_describes_every_route(gateway: Gateway) -> None:
     assert {"/v1/quotes", "/v1/heartbeats", "/v1/leases/{lease_id}/logs", "/v1/blobs/{name}", "/ready"} <= set(
         document["paths"]
     )
+
+
+def test_openapi_says_who_asks_and_what_comes_back(gateway: Gateway) -> None:
+    """Signed writes, reads with a signature or a session, and the media types of what is no JSON."""
+    document = gateway.http.get("/openapi.json").json()
+    paths, schemes = document["paths"], document["components"]["securitySchemes"]
+
+    def content(path: str, method: str = "get") -> set[str]:
+        return set(paths[path][method]["responses"]["200"]["content"])
+
+    assert document["servers"] == [{"url": "/"}]
+    assert {scheme["type"] for scheme in schemes.values()} == {"apiKey", "http"}
+    assert paths["/v1/blobs/{name}"]["put"]["security"] == [
+        {"bourseAccount": [], "bourseTime": [], "bourseSignature": []}
+    ]
+    assert {"bourseSession": []} in paths["/v1/leases/{lease_id}/outputs"]["get"]["security"]
+    assert "security" not in paths["/v1/offers"]["get"]
+    headers = [one for one in paths["/v1/heartbeats"]["post"]["parameters"] if one["in"] == "header"]
+    assert [(one["name"], one["required"]) for one in headers] == [
+        ("Bourse-Account", True), ("Bourse-Time", True), ("Bourse-Signature", True),
+    ]  # fmt: skip
+    assert content("/v1/blobs/{name}") == {"application/octet-stream"}
+    assert content("/v1/leases/{lease_id}/logs") == {"text/event-stream", "text/plain"}
+    assert content("/v1/events") == {"text/event-stream"}
+    assert content("/metrics") == {"text/plain"}
+
+
+def test_the_docs_are_a_page_of_our_own(gateway: Gateway) -> None:
+    """Every route is on it, and nothing in it is fetched from anywhere."""
+    page = gateway.http.get("/docs")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "src=" not in page.text
+    assert "<script" not in page.text
+    assert all(path.replace("'", "") in page.text for path in gateway.http.get("/openapi.json").json()["paths"])
 
 
 def test_streams_end_when_the_server_stops(gateway: Gateway) -> None:

@@ -13,6 +13,7 @@ from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.spec import Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.unpacking import unpack_bundle
+from tests.integration.provider.hostile import hostile
 from tests.integration.provider.stage import CLIENT, Stage
 
 HALF = "open('/job/out/half', 'w').write('half of it'); print('half', flush=True); import time; time.sleep(600)"
@@ -87,3 +88,27 @@ def test_a_cancelled_job_delivers_what_is_there(stage: Stage) -> None:
     assert offered.receipt.result[2:] == result.sha256
     assert (result.exit_code, result.reason) == (None, EndedReason.CANCELLED)
     assert unpacked(stage, signed.id, result) == {"half": "half of it"}
+
+
+def test_what_is_left_is_handed_over_by_the_next_agent(stage: Stage) -> None:
+    """An agent that ends after its lease was closed, and before any gateway took the leftovers, leaves them to the next one:
+    the receipt that names them is in its journal, and offered again."""
+    with hostile(stage.gateway.url) as gateway:
+        agent = stage.agent(gateway_url=gateway.url)
+        signed = stage.lease(agent, "python", "-c", HALF)
+        servings: Path = stage.folder / "home" / "servings"
+        stage.until(agent, lambda: any(path.stat().st_size for path in servings.glob("*/runs/*/log")), "it has printed")
+        gateway.is_away = True
+        stage.send(CLIENT, verbs.terminate(stage.book.market, signed.order))
+        stage.until(agent, lambda: stage.journal(agent).servings(ServingState.CLOSED), "the serving is closed")
+        agent.close()
+        following = stage.agent(gateway_url=gateway.url)
+        stage.until(following, lambda: stage.journal(following).receipts(signed.id), "the receipt is in the journal")
+        gateway.is_away = False
+        stage.until(following, lambda: not any(servings.iterdir()), "all is handed over, and the folder is gone")
+    (offered,), (kept,) = stage.client_api.receipts(signed.id), stage.journal(following).receipts(signed.id)
+    result = stage.client_api.outputs(signed.id).result
+
+    assert (kept.receipt, kept.ended) == (offered.receipt, EndedReason.CANCELLED)
+    assert unpacked(stage, signed.id, result) == {"half": "half of it"}
+    assert not stage.journal(following).partings.all()

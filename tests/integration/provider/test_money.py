@@ -11,6 +11,7 @@ from marketplace.chain.statements import decliner_of
 from marketplace.domain import events as e
 from marketplace.domain.declines import ObstacleReason, decline_from_wire
 from marketplace.domain.models import LeaseStatus
+from marketplace.domain.results import EndedBy, EndedReason
 from marketplace.domain.spec import Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
@@ -103,7 +104,8 @@ def test_a_decline_says_why_in_the_providers_name(stage: Stage) -> None:
 
 
 def test_outputs_that_the_machine_has_lost_are_not_charged(stage: Stage) -> None:
-    """Outputs that cannot be bundled because the provider's own disk gave out cost the client nothing, and the bond is safe."""
+    """Outputs that cannot be bundled because the provider's own disk gave out cost the client nothing, the bond is safe, and
+    the client is told so by a result of that name."""
     agent = stage.agent(patience_seconds=10)
     signed = stage.lease(agent, "python", "-c", "import time; time.sleep(2); open('/job/out/a', 'w').write('made')")
     journal = stage.journal(agent)
@@ -111,11 +113,15 @@ def test_outputs_that_the_machine_has_lost_are_not_charged(stage: Stage) -> None
     (serving,) = (stage.folder / "home" / "servings").iterdir()
     (serving / "result.partial").mkdir()  # so that nothing can be written down
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLAIMED, "the lease is claimed")
+    stage.until(agent, lambda: stage.client_api.receipts(signed.id), "it says so")
     stage.jump(CONSTANTS.challenge_window)
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed")
+    result = stage.client_api.outputs(signed.id).result
 
     stage.check_paid_once(signed, 0)
     assert "not charged: the provider lost the outputs" in journal.servings()[0].note
+    assert (result.reason, result.reason.by, result.outputs) == (EndedReason.OUTPUTS_LOST, EndedBy.PROVIDER, ())
+    assert b"has lost what the job left" in stage.client_api.fetch_blob(result.log.sha256, lease=signed.id)
 
 
 def test_outputs_that_no_gateway_takes_are_owed(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,17 @@ from marketplace.provider.openings import ENDING_GONE, OPENING_GONE
 from tests.integration.chain.lying_node import lying, no_logs, reorganise
 from tests.integration.provider.stage import CLIENT, Stage
 from tests.integration.provider.test_serving import WAITS, WRITES, used_seconds
+
+UNTIL_IT_MAY_END = (
+    "python", "-c", "import os, time\nwhile not os.path.exists('/job/out/end'): time.sleep(0.1)",
+)  # fmt: skip
+
+
+def let_end(stage: Stage) -> None:
+    """``UNTIL_IT_MAY_END`` may, wherever it runs now."""
+    for out in stage.folder.glob("home/servings/*/runs/*/out"):
+        with suppress(FileNotFoundError):  # it is being thrown away
+            (out / "end").touch()
 
 
 def depth_of(stage: Stage, block: int) -> int:
@@ -142,14 +154,19 @@ def test_a_job_that_was_stopped_for_a_lease_that_came_back_runs_again(stage: Sta
     with lying(stage.rpc_url) as node:
         stage.rpc_url = node.url
         agent = stage.agent()
-        signed = stage.lease(agent, "python", "-c", "import time; time.sleep(6); print('whole')", max_seconds=600)
+        signed = stage.lease(agent, *UNTIL_IT_MAY_END, max_seconds=600)
         journal = stage.journal(agent)
         stage.until(agent, lambda: journal.servings(ServingState.RUNNING), "it runs")
         (attendance,) = agent._attendances.values()
         node.lies["eth_call"] = zeros
         stage.until(agent, lambda: attendance.is_stopped, "it is stopped")
         stopped.append(True)
-        stage.until(agent, lambda: journal.servings(ServingState.RECEIPTED), "it is receipted")
+
+        def is_receipted() -> bool:
+            let_end(stage)
+            return bool(journal.servings(ServingState.RECEIPTED))
+
+        stage.until(agent, is_receipted, "it is receipted")
         (serving,) = journal.servings()
         agent.close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from marketplace.client import Job, JobRequest, JobState, Market
 from marketplace.client.journal import JobJournal
+from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus
@@ -30,7 +31,7 @@ os.symlink('made', '/job/out/hush-name')
 def market(stage: Stage) -> Iterator[Market]:
     book = JobJournal(stage.folder / "journal" / "jobs.sqlite")
     roots = TrustRoots(OPENER.address, ARBITER.address)
-    yield Market(CLIENT, stage.market, stage.client_api, book, stage.folder / "results", roots=roots)
+    yield Market(ClientSession(CLIENT, stage.market, stage.client_api, book, stage.folder / "results"), roots)
     book.close()
 
 

@@ -7,8 +7,11 @@ import zlib
 import pytest
 
 from marketplace.api.events import MOST_EVENT_BYTES, ServerEvent, server_events
+from marketplace.api.leases import LogLength
+from marketplace.api.orders import ExplanationTold
+from marketplace.api.problems import ProblemTold
 from marketplace.api.reading import MOST_BYTES, MOST_LEVELS, read
-from marketplace.api.records import Explanation, LogLength, Problem, Receipt
+from marketplace.api.receipts import ReceiptDocument
 from marketplace.api.unpacking import PIECE_BYTES, gathered, unpacked
 from marketplace.domain.errors import GatewayUnavailable, UnreadableAnswer
 
@@ -75,12 +78,12 @@ def test_what_was_signed_has_exactly_its_fields() -> None:
     """An unknown member of a receipt is refused by name, and a number that does not fit its field of the ABI."""
     receipt = '{"lease":"%s","offer":"%s","openedAt":"7","usedSeconds":"9","result":"%s","last":true%s}'
 
-    assert read(Receipt, (receipt % (LEASE, 1, LEASE, "")).encode()).receipt().used_seconds == 9
+    assert read(ReceiptDocument, (receipt % (LEASE, 1, LEASE, "")).encode()).receipt.used_seconds == 9
     with pytest.raises(UnreadableAnswer, match="extra: is not a known field"):
-        read(Receipt, (receipt % (LEASE, 1, LEASE, ',"extra":1')).encode())
+        read(ReceiptDocument, (receipt % (LEASE, 1, LEASE, ',"extra":1')).encode())
     for wrong in (1 << 40, "01", "-1", "+1", "1e3", "٣", ""):
         with pytest.raises(UnreadableAnswer, match="offer: must be"):
-            read(Receipt, (receipt % (LEASE, wrong, LEASE, "")).encode())
+            read(ReceiptDocument, (receipt % (LEASE, wrong, LEASE, "")).encode())
 
 
 def test_fields_below_others_are_named_with_their_path() -> None:
@@ -88,14 +91,14 @@ def test_fields_below_others_are_named_with_their_path() -> None:
     body = f'{{"order":"{LEASE}","placedOn":1,"reasons":{{}},"nearestMiss":"","block":{{"number":-1}}}}'
 
     with pytest.raises(UnreadableAnswer) as refused:
-        read(Explanation, body.encode())
+        read(ExplanationTold, body.encode())
 
     assert refused.value.field == "block.number"
 
 
 def test_a_problem_may_leave_everything_out() -> None:
     """A proxy's own error page has none of our members."""
-    assert read(Problem, b'{"message":"bad gateway"}').reason == ""
+    assert read(ProblemTold, b'{"message":"bad gateway"}').reason == ""
 
 
 def test_gzip_comes_out_in_small_pieces() -> None:

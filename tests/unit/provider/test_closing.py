@@ -16,7 +16,7 @@ from marketplace.domain.ids import Bytes32, sha256_of
 from marketplace.domain.results import EndedReason, Output, Result
 from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.units import UnixTime
-from marketplace.provider.closing import Ending, log_file, wrap_up
+from marketplace.provider.closing import Ending, log_file, slim_down, wrap_up
 from marketplace.provider.home import AgentHome, ServingFolder, path_in_run
 from marketplace.sealing import new_identity, recipient_of, seal_work, unseal_into
 from tests.works import SOME_WORK
@@ -207,3 +207,29 @@ def opened(sealed: bytes, key: str) -> bytes:
     plain = io.BytesIO()
     unseal_into(io.BytesIO(sealed), plain, key, "output")
     return plain.getvalue()
+
+
+def test_what_is_not_delivered_makes_room(folder: ServingFolder) -> None:
+    """Once the result is written down, of an attempt only the folders stay in which an output lies; they still make the same parts."""
+    run = ran(folder, "printed\n")
+    (run / "in" / "input").write_bytes(os.urandom(2 << 20))
+    (run / "out" / "made").write_bytes(os.urandom(1000))
+    result = wrap_up(folder, EXITED)
+    left = slim_down(folder)
+
+    assert left == 1
+    assert not (run / "in").exists()
+    assert result.outputs[0].parts == bundle_outputs(run / "out", Allowance(1 << 20)).parts()
+    assert wrap_up(folder, EXITED) == result
+
+
+def test_of_a_sealed_job_only_what_is_sealed_stays(folder: ServingFolder) -> None:
+    """Its outputs are in one file each that is not made again: what they were made of makes room."""
+    folder.work.write_bytes(seal_work(SOME_WORK, recipient_of(new_identity())).canonical())
+    run = ran(folder, "")
+    (run / "out" / "made").write_bytes(os.urandom(1000))
+    wrap_up(folder, EXITED)
+    slim_down(folder)
+
+    assert not (run / "out").exists()
+    assert len(list(folder.sealed.iterdir())) == 1

@@ -22,7 +22,7 @@ def lines() -> Iterator[tuple[GatewayLine, GatewayLine]]:
     first, second = (GatewayLine.to(GatewayApi(f"http://127.0.0.1:{port}")) for port in (1, 2))
     yield first, second
     for line in (first, second):
-        line.pool.close()
+        line.close_pools()
         line.api.close()
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.domain.results import EndedBy
+from marketplace.provider.executors.base import EndReason
 from marketplace.provider.executors.folders import MAX_DEPTH, Unlinked, measure, take_back, unlinked
 from marketplace.provider.executors.removal import remove
+from marketplace.provider.timekeeper import _ENDED, _STOPPED
 
 MIB = 1 << 20
 
@@ -104,7 +107,7 @@ def test_deep_trees_are_measured_as_too_deep(tmp_path: Path) -> None:
     nothing = measure(tmp_path)
     nested(tmp_path, 100)
 
-    assert measure(tmp_path).excess(nothing, 1) == f"folders nested more than {MAX_DEPTH} deep"
+    assert measure(tmp_path).excess_files(nothing) == f"folders nested more than {MAX_DEPTH} deep"
     take_back((tmp_path,))
     remove(tmp_path)
 
@@ -117,8 +120,8 @@ def test_a_sparse_file_counts_as_it_reads(tmp_path: Path) -> None:
     found = measure(tmp_path)
 
     assert found.bytes < MIB
-    assert found.excess(nothing, 50) == "files that read as 100 MiB of 50 MiB"
-    assert found.excess(nothing, 100) == ""
+    assert found.excess_bytes(nothing, 50) == "files that read as 100 MiB of 50 MiB"
+    assert found.excess_bytes(nothing, 100) == ""
 
 
 def test_hard_links_count_once_on_disk_and_by_name_in_reading(tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_hard_links_count_once_on_disk_and_by_name_in_reading(tmp_path: Path) ->
 
     assert found.bytes - nothing.bytes < 2 * MIB
     assert found.claimed_bytes == 2 * MIB
-    assert found.excess(nothing, 1) == "files that read as 2 MiB of 1 MiB"
+    assert found.excess_bytes(nothing, 1) == "files that read as 2 MiB of 1 MiB"
 
 
 def test_taking_back_opens_everything_and_leaves_no_setuid(tmp_path: Path) -> None:
@@ -158,5 +161,25 @@ def test_files_without_a_name_are_found_by_who_holds_them(tmp_path: Path) -> Non
     assert after.bytes - before.bytes >= MIB
     assert after.open_files == before.open_files > 0
     nothing = measure(tmp_path)
-    assert nothing.plus(Unlinked(0, 100_001)).excess(nothing, 1) == "more than 100000 open files"
-    assert nothing.plus(after).excess(nothing, 1_000) == ""
+    assert nothing.plus(Unlinked(0, 100_001)).excess_files(nothing) == "more than 100000 open files"
+    assert nothing.plus(after).excess_bytes(nothing, 1_000) == ""
+
+
+def test_inputs_take_their_part_of_the_disk(tmp_path: Path) -> None:
+    """What a job may write is what its inputs leave of the order's disk; who deletes them may write more."""
+    (tmp_path / "input").write_bytes(os.urandom(MIB))
+    start = measure(tmp_path)
+    (tmp_path / "output").write_bytes(os.urandom(MIB + 4096))
+
+    assert measure(tmp_path).excess_bytes(start, 2) == "1 MiB written of 1 MiB"
+    (tmp_path / "input").unlink()
+    assert measure(tmp_path).excess_bytes(start, 2) == ""
+
+
+def test_every_end_that_an_executor_makes_is_told_as_what_it_was() -> None:
+    """A job over a limit is told by that limit's name, in the result and in words: files are not disk."""
+    limits = [reason for reason in EndReason if reason.endswith("_limit")]
+
+    assert {str(_ENDED[reason]) for reason in limits} == set(limits)
+    assert {_ENDED[reason].by for reason in limits} == {EndedBy.LIMIT}
+    assert all(_STOPPED[reason] for reason in EndReason if reason is not EndReason.EXITED)

@@ -10,7 +10,7 @@ from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId,
 from marketplace.domain.models import Order
 from marketplace.domain.spec import Constraints, JobSpec, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
-from marketplace.domain.work import Assignment, Input
+from marketplace.domain.work import Assignment, Input, Sealed
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.inventory import read_inventory
 from marketplace.provider.preflight import ObstacleReason, obstacle_to
@@ -94,14 +94,14 @@ def test_each_job_has_its_own_gpus() -> None:
     """Two jobs never share a GPU; a third waits until one is gone."""
     capacity, needs = Capacity(), Resources(memory_mib=16, disk_mib=1)
     keys = [(ZERO_BYTES32, UnixTime(n)) for n in range(3)]
-    first, second = (capacity.take(key, OFFER, needs) for key in keys[:2])
+    first, second = (capacity.take(key, OFFER, needs, 1) for key in keys[:2])
 
     assert first
     assert second
     assert set(first.gpus).isdisjoint(second.gpus)
-    assert capacity.take(keys[2], OFFER, needs) is None
+    assert capacity.take(keys[2], OFFER, needs, 1) is None
     capacity.release(keys[0])
-    third = capacity.take(keys[2], OFFER, needs)
+    third = capacity.take(keys[2], OFFER, needs, 1)
     assert third
     assert third.gpus == first.gpus
 
@@ -110,6 +110,37 @@ def test_memory_is_not_promised_twice() -> None:
     """A free GPU is not enough: memory and disk that others hold are not given again."""
     capacity = Capacity()
 
-    assert capacity.take((ZERO_BYTES32, UnixTime(1)), OFFER, Resources(memory_mib=3000, disk_mib=1))
-    assert capacity.take((ZERO_BYTES32, UnixTime(2)), OFFER, Resources(memory_mib=1097, disk_mib=1)) is None
-    assert capacity.take((ZERO_BYTES32, UnixTime(2)), OFFER, Resources(memory_mib=1096, disk_mib=1))
+    assert capacity.take((ZERO_BYTES32, UnixTime(1)), OFFER, Resources(memory_mib=3000, disk_mib=1), 1)
+    assert capacity.take((ZERO_BYTES32, UnixTime(2)), OFFER, Resources(memory_mib=1097, disk_mib=1), 1) is None
+    assert capacity.take((ZERO_BYTES32, UnixTime(2)), OFFER, Resources(memory_mib=1096, disk_mib=1), 1)
+
+
+def test_the_disk_is_free_when_the_folder_is_gone() -> None:
+    """A job that is over gives its GPUs back at once, and of its disk what it has not left files on; the rest comes last."""
+    capacity, whole = Capacity(), OFFER.machine.disk_mib
+    first, second = (ZERO_BYTES32, UnixTime(1)), (ZERO_BYTES32, UnixTime(2))
+    share = capacity.take(first, OFFER, Resources(memory_mib=16), whole)
+    assert share
+    capacity.end(first)
+
+    assert capacity.take(second, OFFER, Resources(memory_mib=16), 1) is None
+    capacity.leave(first, whole - 1)
+    again = capacity.take(second, OFFER, Resources(memory_mib=16), 1)
+    assert again
+    assert again.gpus == share.gpus
+    capacity.end(second)
+    assert capacity.take(second, OFFER, Resources(memory_mib=16), 2) is None
+    capacity.release(first)
+    assert capacity.take(second, OFFER, Resources(memory_mib=16), whole)
+
+
+def test_a_sealed_job_needs_its_disk_twice() -> None:
+    """One that is as large as half of the machine's disk fits, a larger one is declined at once and not after a wait."""
+    half = OFFER.machine.disk_mib // 2
+    sealed = replace(SOME_WORK, sealed=Sealed("age1", ""), inputs=())
+    fits, does_not = (Assignment(replace(SPEC, resources=Resources(disk_mib=mib)), sealed) for mib in (half, half + 1))
+    obstacle = obstacle_to(does_not, ORDER, OFFER, ME)
+
+    assert obstacle_to(fits, ORDER, OFFER, ME) is None
+    assert obstacle
+    assert obstacle.reason is ObstacleReason.NOT_ENOUGH_DISK

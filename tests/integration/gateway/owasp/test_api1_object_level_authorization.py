@@ -98,6 +98,24 @@ def test_a_name_that_somebody_learnt_opens_nothing(gateway: Gateway, private: Pr
         assert asked(gateway, f"/v1/leases/{own.id}/blobs/{blob}", thief) == (404, "NotFound")
 
 
+def test_naming_somebody_as_acceptor_opens_nothing_of_theirs(gateway: Gateway, private: Private) -> None:
+    """Whoever writes an order names its acceptor, who need not know: its files are not the order's, here and past the gateway."""
+    thief, lease, secret = OUTSIDERS[0], private.lease, private.work.name.sha256
+    spec = replace(gateway.spec(work=private.work.name), public=True)
+    gateway.keep(spec.canonical(), thief, public=True)
+    order = gateway.order(thief, acceptor=lease.order.client, spec=bytes32_of(spec.sha256))
+    signed = thief.sign_order(order, gateway.domain)
+    refused = gateway.post_order(signed)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "MissingBlob")
+
+    gateway.open(signed, private.offer)
+    assert (
+        gateway.http.get(f"/v1/leases/{signed.id}/outputs").json()["reason"] == "NotFound"
+    )  # the lease is known, and public
+    for reader in (thief, PROVIDER):
+        assert asked(gateway, f"/v1/leases/{signed.id}/blobs/{secret}", reader) == (404, "NotFound")
+
+
 def test_bringing_the_content_is_no_question_about_it(gateway: Gateway, private: Private) -> None:
     """An upload of what others keep here is answered as the first upload of anything; only afterwards it is the sender's, too."""
     thief = OUTSIDERS[0]

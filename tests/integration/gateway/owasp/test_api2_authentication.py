@@ -9,23 +9,24 @@ from typing import Any
 import httpx
 import pytest
 
+from marketplace.api.sessions import ChallengeAnswer, SessionAnswer
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.requests import sign_request
 from marketplace.chain.sign_in import SignIn, read_sign_in
 from marketplace.chain.signing import Key
 from marketplace.domain.ids import Address, sha256_of
-from marketplace.gateway import session_schemas
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
 from marketplace.services.sessions import CHALLENGE_SECONDS, MOST_SESSIONS, SESSION_SECONDS
 from tests.integration.contracts import wallet_of
 from tests.integration.gateway.conftest import CLIENT, OTHER_CLIENT, PROVIDER, STRANGER, Gateway, running
+from tests.integration.gateway.forms import check_form
 from tests.integration.gateway.owasp.conftest import Private
 
 
 def challenge(gateway: Gateway, account: Address) -> str:
     told = gateway.http.get(f"/v1/sessions/challenge?account={account}")
-    session_schemas.Challenge.model_validate(told.json())
+    check_form(ChallengeAnswer, told.json())
     return str(told.json()["message"])
 
 
@@ -37,7 +38,7 @@ def sign_in(gateway: Gateway, key: Key, message: str, signature: str = "") -> ht
 
 def bearer(told: httpx.Response) -> dict[str, str]:
     assert told.status_code == 201, told.text
-    session_schemas.Session.model_validate(told.json())
+    check_form(SessionAnswer, told.json())
     return {"Authorization": f"Bearer {told.json()['token']}"}
 
 

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import time
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from marketplace.chain.devnet import increase_time
+from marketplace.chain import verbs
+from marketplace.chain.devnet import ANVIL_KEYS, increase_time
+from marketplace.chain.requests import sign_request
 from marketplace.chain.signing import Key
-from marketplace.domain.excess import TooManyRequests
+from marketplace.domain.excess import OverQuota, TooManyRequests
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
-from marketplace.domain.units import UnixTime
+from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
+from marketplace.gateway.limits import HELD_SECONDS
 from marketplace.services import quotas
 from marketplace.services.limits import Cost, Rate, RateLimits
 from marketplace.services.receipts import MOST_LAST_RECEIPTS, MOST_PROGRESS_RECEIPTS
+from marketplace.services.uploads import Upload
 from marketplace.store.journal.answers import MOST_ANSWERS
-from tests.integration.gateway.conftest import ACCEPTOR, CLIENT, PROVIDER, STRANGER, Gateway, running
+from tests.integration.gateway.conftest import (
+    ACCEPTOR,
+    CLIENT,
+    PROVIDER,
+    STRANGER,
+    UPLOAD_LIMIT_BYTES,
+    Gateway,
+    running,
+)
 from tests.integration.gateway.owasp.conftest import Private
+
+POOR = ANVIL_KEYS[8]
+"""With coin for gas, and nothing in the market."""
 
 
 def put(gateway: Gateway, key: Key, content: bytes) -> httpx.Response:
@@ -55,6 +70,61 @@ def test_one_base_unit_makes_room_for_kilobytes(gateway: Gateway) -> None:
         assert refused(put(gateway, ACCEPTOR, bytes(1 << 17)))
     gateway.fund(ACCEPTOR, 10_000)
     assert put(gateway, ACCEPTOR, large).status_code == 201
+
+
+def test_less_than_the_least_stake_is_a_strangers(gateway: Gateway) -> None:
+    """Small files out of the strangers' pot, and no place of those who have something to lose; from the least stake on, large ones."""
+    desks, content = gateway.app.state.desks, bytes(100_000)
+    free = gateway.market.balance_of(POOR.address)
+    app = create_app(
+        desks_over(
+            gateway.market, gateway.journal, gateway.board, gateway.blobs, desks.roles, clock=time,
+            least_stake=TokenUnits(free + 1_000),
+        )
+    )  # fmt: skip
+    path = f"/v1/blobs/{sha256_of(content)}"
+
+    def put_there(url: str) -> int:
+        signed = sign_request(POOR, "PUT", path, sha256_of(content), gateway.now(), gateway.domain)
+        return httpx.put(url + path, content=content, headers=signed, trust_env=False).status_code
+
+    with running(app) as url:
+        assert put_there(url) == 413
+        gateway.fund(POOR, 1_000)
+        assert put_there(url) == 201
+
+
+def test_files_under_way_take_room(gateway: Gateway) -> None:
+    """Many at once are no way around a quota: each holds its room until it is here or given up."""
+    uploads = gateway.app.state.desks.uploads
+    gateway.fund(POOR, 1_000)
+    upload = Upload(Sha256("ab" * 32), POOR.address, False, gateway.now())
+    stake, brought = gateway.market.balance_of(POOR.address), gateway.journal.uploads.bytes_of(POOR.address)
+    many = (quotas.kept_bytes_for(stake, 6) // 2 - brought) // UPLOAD_LIMIT_BYTES
+    with ExitStack() as under_way:
+        for _ in range(many):
+            held = under_way.enter_context(uploads.reservation())
+            assert uploads.admit(upload, None, UPLOAD_LIMIT_BYTES, held)[1] == UPLOAD_LIMIT_BYTES
+        one_more = under_way.enter_context(uploads.reservation())
+        with pytest.raises(OverQuota):
+            uploads.admit(upload, None, UPLOAD_LIMIT_BYTES, one_more)
+    with uploads.reservation() as held:
+        assert uploads.admit(upload, None, UPLOAD_LIMIT_BYTES, held)[1] == UPLOAD_LIMIT_BYTES
+
+
+def test_a_delegates_files_are_its_accounts(gateway: Gateway) -> None:
+    """They take the room of the account whose stake they go by, however many delegates it has; both may read them."""
+    content = b"a delegate's"
+    name, path = sha256_of(content), f"/v1/blobs/{sha256_of(content)}"
+    gateway.send(CLIENT, verbs.authorize(gateway.book.market, STRANGER.address, TokenUnits(1), UnixTime(2**40 - 1)))
+    before = gateway.journal.uploads.bytes_of(CLIENT.address)
+    told = gateway.write(STRANGER, "PUT", path, content, headers={"Bourse-For": CLIENT.address})
+    gateway.send(CLIENT, verbs.authorize(gateway.book.market, STRANGER.address, TokenUnits(0), UnixTime(0)))
+
+    assert told.status_code == 201
+    assert gateway.journal.uploads.bytes_of(CLIENT.address) == before + len(content)
+    assert gateway.journal.uploads.has(name, (STRANGER.address,))
+    assert gateway.read(CLIENT, path).content == gateway.read(STRANGER, path).content == content
 
 
 def test_strangers_share_one_pot(gateway: Gateway) -> None:
@@ -129,7 +199,7 @@ def limited(gateway: Gateway, limits: RateLimits) -> FastAPI:
 
 
 def test_who_asks_too_often_is_told_how_long_to_wait(gateway: Gateway) -> None:
-    """429 with a typed reason and Retry-After; health is asked without limits."""
+    """429 with a typed reason and Retry-After, and not at once: asking on is slower than that; health is asked without limits."""
     with running(limited(gateway, RateLimits(None, time, SLOW, SLOW))) as url:
         told = [httpx.get(f"{url}/v1/classes", trust_env=False) for _ in range(6)]
         alive = httpx.get(f"{url}/live", trust_env=False)
@@ -138,6 +208,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait(gateway: Gateway) -> None:
     assert told[-1].json()["reason"] == "TooManyRequests"
     assert 1 <= int(told[-1].headers["Retry-After"]) == told[-1].json()["retryAfter"] <= 100
     assert told[-1].headers["x-content-type-options"] == "nosniff"
+    assert told[-1].elapsed.total_seconds() >= HELD_SECONDS
     assert alive.status_code == 200
 
 

@@ -36,7 +36,6 @@ def test_no_other_site_may_read_with_a_visitors_session(gateway: Gateway, privat
 @pytest.mark.parametrize(
     "path",
     [
-        "/docs",
         "/redoc",
         "/debug",
         "/.env",

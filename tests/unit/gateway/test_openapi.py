@@ -1,0 +1,51 @@
+"""What OpenAPI says of numbers, of signatures and of records, before any gateway runs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from marketplace.api.fields import Uint80
+from marketplace.api.offers import OfferTold
+from marketplace.chain.requests import verify_request
+from marketplace.domain.ids import Sha256
+from marketplace.domain.units import UnixTime
+from marketplace.gateway import signing_told
+from marketplace.gateway.openapi import REF, _components, _of_answer, _of_request, decimal_pattern
+
+
+@pytest.mark.parametrize("most", [9, 10, 255, 65_535, (1 << 40) - 1, (1 << 256) - 1])
+def test_a_pattern_is_as_wide_as_the_contract(most: int) -> None:
+    """Every integer up to the most fits, the next one does not, nor does one with a leading zero."""
+    pattern = re.compile(decimal_pattern(most))
+
+    assert all(pattern.fullmatch(str(number)) for number in (0, 1, 9, most // 10, most // 2, most - 1, most))
+    assert not any(pattern.fullmatch(text) for text in (str(most + 1), str(most * 10), "01", "-1", "", "1 "))
+
+
+def test_the_test_vectors_are_what_a_gateway_takes() -> None:
+    """Headers and text of every vector; and no line's end behind the last line of what is signed."""
+    vectors = signing_told.schemes()["bourseSignature"]["x-test-vectors"]
+    for vector in vectors:
+        domain, at = signing_told._VECTOR_DOMAIN, UnixTime(int(vector["headers"]["Bourse-Time"]))
+        sender = verify_request(
+            vector["headers"], vector["method"], vector["path"], Sha256(vector["bodySha256"]), at, domain
+        )
+
+        assert sender == vector["headers"]["Bourse-Account"]
+        assert vector["text"].endswith(f"Market: {domain.market}")
+    assert len(vectors) >= 2
+
+
+def test_an_answer_says_all_of_its_members_and_maybe_more() -> None:
+    """Nothing that is always written is optional, and a newer gateway may say more; a request has exactly its fields."""
+    told = _components(["OfferTold"], _of_answer)
+    asked = _components(["DraftQuoteRequest"], _of_request)
+
+    assert set(told["OfferTold"]["required"]) == set(told["OfferTold"]["properties"])
+    assert len(told["OfferTold"]["properties"]) == len(OfferTold.__struct_fields__)
+    assert not any("additionalProperties" in schema for schema in told.values() if "properties" in schema)
+    assert told["OfferTold"]["properties"]["price"] == {"$ref": REF + Uint80.__name__}
+    assert asked["DraftQuoteRequest"]["required"] == ["gpu", "maxSeconds"]
+    assert asked["DraftQuoteRequest"]["additionalProperties"] is False
