@@ -6,6 +6,7 @@ Apart from ``wiring`` because of what it imports: the command line's everyday ve
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -56,6 +57,7 @@ from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.watchdog import Pulse
 from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
+from marketplace.workers import serve_by_workers
 from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
 from scheduler.engine.policy import Policy
@@ -78,10 +80,17 @@ _SLICE_SECONDS = 0.25
 """How late a block may be noticed while waiting for a nudge."""
 
 
-def run_gateway(settings: Settings, host: str, port: int) -> None:
-    """Serve HTTP until SIGTERM."""
+def run_gateway(settings: Settings, host: str, port: int, workers: int = 1) -> int:
+    """Serve HTTP until SIGTERM, by so many processes; the exit status."""
     configure_logging("gateway")
     settings.require("redis_url", "journal_url", "blobs_url", "opener", "arbiter")
+    if workers == 1:
+        _serve_gateway(settings, host, port)
+        return 0
+    return serve_by_workers(workers, host, port, lambda listener: _serve_gateway(settings, host, port, listener))
+
+
+def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.socket | None = None) -> None:
     market, book = open_chain_market(settings), open_address_book(settings)
     roles = MarketRoles(
         book.catalogue,
@@ -106,7 +115,14 @@ def run_gateway(settings: Settings, host: str, port: int) -> None:
         }  # fmt: skip
 
     with heads_watched(market.chain):
-        serve(create_app(desks, origins=settings.gateway_origins), host, port, about=about, proxies=proxies)
+        serve(
+            create_app(desks, origins=settings.gateway_origins),
+            host,
+            port,
+            listener=listener,
+            about=about,
+            proxies=proxies,
+        )
 
 
 def _least_stake(settings: Settings, market: Market) -> TokenUnits:

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
-import structlog
-
 from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import TRANSFER_GAS, FeeOffer, FeePolicy, Fees, patience_of
 from marketplace.chain.mining import all_of, find_included, has_left, has_passed, user_of_nonce
@@ -24,8 +22,9 @@ from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
 from marketplace.domain.units import UnixTime
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 FILLING: Final = "fill"
 """The name of empty transfers."""

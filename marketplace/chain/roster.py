@@ -16,14 +16,13 @@ from math import inf
 from time import monotonic
 from typing import Any, Final
 
-import structlog
-
 from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.nodes import Calls, Node
 from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited, WrongChain
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 _WRONG_SECONDS: Final = 300.0
 """How long a node of another chain is left alone: somebody has to mend it."""

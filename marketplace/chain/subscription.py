@@ -8,13 +8,12 @@ from math import inf
 from time import monotonic
 from typing import Any, Final
 
-import structlog
-
 from marketplace.chain.heads import HeadWatcher
 from marketplace.chain.nodes import Node
 from marketplace.domain.errors import ChainError
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 _AGAIN_FIRST_SECONDS: Final = 0.5
 _AGAIN_LIMIT_SECONDS: Final = 60.0

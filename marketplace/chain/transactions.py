@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-import structlog
-
 from marketplace.chain.blocks import LATEST, PENDING, Chain
 from marketplace.chain.fees import FeePolicy, Fees
 from marketplace.chain.mining import Included, Mined, find_each, why_reverted
@@ -39,10 +37,11 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef
 from marketplace.domain.sending import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.library_log import LibraryLog
 
 __all__ = ["FEE_SPREAD_WEI", "Fees", "Mined", "Sender"]
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 FEE_SPREAD_WEI: Final = 1 << 16
 """A few random wei, never paid, tell calls that are signed again from those that were given up: no two have one hash."""

@@ -9,7 +9,6 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Protocol
 
-import structlog
 from requests import Response, Session
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
@@ -19,8 +18,9 @@ from websockets.sync.client import ClientConnection, connect
 from marketplace.chain.answers import MISREAD, BatchRefused, Request, parsed, retry_after_seconds
 from marketplace.chain.deadlines import TimedAdapter, answered_by
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, RateLimited
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 LONGEST_ANSWER_BYTES: Final = 64 << 20
 """Ten thousand logs take a tenth of it. More than this is a mistake or an attack, and would fill the memory."""

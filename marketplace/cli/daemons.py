@@ -22,12 +22,13 @@ app = typer.Typer()
 def gateway(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, whole_option("port", "Port to listen on.", least=1, most=65535)] = 8000,
+    workers: Annotated[int, whole_option("workers", "Processes that serve, behind one port.", least=1, most=64)] = 1,
 ) -> None:
     """Serve the market over HTTP."""
     configure_logging("gateway")
     from marketplace import processes
 
-    processes.run_gateway(from_env(), host=host, port=port)
+    raise typer.Exit(processes.run_gateway(from_env(), host=host, port=port, workers=workers))
 
 
 @app.command()

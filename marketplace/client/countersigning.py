@@ -9,8 +9,6 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-import structlog
-
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
 from marketplace.client.api import GatewayApi
@@ -24,8 +22,9 @@ from marketplace.domain.results import EndedBy, Result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobState
 from marketplace.domain.work import read_work
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 HANDS = 8
 """Jobs whose outputs are fetched at once."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from marketplace.chain.events import EventFollower
 from marketplace.client.journal import JobJournal
 from marketplace.client.moves import Move
@@ -14,8 +12,9 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.repairs import Repairs
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 READ_AGAIN_EVERY_BLOCKS = 64
 """A difference that reading again did not explain is read again so often."""

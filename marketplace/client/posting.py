@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
-
 from marketplace.client.api import GatewayApi
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
@@ -13,8 +11,9 @@ from marketplace.domain.errors import GatewayError, GatewayProblem
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime, iso_from_time
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 WAITS_FOR_MONEY = frozenset({Refusal.ClientBalanceTooLow.name, "InsufficientBalance"})
 """Refusals of a retry that pass by themselves: the silent provider's lease still locks the money."""

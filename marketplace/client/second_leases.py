@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from marketplace.chain.market import Market
 from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, check_receipt
@@ -23,8 +21,9 @@ from marketplace.client.spending import is_over
 from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError, InvalidTransition
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import JobState
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 
 class SecondLeases:

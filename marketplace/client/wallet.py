@@ -97,15 +97,16 @@ class Wallet:
         """The deposit with the owner's signature in it. It credits the owner, so the account must be its own."""
         self._session.mandate.require_own("deposit by a signature")
         market, key, token = self._market.address, self._session.key, self._token
+        domain = token.domain
         until = UnixTime(self._session.chain.head().timestamp + SIGNED_SECONDS)
         if by is DepositBy.PERMIT:
             permit = Permit(key.address, market, amount, token.permit_nonce(key.address), until)
-            return verbs.deposit_with_permit(market, key.address, amount, until, key.sign_permit(permit, token.domain))
+            return verbs.deposit_with_permit(market, key.address, amount, until, key.sign_permit(permit, domain))
         nonce, always = Bytes32("0x" + secrets.token_hex(32)), UnixTime(0)
         authorization = Authorization(key.address, market, amount, always, until, nonce)
         return verbs.deposit_with_authorization(
             market, key.address, amount, valid_after=always, valid_before=until, nonce=nonce,
-            signature=key.sign_authorization(authorization, token.domain),
+            signature=key.sign_authorization(authorization, domain),
         )  # fmt: skip
 
     def withdraw(self, amount: TokenUnits, to: str | None = None, *, again: bool = False) -> Mined:

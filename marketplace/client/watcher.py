@@ -10,8 +10,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-import structlog
-
 from marketplace.api.orders import ExplanationTold
 from marketplace.api.reading import read
 from marketplace.api.record import to_json
@@ -60,8 +58,9 @@ from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import read_work
+from marketplace.library_log import LibraryLog
 
-_log = structlog.get_logger()
+_log = LibraryLog(__name__)
 
 EXPLANATIONS_A_STEP = 32
 """Jobs that ask in one step why they wait, each in its turn."""

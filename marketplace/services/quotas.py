@@ -42,7 +42,7 @@ def kept_bytes_for(stake: TokenUnits, decimals: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class UploadStanding:
     """Who answers for a file, with which stake; and whether it is a stranger, who sends little and takes no place of others."""
 
     payer: Address
@@ -89,14 +89,14 @@ class Quotas:
         self._lock = threading.Lock()
         self._under_way: Counter[Address | None] = Counter()
 
-    def standing_of(self, sender: Address, represented: Address | None) -> Standing:
+    def standing_of(self, sender: Address, represented: Address | None) -> UploadStanding:
         """Of an account; or of one whose delegate it is, which then answers for the file."""
         is_delegate = represented is not None and self._participants.has_delegate(represented, sender)
         payer = represented if represented is not None and is_delegate else sender
         stake = self._accounts.stake(payer)
         if stake < self._least_stake:  # it may have come since the projection's block
             stake = max(stake, self._market.balance_of(payer, at=self._market.chain.head()))
-        return Standing(payer, stake, stake < self._least_stake)
+        return UploadStanding(payer, stake, stake < self._least_stake)
 
     @contextmanager
     def reservation(self) -> Iterator[Reservation]:
@@ -110,7 +110,7 @@ class Quotas:
                 if not self._under_way[held.pot]:
                     del self._under_way[held.pot]
 
-    def reserve(self, held: Reservation, standing: Standing, promised: int, most: int, now: UnixTime) -> int:
+    def reserve(self, held: Reservation, standing: UploadStanding, promised: int, most: int, now: UnixTime) -> int:
         """Hold room for a file that promises so many bytes (0: nothing), ``most`` at most; how large it may be. Raises OverQuota."""
         with self._lock:
             left = self._left_of(standing, now) - self._under_way[standing.pot]
@@ -126,7 +126,7 @@ class Quotas:
         kept = self._uploads.bytes_of(account)
         return kept <= BASE_BYTES or kept <= kept_bytes_for(self._accounts.stake(account), self._decimals)
 
-    def _left_of(self, standing: Standing, now: UnixTime) -> int:
+    def _left_of(self, standing: UploadStanding, now: UnixTime) -> int:
         most = kept_bytes_for(TokenUnits(0) if standing.is_strange else standing.stake, self._decimals)
         today = most // 2 - self._uploads.bytes_of(standing.payer, since=UnixTime(now - DAY_SECONDS))
         own = min(most - self._uploads.bytes_of(standing.payer), today)

@@ -40,6 +40,12 @@ class ApiStage:
     blobs: FolderBlobs
     spec: Bytes32
     file: Sha256
+    projector: Projector
+
+    def catch_up(self) -> None:
+        """Let the projection be level with the chain and the journal."""
+        while self.projector.step().within_seconds == 0:
+            pass
 
     def path_of(self, blob: Sha256) -> Path:
         """Where the file is."""
@@ -71,14 +77,14 @@ def running_api_stage() -> Iterator[ApiStage]:
             _list(stage)
         follower = EventFollower(stage.chain, stage.book.market, confirmations=1)
         projector = Projector(follower, journal, blobs, board, stage.market.terms(), opener=OPENER.address)
-        while projector.step().within_seconds == 0:
-            pass
-        board.beat(PROVIDER.address, stage.chain.head().timestamp)
         roles = MarketRoles(stage.book.catalogue, OPENER.address, ARBITER.address)
         behind = Behind(stage.chain.rpc_url, stage.book.market, journal_url, redis.url, str(blobs.path), roles)
+        found = ApiStage(stage, behind, blobs, bytes32_of(spec), file, projector)
+        found.catch_up()
+        board.beat(PROVIDER.address, stage.chain.head().timestamp)
         stage.chain.rpc("evm_setAutomine", False)
         stage.chain.rpc("evm_setIntervalMining", BLOCK_SECONDS)
-        yield ApiStage(stage, behind, blobs, bytes32_of(spec), file)
+        yield found
 
 
 def _uploaded(journal: OperatorJournal, blobs: FolderBlobs, at: UnixTime) -> tuple[Sha256, Sha256]:

@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
+from marketplace.cli.main import app
+from marketplace.cli.outcomes import ExitCode
 from tests.architecture.test_documents import PAGES, ROOT, TREE
 
 LAYOUT = (ROOT / "ARCHITECTURE.md").read_text().split("## Layout")[1].split("```")[1]
@@ -88,3 +92,22 @@ def test_settings_are_those_that_are_read() -> None:
     told = [name for row in rows for name in re.findall(r"`BOURSE_(\w+)`", row)]
 
     assert sorted(told) == sorted(set(read))
+
+
+def test_commands_and_exit_codes_are_those_that_there_are() -> None:
+    """The page of the command line names each command and each exit code, once."""
+    page = (ROOT / "docs/reference/command-line.md").read_text()
+    first_cells = [cell for row in re.findall(r"^\| (.*?) \|", page, re.MULTILINE) for cell in row.split(" · ")]
+
+    assert sorted(cell.strip("`") for cell in first_cells if cell.startswith("`")) == sorted(commands(app))
+    assert [int(cell) for cell in first_cells if cell.isdigit()] == [code.value for code in ExitCode]
+
+
+def commands(group: typer.Typer, before: str = "") -> Iterator[str]:
+    """Every command of a group and of the groups in it, as it is typed."""
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield before + (command.name or command.callback.__name__.replace("_", "-"))
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from commands(inner.typer_instance, f"{before}{inner.name} " if inner.name else before)

@@ -12,7 +12,6 @@ from marketplace.chain.checksums import checksum
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
-from marketplace.chain.token import TokenContract
 from marketplace.client import JobState, Market
 from marketplace.domain.errors import Forbidden, Refused
 from marketplace.domain.ids import Address
@@ -259,34 +258,3 @@ def test_the_command_line_acts_for_a_wallet(
     assert "takes its signature for its own" in words
     assert refused["reason"] == "Forbidden"
     assert mistyped["field"] == "account"
-
-
-@pytest.mark.parametrize("by", ["--permit", "--authorization"])
-def test_a_signed_deposit_is_one_transaction(gateway: Gateway, shell: Shell, by: str) -> None:
-    """The leave to take the tokens is a signature in the deposit itself, and no allowance stays behind (EIP-2612, EIP-3009)."""
-    make_dollars(gateway, CLIENT, 3 * DOLLAR)
-    free, sent = gateway.market.balance_of(CLIENT.address), transactions_of(gateway, CLIENT)
-
-    told = shell.answer("wallet", "deposit", "3", by, "--json")
-
-    assert gateway.market.balance_of(CLIENT.address) - free == 3 * DOLLAR
-    assert transactions_of(gateway, CLIENT) == sent + 1
-    assert TokenContract(gateway.chain, gateway.book.token).allowance(CLIENT.address, gateway.book.market) == 0
-    assert told["sentEarlier"] is False
-
-
-def test_one_way_to_deposit_is_chosen(gateway: Gateway, shell: Shell) -> None:
-    """Both signatures at once mean nothing, and a delegate's key can sign only for its own money."""
-    make_dollars(gateway, CLIENT, DOLLAR)
-    both = shell.answer("wallet", "deposit", "1", "--permit", "--authorization", "--json", code=2)
-    other = shell.answer("wallet", "deposit", "1", "--permit", "--account", STRANGER.address, "--json", code=3)
-
-    assert (both["error"]["field"], other["error"]["reason"]) == ("permit", "Forbidden")
-
-
-def make_dollars(gateway: Gateway, key: Key, amount: int) -> None:
-    gateway.send(key, verbs.mint(gateway.book.token, key.address, TokenUnits(amount)))
-
-
-def transactions_of(gateway: Gateway, key: Key) -> int:
-    return int(gateway.chain.rpc("eth_getTransactionCount", key.address, "latest"), 16)

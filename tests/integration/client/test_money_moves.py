@@ -17,7 +17,7 @@ from marketplace.chain.signing import Key
 from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
-from marketplace.client import Market
+from marketplace.client import DepositBy, Market
 from marketplace.domain.errors import InvalidField, TransactionReverted
 from marketplace.domain.ids import ZERO_ADDRESS, Address
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits
@@ -106,6 +106,35 @@ def test_an_ordinary_token_is_approved_once(dollars: Till) -> None:
 
     assert dollars.sent() - before == 2
     assert dollars.market.balance().free == 50
+
+
+@pytest.mark.parametrize("by", [DepositBy.PERMIT, DepositBy.AUTHORIZATION])
+def test_a_signed_deposit_is_one_transaction(dollars: Till, by: DepositBy) -> None:
+    """The leave to take the tokens is a signature in the deposit itself, and no allowance stays behind (EIP-2612, EIP-3009)."""
+    before = dollars.sent()
+
+    mined = dollars.market.wallet.deposit(TokenUnits(50), by)
+
+    assert (dollars.market.balance().free, mined.is_earlier) == (50, False)
+    assert (dollars.sent() - before, dollars.allowance()) == (1, 0)
+
+
+def test_a_token_that_takes_no_signatures_says_so(tether: Till) -> None:
+    """USDT's kind: nothing is sent, and the sentence names the other way."""
+    before = tether.sent()
+
+    with pytest.raises(InvalidField, match="use approve and deposit"):
+        tether.market.wallet.deposit(TokenUnits(50), DepositBy.PERMIT)
+    assert tether.sent() == before
+
+
+def test_a_deposit_is_signed_from_the_command_line(shell: Shell, dollars: Till) -> None:
+    """One of the two signatures at a time; what was deposited is shown."""
+    both = shell.answer("wallet", "deposit", "0.00005", "--permit", "--authorization", "--json", code=2)
+    told = shell.answer("wallet", "deposit", "0.00005", "--permit", "--json")
+
+    assert both["error"]["field"] == "permit"
+    assert (told["free"], dollars.market.balance().free, dollars.allowance()) == ("50", 50, 0)
 
 
 def test_a_blocked_accounts_money_goes_elsewhere(tether: Till) -> None:

@@ -190,7 +190,7 @@ def test_an_event_that_was_missed_is_read_again(desk: Desk, play: Play, gateway:
 
 
 def test_a_reorganisation_deeper_than_the_book_remembers_is_read_from_the_beginning(
-    desk: Desk, play: Play, gateway: Gateway, running: Job, capsys: pytest.CaptureFixture[str]
+    desk: Desk, play: Play, gateway: Gateway, running: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Said loudly; the job is what the chain says, and its money too."""
     with sqlite3.connect(desk.market.book.path) as book:
@@ -199,7 +199,7 @@ def test_a_reorganisation_deeper_than_the_book_remembers_is_read_from_the_beginn
     mine(gateway.chain)
     desk.step()
 
-    assert "chain.reorganised_too_deep" in capsys.readouterr().out
+    assert "chain.reorganised_too_deep" in caplog.text
     assert running.state is JobState.RUNNING
     assert len(running.attempts()[0].servings) == 1
     assert desk.market.session.repairs.rebuilt == 1

@@ -9,12 +9,13 @@ import signal
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic, time
+from typing import Any
 
 import httpx
 import pytest
@@ -189,14 +190,16 @@ def test_without_a_chain_nothing_is_decided(gateway: Gateway) -> None:
 
 
 @contextmanager
-def process_of(gateway: Gateway, port: int) -> Iterator[BaseProcess]:
+def process_of(
+    gateway: Gateway, port: int, *, run: Callable[[dict[str, Any]], None] = gateway_process.run
+) -> Iterator[BaseProcess]:
     """The gateway as a process, ready to answer; killed at the end where it still runs."""
     given = {
         "rpc": gateway.chain.rpc_url, "market": gateway.book.market, "catalogue": gateway.book.catalogue,
         "opener": OPENER.address, "arbiter": ARBITER.address, "journal": f"sqlite:///{gateway.journal_file}",
         "redis": gateway.redis.url, "blobs": str(gateway.blobs.path), "port": port,
     }  # fmt: skip
-    process = PROCESSES.Process(target=gateway_process.run, args=(given,))
+    process = PROCESSES.Process(target=run, args=(given,))
     process.start()
     try:
         deadline, waiting = monotonic() + 30, threading.Event()
