@@ -30,15 +30,16 @@ def unpack_bundle(
     nothing behind. Files that are already there are never overwritten, and links that are already there never followed.
     ``trouble`` is told of each entry that no bundle holds, and that is left out.
     """
-    return tuple(unpacking(bundle, into, allowance, trouble))
+    return tuple(unpacking(bundle, into, allowance, trouble=trouble))
 
 
 def unpacking(
     bundle: bytes | Seekable,
     into: Path,
     allowance: Allowance,
-    trouble: Trouble = lambda _: None,
     when_judged: Callable[[], object] = lambda: None,
+    *,
+    trouble: Trouble = lambda _: None,
 ) -> Iterator[str]:
     """The same, entry by entry: a name for each one that is written. However many there are in order, one is in memory.
 

@@ -150,7 +150,7 @@ def _unpack(
     stream: Seekable, into: Path, allowance: Allowance, when_judged: Callable[[], object] = lambda: None
 ) -> None:
     """However many entries there are, the name of one is in memory."""
-    for _ in unpacking(stream, into, allowance, _note_left_out, when_judged):
+    for _ in unpacking(stream, into, allowance, when_judged, trouble=_note_left_out):
         pass
 
 

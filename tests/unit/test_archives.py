@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from marketplace.domain.bundle_rules import Allowance, LeftOut
-from marketplace.domain.unpacking import unpack_bundle
+from marketplace.domain.unpacking import unpack_bundle, unpacking
 from tests.unit.bundled_trees import LIMIT, as_inputs, crafted, member, plant, seen, trees
 
 LONG = "n" * 90 + "/" + "m" * 95
@@ -90,6 +90,17 @@ def test_links_and_devices_are_left_out_by_name(link: tuple[tarfile.TarInfo, byt
     assert names == ("evil", "evil/inside", "ok")
     assert seen(tmp_path / "out") == {"evil": {"inside": (b"mine", False)}, "ok": (b"fine", False)}
     assert left_out == [LeftOut("evil", f"{why}; only regular files and folders are bundled")]
+
+
+def test_what_has_been_judged_is_read_once_in_order(tmp_path: Path) -> None:
+    """Also where entries are not: a part of an input is deleted once it has been read."""
+    archive = io.BytesIO(crafted(*(member(name, name.encode() * 300) for name in ("z/b", "z/a", "k", "b", "c/d/e"))))
+    written = unpacking(archive, tmp_path, Allowance(LIMIT))
+    places = [archive.tell() for name in written if (tmp_path / name).is_file()]
+
+    assert len(places) == 5
+    assert places == sorted(places)
+    assert (tmp_path / "c/d/e").read_bytes() == b"c/d/e" * 300
 
 
 def test_a_name_that_is_left_out_is_harmless_on_a_screen(tmp_path: Path) -> None:
