@@ -48,6 +48,7 @@ class _Worker:
 
     def __init__(self, serve: Serve, listener: socket.socket) -> None:
         self._process: ForkProcess = multiprocessing.get_context("fork").Process(target=_work, args=(serve, listener))
+        self._is_asked = False
         self._process.start()
 
     @property
@@ -64,11 +65,15 @@ class _Worker:
         return (self._process.exitcode or 0) < 0 or self._process.exitcode == EXIT_STATUS
 
     def wait(self) -> int:
-        """Its exit status, once it has ended. What a signal ended counts as 1."""
+        """Its exit status, once it has ended: 0 too where it ended at our word before it had anything to drain, 1 for any other signal."""
         self._process.join()
-        return 1 if (self._process.exitcode or 0) < 0 else self._process.exitcode or 0
+        status = self._process.exitcode or 0
+        if status < 0:
+            return 0 if self._is_asked and status == -signal.SIGTERM else 1
+        return status
 
     def ask_to_stop(self) -> None:
+        self._is_asked = True
         self._process.terminate()
 
 

@@ -50,6 +50,7 @@ class QuotesAnswer(Record, frozen=True):
 
 
 ClassWanted = Annotated[str, Meta(min_length=1, max_length=32)]
+Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
 
 
 class DraftQuoteRequest(Document, frozen=True):
@@ -62,7 +63,7 @@ class DraftQuoteRequest(Document, frozen=True):
     max_price: Uint80 | None = None
     spec: BlobText | None = None
     """sha256 of an uploaded job spec."""
-    prefer_regions: tuple[Word, ...] = ()
+    prefer_regions: Annotated[tuple[Region, ...], Meta(max_length=64)] = ()
     """Offers there come first where they are hardly dearer."""
     min_reliability_bps: Share = Bps(0)
 

@@ -139,6 +139,8 @@ class GatewayApi:
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
         book = self._told(BookAnswer, f"/v1/book/{gpu_class}", gpu_class=gpu_class)
+        for ask in book.asks:
+            _readable(ask)
         return tuple(bid.id for bid in book.bids)
 
     def quotes(

@@ -1,4 +1,4 @@
-"""Several gateways as one: who does not answer gives way to the next. What is signed is signed for the market, so that any of them may take it."""
+"""Several gateways as one: who does not answer, or has not what is asked for, gives way to the next. What is signed is signed for the market, so that any of them may take it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 from marketplace.api.events import ServerEvent
 from marketplace.api.reading import MOST_BYTES
 from marketplace.client.http import DEFAULT_RETRIES, Answer, GatewayHttp, Retries
-from marketplace.domain.errors import GatewayUnavailable
+from marketplace.domain.errors import GatewayError, GatewayProblem, GatewayUnavailable
+
+_MISSING = 404
 
 
 class SeveralHttp(GatewayHttp):
-    """Asks the gateway that answered last, and the others in their order where it does not; all of them again after a pause."""
+    """Asks the gateway that answered last, and the others in their order where it does not; all of them again after a pause.
+
+    What is to be read and is not there is asked of the others, too: a provider leaves outputs where they are taken."""
 
     def __init__(self, base_urls: Sequence[str], *, retries: Retries = DEFAULT_RETRIES, **settings: Any) -> None:
         super().__init__(base_urls[0], retries=retries, **settings)
@@ -38,7 +42,7 @@ class SeveralHttp(GatewayHttp):
         most_bytes: int = MOST_BYTES,
     ) -> Answer:
         """The first answer, whatever its status below 502; raise GatewayUnavailable where there is none after all attempts."""
-        waits = iter(()) if once else self._retries.waits()
+        waits, missing = iter(()) if once else self._retries.waits(), None
         while True:
             for place in self._places():
                 try:
@@ -48,8 +52,16 @@ class SeveralHttp(GatewayHttp):
                 except GatewayUnavailable as exc:
                     last = exc
                 else:
-                    self._first = place
-                    return response
+                    if method == "GET" and response.status == _MISSING:
+                        missing = missing or response
+                        continue
+                    if missing is None:
+                        self._first = place
+                        return response
+                    if response.is_success:
+                        return response
+            if missing is not None:
+                return missing
             pause = next(waits, None)
             if pause is None:
                 raise last
@@ -58,17 +70,25 @@ class SeveralHttp(GatewayHttp):
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
         """A stream of the first gateway that begins one; where it breaks off later, the caller asks again."""
+        last: GatewayError | None = None
         for place in self._places():
             opened = ExitStack()
             try:
                 response = opened.enter_context(self._lines[place].stream(path, headers))
             except GatewayUnavailable as exc:
-                last = exc
+                last = last or exc
+                continue
+            except GatewayProblem as exc:
+                if exc.status != _MISSING:
+                    raise
+                last = exc if last is None or isinstance(last, GatewayUnavailable) else last
                 continue
             with opened:
-                self._first = place
+                if not isinstance(last, GatewayProblem):
+                    self._first = place
                 yield response
             return
+        assert last, "nobody has it"
         raise last
 
     def events(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[ServerEvent]:

@@ -39,7 +39,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     """The gateway over these services. ``origins``: those of pages that may use it from browsers."""
     app = FastAPI(
         title="Compute Bourse", version=API_VERSION, docs_url=None, redoc_url=None, redirect_slashes=False,
-        responses={"default": PROBLEM}, dependencies=[Depends(require_fit)],
+        responses={"default": PROBLEM}, generate_unique_id_function=lambda route: route.name, dependencies=[Depends(require_fit)],
     )  # fmt: skip
     app.state.desks = desks
     app.state.metrics = Metrics()
@@ -52,9 +52,10 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     if origins:
         app.add_middleware(AllowOrigins, origins=origins)
     render_problems(app)
-    for often_asked in (orders.taking, market.offers, blobs.router):  # routes are tried one after the other
-        app.include_router(often_asked)
+    for often_asked in (orders, market):  # routes are tried one after the other, and those of routers at some expense
+        often_asked.add_often_asked(app)
     for noun in (
+        blobs,
         market,
         quotes,
         orders,

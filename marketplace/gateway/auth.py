@@ -9,6 +9,7 @@ import re
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from marketplace.chain.requests import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
 from marketplace.chain.shares import read_share
@@ -83,17 +84,21 @@ def token_in(request: Request) -> str | None:
     return token
 
 
-def _reader(request: Request, desks: DesksHere) -> Address | None:
-    """Who reads; None where nobody says so. Raises Unauthorized for a signature or a session that is none."""
+async def _reader(request: Request, desks: DesksHere) -> Address | None:
+    """Who reads; None where nobody says so, which costs no thread. Raises Unauthorized for a signature or a session that is none."""
     token = token_in(request)
     if token is not None:
-        account = desks.sessions.account_of(token)
-        desks.limits.admit_account(account, Cost.READ)
-        return account
+        return await run_in_threadpool(_account_of, desks, token)
     names = (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER)
     if not any(name in request.headers for name in names):
         return None
-    return sender_of(request, desks, _NO_BODY)
+    return await run_in_threadpool(sender_of, request, desks, _NO_BODY)
+
+
+def _account_of(desks: Desks, token: str) -> Address:
+    account = desks.sessions.account_of(token)
+    desks.limits.admit_account(account, Cost.READ)
+    return account
 
 
 Uploader = Annotated[Address | None, Depends(_reader)]

@@ -25,7 +25,9 @@ class Intake:
     def __init__(self, desks: Desks) -> None:
         self._desks = desks
         self.orders: Together[Submission, Taken | None] = Together("orders", self._take, most=ORDERS_AT_ONCE)
-        self.offered: Together[None, BookView] = Together("offers", self._look, most=LOOKS_AT_ONCE, is_patient=True)
+        self.offered: Together[None, BookView] = Together(
+            "offers", self._look, most=LOOKS_AT_ONCE, patience_seconds=None
+        )
 
     def _take(self, submissions: Sequence[Submission]) -> Sequence[Taken | None]:
         return self._desks.batches.take(submissions, partial(_tell, self._desks.market.terms()))

@@ -128,6 +128,8 @@ def _components(names: Iterable[str], finish: Callable[[Json], Json]) -> Json:
         told = [kinds[name] for name in left - numbers.keys()]
         _, made = schema_components(told, schema_hook=_of_field, ref_template=REF + "{name}")
         found |= {name: finish(_mapped(schema, _in_json_schema)) for name, schema in made.items()}
+        for schema in found.values():
+            schema.pop("title", None)  # its name says it; generators take a title for the name of a class
         found |= {name: _uint(numbers[name]) for name in left & numbers.keys()}
         left = set(_names_in(found)) - found.keys()
     return found

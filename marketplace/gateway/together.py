@@ -22,10 +22,15 @@ class Together(Generic[Item, Answer]):
     """Called on one event loop. ``work`` answers each item of a batch, or raises for them all; it never runs twice at once."""
 
     def __init__(
-        self, name: str, work: Callable[[Sequence[Item]], Sequence[Answer]], *, most: int, is_patient: bool = False
+        self,
+        name: str,
+        work: Callable[[Sequence[Item]], Sequence[Answer]],
+        *,
+        most: int,
+        patience_seconds: float | None = PATIENCE_SECONDS,
     ) -> None:
-        """``most``: of one batch. ``is_patient``: to wait however long it takes."""
-        self._work, self._most, self._is_patient = work, most, is_patient
+        """``most``: of one batch. Without ``patience_seconds`` everybody waits however long it takes."""
+        self._work, self._most, self._patience_seconds = work, most, patience_seconds
         self._waiting = deque[tuple[Item, asyncio.Future[Answer | None]]]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"bourse-{name}")
         self._is_busy = self._is_stuck = False
@@ -45,7 +50,8 @@ class Together(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         self._is_busy = True
-        timer = None if self._is_patient else loop.call_later(PATIENCE_SECONDS, self._give_up)
+        patience = self._patience_seconds
+        timer = None if patience is None else loop.call_later(patience, self._give_up)
         working = loop.run_in_executor(self._thread, self._work, [item for item, _ in batch])
         working.add_done_callback(lambda done: self._end([future for _, future in batch], done, timer))
 

@@ -134,7 +134,12 @@ class InTurn(Generic[T]):
 
     def __init__(self, lines: Iterable[GatewayLine]) -> None:
         self._chores: list[tuple[GatewayLine, Chore[T]]] = [(line, Chore(line.bulk)) for line in lines]
-        self._turn = 0
+        self._turn = self._failures = 0
+
+    @property
+    def has_failed_everywhere(self) -> bool:
+        """Whether each has had its turn, and failed."""
+        return self._failures >= len(self._chores)
 
     @property
     def is_quiet(self) -> bool:
@@ -152,12 +157,16 @@ class InTurn(Generic[T]):
         try:
             return self._chores[self._turn][1].take(block)
         except MarketplaceError:
-            self._turn = (self._turn + 1) % len(self._chores)
+            self._next()
             raise
 
     def pass_on(self, block: int) -> None:
         self._chores[self._turn][1].defer(block)
+        self._next()
+
+    def _next(self) -> None:
         self._turn = (self._turn + 1) % len(self._chores)
+        self._failures += 1
 
 
 def _distrusting(work: Callable[[GatewayLine], T], line: GatewayLine) -> Callable[[], T]:

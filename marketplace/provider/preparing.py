@@ -20,6 +20,7 @@ from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity, disk_taken_mib
 from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
+from marketplace.provider.gateways import InTurn
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.listing import Lister
@@ -59,8 +60,8 @@ class Preparing:
             return Obstacle(ObstacleReason.OFFER_NOT_IN_INVENTORY, f"offer {serving.offer}")
         if left == 0:
             return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
-        if not attendance.is_made:
-            return self._made(attendance, head)
+        if (in_the_way := self._made(attendance, head)) or not attendance.is_made:
+            return in_the_way
         task = attendance.assignment or self._fetched(serving, attendance, offer, head)
         if not isinstance(task, Assignment):
             return task
@@ -80,6 +81,8 @@ class Preparing:
 
     def _made(self, attendance: Attendance, head: BlockRef) -> Obstacle | None:
         """Its folder, before anything comes into it."""
+        if attendance.is_made:
+            return None
         found, folder = attendance.making.take(head.number), attendance.folder
         if isinstance(found, Obstacle):
             return found
@@ -117,8 +120,8 @@ class Preparing:
     def _unpacked(
         self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef
     ) -> Path | Obstacle | None:
-        if not attendance.has_inputs:
-            return self._collected(serving, attendance, task, head)
+        if (in_the_way := self._collected(serving, attendance, task, head)) or not attendance.has_inputs:
+            return in_the_way
         found, folder = attendance.unpacking.take(head.number), attendance.folder
         if isinstance(found, Path):
             attendance.run = found
@@ -127,26 +130,23 @@ class Preparing:
         return found
 
     def _collected(self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef) -> Obstacle | None:
-        """Its inputs, from one gateway after the other."""
+        """Its inputs, from one gateway after the other. While one of them has not failed, what is arriving is waited for."""
+        if attendance.has_inputs:
+            return None
         collecting, folder = attendance.collecting, attendance.folder
-        try:
-            found = collecting.take(head.number)
-        except MarketplaceError as exc:
-            found = Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, str(exc))
-        else:
-            if isinstance(found, Obstacle) and not found.reason.is_about_pair:
-                collecting.pass_on(head.number)
+        found = _from_one(collecting, head)
         if isinstance(found, Obstacle) and found.reason.is_about_pair:
             return found
-        if found is not None:
-            attendance.has_inputs = not isinstance(found, Obstacle)
-            attendance.trouble = found if isinstance(found, Obstacle) else None
-        if not attendance.has_inputs:
-            collecting.begin(
-                lambda line: _or_obstacle(lambda: collect_inputs(line.api, serving.lease, task, folder)),
-                head.number,
-                seconds=seconds_for(sum(item.bytes for item in task.work.inputs)),
-            )
+        if isinstance(found, Obstacle):
+            attendance.trouble = found if collecting.has_failed_everywhere else attendance.trouble
+        elif found:
+            attendance.has_inputs, attendance.trouble = True, None
+            return None
+        collecting.begin(
+            lambda line: _or_obstacle(lambda: collect_inputs(line.api, serving.lease, task, folder)),
+            head.number,
+            seconds=seconds_for(sum(item.bytes for item in task.work.inputs)),
+        )
         return None
 
     def _request(
@@ -160,6 +160,17 @@ class Preparing:
             grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
         return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
+
+
+def _from_one(collecting: InTurn[bool | Obstacle], head: BlockRef) -> bool | Obstacle | None:
+    """What the gateway whose turn it is has come to; where that is nothing, it is another one's turn."""
+    try:
+        found = collecting.take(head.number)
+    except MarketplaceError as exc:
+        return Obstacle(ObstacleReason.INPUT_NOT_DELIVERED, str(exc))
+    if isinstance(found, Obstacle) and not found.reason.is_about_pair:
+        collecting.pass_on(head.number)
+    return found
 
 
 def _or_obstacle(work: Callable[[], T | Obstacle]) -> T | Obstacle:

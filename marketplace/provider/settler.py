@@ -168,7 +168,7 @@ class Settler:
     def _without_the_lost(self, serving: Serving, attendance: Attendance, lease: Lease) -> Serving:
         """Charge nothing for outputs that this machine has lost. What a gateway did not take is owed all the same: we hold it still."""
         is_handed_over = attendance.is_delivered or serving.state is not ServingState.EXITED
-        if not attendance.loss or is_handed_over or serving.used_seconds == lease.paid_seconds:
+        if not attendance.loss or is_handed_over or serving.ended is EndedReason.OUTPUTS_LOST:
             return serving
         _log.error("outputs.lost", lease=serving.lease, error=attendance.loss, used_seconds=serving.used_seconds)
         attendance.result, _ = lost_result()

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 
@@ -153,6 +154,7 @@ class RateLimits:
         return found
 
 
+@lru_cache(maxsize=4_096)
 def network_of(host: str) -> str:
     """Whom an address stands for: itself, or the /64 that one subscriber of IPv6 has all of."""
     try:

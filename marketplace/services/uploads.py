@@ -11,11 +11,13 @@ from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Sha256
 from marketplace.domain.units import UnixTime
 from marketplace.services.quotas import Quotas, Reservation
-from marketplace.store.blobs import FolderBlobs
+from marketplace.store.blobs import BlobFile, FolderBlobs
 from marketplace.store.journal.uploads import UploadTable
 
 PARTICIPANT_LIMIT_BYTES = 1 << 30
 STRANGER_LIMIT_BYTES = 64 * 1024
+PUBLIC_KNOWN = 10_000
+"""As many public files are remembered as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class UploadDesk:
     ) -> None:
         self._blobs, self._uploads, self._quotas = blobs, uploads, quotas
         self._participant_limit_bytes = participant_limit_bytes
+        self._public = dict[Sha256, BlobFile]()
+        """Files that are known to be public."""
 
     def reservation(self) -> AbstractContextManager[Reservation]:
         """Room for one file, held until it is here or given up."""
@@ -78,10 +82,10 @@ class UploadDesk:
 
     def size(self, reader: Address | None, name: Sha256) -> int:
         """The size of a file that everybody, or this reader because it brought it, may read. Raises NotFound."""
-        size = self._blobs.size(name)
-        if size is None or not (self._uploads.is_public(name) or (reader and self._uploads.has(name, (reader,)))):
+        found = self._blobs.look(name)
+        if found is None or not (self._is_public(name, found) or (reader and self._uploads.has(name, (reader,)))):
             raise NotFound("blob", name)
-        return size
+        return found.size
 
     def size_of(self, name: Sha256) -> int:
         """The size of a file whose reader was let in before. Raises NotFound."""
@@ -93,6 +97,17 @@ class UploadDesk:
     def open(self, name: Sha256) -> BinaryIO:
         """Raises NotFound."""
         return self._blobs.open(name)
+
+    def _is_public(self, name: Sha256, found: BlobFile) -> bool:
+        """What is public stays so as long as there is this very file: one that is deleted and brought again need not be."""
+        if self._public.get(name) == found:
+            return True
+        if not self._uploads.is_public(name):
+            return False
+        if len(self._public) >= PUBLIC_KNOWN:
+            self._public.clear()
+        self._public[name] = found
+        return True
 
     def _note(self, upload: Upload, size: int) -> None:
         """Charged to who answers for it, and there for both."""

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,15 @@ from marketplace.domain.ids import Sha256, sha256, sha256_of
 CHUNK_BYTES = 1 << 20
 _FAN_OUT = 2
 """Hex digits per level: 256 folders of 256 folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFile:
+    """A blob's file: its size, and by what it differs from one that was kept under the same name at another time."""
+
+    size: int
+    inode: int
+    written_ns: int
 
 
 class FolderBlobs:
@@ -73,10 +83,16 @@ class FolderBlobs:
 
     def size(self, name: Sha256) -> int | None:
         """Size in bytes; None where there is no such blob."""
+        found = self.look(name)
+        return None if found is None else found.size
+
+    def look(self, name: Sha256) -> BlobFile | None:
+        """Which file has the name now; None where there is no such blob."""
         try:
-            return self._place(name).stat().st_size
+            found = self._place(name).stat()
         except FileNotFoundError:
             return None
+        return BlobFile(found.st_size, found.st_ino, found.st_mtime_ns)
 
     def has(self, name: Sha256) -> bool:
         return self.size(name) is not None

@@ -30,6 +30,7 @@ def test_a_figure_says_what_by_which_command_with_what_and_when() -> None:
             ("make bench PART=whole", "whole"),
             ("make bench PART=floods", "floods"),
             ("make bench PART=chain", "chain"),
+            ("make bench PART=api", "api"),
         )
 
         assert set(figure) == {"value", "command", "versions", "date"}, key

@@ -54,7 +54,7 @@ def test_what_is_unpacked_never_lies_there_twice(bundle: bytes, tmp_path: Path) 
             return super().read(min(size, PART))
 
     with Watched(cut(bundle, parts)) as stream:
-        for _ in unpacking(stream, into, Allowance(1 << 20), stream.consume):
+        for _ in unpacking(stream, into, Allowance(1 << 20), when_judged=stream.consume):
             pass
 
     assert len(list(into.iterdir())) == 22
@@ -66,13 +66,13 @@ def test_what_comes_again_is_kept(bundle: bytes, tmp_path: Path) -> None:
     """A part that another input needs, too, stays for that one; a bundle that is refused has cost nothing."""
     paths = cut(bundle, tmp_path)
     with PartStream(paths, frozenset(paths[:1])) as stream:
-        list(unpacking(stream, tmp_path / "into", Allowance(1 << 20), stream.consume))
+        list(unpacking(stream, tmp_path / "into", Allowance(1 << 20), when_judged=stream.consume))
 
     assert paths[0].exists()
     assert not paths[1].exists()
 
     paths = cut(bundle, tmp_path)
     with pytest.raises(InvalidField), PartStream(paths) as stream:
-        list(unpacking(stream, tmp_path / "again", Allowance(10), stream.consume))
+        list(unpacking(stream, tmp_path / "again", Allowance(10), when_judged=stream.consume))
 
     assert all(path.exists() for path in paths)

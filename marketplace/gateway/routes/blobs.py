@@ -105,6 +105,10 @@ def _content(request: Request, desks: Desks, blob: Sha256, size: int) -> Respons
     if size >= _WORTH_PACKING_BYTES and _takes_gzip(request) and _shrinks(stream):
         packed = {"Content-Encoding": "gzip", "ETag": packed_tag}
         return StreamingResponse(_packed(_chunks(stream, part)), 200, headers | packed, _KIND)
+    if size <= _CHUNK_BYTES:
+        return Response(
+            b"".join(_chunks(stream, part)), 200, headers, _KIND
+        )  # read at once, in the thread that we are in
     return StreamingResponse(_chunks(stream, part), 200, headers | length, _KIND)
 
 

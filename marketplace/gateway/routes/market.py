@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
 from marketplace.api.market import ClassPage, ClassTold, MarketAnswer
@@ -31,7 +31,6 @@ from marketplace.gateway.remembered import AboutOffers
 from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["market"])
-offers = APIRouter(tags=["market"], route_class=AboutOffers)
 
 _ABI: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}},
@@ -72,7 +71,6 @@ def get_book(class_name: ClassName, desks: DesksHere) -> Response:
     return answer(desks.offers.book(class_from(class_name)))
 
 
-@offers.get("/v1/offers", responses=told(OfferPage))
 def list_offers(
     desks: DesksHere,
     gpu: ClassFilter = None,
@@ -90,6 +88,14 @@ def list_offers(
         limit=int(limit),
     )
     return answer(found)
+
+
+def add_often_asked(app: FastAPI) -> None:
+    """The list of offers, outside of the router."""
+    app.router.add_api_route(
+        "/v1/offers", list_offers, methods=["GET"], tags=["market"], responses=told(OfferPage),
+        route_class_override=AboutOffers,
+    )  # fmt: skip
 
 
 @router.get("/v1/offers/{offer}", responses=told(OfferAnswer))

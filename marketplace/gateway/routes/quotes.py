@@ -12,7 +12,6 @@ from marketplace.api.reading import asked_in
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.spec import Reader, read_regions
 from marketplace.domain.wire import order_from_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject, only_fields
@@ -47,7 +46,6 @@ def _for_draft(document: dict[str, Any], desks: Desks) -> QuoteRequest:
         max_seconds=asked_for.max_seconds, max_price=asked_for.max_price,
     )  # fmt: skip
     named = None if asked_for.spec is None else desks.quotes.spec_named(asked_for.spec, "spec")
-    preferred = read_regions(Reader({"preferRegions": list(asked_for.prefer_regions)}, ""), "preferRegions")
     return QuoteRequest(
-        order, is_draft=True, spec=named, prefer_regions=preferred, min_reliability_bps=asked_for.min_reliability_bps
-    )
+        order, is_draft=True, spec=named, prefer_regions=asked_for.prefer_regions, min_reliability_bps=asked_for.min_reliability_bps
+    )  # fmt: skip

@@ -79,8 +79,11 @@ def test_what_is_done_once_goes_from_one_to_the_next(lines: tuple[GatewayLine, G
     until(lambda: turns.is_quiet)
     with pytest.raises(GatewayProblem):
         turns.take(1)
+    assert not turns.has_failed_everywhere
     turns.begin(ask, 1, seconds=60)
     until(lambda: turns.is_quiet)
 
     assert turns.take(1) is True
     assert asked == [lines[1], lines[0]]
+    turns.pass_on(1)
+    assert turns.has_failed_everywhere
