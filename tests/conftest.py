@@ -38,6 +38,10 @@ LONGEST_FIRST = (
 """What takes a worker half a minute or more begins before the rest, so that in the end none works alone."""
 
 
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+"""Whatever fails on purpose is logged: coloured, with all values of all frames, that takes longer than the test."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before the workers are told of the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test's kind is its folder, so that nobody can forget to say it; the tests of a file stay with one worker."""
@@ -47,6 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"{item.path}: tests live in one of {', '.join(KINDS)}")
         item.add_marker(kind)
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    if gone := [group for group in LONGEST_FIRST if "/" in group and not (TESTS / group).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py: of the longest tests these are gone: {', '.join(gone)}")
     if hasattr(config, "workerinput"):  # with one worker, the quick ones first
         turns = {group: turn for turn, group in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: turns.get(group_of(item), len(turns)))

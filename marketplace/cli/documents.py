@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from msgspec import to_builtins
@@ -15,7 +15,7 @@ from marketplace.api.quotes import QuoteTold
 from marketplace.chain.transactions import Mined
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
-from marketplace.client.spending import Sums
+from marketplace.client.spending import Opening, Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import is_silent
 from marketplace.domain.events import Event
@@ -200,7 +200,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
         **signed(value.opener, value.arbiter, value.worst_cost, terms),
         "provider": value.provider,
         "exit": value.exit,
-        "servings": [asdict(serving) | money("price", serving.price, terms) for serving in value.servings],
+        "servings": [_serving(serving, terms) for serving in value.servings],
         **sums(value.sums, terms),
         "posted": value.is_posted,
         "note": value.note,
@@ -236,3 +236,8 @@ def _node(value: Group | None) -> dict[str, Any] | None:
 
 def _merged(parts: Iterable[dict[str, str | None]]) -> dict[str, str | None]:
     return {name: text for part in parts for name, text in part.items()}
+
+
+def _serving(value: Opening, terms: MarketTerms) -> dict[str, Any]:
+    ended = {"exit": type(value.exit).__name__ if value.exit else ""}
+    return asdict(replace(value, exit=None)) | ended | money("price", value.price, terms)

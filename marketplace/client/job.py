@@ -270,7 +270,7 @@ class Job:
             order=order.signed.id, number=order.attempt, max_price=order.signed.order.max_price, servings=servings,
             opener=order.signed.order.opener, arbiter=order.signed.order.arbiter, worst_cost=worst_cost_of(order.signed.order),
             provider=self._session.provider_of(servings[-1].offer) if servings else None,
-            exit=closing.name if closing else "", sums=sums_of(order.signed.order, moves),
+            exit=type(closing).__name__ if closing else "", sums=sums_of(order.signed.order, moves),
             note=order.note or _kept_for_its_bond(order, servings), is_posted=order.is_posted,
         )  # fmt: skip
 

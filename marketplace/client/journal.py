@@ -29,7 +29,7 @@ from marketplace.client.kept import (
     order_of_row,
     receipt_of_row,
 )
-from marketplace.client.moves import Move, Moves
+from marketplace.client.moves import LeaseEvent, Moves
 from marketplace.client.terms import JobTerms, terms_text
 from marketplace.client.witnesses import Witnesses
 from marketplace.domain.declines import one_line
@@ -263,7 +263,7 @@ class JobJournal:
 
     # -- what the chain did -------------------------------------------------------------------------------------------
 
-    def moves(self, lease: Bytes32) -> list[Move]:
+    def moves(self, lease: Bytes32) -> list[LeaseEvent]:
         """What the chain did about this lease, in its order."""
         return self.past.of(lease)
 

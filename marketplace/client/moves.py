@@ -6,11 +6,14 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from typing import Any, get_args
 
-from marketplace.domain.ids import Bytes32
+from marketplace.domain import events as e
+from marketplace.domain.ids import ZERO_BYTES32, Bytes32
 from marketplace.domain.models import BlockRef
+from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime
+from marketplace.domain.wire import order_from_wire
 
 BLOCKS_KEPT = 160
 """Blocks remembered below the cursor: a reorganisation is followed 128 blocks back."""
@@ -32,19 +35,20 @@ CREATE TABLE IF NOT EXISTS first_block (only INTEGER PRIMARY KEY CHECK (only = 1
 Transaction = Callable[[], AbstractContextManager[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """An event of the chain about one of our leases, with the amounts that it moved."""
+LeaseEvent = (
+    e.LeaseOpened | e.FillRefused | e.SettlementRefused | e.OrderCancelled | e.LeaseSettled | e.LeaseClaimed | e.LeaseFinalized
+    | e.LeaseTerminated | e.LeaseDeclined | e.LeaseExpired | e.LeaseDisputed | e.LeaseRuled | e.LeaseLapsed | e.LeaseAssigned
+)  # fmt: skip
+"""An event of the market about one lease or order."""
 
-    block_hash: Bytes32
-    log_index: int
-    number: int
-    """Of the block."""
-    lease: Bytes32
-    name: str
-    """The event's name in the contract, e.g. ``LeaseSettled``."""
-    at: UnixTime
-    amounts: dict[str, int | str]
+_KINDS: dict[str, type[LeaseEvent]] = {kind.__name__: kind for kind in get_args(LeaseEvent)}
+_KEPT_ELSEWHERE = frozenset({"ref", "lease", "order"})
+"""In columns of their own; the order of an opening is with the orders."""
+
+
+def lease_of(event: LeaseEvent) -> Bytes32:
+    """The lease, which is the order, that the event is about."""
+    return event.order if isinstance(event, e.FillRefused) else event.lease
 
 
 class Moves:
@@ -78,7 +82,7 @@ class Moves:
             self._db.execute("INSERT INTO cursor VALUES (1, ?) ON CONFLICT DO NOTHING", (block,))
             self._db.execute("INSERT INTO first_block VALUES (1, ?) ON CONFLICT DO NOTHING", (block,))
 
-    def take_in(self, seen: BlockRef | None, moves: Iterable[Move], blocks: Sequence[BlockRef]) -> bool:
+    def take_in(self, seen: BlockRef | None, moves: Iterable[LeaseEvent], blocks: Sequence[BlockRef]) -> bool:
         """Keep the events about our own leases and go on behind these blocks; False where another process has gone on from ``seen``."""
         with self._transaction():
             if self.cursor() != seen or not blocks:
@@ -91,13 +95,13 @@ class Moves:
             self._db.execute("UPDATE cursor SET next_block = ?", (blocks[-1].number + 1,))
         return True
 
-    def mend(self, moves: Iterable[Move], first: int, upto: int) -> int:
+    def mend(self, moves: Iterable[LeaseEvent], first: int, upto: int) -> int:
         """Keep events that had been missed up to the block ``upto``; how many were kept or dropped.
 
         From block ``first`` on these are all that there are: others that are kept of those blocks never happened, nor did any above the cursor.
         """
         found = list(moves)
-        real = {(move.block_hash, move.log_index) for move in found}
+        real = {(event.ref.block.hash, event.ref.log_index) for event in found}
         with self._transaction():
             kept = self._rows(
                 "SELECT block_hash, log_index FROM moves"
@@ -107,10 +111,14 @@ class Moves:
             self._db.executemany("DELETE FROM moves WHERE block_hash = ? AND log_index = ?", false)
             return len(false) + self._keep(found)
 
-    def of(self, lease: Bytes32) -> list[Move]:
+    def of(self, lease: Bytes32) -> list[LeaseEvent]:
         """What the chain did about this lease, in its order."""
         return [
-            _move(row) for row in self._rows("SELECT * FROM moves WHERE lease = ? ORDER BY number, log_index", lease)
+            _event(row)
+            for row in self._rows(
+                "SELECT moves.*, document FROM moves LEFT JOIN orders ON orders.id = lease WHERE lease = ? ORDER BY number, log_index",
+                lease,
+            )
         ]
 
     def drop_after(self, block: int) -> None:
@@ -133,11 +141,8 @@ class Moves:
         with self._lock:
             return self._db.execute(query, values).fetchall()
 
-    def _keep(self, moves: Iterable[Move]) -> int:
-        rows = [
-            (one.block_hash, one.log_index, one.number, one.lease, one.name, one.at, json.dumps(one.amounts))
-            for one in moves
-        ]
+    def _keep(self, moves: Iterable[LeaseEvent]) -> int:
+        rows = [_row(event) for event in moves]
         if not rows:
             return 0
         return self._db.executemany(
@@ -149,8 +154,33 @@ def _block(row: sqlite3.Row) -> BlockRef:
     return BlockRef(row[0], Bytes32(row[1]), UnixTime(row[2]))
 
 
-def _move(row: sqlite3.Row) -> Move:
-    return Move(
-        Bytes32(row["block_hash"]), row["log_index"], row["number"], Bytes32(row["lease"]), row["name"],
-        UnixTime(row["at"]), json.loads(row["amounts"]),
+def _row(event: LeaseEvent) -> tuple[object, ...]:
+    """The event as its columns; what the chain's log says beside where it stands is one JSON object."""
+    block = event.ref.block
+    told = {name: _plain(getattr(event, name)) for name in _told_by(type(event))} | {"tx_hash": event.ref.tx_hash}
+    return (
+        block.hash, event.ref.log_index, block.number, lease_of(event), type(event).__name__, block.timestamp, json.dumps(told),
     )  # fmt: skip
+
+
+def _event(row: sqlite3.Row) -> LeaseEvent:
+    kind, told = _KINDS[row["name"]], json.loads(row["amounts"])
+    block = BlockRef(row["number"], Bytes32(row["block_hash"]), UnixTime(row["at"]))
+    # Older books do not say in which transaction.
+    facts: dict[str, Any] = {"ref": e.LogRef(block, Bytes32(told.get("tx_hash", ZERO_BYTES32)), row["log_index"])}
+    facts |= {name: Refusal[told[name]] if name == "reason" else told[name] for name in _told_by(kind)}
+    if kind is e.FillRefused:
+        return e.FillRefused(order=Bytes32(row["lease"]), **facts)
+    if kind is e.LeaseOpened:
+        facts["order"] = order_from_wire(json.loads(row["document"]))
+    return kind(**facts | {"lease": Bytes32(row["lease"])})
+
+
+def _told_by(kind: type[LeaseEvent]) -> list[str]:
+    return [name for name in kind.__dataclass_fields__ if name not in _KEPT_ELSEWHERE]
+
+
+def _plain(value: object) -> int | str:
+    if isinstance(value, Refusal):
+        return value.name
+    return value if isinstance(value, int) else str(value)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from marketplace.chain.events import EventFollower
 from marketplace.client.journal import JobJournal
-from marketplace.client.moves import Move
+from marketplace.client.moves import LeaseEvent, lease_of
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain.errors import ReorganisedTooDeep
-from marketplace.domain.events import Event, FillRefused
+from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
-from marketplace.domain.refusals import Refusal
 from marketplace.domain.repairs import Repairs
 from marketplace.library_log import LibraryLog
 
@@ -20,8 +19,6 @@ READ_AGAIN_EVERY_BLOCKS = 64
 """A difference that reading again did not explain is read again so often."""
 EXACT_BLOCKS = 512
 """Blocks that are read again one by one; older ones are read by ranges."""
-
-_LOG_FIELDS = frozenset({"ref", "lease", "order"})
 
 
 class PastReader:
@@ -50,10 +47,10 @@ class PastReader:
                 past.take_in(seen, self._moves(page.events), page.blocks)
         return None
 
-    def is_known(self, lease: Lease, moves: tuple[Move, ...]) -> bool:
+    def is_known(self, lease: Lease, moves: tuple[LeaseEvent, ...]) -> bool:
         """Whether the events read say the same of a lease as the contract, both as of one block, and none is of a block that was not read."""
         next_block = self._book.past.next_block()
-        if next_block is not None and any(move.number >= next_block for move in moves):
+        if next_block is not None and any(event.ref.block.number >= next_block for event in moves):
             return False
         servings = servings_of(moves)
         if lease.status.is_live:
@@ -85,26 +82,5 @@ class PastReader:
         if self._book.undo(seen, None):
             self.repairs = self.repairs.plus(rebuilt=1)
 
-    def _moves(self, events: tuple[Event, ...]) -> list[Move]:
-        moves = map(move_of, events)
-        return [move for move in moves if move and self._book.knows_order(move.lease)]
-
-
-def move_of(event: Event) -> Move | None:
-    """The event as the journal keeps it; None for events that are about no lease or order."""
-    lease = event.order if isinstance(event, FillRefused) else getattr(event, "lease", None)
-    if lease is None:
-        return None
-    amounts = {name: _plain(value) for name, value in _fields(event).items() if name not in _LOG_FIELDS}
-    block = event.ref.block
-    return Move(block.hash, event.ref.log_index, block.number, lease, type(event).__name__, block.timestamp, amounts)
-
-
-def _fields(event: Event) -> dict[str, object]:
-    return {name: getattr(event, name) for name in type(event).__dataclass_fields__}
-
-
-def _plain(value: object) -> int | str:
-    if isinstance(value, Refusal):
-        return value.name
-    return value if isinstance(value, int) else str(value)
+    def _moves(self, events: tuple[Event, ...]) -> list[LeaseEvent]:
+        return [event for event in events if isinstance(event, LeaseEvent) and self._book.knows_order(lease_of(event))]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketplace.client.kept import KeptOrder
-from marketplace.client.moves import Move
+from marketplace.client.moves import LeaseEvent
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.client.terms import JobTerms
+from marketplace.domain import events as e
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.models import BlockRef, Lease, LeaseStatus
 from marketplace.domain.states import JobReason, JobState, TrackedJob
@@ -26,7 +27,7 @@ class Sight:
     silent_seconds: Seconds
     """How long the provider has given no sign of life, where there is evidence (``client.signs``); 0 otherwise. It can bring a retry forward
     and decide nothing else."""
-    moves: tuple[Move, ...]
+    moves: tuple[LeaseEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _of_running(job: TrackedJob, order: KeptOrder, terms: JobTerms, sight: Sight
 
 def _was_declined(sight: Sight) -> bool:
     servings = servings_of(sight.moves)
-    return bool(servings) and servings[-1].exit == "LeaseDeclined"
+    return bool(servings) and isinstance(servings[-1].exit, e.LeaseDeclined)
 
 
 def _is_given_up(job: TrackedJob, terms: JobTerms, sight: Sight) -> bool:
@@ -135,35 +136,38 @@ def _of_closed(job: TrackedJob, order: KeptOrder, terms: JobTerms, sight: Sight)
     closing = exit_of(sight.moves)
     if closing is None:
         return Stay()
-    match closing.name:
-        case "LeaseSettled" | "LeaseFinalized":
+    match closing:
+        case e.LeaseSettled() | e.LeaseFinalized():
             return outcome_of(sight.moves, closing)
-        case "LeaseTerminated" if order.given_up_at is not None and terms.on_silence == "terminate":
+        case e.LeaseTerminated() if order.given_up_at is not None and terms.on_silence == "terminate":
             return again_or_lost(job, terms, sight.provider, JobReason.PROVIDER_SILENT, "silent, and terminated by us")
-        case "LeaseTerminated" | "OrderCancelled":
+        case e.LeaseTerminated() | e.OrderCancelled():
             return Become(JobState.CANCELLED, JobReason.CLIENT_CANCELLED)
-        case "LeaseDeclined":
+        case e.LeaseDeclined():
             return again_or_lost(job, terms, sight.provider, JobReason.LEASE_DECLINED, "the provider declined for good")
-        case "LeaseRuled" | "LeaseLapsed":
+        case e.LeaseRuled() | e.LeaseLapsed():
             return _of_dispute(job, terms, sight, closing)
         case _:
             return again_or_lost(job, terms, sight.provider, JobReason.LEASE_EXPIRED, "the provider never came back")
 
 
-def _of_dispute(job: TrackedJob, terms: JobTerms, sight: Sight, closing: Move) -> Decision:
+def _of_dispute(job: TrackedJob, terms: JobTerms, sight: Sight, closing: e.LeaseRuled | e.LeaseLapsed) -> Decision:
     """There is no result that both sides stand by. Who lost a dispute pays for no second attempt without being asked."""
-    if closing.name == "LeaseRuled" and not closing.amounts["provider_at_fault"]:
+    if isinstance(closing, e.LeaseRuled) and not closing.provider_at_fault:
         return Become(JobState.LOST, JobReason.DISPUTE_ENDED, "the arbiter ruled that the provider is not at fault")
     ruled = (
-        "the arbiter ruled that the provider is at fault" if closing.name == "LeaseRuled" else "nobody ruled in time"
+        "the arbiter ruled that the provider is at fault"
+        if isinstance(closing, e.LeaseRuled)
+        else "nobody ruled in time"
     )
     return again_or_lost(job, terms, sight.provider, JobReason.DISPUTE_ENDED, ruled)
 
 
-def outcome_of(moves: Sequence[Move], closing: Move) -> ReadOutcome:
+def outcome_of(moves: Sequence[LeaseEvent], closing: e.LeaseSettled | e.LeaseFinalized) -> ReadOutcome:
     """What was settled; a finalized lease settled what was claimed."""
-    named = closing if closing.name == "LeaseSettled" else [move for move in moves if move.name == "LeaseClaimed"][-1]
-    return ReadOutcome(Bytes32(str(named.amounts["result"])), Seconds(int(named.amounts["used_seconds"])))
+    claims = [event for event in moves if isinstance(event, e.LeaseClaimed)]
+    named = closing if isinstance(closing, e.LeaseSettled) else claims[-1]
+    return ReadOutcome(named.result, named.used_seconds)
 
 
 def again_or_lost(job: TrackedJob, terms: JobTerms, provider: Address | None, reason: JobReason, note: str) -> Decision:

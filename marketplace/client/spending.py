@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from marketplace.client.moves import Move
+from marketplace.client.moves import LeaseEvent
+from marketplace.domain import events as e
 from marketplace.domain.models import LeaseStatus, Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 _NO_MONEY = TokenUnits(0)
 
-CLOSING = frozenset({"LeaseFinalized", "LeaseTerminated", "LeaseExpired", "LeaseRuled", "LeaseLapsed"})
+CLOSING = e.LeaseFinalized | e.LeaseTerminated | e.LeaseExpired | e.LeaseRuled | e.LeaseLapsed
 """Events that always end a lease; LeaseSettled and LeaseDeclined may, and say so."""
 
 
@@ -40,89 +41,99 @@ class Opening:
     offer: int
     price: PricePerGpuHour
     opened_at: UnixTime
-    exit: str = ""
-    """The event that ended it; empty while it is live."""
+    exit: LeaseEvent | None = None
+    """The event that ended it; None while it is live."""
     paid_seconds: Seconds | None = None
     """What the exit says was paid for; None where the exit pays nothing."""
 
 
-def sums_of(order: Order, moves: Iterable[Move]) -> Sums:
+def sums_of(order: Order, moves: Iterable[LeaseEvent]) -> Sums:
     """What was paid, refunded and compensated, and what is still locked."""
     sums, tip, staked = Sums(), order.tip, 0
-    for move in moves:
-        if move.name == "LeaseOpened":
-            sums, tip = (
-                replace(sums, locked=lock_of(order, _price(move)), tips=TokenUnits(sums.tips + tip)),
-                TokenUnits(0),
-            )
-        elif move.name == "LeaseDisputed" and move.amounts["by"] == order.client:
-            staked = _amount(move, "stake")
+    for event in moves:
+        if isinstance(event, e.LeaseOpened):
+            tips = TokenUnits(sums.tips + tip)
+            sums, tip = replace(sums, locked=lock_of(order, event.price), tips=tips), _NO_MONEY
+        elif isinstance(event, e.LeaseDisputed) and event.by == order.client:
+            staked = event.stake
             sums = replace(sums, locked=TokenUnits(sums.locked + staked))
-        elif is_move_of_money(move):
-            paid, refund = _amount(move, "paid"), _amount(move, "refund")
-            locked = 0 if ends_serving(move) else sums.locked - paid
-            won = _amount(move, "to_disputer") - staked if move.name == "LeaseRuled" and staked else 0
-            moved = Sums(TokenUnits(0), paid, refund, TokenUnits(_amount(move, "compensation") + won))
+        elif is_move_of_money(event):
+            moved = _moved_by(event, staked)
+            locked = 0 if ends_serving(event) else sums.locked - moved.paid
             sums = replace(sums, locked=TokenUnits(locked)).plus(moved)
     return sums
 
 
-def servings_of(moves: Iterable[Move]) -> tuple[Opening, ...]:
+def _moved_by(event: LeaseEvent, staked: int) -> Sums:
+    """What an event paid and gave back. A ruling gives the disputer what it staked and won, or nothing."""
+    match event:
+        case e.LeaseSettled() | e.LeaseFinalized() | e.LeaseTerminated() | e.LeaseLapsed():
+            return Sums(paid=event.paid, refunded=event.refund)
+        case e.LeaseRuled():
+            won = TokenUnits(event.to_disputer - staked if staked else 0)
+            return Sums(paid=event.paid, refunded=event.refund, compensation=won)
+        case e.LeaseExpired():
+            return Sums(refunded=event.refund, compensation=event.compensation)
+        case e.LeaseDeclined():
+            return Sums(refunded=event.refund)
+        case _:
+            return Sums()
+
+
+def servings_of(moves: Iterable[LeaseEvent]) -> tuple[Opening, ...]:
     """The openings of a lease, oldest first, each with its exit."""
     found: list[Opening] = []
-    for move in moves:
-        if move.name == "LeaseOpened":
-            found.append(Opening(int(move.amounts["offer"]), _price(move), move.at))
-        elif found and ends_serving(move):
-            seconds = move.amounts.get("paid_seconds", move.amounts.get("used_seconds"))
-            found[-1] = replace(
-                found[-1], exit=move.name, paid_seconds=None if seconds is None else Seconds(int(seconds))
-            )
+    for event in moves:
+        if isinstance(event, e.LeaseOpened):
+            found.append(Opening(event.offer, event.price, event.ref.block.timestamp))
+        elif found and ends_serving(event):
+            found[-1] = replace(found[-1], exit=event, paid_seconds=_paid_seconds(event))
     return tuple(found)
 
 
-def exit_of(moves: Sequence[Move]) -> Move | None:
+def exit_of(moves: Sequence[LeaseEvent]) -> LeaseEvent | None:
     """The event that closed the lease for good; None while it is live, or back on the book."""
     closing = [move for move in moves if ends_serving(move) and not is_reopening(move)]
-    cancelled = [move for move in moves if move.name == "OrderCancelled" and not _is_live_before(moves, move)]
+    cancelled = [move for move in moves if isinstance(move, e.OrderCancelled) and not _is_live_before(moves, move)]
     found = closing or cancelled
     return found[-1] if found else None
 
 
-def is_over(order: Order, moves: Sequence[Move], at: UnixTime) -> bool:
+def is_over(order: Order, moves: Sequence[LeaseEvent], at: UnixTime) -> bool:
     """Whether nothing more is to be expected of the order at ``at``: closed, or expired without being served."""
     servings = servings_of(moves)
     is_live = bool(servings) and not servings[-1].exit
     return exit_of(moves) is not None or (not is_live and at >= order.expires_at)
 
 
-def is_move_of_money(move: Move) -> bool:
-    return ends_serving(move) or move.name == "LeaseSettled"
+def is_move_of_money(event: LeaseEvent) -> bool:
+    return ends_serving(event) or isinstance(event, e.LeaseSettled)
 
 
-def ends_serving(move: Move) -> bool:
+def ends_serving(event: LeaseEvent) -> bool:
     """Whether this event ends the serving that it is about."""
-    return (
-        move.name in CLOSING
-        or move.name == "LeaseDeclined"
-        or (move.name == "LeaseSettled" and bool(move.amounts["last"]))
-    )
+    return isinstance(event, CLOSING | e.LeaseDeclined) or (isinstance(event, e.LeaseSettled) and bool(event.last))
 
 
-def is_reopening(move: Move) -> bool:
+def is_reopening(event: LeaseEvent) -> bool:
     """Whether the order is on the book again after this event."""
-    return move.name == "LeaseDeclined" and move.amounts["status"] == LeaseStatus.NONE
+    return isinstance(event, e.LeaseDeclined) and event.status == LeaseStatus.NONE
 
 
-def _is_live_before(moves: Sequence[Move], last: Move) -> bool:
-    before = [move for move in moves if (move.number, move.log_index) < (last.number, last.log_index)]
-    servings = servings_of(before)
+def _paid_seconds(event: LeaseEvent) -> Seconds | None:
+    match event:
+        case e.LeaseSettled():
+            return event.used_seconds
+        case e.LeaseFinalized() | e.LeaseTerminated() | e.LeaseRuled() | e.LeaseLapsed():
+            return event.paid_seconds
+        case _:
+            return None
+
+
+def _is_live_before(moves: Sequence[LeaseEvent], last: LeaseEvent) -> bool:
+    servings = servings_of(event for event in moves if _place(event) < _place(last))
     return bool(servings) and not servings[-1].exit
 
 
-def _price(move: Move) -> PricePerGpuHour:
-    return PricePerGpuHour(int(move.amounts["price"]))
-
-
-def _amount(move: Move, name: str) -> TokenUnits:
-    return TokenUnits(int(move.amounts.get(name, 0)))
+def _place(event: LeaseEvent) -> tuple[int, int]:
+    return event.ref.block.number, event.ref.log_index

@@ -41,6 +41,7 @@ from marketplace.client.retries import (
 )
 from marketplace.client.signs import SignsOfLife
 from marketplace.client.spending import exit_of, servings_of
+from marketplace.domain import events as e
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
@@ -209,7 +210,7 @@ class Watcher:
             if sight.lease.status in (LeaseStatus.OPEN, LeaseStatus.CLAIMED) and looks:
                 self._countersigner.look(kept, order, sight)
             closing = exit_of(sight.moves)
-            if sight.lease.status is LeaseStatus.CLOSED and closing and closing.name in _WITH_OUTCOME:
+            if sight.lease.status is LeaseStatus.CLOSED and isinstance(closing, e.LeaseSettled | e.LeaseFinalized):
                 self._take_outcome(kept, order, sight, outcome_of(sight.moves, closing))
 
     def _given_up(self, kept: KeptJob) -> list[KeptOrder]:
@@ -378,12 +379,9 @@ class Watcher:
         self._book.add_receipt(kept.job.id, receipt, "", content, sight.block.timestamp)
 
 
-_WITH_OUTCOME = frozenset({"LeaseSettled", "LeaseFinalized"})
-
-
 def _is_long_closed(sight: Sight) -> bool:
     closing = exit_of(sight.moves)
-    return closing is not None and sight.block.timestamp >= closing.at + MISSING_RESULT_SECONDS
+    return closing is not None and sight.block.timestamp >= closing.ref.block.timestamp + MISSING_RESULT_SECONDS
 
 
 def explanation_kept(order: KeptOrder) -> ExplanationTold | None:

@@ -143,7 +143,7 @@ class OrderBatches:
             return None
         standing = OrderStanding(signed, moment.block.timestamp, None, moment.block, lease)
         answer = RememberedAnswer(submission.fingerprint, 201, tell(standing))
-        return NewOrder(signed, content, names, bringers_of(order, order.client), submission.key, answer)
+        return NewOrder(signed, content, names, bringers_of(order, None), submission.key, answer)
 
     def _documents(self, order: Order) -> _Documents:
         """What the order names, read once: what is named by its hash never says anything else. Raises MissingBlob, InvalidField."""

@@ -42,17 +42,17 @@ def kept_bytes_for(stake: TokenUnits, decimals: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class UploadStanding:
+class Payer:
     """Who answers for a file, with which stake; and whether it is a stranger, who sends little and takes no place of others."""
 
-    payer: Address
+    account: Address
     stake: TokenUnits
     is_strange: bool
 
     @property
     def pot(self) -> Address | None:
         """Out of which room it sends; None is that of all strangers."""
-        return None if self.is_strange else self.payer
+        return None if self.is_strange else self.account
 
 
 @dataclass(slots=True)
@@ -89,14 +89,14 @@ class Quotas:
         self._lock = threading.Lock()
         self._under_way: Counter[Address | None] = Counter()
 
-    def standing_of(self, sender: Address, represented: Address | None) -> UploadStanding:
+    def payer_of(self, sender: Address, represented: Address | None) -> Payer:
         """Of an account; or of one whose delegate it is, which then answers for the file."""
         is_delegate = represented is not None and self._participants.has_delegate(represented, sender)
-        payer = represented if represented is not None and is_delegate else sender
-        stake = self._accounts.stake(payer)
+        account = represented if represented is not None and is_delegate else sender
+        stake = self._accounts.stake(account)
         if stake < self._least_stake:  # it may have come since the projection's block
-            stake = max(stake, self._market.balance_of(payer, at=self._market.chain.head()))
-        return UploadStanding(payer, stake, stake < self._least_stake)
+            stake = max(stake, self._market.balance_of(account, at=self._market.chain.head()))
+        return Payer(account, stake, stake < self._least_stake)
 
     @contextmanager
     def reservation(self) -> Iterator[Reservation]:
@@ -110,15 +110,15 @@ class Quotas:
                 if not self._under_way[held.pot]:
                     del self._under_way[held.pot]
 
-    def reserve(self, held: Reservation, standing: UploadStanding, promised: int, most: int, now: UnixTime) -> int:
+    def reserve(self, held: Reservation, payer: Payer, promised: int, most: int, now: UnixTime) -> int:
         """Hold room for a file that promises so many bytes (0: nothing), ``most`` at most; how large it may be. Raises OverQuota."""
         with self._lock:
-            left = self._left_of(standing, now) - self._under_way[standing.pot]
+            left = self._left_of(payer, now) - self._under_way[payer.pot]
             size = min(promised or max(1, left), most)
             if size > left:
-                raise OverQuota(standing.payer, size, max(0, left))
-            held.pot, held.bytes = standing.pot, size
-            self._under_way[standing.pot] += size
+                raise OverQuota(payer.account, size, max(0, left))
+            held.pot, held.bytes = payer.pot, size
+            self._under_way[payer.pot] += size
             return min(left, most)
 
     def has_room(self, account: Address) -> bool:
@@ -126,8 +126,8 @@ class Quotas:
         kept = self._uploads.bytes_of(account)
         return kept <= BASE_BYTES or kept <= kept_bytes_for(self._accounts.stake(account), self._decimals)
 
-    def _left_of(self, standing: UploadStanding, now: UnixTime) -> int:
-        most = kept_bytes_for(TokenUnits(0) if standing.is_strange else standing.stake, self._decimals)
-        today = most // 2 - self._uploads.bytes_of(standing.payer, since=UnixTime(now - DAY_SECONDS))
-        own = min(most - self._uploads.bytes_of(standing.payer), today)
-        return min(own, STRANGERS_BYTES - self._uploads.bytes_of_strangers()) if standing.is_strange else own
+    def _left_of(self, payer: Payer, now: UnixTime) -> int:
+        most = kept_bytes_for(TokenUnits(0) if payer.is_strange else payer.stake, self._decimals)
+        today = most // 2 - self._uploads.bytes_of(payer.account, since=UnixTime(now - DAY_SECONDS))
+        own = min(most - self._uploads.bytes_of(payer.account), today)
+        return min(own, STRANGERS_BYTES - self._uploads.bytes_of_strangers()) if payer.is_strange else own

@@ -61,10 +61,10 @@ class UploadDesk:
         Raises OverQuota for one that promises to be larger than its room. What is larger than anybody may send at once is another
         matter: whoever reads the body says so.
         """
-        standing = self._quotas.standing_of(upload.sender, represented)
-        most = STRANGER_LIMIT_BYTES if standing.is_strange else self._participant_limit_bytes
-        limit_bytes = self._quotas.reserve(held, standing, promised, most, upload.at)
-        return replace(upload, payer=standing.payer, is_strange=standing.is_strange), limit_bytes
+        payer = self._quotas.payer_of(upload.sender, represented)
+        most = STRANGER_LIMIT_BYTES if payer.is_strange else self._participant_limit_bytes
+        limit_bytes = self._quotas.reserve(held, payer, promised, most, upload.at)
+        return replace(upload, payer=payer.account, is_strange=payer.is_strange), limit_bytes
 
     def keep(self, upload: Upload, content: Iterable[bytes], limit_bytes: int) -> int:
         """Keep content that hashes to its name; its size. Raises HashMismatch, InvalidField, StoreUnavailable."""

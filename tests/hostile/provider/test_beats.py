@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
+from marketplace.api.accounts import BeatsAnswer, BeatTold
+from marketplace.api.record import BlockTold
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.requests import AHEAD_SECONDS, sign_request
 from marketplace.chain.signing import Key, SigningDomain
@@ -15,7 +18,7 @@ from marketplace.client.api import GatewayApi
 from marketplace.client.http import Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.signs import SignsOfLife
-from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.models import Offer
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import receipt_to_wire
@@ -116,8 +119,8 @@ def test_a_client_hears_no_beat_that_is_early_or_anothers(gateway: Gateway, tmp_
 
     def shown(at: int, key: Key = PROVIDER) -> bytes:
         signature = sign_request(key, "POST", PATH, b"{}", UnixTime(at), gateway.domain)["Bourse-Signature"]
-        one = {"provider": PROVIDER.address, "offer": 1, "at": at, "signature": signature}
-        return json.dumps({"heartbeats": [one]}).encode()
+        told = BeatTold.of(PROVIDER.address, OfferId(1), UnixTime(at), signature)
+        return msgspec.json.encode(BeatsAnswer([told], BlockTold.of(head)))
 
     with lying(lambda connection, _: connection.sendall(answer(said[-1]))) as liar:
 

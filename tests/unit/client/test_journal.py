@@ -14,7 +14,6 @@ import pytest
 
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, NewJob
-from marketplace.client.moves import Move
 from marketplace.client.terms import JobTerms
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
@@ -22,6 +21,7 @@ from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import Seconds, UnixTime
+from tests.unit.client.happened import happened
 
 TERMS = JobTerms(1, Seconds(600), Seconds(15))
 SPEC = Sha256("33" * 32)
@@ -142,7 +142,7 @@ def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: JobJournal) ->
     assert book.last_receipt(an_id(7)) is not None
     stands = replace(gone, opened_at=UnixTime(50))
     book.add_receipt(an_id(7), stands, "0xcd", b"{}", UnixTime(70))
-    opened = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
+    opened = happened("LeaseOpened", an_id(7), 10, 50, an_id(1))
     book.past.start_at(10)
     book.past.take_in(None, [opened], [BlockRef(10, an_id(10), UnixTime(50))])
 
@@ -154,7 +154,20 @@ def test_the_receipt_of_an_opening_that_is_gone_goes_behind(book: JobJournal) ->
 
 def test_events_are_kept_once_by_who_saw_the_cursor(book: JobJournal) -> None:
     """Reading the same blocks again changes nothing."""
-    move = Move(an_id(1), 0, 10, an_id(7), "LeaseOpened", UnixTime(50), {"offer": 1, "price": 2**80})
+    add(book, 7)
+    order = book.order(an_id(7)).signed.order
+    move = happened(
+        "LeaseOpened",
+        an_id(7),
+        10,
+        50,
+        an_id(1),
+        offer=1,
+        price=2**80,
+        client=order.client,
+        opener=order.opener,
+        order=order,
+    )
     blocks = [BlockRef(number, an_id(number), UnixTime(40 + number)) for number in (10, 11, 12)]
     book.past.start_at(10)
     book.past.start_at(99)
@@ -247,10 +260,10 @@ def test_why_a_group_broke_is_said_once(book: JobJournal) -> None:
 def test_what_was_read_again_replaces_what_never_happened(book: JobJournal) -> None:
     """Moves of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
     opened, false, old = (
-        Move(an_id(block), 0, block, an_id(7), name, UnixTime(50), {})
-        for block, name in ((11, "LeaseOpened"), (12, "LeaseExpired"), (9, "LeaseDeclined"))
+        happened(name, an_id(7), block, 50, an_id(block))
+        for block, name in ((11, "LeaseFinalized"), (12, "LeaseExpired"), (9, "LeaseDeclined"))
     )
-    ahead = replace(false, block_hash=an_id(99), number=10**12)
+    ahead = happened("LeaseExpired", an_id(7), 10**12, 50, an_id(99))
     book.past.start_at(9)
     book.past.take_in(None, [old, false, ahead], [BlockRef(number, an_id(number), UnixTime(40)) for number in (10, 13)])
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from marketplace.client.kept import KeptOrder
-from marketplace.client.moves import Move
+from marketplace.client.moves import LeaseEvent
 from marketplace.client.retries import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Address, Bytes32, Sha256
 from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
 from marketplace.domain.states import JOB_TERMINAL, JobEvent, JobReason, JobState, TrackedJob
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+from tests.unit.client.happened import happened
 
 ID = Bytes32("0x" + "11" * 32)
 CLIENT, PROVIDER, ARBITER = (Address("0x" + digit * 40) for digit in "abc")
@@ -42,12 +43,12 @@ def a_lease(status: LeaseStatus, **changed: Any) -> Lease:
     return replace(lease, **changed)
 
 
-def sight(lease: Lease, *moves: Move, silent: int = 0, at: int = NOW) -> Sight:
+def sight(lease: Lease, *moves: LeaseEvent, silent: int = 0, at: int = NOW) -> Sight:
     return Sight(BlockRef(9, ID, UnixTime(at)), lease, PROVIDER, Seconds(silent), moves)
 
 
-def move(name: str, number: int = 1, **amounts: int | str) -> Move:
-    return Move(ID, number, number, ID, name, UnixTime(NOW), dict(amounts))
+def move(name: str, number: int = 1, **amounts: int | str) -> LeaseEvent:
+    return happened(name, ID, number, NOW, ID, **amounts)
 
 
 OPENED = move("LeaseOpened", 1, offer=1, price=300_000)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.client.moves import Move
+from marketplace.client.moves import LeaseEvent
 from marketplace.client.spending import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.models import Order
 from marketplace.domain.pricing import earned_rounded_down, lock_of
 from marketplace.domain.units import GpuCount, PricePerGpuHour, Seconds, UnixTime
+from tests.unit.client.happened import happened
 
 ID = Bytes32("0x" + "11" * 32)
 PRICE = PricePerGpuHour(300_000)
@@ -22,11 +23,11 @@ def an_order(gpus: int = 1, max_seconds: int = 600, tip: int = 0) -> Order:
     )  # fmt: skip
 
 
-def move(name: str, number: int, **amounts: int | str) -> Move:
-    return Move(ID, number, number, ID, name, UnixTime(number), dict(amounts))
+def move(name: str, number: int, **amounts: int | str) -> LeaseEvent:
+    return happened(name, ID, number, number, ID, **amounts)
 
 
-def opened(number: int, price: int = PRICE) -> Move:
+def opened(number: int, price: int = PRICE) -> LeaseEvent:
     return move("LeaseOpened", number, offer=number, price=price)
 
 
@@ -75,7 +76,7 @@ def test_a_decline_ends_a_serving_and_not_the_order() -> None:
 
     first, second = servings_of(moves)
 
-    assert (first.exit, second.exit) == ("LeaseDeclined", "")
+    assert (first.exit, second.exit) == (moves[1], None)
     assert exit_of(moves) is None
     assert not is_over(an_order(), moves, UnixTime(5_000))
 
@@ -109,7 +110,7 @@ def test_cancelling_a_live_lease_ends_nothing() -> None:
 STAKE = 100_000
 
 
-def disputed(by: str = ZERO_ADDRESS) -> Move:
+def disputed(by: str = ZERO_ADDRESS) -> LeaseEvent:
     return move("LeaseDisputed", 2, by=by, claimed_seconds=60, stake=STAKE)
 
 

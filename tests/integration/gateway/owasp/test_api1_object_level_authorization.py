@@ -100,7 +100,7 @@ def test_a_name_that_somebody_learnt_opens_nothing(gateway: Gateway, private: Pr
 
 def test_naming_somebody_as_acceptor_opens_nothing_of_theirs(gateway: Gateway, private: Private) -> None:
     """Whoever writes an order names its acceptor, who need not know: its files are not the order's, here and past the gateway."""
-    thief, lease, secret = OUTSIDERS[0], private.lease, private.work.name.sha256
+    thief, lease, secret = OUTSIDERS[1], private.lease, private.work.name.sha256
     spec = replace(gateway.spec(work=private.work.name), public=True)
     gateway.keep(spec.canonical(), thief, public=True)
     order = gateway.order(thief, acceptor=lease.order.client, spec=bytes32_of(spec.sha256))
