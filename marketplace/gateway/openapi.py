@@ -127,12 +127,21 @@ def _components(names: Iterable[str], finish: Callable[[Json], Json]) -> Json:
     while left:
         told = [kinds[name] for name in left - numbers.keys()]
         _, made = schema_components(told, schema_hook=_of_field, ref_template=REF + "{name}")
-        found |= {name: finish(_mapped(schema, _in_json_schema)) for name, schema in made.items()}
+        found |= {
+            name: _required(kinds.get(name), schema, finish(_mapped(schema, _in_json_schema)))
+            for name, schema in made.items()
+        }
         for schema in found.values():
             schema.pop("title", None)  # its name says it; generators take a title for the name of a class
         found |= {name: _uint(numbers[name]) for name in left & numbers.keys()}
         left = set(_names_in(found)) - found.keys()
     return found
+
+
+def _required(kind: type[Struct] | None, schema: Json, finished: Json) -> Json:
+    """A document that is named by its hash lacks what its writer left out."""
+    is_hashed = kind is not None and issubclass(kind, HashedDocument)
+    return finished | {"required": schema.get("required", [])} if is_hashed else finished
 
 
 def _below(base: type[Struct]) -> Iterator[type[Struct]]:

@@ -38,6 +38,13 @@ def test_the_test_vectors_are_what_a_gateway_takes() -> None:
     assert len(vectors) >= 2
 
 
+def test_a_hashed_document_may_lack_what_its_writer_left_out() -> None:
+    """A machine without a recipient is written without one, in the bytes that its hash is over."""
+    machine = _components(["OfferTold"], _of_answer)["MachineDocument"]
+
+    assert set(machine["properties"]) - set(machine["required"]) == {"recipient"}
+
+
 def test_an_answer_says_all_of_its_members_and_maybe_more() -> None:
     """Nothing that is always written is optional, and a newer gateway may say more; a request has exactly its fields."""
     told = _components(["OfferTold"], _of_answer)
