@@ -66,12 +66,18 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
 def slim_down(folder: ServingFolder) -> int | None:
     """Delete what is not delivered of a job that is over and wrapped up; how many MiB are left of it (``home.slimmed``)."""
     try:
-        work = read_work(folder.work.read_bytes()) if folder.work.exists() else None
-        is_copied = folder.sealed.exists()
-        return slimmed(folder, work.outputs if work and not is_copied else ())
+        return slimmed(folder, () if folder.sealed.exists() else _outputs_of(folder))
     except OSError as exc:  # what is delivered is there; the room is not free yet, and that is all
         _log.warning("folder.not_slimmed", folder=folder.name, error=str(exc))
         return None
+
+
+def _outputs_of(folder: ServingFolder) -> tuple[str, ...]:
+    """What the job was to leave; nothing where its work never came, or is none."""
+    try:
+        return read_work(folder.work.read_bytes()).outputs if folder.work.exists() else ()
+    except InvalidField:
+        return ()
 
 
 def has_run(ending: Ending) -> bool:

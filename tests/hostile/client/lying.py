@@ -176,7 +176,10 @@ def about_inputs(folder: Path) -> Verdicts:
 
 def _inputs() -> Iterator[tuple[str, Work, dict[str, bytes]]]:
     for about, archive in MALICIOUS.items():
-        if about != "too many entries":  # of which a job may have more than they have in that test
+        if about not in (
+            "too many entries",
+            "more folders than entries",
+        ):  # a job may have more than they have in that test
             yield (
                 about,
                 _work(Input("/job/in", max(1, len(archive)), (sha256_of(archive),))),

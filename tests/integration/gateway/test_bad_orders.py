@@ -503,7 +503,7 @@ QUOTES: dict[str, tuple[dict[str, Any], str]] = {
     "a price as a number": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": 5}, "maxPrice"),
     "a spec that is no hash": ({"gpu": "RTX4090", "maxSeconds": 1, "spec": "x"}, "spec"),
     "a region as text": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": "eu"}, "preferRegions"),
-    "no name of a region": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": ["EU!"]}, "preferRegions"),
+    "no name of a region": ({"gpu": "RTX4090", "maxSeconds": 1, "preferRegions": ["EU!"]}, "preferRegions[0]"),
     "more than reliable": ({"gpu": "RTX4090", "maxSeconds": 1, "minReliabilityBps": 10_001}, "minReliabilityBps"),
     "reliability as text": ({"gpu": "RTX4090", "maxSeconds": 1, "minReliabilityBps": "1"}, "minReliabilityBps"),
     "an unknown field": ({"gpu": "RTX4090", "maxSeconds": 1, "color": "red"}, "color"),
