@@ -24,7 +24,7 @@ from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES
 from marketplace.domain.results import EndedBy, EndedReason, LogFile, Output, Result, named, read_result
 from marketplace.domain.spec import read_spec
-from marketplace.domain.work import read_work
+from marketplace.domain.work import Work, read_work
 from marketplace.provider.home import NOTE_PREFIX, ServingFolder, path_in_run, slimmed
 from marketplace.sealing import SealedFile, seal_into
 
@@ -66,18 +66,19 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
 def slim_down(folder: ServingFolder) -> int | None:
     """Delete what is not delivered of a job that is over and wrapped up; how many MiB are left of it (``home.slimmed``)."""
     try:
-        return slimmed(folder, () if folder.sealed.exists() else _outputs_of(folder))
+        work = _work_of(folder)
+        return slimmed(folder, work.outputs if work and not folder.sealed.exists() else ())
     except OSError as exc:  # what is delivered is there; the room is not free yet, and that is all
         _log.warning("folder.not_slimmed", folder=folder.name, error=str(exc))
         return None
 
 
-def _outputs_of(folder: ServingFolder) -> tuple[str, ...]:
-    """What the job was to leave; nothing where its work never came, or is none."""
+def _work_of(folder: ServingFolder) -> Work | None:
+    """None where it never came, or is none: then nothing has run."""
     try:
-        return read_work(folder.work.read_bytes()).outputs if folder.work.exists() else ()
+        return read_work(folder.work.read_bytes()) if folder.work.exists() else None
     except InvalidField:
-        return ()
+        return None
 
 
 def has_run(ending: Ending) -> bool:
@@ -129,10 +130,8 @@ def _sealed_output(folder: ServingFolder, number: int) -> Path:
 
 def _sealed_to(folder: ServingFolder) -> str | None:
     """To whom outputs and log are sealed; None: they are not."""
-    if not folder.work.exists():
-        return None
-    sealed = read_work(folder.work.read_bytes()).sealed
-    return sealed.recipient if sealed else None
+    work = _work_of(folder)
+    return work.sealed.recipient if work and work.sealed else None
 
 
 def _bundles(folder: ServingFolder) -> Iterator[tuple[str, Bundle]]:
