@@ -135,8 +135,10 @@ def test_a_lagging_backend_makes_no_news(anvil: AnvilHandle, open_chain: Any, ch
 
 def test_a_reorganisation_is_news_also_where_it_is_lower(anvil: AnvilHandle, open_chain: Any, chain: Chain) -> None:
     """Another block at our height, or one below it that is not our ancestor, is a new head at once."""
-    far = open_chain(anvil.rpc_url)
+    far, somebody = open_chain(anvil.rpc_url), ANVIL_KEYS[0].address
     for _ in range(4):
+        # With something in it: an empty block of the same second would be the same block again.
+        chain.rpc("eth_sendTransaction", {"from": somebody, "to": somebody, "value": "0x1"})
         mine(chain)
         former = far.head()
     chain.rpc("anvil_reorg", 2, [])

@@ -89,7 +89,8 @@ def _tell(desk: Desk, play: Play, job: Job, lie: Lie) -> None:
         if path.endswith("/receipts") and request.method == "GET":
             return receipts_answer(play.said(receipt))
         if path.endswith("/outputs"):
-            return json.dumps({"lease": job.orders[-1], "result": json.loads(result.canonical())}).encode()
+            told = {"resultSha256": result.sha256, "result": json.loads(result.canonical()), "blobs": {}}
+            return json.dumps({"lease": job.orders[-1], **told}).encode()
         for name, blob in zip(names, left, strict=True):
             if path.endswith(f"/blobs/{name}"):
                 return blob
