@@ -190,11 +190,9 @@ def has_left(chain: Chain, one: Outgoing) -> bool | None:
     assert one.block_number is not None, "it is mined"
     try:
         block = chain.rpc("eth_getBlockByNumber", hex(one.block_number), False)
-        return (
-            None
-            if block is None
-            else bool(block["hash"] != one.block_hash or one.tx_hash not in (block.get("transactions") or ()))
-        )
+        if block is None:
+            return None
+        return bool(block["hash"] != one.block_hash or one.tx_hash not in (block.get("transactions") or ()))
     except (AttributeError, ChainUnavailable, LookupError, NodeRefused, TypeError):
         return None
 

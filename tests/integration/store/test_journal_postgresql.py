@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from types import FunctionType
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, func, inspect, select, text
 
 from marketplace.domain.errors import Conflict, StoreUnavailable
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal import engine
-from marketplace.store.journal.engine import Database
+from marketplace.store.journal.engine import Database, record_move
 from marketplace.store.journal.operator import OperatorJournal
+from marketplace.store.journal.schema import EVENTS, ORDERS
 from tests.integration.store.postgresql import PostgresqlServer
 from tests.integration.store.test_journal_processes import writer
 from tests.unit.store import test_operator_journal as promises
@@ -78,6 +82,49 @@ def test_processes_that_start_at_once_share_it(server: PostgresqlServer, journal
     assert [one.returncode for one in writers] == [0] * 3
     assert [len(output.split()) for output in outputs] == [15] * 3
     assert [row.changed for row in journal.orders_since(0)] == list(range(1, 46))
+
+
+def test_a_reader_sees_one_moment(server: PostgresqlServer, journal: OperatorJournal) -> None:
+    """What is committed between two of its questions is in none of the answers."""
+    reading, count = Database(server.url, []), select(func.count()).select_from(ORDERS)
+    with reading.read() as connection:
+        assert connection.execute(count).scalar_one() == 0
+        journal.add_order(signed(1), b"{}", UnixTime(1))
+        assert connection.execute(count).scalar_one() == 0
+    with reading.read() as connection:
+        assert connection.execute(count).scalar_one() == 1
+    reading.close()
+
+
+def test_a_writer_reads_what_those_before_it_in_the_queue_wrote(
+    server: PostgresqlServer, journal: OperatorJournal
+) -> None:
+    """Two that write at once do so one after the other: the second finds what the first has kept."""
+    first, second, count = Database(server.url, []), Database(server.url, []), select(func.count()).select_from(EVENTS)
+
+    def looked() -> int:
+        with second.write() as connection:
+            return int(connection.execute(count).scalar_one())
+
+    with ThreadPoolExecutor(1) as pool:
+        with first.write() as connection:
+            waiting = pool.submit(looked)
+            until_waiting(server)
+            record_move(connection, "order", word(1), "", "accepted")
+        assert waiting.result(60) == 1
+    first.close()
+    second.close()
+
+
+def until_waiting(server: PostgresqlServer) -> None:
+    """Until somebody waits for an advisory lock."""
+    asked = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    watching, deadline, waiting = create_engine(server.url), monotonic() + 60, threading.Event()
+    with watching.connect() as connection:
+        while connection.execute(asked).scalar_one() == 0:
+            assert monotonic() < deadline
+            waiting.wait(0.02)
+    watching.dispose()
 
 
 def test_a_server_that_dies_loses_nothing_that_was_acknowledged(
