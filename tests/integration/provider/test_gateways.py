@@ -35,8 +35,8 @@ def test_a_gateway_that_takes_all_and_keeps_it_hides_nothing(stage: Stage) -> No
 
 
 def test_outputs_that_one_refuses_are_offered_to_the_other(stage: Stage) -> None:
-    """A gateway that says that they are too large is told the receipt all the same; while all of them refuse, the work is owed,
-    and delivered to the first that takes it."""
+    """While one says that they are too large and the other is away, the work is owed and its receipt kept back; it is
+    delivered as soon as one of them takes it."""
     with hostile(stage.gateway.url) as full, hostile(stage.gateway.url) as away:
         full.lie = lambda method, path: (413, b"{}") if method == "PUT" and "/blobs/" in path else None
         agent = stage.agent(gateway_url=f"{full.url} {away.url}", patience_seconds=10)
@@ -50,7 +50,8 @@ def test_outputs_that_one_refuses_are_offered_to_the_other(stage: Stage) -> None
         away.is_away = False
         stage.until(agent, lambda: attendance.is_delivered, "the other takes them in the challenge window")
 
-    assert {line.url for line in attendance.holders} == {away.url}
+    # The first may have come to hold them, too: both stand before one store, and it is asked again what it lacks.
+    assert away.url in {line.url for line in attendance.holders}
     assert stage.client_api.outputs(signed.id).result.exit_code == 0
 
 
