@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.handed_back import HandedBack
