@@ -5,10 +5,10 @@ Both signatures are there by then, so nobody has to be waited for: anyone may br
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptReceipt
