@@ -32,10 +32,12 @@ from marketplace.client.kept import (
 from marketplace.client.moves import LeaseEvent, Moves
 from marketplace.client.terms import JobTerms, terms_text
 from marketplace.client.witnesses import Witnesses
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.declines import one_line
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
-from marketplace.domain.models import BlockRef, Receipt, SignedOrder
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, taken_back
 from marketplace.domain.units import UnixTime

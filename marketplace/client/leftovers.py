@@ -16,9 +16,9 @@ from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
 from marketplace.client.spending import Opening, servings_of
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import read_work

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from typing import Any, get_args
 
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire

@@ -6,10 +6,11 @@ from marketplace.chain.events import EventFollower
 from marketplace.client.journal import JobJournal
 from marketplace.client.moves import LeaseEvent, lease_of
 from marketplace.client.spending import exit_of, servings_of
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ReorganisedTooDeep
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.library_log import LibraryLog
 

@@ -10,8 +10,9 @@ from marketplace.client.moves import LeaseEvent
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.client.terms import JobTerms
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.states import JobReason, JobState, TrackedJob
 from marketplace.domain.units import Seconds
 

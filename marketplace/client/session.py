@@ -24,9 +24,9 @@ from marketplace.client.second_leases import SecondLeases
 from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import provisional
 from marketplace.client.watcher import Watcher
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, InsufficientBalance, NodeRefused
 from marketplace.domain.ids import Address, OfferId
-from marketplace.domain.models import BlockRef
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import TokenUnits
 

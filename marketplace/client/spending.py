@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from marketplace.client.moves import LeaseEvent
 from marketplace.domain import events as e
-from marketplace.domain.models import LeaseStatus, Order
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 

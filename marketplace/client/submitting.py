@@ -16,10 +16,11 @@ from marketplace.client.session import ClientSession
 from marketplace.client.transfers import send_bundle
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.vetting import require_acceptable, require_machine
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.fills import refusal_of_offer, refused
 from marketplace.domain.ids import Sha256
-from marketplace.domain.models import BlockRef, Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance

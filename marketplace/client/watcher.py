@@ -42,6 +42,7 @@ from marketplace.client.retries import (
 from marketplace.client.signs import SignsOfLife
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
@@ -53,7 +54,8 @@ from marketplace.domain.errors import (
     UnreadableAnswer,
 )
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
-from marketplace.domain.models import BlockRef, LeaseStatus, Receipt
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedBy, Result, read_result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobReason, JobState, advance

@@ -25,9 +25,10 @@ import structlog
 
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.states import ServingState
 from marketplace.domain.wake import NextWake

@@ -8,9 +8,9 @@ import structlog
 
 from marketplace.chain.blocks import LATEST, Chain
 from marketplace.chain.fees import Fees
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore, ChorePool
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import start_of
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState

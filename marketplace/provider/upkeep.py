@@ -8,8 +8,8 @@ from dataclasses import replace
 import structlog
 
 from marketplace.api.client.gateway import GatewayApi
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore
 from marketplace.provider.gateways import AtEach, GatewayLine

@@ -17,7 +17,7 @@ from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.work import Work, read_work
 from marketplace.services.leases import LeaseDesk

@@ -10,8 +10,8 @@ from marketplace.chain.bloom import bits_of
 from marketplace.chain.headers import Header
 from marketplace.chain.heads import Ancestry
 from marketplace.chain.standing import BELIEVED_BLOCKS, StandingAnswers
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 MARKET, LEASE, OTHER = "0x" + "3a" * 20, "0x" + "1e" * 32, "0x" + "2e" * 32

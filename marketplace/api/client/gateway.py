@@ -52,10 +52,12 @@ from marketplace.api.rounds import RoundPage, RoundTold
 from marketplace.chain.requests import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import SignedDecline
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import GpuClass, Receipt, SignedOrder
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 

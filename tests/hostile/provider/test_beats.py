@@ -19,7 +19,7 @@ from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client.journal import JobJournal
 from marketplace.client.signs import SignsOfLife
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import receipt_to_wire
 from tests.hostile.gateway.liar import answer, lying

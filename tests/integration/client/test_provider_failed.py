@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from marketplace.client import Job, JobReason, JobState
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play

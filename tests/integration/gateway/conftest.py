@@ -29,8 +29,11 @@ from marketplace.chain.requests import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.spec import JobSpec, Machine, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime

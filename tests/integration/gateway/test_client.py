@@ -16,7 +16,7 @@ from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import bytes32_of, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, PROVIDER, Gateway
 from tests.integration.gateway.forms import check_form

@@ -10,7 +10,7 @@ from marketplace.chain.fees import Fees
 from marketplace.chain.statements import decliner_of
 from marketplace.domain import events as e
 from marketplace.domain.declines import ObstacleReason, decline_from_wire
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedBy, EndedReason
 from marketplace.domain.spec import Resources
 from marketplace.domain.states import ServingState

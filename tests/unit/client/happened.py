@@ -6,8 +6,8 @@ from typing import Any
 
 from marketplace.client.moves import LeaseEvent
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 
