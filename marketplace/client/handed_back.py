@@ -13,8 +13,10 @@ from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptReceipt
 from marketplace.client.retries import retries_left
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Settlement
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.receipts import Settlement
 from marketplace.domain.results import EndedBy, read_result
 from marketplace.domain.states import JobState
 from marketplace.library_log import LibraryLog

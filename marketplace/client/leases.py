@@ -15,7 +15,7 @@ from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.journal import JobJournal
 from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
 from marketplace.domain.units import Seconds, TokenUnits
 

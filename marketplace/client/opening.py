@@ -19,7 +19,7 @@ from marketplace.client.mandate import Mandate
 from marketplace.client.session import ClientSession
 from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 
 
 def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> ChainMarket:

@@ -17,17 +17,17 @@ from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.leftovers import Leftovers
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
 from marketplace.client.second_leases import SecondLeases
-from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import provisional
 from marketplace.client.watcher import Watcher
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, InsufficientBalance, NodeRefused
 from marketplace.domain.ids import Address, OfferId
-from marketplace.domain.models import BlockRef
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import TokenUnits
 
@@ -149,4 +149,4 @@ class ClientSession:
     @property
     def repairs(self) -> Repairs:
         """What reading the chain had to put right since this session was opened."""
-        return self._watcher.past.repairs
+        return self._watcher.chain_sync.repairs

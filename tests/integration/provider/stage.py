@@ -31,8 +31,10 @@ from marketplace.domain import events as e
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import GatewayError
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of, sha256_of
-from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.results import Result
 from marketplace.domain.spec import JobSpec, Resources
