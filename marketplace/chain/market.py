@@ -10,8 +10,8 @@ from typing import Any
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
-from marketplace.chain.standing import StandingAnswers
 from marketplace.chain.token import TokenContract
+from marketplace.chain.view_cache import ViewCache
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import ChainError
@@ -38,7 +38,7 @@ class Market:
         self.chain = chain
         self.address = address
         self._deployed_at_block = deployed_at_block
-        self._standing = StandingAnswers(chain.headers_between)
+        self._standing = ViewCache(chain.headers_between)
 
     @cached_property
     def domain(self) -> SigningDomain:

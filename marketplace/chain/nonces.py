@@ -20,7 +20,7 @@ from marketplace.chain.signing import Key, read_transaction
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import UnixTime
 from marketplace.library_log import LibraryLog
 

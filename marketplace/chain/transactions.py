@@ -35,7 +35,7 @@ from marketplace.domain.errors import (
     TransactionNotMined,
 )
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.library_log import LibraryLog
 

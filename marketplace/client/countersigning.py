@@ -14,7 +14,7 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.journal_rows import KeptJob, KeptOrder, KeptReceipt
 from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32

@@ -8,7 +8,7 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.transactions import Sender
 from marketplace.client.breaches import breach_of, groups_in
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder
+from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import (

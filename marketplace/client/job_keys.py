@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.retries import Sight
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import DomainError, GatewayError, InvalidField

@@ -14,7 +14,7 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import receipt_id, recover
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.spending import Opening, servings_of
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayProblem

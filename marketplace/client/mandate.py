@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from marketplace.chain.checksums import address_from_text, checksum
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key, text_id
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import Forbidden, InvalidField, Refused

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marketplace.client.kept import KeptOrder
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.journal_rows import KeptOrder
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.client.terms import JobTerms
 from marketplace.domain import events as e
@@ -26,7 +26,7 @@ class Sight:
     provider: Address | None
     """Who serves it, or served it last; None before anybody did."""
     silent_seconds: Seconds
-    """How long the provider has given no sign of life, where there is evidence (``client.signs``); 0 otherwise. It can bring a retry forward
+    """How long the provider has given no sign of life, where there is evidence (``client.liveness``); 0 otherwise. It can bring a retry forward
     and decide nothing else."""
     moves: tuple[LeaseEvent, ...]
 

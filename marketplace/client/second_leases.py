@@ -15,8 +15,8 @@ from marketplace.chain.market import Market
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.ending import Ender
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.signs import SignsOfLife
+from marketplace.client.journal_rows import KeptJob, KeptOrder
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.spending import is_over
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError, InvalidTransition

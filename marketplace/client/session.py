@@ -16,12 +16,12 @@ from marketplace.chain.transactions import Sender
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.leftovers import Leftovers
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
 from marketplace.client.second_leases import SecondLeases
-from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import provisional
 from marketplace.client.watcher import Watcher
 from marketplace.domain.blocks import BlockRef
@@ -146,4 +146,4 @@ class ClientSession:
     @property
     def repairs(self) -> Repairs:
         """What reading the chain had to put right since this session was opened."""
-        return self._watcher.past.repairs
+        return self._watcher.chain_sync.repairs

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
-from marketplace.client.kept import KeptJob, NewJob
+from marketplace.client.journal_rows import KeptJob, NewJob
 from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.session import ClientSession

@@ -19,7 +19,7 @@ from marketplace.client.story import Balance
 from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import ConfigError, InsufficientBalance, InvalidField
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.sending import Outgoing
+from marketplace.domain.transactions import Outgoing
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
 BUDGET_BITS, TIME_BITS = 128, 40

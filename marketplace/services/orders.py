@@ -8,9 +8,9 @@ from __future__ import annotations
 import structlog
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import Market
 from marketplace.chain.signing import order_id, recover
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.budgets import NO_BUDGET

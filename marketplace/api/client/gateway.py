@@ -49,7 +49,7 @@ from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, read, same
 from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
 from marketplace.api.record import Record, to_json
 from marketplace.api.rounds import RoundPage, RoundTold
-from marketplace.chain.requests import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
+from marketplace.chain.request_signing import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.domain.classes import GpuClass

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, or_, s
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.store.journal.engine import Database, record_moves
 from marketplace.store.journal.schema import TRANSACTIONS
 

@@ -21,7 +21,7 @@ from marketplace.domain import events
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainUnavailable, InsufficientFunds, TransactionNotMined, TransactionReverted
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.sending import Outgoing
+from marketplace.domain.transactions import Outgoing
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 

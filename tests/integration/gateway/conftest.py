@@ -25,7 +25,7 @@ from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events

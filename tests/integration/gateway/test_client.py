@@ -11,7 +11,7 @@ import pytest
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.orders import ExplanationTold
 from marketplace.chain.devnet import increase_time
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import GatewayProblem

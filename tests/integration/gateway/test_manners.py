@@ -10,7 +10,7 @@ import pytest
 from httpx_sse import EventSource
 
 from marketplace.chain import verbs
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.domain.ids import sha256_of
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import SignedOrder

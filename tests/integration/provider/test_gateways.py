@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketplace.chain.requests import HEARTBEAT_PATH
+from marketplace.chain.request_signing import HEARTBEAT_PATH
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.spec import Resources
 from tests.integration.provider.hostile import hostile

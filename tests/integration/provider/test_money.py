@@ -15,7 +15,7 @@ from marketplace.domain.results import EndedBy, EndedReason
 from marketplace.domain.spec import Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
-from marketplace.provider.purse import needed_wei
+from marketplace.provider.gas_funds import needed_wei
 from tests.integration.provider.hostile import hostile
 from tests.integration.provider.stage import CONSTANTS, INVENTORY, PROVIDER, Stage
 

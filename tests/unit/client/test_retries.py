@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.kept import KeptOrder
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.journal_rows import KeptOrder
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.client.retries import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.client.terms import JobTerms
 from marketplace.domain.blocks import BlockRef

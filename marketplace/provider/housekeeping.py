@@ -12,9 +12,9 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore
+from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.listing import Lister, ListingReport, Wanted
-from marketplace.provider.purse import Purse
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
 from marketplace.provider.telling import Telling
@@ -28,7 +28,7 @@ DESCRIBE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 
 
-class Upkeep:
+class Housekeeping:
     """One step of it never waits, and never fails: whatever goes wrong is said, and tried again."""
 
     def __init__(self, tools: Toolbox, lister: Lister, steering: Steering, reporter: Reporter) -> None:
@@ -40,7 +40,7 @@ class Upkeep:
         self._beating: AtEach[UnixTime] = AtEach(tools.gateways)
         self._checking: Chore[bool] = Chore(machine)
         self.telling = Telling(tools)
-        self.purse = Purse(tools.chain, tools.key.address, money)
+        self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
         self._described: set[GatewayLine] = set()
         """The gateways that have the descriptions of the machine."""
@@ -65,7 +65,7 @@ class Upkeep:
 
     def want(self, wanted: Wanted) -> None:
         """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
-        self._lister.wanted = replace(wanted, is_open=wanted.is_open and not self.purse.is_short)
+        self._lister.wanted = replace(wanted, is_open=wanted.is_open and not self.gas_funds.is_short)
         self._list_at, self._described = UnixTime(0), set()
 
     def _check_machine(self, head: BlockRef) -> None:
@@ -116,7 +116,7 @@ class Upkeep:
         """What could still open on the offers has to be paid for, too."""
         offers = self._steering.wanted.inventory.offers
         may_open = sum(offer.count for offer in offers) if self._lister.wanted.is_open else 0
-        if self.purse.look(head, max(leases, may_open), len(offers)):
+        if self.gas_funds.look(head, max(leases, may_open), len(offers)):
             self.want(self._steering.wanted)
 
     def _tend(self, head: BlockRef) -> None:

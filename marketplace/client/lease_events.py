@@ -51,7 +51,7 @@ def lease_of(event: LeaseEvent) -> Bytes32:
     return event.order if isinstance(event, e.FillRefused) else event.lease
 
 
-class Moves:
+class LeaseEvents:
     """The moves and the cursor in a journal's file. Several processes may read the chain into one book: only who saw its cursor moves it."""
 
     def __init__(self, db: sqlite3.Connection, lock: AbstractContextManager[object], transaction: Transaction) -> None:

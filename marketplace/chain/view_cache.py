@@ -30,7 +30,7 @@ class _Answer:
     values: tuple[Any, ...]
 
 
-class StandingAnswers:
+class ViewCache:
     """Answers by question. Safe to share between threads."""
 
     def __init__(self, between: Between) -> None:

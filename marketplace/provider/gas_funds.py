@@ -42,7 +42,7 @@ class Funds:
     needed_wei: int
 
 
-class Purse:
+class GasFunds:
     """Looks now and then; the last look is what is known."""
 
     def __init__(self, chain: Chain, account: Address, pool: ChorePool) -> None:
