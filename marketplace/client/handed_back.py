@@ -11,7 +11,7 @@ from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptReceipt
+from marketplace.client.journal_rows import KeptJob, KeptReceipt
 from marketplace.client.retries import retries_left
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marketplace.client import choices, moves, witnesses
+from marketplace.client import choices, lease_events, witnesses
 from marketplace.client.choices import Choices
 from marketplace.client.journal_rows import (
     POSTED,
@@ -98,7 +98,7 @@ class JobJournal:
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
             self._db.executescript(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                + (_SCHEMA + moves.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
+                + (_SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
             )
         self.past = LeaseEvents(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""

@@ -150,7 +150,7 @@ class Watcher:
         """What the chain says about an order at this block; and the gateway, where a sign of life can change anything."""
         identifier = order.signed.id
         lease, moves = self._market.lease_of(identifier, block), tuple(self._book.moves(identifier))
-        if not self.chain_sync.is_known(lease, moves) and self.past.read_again(identifier, block):
+        if not self.chain_sync.is_known(lease, moves) and self.chain_sync.read_again(identifier, block):
             moves = tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
         offer = self._market.listing_of(OfferId(number), block) if number else None
