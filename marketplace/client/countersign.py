@@ -19,9 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
-from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of

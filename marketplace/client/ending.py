@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.breaches import breach_of, groups_in
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptJob, KeptOrder

@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from marketplace.client.api import MOST_LOG_BYTES, GatewayApi
+from marketplace.api.client.gateway import MOST_LOG_BYTES, GatewayApi
 from marketplace.client.kept import KeptJob, KeptOrder
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.client.api import GatewayApi
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
 from marketplace.client.retries import Sight

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder

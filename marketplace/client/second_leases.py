@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.ending import Ender
 from marketplace.client.journal import JobJournal

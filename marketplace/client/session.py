@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
+from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
 from marketplace.client.kept import KeptOrder
 from marketplace.client.leftovers import Leftovers
@@ -74,6 +75,7 @@ class ClientSession:
             poster=self.poster(self._watching), confirmations=confirmations,
         )  # fmt: skip
         self._second_leases = SecondLeases(market, self._watching, book, self.ender, signs, book.past.cursor)
+        self._handed_back = HandedBack(market, self._watching, book, self.sender)
         self._providers: dict[int, Address] = {}
 
     def poster(self, first: GatewayApi) -> Poster:
@@ -101,6 +103,7 @@ class ClientSession:
                 block = self._watcher.step()
                 self.ender.hold_groups_together(block)
                 self._second_leases.tend(block)
+                self._handed_back.tend(block)
                 self.sender.tend(block)
                 silent_since = None
                 yield block

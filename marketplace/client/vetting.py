@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.offers import OfferTold
-from marketplace.client.api import GatewayApi
 from marketplace.domain.classes import classes_in
 from marketplace.domain.errors import GatewayError, InvalidField
 from marketplace.domain.fills import check_widths, refusal_of_order, refused

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.orders import ExplanationTold
 from marketplace.api.reading import read
 from marketplace.api.record import to_json
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.models import BlockRef, Receipt

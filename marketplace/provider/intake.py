@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.archives import Seekable
 from marketplace.domain.bundle_rules import Allowance, LeftOut

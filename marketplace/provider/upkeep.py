@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime

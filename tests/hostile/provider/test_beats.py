@@ -10,12 +10,12 @@ import httpx
 import msgspec
 
 from marketplace.api.accounts import BeatsAnswer, BeatTold
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.api.record import BlockTold
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.requests import AHEAD_SECONDS, sign_request
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.signs import SignsOfLife
 from marketplace.domain.ids import Address, Bytes32, OfferId

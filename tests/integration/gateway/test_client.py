@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.orders import ExplanationTold
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.requests import sign_request
-from marketplace.client.api import GatewayApi
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import GatewayProblem

@@ -13,10 +13,10 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of

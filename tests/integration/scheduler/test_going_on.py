@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.api import MAX_BLOB_BYTES
+from marketplace.api.client.gateway import MAX_BLOB_BYTES
 from marketplace.domain.errors import ChainError, TransactionNotMined
 from marketplace.domain.ids import Bytes32, OfferId, Sha256, sha256_in
 from marketplace.domain.models import Fill, LeaseStatus, SignedOrder
