@@ -23,8 +23,9 @@ from marketplace.chain.watching import heads_watched
 from marketplace.config import Settings
 from marketplace.daemon import GentleStop, Stop
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ChainError, ToolMissing
+from marketplace.domain.errors import ToolMissing
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over

@@ -14,7 +14,7 @@ from marketplace.chain.market import Market
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
-from marketplace.domain.errors import TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
 from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.ledger import LeaseRecord

@@ -19,9 +19,9 @@ from marketplace.chain.statements import decliner_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation, RejectionReason
+from marketplace.domain.chain_errors import ChainError, NodeRefused, TransactionReverted
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import ObstacleReason
-from marketplace.domain.errors import ChainError, NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32

@@ -15,7 +15,8 @@ from marketplace.chain.roster import NodeHealth, Patience, Roster
 from marketplace.chain.shapes import is_quantity
 from marketplace.chain.subscription import Subscription
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, ConfigError, WrongChain
+from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable, WrongChain
+from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import Address
 
 __all__ = ["LATEST", "PENDING", "Chain", "Header"]

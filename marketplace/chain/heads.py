@@ -18,7 +18,7 @@ from marketplace.chain.answers import MISREAD
 from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.pace import Pace
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, RateLimited
 from marketplace.domain.ids import Bytes32
 
 LAG_SECONDS: Final = 6.0

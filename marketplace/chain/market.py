@@ -14,7 +14,7 @@ from marketplace.chain.token import TokenContract
 from marketplace.chain.view_cache import ViewCache
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.budgets import Budget
-from marketplace.domain.errors import ChainError
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.market import MarketTerms, Volume

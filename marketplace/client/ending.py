@@ -11,13 +11,8 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import (
-    ChainError,
-    ChainUnavailable,
-    GatewayError,
-    InvalidTransition,
-    TransactionReverted,
-)
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, TransactionReverted
+from marketplace.domain.errors import GatewayError, InvalidTransition
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import can_expire
 

@@ -14,7 +14,8 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptReceipt
 from marketplace.client.retries import retries_left
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable
+from marketplace.domain.errors import DomainError, GatewayError
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.receipts import Settlement
 from marketplace.domain.results import EndedBy, read_result

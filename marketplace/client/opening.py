@@ -17,7 +17,7 @@ from marketplace.chain.signing import Key
 from marketplace.client.journal import JobJournal
 from marketplace.client.mandate import Mandate
 from marketplace.client.session import ClientSession
-from marketplace.domain.errors import TransactionReverted, WrongChain
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
 

@@ -19,7 +19,8 @@ from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.liveness import SignsOfLife
 from marketplace.client.spending import is_over
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError, InvalidTransition
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable
+from marketplace.domain.errors import DomainError, GatewayError, InvalidTransition
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.states import JobState
 from marketplace.library_log import LibraryLog

@@ -26,7 +26,8 @@ from marketplace.client.second_leases import SecondLeases
 from marketplace.client.standing import provisional
 from marketplace.client.watcher import Watcher
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, InsufficientBalance, NodeRefused
+from marketplace.domain.chain_errors import ChainError, NodeRefused
+from marketplace.domain.errors import InsufficientBalance
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import TokenUnits

@@ -26,7 +26,7 @@ import structlog
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs

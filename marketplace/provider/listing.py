@@ -13,7 +13,7 @@ from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import OfferId, bytes32_of
 from marketplace.domain.market import MarketTerms

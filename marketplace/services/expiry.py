@@ -10,7 +10,8 @@ import structlog
 
 from marketplace.chain.market import Market
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, StoreError
+from marketplace.domain.chain_errors import ChainError
+from marketplace.domain.errors import StoreError
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.repairs import Repairs

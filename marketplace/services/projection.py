@@ -18,7 +18,8 @@ from marketplace.chain.market import Market
 from marketplace.chain.signing import recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
-from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound, ReorganisedTooDeep
+from marketplace.domain.chain_errors import ReorganisedTooDeep
+from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.leases import LeaseStatus

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from marketplace.chain.market import Market
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import NodeRefused
+from marketplace.domain.chain_errors import NodeRefused
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import Batch
 from scheduler.audit.word import CLOCKS_SECONDS

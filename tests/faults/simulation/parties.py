@@ -24,8 +24,9 @@ from marketplace.client import Market as ClientMarket
 from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
+from marketplace.domain.chain_errors import TransactionNotMined
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import MarketplaceError, TransactionNotMined
+from marketplace.domain.errors import MarketplaceError
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
