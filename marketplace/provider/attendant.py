@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import structlog
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
 from marketplace.provider import metering
