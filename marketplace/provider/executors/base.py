@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
 
 JOB_INPUTS: Final = "in"
 """Folder of a lease that the job sees as /job/in: its working directory."""
@@ -73,7 +74,7 @@ class ExecutionRequest:
     """One job, ready to run: its inputs are unpacked in ``folder/in`` and ``folder/out`` is there and empty.
 
     The folder belongs to this lease alone and to the agent's user. ``folder/log`` is made by the executor. ``gpus`` are
-    the machine's own numbers of the GPUs this lease has to itself.
+    the GPUs that this lease has to itself, and ``devices`` is what the sandbox is given of them, which is all that it sees.
     """
 
     lease: str
@@ -81,7 +82,8 @@ class ExecutionRequest:
     env: Mapping[str, str]
     folder: Path
     limits: Limits
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    devices: GpuDevices = NO_DEVICES
 
     def __post_init__(self) -> None:
         check_lease(self.lease)
