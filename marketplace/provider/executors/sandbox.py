@@ -42,7 +42,7 @@ _PROMISED: Final = {
 def start_sandbox(plan: JobPlan) -> Launched:
     """Start it. Called in the thread that stays with the job, because the kernel ends the sandbox with that very thread."""
     request = plan.request
-    user = _user_of(request.lease, plan.first_user)
+    user = job_user(request.lease, plan.first_user)
     if user is not None:
         hand_over((request.inputs, request.outputs), user)
     cgroup = plan.cgroups.make(request.lease, request.limits) if plan.cgroups else None
@@ -54,7 +54,7 @@ def start_sandbox(plan: JobPlan) -> Launched:
         raise
 
 
-def _user_of(lease: str, first_user: int) -> int | None:
+def job_user(lease: str, first_user: int) -> int | None:
     if os.geteuid() != 0:
         return None
     return first_user + int.from_bytes(hashlib.sha256(lease.encode()).digest()[:4], "big") % JOB_USERS
