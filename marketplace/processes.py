@@ -277,7 +277,7 @@ def run_provider(
         for agent in agents:
             agent.close()
         gpus.close()
-    return not any(agent.departure.has_left_behind for agent in agents)
+    return not any(agent.shutdown.has_left_behind for agent in agents)
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market
+from marketplace.client.cancellation import Ender
 from marketplace.client.countersign import OpenServing, check_receipt
-from marketplace.client.ending import Ender
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.liveness import SignsOfLife

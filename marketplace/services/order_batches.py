@@ -24,7 +24,7 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.services.answers import OrderStanding, Stored
-from marketplace.services.library import bringers_of
+from marketplace.services.blob_access import bringers_of
 from marketplace.services.order_checks import OrderFacts, check_order, check_room, read_order_spec
 from marketplace.services.orders import nudge_orders
 from marketplace.store.blobs import FolderBlobs

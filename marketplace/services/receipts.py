@@ -25,7 +25,7 @@ from marketplace.domain.receipts import Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.results import EndedReason, Result, read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.library import Library
+from marketplace.services.blob_access import BlobAccess
 from marketplace.services.servings import ServedLease, Servings
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
@@ -50,7 +50,7 @@ class ReceiptDesk:
     """Takes and shows receipts."""
 
     def __init__(
-        self, chain: Chain, market: Market, journal: OperatorJournal, library: Library, servings: Servings
+        self, chain: Chain, market: Market, journal: OperatorJournal, library: BlobAccess, servings: Servings
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
         self._library, self._servings = library, servings

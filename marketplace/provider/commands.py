@@ -82,7 +82,7 @@ class Picture:
         return TokenUnits(sum(one.held for one in self.leases))
 
 
-class ProviderDesk:
+class ProviderCommands:
     """One provider's, with its key and its home. Everything raises ChainUnavailable and StoreUnavailable."""
 
     def __init__(self, market: Market, key: Key, journal: AgentJournal, sender: Sender, home: Path) -> None:
