@@ -9,6 +9,7 @@ MarketplaceError
 │   ├── NotFound(kind, id)
 │   ├── MissingBlob(field, sha256)
 │   ├── HashMismatch(what, expected, actual)
+│   ├── ImageUnusable(trouble, why)
 │   ├── Unauthorized(rule)
 │   ├── Forbidden(rule)
 │   ├── OverQuota(account, needed, left)
@@ -38,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from marketplace.domain.images import ImageTrouble
     from marketplace.domain.refusals import Refusal
 
 
@@ -118,6 +120,14 @@ class HashMismatch(DomainError):
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(f"{what} should hash to {expected} and hashes to {actual}")
         self.what, self.expected, self.actual = what, expected, actual
+
+
+class ImageUnusable(DomainError):
+    """A container image cannot be used here; ``trouble`` says of which kind that is."""
+
+    def __init__(self, trouble: ImageTrouble, why: str) -> None:
+        super().__init__(why)
+        self.trouble = trouble
 
 
 class Unauthorized(DomainError):
