@@ -9,7 +9,7 @@ from time import monotonic
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
@@ -42,7 +42,7 @@ class ClientSession:
     def __init__(
         self,
         key: Key,
-        market: ChainMarket,
+        market: MarketContract,
         api: GatewayApi,
         book: JobJournal,
         results: Path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits
 from marketplace.services.access import LeaseAccess
@@ -52,7 +52,7 @@ class Desks:
     """One gateway's services. All are safe to share between threads."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     board: Board
     roles: MarketRoles
     orders: OrderDesk
@@ -74,7 +74,7 @@ class Desks:
 
 
 def desks_over(
-    market: Market,
+    market: MarketContract,
     journal: OperatorJournal,
     board: Board,
     blobs: FolderBlobs,

@@ -5,7 +5,7 @@ One step, once per block or more often, the money first:
 1. notice jobs that have ended, and count the time of those that run
 2. see to what can be lost by waiting: claims and deadlines of every serving that we know (``Timekeeper``, ``Settler``)
 3. read the chain's new events: our listings, leases opened on them, leases that are over
-4. bring every serving one step on, part by part (``Attendant``, ``Settler``): what fails in one part stays there (``parts``)
+4. bring every serving one step on, part by part (``Attendant``, ``Settler``): what fails in one part stays there (``isolation``)
 5. settle what both sides have signed, in one transaction
 6. keep the listings in line with the inventory, and give the gateway a sign of life
 

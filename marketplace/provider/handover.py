@@ -15,10 +15,9 @@ from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
-from marketplace.provider.attendance import Attendance, Wrapped
-from marketplace.provider.closing import LOST, Ending, has_run, slim_down, wrap_up
+from marketplace.provider.attendance import Attendance
+from marketplace.provider.closing import LOST, Ending, wrapped
 from marketplace.provider.delivering import offer_to_all
-from marketplace.provider.home import ServingFolder
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import OwedHandover, Serving, ServingKey
 
@@ -100,15 +99,18 @@ class Handover:
         return is_gone
 
     def _wrapped(self, owed: OwedHandover, attendance: Attendance, head: BlockRef) -> Result | None:
-        wrapped = attendance.wrapping.take(head.number)
-        if wrapped is not None:
-            attendance.result = wrapped.result
+        found = attendance.wrapping.take(head.number)
+        if found is not None:
+            attendance.result = found.result
         else:
             ended = attendance.execution.poll() if attendance.execution else None
             if ended is not None and ended.log is not None:
                 attendance.folder.note_gap(ended.log.missing_from, ended.log.missing_bytes)
-            ending = Ending(owed.ended, owed.exit_code, owed.note)
-            attendance.wrapping.begin(lambda: _wrapped(attendance.folder, ending), head.number)
+            folder, ending = attendance.folder, Ending(owed.ended, owed.exit_code, owed.note)
+            has_run, lost = ending.has_run or ending.reason in _NOTES, Ending(EndedReason.OUTPUTS_LOST, note=LOST)
+            attendance.wrapping.begin(
+                lambda: wrapped(folder, ending, has_run=has_run, is_over=True, if_gone=lost), head.number
+            )
         return attendance.result
 
     def _deliver(self, owed: OwedHandover, attendance: Attendance, result: Result, head: BlockRef) -> None:
@@ -122,11 +124,3 @@ class Handover:
         if not attendance.holders and not attendance.delivering.is_under_way:
             self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp, result.reason)
         offer_to_all(attendance, receipt, signature, result, head)
-
-
-def _wrapped(folder: ServingFolder, ending: Ending) -> Wrapped:
-    """What is left; a folder that is gone has lost it."""
-    folder.make()
-    if (has_run(ending) or ending.reason in _NOTES) and not folder.runs():
-        ending = Ending(EndedReason.OUTPUTS_LOST, note=LOST)
-    return Wrapped(wrap_up(folder, ending), slim_down(folder))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.shares import Part, Share, check_share
 from marketplace.chain.signing import recover
 from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
@@ -49,7 +49,12 @@ class LeaseAccess:
     """Lets a lease's parties read, and nobody else."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, library: BlobAccess, servings: Servings, leases: LeaseDesk
+        self,
+        market: MarketContract,
+        journal: OperatorJournal,
+        library: BlobAccess,
+        servings: Servings,
+        leases: LeaseDesk,
     ) -> None:
         self._market, self._journal, self._library = market, journal, library
         self._servings, self._leases = servings, leases

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import order_id, recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
@@ -77,7 +77,7 @@ class OrderBatches:
     """For one thread. ``opener`` is the scheduler's address, as for ``OrderDesk``."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
+        self, market: MarketContract, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
     ) -> None:
         self._market, self._journal, self._blobs, self._board = market, journal, blobs, board
         self._opener, self._log = opener, structlog.get_logger()

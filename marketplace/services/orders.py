@@ -9,7 +9,7 @@ import structlog
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import order_id, recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
@@ -33,7 +33,13 @@ class OrderDesk:
     """Takes, shows and withdraws orders. ``opener`` is the scheduler's address: it would be the one to open them."""
 
     def __init__(
-        self, chain: Chain, market: Market, journal: OperatorJournal, library: BlobAccess, board: Board, opener: Address
+        self,
+        chain: Chain,
+        market: MarketContract,
+        journal: OperatorJournal,
+        library: BlobAccess,
+        board: Board,
+        opener: Address,
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
         self._library, self._board, self._opener = library, board, opener

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import ConfigError, NotFound
@@ -27,7 +27,7 @@ def desk_of(stage: Stage, key: Key = PROVIDER) -> Iterator[ProviderCommands]:
     """As a command opens it, beside the agent: a journal and a sender of its own."""
     home = stage.folder / "home"
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
-    market = Market(stage.chain, stage.book.market, deployed_at_block=stage.book.deployed_at_block)
+    market = MarketContract(stage.chain, stage.book.market, deployed_at_block=stage.book.deployed_at_block)
     yield ProviderCommands(market, key, journal, Sender(stage.chain, key, journal.outbox), home)
     journal.close()
 
