@@ -29,6 +29,8 @@ JOB_OUTPUTS: Final = "out"
 """Folder of a lease that the job sees as /job/out."""
 JOB_CHANGES: Final = "root"
 """Folder of a lease that holds what its job has changed of its image."""
+CHANGES: Final = ("upper", "work")
+"""What lies in it, as the kernel's overlay wants it."""
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
 
