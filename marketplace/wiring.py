@@ -16,7 +16,8 @@ from marketplace.client.market import Market
 from marketplace.client.trust import TrustRoots, roots_of
 from marketplace.config import Settings
 from marketplace.daemon import Stop
-from marketplace.domain.errors import InvalidField, WrongChain
+from marketplace.domain.chain_errors import WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import units_from_text
 from marketplace.services.books import Books, read_books
 

@@ -18,7 +18,8 @@ from marketplace.cli import tables
 from marketplace.cli.screen import Harmless, console, json_text
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
-from marketplace.domain.errors import ChainError, InsufficientBalance
+from marketplace.domain.chain_errors import ChainError
+from marketplace.domain.errors import InsufficientBalance
 from marketplace.domain.printing import harmless, harmless_line
 from marketplace.telemetry import configure_logging
 

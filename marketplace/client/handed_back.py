@@ -5,16 +5,19 @@ Both signatures are there by then, so nobody has to be waited for: anyone may br
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptReceipt
+from marketplace.client.journal_rows import KeptJob, KeptReceipt
 from marketplace.client.retries import retries_left
-from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Settlement
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable
+from marketplace.domain.errors import DomainError, GatewayError
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.receipts import Settlement
 from marketplace.domain.results import EndedBy, read_result
 from marketplace.domain.states import JobState
 from marketplace.library_log import LibraryLog

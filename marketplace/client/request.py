@@ -20,7 +20,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
 from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.limits import MAX_CONTENT_BYTES
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.runnable import require_runnable
 from marketplace.domain.spec import (
     JOB_IN,

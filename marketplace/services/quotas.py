@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from marketplace.chain.market import Market
-from marketplace.domain.excess import OverQuota
+from marketplace.domain.errors import OverQuota
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.accounts import AccountDesk

@@ -120,6 +120,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
         places |= {"python": runtime.python, "environment": runtime.environment}
     else:
         places |= {"image": request.image.root, "changes": request.changes, "gate": plan.gate}
+    places |= request.devices.places()
     places = {name: path.absolute() for name, path in places.items()}
     if user is None:
         return _Layout(places, plan.bwrap, {}, {})
@@ -134,7 +135,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """``folders`` and ``files`` are what root lays out first, by the name they get."""
+    """``folders`` (and libraries, as mounts too) and ``files`` are what root lays out first, by the name they get."""
 
     places: Mapping[str, Path]
     program: Path

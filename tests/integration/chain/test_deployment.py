@@ -33,8 +33,9 @@ from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verification import blueprint_of, differences
+from marketplace.domain.chain_errors import InsufficientFunds, ProxyMissing, WrongChain
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import InsufficientFunds, InvalidField, ProxyMissing, WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.units import Seconds, TokenUnits
 

@@ -16,7 +16,7 @@ from marketplace.chain.market import Market as ChainMarket
 from marketplace.client import GatewayApi, Job, JobState, Market, Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
-from marketplace.domain.errors import NodeRefused
+from marketplace.domain.chain_errors import NodeRefused
 from marketplace.domain.states import JobReason, advance
 from marketplace.domain.units import UnixTime
 from tests.integration.chain.lying_node import RefusedByNode, lying, reorganise
