@@ -33,10 +33,12 @@ JOB_OUTPUTS: Final = "out"
 """Folder of a lease that the job sees as /job/out."""
 JOB_CHANGES: Final = "root"
 """Folder of a lease that holds what its job has changed of its image."""
+CHANGES: Final = ("upper", "work")
+"""What lies in it, as the kernel's overlay wants it."""
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
 
-MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate")
+MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate", b"opt/driver")
 """Folders that a sandbox mounts something on: in the tree of an image they are there, and no link of the image's."""
 MOUNT_FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
