@@ -69,6 +69,10 @@ class Settings:
     """Where clients and providers meet who sit at a job by ssh: a WebSocket's URL without a path, which the gateway tells; empty: nowhere."""
     gpu_locks: Path | None = None
     """Where the agents of a machine see which GPUs are rented out already; None: one place for the whole machine."""
+    nvml: Path | None = None
+    """The file of a Python module that a provider's commands ask about the machine's GPUs; None: nvidia-ml-py."""
+    cdi: Path | None = None
+    """The folder with the machine's CDI files; None: those of the standard."""
 
     def require(self, *names: str) -> None:
         """Raise one ConfigError that lists every one of these settings that is not set."""
@@ -150,6 +154,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         gateway_origins=origins,
         relay_url=relay_url,
         gpu_locks=path("GPU_LOCKS"),
+        nvml=path("NVML"),
+        cdi=path("CDI"),
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
 
 if TYPE_CHECKING:
     from marketplace.provider.executors.entrance import Entrance
@@ -32,10 +33,12 @@ JOB_OUTPUTS: Final = "out"
 """Folder of a lease that the job sees as /job/out."""
 JOB_CHANGES: Final = "root"
 """Folder of a lease that holds what its job has changed of its image."""
+CHANGES: Final = ("upper", "work")
+"""What lies in it, as the kernel's overlay wants it."""
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
 
-MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate")
+MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate", b"opt/driver")
 """Folders that a sandbox mounts something on: in the tree of an image they are there, and no link of the image's."""
 MOUNT_FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
@@ -99,7 +102,7 @@ class ExecutionRequest:
     """One job, ready to run: its inputs are unpacked in ``folder/in`` and ``folder/out`` is there and empty.
 
     The folder belongs to this lease alone and to the agent's user. ``folder/log`` is made by the executor. ``gpus`` are
-    the machine's own numbers of the GPUs this lease has to itself. With an ``image``, what the job changes of it lies in
+    the GPUs that this lease has to itself, and ``devices`` is what the sandbox is given of them, which is all that it sees. With an ``image``, what the job changes of it lies in
     ``folder/root``, which the executor makes, and counts as its disk.
     """
 
@@ -108,7 +111,8 @@ class ExecutionRequest:
     env: Mapping[str, str]
     folder: Path
     limits: Limits
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    devices: GpuDevices = NO_DEVICES
     image: JobImage | None = None
 
     def __post_init__(self) -> None:

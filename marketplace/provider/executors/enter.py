@@ -35,8 +35,6 @@ import warnings  # noqa: F401  os.execvpe imports it when the mounts have change
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-INSIDE = 65534
-"""The job's user and group as the sandbox numbers them."""
 SHELLS = ("/bin/bash", "/bin/sh")
 HANG_UP_SECONDS = 1.0
 """Between SIGHUP and SIGKILL."""
@@ -73,7 +71,7 @@ def main(plan: dict[str, Any], control: socket.socket, program: Callable[[], Non
         bound(plan)
         if plan["is_network_only"]:
             join(plan["first"], _NEW_USER | _NEW_NET)
-            humble(bytes.fromhex(plan["filter"]))
+            humble(bytes.fromhex(plan["filter"]), *plan["inside"])
             lend_sockets(control, plan["first"])
             os._exit(0)
         join(plan["first"], _NEW_ALL)
@@ -126,13 +124,13 @@ def join(first: int, namespaces: int) -> None:
     called("setns", first, namespaces)
 
 
-def humble(program: bytes) -> None:
-    """Give up every right that the job does not have, and look whether all are gone."""
+def humble(program: bytes, user: int, group: int) -> None:
+    """Give up every right that the job does not have, and look whether all are gone. ``user`` and ``group`` are the job's, as the sandbox numbers them."""
     for capability in range(_CAPABILITIES):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that this kernel does not have
     called("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
-    os.setresgid(INSIDE, INSIDE, INSIDE)
-    os.setresuid(INSIDE, INSIDE, INSIDE)
+    os.setresgid(group, group, group)
+    os.setresuid(user, user, user)
     called("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)  # a change of user may have set it anew
     header = _CapabilityHeader(_CAPABILITY_VERSION, 0)
     called("capset", ctypes.byref(header), (ctypes.c_uint32 * 6)())
@@ -140,11 +138,11 @@ def humble(program: bytes) -> None:
     filtered = ctypes.create_string_buffer(program, len(program))
     words = _FilterProgram(len(program) // 8, ctypes.cast(filtered, ctypes.c_void_p))
     called("prctl", _PR_SET_SECCOMP, _FILTERED, ctypes.byref(words), 0, 0)
-    if held := rights_left():
+    if held := rights_left(user, group):
         raise PermissionError(f"still has {held}: nothing is run")
 
 
-def rights_left() -> str:
+def rights_left(user: int, group: int) -> str:
     """Name what is left of the rights that joining gave; empty when the process has no more than the job."""
     header, sets = _CapabilityHeader(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
     called("capget", ctypes.byref(header), sets)
@@ -153,7 +151,7 @@ def rights_left() -> str:
         "a bounding set": any(_libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1 for number in range(_CAPABILITIES)),
         "a way to new privileges": _libc.prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1,
         "no filter": _libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) != _FILTERED,
-        "another user": {*os.getresuid(), *os.getresgid()} != {INSIDE},
+        "another user": {*os.getresuid()} != {user} or {*os.getresgid()} != {group},
     }
     return ", ".join(what for what, is_left in left.items() if is_left)
 
@@ -182,7 +180,7 @@ def lend_sockets(control: socket.socket, first: int) -> None:
 def keep(plan: dict[str, Any], control: socket.socket, program: Callable[[], None] | None) -> NoReturn:
     """Be the keeper: start the program in a session of its own, tell how it ended, and end it when the agent says so."""
     try:
-        humble(bytes.fromhex(plan["filter"]))
+        humble(bytes.fromhex(plan["filter"]), *plan["inside"])
         terminal = os.openpty() if plan["terminal"] else None  # of the sandbox's own /dev/pts: it has a name in there
         member = os.fork()
         if member == 0:
