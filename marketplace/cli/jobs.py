@@ -20,6 +20,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.spec import MAX_NODES
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, seconds_from_text
+from marketplace.ssh_keys import own_public_key, public_key_in
 
 app = typer.Typer()
 
@@ -42,6 +43,18 @@ OpenerOption = Annotated[
 ]
 ArbiterOption = Annotated[
     str | None, typer.Option("--arbiter", help="Who rules on the lease (default: BOURSE_ARBITER).")
+]
+SealOption = Annotated[
+    bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
+]
+SshOption = Annotated[
+    bool, typer.Option("--ssh", help="Let me sit at it while it runs (bourse ssh), by a key of this home's own.")
+]
+SshKeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ssh-key", help="A public key (.pub) of somebody who may, too; repeat.", dir_okay=False, exists=True
+    ),
 ]
 JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), its id, or the beginning of its id.")]
 
@@ -85,9 +98,9 @@ def run(
     on_silence: SilenceOption = Silence.ELSEWHERE,
     opener: OpenerOption = None,
     arbiter: ArbiterOption = None,
-    seal: Annotated[
-        bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
-    ] = False,
+    seal: SealOption = False,
+    ssh: SshOption = False,
+    ssh_key: SshKeyOption = None,
     name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")
@@ -112,10 +125,9 @@ def run(
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
-            min_reliability_bps=min_reliability,
-            min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
-            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
-            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
+            min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
+            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=_ssh_keys(session.settings.home, ssh_key or [], is_own=ssh),
         )  # fmt: skip
         draft = market.draft(request, nodes if nodes > 1 else None)
         say_draft(session, market, draft)
@@ -251,6 +263,11 @@ def _check_output(folder: Path | None) -> None:
     """Better to say now than after the job was paid for: what is there is never overwritten."""
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidField("output", f"{folder} is not an empty folder; name another, nothing is overwritten")
+
+
+def _ssh_keys(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+    own = [own_public_key(home)] if is_own else []
+    return tuple(dict.fromkeys([*own, *map(public_key_in, files)]))
 
 
 def _role(text: str | None, name: str) -> Address | None:

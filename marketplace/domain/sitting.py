@@ -28,7 +28,9 @@ _SSH_KEY: Final = re.compile(
 def checked_ssh_key(line: str, field: str) -> str:
     """A public key as OpenSSH writes it, in its two words; a spec is public, and a comment would name people. Raises InvalidField."""
     if len(line) > MOST_SSH_KEY_LETTERS or not _SSH_KEY.fullmatch(line):
-        raise InvalidField(field, f"must be a public key of OpenSSH in two words, of at most {MOST_SSH_KEY_LETTERS} letters")
+        raise InvalidField(
+            field, f"must be a public key of OpenSSH in two words, of at most {MOST_SSH_KEY_LETTERS} letters"
+        )
     return line
 
 
@@ -68,6 +70,12 @@ class EntryReason(StrEnum):
     """Nothing in the job listens on that port."""
     PORT_TAKEN = "port_taken"
     """Something in the job listens on that port already."""
+    NO_SSH = "no_ssh"
+    """The job was ordered without a key for ssh."""
+    NO_RELAY = "no_relay"
+    """The gateway names no relay."""
+    HOST_KEY = "host_key"
+    """The key of the machine is not signed by the provider that the chain names: somebody else may be there."""
     TOO_MANY = "too_many"
     """As many as one job may have at a time."""
 

@@ -17,8 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from marketplace.domain.errors import Forbidden, MarketplaceError, NotFound, Unauthorized
-from marketplace.domain.errors import TooManyRequests
+from marketplace.domain.errors import Forbidden, MarketplaceError, NotFound, TooManyRequests, Unauthorized
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, KEEPALIVE_SECONDS, MEET_SECONDS, way_in
 from marketplace.domain.sitting import EntryRefused
@@ -34,7 +33,7 @@ _log = structlog.get_logger()
 
 
 class Doorkeeper(Protocol):
-    """Says who may come in; see ``doors.Doors``. Blocks."""
+    """Says who may come in; see ``doors.RelayDoors``. Blocks."""
 
     def require_provider(self, headers: dict[str, str], lease: Bytes32, /) -> None: ...
 
