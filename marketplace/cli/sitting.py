@@ -40,7 +40,7 @@ def ssh(
 ) -> None:
     """Sit at a running job's machine: a shell, or one command whose exit code is ours."""
     seat = _Seat(keystore, password_file, account)
-    _run(["ssh", *seat.options(job), seat.name(job), *_line(command)])
+    _run(["ssh", *seat.options(job), "--", seat.name(job), *_line(command)])
 
 
 @app.command(context_settings=_PASS_ON)
@@ -53,7 +53,7 @@ def exec(  # noqa: A001  the word that everybody types
 ) -> None:
     """Run a command beside a running job: no terminal, its output and its exit code as they are."""
     seat = _Seat(keystore, password_file, account)
-    _run(["ssh", "-T", *seat.options(job), seat.name(job), *_line(command)])
+    _run(["ssh", "-T", *seat.options(job), "--", seat.name(job), *_line(command)])
 
 
 @app.command()
@@ -90,7 +90,7 @@ def forward(
     seat = _Seat(keystore, password_file, account)
     print(f"http://127.0.0.1:{here or there} is port {there} of {seat.name(job)}", file=sys.stderr)
     ports = ["-N", "-L", f"127.0.0.1:{here or there}:localhost:{there}", "-o", "ExitOnForwardFailure=yes"]
-    _run(["ssh", *ports, *seat.options(job), seat.name(job)])
+    _run(["ssh", *ports, *seat.options(job), "--", seat.name(job)])
 
 
 @app.command()
@@ -194,7 +194,9 @@ def _place(word: str) -> tuple[str, str]:
 
 def _line(command: Sequence[str] | None) -> list[str]:
     """The words as one line for the shell that is there: each arrives as it was typed here."""
-    return ["--", shlex.join(command)] if command else []
+    words = list(command or ())
+    words = words[1:] if words[:1] == ["--"] else words  # which stays where the job's name comes before it
+    return [shlex.join(words)] if words else []
 
 
 def _run(words: list[str]) -> NoReturn:
