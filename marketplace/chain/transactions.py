@@ -25,17 +25,17 @@ from marketplace.chain.outbox import Outbox, OutboxFile
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer
 from marketplace.chain.signing import Key
 from marketplace.chain.verbs import Call
-from marketplace.domain.errors import (
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import (
     ChainError,
     ChainUnavailable,
-    Conflict,
     InsufficientFunds,
     NodeRefused,
     TransactionNotMined,
 )
+from marketplace.domain.errors import Conflict
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.library_log import LibraryLog
 

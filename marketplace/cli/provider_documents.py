@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from marketplace.cli.documents import coin, instant, money, price
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import load_classes
 from marketplace.domain.earnings import Earning, Earnings
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef, MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import TokenUnits, UnixTime, iso_from_time
 from marketplace.domain.wire import block_to_wire, offer_to_wire
 
 if TYPE_CHECKING:
-    from marketplace.provider.desk import Attended, Picture
+    from marketplace.provider.commands import Attended, Picture
 
 
 def status(value: Picture, account: Address, terms: MarketTerms) -> dict[str, Any]:

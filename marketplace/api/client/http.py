@@ -3,7 +3,7 @@
 Whatever a gateway sends, a request ends: its answer is bounded in bytes as it arrives, and in time as a whole.
 
 Writes carry ``Bourse-*`` headers: a human-readable text over method, path, body hash, block time, chain and market,
-signed with the account's key (EIP-191, ``chain.requests``). Block time comes from the gateway (or from the caller's own
+signed with the account's key (EIP-191, ``chain.request_signing``). Block time comes from the gateway (or from the caller's own
 chain), never from a clock.
 """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from marketplace.api.client.http import Answer, BlockTime, GatewayHttp, accepted, content_sha256, idempotency_key
 from marketplace.api.events import ServerEvent
 from marketplace.api.reading import MOST_BYTES
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.shares import Part, Share, sign_share
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.domain.errors import ConfigError

@@ -26,7 +26,8 @@ from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.hostile.gateway import lies

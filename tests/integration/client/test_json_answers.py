@@ -17,7 +17,7 @@ from marketplace.cli.main import app
 from marketplace.client import Job
 from marketplace.client.journal import JobJournal
 from marketplace.domain.ids import Bytes32, sha256_in
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import UnixTime
 from marketplace.processes import AGENT_JOURNAL
 from marketplace.store.journal.agent import AgentJournal

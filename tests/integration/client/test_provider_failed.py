@@ -6,7 +6,7 @@ import pytest
 
 from marketplace.client import Job, JobReason, JobState
 from marketplace.client.handed_back import SETTLED_AFTER_SECONDS
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play
