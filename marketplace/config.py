@@ -66,6 +66,10 @@ class Settings:
     """The origins of web pages that browsers let use the gateway, e.g. "https://shop.example"; "*" for all. None by default."""
     gpu_locks: Path | None = None
     """Where the agents of a machine see which GPUs are rented out already; None: one place for the whole machine."""
+    nvml: Path | None = None
+    """The file of a Python module that a provider's commands ask about the machine's GPUs; None: nvidia-ml-py."""
+    cdi: Path | None = None
+    """The folder with the machine's CDI files; None: those of the standard."""
 
     def require(self, *names: str) -> None:
         """Raise one ConfigError that lists every one of these settings that is not set."""
@@ -145,6 +149,8 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         trusted_proxies=text("TRUSTED_PROXIES"),
         gateway_origins=origins,
         gpu_locks=path("GPU_LOCKS"),
+        nvml=path("NVML"),
+        cdi=path("CDI"),
     )
 
 

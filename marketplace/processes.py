@@ -36,8 +36,13 @@ from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gateways import GatewayLine
-from marketplace.provider.gpus import GpuLocks, gpu_names, locks_folder
+from marketplace.provider.gpus.cdi import CDI_FOLDERS
+from marketplace.provider.gpus.locks import GpuLocks, locks_folder
+from marketplace.provider.gpus.nvml import Nvml
+from marketplace.provider.gpus.picking import uuids_of
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import HomeLead, holder_of
+from marketplace.provider.inventory import Inventory
 from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
@@ -201,6 +206,28 @@ def _auctioneer_on(ray_address: str) -> Auctioneer:
     return ClusterOrHere(ray_address)
 
 
+def open_rig(settings: Settings) -> GpuRig:
+    """The GPUs of this machine. Nobody has looked at them yet."""
+    return GpuRig(Nvml(settings.nvml), (settings.cdi,) if settings.cdi else CDI_FOLDERS)
+
+
+def _open_machine(settings: Settings, inventory: Path, decimals: int) -> tuple[GpuRig, GpuLocks, InventoryFile]:
+    """The machine's GPUs, and the file that offers some of them, which are this agent's from here on."""
+    rig, place = open_rig(settings), settings.gpu_locks or locks_folder()
+    rig.look()
+    gpus = GpuLocks(place, f"process {os.getpid()}, {settings.home}")
+
+    def hold(found: Inventory) -> None:
+        """By UUID, also those that are declared to be something else."""
+        gpus.hold(uuids_of(found.gpus, rig.seen))
+
+    recipient = recipient_in(settings.home)
+    file = InventoryFile(inventory, decimals=decimals, recipient=recipient, check=hold, rig=rig)
+    if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
+        hold(file.inventory)
+    return rig, gpus, file
+
+
 def run_provider(
     settings: Settings, inventory: Path, health_port: int | None = None, grace_seconds: float = GRACE_SECONDS
 ) -> bool:
@@ -213,15 +240,7 @@ def run_provider(
     stop.on_signals()
     market, key = open_chain_market(settings), open_key(settings)
     journal = open_agent_journal(settings)
-    gpus = GpuLocks(settings.gpu_locks or locks_folder(), gpu_names(), f"process {os.getpid()}, {settings.home}")
-    file = InventoryFile(
-        inventory,
-        decimals=market.terms().token_decimals,
-        recipient=recipient_in(settings.home),
-        check=lambda found: gpus.hold(found.gpu_numbers),
-    )
-    if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
-        gpus.hold(file.inventory.gpu_numbers)
+    rig, gpus, file = _open_machine(settings, inventory, market.terms().token_decimals)
     gateways = tuple(
         GatewayLine.to(
             GatewayApi(url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp)
@@ -233,7 +252,7 @@ def run_provider(
 
     def begin(_: Permit) -> ProviderAgent:
         assert home.home, "held: that is why we begin"
-        gpus.hold(file.inventory.gpu_numbers)
+        gpus.hold(uuids_of(file.inventory.gpus, rig.seen))
         tools = Toolbox(
             chain=market.chain,
             market=market,
@@ -248,6 +267,7 @@ def run_provider(
             home=home.home,
             policy=AgentPolicy.for_terms(market.terms()),
             pools=ChorePools.separate(),
+            rig=rig,
         )
         stop.may_ask()
         steering = Steering(

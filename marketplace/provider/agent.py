@@ -36,7 +36,6 @@ from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
-from marketplace.provider.gpus import look_at_gpus
 from marketplace.provider.handover import Handover
 from marketplace.provider.housekeeping import Housekeeping
 from marketplace.provider.inventory import Inventory
@@ -81,7 +80,7 @@ class ProviderAgent:
         self._steering = steering or Steering(tools.journal.desk, inventory)
         lister = Lister(tools, self._steering.wanted)
         self._reporter = Reporter(tools.journal.desk, self._steering, tools.key.address)
-        self._housekeeping = Housekeeping(tools, lister, self._steering, self._reporter)
+        self._housekeeping = Housekeeping(tools, lister, self._steering, self._reporter, self._capacity)
         self.shutdown = Shutdown(tools.journal, self._steering, self._reporter)
         self._timekeeper = Timekeeper(
             tools, self._capacity, self._housekeeping.gas_funds, self._housekeeping.decline_notices
@@ -201,7 +200,6 @@ class ProviderAgent:
         self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
         self._pause_monitor.start()
-        look_at_gpus()
         _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
     def _tidy(self, kept: Set[str]) -> None:

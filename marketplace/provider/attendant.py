@@ -7,6 +7,8 @@ line finds, when it is back, what it was about to do.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from marketplace.domain.blocks import BlockRef
@@ -19,6 +21,7 @@ from marketplace.provider.attendance import Attendance, TakenUp
 from marketplace.provider.capacity import Capacity, disk_taken_mib, share_of
 from marketplace.provider.closing import pump_log
 from marketplace.provider.executors.base import EndReason, Execution, ExecutionRequest, Executor
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import ServingFolder, mark_run
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason
@@ -134,9 +137,9 @@ class Attendant:
 
     def _begin(self, attendance: Attendance, request: ExecutionRequest, head: BlockRef, mark: str = "") -> None:
         """``mark``: what the job's log says before anything that it prints."""
-        executor = self._tools.executor
+        executor, rig = self._tools.executor, self._tools.rig
         _log.info("job.starting", folder=attendance.folder.name, seconds=request.limits.wall_seconds)
-        attendance.starting.begin(lambda: _started(executor, request, mark), head.number)
+        attendance.starting.begin(lambda: _started(executor, request, rig, mark), head.number)
 
     def _noted(self, serving: Serving, execution: Execution) -> Serving:
         if serving.pid == execution.pid:
@@ -158,11 +161,11 @@ class Attendant:
         return serving
 
 
-def _started(executor: Executor, request: ExecutionRequest, mark: str) -> Execution | Obstacle:
+def _started(executor: Executor, request: ExecutionRequest, rig: GpuRig, mark: str) -> Execution | Obstacle:
     try:
         if mark:
             mark_run(request.folder, mark)
-        return executor.start(request)
+        return executor.start(replace(request, devices=rig.devices(request.gpus)))
     except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
         return Obstacle(ObstacleReason.SANDBOX_FAILED, f"{type(exc).__name__}: {exc}"[:400])
 

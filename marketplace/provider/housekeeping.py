@@ -11,10 +11,12 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.units import UnixTime
+from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
 from marketplace.provider.declines import DeclineNotices
 from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.gateways import AtEach, GatewayLine
+from marketplace.provider.gpus.watching import GpuWatch
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
@@ -31,7 +33,9 @@ BEAT_SECONDS = 10.0
 class Housekeeping:
     """One step of it never waits, and never fails: whatever goes wrong is said, and tried again."""
 
-    def __init__(self, tools: Toolbox, lister: Lister, steering: Steering, reporter: Reporter) -> None:
+    def __init__(
+        self, tools: Toolbox, lister: Lister, steering: Steering, reporter: Reporter, capacity: Capacity
+    ) -> None:
         self._tools, self._lister, self._steering, self._reporter = tools, lister, steering, reporter
         money, machine = tools.pools.money, tools.pools.machine
         self._listing: Chore[ListingReport] = Chore(money)
@@ -40,6 +44,7 @@ class Housekeeping:
         self._beating: AtEach[UnixTime] = AtEach(tools.gateways)
         self._checking: Chore[bool] = Chore(machine)
         self.decline_notices = DeclineNotices(tools)
+        self._gpus = GpuWatch(tools, capacity)
         self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
         self._described: set[GatewayLine] = set()
@@ -52,6 +57,7 @@ class Housekeeping:
         self._count_coin(head, leases)
         self._tend(head)
         self._check_machine(head)
+        self._look_at_gpus(head)
         self._keep_listed(head)
         self._keep_described(head)
         self._beat(head)
@@ -65,7 +71,8 @@ class Housekeeping:
 
     def want(self, wanted: Wanted) -> None:
         """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
-        self._lister.wanted = replace(wanted, is_open=wanted.is_open and not self.gas_funds.is_short)
+        is_open, unfit = wanted.is_open and not self.gas_funds.is_short, self._gpus.unfit
+        self._lister.wanted = replace(wanted, is_open=is_open, unfit=unfit)
         self._list_at, self._described = UnixTime(0), set()
 
     def _check_machine(self, head: BlockRef) -> None:
@@ -79,6 +86,11 @@ class Housekeeping:
             _log.error("machine.cannot_run_jobs", reason=exc.reason, error=str(exc))
         if not self.is_fit and head.timestamp >= self._check_at:
             self._checking.begin(self._preflown, head.number)
+
+    def _look_at_gpus(self, head: BlockRef) -> None:
+        """What the offers are of may have changed: one whose GPUs are not fit any more is taken off the market, and put up again."""
+        if self._gpus.step(head, self._steering.wanted.inventory.offers):
+            self.want(self._steering.wanted)
 
     def _preflown(self) -> bool:
         self._tools.executor.preflight()
@@ -96,7 +108,8 @@ class Housekeeping:
                 )
         except MarketplaceError as exc:
             _log.warning("offers.not_listed", reason=exc.reason, error=str(exc))
-        may_list = self.is_fit or not self._lister.wanted.is_open
+        wanted = self._lister.wanted
+        may_list = not wanted.is_open or (self.is_fit and self._gpus.has_looked_at(wanted.inventory.offers))
         if head.timestamp >= self._list_at and may_list:
             self._reporter.listing_begins(is_new=not self._listing.is_under_way)
             self._listing.begin(lambda: self._lister.bring_up_to_date(head), head.number)

@@ -44,6 +44,8 @@ class Wanted:
     is_open: bool = True
     """Otherwise every offer is withdrawn, so that no lease opens on it; those that are open go on."""
     prices: Mapping[OfferId, AskedPrice] = field(default_factory=dict)
+    unfit: frozenset[InventoryOffer] = frozenset()
+    """Parts whose GPUs are not there, or not what they should be (``gpus.rig``): not on offer until they are."""
 
     def price_of(self, part: InventoryOffer, offer: OfferId) -> PricePerGpuHour:
         """The price asked for, until the inventory declares another than the one that it replaced."""
@@ -102,7 +104,7 @@ def plan_listings(wanted: Wanted, listed: Sequence[Offer], now: UnixTime) -> Lis
     left = sorted(listed, key=lambda offer: (not offer.is_alive(now), offer.id))
     standing: list[tuple[InventoryOffer, Offer]] = []
     missing: list[InventoryOffer] = []
-    for part in wanted.inventory.offers:
+    for part in (part for part in wanted.inventory.offers if part not in wanted.unfit):
         found = next((offer for offer in left if is_listing_of(offer, part)), None)
         if found is None:
             missing.append(part)
@@ -220,7 +222,6 @@ class Lister:
             gpu=wanted.gpu.name,
             gpus=wanted.count,
             price=str(wanted.price),
-            measured=False,
         )
         return offer
 

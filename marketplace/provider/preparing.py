@@ -151,7 +151,7 @@ class Preparing:
         return None
 
     def _request(
-        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[int, ...], left: Seconds
+        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[str, ...], left: Seconds
     ) -> ExecutionRequest:
         needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(

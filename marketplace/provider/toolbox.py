@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import structlog
@@ -19,6 +19,7 @@ from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool, ChorePools
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.gateways import GatewayLine
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import AgentHome
 from marketplace.provider.policy import AgentPolicy
 from marketplace.store.journal.agent import AgentJournal
@@ -44,6 +45,7 @@ class Toolbox:
     home: AgentHome
     policy: AgentPolicy
     pools: ChorePools
+    rig: GpuRig = field(default_factory=GpuRig)
 
     def close_pools(self) -> None:
         """Forget what waits; what runs ends by itself."""

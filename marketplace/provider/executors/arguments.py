@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from marketplace.provider.executors.base import ExecutionRequest, Limits
+from marketplace.provider.executors.devices import DRIVER_AT, device_arguments
 from marketplace.provider.runtime import ENVIRONMENT_AT, PYTHON_AT
 
 NEEDED_OPTIONS: Final = (
@@ -27,7 +27,6 @@ _GATE: Final = 'read -r _ && exec "$@" </dev/null'
 _NOBODY: Final = "65534"
 """The user inside: owner of nothing but the job's own files."""
 _MULTIARCH: Final = Path("/usr/lib/x86_64-linux-gnu")
-_GPU_CONTROLS: Final = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
     "PYTHON_CPU_COUNT",
@@ -45,7 +44,14 @@ def sandbox_arguments(
     for name, value in environment.items():
         words += ["--setenv", name, value]
     words += _system()
-    words += ["--proc", "/proc", "--dev", "/dev", *_gpu_devices(request.gpus), *_temporary(request.limits)]
+    words += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        *device_arguments(request.devices, places),
+        *_temporary(request.limits),
+    ]
     # Process 1 runs as the same user as the job, which could rewrite its memory: take away its promise to die with the
     # agent, and the mark by which it is found. Its other doors (ptrace and the like) are closed by the filter.
     # Nothing in /proc is for writing: where the agent is not root the job could, say, lower its own oom_score_adj.
@@ -78,29 +84,17 @@ def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[s
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",  # the log is streamed: a line should be there when it was printed
-        "CUDA_VISIBLE_DEVICES": visible_gpus(request.gpus),
+        "CUDA_VISIBLE_DEVICES": "",  # a job without GPUs looks for none
     }
+    given |= request.devices.environment
     # Otherwise libraries start a thread for each CPU of the machine, and a job for two CPUs fights itself.
     given |= dict.fromkeys(_THREAD_VARIABLES, str(request.limits.cpus))
     given |= request.env
-    if has_libraries:
+    ours = [f"{PYTHON_AT}/lib"] * has_libraries + [DRIVER_AT] * bool(request.devices.libraries)
+    if ours:
         wished = [given["LD_LIBRARY_PATH"]] if given.get("LD_LIBRARY_PATH") else []
-        given["LD_LIBRARY_PATH"] = ":".join([*wished, f"{PYTHON_AT}/lib"])
+        given["LD_LIBRARY_PATH"] = ":".join([*wished, *ours])
     return given
-
-
-def visible_gpus(gpus: tuple[int, ...], driver: Path = Path("/proc/driver/nvidia/gpus")) -> str:
-    """Name the lease's GPUs as CUDA understands it in there: by UUID where the driver tells them all.
-
-    Otherwise by number, from 0: the sandbox has these devices only, whatever their numbers are on the machine.
-    """
-    uuids: dict[int, str] = {}
-    for report in driver.glob("*/information"):
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            facts = dict(line.split(":", 1) for line in report.read_text().splitlines() if ":" in line)
-            uuids[int(facts["Device Minor"])] = facts["GPU UUID"].strip()
-    named = [uuids[number] for number in gpus if uuids.get(number, "").startswith("GPU-") and "?" not in uuids[number]]
-    return ",".join(named if len(named) == len(gpus) else map(str, range(len(gpus))))
 
 
 def _system() -> Iterator[str]:
@@ -130,10 +124,3 @@ def _temporary(limits: Limits) -> Iterator[str]:
     half = str((limits.memory_mib << 20) // 2)
     for place in ("/tmp", "/dev/shm"):
         yield from ("--perms", "1777", "--size", half, "--tmpfs", place)
-
-
-def _gpu_devices(gpus: tuple[int, ...]) -> Iterator[str]:
-    """Show the lease's own GPUs' device files, and those that all share; none at all to a job without GPUs."""
-    names = [f"nvidia{number}" for number in gpus] + [name for name in _GPU_CONTROLS if gpus]
-    for path in (f"/dev/{name}" for name in names):
-        yield from ("--dev-bind-try", path, path)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
 
 JOB_INPUTS: Final = "in"
 """Folder of a lease that the job sees as /job/in: its working directory."""
@@ -96,7 +97,7 @@ class ExecutionRequest:
     """One job, ready to run: its inputs are unpacked in ``folder/in`` and ``folder/out`` is there and empty.
 
     The folder belongs to this lease alone and to the agent's user. ``folder/log`` is made by the executor. ``gpus`` are
-    the machine's own numbers of the GPUs this lease has to itself. With an ``image``, what the job changes of it lies in
+    the GPUs that this lease has to itself, and ``devices`` is what the sandbox is given of them, which is all that it sees. With an ``image``, what the job changes of it lies in
     ``folder/root``, which the executor makes, and counts as its disk.
     """
 
@@ -105,7 +106,8 @@ class ExecutionRequest:
     env: Mapping[str, str]
     folder: Path
     limits: Limits
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    devices: GpuDevices = NO_DEVICES
     image: JobImage | None = None
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, KeptLog, Limits
 from marketplace.provider.executors.cgroups import CgroupParent
+from marketplace.provider.executors.devices import devices_in
 from marketplace.provider.runtime import Runtime
 
 
@@ -51,6 +52,7 @@ def read_plan(document: bytes) -> JobPlan:
             folder=Path(request["folder"]),
             limits=Limits(**request["limits"]),
             gpus=tuple(request["gpus"]),
+            devices=devices_in(request["devices"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),

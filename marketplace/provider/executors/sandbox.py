@@ -108,7 +108,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
     """Say where bubblewrap will find what it mounts: where it is, or, for another user, where root lays it out."""
     request, runtime = plan.request, plan.runtime
     places = {"in": request.inputs, "out": request.outputs, "etc": runtime.etc}
-    places |= {"python": runtime.python, "environment": runtime.environment}
+    places |= {"python": runtime.python, "environment": runtime.environment} | request.devices.places()
     places = {name: path.absolute() for name, path in places.items()}
     if user is None:
         return _Layout(places, plan.bwrap, {}, {})
@@ -123,7 +123,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """``folders`` and ``files`` are what root lays out first, by the name they get."""
+    """``folders`` (and libraries, as mounts too) and ``files`` are what root lays out first, by the name they get."""
 
     places: Mapping[str, Path]
     program: Path
