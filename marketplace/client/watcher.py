@@ -1,4 +1,4 @@
-"""LeaseEvents all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
+"""Moves all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
 
 ``step`` may run any number of times, in several processes at once: what it does is journalled first, compare-and-set,
 posted again when it is not sure to have arrived, and idempotent at the other end.
