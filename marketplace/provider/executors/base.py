@@ -19,10 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
 from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
+
+if TYPE_CHECKING:
+    from marketplace.provider.executors.entrance import Entrance
 
 JOB_INPUTS: Final = "in"
 """Folder of a lease that the job sees as /job/in: its working directory."""
@@ -230,6 +233,9 @@ class Execution(Protocol):
 
     def kill(self) -> None:
         """Ask for its end: SIGTERM now, and SIGKILL for all that is left after the limits' grace. Returns at once."""
+
+    def entrance(self) -> Entrance:
+        """The way in: programs in the sandbox beside the job, and sockets of its network. Raises EntryRefused, now or later."""
 
     def leave(self) -> None:
         """Attend to it no more, as if the agent had died: another agent may adopt it from now on."""
