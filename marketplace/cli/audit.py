@@ -21,7 +21,6 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
 from marketplace.domain.market import MarketTerms
-from marketplace.domain.market import MarketTerms
 from marketplace.domain.wire import block_to_wire
 from marketplace.services.books import Books
 

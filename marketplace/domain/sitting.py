@@ -28,7 +28,9 @@ _SSH_KEY: Final = re.compile(
 def checked_ssh_key(line: str, field: str) -> str:
     """A public key as OpenSSH writes it, in its two words; a spec is public, and a comment would name people. Raises InvalidField."""
     if len(line) > MOST_SSH_KEY_LETTERS or not _SSH_KEY.fullmatch(line):
-        raise InvalidField(field, f"must be a public key of OpenSSH in two words, of at most {MOST_SSH_KEY_LETTERS} letters")
+        raise InvalidField(
+            field, f"must be a public key of OpenSSH in two words, of at most {MOST_SSH_KEY_LETTERS} letters"
+        )
     return line
 
 

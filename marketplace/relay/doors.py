@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import verify_request
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32, sha256_of
@@ -22,7 +22,7 @@ _NO_BODY = sha256_of(b"")
 class Doors:
     """Asks the chain and the operator's own records, as a gateway does. Its methods block."""
 
-    market: Market
+    market: MarketContract
     access: LeaseAccess
     servings: Servings
 

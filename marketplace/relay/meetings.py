@@ -71,7 +71,9 @@ class Meetings:
             raise TooManyRequests(f"{self._most_callers} connections to one job at a time", MEET_SECONDS)
         line = self._lines.get(lease)
         if line is None:
-            raise EntryRefused(EntryReason.JOB_GONE, "its provider keeps no line here: the job does not run, or takes no ssh")
+            raise EntryRefused(
+                EntryReason.JOB_GONE, "its provider keeps no line here: the job does not run, or takes no ssh"
+            )
         self._callers[lease] += 1
         ticket = secrets.token_urlsafe(32)
         answer: asyncio.Future[Leg] = asyncio.get_running_loop().create_future()

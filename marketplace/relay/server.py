@@ -17,8 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from marketplace.domain.errors import Forbidden, MarketplaceError, NotFound, Unauthorized
-from marketplace.domain.errors import TooManyRequests
+from marketplace.domain.errors import Forbidden, MarketplaceError, NotFound, TooManyRequests, Unauthorized
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, KEEPALIVE_SECONDS, MEET_SECONDS, way_in
 from marketplace.domain.sitting import EntryRefused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import host_key_signer
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound
 from marketplace.domain.ids import Bytes32
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 class HostKeyDesk:
     """Takes and shows host keys. Redis may forget them: an agent leaves its own again and again."""
 
-    def __init__(self, market: Market, board: Board, servings: Servings) -> None:
+    def __init__(self, market: MarketContract, board: Board, servings: Servings) -> None:
         self._market, self._board, self._servings = market, board, servings
 
     def keep(self, lease: Bytes32, signed: SignedHostKey) -> None:

@@ -92,7 +92,9 @@ class SeatServer(asyncssh.SSHServer):
         return forward
 
 
-def server_options(use: SeatUse, host_key: asyncssh.SSHKey, keys: tuple[str, ...]) -> asyncssh.SSHServerConnectionOptions:
+def server_options(
+    use: SeatUse, host_key: asyncssh.SSHKey, keys: tuple[str, ...]
+) -> asyncssh.SSHServerConnectionOptions:
     """The options of every connection to one job."""
     return asyncssh.SSHServerConnectionOptions(
         server_factory=lambda: SeatServer(use), server_host_keys=[host_key],
@@ -117,4 +119,6 @@ async def _copied(
 
 
 def _too_many(bound: str) -> asyncssh.ChannelOpenError:
-    return asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, f"{EntryReason.TOO_MANY}: {bound} of one job at a time")
+    return asyncssh.ChannelOpenError(
+        asyncssh.OPEN_RESOURCE_SHORTAGE, f"{EntryReason.TOO_MANY}: {bound} of one job at a time"
+    )
