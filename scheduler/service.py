@@ -14,7 +14,7 @@ from itertools import groupby
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import decliner_of
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.blocks import BlockRef
@@ -70,7 +70,7 @@ class SchedulerService:
         self,
         board: Board,
         journal: OperatorJournal,
-        market: Market,
+        market: MarketContract,
         sender: Sender,
         blobs: FolderBlobs,
         policy: Policy | None = None,

@@ -26,10 +26,10 @@ from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits, UnixTime
 _ABI = contract_abi("ComputeMarket")
 
 
-class Market:
+class MarketContract:
     """One ``ComputeMarket``. Reads take ``at``, the block to read at, or None for the newest.
 
-    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``standing``).
+    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``view_cache``).
 
     ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow).
     """

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from marketplace.chain.answers import BatchRefused, Request, outcome_of, outcomes_of, result_of
+from marketplace.chain.rpc_answers import BatchRefused, Request, outcome_of, outcomes_of, result_of
 from marketplace.chain.transports import HttpTransport, Transport, WebSocketTransport
 from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable
 

@@ -18,7 +18,7 @@ from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
 from marketplace.domain.chain_errors import InsufficientFunds
 from marketplace.domain.errors import DeadlinePassed, GatewayProblem
 from marketplace.domain.ids import ZERO_ADDRESS
-from marketplace.domain.printing import harmless_line
+from marketplace.domain.printable import harmless_line
 from marketplace.domain.units import iso_from_time
 
 SETTLE_SECONDS = 30.0

@@ -50,7 +50,7 @@ def market(json: JsonOption = False) -> None:
     session = CommandSession(json)
     with session.gateway() as api:
         told = api.market()
-    session.answer(documents.market(told), tables.market(told))
+    session.answer(documents.told(told), tables.market(told))
 
 
 @app.command()
@@ -79,7 +79,7 @@ def quote(
                 name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or (),
                 min_reliability_bps=min_reliability,
             )  # fmt: skip
-    session.answer([documents.quote(row, terms) for row in rows], tables.quotes(rows, terms))
+    session.answer([documents.told(row) for row in rows], tables.quotes(rows, terms))
 
 
 @app.command()
@@ -96,7 +96,7 @@ def reputation(
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
     is_same = _computed(session, who, told.block.ref) == told.reputation if check else None
-    session.answer(documents.reputation(told, terms, is_same), tables.reputation(told, terms, is_same))
+    session.answer(documents.reputation(told, is_same), tables.reputation(told, terms, is_same))
     if is_same is False:
         raise typer.Exit(ExitCode.LOST)
 

@@ -22,10 +22,11 @@ from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import OfferId, bytes32
 from marketplace.domain.units import MAX_LEASE_SECONDS, PricePerGpuHour, Seconds, seconds_from_text, units_from_text
+from marketplace.domain.wire import block_to_wire
 from marketplace.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from marketplace.provider.desk import ProviderDesk
+    from marketplace.provider.commands import ProviderCommands
 
 app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
 
@@ -155,7 +156,7 @@ def drain(
 
     Exit code 7: the agent has not acted on it, has not ended within --wait, or none runs although leases need one.
     """
-    from marketplace.provider.desk import WishOutcome
+    from marketplace.provider.commands import WishOutcome
     from marketplace.store.journal.wishes import AgentStanding
 
     session = CommandSession(json, keystore, password_file)
@@ -221,7 +222,7 @@ def claim(
     with session.market() as market:
         mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(
-            {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number},
+            {"lease": lease, "transaction": mined.tx_hash, "block": block_to_wire(mined.block)},
             f"claimed in block {mined.block.number}; it can be finalized when the challenge window is over",
         )
 
@@ -248,10 +249,10 @@ def _tell(
 
 
 @contextmanager
-def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
+def _desk(session: CommandSession) -> Iterator[ProviderCommands]:
     """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it, or one of another key."""
     from marketplace import processes
-    from marketplace.provider.desk import ProviderDesk
+    from marketplace.provider.commands import ProviderCommands
 
     settings = session.settings
     if not (settings.home / processes.AGENT_JOURNAL).is_file():
@@ -260,7 +261,7 @@ def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
     journal = processes.open_agent_journal(settings)
     try:
         sender = wiring.open_sender(settings, market, key, journal.outbox)
-        desk = ProviderDesk(market, key, journal, sender, settings.home)
+        desk = ProviderCommands(market, key, journal, sender, settings.home)
         desk.check_key()
         yield desk
     finally:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from marketplace.api.client.gateway import GatewayApi
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
+from marketplace.client.cancellation import Ender
 from marketplace.client.countersign import OpenServing, check_receipt
-from marketplace.client.ending import Ender
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.liveness import SignsOfLife
@@ -33,7 +33,7 @@ class SecondLeases:
 
     def __init__(
         self,
-        market: Market,
+        market: MarketContract,
         api: GatewayApi,
         book: JobJournal,
         ender: Ender,

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits
 from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
+from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
+from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
-from marketplace.services.library import Library
 from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
@@ -45,6 +46,8 @@ class MarketRoles:
     """The scheduler's: it is the one that would open an order."""
     arbiter: Address
     """The one that this operator suggests to providers and clients."""
+    relay: str = ""
+    """Where clients and providers meet who sit at a job by ssh (`bourse relay`); empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Desks:
     """One gateway's services. All are safe to share between threads."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     board: Board
     roles: MarketRoles
     orders: OrderDesk
@@ -62,6 +65,7 @@ class Desks:
     leases: LeaseDesk
     receipts: ReceiptDesk
     declines: DeclineDesk
+    host_keys: HostKeyDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -74,7 +78,7 @@ class Desks:
 
 
 def desks_over(
-    market: Market,
+    market: MarketContract,
     journal: OperatorJournal,
     board: Board,
     blobs: FolderBlobs,
@@ -94,7 +98,7 @@ def desks_over(
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
-    offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
+    offers, library = OfferDesk(chain, market, board), BlobAccess(blobs, journal.uploads)
     accounts = AccountDesk(chain, market, board, offers, participants)
     quotas = quotas_over(market, journal.uploads, board, least_stake)
     leases = LeaseDesk(market, journal, library, board, servings)
@@ -111,6 +115,7 @@ def desks_over(
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
+        host_keys=HostKeyDesk(market, board, servings),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

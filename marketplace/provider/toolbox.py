@@ -9,7 +9,7 @@ import structlog
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
@@ -34,7 +34,7 @@ class Toolbox:
     """Everything an agent touches. ``sender`` sends for ``key``'s account; ``follower`` reads ``market``'s events."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     follower: EventFollower
     sender: Sender
     key: Key

@@ -14,7 +14,7 @@ from functools import cached_property
 import structlog
 
 from marketplace.chain.events import KEPT_BLOCKS, EventFollower, EventPage, Trail
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
@@ -104,7 +104,7 @@ class Projector:
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
         self.repairs = Repairs()
-        self._reconciler = Reconciler(self._table, Market(follower.chain, follower.market))
+        self._reconciler = Reconciler(self._table, MarketContract(follower.chain, follower.market))
         self.head: BlockRef | None = None
         """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()

@@ -18,8 +18,14 @@ from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.streams import is_stopping
 from marketplace.health import ready_document
+from marketplace.services.readiness import GATEWAY_DUTIES
 
 router = APIRouter(tags=["health"])
+
+
+Duty = Annotated[
+    str, Query(alias="for", min_length=1, max_length=32, json_schema_extra={"enum": sorted(GATEWAY_DUTIES)})
+]
 
 
 @router.get("/live", responses=told(LiveAnswer))
@@ -29,7 +35,7 @@ async def live() -> Response:
 
 
 @router.get("/ready", responses=told(ReadyAnswer))
-def ready(request: Request, desks: DesksHere, duty: Annotated[str, Query(alias="for", max_length=32)] = "") -> Response:
+def ready(request: Request, desks: DesksHere, duty: Duty = "") -> Response:
     """Whether what a duty needs (without ``for``: everything behind the gateway) does its work; 503 with the reasons by name where not."""
     try:
         found = desks.readiness.ask(duty)

@@ -19,10 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
 from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
+
+if TYPE_CHECKING:
+    from marketplace.provider.executors.entrance import Entrance
 
 JOB_INPUTS: Final = "in"
 """Folder of a lease that the job sees as /job/in: its working directory."""
@@ -30,10 +33,12 @@ JOB_OUTPUTS: Final = "out"
 """Folder of a lease that the job sees as /job/out."""
 JOB_CHANGES: Final = "root"
 """Folder of a lease that holds what its job has changed of its image."""
+CHANGES: Final = ("upper", "work")
+"""What lies in it, as the kernel's overlay wants it."""
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
 
-MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate")
+MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate", b"opt/driver")
 """Folders that a sandbox mounts something on: in the tree of an image they are there, and no link of the image's."""
 MOUNT_FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
@@ -228,6 +233,9 @@ class Execution(Protocol):
 
     def kill(self) -> None:
         """Ask for its end: SIGTERM now, and SIGKILL for all that is left after the limits' grace. Returns at once."""
+
+    def entrance(self) -> Entrance:
+        """The way in: programs in the sandbox beside the job, and sockets of its network. Raises EntryRefused, now or later."""
 
     def leave(self) -> None:
         """Attend to it no more, as if the agent had died: another agent may adopt it from now on."""

@@ -29,7 +29,7 @@ _NO_MAGIC_LINKS, _NO_OTHER_MOUNTS, _IN_ROOT = 0x02, 0x01, 0x10
 _PLACE: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT, _OPAQUE, _AUFS = b".wh.", b".wh..wh..opq", b".wh..wh."
-_BROKEN: Final = {
+BROKEN: Final = {
     errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EXDEV, errno.EMLINK, errno.EINVAL, errno.EISDIR, errno.EEXIST,
     errno.ENOENT, errno.EPERM,
 }  # fmt: skip
@@ -70,9 +70,13 @@ class ImageTree:
             try:
                 self._add(entry, layer)
             except OSError as exc:
-                if exc.errno not in _BROKEN:
+                if exc.errno not in BROKEN:
                     raise
                 raise refused(f"{entry.name}: {exc.strerror}") from None
+
+    def make_folder(self, path: bytes) -> None:
+        """Have a folder there, by the image's own links."""
+        self._folder(parts_of(path))
 
     def require_folders(self, paths: Iterable[bytes]) -> None:
         """Have real folders there, where something is mounted later: no link of the image may lead a mount elsewhere."""
@@ -94,7 +98,7 @@ class ImageTree:
         try:
             handle = self._opened(parts_of(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as exc:
-            if exc.errno not in _BROKEN:
+            if exc.errno not in BROKEN:
                 raise
             return b""
         with open(handle, "rb") as file:

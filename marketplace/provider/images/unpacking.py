@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from marketplace.domain.ids import Sha256
-from marketplace.images.manifests import COMPRESSIONS, Descriptor, ImageConfig, ImageManifest
+from marketplace.images.manifests import COMPRESSIONS, Descriptor, ImageConfig, ImageManifest, refused
 from marketplace.provider.executors.base import MOUNT_FILES, MOUNT_FOLDERS
 from marketplace.provider.images.accounts import ImageUser, user_of
 from marketplace.provider.images.layers import Spend, opened_layer
-from marketplace.provider.images.tree import ImageTree
+from marketplace.provider.images.tree import BROKEN, ImageTree
 
 OpenBlob = Callable[[Descriptor], AbstractContextManager[BinaryIO]]
 
@@ -34,5 +34,16 @@ def unpack_image(
         user = user_of(config.run.user or "", tree)
         tree.require_folders(MOUNT_FOLDERS)
         tree.require_files(MOUNT_FILES)
+        _make_working_folder(config, tree)
     os.chmod(root, 0o755)
     return user
+
+
+def _make_working_folder(config: ImageConfig, tree: ImageTree) -> None:
+    """Builders leave it to whoever runs the image."""
+    try:
+        tree.make_folder(os.fsencode(config.run.working_dir or "/"))
+    except OSError as exc:
+        if exc.errno not in BROKEN:
+            raise
+        raise refused(f"its working folder is no folder: {exc.strerror}") from None

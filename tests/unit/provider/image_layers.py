@@ -136,7 +136,20 @@ def found(root: Path) -> dict[str, str]:
 
 def without_mounts(seen: dict[str, str]) -> dict[str, str]:
     """What of it the image brought itself."""
-    ours = ("proc", "dev", "tmp", "etc", "job", "job/in", "job/out", "job/gate", "etc/hosts", "etc/resolv.conf")
+    ours = (
+        "proc",
+        "dev",
+        "tmp",
+        "etc",
+        "job",
+        "job/in",
+        "job/out",
+        "job/gate",
+        "opt",
+        "opt/driver",
+        "etc/hosts",
+        "etc/resolv.conf",
+    )
     return {name: content for name, content in seen.items() if name not in ours}
 
 

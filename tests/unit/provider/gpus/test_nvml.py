@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from marketplace.domain.models import GpuClass
 
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import ToolMissing
 from marketplace.provider.gpus.names import Unfit, UnfitReason
 from marketplace.provider.gpus.nvml import NO_GPUS, Nvml, SeenMachine, is_uuid
