@@ -72,6 +72,12 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------------------------------- constructor
 
+    /// @param settlementToken the one token that is paid in and out
+    /// @param startGrace seconds after an opening in which a provider may decline
+    /// @param claimGrace seconds after the last metered one in which a provider may still claim
+    /// @param challengeWindow seconds after a claim in which the client's side may object
+    /// @param rulingWindow seconds after a dispute in which the arbiter may rule
+    /// @param bondFloor the smallest bond of any lease, in token base units
     constructor(
         address settlementToken,
         uint256 startGrace,

@@ -13,18 +13,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
 from marketplace.chain.watching import heads_watched
-from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import GentleStop, Stop
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ChainError, ToolMissing
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over

@@ -12,12 +12,14 @@ import structlog
 from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import TransactionReverted
 from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, MarketTerms, Order
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import can_expire, can_finalize, can_lapse
 from marketplace.domain.units import UnixTime
 

@@ -8,8 +8,10 @@ from msgspec import Meta, field
 
 from marketplace.api.fields import AddressText, BlockNumber, Cursor, Duration, GpuClassNumber, Uint128, Word
 from marketplace.api.record import BlockTold, Record, money
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef, GpuClass, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import TokenUnits
 
 

@@ -10,7 +10,7 @@ from marketplace.api.fields import BlobText, Count, Sentence, Share, Uint, Uint8
 from marketplace.api.offers import OfferTold
 from marketplace.api.orders import OrderDocument
 from marketplace.api.record import BlockTold, Document, Record, money
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import Bps, TokenUnits
 
 

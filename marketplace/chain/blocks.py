@@ -14,9 +14,9 @@ from marketplace.chain.nodes import CallCount, Calls, Node
 from marketplace.chain.roster import NodeHealth, Patience, Roster
 from marketplace.chain.shapes import is_quantity
 from marketplace.chain.subscription import Subscription
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, ConfigError, WrongChain
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 
 __all__ = ["LATEST", "PENDING", "Chain", "Header"]
 

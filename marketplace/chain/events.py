@@ -16,10 +16,10 @@ from marketplace.chain.headers import Header
 from marketplace.chain.lineage import HeaderLineage
 from marketplace.chain.logs import decode_logs
 from marketplace.chain.ranges import LogRanges
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 __all__ = ["KEPT_BLOCKS", "NOTHING_NEW", "EventFollower", "EventPage", "decode_logs"]

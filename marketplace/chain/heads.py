@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol
 from marketplace.chain.answers import MISREAD
 from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.pace import Pace
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 
 LAG_SECONDS: Final = 6.0
 _REMEMBERED_BLOCKS: Final = 256

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.headers import Header
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 
 _KEPT: Final = 512
 """Headers remembered: more than are walked at once, and a quarter of a kilobyte each."""

@@ -17,10 +17,10 @@ from marketplace.chain.mining import all_of, find_included, has_left, has_passed
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import UnixTime
 from marketplace.library_log import LibraryLog
 

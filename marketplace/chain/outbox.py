@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.file_locks import file_turn
 from marketplace.private_files import owners_database
 

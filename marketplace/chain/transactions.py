@@ -25,6 +25,7 @@ from marketplace.chain.outbox import Outbox, OutboxFile
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer
 from marketplace.chain.signing import Key
 from marketplace.chain.verbs import Call
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import (
     ChainError,
     ChainUnavailable,
@@ -34,8 +35,7 @@ from marketplace.domain.errors import (
     TransactionNotMined,
 )
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.library_log import LibraryLog
 

@@ -20,7 +20,7 @@ from marketplace.cli.session import CommandSession, JsonOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.services.books import Books
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from marketplace.client.job import Job
 from marketplace.client.spending import Opening, Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import is_silent
+from marketplace.domain.budgets import Budget
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
-from marketplace.domain.models import Budget, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, units_rounded_down
 from marketplace.domain.results import EndedReason

@@ -14,9 +14,9 @@ from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import CommandSession, JsonOption
 from marketplace.client.reputation import reputation_from_chain
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import class_named
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_text, units_from_text
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from marketplace.cli.documents import money
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import load_classes
 from marketplace.domain.earnings import Earning, Earnings
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef, MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, iso_from_time, text_from_units
 from marketplace.domain.wire import offer_to_wire
 

@@ -12,9 +12,10 @@ from rich.text import Text
 from marketplace.chain.checksums import checksum
 from marketplace.cli.provider_documents import class_name, summed
 from marketplace.cli.tables import amount, clock, plain_table, short
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.earnings import Earnings
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits, text_from_seconds, text_from_units

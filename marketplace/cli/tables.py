@@ -21,7 +21,7 @@ from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import RejectionReason, is_silent
 from marketplace.domain.ids import Address
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import JobReason, JobState

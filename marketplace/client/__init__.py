@@ -1,6 +1,6 @@
 """The SDK: what a client of the market uses. ``__all__`` can be read aloud."""
 
-from marketplace.client.api import GatewayApi, Retries, Timeout
+from marketplace.api.client.gateway import GatewayApi, Retries, Timeout
 from marketplace.client.changes import JobChange
 from marketplace.client.executor import JobExecutor
 from marketplace.client.group import JobGroup

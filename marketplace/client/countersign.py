@@ -19,16 +19,19 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
-from marketplace.client.api import GatewayApi
 from marketplace.client.transfers import fetch_part
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.limits import PART_BYTES, most_bundle_bytes, most_sealed_bytes
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt
+from marketplace.domain.orders import Order
 from marketplace.domain.parts import PartStream, part_sizes
 from marketplace.domain.pricing import elapsed_of
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.spec import JobSpec
 from marketplace.domain.work import Work

@@ -9,12 +9,12 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.journal_rows import KeptJob, KeptOrder, KeptReceipt
 from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.breaches import breach_of, groups_in
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder
+from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import (
     ChainError,
     ChainUnavailable,
@@ -17,7 +18,7 @@ from marketplace.domain.errors import (
     InvalidTransition,
     TransactionReverted,
 )
-from marketplace.domain.models import BlockRef, LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import can_expire
 
 _TRIES = 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from marketplace.client.breaches import breach_of, state_of
 from marketplace.client.job import Job
-from marketplace.client.kept import KeptJob
+from marketplace.client.journal_rows import KeptJob
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Sums
 from marketplace.client.story import Progress

@@ -6,16 +6,17 @@ import codecs
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from marketplace.client.api import MOST_LOG_BYTES, GatewayApi
-from marketplace.client.kept import KeptJob, KeptOrder
+from marketplace.api.client.gateway import MOST_LOG_BYTES, GatewayApi
+from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.client.watcher import explanation_kept
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef, Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.results import EndedReason, Output, Result, read_result
 from marketplace.domain.spec import JobSpec, read_spec

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market as ChainMarket
-from marketplace.client.api import GatewayApi
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.retries import Sight
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import DomainError, GatewayError, InvalidField
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.limits import MAX_SPEC_BYTES
-from marketplace.domain.models import BlockRef, LeaseStatus
 from marketplace.domain.spec import read_machine
 from marketplace.domain.units import UnixTime
 from marketplace.sealing import seal

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marketplace.client import choices, moves, witnesses
+from marketplace.client import choices, lease_events, witnesses
 from marketplace.client.choices import Choices
-from marketplace.client.kept import (
+from marketplace.client.journal_rows import (
     POSTED,
     REFUSED,
     KeptJob,
@@ -29,13 +29,15 @@ from marketplace.client.kept import (
     order_of_row,
     receipt_of_row,
 )
-from marketplace.client.moves import LeaseEvent, Moves
+from marketplace.client.lease_events import LeaseEvent, LeaseEvents
 from marketplace.client.terms import JobTerms, terms_text
 from marketplace.client.witnesses import Witnesses
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.declines import one_line
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256
-from marketplace.domain.models import BlockRef, Receipt, SignedOrder
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, taken_back
 from marketplace.domain.units import UnixTime
@@ -96,9 +98,9 @@ class JobJournal:
             # FULL: an order must not be on the wire and, after a power cut, not in the book.
             self._db.executescript(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                + (_SCHEMA + moves.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
+                + (_SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
             )
-        self.past = Moves(self._db, self._lock, self._transaction)
+        self.past = LeaseEvents(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
         self.choices = Choices(self._db, self._lock, self._transaction)
         """Which orders were given up, and whose result was taken."""

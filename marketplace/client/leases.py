@@ -6,16 +6,16 @@ stake for something else.
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import order_id, receipt_id, recover
 from marketplace.chain.transactions import Mined, Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.journal import JobJournal
 from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
 from marketplace.domain.units import Seconds, TokenUnits
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.spending import Opening, servings_of
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import read_work

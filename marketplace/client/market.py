@@ -26,8 +26,9 @@ from marketplace.client.story import Balance
 from marketplace.client.submitting import Draft, Submitter
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.wallet import Wallet
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import PricePerGpuHour, TokenUnits
 

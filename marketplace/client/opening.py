@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from marketplace.api.client.gateway import GatewayApi, Retries
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi, Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.mandate import Mandate
 from marketplace.client.session import ClientSession
 from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 
 
 def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> ChainMarket:

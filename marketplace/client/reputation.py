@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market as ChainMarket
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.reputation import NEWCOMER, Reputation, replay_standings
 
 

@@ -19,7 +19,7 @@ from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
 from marketplace.domain.limits import MAX_CONTENT_BYTES
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.runnable import require_runnable
 from marketplace.domain.spec import (
     HOST_IMAGE,

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.ending import Ender
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.signs import SignsOfLife
+from marketplace.client.journal_rows import KeptJob, KeptOrder
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.spending import is_over
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError, InvalidTransition
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.states import JobState
 from marketplace.library_log import LibraryLog
 

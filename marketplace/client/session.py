@@ -7,26 +7,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.countersign import ResultFolder
 from marketplace.client.ending import Ender
+from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.leftovers import Leftovers
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
 from marketplace.client.second_leases import SecondLeases
-from marketplace.client.signs import SignsOfLife
 from marketplace.client.standing import provisional
 from marketplace.client.watcher import Watcher
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, InsufficientBalance, NodeRefused
 from marketplace.domain.ids import Address, OfferId
-from marketplace.domain.models import BlockRef
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import TokenUnits
 
@@ -74,6 +75,7 @@ class ClientSession:
             poster=self.poster(self._watching), confirmations=confirmations,
         )  # fmt: skip
         self._second_leases = SecondLeases(market, self._watching, book, self.ender, signs, book.past.cursor)
+        self._handed_back = HandedBack(market, self._watching, book, self.sender)
         self._providers: dict[int, Address] = {}
 
     def poster(self, first: GatewayApi) -> Poster:
@@ -101,6 +103,7 @@ class ClientSession:
                 block = self._watcher.step()
                 self.ender.hold_groups_together(block)
                 self._second_leases.tend(block)
+                self._handed_back.tend(block)
                 self.sender.tend(block)
                 silent_since = None
                 yield block
@@ -146,4 +149,4 @@ class ClientSession:
     @property
     def repairs(self) -> Repairs:
         """What reading the chain had to put right since this session was opened."""
-        return self._watcher.past.repairs
+        return self._watcher.chain_sync.repairs

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.spending import is_over, servings_of, sums_of
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import earned_rounded_down, lock_of
 from marketplace.domain.units import TokenUnits
 

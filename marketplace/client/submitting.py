@@ -9,17 +9,18 @@ from tempfile import TemporaryDirectory
 
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
-from marketplace.client.kept import KeptJob, NewJob
+from marketplace.client.journal_rows import KeptJob, NewJob
 from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.session import ClientSession
 from marketplace.client.transfers import send_bundle
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.vetting import require_acceptable, require_machine
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.fills import refusal_of_offer, refused
 from marketplace.domain.ids import Sha256
-from marketplace.domain.models import BlockRef, Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance

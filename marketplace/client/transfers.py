@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.bundles import Bundle
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32, Sha256

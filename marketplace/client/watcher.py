@@ -1,4 +1,4 @@
-"""Moves all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
+"""LeaseEvents all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
 
 ``step`` may run any number of times, in several processes at once: what it does is journalled first, compare-and-set,
 posted again when it is not sure to have arrived, and idempotent at the other end.
@@ -10,20 +10,21 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.orders import ExplanationTold
 from marketplace.api.reading import read
 from marketplace.api.record import to_json
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market as ChainMarket
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
+from marketplace.client.chain_sync import ChainSync
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
 from marketplace.client.job_keys import KeyBearer
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.past import PastReader
+from marketplace.client.journal_rows import KeptJob, KeptOrder
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.posting import Poster
 from marketplace.client.request import order_again
 from marketplace.client.retries import (
@@ -39,9 +40,9 @@ from marketplace.client.retries import (
     outcome_of,
     retries_left,
 )
-from marketplace.client.signs import SignsOfLife
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
@@ -53,7 +54,8 @@ from marketplace.domain.errors import (
     UnreadableAnswer,
 )
 from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
-from marketplace.domain.models import BlockRef, LeaseStatus, Receipt
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedBy, Result, read_result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobReason, JobState, advance
@@ -86,7 +88,7 @@ class Watcher:
         confirmations: int = 1,
     ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
-        self.past = PastReader(EventFollower(market.chain, market.address, confirmations=confirmations), book)
+        self.chain_sync = ChainSync(EventFollower(market.chain, market.address, confirmations=confirmations), book)
         """Counts what it had to repair."""
         self._countersigner = Countersigner(key, market, api, book, results)
         self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book)
@@ -111,7 +113,7 @@ class Watcher:
         with self._lock:
             head = self._market.chain.paced_head()
             # The newest confirmed block: states, signatures and retries rest on nothing younger, and its events and its state are of one block.
-            at = self.past.read() or head
+            at = self.chain_sync.read() or head
             self._countersigner.ended(0)  # of earlier steps: their jobs are looked at now anyway
             jobs = [self._taken_up(kept, at) for kept in self._book.jobs()]
             jobs = [kept for kept in jobs if not kept.job.is_terminal]
@@ -148,7 +150,7 @@ class Watcher:
         """What the chain says about an order at this block; and the gateway, where a sign of life can change anything."""
         identifier = order.signed.id
         lease, moves = self._market.lease_of(identifier, block), tuple(self._book.moves(identifier))
-        if not self.past.is_known(lease, moves) and self.past.read_again(identifier, block):
+        if not self.chain_sync.is_known(lease, moves) and self.chain_sync.read_again(identifier, block):
             moves = tuple(self._book.moves(identifier))
         number = lease.offer or next((serving.offer for serving in reversed(servings_of(moves))), 0)
         offer = self._market.listing_of(OfferId(number), block) if number else None

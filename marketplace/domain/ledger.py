@@ -9,9 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from marketplace.domain import events as e
+from marketplace.domain.budgets import Budget
 from marketplace.domain.changing import replace
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import NO_LEASE, Budget, Lease, LeaseStatus, Offer, Order, Volume
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
+from marketplace.domain.market import Volume
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
 from marketplace.domain.units import GpuCount, GpuSeconds, Seconds, TokenUnits, UnixTime
 
@@ -121,7 +125,7 @@ def _credited(state: Rows, amounts: Mapping[Address, int]) -> dict[Address, Toke
 
 
 def _sums(*moves: tuple[Address, int]) -> dict[Address, int]:
-    """Moves added up per account: two roles may be one address (P-07)."""
+    """LeaseEvents added up per account: two roles may be one address (P-07)."""
     total: dict[Address, int] = {}
     for who, amount in moves:
         total[who] = total.get(who, 0) + amount

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marketplace.domain.models import Lease, LeaseStatus, MarketTerms, Order
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order
 from marketplace.domain.units import (
     BPS_WHOLE,
     SECONDS_PER_HOUR,

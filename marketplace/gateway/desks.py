@@ -18,13 +18,13 @@ from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.library import Library
-from marketplace.services.limits import RateLimits
 from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
 from marketplace.services.quotas import LEAST_STAKE, quotas_over
 from marketplace.services.quotes import QuoteDesk
+from marketplace.services.rate_limits import RateLimits
 from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
 from marketplace.services.rounds import RoundDesk

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from marketplace.api.record import to_json
 from marketplace.domain.book import BookView
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.together import Together
 from marketplace.services.answers import OrderStanding

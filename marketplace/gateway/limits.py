@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from marketplace.domain.excess import TooManyRequests
 from marketplace.gateway.problems import problem_of
-from marketplace.services.limits import Cost, RateLimits
+from marketplace.services.rate_limits import Cost, RateLimits
 
 _FREE = frozenset({"/live", "/ready"})
 """Supervisors and balancers ask these, from one address; they cost nothing, or nothing more than once a second."""

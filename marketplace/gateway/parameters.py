@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import Header, Path, Query
 
-from marketplace.domain.classes import class_named, class_numbered
-from marketplace.domain.models import GpuClass
+from marketplace.domain.classes import GpuClass, class_named, class_numbered
 
 ADDRESS = "^0[xX][0-9a-fA-F]{40}$"
 _BYTES32 = "^0[xX][0-9a-fA-F]{64}$"

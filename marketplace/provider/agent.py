@@ -25,9 +25,10 @@ import structlog
 
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.states import ServingState
 from marketplace.domain.wake import NextWake
@@ -37,18 +38,18 @@ from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
 from marketplace.provider.departure import Departure
 from marketplace.provider.farewell import Farewell
+from marketplace.provider.housekeeping import Housekeeping
 from marketplace.provider.inventory import Inventory
 from marketplace.provider.listing import Lister
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
 from marketplace.provider.parts import apart
+from marketplace.provider.pause_monitor import PauseMonitor
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.schedule import Part, parts_of
 from marketplace.provider.settler import Settler
 from marketplace.provider.steering import Steering
 from marketplace.provider.timekeeper import Timekeeper
 from marketplace.provider.toolbox import Toolbox
-from marketplace.provider.upkeep import Upkeep
-from marketplace.provider.vigil import Vigil
 from marketplace.store.journal.rows import Serving, ServingKey
 
 _log = structlog.get_logger()
@@ -79,9 +80,9 @@ class ProviderAgent:
         self._steering = steering or Steering(tools.journal.desk, inventory)
         lister = Lister(tools, self._steering.wanted)
         self._reporter = Reporter(tools.journal.desk, self._steering, tools.key.address)
-        self._upkeep = Upkeep(tools, lister, self._steering, self._reporter, self._capacity)
+        self._housekeeping = Housekeeping(tools, lister, self._steering, self._reporter, self._capacity)
         self.departure = Departure(tools.journal, self._steering, self._reporter)
-        self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)
+        self._timekeeper = Timekeeper(tools, self._capacity, self._housekeeping.gas_funds, self._housekeeping.telling)
         self._attendant = Attendant(tools, lister, self._capacity)
         self._farewell = Farewell(tools)
         self._settler = Settler(tools, self._capacity)
@@ -91,7 +92,7 @@ class ProviderAgent:
         self._found: set[ServingKey] = set()
         """Servings of an agent before us that are not attended to yet."""
         self._watched: BlockRef | None = None
-        self._vigil = Vigil()
+        self._pause_monitor = PauseMonitor()
         self._head: BlockRef | None = None
         self.openings = Openings(tools)
         self._is_started = False
@@ -105,7 +106,7 @@ class ProviderAgent:
     @property
     def gas_trouble(self) -> str | None:
         """Why there are no offers, where that is for want of coin."""
-        return self._upkeep.purse.trouble
+        return self._housekeeping.gas_funds.trouble
 
     @property
     def head(self) -> BlockRef | None:
@@ -119,7 +120,7 @@ class ProviderAgent:
 
     def close(self) -> None:
         """Stop. Jobs run on for a while; the next agent on this home takes them up again."""
-        self._vigil.close()
+        self._pause_monitor.close()
         for attendance in self._attendances.values():
             if attendance.execution:
                 attendance.execution.leave()
@@ -147,7 +148,7 @@ class ProviderAgent:
         for serving in servings:
             self._attend(serving, head)
         self._settle(head)
-        self._upkeep.step(head, len(servings))
+        self._housekeeping.step(head, len(servings))
         self._leave(head)
         self.departure.leave_when_finished(self._attendances)
         self._reporter.tell(head, self.gas_trouble)
@@ -158,7 +159,7 @@ class ProviderAgent:
         if self._head is None:
             return
         try:
-            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._upkeep.has_news, stop))
+            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._housekeeping.has_news, stop))
         except ChainError as exc:
             # The next step says so, and is tried again more and more slowly.
             _log.debug("agent.wait_ended", reason=exc.reason)
@@ -168,7 +169,7 @@ class ProviderAgent:
     def _steer(self) -> None:
         """Take in what the operator wants by now. An agent that should be gone by now is, whatever fails below."""
         if self._steering.look():
-            self._upkeep.want(self._steering.wanted)
+            self._housekeeping.want(self._steering.wanted)
         self._settler.is_leaving = self._steering.is_leaving
         self.departure.give_up_if_overdue()
 
@@ -180,7 +181,7 @@ class ProviderAgent:
         live = self._tools.journal.servings(*LIVE)
         if not live:
             self.preflight()  # else what is owed comes first, also on a machine that can run nothing any more
-            self._upkeep.is_fit = True
+            self._housekeeping.is_fit = True
         for mined in self._tools.sender.recover():
             for event in mined.events:
                 if isinstance(event, e.OfferListed) and event.offer.provider == self._tools.key.address:
@@ -196,7 +197,7 @@ class ProviderAgent:
         kept = {self._tools.home.serving(*serving.key).name for serving in (*live, *begun)}
         self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
-        self._vigil.start()
+        self._pause_monitor.start()
         _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
     def _tidy(self, kept: Set[str]) -> None:
@@ -210,7 +211,7 @@ class ProviderAgent:
 
     def _see_to_pay(self, head: BlockRef) -> None:
         """Claims, deadlines, meters: of every serving that the journal knows, before anything is read or done that may fail."""
-        has_lapsed = self._vigil.has_lapsed()
+        has_lapsed = self._pause_monitor.has_lapsed()
         servings = self._live(head)
         for serving in servings:
             attendance, lease = self._attendances[serving.key], self._attendances[serving.key].lease

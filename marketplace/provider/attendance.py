@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.chain.verbs import Call
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef, Lease, Offer
+from marketplace.domain.leases import Lease
+from marketplace.domain.offers import Offer
 from marketplace.domain.results import Result
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.work import Assignment

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import structlog
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
 from marketplace.provider import metering

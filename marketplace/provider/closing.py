@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.client.transfers import send_bundle
 from marketplace.domain.bundle_rules import Allowance, LeftOut
 from marketplace.domain.bundles import Bundle, bundle_outputs

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.states import ServingState
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.openings import LIVE

@@ -18,10 +18,13 @@ from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
 from marketplace.chain.token import coin_of
 from marketplace.chain.transactions import Sender
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.earnings import Earnings, earnings_of
 from marketplace.domain.errors import ConfigError, HomeInUse, NotFound
 from marketplace.domain.ids import Bytes32, OfferId
-from marketplace.domain.models import BlockRef, Lease, MarketTerms, Offer
+from marketplace.domain.leases import Lease
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, TokenUnits

@@ -9,8 +9,9 @@ from __future__ import annotations
 import structlog
 
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import bytes32_of
-from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime

@@ -12,10 +12,12 @@ from marketplace.chain import verbs
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import OfferId, bytes32_of
-from marketplace.domain.models import BlockRef, MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
 from marketplace.domain.units import (
     SECONDS_PER_HOUR,

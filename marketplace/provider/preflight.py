@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from marketplace.domain.declines import ObstacleReason, one_line
 from marketplace.domain.ids import Address
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT
 from marketplace.domain.work import Assignment
 from marketplace.provider.capacity import disk_taken_mib

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import structlog
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, MarketplaceError
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.leases import Lease
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import Assignment
 from marketplace.provider import metering

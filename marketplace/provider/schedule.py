@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.leases import Lease
 from marketplace.domain.states import ServingState
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant

@@ -14,11 +14,14 @@ import structlog
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain import verbs
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt, Settlement
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits

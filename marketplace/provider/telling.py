@@ -5,9 +5,9 @@ from __future__ import annotations
 import structlog
 
 from marketplace.chain.statements import sign_decline
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, one_line
 from marketplace.domain.errors import GatewayProblem, MarketplaceError
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore, distrusted
 from marketplace.provider.gateways import GatewayLine

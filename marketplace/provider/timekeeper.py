@@ -11,7 +11,8 @@ from dataclasses import replace
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import start_of
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
@@ -20,8 +21,8 @@ from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, JobEnd
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.executors.base import EndReason, ExecutionResult
+from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.preflight import Obstacle, ObstacleReason
-from marketplace.provider.purse import Purse
 from marketplace.provider.telling import Telling
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving
@@ -75,10 +76,10 @@ def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:
 class Timekeeper:
     """Brings servings that cannot be run back to the market, and those that ran to EXITED."""
 
-    def __init__(self, tools: Toolbox, capacity: Capacity, purse: Purse, telling: Telling) -> None:
+    def __init__(self, tools: Toolbox, capacity: Capacity, gas_funds: GasFunds, telling: Telling) -> None:
         self._tools = tools
         self._capacity = capacity
-        self._purse = purse
+        self._gas_funds = gas_funds
         self._telling = telling
 
     # What runs
@@ -186,8 +187,8 @@ class Timekeeper:
 
     def declining(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Give the lease back while that is free: at once where the obstacle stays, as late as possible where it may pass."""
-        if attendance.obstacle is None and self._purse.trouble:
-            attendance.obstacle = Obstacle(ObstacleReason.NO_COIN_FOR_GAS, self._purse.trouble)
+        if attendance.obstacle is None and self._gas_funds.trouble:
+            attendance.obstacle = Obstacle(ObstacleReason.NO_COIN_FOR_GAS, self._gas_funds.trouble)
         if attendance.obstacle is None:
             attendance.obstacle = self._overdue(serving, attendance, lease, head)
         obstacle = attendance.obstacle

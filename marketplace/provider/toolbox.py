@@ -14,7 +14,7 @@ from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
 from marketplace.domain.errors import ChainError, TransactionReverted
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool, ChorePools
 from marketplace.provider.executors.base import Executor

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import Market
 from marketplace.chain.shares import Part, Share, check_share
 from marketplace.chain.signing import recover
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.work import Work, read_work
 from marketplace.services.leases import LeaseDesk

@@ -6,7 +6,7 @@ from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, Heart
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
-from marketplace.chain.requests import AHEAD_SECONDS, TIME_HEADER
+from marketplace.chain.request_signing import AHEAD_SECONDS, TIME_HEADER
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import StoreUnavailable, Unauthorized
 from marketplace.domain.ids import Address, OfferId

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.token import TokenContract
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.ledger import Rows, locked_in, replay
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import TokenUnits
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import structlog
 
 from marketplace.chain.market import Market
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ChainError, StoreError
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in
-from marketplace.domain.models import BlockRef, LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake

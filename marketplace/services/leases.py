@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from marketplace.api.leases import LeaseAnswer, OutputsAnswer
 from marketplace.chain.market import Market
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.limits import MAX_LOG_BYTES, MAX_RESULT_BYTES
-from marketplace.domain.models import BlockRef
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import UnixTime

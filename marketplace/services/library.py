@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32, Sha256
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.units import UnixTime
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.journal.uploads import UploadTable

@@ -9,10 +9,10 @@ from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
 from marketplace.domain.book import BookView
-from marketplace.domain.classes import load_classes
+from marketplace.domain.classes import GpuClass, load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
-from marketplace.domain.models import GpuClass, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, UnixTime
 from marketplace.store.board import Board

@@ -14,11 +14,13 @@ import structlog
 
 from marketplace.chain.market import Market
 from marketplace.chain.signing import order_id, recover
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import Conflict, MarketplaceError, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.leases import NO_LEASE
 from marketplace.domain.ledger import Rows
-from marketplace.domain.models import NO_LEASE, BlockRef, Order, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.services.answers import OrderStanding, Stored

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
 from marketplace.domain.ids import Address, Sha256, sha256_in
+from marketplace.domain.leases import Lease
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
-from marketplace.domain.models import BlockRef, Lease, Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.runnable import require_room, require_runnable

@@ -8,14 +8,16 @@ from __future__ import annotations
 import structlog
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import Market
 from marketplace.chain.signing import order_id, recover
-from marketplace.chain.wallets import is_approved_by
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
+from marketplace.domain.budgets import NO_BUDGET
 from marketplace.domain.errors import Forbidden, NotFound, StoreUnavailable
 from marketplace.domain.fills import refusal_of_signer
 from marketplace.domain.ids import Address, Bytes32, sha256_in
-from marketplace.domain.models import NO_BUDGET, BlockRef, Order, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
 from marketplace.services.library import Library, bringers_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from marketplace.chain.market import Market
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Forbidden, StoreUnavailable
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.store.board import Board
 
 

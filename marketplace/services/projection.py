@@ -16,13 +16,16 @@ import structlog
 from marketplace.chain.events import KEPT_BLOCKS, EventFollower, EventPage, Trail
 from marketplace.chain.market import Market
 from marketplace.chain.signing import recover
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
 from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound, ReorganisedTooDeep
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.limits import MAX_SPEC_BYTES
-from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms, SignedOrder
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import CLIENT_FAULTS
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.spec import Machine, read_machine, read_spec

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms, Offer, Volume
+from marketplace.domain.market import MarketTerms, Volume
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import replay_standings
 from marketplace.domain.units import TokenUnits
 from marketplace.store.board_projection import Head, ProjectionTable

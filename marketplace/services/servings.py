@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import Market
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.orders import Order
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 

@@ -13,10 +13,10 @@ import secrets
 from marketplace.api.record import iso
 from marketplace.api.sessions import ChallengeAnswer, SessionAnswer
 from marketplace.chain.blocks import Chain
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import Market
 from marketplace.chain.sign_in import SignIn, read_sign_in
 from marketplace.chain.signing import recover_text, text_id
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Conflict, InvalidField, Unauthorized
 from marketplace.domain.ids import Address, sha256_of
 from marketplace.domain.units import UnixTime

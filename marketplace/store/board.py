@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from marketplace.chain.market import Market
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NodeRefused
-from marketplace.domain.models import BlockRef
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import Batch
 from scheduler.audit.word import CLOCKS_SECONDS

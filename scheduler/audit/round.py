@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32_of

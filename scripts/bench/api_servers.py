@@ -22,7 +22,7 @@ from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.server import serve
-from marketplace.services.limits import Cost, Rate, RateLimits
+from marketplace.services.rate_limits import Cost, Rate, RateLimits
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal

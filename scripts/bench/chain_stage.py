@@ -20,8 +20,11 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.devnet import free_ports
 from marketplace.domain.events import OfferListed
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import Fill, Offer, Order, Receipt, Settlement, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 FAR = UnixTime(2**32 - 1)

@@ -27,7 +27,7 @@ from marketplace.chain.signing import Key, read_transaction
 from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import ChainUnavailable, FeesTooHigh, NodeRefused, TransactionNotMined
 from marketplace.domain.events import Deposited
-from marketplace.domain.sending import SendingState
+from marketplace.domain.transactions import SendingState
 from marketplace.domain.units import TokenUnits
 from tests.faults.proxy import FaultProxy
 from tests.faults.rules import Fault, Rule, next_one

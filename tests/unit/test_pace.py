@@ -11,8 +11,8 @@ import pytest
 from marketplace.chain.headers import Header
 from marketplace.chain.heads import LAG_SECONDS, Ancestry
 from marketplace.chain.pace import Pace
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 

@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from marketplace.domain.classes import load_classes
-from marketplace.domain.models import GpuClass
+from marketplace.domain.classes import GpuClass, load_classes
 
 LEAST_PERCENT = 92
 MOST_PERCENT = 102

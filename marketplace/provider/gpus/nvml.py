@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import ToolMissing
-from marketplace.domain.models import GpuClass
 from marketplace.provider.gpus.names import Unfit, UnfitReason, class_of_gpu
 
 MOST_GPUS = 256

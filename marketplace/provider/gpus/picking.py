@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.models import GpuClass
 from marketplace.domain.spec import Reader
 from marketplace.provider.gpus.nvml import SeenGpu, SeenMachine, is_uuid
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import structlog
 
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import ConfigError, ToolMissing
-from marketplace.domain.models import GpuClass
 from marketplace.provider.executors.devices import GpuDevices
 from marketplace.provider.gpus.cdi import CDI_FOLDERS, CdiGpus, read_cdi
 from marketplace.provider.gpus.devices import devices_for

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
-from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime

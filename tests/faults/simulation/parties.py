@@ -12,6 +12,8 @@ from time import monotonic, time
 from typing import Any, TypeVar
 
 import marketplace.client.session as client_session
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.outbox import OutboxFile
@@ -19,8 +21,6 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
 from marketplace.client import Market as ClientMarket
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots

@@ -20,7 +20,7 @@ from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, start_anvil
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.faults.proxy import FaultProxy

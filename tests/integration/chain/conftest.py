@@ -23,8 +23,11 @@ from marketplace.chain.signing import Key
 from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import Fill, Offer, Order, Receipt, Settlement, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.ports import free_port
 

@@ -13,7 +13,7 @@ from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionNotMined
-from marketplace.domain.sending import SendingState
+from marketplace.domain.transactions import SendingState
 from marketplace.domain.units import TokenUnits
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering

@@ -15,7 +15,7 @@ from marketplace.chain.signing import Key
 from marketplace.client import JobState, Market
 from marketplace.domain.errors import Forbidden, Refused
 from marketplace.domain.ids import Address
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime

@@ -17,8 +17,11 @@ from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
 from marketplace.client import Job
 from marketplace.client.journal import JobJournal
+from marketplace.domain.budgets import NO_BUDGET
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address
-from marketplace.domain.models import NO_BUDGET, Fill, LeaseStatus, Offer
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import WHOLE, Outcome, Reputation, Standing, Tally
 from marketplace.domain.units import UnixTime
 from marketplace.store.board_projection import Step

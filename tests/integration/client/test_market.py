@@ -18,7 +18,7 @@ from marketplace.domain.errors import (
     WrongChain,
 )
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down, lock_of
 from marketplace.domain.reputation import Outcome
 from marketplace.domain.spec import read_spec

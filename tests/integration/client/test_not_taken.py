@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.cli.outcomes import ExitCode, exit_code_of_job
 from marketplace.client import JobState
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.client.doorman import doorman

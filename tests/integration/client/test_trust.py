@@ -11,7 +11,7 @@ from marketplace.chain.checksums import checksum
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.domain.errors import ConfigError, GatewayDiffers, Refused
 from marketplace.domain.ids import ZERO_ADDRESS
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from tests.integration.client.conftest import Desk, Play

@@ -25,12 +25,15 @@ from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.spec import JobSpec, Machine, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime

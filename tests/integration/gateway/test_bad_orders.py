@@ -12,7 +12,7 @@ import pytest
 from marketplace.chain.signing import SigningDomain
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.ids import ZERO_ADDRESS, bytes32_of, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.work import Input, work_name
 from tests.integration.gateway.conftest import (

@@ -10,9 +10,10 @@ import pytest
 from httpx_sse import EventSource
 
 from marketplace.chain import verbs
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.domain.ids import sha256_of
-from marketplace.domain.models import Offer, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.gateway.app import create_app
 from tests.integration.gateway.conftest import CLIENT, PROVIDER, Gateway, running
 

@@ -23,9 +23,9 @@ import pytest
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
 from marketplace.chain.market import Market
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.domain.ids import bytes32_of, sha256_in, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.services.readiness import GATEWAY_DUTIES

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import deploy
 from marketplace.chain.devnet import AnvilHandle, start_anvil
 from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.integration.provider.stage import CLIENT, CONSTANTS, DEPLOYER, PROVIDER, Clockwork, RunningGateway, Stage
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, time
 
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook, MarketConstants
@@ -25,14 +27,14 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import Market
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
 from marketplace.domain import events as e
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import GatewayError
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of, sha256_of
-from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.results import Result
 from marketplace.domain.spec import JobSpec, Resources

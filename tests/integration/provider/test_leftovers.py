@@ -7,7 +7,7 @@ from pathlib import Path
 from marketplace.chain import verbs
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.parts import PartStream
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.spec import Resources

@@ -11,7 +11,8 @@ from marketplace.chain import verbs
 from marketplace.domain import events as e
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import ZERO_BYTES32
-from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.results import EndedReason
 from marketplace.domain.spec import Group, JobSpec, Resources
 from marketplace.domain.states import ServingState

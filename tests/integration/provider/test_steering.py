@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marketplace.domain.models import LeaseStatus, Offer
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import PricePerGpuHour
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.inventory import Inventory

@@ -21,7 +21,10 @@ from marketplace.domain.book import Explanation
 from marketplace.domain.classes import load_classes
 from marketplace.domain.events import BatchOpened, Event, OfferListed
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, bytes32_of, sha256_of
-from marketplace.domain.models import Lease, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.leases import Lease
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.projection import Projector

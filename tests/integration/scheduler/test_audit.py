@@ -11,9 +11,10 @@ import pytest
 
 from marketplace.chain import verbs
 from marketplace.domain.book import Faults, RefusedFill
+from marketplace.domain.budgets import Budget
 from marketplace.domain.events import LeaseOpened
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32, OfferId
-from marketplace.domain.models import Budget, Fill
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Resources

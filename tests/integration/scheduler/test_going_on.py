@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.api import MAX_BLOB_BYTES
+from marketplace.api.client.gateway import MAX_BLOB_BYTES
 from marketplace.domain.errors import ChainError, TransactionNotMined
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, OfferId, Sha256, sha256_in
-from marketplace.domain.models import Fill, LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from scheduler.audit.findings import Check, Verdict
 from scheduler.audit.round import fetch_documents
 from scheduler.engine.clear import clear

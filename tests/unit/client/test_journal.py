@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, NewJob
+from marketplace.client.journal_rows import KeptJob, NewJob
 from marketplace.client.terms import JobTerms
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import Seconds, UnixTime
@@ -258,7 +260,7 @@ def test_why_a_group_broke_is_said_once(book: JobJournal) -> None:
 
 
 def test_what_was_read_again_replaces_what_never_happened(book: JobJournal) -> None:
-    """Moves of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
+    """LeaseEvents of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
     opened, false, old = (
         happened(name, an_id(7), block, 50, an_id(block))
         for block, name in ((11, "LeaseFinalized"), (12, "LeaseExpired"), (9, "LeaseDeclined"))

@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.api.fields import Uint80
 from marketplace.api.offers import OfferTold
-from marketplace.chain.requests import verify_request
+from marketplace.chain.request_signing import verify_request
 from marketplace.domain.ids import Sha256
 from marketplace.domain.units import UnixTime
 from marketplace.gateway import signing_told

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId, sha256_of
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import Constraints, JobSpec, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Assignment, Input, Sealed

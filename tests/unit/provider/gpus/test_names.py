@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from marketplace.domain.classes import class_named, load_classes
-from marketplace.domain.models import GpuClass
+from marketplace.domain.classes import GpuClass, class_named, load_classes
 from marketplace.provider.gpus import names
 from marketplace.provider.gpus.names import Unfit, UnfitReason, class_of_gpu
 

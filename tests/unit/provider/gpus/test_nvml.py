@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import ToolMissing
-from marketplace.domain.models import GpuClass
 from marketplace.provider.gpus.names import Unfit, UnfitReason
 from marketplace.provider.gpus.nvml import NO_GPUS, Nvml, SeenMachine, is_uuid
 from tests.nvml import gpu_of, nvml_at

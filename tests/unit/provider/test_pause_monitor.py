@@ -1,10 +1,10 @@
-"""The vigil: a process that stood still knows it afterwards."""
+"""The pause monitor: a process that stood still knows it afterwards."""
 
 from __future__ import annotations
 
 import pytest
 
-from marketplace.provider.vigil import BOUND_SECONDS, LOOK_SECONDS, Vigil
+from marketplace.provider.pause_monitor import BOUND_SECONDS, LOOK_SECONDS, PauseMonitor
 
 
 class Clock:
@@ -20,19 +20,19 @@ class Clock:
 def test_a_long_stop_is_a_lapse(stood_still: float, has_lapsed: bool) -> None:
     """A process that was held for longer than the bound has watched nobody's job; a moment's delay is none."""
     clock = Clock()
-    vigil = Vigil(clock)
+    monitor = PauseMonitor(clock)
     clock.now += stood_still
 
-    assert vigil.has_lapsed() is has_lapsed
-    assert not vigil.has_lapsed()
+    assert monitor.has_lapsed() is has_lapsed
+    assert not monitor.has_lapsed()
 
 
 def test_steps_that_are_far_apart_are_no_lapse() -> None:
     """As long as somebody looks at the clock in between, the process lived."""
     clock = Clock()
-    vigil = Vigil(clock)
+    monitor = PauseMonitor(clock)
     for _ in range(10):
         clock.now += BOUND_SECONDS
-        vigil.look()
+        monitor.look()
 
-    assert not vigil.has_lapsed()
+    assert not monitor.has_lapsed()

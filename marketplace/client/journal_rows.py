@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.spec import Group
 from marketplace.domain.states import TrackedJob
 from marketplace.domain.units import UnixTime

@@ -11,7 +11,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import AnvilHandle
 from marketplace.chain.market import Market
 from marketplace.chain.transactions import Sender
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.units import TokenUnits
 from tests.integration.chain.conftest import DOLLAR, Trading
 

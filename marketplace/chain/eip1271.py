@@ -8,9 +8,9 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from marketplace.chain.blocks import Chain
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NodeRefused, TransactionReverted
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
 
 _SELECTOR = keccak(b"isValidSignature(bytes32,bytes)")[:4]
 _MAGIC = "0x" + _SELECTOR.hex().ljust(64, "0")

@@ -16,7 +16,7 @@ def _clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Vigil:
+class PauseMonitor:
     """Notices that the whole process stood still.
 
     .start()          a thread that does nothing but look at the clock
@@ -31,7 +31,7 @@ class Vigil:
         self._end = threading.Event()
 
     def start(self) -> None:
-        threading.Thread(target=self._look_on, name="vigil", daemon=True).start()
+        threading.Thread(target=self._look_on, name="pause-monitor", daemon=True).start()
 
     def close(self) -> None:
         self._end.set()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import sha256_of
 from tests.hostile.shelf import shelf

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from typing import Any, get_args
 
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire
@@ -51,7 +51,7 @@ def lease_of(event: LeaseEvent) -> Bytes32:
     return event.order if isinstance(event, e.FillRefused) else event.lease
 
 
-class Moves:
+class LeaseEvents:
     """The moves and the cursor in a journal's file. Several processes may read the chain into one book: only who saw its cursor moves it."""
 
     def __init__(self, db: sqlite3.Connection, lock: AbstractContextManager[object], transaction: Transaction) -> None:

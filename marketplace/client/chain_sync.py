@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from marketplace.chain.events import EventFollower
 from marketplace.client.journal import JobJournal
-from marketplace.client.moves import LeaseEvent, lease_of
+from marketplace.client.lease_events import LeaseEvent, lease_of
 from marketplace.client.spending import exit_of, servings_of
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ReorganisedTooDeep
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.library_log import LibraryLog
 
@@ -21,7 +22,7 @@ EXACT_BLOCKS = 512
 """Blocks that are read again one by one; older ones are read by ranges."""
 
 
-class PastReader:
+class ChainSync:
     """Keeps a journal's moves those of the chain that stands."""
 
     def __init__(self, follower: EventFollower, book: JobJournal) -> None:

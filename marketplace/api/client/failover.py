@@ -7,15 +7,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from marketplace.api.client.http import DEFAULT_RETRIES, Answer, GatewayHttp, Retries
 from marketplace.api.events import ServerEvent
 from marketplace.api.reading import MOST_BYTES
-from marketplace.client.http import DEFAULT_RETRIES, Answer, GatewayHttp, Retries
 from marketplace.domain.errors import GatewayError, GatewayProblem, GatewayUnavailable
 
 _MISSING = 404
 
 
-class SeveralHttp(GatewayHttp):
+class FailoverHttp(GatewayHttp):
     """Asks the gateway that answered last, and the others in their order where it does not; all of them again after a pause.
 
     What is to be read and is not there is asked of the others, too: a provider leaves outputs where they are taken."""
@@ -101,4 +101,4 @@ class SeveralHttp(GatewayHttp):
 
 def http_to(base_urls: Sequence[str], **settings: Any) -> GatewayHttp:
     """How to speak to these gateways, the preferred one first."""
-    return GatewayHttp(base_urls[0], **settings) if len(base_urls) == 1 else SeveralHttp(base_urls, **settings)
+    return GatewayHttp(base_urls[0], **settings) if len(base_urls) == 1 else FailoverHttp(base_urls, **settings)

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from marketplace.client.http import accepted, content_sha256
-from marketplace.client.signed import SignedHttp
+from marketplace.api.client.http import accepted, content_sha256
+from marketplace.api.client.signed_http import SignedHttp
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 

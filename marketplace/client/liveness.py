@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 
 from marketplace.api.accounts import BeatTold
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import Market
-from marketplace.chain.requests import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
+from marketplace.chain.request_signing import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
 from marketplace.chain.signing import recover_text, text_id
-from marketplace.chain.wallets import is_approved_by
-from marketplace.client.api import GatewayApi
 from marketplace.client.witnesses import Witnessed, Witnesses
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import Seconds, UnixTime
 
 LEAST_FRESH_SECONDS = 3

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from marketplace.chain.bloom import may_hold
 from marketplace.chain.headers import Header
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 
 BELIEVED_BLOCKS: Final = 24
 _KEPT: Final = 8_192
@@ -30,7 +30,7 @@ class _Answer:
     values: tuple[Any, ...]
 
 
-class StandingAnswers:
+class ViewCache:
     """Answers by question. Safe to share between threads."""
 
     def __init__(self, between: Between) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from marketplace.api.client.http import Answer, BlockTime, GatewayHttp, accepted, content_sha256, idempotency_key
 from marketplace.api.events import ServerEvent
 from marketplace.api.reading import MOST_BYTES
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.shares import Part, Share, sign_share
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.http import Answer, BlockTime, GatewayHttp, accepted, content_sha256, idempotency_key
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
 from marketplace.domain.units import UnixTime

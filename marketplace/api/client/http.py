@@ -3,7 +3,7 @@
 Whatever a gateway sends, a request ends: its answer is bounded in bytes as it arrives, and in time as a whole.
 
 Writes carry ``Bourse-*`` headers: a human-readable text over method, path, body hash, block time, chain and market,
-signed with the account's key (EIP-191, ``chain.requests``). Block time comes from the gateway (or from the caller's own
+signed with the account's key (EIP-191, ``chain.request_signing``). Block time comes from the gateway (or from the caller's own
 chain), never from a clock.
 """
 
@@ -21,13 +21,13 @@ from typing import IO
 
 import httpx
 
+from marketplace.api.client.deadlines import Deadline, TimedTransport, answered_by
 from marketplace.api.events import ServerEvent, server_events
 from marketplace.api.following import UPSTREAM_STATUSES
 from marketplace.api.problems import ProblemTold
 from marketplace.api.reading import MOST_BYTES, read
 from marketplace.api.unpacking import PIECE_BYTES, gathered, unpacked
 from marketplace.chain.signing import Key
-from marketplace.client.deadlines import Deadline, TimedTransport, answered_by
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, UnreadableAnswer
 from marketplace.domain.ids import Sha256, sha256_of
 from marketplace.domain.units import UnixTime

@@ -15,6 +15,20 @@ import httpx
 from msgspec import UNSET, Raw
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
+from marketplace.api.client.blobs import MAX_BLOB_BYTES, GatewayBlobs
+from marketplace.api.client.failover import http_to
+from marketplace.api.client.http import (
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    Answer,
+    BlockTime,
+    Retries,
+    Timeout,
+    Waiter,
+    accepted,
+    problem_in,
+)
+from marketplace.api.client.signed_http import RequestSigner, SignedHttp
 from marketplace.api.fields import Uint80
 from marketplace.api.following import log_pieces
 from marketplace.api.leases import (
@@ -35,27 +49,15 @@ from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, read, same
 from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
 from marketplace.api.record import Record, to_json
 from marketplace.api.rounds import RoundPage, RoundTold
-from marketplace.chain.requests import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
+from marketplace.chain.request_signing import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.blobs import MAX_BLOB_BYTES, GatewayBlobs
-from marketplace.client.http import (
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT,
-    Answer,
-    BlockTime,
-    Retries,
-    Timeout,
-    Waiter,
-    accepted,
-    problem_in,
-)
-from marketplace.client.several import http_to
-from marketplace.client.signed import RequestSigner, SignedHttp
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import SignedDecline
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import GpuClass, Receipt, SignedOrder
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 

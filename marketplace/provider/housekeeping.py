@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
+from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.gpus.watching import GpuWatch
 from marketplace.provider.listing import Lister, ListingReport, Wanted
-from marketplace.provider.purse import Purse
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
 from marketplace.provider.telling import Telling
@@ -30,7 +30,7 @@ DESCRIBE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 
 
-class Upkeep:
+class Housekeeping:
     """One step of it never waits, and never fails: whatever goes wrong is said, and tried again."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Upkeep:
         self._checking: Chore[bool] = Chore(machine)
         self.telling = Telling(tools)
         self._gpus = GpuWatch(tools, capacity)
-        self.purse = Purse(tools.chain, tools.key.address, money)
+        self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
         self._described: set[GatewayLine] = set()
         """The gateways that have the descriptions of the machine."""
@@ -71,7 +71,7 @@ class Upkeep:
 
     def want(self, wanted: Wanted) -> None:
         """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
-        is_open, unfit = wanted.is_open and not self.purse.is_short, self._gpus.unfit
+        is_open, unfit = wanted.is_open and not self.gas_funds.is_short, self._gpus.unfit
         self._lister.wanted = replace(wanted, is_open=is_open, unfit=unfit)
         self._list_at, self._described = UnixTime(0), set()
 
@@ -129,7 +129,7 @@ class Upkeep:
         """What could still open on the offers has to be paid for, too."""
         offers = self._steering.wanted.inventory.offers
         may_open = sum(offer.count for offer in offers) if self._lister.wanted.is_open else 0
-        if self.purse.look(head, max(leases, may_open), len(offers)):
+        if self.gas_funds.look(head, max(leases, may_open), len(offers)):
             self.want(self._steering.wanted)
 
     def _tend(self, head: BlockRef) -> None:

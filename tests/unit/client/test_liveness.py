@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from marketplace.client.signs import Heard, fresh_seconds, is_witnessed, silent_seconds, witnessed_by
+from marketplace.client.liveness import Heard, fresh_seconds, is_witnessed, silent_seconds, witnessed_by
 from marketplace.client.witnesses import Witnessed
 from marketplace.domain.units import Seconds, UnixTime
 

@@ -9,9 +9,9 @@ import pytest
 from marketplace.chain.bloom import bits_of
 from marketplace.chain.headers import Header
 from marketplace.chain.heads import Ancestry
-from marketplace.chain.standing import BELIEVED_BLOCKS, StandingAnswers
+from marketplace.chain.view_cache import BELIEVED_BLOCKS, ViewCache
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 MARKET, LEASE, OTHER = "0x" + "3a" * 20, "0x" + "1e" * 32, "0x" + "2e" * 32
@@ -32,12 +32,12 @@ def ref(number: int, branch: int = 0) -> BlockRef:
     return BlockRef(number, Bytes32(f"0x{branch << 64 | number:064x}"), UnixTime(number))
 
 
-def remembering(headers: Sequence[Header]) -> StandingAnswers:
+def remembering(headers: Sequence[Header]) -> ViewCache:
     """After these heads, with an answer as of the first."""
     ancestry = Ancestry()
     for number, one in enumerate(headers):
         ancestry.follow(one, float(number))
-    answers = StandingAnswers(ancestry.between)
+    answers = ViewCache(ancestry.between)
     answers.keep("question", headers[0].ref, ANSWER)
     return answers
 
@@ -72,7 +72,7 @@ def test_an_answer_of_a_block_that_left_the_chain_is_forgotten(words: Sequence[s
     ancestry = Ancestry()
     for number, one in enumerate([header(2), header(3), header(3, branch=7), header(4, branch=7)]):
         ancestry.follow(one, float(number))
-    answers = StandingAnswers(ancestry.between)
+    answers = ViewCache(ancestry.between)
     answers.keep("question", ref(3), ANSWER)
 
     assert answers.find("question", ref(4, branch=7), words) is None

@@ -8,9 +8,9 @@ import structlog
 
 from marketplace.chain.blocks import LATEST, Chain
 from marketplace.chain.fees import Fees
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.chores import Chore, ChorePool
 
@@ -42,7 +42,7 @@ class Funds:
     needed_wei: int
 
 
-class Purse:
+class GasFunds:
     """Looks now and then; the last look is what is known."""
 
     def __init__(self, chain: Chain, account: Address, pool: ChorePool) -> None:

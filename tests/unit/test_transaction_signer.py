@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from marketplace.chain.shown import signer_of
 from marketplace.chain.signing import Key
+from marketplace.chain.transaction_signer import signer_of
 
 KEY = Key(bytes([9]) * 32)
 FIELDS: dict[str, Any] = {"chainId": 5, "nonce": 3, "to": "0x" + "11" * 20, "value": 7, "data": "0xabcd", "gas": 21_000}
