@@ -22,6 +22,7 @@ from marketplace.domain.budgets import Budget
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.measurements import Measurement
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, units_rounded_down
 from marketplace.domain.results import EndedReason
@@ -56,13 +57,14 @@ def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> di
     return {"account": account, "delegate": delegate} | money("left", value.left, terms) | {"until": value.until}
 
 
-def offer(value: OfferTold, now: UnixTime) -> dict[str, Any]:
-    """An offer as it is on the wire, with its machine; ``measured`` false means that nobody looked, ``silent`` that it gets no work now."""
+def offer(value: OfferTold, now: UnixTime, seen: Measurement | None) -> dict[str, Any]:
+    """An offer as it is on the wire, with its machine; without a ``measurement`` nobody looked, ``silent`` means that it gets no work now."""
     machine = value.machine
     return offer_to_wire(value.offer) | {
         "className": value.class_name,
         "region": machine.region if machine else None,
-        "measured": machine.measured if machine else False,
+        "measured": seen is not None,
+        "measurement": seen and seen.document(),
         "machine": asdict(machine) if machine else None,
         "lastHeartbeat": value.last_heartbeat,
         "silent": is_silent(value.last_heartbeat, now),
@@ -117,11 +119,13 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
     }
 
 
-def quote(value: QuoteTold, terms: MarketTerms) -> dict[str, Any]:
+def quote(value: QuoteTold, terms: MarketTerms, seen: Measurement | None) -> dict[str, Any]:
     """What an offer would cost, or why it cannot serve."""
     return {
         "offer": offer_to_wire(value.offer.offer),
         "class_name": value.class_name,
+        "measured": seen is not None,
+        "measurement": seen and seen.document(),
         **money("price", value.offer.price, terms),
         "can_serve": value.can_serve,
         **money("locked", value.locked, terms),
