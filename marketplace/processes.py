@@ -17,14 +17,15 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.watching import heads_watched
 from marketplace.config import Settings
 from marketplace.daemon import GentleStop, Stop
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ChainError, ToolMissing
+from marketplace.domain.errors import ToolMissing
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
@@ -130,7 +131,7 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
         )
 
 
-def _least_stake(settings: Settings, market: Market) -> TokenUnits:
+def _least_stake(settings: Settings, market: MarketContract) -> TokenUnits:
     decimals = market.terms().token_decimals
     return units_from_text(settings.least_stake, decimals, field="BOURSE_LEAST_STAKE")
 
@@ -296,7 +297,7 @@ def run_provider(
         for agent in agents:
             agent.close()
         gpus.close()
-    return not any(agent.departure.has_left_behind for agent in agents)
+    return not any(agent.shutdown.has_left_behind for agent in agents)
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
@@ -334,7 +335,7 @@ class EachBlock:
         return self._head != before
 
 
-def _probed(settings: Settings, market: Market, health_port: int | None) -> Chain:
+def _probed(settings: Settings, market: MarketContract, health_port: int | None) -> Chain:
     """The chain as probes look at it, with connections of its own: a probe must not switch nodes in the middle of a step."""
     return market.chain if health_port is None else open_chain_market(settings).chain
 

@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.blocks import Chain
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import NodeRefused, TransactionReverted
+from marketplace.domain.chain_errors import NodeRefused, TransactionReverted
 from marketplace.domain.ids import Address, Bytes32
 
 _SELECTOR = keccak(b"isValidSignature(bytes32,bytes)")[:4]

@@ -17,7 +17,7 @@ from marketplace.chain.lineage import HeaderLineage
 from marketplace.chain.logs import decode_logs
 from marketplace.chain.ranges import LogRanges
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
+from marketplace.domain.chain_errors import ChainUnavailable, ReorganisedTooDeep
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from eth_utils.crypto import keccak
 
-from marketplace.chain.shapes import is_bytes, is_quantity
+from marketplace.chain.rpc_shapes import is_bytes, is_quantity
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainUnavailable, NodeRefused
+from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import UnixTime
 

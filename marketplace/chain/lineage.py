@@ -8,7 +8,7 @@ from typing import Any, Final
 from marketplace.chain.blocks import Chain
 from marketplace.chain.headers import Header
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable
 from marketplace.domain.ids import Bytes32
 
 _KEPT: Final = 512

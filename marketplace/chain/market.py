@@ -14,7 +14,7 @@ from marketplace.chain.token import TokenContract
 from marketplace.chain.view_cache import ViewCache
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.budgets import Budget
-from marketplace.domain.errors import ChainError
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.market import MarketTerms, Volume
@@ -26,10 +26,10 @@ from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits, UnixTime
 _ABI = contract_abi("ComputeMarket")
 
 
-class Market:
+class MarketContract:
     """One ``ComputeMarket``. Reads take ``at``, the block to read at, or None for the newest.
 
-    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``standing``).
+    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``view_cache``).
 
     ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow).
     """

@@ -16,7 +16,7 @@ from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
 from marketplace.chain.signing import read_transaction
 from marketplace.chain.transaction_signer import signer_of
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.transactions import Outgoing

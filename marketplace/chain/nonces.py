@@ -18,7 +18,7 @@ from marketplace.chain.outbox import Outbox
 from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable, FeesTooHigh
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, FeesTooHigh
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import UnixTime

@@ -13,7 +13,8 @@ from marketplace.chain.contracts import Parameter, Signature, contract_abi, deco
 from marketplace.chain.signing import TokenDomain
 from marketplace.chain.verbs import Call
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits
 

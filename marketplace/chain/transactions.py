@@ -26,14 +26,14 @@ from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer
 from marketplace.chain.signing import Key
 from marketplace.chain.verbs import Call
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import (
+from marketplace.domain.chain_errors import (
     ChainError,
     ChainUnavailable,
-    Conflict,
     InsufficientFunds,
     NodeRefused,
     TransactionNotMined,
 )
+from marketplace.domain.errors import Conflict
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import TokenUnits, UnixTime

@@ -15,9 +15,10 @@ from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import CommandSession
 from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
-from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InsufficientFunds
+from marketplace.domain.chain_errors import InsufficientFunds
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem
 from marketplace.domain.ids import ZERO_ADDRESS
-from marketplace.domain.printing import harmless_line
+from marketplace.domain.printable import harmless_line
 from marketplace.domain.units import iso_from_time
 
 SETTLE_SECONDS = 30.0

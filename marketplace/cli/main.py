@@ -12,7 +12,7 @@ from marketplace.cli import audit, daemons, deploy, devnet, disputes, jobs, offe
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.cli.screen import json_text
 from marketplace.domain.errors import InvalidField, MarketplaceError
-from marketplace.domain.printing import harmless_line
+from marketplace.domain.printable import harmless_line
 
 HELP = """A market for GPU-hours without a middleman who holds the money.
 

@@ -26,7 +26,7 @@ from marketplace.domain.units import MAX_LEASE_SECONDS, PricePerGpuHour, Seconds
 from marketplace.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from marketplace.provider.desk import ProviderDesk
+    from marketplace.provider.commands import ProviderCommands
 
 app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
 
@@ -156,7 +156,7 @@ def drain(
 
     Exit code 7: the agent has not acted on it, has not ended within --wait, or none runs although leases need one.
     """
-    from marketplace.provider.desk import WishOutcome
+    from marketplace.provider.commands import WishOutcome
     from marketplace.store.journal.wishes import AgentStanding
 
     session = CommandSession(json, keystore, password_file)
@@ -252,10 +252,10 @@ def _tell(
 
 
 @contextmanager
-def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
+def _desk(session: CommandSession) -> Iterator[ProviderCommands]:
     """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it, or one of another key."""
     from marketplace import processes
-    from marketplace.provider.desk import ProviderDesk
+    from marketplace.provider.commands import ProviderCommands
 
     settings = session.settings
     if not (settings.home / processes.AGENT_JOURNAL).is_file():
@@ -264,7 +264,7 @@ def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
     journal = processes.open_agent_journal(settings)
     try:
         sender = wiring.open_sender(settings, market, key, journal.outbox)
-        desk = ProviderDesk(market, key, journal, sender, settings.home)
+        desk = ProviderCommands(market, key, journal, sender, settings.home)
         desk.check_key()
         yield desk
     finally:

@@ -15,7 +15,7 @@ from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, iso_fr
 from marketplace.domain.wire import offer_to_wire
 
 if TYPE_CHECKING:
-    from marketplace.provider.desk import Attended, Picture
+    from marketplace.provider.commands import Attended, Picture
 
 
 def status(value: Picture, account: Address, terms: MarketTerms) -> dict[str, Any]:

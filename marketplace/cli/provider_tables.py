@@ -21,7 +21,7 @@ from marketplace.domain.states import ServingState
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits, text_from_seconds, text_from_units
 
 if TYPE_CHECKING:
-    from marketplace.provider.desk import Attended, Picture
+    from marketplace.provider.commands import Attended, Picture
 
 
 def status(value: Picture, account: Address, terms: MarketTerms) -> Group:

@@ -18,8 +18,9 @@ from marketplace.cli import tables
 from marketplace.cli.screen import Harmless, console, json_text
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
-from marketplace.domain.errors import ChainError, InsufficientBalance
-from marketplace.domain.printing import harmless, harmless_line
+from marketplace.domain.chain_errors import ChainError
+from marketplace.domain.errors import InsufficientBalance
+from marketplace.domain.printable import harmless, harmless_line
 from marketplace.telemetry import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]

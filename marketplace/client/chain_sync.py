@@ -7,7 +7,7 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.lease_events import LeaseEvent, lease_of
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ReorganisedTooDeep
+from marketplace.domain.chain_errors import ReorganisedTooDeep
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import Lease, LeaseStatus

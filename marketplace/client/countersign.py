@@ -24,12 +24,12 @@ from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import SigningDomain, receipt_id, recover
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.bundle_parts import PartStream, part_sizes
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.limits import PART_BYTES, most_bundle_bytes, most_sealed_bytes
 from marketplace.domain.orders import Order
-from marketplace.domain.parts import PartStream, part_sizes
 from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result, read_result

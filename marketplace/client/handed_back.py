@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptReceipt
 from marketplace.client.retries import retries_left
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable
+from marketplace.domain.errors import DomainError, GatewayError
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.receipts import Settlement
 from marketplace.domain.results import EndedBy, read_result
@@ -30,7 +31,7 @@ SETTLED_AFTER_SECONDS = 20
 class HandedBack:
     """Brings one account's doubly signed receipts to the chain where its jobs wait for that."""
 
-    def __init__(self, market: Market, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
+    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
         self._market, self._api, self._book, self._sender = market, api, book, sender
 
     def tend(self, head: BlockRef) -> None:

@@ -15,7 +15,7 @@ from itertools import islice
 from marketplace.api.accounts import BeatTold
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
 from marketplace.chain.signing import recover_text, text_id
 from marketplace.client.witnesses import Witnessed, Witnesses
@@ -68,7 +68,7 @@ def silent_seconds(heard: Sequence[Heard], witnessed: Witnessed, opened_at: Unix
 class SignsOfLife:
     """Asks all of a client's gateways, once for each provider and block. What it has witnessed is kept in the journal."""
 
-    def __init__(self, market: Market, gateways: Sequence[GatewayApi], kept: Witnesses) -> None:
+    def __init__(self, market: MarketContract, gateways: Sequence[GatewayApi], kept: Witnesses) -> None:
         self._market, self._gateways, self._kept = market, tuple(gateways), kept
         self._witnessed: dict[tuple[Address, Seconds], Witnessed] = {}
         self._heard: dict[Address, tuple[Heard, ...]] = {}

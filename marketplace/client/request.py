@@ -18,11 +18,11 @@ from marketplace.domain.bundles import Bundle, bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.limits import MAX_CONTENT_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.runnable import require_runnable
 from marketplace.domain.spec import (
-    HOST_IMAGE,
     JOB_IN,
     JOB_OUT,
     MAX_NODES,

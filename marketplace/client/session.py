@@ -9,12 +9,12 @@ from time import monotonic
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
+from marketplace.client.cancellation import Ender
 from marketplace.client.countersign import ResultFolder
-from marketplace.client.ending import Ender
 from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
@@ -23,10 +23,11 @@ from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
 from marketplace.client.second_leases import SecondLeases
-from marketplace.client.standing import provisional
+from marketplace.client.unconfirmed import provisional
 from marketplace.client.watcher import Watcher
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainError, InsufficientBalance, NodeRefused
+from marketplace.domain.chain_errors import ChainError, NodeRefused
+from marketplace.domain.errors import InsufficientBalance
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import TokenUnits
@@ -41,7 +42,7 @@ class ClientSession:
     def __init__(
         self,
         key: Key,
-        market: ChainMarket,
+        market: MarketContract,
         api: GatewayApi,
         book: JobJournal,
         results: Path,

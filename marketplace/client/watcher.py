@@ -15,7 +15,7 @@ from marketplace.api.orders import ExplanationTold
 from marketplace.api.reading import read
 from marketplace.api.record import to_json
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.client.chain_sync import ChainSync
 from marketplace.client.countersign import ResultFolder, check_result
@@ -78,7 +78,7 @@ class Watcher:
     def __init__(
         self,
         key: Key,
-        market: ChainMarket,
+        market: MarketContract,
         api: GatewayApi,
         book: JobJournal,
         results: ResultFolder,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.spec import HOST_IMAGE, JobSpec, Machine, Resources
+from marketplace.domain.images import HOST_IMAGE
+from marketplace.domain.spec import JobSpec, Machine, Resources
 
 _MEASURES = (
     ("cpus", "CPUs"),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
+from marketplace.domain.bundle_parts import part_sizes
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
@@ -23,7 +24,6 @@ from marketplace.domain.limits import (
     MAX_WORK_BYTES,
     PART_BYTES,
 )
-from marketplace.domain.parts import part_sizes
 from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path, read_recipient
 
 WORK_VERSION = 1

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits
 from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
+from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
-from marketplace.services.library import Library
 from marketplace.services.measurements import MeasurementDesk
 from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
@@ -53,7 +53,7 @@ class Desks:
     """One gateway's services. All are safe to share between threads."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     board: Board
     roles: MarketRoles
     orders: OrderDesk
@@ -76,7 +76,7 @@ class Desks:
 
 
 def desks_over(
-    market: Market,
+    market: MarketContract,
     journal: OperatorJournal,
     board: Board,
     blobs: FolderBlobs,
@@ -96,7 +96,7 @@ def desks_over(
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
-    offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
+    offers, library = OfferDesk(chain, market, board), BlobAccess(blobs, journal.uploads)
     accounts = AccountDesk(chain, market, board, offers, participants)
     quotas = quotas_over(market, journal.uploads, board, least_stake)
     leases = LeaseDesk(market, journal, library, board, servings)

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from marketplace.domain.excess import TooManyRequests
+from marketplace.domain.errors import TooManyRequests
 from marketplace.gateway.problems import problem_of
 from marketplace.services.rate_limits import Cost, RateLimits
 

@@ -14,6 +14,7 @@ from marketplace.domain.results import Result
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore
+from marketplace.provider.closing import Wrapped
 from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.gateways import AtEach, GatewayLine, InTurn
 from marketplace.provider.home import ServingFolder
@@ -40,14 +41,6 @@ class TakenUp:
     is_sealed: bool
     disk_mib: int
     """How much of the disk it may have taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wrapped:
-    """The result of a job that is over, and how much of the disk is left of it, where that could be seen."""
-
-    result: Result
-    disk_mib: int | None
 
 
 class Attendance:

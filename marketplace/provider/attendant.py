@@ -1,6 +1,6 @@
 """The job's side of a serving: it is prepared, started, and its log streamed. Nothing here decides about money.
 
-Every method is one part of a serving's step, called again and again with the newest block (``parts``): it may fail without
+Every method is one part of a serving's step, called again and again with the newest block (``isolation``): it may fail without
 holding up any other. It never waits: what is slow is a chore. It journals before it acts, so that an agent that dies at any
 line finds, when it is back, what it was about to do.
 """

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable
-from marketplace.provider.parts import fulfil
+from marketplace.provider.isolation import fulfil
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ home/identity                        the agent's own age key (``unsealing``)
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
-    runs/<n>/in, out, mark, log      one per attempt: an agent that restarts runs the job in a fresh folder
+    runs/<n>/in, out, root, mark, log    one per attempt: an agent that restarts runs the job in a fresh folder
     notes                            what the agent has to say about it, shown after the job's own log
     spool/                           the part of an output that is on its way
     gap.json                         what is missing in the log of the last run, where anything is
@@ -28,13 +28,14 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.spec import JOB_IN, JOB_OUT, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.private_files import OWNERS_FOLDER, owners_only
-from marketplace.provider.executors.base import JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
+from marketplace.provider.executors.base import JOB_CHANGES, JOB_INPUTS, JOB_LOG, JOB_OUTPUTS
 from marketplace.provider.executors.folders import measure
 from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
 _MARK = "mark"
 _SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
+_WRITTEN = (JOB_INPUTS, JOB_OUTPUTS, JOB_CHANGES)
 
 
 class AgentHome:
@@ -182,7 +183,7 @@ class ServingFolder:
         """A new, empty folder for the executor. Of earlier attempts only their logs stay."""
         earlier = self.runs()
         for run in earlier:
-            for side in _SIDES.values():
+            for side in _WRITTEN:
                 while not remove(run / side):
                     pass
         run = self.path / "runs" / str(len(earlier) + 1)
@@ -254,7 +255,7 @@ def slimmed(folder: ServingFolder, outputs: Iterable[str]) -> int | None:
     cannot be seen."""
     wanted = {name for side, name in _SIDES.items() for path in outputs if path == side or path.startswith(side + "/")}
     for run in folder.runs():
-        for name in set(_SIDES.values()) - wanted:
+        for name in set(_WRITTEN) - wanted:
             while not remove(run / name):
                 pass
     left = measure(folder.path)

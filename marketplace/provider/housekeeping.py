@@ -13,6 +13,7 @@ from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.units import UnixTime
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
+from marketplace.provider.declines import DeclineNotices
 from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.gpus.measuring import Measuring
@@ -20,7 +21,6 @@ from marketplace.provider.gpus.watching import GpuWatch
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
-from marketplace.provider.telling import Telling
 from marketplace.provider.toolbox import Toolbox
 
 _log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Housekeeping:
         self._describing: AtEach[bool] = AtEach(tools.gateways)
         self._beating: AtEach[UnixTime] = AtEach(tools.gateways)
         self._checking: Chore[bool] = Chore(machine)
-        self.telling = Telling(tools)
+        self.decline_notices = DeclineNotices(tools)
         self._gpus, self._measuring = GpuWatch(tools, capacity), Measuring(tools)
         self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
@@ -62,7 +62,7 @@ class Housekeeping:
         self._keep_listed(head)
         self._keep_described(head)
         self._beat(head)
-        self.telling.step(head)
+        self.decline_notices.step(head)
 
     def has_news(self) -> bool:
         """Whether a chore has ended whose outcome a step should see at once."""

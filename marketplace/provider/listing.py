@@ -9,11 +9,11 @@ from typing import Protocol
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import OfferId, bytes32_of
 from marketplace.domain.market import MarketTerms
@@ -57,7 +57,7 @@ class Tools(Protocol):
     """What listing takes of a ``Toolbox``: a command that lists has no more than this."""
 
     @property
-    def market(self) -> Market: ...
+    def market(self) -> MarketContract: ...
     @property
     def sender(self) -> Sender: ...
     @property

@@ -8,7 +8,7 @@ import structlog
 
 from marketplace.domain import events as e
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ReorganisedTooDeep
+from marketplace.domain.chain_errors import ReorganisedTooDeep
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from marketplace.domain.declines import ObstacleReason, one_line
 from marketplace.domain.ids import Address
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.orders import Order
-from marketplace.domain.spec import HOST_IMAGE, JOB_IN, JOB_OUT
+from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.work import Assignment
 from marketplace.provider.capacity import disk_taken_mib
 from marketplace.provider.inventory import InventoryOffer

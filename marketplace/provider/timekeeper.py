@@ -20,10 +20,10 @@ from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, JobEnd
 from marketplace.provider.capacity import Capacity
+from marketplace.provider.declines import DeclineNotices
 from marketplace.provider.executors.base import EndReason, ExecutionResult
 from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.preflight import Obstacle, ObstacleReason
-from marketplace.provider.telling import Telling
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving
 
@@ -76,11 +76,11 @@ def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:
 class Timekeeper:
     """Brings servings that cannot be run back to the market, and those that ran to EXITED."""
 
-    def __init__(self, tools: Toolbox, capacity: Capacity, gas_funds: GasFunds, telling: Telling) -> None:
+    def __init__(self, tools: Toolbox, capacity: Capacity, gas_funds: GasFunds, notices: DeclineNotices) -> None:
         self._tools = tools
         self._capacity = capacity
         self._gas_funds = gas_funds
-        self._telling = telling
+        self._notices = notices
 
     # What runs
 
@@ -205,7 +205,7 @@ class Timekeeper:
         if is_open and not (sent and sent.reverted):
             _log.warning("lease.cannot_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
             attendance.send(verbs.decline(self._tools.market.address, serving.order), head)
-            self._telling.tell(serving, obstacle, head.timestamp)
+            self._notices.tell(serving, obstacle, head.timestamp)
             return serving
         return self.not_run(serving, attendance, obstacle, lease, head)
 

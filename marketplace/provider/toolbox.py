@@ -9,11 +9,11 @@ import structlog
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
-from marketplace.domain.errors import ChainError, TransactionReverted
+from marketplace.domain.chain_errors import ChainError, TransactionReverted
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool, ChorePools
@@ -34,7 +34,7 @@ class Toolbox:
     """Everything an agent touches. ``sender`` sends for ``key``'s account; ``follower`` reads ``market``'s events."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     follower: EventFollower
     sender: Sender
     key: Key

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.shares import Part, Share, check_share
 from marketplace.chain.signing import recover
 from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
@@ -20,8 +20,8 @@ from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.work import Work, read_work
+from marketplace.services.blob_access import BlobAccess, bringers_of
 from marketplace.services.leases import LeaseDesk
-from marketplace.services.library import Library, bringers_of
 from marketplace.services.servings import Servings
 from marketplace.store.journal.operator import OperatorJournal
 
@@ -49,7 +49,12 @@ class LeaseAccess:
     """Lets a lease's parties read, and nobody else."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, library: Library, servings: Servings, leases: LeaseDesk
+        self,
+        market: MarketContract,
+        journal: OperatorJournal,
+        library: BlobAccess,
+        servings: Servings,
+        leases: LeaseDesk,
     ) -> None:
         self._market, self._journal, self._library = market, journal, library
         self._servings, self._leases = servings, leases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import measurer_of
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, OfferId
@@ -16,7 +16,7 @@ from marketplace.store.board import Board
 class MeasurementDesk:
     """Takes and shows measurements. Redis may forget them: then the offers are declared until their agent looks again."""
 
-    def __init__(self, market: Market, board: Board, offers: OfferDesk) -> None:
+    def __init__(self, market: MarketContract, board: Board, offers: OfferDesk) -> None:
         self._market, self._board, self._offers = market, board, offers
 
     def post(self, sender: Address, signed: SignedMeasurement) -> None:

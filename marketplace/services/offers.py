@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, OfferTold, PriceAnswer
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.book import BookView
 from marketplace.domain.classes import GpuClass, load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
@@ -32,7 +32,7 @@ class OfferRow:
 class OfferDesk:
     """Shows what is offered, at which price, and who waits for it."""
 
-    def __init__(self, chain: Chain, market: Market, board: Board) -> None:
+    def __init__(self, chain: Chain, market: MarketContract, board: Board) -> None:
         self._chain, self._market, self._board = chain, market, board
 
     def view(self) -> BookView:

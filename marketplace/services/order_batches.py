@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import order_id, recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
@@ -24,7 +24,7 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.services.answers import OrderStanding, Stored
-from marketplace.services.library import bringers_of
+from marketplace.services.blob_access import bringers_of
 from marketplace.services.order_checks import OrderFacts, check_order, check_room, read_order_spec
 from marketplace.services.orders import nudge_orders
 from marketplace.store.blobs import FolderBlobs
@@ -77,7 +77,7 @@ class OrderBatches:
     """For one thread. ``opener`` is the scheduler's address, as for ``OrderDesk``."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
+        self, market: MarketContract, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
     ) -> None:
         self._market, self._journal, self._blobs, self._board = market, journal, blobs, board
         self._opener, self._log = opener, structlog.get_logger()

@@ -9,7 +9,7 @@ import structlog
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import order_id, recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
@@ -20,7 +20,7 @@ from marketplace.domain.ids import Address, Bytes32, sha256_in
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
-from marketplace.services.library import Library, bringers_of
+from marketplace.services.blob_access import BlobAccess, bringers_of
 from marketplace.services.order_checks import OrderFacts, check_order, check_room, of_order, read_order_spec
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -33,7 +33,13 @@ class OrderDesk:
     """Takes, shows and withdraws orders. ``opener`` is the scheduler's address: it would be the one to open them."""
 
     def __init__(
-        self, chain: Chain, market: Market, journal: OperatorJournal, library: Library, board: Board, opener: Address
+        self,
+        chain: Chain,
+        market: MarketContract,
+        journal: OperatorJournal,
+        library: BlobAccess,
+        board: Board,
+        opener: Address,
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
         self._library, self._board, self._opener = library, board, opener

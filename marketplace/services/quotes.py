@@ -28,7 +28,7 @@ from marketplace.domain.units import (
     text_from_bps,
 )
 from marketplace.domain.wire import camel
-from marketplace.services.library import Holdings
+from marketplace.services.blob_access import Holdings
 from marketplace.services.offers import OfferDesk, OfferRow
 
 PREFERENCE_BPS = 200

@@ -15,8 +15,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 
-from marketplace.domain.errors import StoreUnavailable
-from marketplace.domain.excess import TooManyRequests
+from marketplace.domain.errors import StoreUnavailable, TooManyRequests
 from marketplace.store.board import Board
 
 

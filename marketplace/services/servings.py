@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
@@ -29,7 +29,7 @@ class ServedLease:
 class Servings:
     """Reads servings from the chain; the order itself, which the chain keeps in its log only, from the journal or the projection."""
 
-    def __init__(self, chain: Chain, market: Market, journal: OperatorJournal, board: Board) -> None:
+    def __init__(self, chain: Chain, market: MarketContract, journal: OperatorJournal, board: Board) -> None:
         self._chain, self._market, self._journal, self._board = chain, market, journal, board
 
     def now(self, identifier: Bytes32) -> ServedLease:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.responses import FileResponse, Response
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.watching import heads_watched
 from marketplace.domain.ids import Address
 from marketplace.gateway.app import create_app
@@ -52,7 +52,7 @@ class Said:
 
 def run_gateway(behind: Behind, port: int) -> None:
     """The gateway itself, but for the limits: one address asks it for all it has."""
-    market, board = Market(Chain([behind.rpc_url]), behind.market), Board(behind.redis_url)
+    market, board = MarketContract(Chain([behind.rpc_url]), behind.market), Board(behind.redis_url)
     desks = desks_over(
         market, OperatorJournal(behind.journal_url), board, FolderBlobs(behind.blobs), behind.roles,
         clock=time, limits=_unlimited(board),

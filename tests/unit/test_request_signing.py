@@ -8,7 +8,8 @@ import pytest
 
 from marketplace.chain.request_signing import WINDOW_SECONDS, request_text, sign_request, verify_request
 from marketplace.chain.signing import Key, SigningDomain, recover
-from marketplace.domain.errors import ChainUnavailable, Unauthorized
+from marketplace.domain.chain_errors import ChainUnavailable
+from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
 from marketplace.domain.units import UnixTime
 

@@ -130,7 +130,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class OwedHandover:
     """What is still to be handed over of a closed serving: how its job ended, and until when that is tried."""
 
     key: ServingKey

@@ -15,6 +15,7 @@ from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.canonical import parse_json
 from marketplace.domain.declines import (
@@ -29,7 +30,6 @@ from marketplace.domain.errors import DomainError, GatewayError, HashMismatch, I
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.limits import PART_BYTES, most_bundle_bytes
-from marketplace.domain.parts import PartStream
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.spec import JobSpec, Machine, Resources, read_machine

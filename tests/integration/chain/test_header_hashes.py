@@ -12,7 +12,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
 from marketplace.chain.headers import standard_hash
 from marketplace.chain.lineage import HeaderLineage
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
 
 LIES = {

@@ -16,7 +16,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.transactions import Sender
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import RateLimited
+from marketplace.domain.chain_errors import RateLimited
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, saying, tampering
 from tests.ports import free_port

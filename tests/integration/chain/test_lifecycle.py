@@ -14,8 +14,8 @@ from marketplace.chain import verbs
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.signing import order_id, receipt_id
 from marketplace.domain import events
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.orders import Order

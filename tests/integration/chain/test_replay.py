@@ -15,7 +15,7 @@ from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import Key, recover
 from marketplace.domain import events, ledger
 from marketplace.domain.budgets import NO_BUDGET
-from marketplace.domain.errors import TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
 from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber
 from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus

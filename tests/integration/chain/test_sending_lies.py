@@ -12,7 +12,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionNotMined
+from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused, TransactionNotMined
 from marketplace.domain.transactions import SendingState
 from marketplace.domain.units import TokenUnits
 from tests.integration.chain.conftest import Trading

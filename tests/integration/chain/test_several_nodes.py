@@ -15,7 +15,7 @@ from marketplace.chain.devnet import AnvilHandle, mine, start_anvil
 from marketplace.chain.headers import standard_hash
 from marketplace.chain.roster import Patience
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainUnavailable, WrongChain
+from marketplace.domain.chain_errors import ChainUnavailable, WrongChain
 from marketplace.domain.ids import Address
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering

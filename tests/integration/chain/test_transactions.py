@@ -19,7 +19,12 @@ from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.transactions import ANY_BLOCK, Sender
 from marketplace.domain import events
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import ChainUnavailable, InsufficientFunds, TransactionNotMined, TransactionReverted
+from marketplace.domain.chain_errors import (
+    ChainUnavailable,
+    InsufficientFunds,
+    TransactionNotMined,
+    TransactionReverted,
+)
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.transactions import Outgoing
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime

@@ -15,7 +15,8 @@ from marketplace.chain.signing import Authorization, Permit, order_id
 from marketplace.chain.token import TokenContract
 from marketplace.domain import events
 from marketplace.domain.budgets import NO_BUDGET, Budget
-from marketplace.domain.errors import InvalidField, TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.leases import LeaseStatus

@@ -9,7 +9,7 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import AnvilHandle
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.units import TokenUnits
@@ -17,18 +17,18 @@ from tests.integration.chain.conftest import DOLLAR, Trading
 
 
 @pytest.fixture
-def reader(anvil: AnvilHandle, trading: Trading) -> Iterator[Market]:
+def reader(anvil: AnvilHandle, trading: Trading) -> Iterator[MarketContract]:
     """Somebody else who looks at the market, with a connection of its own."""
     chain = Chain([anvil.rpc_url])
-    yield Market(chain, trading.book.market, deployed_at_block=trading.book.deployed_at_block)
+    yield MarketContract(chain, trading.book.market, deployed_at_block=trading.book.deployed_at_block)
     chain.close()
 
 
-def views(reader: Market) -> int:
+def views(reader: MarketContract) -> int:
     return reader.chain.calls.by_method.get("eth_call", 0)
 
 
-def test_a_lease_is_asked_for_again_when_something_happens_to_it(trading: Trading, reader: Market) -> None:
+def test_a_lease_is_asked_for_again_when_something_happens_to_it(trading: Trading, reader: MarketContract) -> None:
     """Not for other people's blocks; and what is told is always what the contract says at that block."""
     trading.fund(trading.client, 100 * DOLLAR)
     trading.fund(trading.provider, 100 * DOLLAR)
@@ -49,7 +49,7 @@ def test_a_lease_is_asked_for_again_when_something_happens_to_it(trading: Tradin
     assert views(reader) == asked + 1
 
 
-def test_a_balance_is_asked_for_again_when_the_market_said_anything(trading: Trading, reader: Market) -> None:
+def test_a_balance_is_asked_for_again_when_the_market_said_anything(trading: Trading, reader: MarketContract) -> None:
     """Whose it is stands in the logs of only some of the verbs that move it."""
     trading.fund(trading.client, 100 * DOLLAR)
     before = reader.balance_of(trading.client.address, reader.chain.head())
@@ -59,7 +59,9 @@ def test_a_balance_is_asked_for_again_when_the_market_said_anything(trading: Tra
     assert reader.balance_of(trading.client.address, reader.chain.head()) == before - DOLLAR
 
 
-def test_looking_after_what_is_mined_costs_nothing_while_every_head_is_seen(trading: Trading, reader: Market) -> None:
+def test_looking_after_what_is_mined_costs_nothing_while_every_head_is_seen(
+    trading: Trading, reader: MarketContract
+) -> None:
     """The headers prove that its block is in the chain: no count has to be asked for."""
     trading.fund(trading.client, 100 * DOLLAR)
     sender = Sender(reader.chain, trading.client)

@@ -9,14 +9,8 @@ import pytest
 
 from marketplace.chain import verbs
 from marketplace.client import Job, JobExecutor, JobReason, JobState, Market
-from marketplace.domain.errors import (
-    DeadlinePassed,
-    GatewayProblem,
-    InsufficientBalance,
-    JobFailed,
-    NotFound,
-    WrongChain,
-)
+from marketplace.domain.chain_errors import WrongChain
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InsufficientBalance, JobFailed, NotFound
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down, lock_of

@@ -18,7 +18,8 @@ from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
 from marketplace.client import DepositBy, Market
-from marketplace.domain.errors import InvalidField, TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits
 from tests.integration.contracts import create

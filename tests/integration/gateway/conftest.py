@@ -24,7 +24,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
@@ -64,7 +64,7 @@ class Gateway:
     url: str
     chain: Chain
     book: AddressBook
-    market: Market
+    market: MarketContract
     journal: OperatorJournal
     journal_file: Path
     board: Board
@@ -268,7 +268,7 @@ def opened_gateway(anvil: AnvilHandle, redis_handle: RedisHandle, folder: Path) 
         redis.flushall()
     chain = Chain([anvil.rpc_url])
     book = deploy(chain, DEPLOYER, LOCAL_CONSTANTS)
-    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     journal_file = folder / "operator.sqlite"
     journal, board, blobs = (
         OperatorJournal(f"sqlite:///{journal_file}"),

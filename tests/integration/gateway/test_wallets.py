@@ -8,7 +8,7 @@ from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.eip1271 import is_approved_by
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.offers import Offer

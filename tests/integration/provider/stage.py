@@ -24,7 +24,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook, MarketConstants
 from marketplace.chain.devnet import ANVIL_KEYS, mine
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events as e
@@ -120,7 +120,7 @@ class Clockwork:
 class RunningGateway:
     """The gateway behind uvicorn in a thread, on a port that it keeps when it is stopped and started again."""
 
-    def __init__(self, market: Market, catalogue: str, redis_url: str, folder: Path) -> None:
+    def __init__(self, market: MarketContract, catalogue: str, redis_url: str, folder: Path) -> None:
         self.journal = OperatorJournal(f"sqlite:///{folder}/operator.sqlite")
         self.board = Board(redis_url)
         self.blobs = FolderBlobs(folder / "blobs")
@@ -185,7 +185,7 @@ class Stage:
 
     chain: Chain
     book: AddressBook
-    market: Market
+    market: MarketContract
     gateway: RunningGateway
     folder: Path
     clock: Clockwork
@@ -388,7 +388,7 @@ def build_agent(
 ) -> ProviderAgent:
     """An agent as `bourse provider up` builds it; ``steers`` makes what it is steered by."""
     chain = Chain([rpc_url])
-    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     home.mkdir(parents=True, exist_ok=True)
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
     gateways = tuple(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from marketplace.api.client.gateway import MAX_BLOB_BYTES
-from marketplace.domain.errors import ChainError, TransactionNotMined
+from marketplace.domain.chain_errors import ChainError, TransactionNotMined
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, OfferId, Sha256, sha256_in
 from marketplace.domain.leases import LeaseStatus

@@ -10,7 +10,7 @@ from redis import Redis
 
 from marketplace.chain import verbs
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.errors import ChainError, TransactionNotMined
+from marketplace.domain.chain_errors import ChainError, TransactionNotMined
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.leases import LeaseStatus

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from marketplace.domain.excess import TooManyRequests
+from marketplace.domain.errors import TooManyRequests
 from marketplace.services.rate_limits import MOST_BUCKETS, Cost, Rate, RateLimits, network_of
 
 SLOW = dict.fromkeys(Cost, Rate(2, 4))

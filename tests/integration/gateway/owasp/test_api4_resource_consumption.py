@@ -15,7 +15,7 @@ from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time
 from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key
-from marketplace.domain.excess import OverQuota, TooManyRequests
+from marketplace.domain.errors import OverQuota, TooManyRequests
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.gateway.app import create_app

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.client.breaches import breach_of, groups_in
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.leases import require_client_side
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import (
-    ChainError,
-    ChainUnavailable,
-    GatewayError,
-    InvalidTransition,
-    TransactionReverted,
-)
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, TransactionReverted
+from marketplace.domain.errors import GatewayError, InvalidTransition
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import can_expire
 
@@ -27,7 +22,7 @@ _TRIES = 4
 class Ender:
     """One account's way out of its orders."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
+    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
         self._market, self._api, self._book, self._sender = market, api, book, sender
 
     def end(self, order: KeptOrder) -> None:

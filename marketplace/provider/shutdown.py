@@ -18,7 +18,7 @@ from marketplace.store.journal.rows import Serving, ServingKey
 _log = structlog.get_logger()
 
 
-class Departure:
+class Shutdown:
     """Decides when the agent has left. Nothing is to be stepped after that."""
 
     def __init__(self, journal: AgentJournal, steering: Steering, reporter: Reporter) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.token import coin_of
 from marketplace.chain.transactions import Sender
@@ -82,10 +82,10 @@ class Picture:
         return TokenUnits(sum(one.held for one in self.leases))
 
 
-class ProviderDesk:
+class ProviderCommands:
     """One provider's, with its key and its home. Everything raises ChainUnavailable and StoreUnavailable."""
 
-    def __init__(self, market: Market, key: Key, journal: AgentJournal, sender: Sender, home: Path) -> None:
+    def __init__(self, market: MarketContract, key: Key, journal: AgentJournal, sender: Sender, home: Path) -> None:
         self.market, self.key, self.journal, self.sender, self._home = market, key, journal, sender, home
 
     @property

@@ -37,7 +37,7 @@ class Holdings:
         return self._blobs.read(name, limit_bytes)
 
 
-class Library:
+class BlobAccess:
     """All blobs, with who brought them."""
 
     def __init__(self, blobs: FolderBlobs, uploads: UploadTable) -> None:

@@ -14,7 +14,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import LOCAL_CHAIN_ID, AnvilHandle, mine
 from marketplace.chain.headers import standard_hash
-from marketplace.domain.errors import (
+from marketplace.domain.chain_errors import (
     AnswerTooLarge,
     ChainError,
     ChainUnavailable,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256_of
-from marketplace.domain.parts import PartStream
 from marketplace.domain.unpacking import unpacking
 
 PART = 4096

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.spending import is_over, servings_of, sums_of
@@ -12,13 +12,13 @@ from marketplace.domain.pricing import earned_rounded_down, lock_of
 from marketplace.domain.units import TokenUnits
 
 
-def locked_now(market: ChainMarket, book: JobJournal, block: BlockRef) -> TokenUnits:
+def locked_now(market: MarketContract, book: JobJournal, block: BlockRef) -> TokenUnits:
     """What live leases of this book's orders hold of the client's money at this block: a lock without a lease is none."""
     orders = [order for kept in book.jobs() for order in book.orders(kept.job.id)]
     return TokenUnits(sum(_locked(market, book, order, block) for order in orders))
 
 
-def _locked(market: ChainMarket, book: JobJournal, order: KeptOrder, block: BlockRef) -> TokenUnits:
+def _locked(market: MarketContract, book: JobJournal, order: KeptOrder, block: BlockRef) -> TokenUnits:
     value, moves = order.signed.order, book.moves(order.signed.id)
     told = sums_of(value, moves).locked
     if not told and is_over(value, moves, block.timestamp):
@@ -31,7 +31,7 @@ def _locked(market: ChainMarket, book: JobJournal, order: KeptOrder, block: Bloc
     )
 
 
-def provisional(market: ChainMarket, book: JobJournal, order: KeptOrder, head: BlockRef) -> str:
+def provisional(market: MarketContract, book: JobJournal, order: KeptOrder, head: BlockRef) -> str:
     """What the newest block says of the order that no confirmed block says yet; empty where both say the same."""
     cursor = book.past.cursor()
     if cursor is not None and cursor.number >= head.number:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from marketplace.chain.reverts import reverted
-from marketplace.chain.shapes import fits, is_bytes, printable
-from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, RateLimited
+from marketplace.chain.rpc_shapes import fits, is_bytes, printable
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, NodeRefused, RateLimited
 
 RETRY_AFTER_DEFAULT_SECONDS: Final = 1.0
 RETRY_AFTER_LIMIT_SECONDS: Final = 60.0

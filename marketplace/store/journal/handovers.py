@@ -8,25 +8,25 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.store.journal.engine import Database
-from marketplace.store.journal.rows import Parting, ServingKey
+from marketplace.store.journal.rows import OwedHandover, ServingKey
 from marketplace.store.journal.schema import PARTINGS
 
 
-class PartingTable:
+class HandoverTable:
     """One row for each serving."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, parting: Parting) -> None:
+    def keep(self, owed: OwedHandover) -> None:
         """Write it down, in the place of an earlier one of the same serving. Raises StoreUnavailable."""
-        lease, opened_at = parting.key
+        lease, opened_at = owed.key
         row = {
-            "lease": lease, "opened_at": opened_at, "ended": str(parting.ended), "exit_code": parting.exit_code,
-            "note": parting.note, "used_seconds": parting.used_seconds, "until": parting.until,
+            "lease": lease, "opened_at": opened_at, "ended": str(owed.ended), "exit_code": owed.exit_code,
+            "note": owed.note, "used_seconds": owed.used_seconds, "until": owed.until,
         }  # fmt: skip
         with self._database.write() as connection:
-            connection.execute(delete(PARTINGS).where(_is(parting.key)))
+            connection.execute(delete(PARTINGS).where(_is(owed.key)))
             connection.execute(insert(PARTINGS).values(**row))
 
     def forget(self, key: ServingKey) -> None:
@@ -34,11 +34,11 @@ class PartingTable:
         with self._database.write() as connection:
             connection.execute(delete(PARTINGS).where(_is(key)))
 
-    def all(self) -> list[Parting]:
+    def all(self) -> list[OwedHandover]:
         with self._database.read() as connection:
             rows = connection.execute(select(PARTINGS).order_by(PARTINGS.c.until, PARTINGS.c.lease)).all()
         return [
-            Parting(
+            OwedHandover(
                 (Bytes32(row.lease), UnixTime(row.opened_at)), EndedReason(row.ended), row.exit_code, row.note,
                 Seconds(row.used_seconds), UnixTime(row.until),
             )

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 2.0
 """A batch takes milliseconds. Behind one that hangs nobody waits for longer: it is better to go alone then."""
 
 
-class Together(Generic[Item, Answer]):
+class Batcher(Generic[Item, Answer]):
     """Called on one event loop. ``work`` answers each item of a batch, or raises for them all; it never runs twice at once."""
 
     def __init__(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from marketplace.chain.block_pace import Pace
 from marketplace.chain.headers import Header
 from marketplace.chain.heads import LAG_SECONDS, Ancestry
-from marketplace.chain.pace import Pace
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import UnixTime

@@ -15,12 +15,11 @@ from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
-from marketplace.provider.attendance import Attendance, Wrapped
-from marketplace.provider.closing import LOST, Ending, has_run, slim_down, wrap_up
+from marketplace.provider.attendance import Attendance
+from marketplace.provider.closing import LOST, Ending, wrapped
 from marketplace.provider.delivering import offer_to_all
-from marketplace.provider.home import ServingFolder
 from marketplace.provider.toolbox import Toolbox
-from marketplace.store.journal.rows import Parting, Serving, ServingKey
+from marketplace.store.journal.rows import OwedHandover, Serving, ServingKey
 
 _log = structlog.get_logger()
 
@@ -36,14 +35,14 @@ _NOTES = {
 }
 
 
-class Farewell:
+class Handover:
     """Delivers, beside the agent's step, what is left of closed servings. One part at a time; may be repeated.
 
     What it has begun is in the journal, and goes on with the next agent of this home."""
 
     def __init__(self, tools: Toolbox) -> None:
         self._tools = tools
-        self._partings: dict[ServingKey, Parting] = {}
+        self._owed: dict[ServingKey, OwedHandover] = {}
 
     def begin(self, serving: Serving, attendance: Attendance, ending: e.Event | None, now: BlockRef) -> None:
         """Remember what is owed of a serving that has just been closed: nothing where nothing ran, or all was delivered."""
@@ -58,32 +57,32 @@ class Farewell:
         elapsed = now.timestamp - serving.opened_at
         used = Seconds(min(serving.order.max_seconds, max(paid, elapsed, serving.used_seconds or 0)))
         until = UnixTime(now.timestamp + self._tools.policy.fetch_patience_seconds)
-        parting = Parting(serving.key, how.reason, how.exit_code, how.note, used, until)
-        self._tools.journal.partings.keep(parting)
-        self._partings[serving.key] = parting
+        owed = OwedHandover(serving.key, how.reason, how.exit_code, how.note, used, until)
+        self._tools.journal.handovers.keep(owed)
+        self._owed[serving.key] = owed
 
     def begun(self) -> list[Serving]:
         """The closed servings that an agent before us had begun with."""
         journal = self._tools.journal
-        for parting in journal.partings.all():
-            self._partings[parting.key] = parting
-        found = [journal.serving(*key) for key in self._partings]
+        for owed in journal.handovers.all():
+            self._owed[owed.key] = owed
+        found = [journal.serving(*key) for key in self._owed]
         return [serving for serving in found if serving and serving.state is ServingState.CLOSED]
 
     def is_over(self, key: ServingKey, attendance: Attendance, head: BlockRef) -> bool:
         """Whether all is handed over and its folder is gone; else the next bit of that is begun. Only when nothing runs in it."""
-        parting = self._partings.get(key)
-        if parting is None:
+        owed = self._owed.get(key)
+        if owed is None:
             return self._is_removed(attendance, head)
         has_all = len(attendance.holders) == len(self._tools.gateways)
-        if has_all or head.timestamp >= parting.until:
+        if has_all or head.timestamp >= owed.until:
             _log.info("serving.parted", lease=key[0], is_delivered=attendance.is_delivered)
-            self._tools.journal.partings.forget(key)
-            del self._partings[key]
+            self._tools.journal.handovers.forget(key)
+            del self._owed[key]
             return False
-        result = attendance.result or self._wrapped(parting, attendance, head)
+        result = attendance.result or self._wrapped(owed, attendance, head)
         if result is not None:
-            self._deliver(parting, attendance, result, head)
+            self._deliver(owed, attendance, result, head)
         return False
 
     def _is_removed(self, attendance: Attendance, head: BlockRef) -> bool:
@@ -99,34 +98,29 @@ class Farewell:
             attendance.removing.begin(remove, head.number)
         return is_gone
 
-    def _wrapped(self, parting: Parting, attendance: Attendance, head: BlockRef) -> Result | None:
-        wrapped = attendance.wrapping.take(head.number)
-        if wrapped is not None:
-            attendance.result = wrapped.result
+    def _wrapped(self, owed: OwedHandover, attendance: Attendance, head: BlockRef) -> Result | None:
+        found = attendance.wrapping.take(head.number)
+        if found is not None:
+            attendance.result = found.result
         else:
             ended = attendance.execution.poll() if attendance.execution else None
             if ended is not None and ended.log is not None:
                 attendance.folder.note_gap(ended.log.missing_from, ended.log.missing_bytes)
-            ending = Ending(parting.ended, parting.exit_code, parting.note)
-            attendance.wrapping.begin(lambda: _wrapped(attendance.folder, ending), head.number)
+            folder, ending = attendance.folder, Ending(owed.ended, owed.exit_code, owed.note)
+            has_run, lost = ending.has_run or ending.reason in _NOTES, Ending(EndedReason.OUTPUTS_LOST, note=LOST)
+            attendance.wrapping.begin(
+                lambda: wrapped(folder, ending, has_run=has_run, is_over=True, if_gone=lost), head.number
+            )
         return attendance.result
 
-    def _deliver(self, parting: Parting, attendance: Attendance, result: Result, head: BlockRef) -> None:
-        serving = self._tools.journal.serving(*parting.key)
+    def _deliver(self, owed: OwedHandover, attendance: Attendance, result: Result, head: BlockRef) -> None:
+        serving = self._tools.journal.serving(*owed.key)
         assert serving, "that is where the key is from"
         receipt = Receipt(
             lease=serving.lease, offer=serving.offer, opened_at=serving.opened_at,
-            used_seconds=parting.used_seconds, result=bytes32_of(result.sha256), last=True,
+            used_seconds=owed.used_seconds, result=bytes32_of(result.sha256), last=True,
         )  # fmt: skip
         signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
         if not attendance.holders and not attendance.delivering.is_under_way:
             self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp, result.reason)
         offer_to_all(attendance, receipt, signature, result, head)
-
-
-def _wrapped(folder: ServingFolder, ending: Ending) -> Wrapped:
-    """What is left; a folder that is gone has lost it."""
-    folder.make()
-    if (has_run(ending) or ending.reason in _NOTES) and not folder.runs():
-        ending = Ending(EndedReason.OUTPUTS_LOST, note=LOST)
-    return Wrapped(wrap_up(folder, ending), slim_down(folder))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from marketplace.gateway.problems import HttpRefusal
 
 
-class Places:
+class Slots:
     """Counted on the event loop's thread. ``what`` is their plural, for who gets none."""
 
     def __init__(self, what: str, *, most: int, most_each: int) -> None:

@@ -34,7 +34,7 @@ _ABOUT_THE_WORK = frozenset(
 """Their details name paths of the work, which is its client's: anybody may read why a lease was declined."""
 
 
-class Telling:
+class DeclineNotices:
     """What is still to be told, oldest first. It is in memory only: a pair whose reason is lost rests, and that is all."""
 
     def __init__(self, tools: Toolbox) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from marketplace.cli.screen import Harmless, json_text
-from marketplace.domain.printing import harmless, harmless_line
+from marketplace.domain.printable import harmless, harmless_line
 
 ORDERS = {
     "clipboard": "\x1b]52;c;cm0gLXJmIH4=\x07",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from marketplace.domain.errors import StoreUnavailable
-from marketplace.gateway.together import Together
+from marketplace.gateway.batching import Batcher
 
 PATIENCE_SECONDS = 0.05
 
@@ -32,7 +32,7 @@ def test_what_waits_while_a_batch_is_at_work_is_the_next_batch() -> None:
     work = Work()
 
     async def asked() -> list[int | None]:
-        together = Together("test", work, most=3, patience_seconds=None)
+        together = Batcher("test", work, most=3, patience_seconds=None)
         waiting = [asyncio.ensure_future(together.ask(number)) for number in range(6)]
         await asyncio.sleep(0)
         work.may_end.set()
@@ -47,7 +47,7 @@ def test_nobody_waits_behind_a_batch_that_hangs() -> None:
     work = Work()
 
     async def asked() -> list[int | None]:
-        together = Together("test", work, most=3, patience_seconds=PATIENCE_SECONDS)
+        together = Batcher("test", work, most=3, patience_seconds=PATIENCE_SECONDS)
         hanging = asyncio.ensure_future(together.ask(1))
         await asyncio.sleep(0)  # it begins
         behind, later = await together.ask(2), await together.ask(3)
@@ -67,7 +67,7 @@ def test_what_goes_wrong_is_told_to_all_of_a_batch() -> None:
         return batch
 
     async def asked() -> int | None:
-        together = Together("test", work, most=3)
+        together = Batcher("test", work, most=3)
         with pytest.raises(StoreUnavailable):
             await together.ask(1)
         return await together.ask(2)
