@@ -29,7 +29,7 @@ def tripled(value: int) -> int:
     return FACTOR * value
 
 
-class Own(Exception):  # noqa: N818
+class Own(Exception):
     """An exception of the caller's own."""
 
 
