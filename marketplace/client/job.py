@@ -261,8 +261,12 @@ class Job:
 
         A lease that was given up for silence is kept for its bond, and ended at its provider's first sign of life.
         """
-        self._session.cancel(self._order())
+        self.call_off()
         return self.wait()
+
+    def call_off(self) -> bool:
+        """Have its order ended on the chain, and do not wait for the job's state to say so; False where the order was over already."""
+        return self._session.cancel(self._order())
 
     def _attempt(self, order: KeptOrder) -> Attempt:
         moves = self._session.book.moves(order.signed.id)
