@@ -15,6 +15,7 @@ import msgspec
 from marketplace.api import record
 from marketplace.api.accounts import ProviderAnswer
 from marketplace.api.offers import OfferTold
+from marketplace.api.quotes import QuoteTold
 from marketplace.chain.transactions import Mined
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
@@ -25,6 +26,7 @@ from marketplace.domain.budgets import Budget
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.measurements import Measurement
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.results import EndedReason
 from marketplace.domain.spec import Group
@@ -89,9 +91,19 @@ def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> di
     return {"account": account, "delegate": delegate} | money("left", value.left, terms) | instant("until", value.until)
 
 
-def offer(value: OfferTold, now: UnixTime) -> dict[str, Any]:
-    """An offer; ``silent``: its provider is not heard of, so that it gets no work now. ``machine.measured`` false means that nobody looked."""
-    return told(value) | {"silent": is_silent(value.last_heartbeat, now)}
+def offer(value: OfferTold, now: UnixTime, seen: Measurement | None) -> dict[str, Any]:
+    """An offer; ``silent``: its provider is not heard of, so that it gets no work now. Without a ``measurement`` nobody looked."""
+    return told(value) | {"silent": is_silent(value.last_heartbeat, now)} | _measured(seen)
+
+
+def quote(value: QuoteTold, seen: Measurement | None) -> dict[str, Any]:
+    """What an offer would cost, or why it cannot serve."""
+    return told(value) | _measured(seen)
+
+
+def _measured(seen: Measurement | None) -> dict[str, Any]:
+    """The document is named by its hash, and keeps its spelling."""
+    return {"measured": seen is not None, "measurement": seen and seen.document()}
 
 
 def reputation(value: ProviderAnswer, is_same: bool | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from marketplace.cli import documents, provider_documents, provider_tables, tabl
 from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.client.measured import measured
 from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import OfferId, bytes32
@@ -204,7 +205,10 @@ def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_f
     session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
-        session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, market.terms, now))
+        seen = measured(market.api, rows, market.terms)
+        session.answer(
+            [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
+        )
 
 
 @app.command()

@@ -19,6 +19,7 @@ from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
+from marketplace.services.measurements import MeasurementDesk
 from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
@@ -66,6 +67,7 @@ class Desks:
     receipts: ReceiptDesk
     declines: DeclineDesk
     host_keys: HostKeyDesk
+    measurements: MeasurementDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -116,6 +118,7 @@ def desks_over(
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
         host_keys=HostKeyDesk(market, board, servings),
+        measurements=MeasurementDesk(market, board, offers),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

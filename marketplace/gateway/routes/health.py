@@ -24,7 +24,7 @@ router = APIRouter(tags=["health"])
 
 
 Duty = Annotated[
-    str, Query(alias="for", min_length=1, max_length=32, json_schema_extra={"enum": sorted(GATEWAY_DUTIES)})
+    str | None, Query(alias="for", min_length=1, max_length=32, json_schema_extra={"enum": sorted(GATEWAY_DUTIES)})
 ]
 
 
@@ -35,15 +35,15 @@ async def live() -> Response:
 
 
 @router.get("/ready", responses=told(ReadyAnswer))
-def ready(request: Request, desks: DesksHere, duty: Duty = "") -> Response:
+def ready(request: Request, desks: DesksHere, duty: Duty = None) -> Response:
     """Whether what a duty needs (without ``for``: everything behind the gateway) does its work; 503 with the reasons by name where not."""
     try:
-        found = desks.readiness.ask(duty)
+        found = desks.readiness.ask(duty or "")
     except InvalidField as error:
         raise HttpRefusal(400, "UnknownDuty", error.field, error.rule) from error
     reasons = dict(found.reasons) | ({"gateway": "it is stopping"} if is_stopping(request) else {})
     metrics_of(request.app).note(found)
-    document = ready_document(duty, found.findings)
+    document = ready_document(duty or "", found.findings)
     if reasons:
         rule = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         raise HttpRefusal(503, "NotReady", "", rule, reasons=reasons, **(document | {"ready": False}))

@@ -33,13 +33,11 @@ from marketplace.gateway.streams import (
 
 router = APIRouter(tags=["streams"])
 
-_EVENT: dict[str, Any] = {
-    "type": "object", "description": "One event of the stream; `data` is JSON", "required": ["event", "data"],
-    "properties": {name: {"type": "string"} for name in ("event", "data", "id")},
-}  # fmt: skip
+# Of no type: some who read this expect one event here, others the text of all.
+_EVENT: dict[str, Any] = {"description": "Server-sent events, each with a name, an id, and JSON as its data"}
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {"schema": _EVENT}}}}
 _LOG: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENT_STREAM: {"schema": _EVENT}, PLAIN_TEXT: {"schema": {"type": "string"}}}},
+    200: {"content": {PLAIN_TEXT: {"schema": {"type": "string"}}, EVENT_STREAM: {"schema": _EVENT}}},
     204: {"description": "The log is over, and who asks has read its `end`"},
 }
 _CHUNK = bytes_asked("the next piece of the log, at most 256 KiB")

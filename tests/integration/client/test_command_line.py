@@ -153,11 +153,13 @@ def test_offers_and_quotes_need_no_key(shell: Shell, offers: tuple[Offer, Offer]
     quotes = looker.answer("quote", "--gpu", "RTX4090", "--max-time", "1h", "--max-price", "1.00", "--json")
 
     assert {row["id"] for row in rows} >= {offer.id for offer in offers}
-    assert not any(row["machine"]["measured"] for row in rows)
+    assert not any(row["measured"] or row["measurement"] for row in rows)
+    assert not any(quote["measured"] for quote in quotes)
     assert {quote["reason"] for quote in quotes} == {"PriceOutOfBounds"}
     table = looker.run("offers").stdout
     assert "declared" in table
     assert "90.00 %" in table
+    assert "declared: nobody looked" in looker.run("offer", str(offers[0].id)).stdout
     assert {row["reliabilityBps"] for row in rows} == {9_000}
     strict = looker.answer(
         "quote", "--gpu", "RTX4090", "--max-time", "1h", "--max-price", "3.00", "--min-reliability", "9001", "--json"
