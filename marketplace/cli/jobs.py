@@ -18,6 +18,7 @@ from marketplace.client import JobGroup, JobRequest
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.spec import MAX_NODES
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, seconds_from_text
 
@@ -43,21 +44,31 @@ OpenerOption = Annotated[
 ArbiterOption = Annotated[
     str | None, typer.Option("--arbiter", help="Who rules on the lease (default: BOURSE_ARBITER).")
 ]
+CommandArgument = Annotated[
+    list[str] | None, typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
+]
+NodesOption = Annotated[
+    int, whole_option("nodes", "Machines needed together, of one provider.", least=1, most=MAX_NODES)
+]
+ImageOption = Annotated[
+    str, typer.Option("--image", help="Container image, by what `bourse image push` said; host: the job runtime.")
+]
+EntrypointOption = Annotated[
+    bool, typer.Option("--entrypoint", help="Start the image's own entrypoint, with the command as its words.")
+]
 JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), its id, or the beginning of its id.")]
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    command: Annotated[
-        list[str], typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
-    ],
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
     max_price: Annotated[str, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
+    command: CommandArgument = None,
+    image: ImageOption = HOST_IMAGE,
+    entrypoint: EntrypointOption = False,
     gpus: Annotated[int, whole_option("gpus", "GPUs needed together, on one machine.", least=1, most=MAX_GPUS)] = 1,
-    nodes: Annotated[
-        int, whole_option("nodes", "Machines needed together, of one provider.", least=1, most=MAX_NODES)
-    ] = 1,
+    nodes: NodesOption = 1,
     inputs: Annotated[
         Path | None, typer.Option("--input", help="Folder whose content becomes /job/in.", file_okay=False, exists=True)
     ] = None,
@@ -105,10 +116,11 @@ def run(
     """
     session = CommandSession(json, keystore, password_file, account)
     _check_output(output)
-    files = files_named(tuple(command), Path.cwd())
+    words = _words(command, entrypoint=entrypoint)
+    files = files_named(words, Path.cwd())
     with session.market() as market:
         request = JobRequest(
-            command=tuple(command), gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
+            command=words, image=image, entrypoint="image" if entrypoint else "none", gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
@@ -245,6 +257,12 @@ def watch(
             session.say(f"job {change.job.number} {change.event.state.value} ({change.event.reason.value}){note}")
         rows = market.jobs()
         session.answer([documents.job(row, market.terms) for row in rows], tables.jobs(rows, market.terms))
+
+
+def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
+    if not command and not entrypoint:
+        raise InvalidField("command", "must name a program, after --")
+    return tuple(command or ())
 
 
 def _check_output(folder: Path | None) -> None:
