@@ -189,7 +189,16 @@ class Entrance:
 
     def run(self, program: Program) -> JobSession:
         """Start a program in there. Raises EntryRefused."""
-        return self._session(program, Path(enter.__file__))
+        return self._session(program, ["-I", "-S", enter.__file__])
+
+    def run_module(self, name: str) -> JobSession:
+        """Start a module of ours in there, which imports what it needs and then calls ``enter.main``. Raises EntryRefused."""
+        return self._session(Program(), ["-I", "-m", name])
+
+    def end_handle(self) -> int:
+        """A handle that is readable when the job is over; the caller's to close. Raises EntryRefused."""
+        with self._first() as first:
+            return os.dup(first.handle)
 
     def lender(self) -> socket.socket:
         """Start a process that lends sockets of the job's network, and return the line to it. Raises EntryRefused."""
@@ -207,7 +216,7 @@ class Entrance:
         except EntryRefused as refused:
             return refused
 
-    def _session(self, program: Program, script: Path) -> JobSession:
+    def _session(self, program: Program, script: list[str]) -> JobSession:
         variables = job_environment(self._plan.request, has_libraries=self._plan.runtime.has_libraries)
         variables |= {"TERM": program.terminal.kind} if program.terminal else {}
         steps: dict[str, Any] = {
@@ -217,7 +226,7 @@ class Entrance:
         with self._first() as first, contextlib.ExitStack() as theirs:
             near, far = ([], [-1] * 3) if program.terminal else self._pipes(theirs)
             try:
-                words = [sys.executable, "-I", "-S", str(script)]
+                words = [sys.executable, *script]
                 control, handles = self._started(words, self._steps(first) | steps, first, tuple(far))
             except BaseException:
                 _close(near)
