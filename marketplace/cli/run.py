@@ -13,6 +13,7 @@ from marketplace.cli.following import require_free, run_alone, run_nodes, say_dr
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.client import JobGroup, JobRequest
+from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
@@ -70,7 +71,7 @@ def run(
     files = files_named(words, Path.cwd())
     with session.market() as market:
         request = JobRequest(
-            command=words, image=image, entrypoint="image" if entrypoint else "none", gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
+            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),

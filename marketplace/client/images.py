@@ -21,7 +21,7 @@ from msgspec.json import Encoder
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256_of
-from marketplace.domain.images import BLOB_REGISTRY, ImageName
+from marketplace.domain.images import BLOB_REGISTRY, ImageName, TaggedImage, read_reference
 from marketplace.domain.limits import PART_BYTES
 from marketplace.images.archives import FiledLayer, ImageFiles, filed_image, opened_files
 from marketplace.images.manifests import (
@@ -31,14 +31,19 @@ from marketplace.images.manifests import (
     OCI_MANIFEST,
     PARTS,
     Descriptor,
+    ImageIndex,
     ImageManifest,
+    check_digest,
+    chosen_of,
     read_config,
     read_manifest,
     refused,
 )
+from marketplace.images.registries import Registry, fetch_whole
 
 ARCHITECTURE: Final = "amd64"
 _CHUNK_BYTES: Final = 1 << 20
+
 
 Say = Callable[[str], None]
 
@@ -58,6 +63,51 @@ def push_image(api: GatewayApi, path: Path, say: Say = lambda _: None) -> Pushed
     """Bring the image in a folder or an archive. Raises InvalidField, ImageUnusable, and what the gateway refuses."""
     with opened_files(path) as files, TemporaryDirectory(prefix="bourse-") as spool:
         return _Pusher(api, Path(spool), say).push(files)
+
+
+def resolved(text: str, say: Say = lambda _: None) -> str:
+    """The image as a spec can name it: a tag is asked for at its registry, from here, and what it stands for is said. Raises InvalidField,
+    ImageUnusable, RegistryUnavailable."""
+    found = read_reference(text)
+    if not isinstance(found, TaggedImage):
+        return text
+    name = _registry_of(found).resolve(found)
+    say(f"{found} is {name}")
+    return str(name)
+
+
+def push_from_registry(api: GatewayApi, image: TaggedImage | ImageName, say: Say = lambda _: None) -> Pushed:
+    """Bring an image of a registry to the market's own blobs."""
+    registry = _registry_of(image)
+    with TemporaryDirectory(prefix="bourse-") as place:
+        folder = Path(place, "image")
+        blobs = folder / "blobs" / "sha256"
+        blobs.mkdir(parents=True)
+        content = registry.manifest(image.tag if isinstance(image, TaggedImage) else f"sha256:{image.digest}")
+        if isinstance(image, ImageName):
+            check_digest(content, image.digest, "manifest")
+        found = read_manifest(content)
+        if isinstance(found, ImageIndex):
+            chosen = chosen_of(found, ARCHITECTURE)
+            content = registry.manifest(chosen.digest)
+            check_digest(content, chosen.sha256, "manifest")
+            found = read_manifest(content)
+        if isinstance(found, ImageIndex):
+            raise refused("an index of indexes")
+        for number, blob in enumerate(found.blobs, 1):
+            say(f"fetching blob {number} of {len(found.blobs)}, {blob.size >> 20} MiB")
+            fetch_whole(registry, blob, blobs, lambda _: None)
+        (blobs / sha256_of(content)).write_bytes(content)
+        named = {"digest": f"sha256:{sha256_of(content)}", "size": len(content), "mediaType": OCI_MANIFEST}
+        (folder / "index.json").write_bytes(Encoder().encode({"schemaVersion": 2, "manifests": [named]}))
+        return push_image(api, folder, say)
+
+
+def _registry_of(image: TaggedImage | ImageName) -> Registry:
+    """Whoever types a registry's name may ask it wherever it lies; this machine's own is spoken to without TLS."""
+    name = image.registry.partition(":")[0]
+    plain = frozenset({image.registry} if name in ("localhost", "127.0.0.1") else ())
+    return Registry(image.registry, image.path, frozenset({image.registry, name}), plain)
 
 
 class _Pusher:

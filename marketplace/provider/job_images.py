@@ -10,6 +10,7 @@ from marketplace.domain.errors import DeadlinePassed, ImageUnusable, InvalidFiel
 from marketplace.domain.images import ImageName
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import Assignment, Work
+from marketplace.images.registries import Registry
 from marketplace.provider.attendance import Attendance, PullOutcome
 from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER
 from marketplace.provider.executors.sandbox import image_user
@@ -17,7 +18,7 @@ from marketplace.provider.home import ServingFolder
 from marketplace.provider.images.cache import CachedImage, ImageCache
 from marketplace.provider.images.policy import ImagePolicy
 from marketplace.provider.images.pulling import ImagePuller, Pull
-from marketplace.provider.images.sources import ImageSource, LeaseBlobs
+from marketplace.provider.images.sources import ImageSource, LeaseBlobs, RegistryBlobs
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.preflight import Obstacle
 from marketplace.provider.toolbox import Toolbox
@@ -59,7 +60,13 @@ class JobImages:
         self, serving: Serving, attendance: Attendance, name: ImageName, policy: ImagePolicy, head: BlockRef
     ) -> None:
         folder = attendance.folder
-        source = LeaseBlobs([line.api for line in self._tools.gateways], serving.lease)
+        source: ImageSource
+        if name.is_blob:
+            source = LeaseBlobs([line.api for line in self._tools.gateways], serving.lease)
+        else:
+            source = RegistryBlobs(
+                Registry(name.registry, name.path, policy.private_registries, policy.plain_registries)
+            )
         attendance.pulling.begin(lambda: self._pulled(folder, name, source, policy), head.number)
 
     def _pulled(self, folder: ServingFolder, name: ImageName, source: ImageSource, policy: ImagePolicy) -> PullOutcome:

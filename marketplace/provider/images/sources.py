@@ -15,6 +15,7 @@ from marketplace.domain.errors import GatewayError, GatewayUnavailable, HashMism
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.images import ImageTrouble
 from marketplace.images.manifests import MAX_MANIFEST_BYTES, Descriptor, refused
+from marketplace.images.registries import Registry, fetch_whole
 
 T = TypeVar("T")
 
@@ -65,13 +66,27 @@ class LeaseBlobs:
         raise ImageUnusable(ImageTrouble.NOT_FOUND, f"no gateway has it for this lease: {problem}")
 
 
+class RegistryBlobs:
+    """A registry's, as far as the provider's inventory lets it be asked."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def manifest(self, digest: Sha256) -> bytes:
+        return self._registry.manifest(f"sha256:{digest}")
+
+    def fetch(self, blob: Descriptor, folder: Path, spend: Callable[[int], None]) -> None:
+        fetch_whole(self._registry, blob, folder, spend)
+
+
 @contextmanager
 def arrived(blob: Descriptor, folder: Path) -> Iterator[BinaryIO]:
     """A blob that was fetched, as one stream. Raises ImageUnusable where its parts are not what they make together."""
-    paths = [folder / name for name, _ in blob.parts()]
+    whole = folder / blob.sha256
+    paths = [whole] if whole.exists() else [folder / name for name, _ in blob.parts()]
     if len(paths) == 1:
-        with paths[0].open("rb") as whole:
-            yield whole
+        with paths[0].open("rb") as file:
+            yield file
         return
     with PartStream(paths) as stream:
         digest = hashlib.sha256()

@@ -22,6 +22,7 @@ from marketplace.domain.orders import SignedOrder
 from marketplace.domain.states import ServingState
 from marketplace.provider.images.cache import images_in
 from tests.integration.provider.stage import INVENTORY, Stage
+from tests.integration.test_registries import registry
 from tests.unit.provider.image_layers import Image, image, item, layer
 
 
@@ -115,6 +116,22 @@ def test_a_registry_that_is_not_on_the_list_is_refused(stage: Stage) -> None:
     assert note_on(stage, signed).startswith(
         "LeaseDeclined; declined: image_refused: the registry registry.example is not"
     )
+
+
+def test_a_listed_registry_is_pulled_from(stage: Stage) -> None:
+    """A provider whose inventory names a registry runs images of it; what the registry does not have is given back as not found."""
+    made = image(layer_of(["cat"]), layer(item("srv/own", content=b"from a registry\n")))
+    with registry(made) as host:
+        inventory = INVENTORY + f'\n[images]\nprivate_registries = ["http://{host}"]\n'
+        found = served(stage, f"{host}/path@sha256:{made.manifest}", "cat", "/srv/own", inventory=inventory)
+        missing = served(stage, f"{host}/path@sha256:{'0' * 64}", "cat")
+
+    assert "from a registry\n" in stage.log_of(found.id)
+    assert stage.status(missing.id) is LeaseStatus.NONE
+    agent = stage.agents[-1]
+    stage.until(agent, lambda: not stage.is_serving(agent), "all servings are closed")
+    notes = [serving.note for serving in stage.journal(stage.agents[-1]).servings(ServingState.CLOSED)]
+    assert any("image_not_found" in note for note in notes), notes
 
 
 def test_an_order_for_an_image_that_is_not_here_is_refused(stage: Stage) -> None:
