@@ -12,7 +12,7 @@ from typing import Protocol
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import InvalidField, MissingBlob, Refused
+from marketplace.domain.errors import ImageUnusable, InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
 from marketplace.domain.ids import Address, Sha256, sha256_in
 from marketplace.domain.leases import Lease
@@ -25,6 +25,7 @@ from marketplace.domain.runnable import require_room, require_runnable
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.work import Input, Work, read_work
+from marketplace.images.manifests import MAX_MANIFEST_BYTES, market_blobs
 
 
 class Contents(Protocol):
@@ -127,9 +128,28 @@ def read_order_spec(order: Order, blobs: Contents) -> OrderDocuments:
     require_runnable(spec)
     work = _work_of(spec, blobs)
     _check_inputs(work, blobs)
-    parts = {part for item in work.inputs for part in item.parts}
+    parts = {part for item in work.inputs for part in item.parts} | _image_blobs(spec, blobs)
     names = frozenset({sha256_in(order.spec), spec.work.sha256} | parts)
     return OrderDocuments(spec, content, names, work.inputs if work.sealed is None else ())
+
+
+def _image_blobs(spec: JobSpec, blobs: Contents) -> frozenset[Sha256]:
+    """The blobs of an image that is among the market's own: all are here. Raises MissingBlob, InvalidField."""
+    name = spec.image_name
+    if name is None or not name.is_blob:
+        return frozenset()
+    content = _content(name.digest, blobs, "spec.image", MAX_MANIFEST_BYTES)
+    try:
+        named = market_blobs(content, name.digest)
+    except ImageUnusable as exc:
+        raise InvalidField("spec.image", str(exc)) from None
+    for blob, expected in named.items():
+        size = blobs.size(blob)
+        if size is None:
+            raise MissingBlob("spec.image", blob)
+        if size != expected:
+            raise InvalidField("spec.image", f"says that blob {blob} has {expected} bytes; it has {size}")
+    return frozenset({name.digest, *named})
 
 
 def check_room(order: Order, spec: JobSpec, view: BookView) -> None:
