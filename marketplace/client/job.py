@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.client.lease_calls import MOST_LOG_BYTES
-from marketplace.api.client.gateway import MOST_LOG_BYTES
 from marketplace.client.explanations import explanation_kept
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.log_reading import LogReader

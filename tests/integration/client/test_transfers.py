@@ -16,8 +16,6 @@ from marketplace.api.client.http import Retries
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import SigningDomain
 from marketplace.client.receipt_checks import ResultFolder
-from marketplace.client.transfers import fetch_part, send_bundle
-from marketplace.client.receipt_checks import ResultFolder
 from marketplace.client.transfers import Upload, fetch_part, send_bundle
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
