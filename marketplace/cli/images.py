@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from marketplace.api.client.gateway import GatewayApi
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.client import GatewayApi
 from marketplace.client.images import Pushed, Say, push_from_registry, push_image
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.images import ImageName, read_reference
