@@ -1,10 +1,11 @@
-"""What a provider says of a lease and signs, beside receipts: why it gave one back, and its machine's key. As text that people can read (EIP-191)."""
+"""What a provider says and signs beside receipts: why it gave a lease back, its machine's key, what GPUs it saw. As text that people can read (EIP-191)."""
 
 from __future__ import annotations
 
 from marketplace.chain.signing import Key, SigningDomain, recover_text
 from marketplace.domain.declines import Decline
 from marketplace.domain.ids import Address
+from marketplace.domain.measurements import Measurement
 from marketplace.domain.sitting import HostKey
 
 
@@ -44,6 +45,19 @@ def host_key_text(said: HostKey, domain: SigningDomain) -> str:
     )
 
 
+def measurement_text(measurement: Measurement, domain: SigningDomain) -> str:
+    """The message that is signed: good for one offer of one market at one block."""
+    return (
+        "Compute Bourse measurement\n"
+        "\n"
+        f"Offer: {measurement.offer}\n"
+        f"Block: {measurement.block}\n"
+        f"Document: {measurement.sha256}\n"
+        f"Chain id: {domain.chain_id}\n"
+        f"Market: {domain.market}"
+    )
+
+
 def sign_host_key(key: Key, said: HostKey, domain: SigningDomain) -> str:
     return key.sign_text(host_key_text(said, domain))
 
@@ -51,3 +65,12 @@ def sign_host_key(key: Key, said: HostKey, domain: SigningDomain) -> str:
 def host_key_signer(said: HostKey, signature: str, domain: SigningDomain) -> Address | None:
     """Who signed this host key; None where the signature is none."""
     return recover_text(host_key_text(said, domain), signature)
+
+
+def sign_measurement(key: Key, measurement: Measurement, domain: SigningDomain) -> str:
+    return key.sign_text(measurement_text(measurement, domain))
+
+
+def measurer_of(measurement: Measurement, signature: str, domain: SigningDomain) -> Address | None:
+    """Who signed this measurement; None where the signature is none."""
+    return recover_text(measurement_text(measurement, domain), signature)

@@ -14,7 +14,6 @@ from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client.cancellation import Ender
-from marketplace.client.countersign import ResultFolder
 from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
@@ -22,6 +21,7 @@ from marketplace.client.leftovers import Leftovers
 from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
+from marketplace.client.receipt_checks import ResultFolder
 from marketplace.client.second_leases import SecondLeases
 from marketplace.client.unconfirmed import provisional
 from marketplace.client.watcher import Watcher
@@ -119,10 +119,10 @@ class ClientSession:
                     raise
                 self.stop.wait(_STEP_SECONDS)
 
-    def cancel(self, order: KeptOrder) -> None:
-        """End the order on the chain, for good. Raise InvalidTransition when its provider has claimed."""
+    def cancel(self, order: KeptOrder) -> bool:
+        """End the order on the chain, for good; False where it was over. Raise InvalidTransition when its provider has claimed."""
         self.book.choices.forget(order.signed.id)
-        self.ender.end(order)
+        return self.ender.end(order)
 
     def collect(self, order: KeptOrder) -> bool:
         """Fetch what a provider left of a job that was over before its result was there; whether there is any."""

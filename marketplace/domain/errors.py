@@ -26,12 +26,15 @@ MarketplaceError
 │   ├── GatewayProblem(status, reason, detail, field)
 │   └── GatewayDiffers(what, ours, told)
 ├── ClusterUnavailable(address, detail)   retryable
+├── RegistryUnavailable(host, why)        retryable
 ├── ConfigError(problems)
 │   └── HomeInUse(folder, holder)
 ├── ToolMissing(tool, remedy)
 ├── DeadlinePassed(what, waited_seconds)
 ├── Stopping                       retryable
-└── JobFailed(job_id, reason)
+├── JobFailed(job_id, reason)
+├── ResultRefused(job_id, field, rule)
+└── RemoteError(type_name, text, remote_traceback)
 """
 
 from __future__ import annotations
@@ -120,6 +123,16 @@ class HashMismatch(DomainError):
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(f"{what} should hash to {expected} and hashes to {actual}")
         self.what, self.expected, self.actual = what, expected, actual
+
+
+class RegistryUnavailable(MarketplaceError):
+    """A registry of container images does not answer, or is broken. Try again."""
+
+    retryable = True
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"the registry {host} does not serve: {why}")
+        self.host = host
 
 
 class ImageUnusable(DomainError):
@@ -301,3 +314,20 @@ class JobFailed(MarketplaceError):
     def __init__(self, job_id: str, why: str) -> None:
         super().__init__(f"job {job_id}: {why}")
         self.job_id, self.why = job_id, why
+
+
+class ResultRefused(MarketplaceError):
+    """What a provider's machine sent back is not what a call may be answered with; it was not read any further."""
+
+    def __init__(self, job_id: str, field: str, rule: str) -> None:
+        super().__init__(f"job {job_id}: {field}: {rule}")
+        self.job_id, self.field, self.rule = job_id, field, rule
+
+
+class RemoteError(MarketplaceError):
+    """A function that was called on somebody else's machine raised there. All of it is text, and that machine's word."""
+
+    def __init__(self, type_name: str, text: str, remote_traceback: str) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name, self.text, self.remote_traceback = type_name, text, remote_traceback
+        self.add_note(f"where it ran:\n{remote_traceback}")

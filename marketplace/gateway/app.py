@@ -9,12 +9,12 @@ from fastapi import Depends, FastAPI
 from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.intake import Intake
-from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.negotiation import require_fit
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
+from marketplace.gateway.rate_limiting import LimitRequests
 from marketplace.gateway.routes import (
     accounts,
     blobs,
@@ -25,6 +25,7 @@ from marketplace.gateway.routes import (
     job_keys,
     leases,
     market,
+    measurements,
     orders,
     quotes,
     rounds,
@@ -64,6 +65,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         leases,
         declines,
         host_keys,
+        measurements,
         job_keys,
         streams,
         accounts,

@@ -19,6 +19,7 @@ from marketplace.domain.declines import SignedDecline, decline_from_wire, declin
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord, Rows
+from marketplace.domain.measurements import SignedMeasurement, read_measurement
 from marketplace.domain.offers import Offer
 from marketplace.domain.sitting import HostKey, SignedHostKey
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -37,6 +38,7 @@ TOLD_KEPT = 1_000
 LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
+MEASUREMENT_KEPT_SECONDS = 24 * 3600
 JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
 
 Name = TypeVar("Name")
@@ -190,6 +192,22 @@ class Board:
         """How the order fared in the last round that looked at it."""
         text = self._redis.call("GET", keys.explanation(order))
         return explanation_from_wire(json.loads(text)) if text else None
+
+    # Measurements
+
+    def keep_measurement(self, signed: SignedMeasurement) -> None:
+        """A provider's newest word about an offer: it stands for a day, and as long as the agent repeats it."""
+        row = {"measurement": signed.measurement.document(), "signature": signed.signature}
+        key = keys.measurement(signed.measurement.offer)
+        self._redis.call("SET", key, text_of(row), "EX", MEASUREMENT_KEPT_SECONDS)
+
+    def measurements_of(self, offers: Sequence[OfferId]) -> tuple[SignedMeasurement | None, ...]:
+        """What was said of each of these, in this order."""
+        if not offers:
+            return ()
+        texts = self._redis.call("MGET", *map(keys.measurement, offers))
+        rows = [json.loads(text) if text else None for text in texts]
+        return tuple(row and SignedMeasurement(read_measurement(row["measurement"]), row["signature"]) for row in rows)
 
     # Declines
 

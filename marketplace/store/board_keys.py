@@ -5,7 +5,7 @@ The braces make a Redis Cluster keep all of it on one node: what is written toge
 
 from __future__ import annotations
 
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.ids import Bytes32, OfferId
 
 ROOT = "{bourse}"
 
@@ -93,6 +93,11 @@ def log_serving(lease: Bytes32) -> str:
 
 def log_hint(lease: Bytes32) -> str:
     return f"{ROOT}:log-hint:{lease}"
+
+
+def measurement(offer: OfferId) -> str:
+    """What the provider's agent saw of the GPUs behind an offer."""
+    return f"{ROOT}:measurement:{offer}"
 
 
 def declines(lease: Bytes32) -> str:

@@ -27,7 +27,7 @@ from typing import Any, Final
 from marketplace.domain.sitting import EntryReason, EntryRefused
 from marketplace.domain.spec import JOB_IN
 from marketplace.provider.executors import enter
-from marketplace.provider.executors.arguments import inside_user, job_environment
+from marketplace.provider.executors.arguments import job_environment, user_inside
 from marketplace.provider.executors.records import JobPlan
 from marketplace.provider.executors.sandbox import job_user
 from marketplace.provider.executors.usage import is_bound, sandboxes_of
@@ -262,12 +262,13 @@ class Entrance:
         groups = self._plan.cgroups
         return {
             "pid": first.pid, "first": first.handle, "entrances": groups.of(self.lease).entrances if groups else [],
-            "user": job_user(self._plan), "inside": inside_user(self._plan.request), "filter": self._plan.seccomp.hex(), "folder": JOB_IN,
+            "user": job_user(self._plan.request, self._plan.first_user), "filter": self._plan.seccomp.hex(), "folder": JOB_IN,
+            "inside": user_inside(self._plan.request),
         }  # fmt: skip
 
     def _pipes(self, theirs: contextlib.ExitStack) -> tuple[list[int], list[int]]:
         """Our ends and theirs of stdin, stdout and stderr; the job's user may open its own anew (/dev/stdout)."""
-        user = job_user(self._plan)
+        user = job_user(self._plan.request, self._plan.first_user)
         near, far = [], []
         for number in range(3):
             reading, writing = os.pipe()
