@@ -72,6 +72,12 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------------------------------- constructor
 
+    /// @param settlementToken the one token that is paid in and out
+    /// @param startGrace seconds after an opening in which a provider may decline
+    /// @param claimGrace seconds after the last metered one in which a provider may still claim
+    /// @param challengeWindow seconds after a claim in which the client's side may object
+    /// @param rulingWindow seconds after a dispute in which the arbiter may rule
+    /// @param bondFloor the smallest bond of any lease, in token base units
     constructor(
         address settlementToken,
         uint256 startGrace,
@@ -143,8 +149,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         emit Authorized(msg.sender, delegate, budget, until);
     }
 
-    // The token comes before the effect, because only the balance difference tells what arrived (P-01). The guard keeps a token that calls back from
-    // having one arrival counted twice.
+    // The token first: only the balance difference tells what arrived (P-01). The guard keeps a token that calls back from being counted twice.
     function _deposit(address from, address account, uint256 amount) private {
         uint256 held = IERC20(token).balanceOf(address(this));
         IERC20(token).safeTransferFrom(from, address(this), amount);
@@ -261,8 +266,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
     }
 
     /// Whether the client wants it: its own call says so; what anybody else brings must be signed by it, by a delegate, or by its contract.
-    /// The last check, because it charges a delegate's budget, once per order: with the most that the order can cost, whatever it does cost. What is
-    /// charged is never restored, so a budget bounds all that can happen (I-7). Says, beside the refusal, whether the order has been charged by now.
+    /// The last check, because it charges a delegate's budget for good, once per order, with the most that it can cost (I-7). Says, too, if it is charged.
     function _authority(bytes32 id, Fill calldata fill, bool charged) private returns (Refusal, bool) {
         Order calldata order = fill.order;
         address client = order.clientOf();
@@ -516,8 +520,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------------------------------------- money
 
-    /// Closes the lease: pays up to `usedSeconds`, returns the rest to the client, the bond, less what of it is forfeit to the client, to the
-    /// provider, and its stake to a disputer. Every closing exit comes here, so payment, volume, bond and dust live in one place.
+    /// Closes the lease: pays up to `usedSeconds`; the rest returns to the client, the bond, less what is forfeit, to the provider, a stake to its disputer.
     function _close(
         Serving storage serving,
         Listing storage listing,
@@ -563,8 +566,7 @@ contract ComputeMarket is IComputeMarket, EIP712, ReentrancyGuardTransient {
         _accounts[order.arbiterOf()].balance += fee;
     }
 
-    /// What all seconds up to `usedSeconds` have earned, and what of it is still to be paid, which is counted into the class's volume. Paying it, and
-    /// storing the seconds, are the caller's.
+    /// What all seconds up to `usedSeconds` have earned, and what of it is to be paid, by the caller; that is counted into the class's volume.
     function _meter(LeaseWord lease, OfferWord offer, Order calldata order, uint32 usedSeconds)
         private
         returns (uint256 paid, uint256 earned)

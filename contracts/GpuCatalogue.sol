@@ -14,15 +14,24 @@ contract GpuCatalogue {
     }
 
     /// @notice A class got its number.
+    /// @param class its number
+    /// @param name what users type
+    /// @param vramMib the memory of one GPU, in MiB
     event ClassAppended(uint8 indexed class, string name, uint32 vramMib);
 
     /// @notice Only the owner appends; an owner of 0 is nobody.
+    /// @param caller who called
+    /// @param owner who may append
     error NotOwner(address caller, address owner);
     /// @notice There is no such class yet.
+    /// @param class what was asked for
+    /// @param count how many classes there are
     error ClassUnknown(uint256 class, uint256 count);
     /// @notice Every class has a name.
     error NameEmpty();
     /// @notice The name belongs to another class already.
+    /// @param name what was to be appended
+    /// @param class which has it
     error NameTaken(string name, uint8 class);
     /// @notice Class numbers have 8 bits, because an order's bitmap has 256.
     error CatalogueFull();
@@ -30,6 +39,7 @@ contract GpuCatalogue {
     uint256 private constant MAX_CLASSES = 256;
 
     /// @notice Who may append.
+    /// @return 0 if nobody may
     address public immutable owner;
 
     GpuClass[] private _classes;
@@ -46,6 +56,7 @@ contract GpuCatalogue {
     }
 
     /// @notice Gives each of `classes` the next number.
+    /// @param classes names, none of them given before, and memories
     function append(GpuClass[] calldata classes) external {
         if (msg.sender != owner) revert NotOwner(msg.sender, owner);
         for (uint256 i = 0; i < classes.length; ++i) {
@@ -54,11 +65,15 @@ contract GpuCatalogue {
     }
 
     /// @notice How many classes there are; they are numbered from 0.
+    /// @return how many
     function count() external view returns (uint256) {
         return _classes.length;
     }
 
     /// @notice The name and the memory of a class.
+    /// @param class its number
+    /// @return name what users type
+    /// @return vramMib the memory of one GPU, in MiB
     function classOf(uint8 class) external view returns (string memory name, uint32 vramMib) {
         if (class >= _classes.length) revert ClassUnknown(class, _classes.length);
         GpuClass storage found = _classes[class];
@@ -66,6 +81,9 @@ contract GpuCatalogue {
     }
 
     /// @notice Whether a class has this name, and which.
+    /// @param name letter by letter
+    /// @return isFound whether there is one
+    /// @return class its number, or 0
     function classNamed(string calldata name) external view returns (bool isFound, uint8 class) {
         uint256 number = _numbers[keccak256(bytes(name))];
         return number == 0 ? (false, 0) : (true, uint8(number - 1));

@@ -12,11 +12,14 @@ contract TestDollar is ERC20, ERC20Permit, ERC3009 {
     constructor() ERC20("Test dollar, worthless", "tUSD") ERC20Permit("Test dollar, worthless") {}
 
     /// @notice As many decimals as the dollar tokens of public chains.
+    /// @return always 6
     function decimals() public pure override returns (uint8) {
         return 6;
     }
 
     /// @notice Makes `amount` out of nothing, for anyone who asks.
+    /// @param account who gets it
+    /// @param amount base units: millionths of a dollar
     function mint(address account, uint256 amount) external {
         _mint(account, amount);
     }

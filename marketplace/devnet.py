@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
@@ -32,7 +33,6 @@ from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, AnvilHandle, start_anvi
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
 from marketplace.daemon import Stop
 from marketplace.devnet_inventories import INVENTORIES
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound

@@ -13,18 +13,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.watching import heads_watched
-from marketplace.client.api import GatewayApi
 from marketplace.config import Settings
 from marketplace.daemon import GentleStop, Stop
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ChainError, ToolMissing
-from marketplace.domain.models import BlockRef
+from marketplace.domain.errors import ToolMissing
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
@@ -35,8 +36,13 @@ from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gateways import GatewayLine
-from marketplace.provider.gpus import GpuLocks, gpu_names, locks_folder
+from marketplace.provider.gpus.cdi import CDI_FOLDERS
+from marketplace.provider.gpus.locks import GpuLocks, locks_folder
+from marketplace.provider.gpus.nvml import Nvml
+from marketplace.provider.gpus.picking import uuids_of
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import HomeLead, holder_of
+from marketplace.provider.inventory import Inventory
 from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.policy import AgentPolicy
 from marketplace.provider.runtime import load_runtime
@@ -96,6 +102,7 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
         book.catalogue,
         address_from_text(settings.opener, field="BOURSE_OPENER"),
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
+        settings.relay_url,
     )
     journal = OperatorJournal(settings.journal_url)
     public = urlsplit(settings.gateway_url)
@@ -125,7 +132,7 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
         )
 
 
-def _least_stake(settings: Settings, market: Market) -> TokenUnits:
+def _least_stake(settings: Settings, market: MarketContract) -> TokenUnits:
     decimals = market.terms().token_decimals
     return units_from_text(settings.least_stake, decimals, field="BOURSE_LEAST_STAKE")
 
@@ -200,6 +207,28 @@ def _auctioneer_on(ray_address: str) -> Auctioneer:
     return ClusterOrHere(ray_address)
 
 
+def open_rig(settings: Settings) -> GpuRig:
+    """The GPUs of this machine. Nobody has looked at them yet."""
+    return GpuRig(Nvml(settings.nvml), (settings.cdi,) if settings.cdi else CDI_FOLDERS)
+
+
+def _open_machine(settings: Settings, inventory: Path, decimals: int) -> tuple[GpuRig, GpuLocks, InventoryFile]:
+    """The machine's GPUs, and the file that offers some of them, which are this agent's from here on."""
+    rig, place = open_rig(settings), settings.gpu_locks or locks_folder()
+    rig.look()
+    gpus = GpuLocks(place, f"process {os.getpid()}, {settings.home}")
+
+    def hold(found: Inventory) -> None:
+        """By UUID, also those that are declared to be something else."""
+        gpus.hold(uuids_of(found.gpus, rig.seen))
+
+    recipient = recipient_in(settings.home)
+    file = InventoryFile(inventory, decimals=decimals, recipient=recipient, check=hold, rig=rig)
+    if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
+        hold(file.inventory)
+    return rig, gpus, file
+
+
 def run_provider(
     settings: Settings, inventory: Path, health_port: int | None = None, grace_seconds: float = GRACE_SECONDS
 ) -> bool:
@@ -212,15 +241,7 @@ def run_provider(
     stop.on_signals()
     market, key = open_chain_market(settings), open_key(settings)
     journal = open_agent_journal(settings)
-    gpus = GpuLocks(settings.gpu_locks or locks_folder(), gpu_names(), f"process {os.getpid()}, {settings.home}")
-    file = InventoryFile(
-        inventory,
-        decimals=market.terms().token_decimals,
-        recipient=recipient_in(settings.home),
-        check=lambda found: gpus.hold(found.gpu_numbers),
-    )
-    if not holder_of(settings.home):  # who stands by takes no GPU from the agent that it stands by for
-        gpus.hold(file.inventory.gpu_numbers)
+    rig, gpus, file = _open_machine(settings, inventory, market.terms().token_decimals)
     gateways = tuple(
         GatewayLine.to(
             GatewayApi(url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp)
@@ -232,7 +253,7 @@ def run_provider(
 
     def begin(_: Permit) -> ProviderAgent:
         assert home.home, "held: that is why we begin"
-        gpus.hold(file.inventory.gpu_numbers)
+        gpus.hold(uuids_of(file.inventory.gpus, rig.seen))
         tools = Toolbox(
             chain=market.chain,
             market=market,
@@ -247,6 +268,7 @@ def run_provider(
             home=home.home,
             policy=AgentPolicy.for_terms(market.terms()),
             pools=ChorePools.separate(),
+            rig=rig,
         )
         stop.may_ask()
         steering = Steering(
@@ -276,7 +298,7 @@ def run_provider(
         for agent in agents:
             agent.close()
         gpus.close()
-    return not any(agent.departure.has_left_behind for agent in agents)
+    return not any(agent.shutdown.has_left_behind for agent in agents)
 
 
 def _until_nudged(board: Board, hint: str) -> Callable[[float], object]:
@@ -314,7 +336,7 @@ class EachBlock:
         return self._head != before
 
 
-def _probed(settings: Settings, market: Market, health_port: int | None) -> Chain:
+def _probed(settings: Settings, market: MarketContract, health_port: int | None) -> Chain:
     """The chain as probes look at it, with connections of its own: a probe must not switch nodes in the middle of a step."""
     return market.chain if health_port is None else open_chain_market(settings).chain
 

@@ -11,9 +11,9 @@ from time import monotonic
 from marketplace.chain.blocks import Chain
 from marketplace.chain.transactions import Sender
 from marketplace.daemon import Stop, run_forever
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Stopping
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.health import Health, served
 from marketplace.services.checks import Check, Checks
 from marketplace.services.leadership import Led, Permit

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from marketplace.domain.printing import harmless
+from marketplace.domain.printable import harmless
 from marketplace.repeated_warnings import Folding
 
 

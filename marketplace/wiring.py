@@ -8,7 +8,7 @@ from marketplace.chain.constants import WINDOWS
 from marketplace.chain.events import EventFollower
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.keystore import load_key
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import Outbox
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
@@ -16,7 +16,8 @@ from marketplace.client.market import Market
 from marketplace.client.trust import TrustRoots, roots_of
 from marketplace.config import Settings
 from marketplace.daemon import Stop
-from marketplace.domain.errors import InvalidField, WrongChain
+from marketplace.domain.chain_errors import WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import units_from_text
 from marketplace.services.books import Books, read_books
 
@@ -32,19 +33,19 @@ def open_key(settings: Settings) -> Key:
     return load_key(settings.keystore, settings.keystore_password_file)
 
 
-def open_chain_market(settings: Settings) -> ChainMarket:
+def open_chain_market(settings: Settings) -> MarketContract:
     """The market that the address book names, on the chain that it names. Raises ConfigError, WrongChain, ChainUnavailable."""
     settings.require("rpc_urls", "address_book")
     book = open_address_book(settings)
     chain = Chain(settings.rpc_urls)
     chain.log_blocks = settings.log_blocks
     chain.require_market(book.market, chain_id=book.chain_id)
-    market = ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     _hold_against_record(market, book)
     return market
 
 
-def _hold_against_record(market: ChainMarket, book: AddressBook) -> None:
+def _hold_against_record(market: MarketContract, book: AddressBook) -> None:
     """Windows are read once and decide when a claim is due: a false answer must not last as long as the process. Raises WrongChain."""
     if book.record is None:
         return
@@ -67,7 +68,7 @@ def fee_policy(settings: Settings, decimals: int | None = None) -> FeePolicy:
     return FeePolicy(most_wei, WEI_PER_COIN // units)
 
 
-def open_sender(settings: Settings, market: ChainMarket, key: Key, outbox: Outbox) -> Sender:
+def open_sender(settings: Settings, market: MarketContract, key: Key, outbox: Outbox) -> Sender:
     """Who sends this process's transactions."""
     fees = fee_policy(settings, market.terms().token_decimals)
     return Sender(market.chain, key, outbox, confirmations=settings.confirmations, fees=fees)

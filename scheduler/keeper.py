@@ -10,14 +10,16 @@ from collections.abc import Callable
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
-from marketplace.domain.errors import TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
 from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, MarketTerms, Order
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import can_expire, can_finalize, can_lapse
 from marketplace.domain.units import UnixTime
 
@@ -53,7 +55,7 @@ class Keeper:
     """Tries each due lease once per view that shows it due."""
 
     def __init__(
-        self, market: Market, sender: Sender, *, wait_seconds: int, permit: Callable[[], object] = lambda: None
+        self, market: MarketContract, sender: Sender, *, wait_seconds: int, permit: Callable[[], object] = lambda: None
     ) -> None:
         """``permit`` is asked before each transaction, and raises where none should be sent any more."""
         self._market, self._sender, self._wait_seconds, self._permit = market, sender, wait_seconds, permit

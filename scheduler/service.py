@@ -14,15 +14,18 @@ from itertools import groupby
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import decliner_of
 from marketplace.chain.transactions import Mined, Sender
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation, RejectionReason
+from marketplace.domain.chain_errors import ChainError, NodeRefused, TransactionReverted
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import ObstacleReason
-from marketplace.domain.errors import ChainError, NodeRefused, TransactionReverted
 from marketplace.domain.events import FillRefused, LeaseOpened
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef, Fill, GpuClass, SignedOrder
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.wake import NextWake
 from marketplace.store.blobs import FolderBlobs
@@ -67,7 +70,7 @@ class SchedulerService:
         self,
         board: Board,
         journal: OperatorJournal,
-        market: Market,
+        market: MarketContract,
         sender: Sender,
         blobs: FolderBlobs,
         policy: Policy | None = None,

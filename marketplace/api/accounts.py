@@ -20,8 +20,9 @@ from marketplace.api.fields import (
 )
 from marketplace.api.offers import OfferTold
 from marketplace.api.record import BlockTold, Document, Record, iso, money
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.reputation import (
     HALF_LIFE_SECONDS,
     PRIOR_BAD,

@@ -25,12 +25,14 @@ from marketplace.api.fields import (
 from marketplace.api.orders import OrderDocument
 from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Document, Record, iso, money, price_text
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.declines import MOST_DETAIL, Decline, ObstacleReason, SignedDecline, one_line
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32, Sha256
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 

@@ -27,8 +27,12 @@ from marketplace.api.fields import (
 )
 from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Record, iso, money, price_text
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.models import BlockRef, GpuClass, MarketTerms, Offer, SignedOrder
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 

@@ -26,9 +26,12 @@ from marketplace.api.fields import (
     WordText,
 )
 from marketplace.api.record import BlockTold, Document, Record, iso, money, price_text
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation
 from marketplace.domain.ids import OfferId, sha256_in
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, MarketTerms, Order, SignedOrder
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 

@@ -12,7 +12,7 @@ from marketplace.api.offers import OfferTold
 from marketplace.api.orders import OrderDocument
 from marketplace.api.record import BlockTold, Document, Record, money
 from marketplace.domain.classes import load_classes
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import Bps, TokenUnits
 
 

@@ -10,7 +10,7 @@ from marketplace.api.documents import ResultDocument, named_by_hash
 from marketplace.api.fields import Moment, SignatureText, Uint32, Uint40, Word, WordText
 from marketplace.api.record import BlockTold, Document, Record, iso
 from marketplace.domain.ids import OfferId
-from marketplace.domain.models import Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Seconds, UnixTime
 
 Side = Literal["provider", "client"]

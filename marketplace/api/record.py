@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.json import Encoder
 
 from marketplace.api.fields import LAST_MOMENT, BlockNumber, Moment, Uint, Word, WordText
-from marketplace.domain.models import BlockRef, MarketTerms
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import UnixTime, iso_from_time, text_from_units
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from marketplace.chain.blocks import Chain
 from marketplace.chain.bloom import bloom_of, may_hold
 from marketplace.chain.headers import Header
-from marketplace.domain.errors import ChainUnavailable, NodeRefused
+from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused
 from marketplace.domain.ids import Address
 
 Log = Mapping[str, Any]

@@ -12,11 +12,12 @@ from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.heads import HeadWatcher, Signal
 from marketplace.chain.nodes import CallCount, Calls, Node
 from marketplace.chain.roster import NodeHealth, Patience, Roster
-from marketplace.chain.shapes import is_quantity
+from marketplace.chain.rpc_shapes import is_quantity
 from marketplace.chain.subscription import Subscription
-from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, ConfigError, WrongChain
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable, WrongChain
+from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 
 __all__ = ["LATEST", "PENDING", "Chain", "Header"]
 

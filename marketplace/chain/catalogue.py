@@ -6,8 +6,9 @@ from typing import Any
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.ids import Address, ClassNumber
-from marketplace.domain.models import BlockRef, GpuClass
 
 _ABI = contract_abi("GpuCatalogue")
 

@@ -17,7 +17,7 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 
 FOLDER = Path(__file__).with_name("abi")
 SELECTOR_BYTES = 4

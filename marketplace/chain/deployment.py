@@ -22,16 +22,15 @@ from marketplace.chain.create2 import PROXY, PROXY_CODE, PROXY_DEPLOYER, create
 from marketplace.chain.settlement import TokenFacts, inspect_token
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import FEE_SPREAD_WEI, Fees, Sender
-from marketplace.domain.errors import (
+from marketplace.domain.chain_errors import (
     ChainUnavailable,
-    DeadlinePassed,
     InsufficientFunds,
-    InvalidField,
     NodeRefused,
     ProxyMissing,
     TransactionReverted,
     WrongChain,
 )
+from marketplace.domain.errors import DeadlinePassed, InvalidField
 from marketplace.domain.ids import Address, Bytes32
 
 __all__ = [

@@ -21,8 +21,9 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.constants import LOCAL_CONSTANTS, MarketConstants
 from marketplace.chain.deployment import deploy
 from marketplace.chain.signing import Key
-from marketplace.domain.errors import ChainUnavailable, ConfigError, DeadlinePassed, ToolMissing
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainUnavailable
+from marketplace.domain.errors import ConfigError, DeadlinePassed, ToolMissing
 
 __all__ = [
     "ANVIL_KEYS", "ANVIL_PRIVATE_KEYS", "LOCAL_CHAIN_ID", "LOCAL_CONSTANTS", "AddressBook", "AnvilHandle", "MarketConstants", "anvil_binary",

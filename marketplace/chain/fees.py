@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from marketplace.chain.blocks import Chain
-from marketplace.domain.errors import ChainUnavailable, FeesTooHigh, NodeRefused
+from marketplace.domain.chain_errors import ChainUnavailable, FeesTooHigh, NodeRefused
 from marketplace.domain.units import TokenUnits
 
 MAX_TRANSACTION_GAS: Final = 1 << 24

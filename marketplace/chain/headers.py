@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from eth_utils.crypto import keccak
 
-from marketplace.chain.shapes import is_bytes, is_quantity
-from marketplace.domain.errors import ChainUnavailable, NodeRefused
+from marketplace.chain.rpc_shapes import is_bytes, is_quantity
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 _NUMBER_BITS, _TIME_BITS = 48, 40

@@ -14,12 +14,12 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from marketplace.chain.answers import MISREAD
+from marketplace.chain.block_pace import Pace
 from marketplace.chain.headers import Header, HeaderReader
-from marketplace.chain.pace import Pace
-from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited
+from marketplace.chain.rpc_answers import MISREAD
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, RateLimited
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 
 LAG_SECONDS: Final = 6.0
 _REMEMBERED_BLOCKS: Final = 256

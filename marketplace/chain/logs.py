@@ -14,9 +14,11 @@ from typing import Any
 from marketplace.chain.contracts import Parameter, Signature, contract_abi
 from marketplace.chain.reverts import refusal_of
 from marketplace.domain import events
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.events import Event, LogRef
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.units import UnixTime
 
 _Log = Mapping[str, Any]

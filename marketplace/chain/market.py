@@ -10,20 +10,26 @@ from typing import Any
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
-from marketplace.chain.standing import StandingAnswers
 from marketplace.chain.token import TokenContract
-from marketplace.domain.errors import ChainError
+from marketplace.chain.view_cache import ViewCache
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.budgets import Budget
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import BlockRef, Budget, Lease, LeaseStatus, MarketTerms, Offer, Order, Receipt, Volume
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms, Volume
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import GpuSeconds, Seconds, TokenUnits, UnixTime
 
 _ABI = contract_abi("ComputeMarket")
 
 
-class Market:
+class MarketContract:
     """One ``ComputeMarket``. Reads take ``at``, the block to read at, or None for the newest.
 
-    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``standing``).
+    What was read before and cannot have changed since, going by the headers in between, is not asked for again (``view_cache``).
 
     ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow).
     """
@@ -32,7 +38,7 @@ class Market:
         self.chain = chain
         self.address = address
         self._deployed_at_block = deployed_at_block
-        self._standing = StandingAnswers(chain.headers_between)
+        self._standing = ViewCache(chain.headers_between)
 
     @cached_property
     def domain(self) -> SigningDomain:

@@ -13,13 +13,13 @@ from typing import Any, Final
 from marketplace.chain.blocks import Chain
 from marketplace.chain.events import decode_logs
 from marketplace.chain.reverts import NO_REASON, OUT_OF_GAS
-from marketplace.chain.shown import signer_of
 from marketplace.chain.signing import read_transaction
-from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
+from marketplace.chain.transaction_signer import signer_of
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing
+from marketplace.domain.transactions import Outgoing
 
 _TELLING: Final = frozenset(
     {

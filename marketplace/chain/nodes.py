@@ -10,9 +10,9 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from marketplace.chain.answers import BatchRefused, Request, outcome_of, outcomes_of, result_of
+from marketplace.chain.rpc_answers import BatchRefused, Request, outcome_of, outcomes_of, result_of
 from marketplace.chain.transports import HttpTransport, Transport, WebSocketTransport
-from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable
+from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable
 
 LONGEST_BATCH: Final = 100
 """Calls in one batch; public nodes take a hundred, some fewer (that is learned), hardly any takes more than a thousand."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from marketplace.chain.blocks import Chain
-from marketplace.domain.errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, NodeRefused, TransactionReverted
 from marketplace.domain.ids import Bytes32
 
 

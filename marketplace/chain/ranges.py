@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from marketplace.chain.blocks import Chain
-from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, NodeRefused, RateLimited
+from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable, NodeRefused, RateLimited
 from marketplace.domain.ids import Address
 
 Log = Mapping[str, Any]

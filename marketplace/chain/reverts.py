@@ -8,8 +8,8 @@ from functools import lru_cache
 from eth_abi.exceptions import DecodingError
 
 from marketplace.chain.contracts import SELECTOR_BYTES, Parameter, Signature, contract_abi, decoded
-from marketplace.chain.shapes import printable
-from marketplace.domain.errors import TransactionReverted, WrongChain
+from marketplace.chain.rpc_shapes import printable
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
 from marketplace.domain.refusals import Refusal
 
 UNKNOWN_ERROR = "UnknownError"

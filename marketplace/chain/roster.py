@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from marketplace.chain.headers import Header, HeaderReader
 from marketplace.chain.nodes import Calls, Node
-from marketplace.domain.errors import ChainError, ChainUnavailable, RateLimited, WrongChain
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable, RateLimited, WrongChain
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.library_log import LibraryLog
 

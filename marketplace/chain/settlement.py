@@ -10,7 +10,8 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.token import TokenContract
-from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 
 _NO_ANSWER = (TransactionReverted, WrongChain, DecodingError)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from marketplace.chain.requests import Approval
+from marketplace.chain.request_signing import Approval
 from marketplace.chain.signing import Key, SigningDomain, recover_text, text_id
 from marketplace.domain.errors import InvalidField, Unauthorized
 from marketplace.domain.ids import Address, Bytes32, address

@@ -20,7 +20,8 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import TokenUnits, UnixTime
 
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"

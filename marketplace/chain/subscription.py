@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from marketplace.chain.heads import HeadWatcher
 from marketplace.chain.nodes import Node
-from marketplace.domain.errors import ChainError
+from marketplace.domain.chain_errors import ChainError
 from marketplace.library_log import LibraryLog
 
 _log = LibraryLog(__name__)

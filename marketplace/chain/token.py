@@ -12,9 +12,10 @@ from marketplace.chain.blocks import LATEST, Chain
 from marketplace.chain.contracts import Parameter, Signature, contract_abi, decoded
 from marketplace.chain.signing import TokenDomain
 from marketplace.chain.verbs import Call
-from marketplace.domain.errors import InvalidField, TransactionReverted, WrongChain
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits
 
 # TestDollar is an ERC-20 like any other, as far as reading goes.

@@ -15,9 +15,9 @@ from urllib3.exceptions import HTTPError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from marketplace.chain.answers import MISREAD, BatchRefused, Request, parsed, retry_after_seconds
-from marketplace.chain.deadlines import TimedAdapter, answered_by
-from marketplace.domain.errors import AnswerTooLarge, ChainUnavailable, RateLimited
+from marketplace.chain.http_deadlines import TimedAdapter, answered_by
+from marketplace.chain.rpc_answers import MISREAD, BatchRefused, Request, parsed, retry_after_seconds
+from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable, RateLimited
 from marketplace.library_log import LibraryLog
 
 _log = LibraryLog(__name__)

@@ -8,8 +8,10 @@ from typing import Any
 
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import Fill, Order, Settlement
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 SIGNATURE_BYTES = 65

@@ -17,8 +17,9 @@ from marketplace.chain.blocks import LATEST, Chain
 from marketplace.chain.blueprint import CATALOGUE, DOLLAR, MARKET, Blueprint, PlannedContract
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.contracts import ContractAbi, contract_abi
+from marketplace.domain.chain_errors import NodeRefused, TransactionReverted
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import InvalidField, NodeRefused, TransactionReverted
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 
 CODE = "code"

@@ -9,8 +9,8 @@ from typing import Final
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.heads import Signal
-from marketplace.domain.errors import ChainError
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError
 
 _PAUSE_SECONDS: Final = 2.0
 """After a node that did not answer: requests ask meanwhile, and say so."""

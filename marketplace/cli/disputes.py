@@ -15,7 +15,7 @@ from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
 from marketplace.domain.ids import Bytes32, bytes32
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds, text_from_seconds
 
 app = typer.Typer()

@@ -14,10 +14,12 @@ from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import CommandSession
+from marketplace.cli.streaming import ShownOutput
 from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
-from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InsufficientFunds
+from marketplace.domain.chain_errors import InsufficientFunds
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS
-from marketplace.domain.printing import harmless_line
+from marketplace.domain.printable import harmless_line
 from marketplace.domain.units import iso_from_time
 
 SETTLE_SECONDS = 30.0
@@ -68,16 +70,25 @@ def cancelling(session: CommandSession, job: Job) -> Iterator[None]:
         raise
 
 
+def require_free(folder: Path | None) -> None:
+    """Better to say now than after the job was paid for: what is there is never overwritten."""
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidField("output", f"{folder} is not an empty folder; name another, nothing is overwritten")
+
+
 def run_alone(session: CommandSession, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
-    """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
+    """Wait with a progress line, print the job's output as it comes, download, print the receipt, and end with the job's exit code."""
     _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
     if not wait:
         _say_sealed(session, (job,))
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
         raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
-        job.wait(on_progress=lambda progress: line.update(Text(_words(progress))))
+        shown = ShownOutput(session, line)
+        job.wait(on_progress=lambda progress: line.update(Text(_words(progress))), on_output=shown.write)
+        shown.end()
         line.update("waiting for the money")
+        line.start()
         is_settled = _is_settled(market, (job,))
     files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
     _say_written(session, files)
@@ -101,8 +112,13 @@ def run_nodes(session: CommandSession, market: Market, group: JobGroup, output: 
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
         raise typer.Exit(_submitted(jobs))
     with _waiting(session, jobs) as line:
-        group.wait(on_progress=lambda progress: line.update(Text(_words_of_nodes(progress))))
+        shown = ShownOutput(session, line)
+        group.wait(
+            on_progress=lambda progress: line.update(Text(_words_of_nodes(progress))), on_output=shown.write_of_node
+        )
+        shown.end()
         line.update("waiting for the money")
+        line.start()
         _is_settled(market, jobs)
     files = group.download(output) if output is not None else ()
     _say_written(session, files)

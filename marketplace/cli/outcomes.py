@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any
 
 from marketplace.client import Job, JobReason, JobState
+from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
 
 
@@ -48,15 +49,15 @@ def exit_code_of_job(job: Job) -> ExitCode:
 
 
 _OF_ERROR: tuple[tuple[type[e.MarketplaceError], ExitCode], ...] = (
-    (e.ChainUnavailable, ExitCode.UNAVAILABLE),
-    (e.TransactionNotMined, ExitCode.UNAVAILABLE),
-    (e.WrongChain, ExitCode.UNAVAILABLE),
+    (chain_errors.ChainUnavailable, ExitCode.UNAVAILABLE),
+    (chain_errors.TransactionNotMined, ExitCode.UNAVAILABLE),
+    (chain_errors.WrongChain, ExitCode.UNAVAILABLE),
     (e.GatewayUnavailable, ExitCode.UNAVAILABLE),
     (e.StoreError, ExitCode.UNAVAILABLE),
-    (e.TransactionReverted, ExitCode.REFUSED),
-    (e.InsufficientFunds, ExitCode.REFUSED),
-    (e.ProxyMissing, ExitCode.REFUSED),
-    (e.ChainError, ExitCode.UNAVAILABLE),
+    (chain_errors.TransactionReverted, ExitCode.REFUSED),
+    (chain_errors.InsufficientFunds, ExitCode.REFUSED),
+    (chain_errors.ProxyMissing, ExitCode.REFUSED),
+    (chain_errors.ChainError, ExitCode.UNAVAILABLE),
     (e.Refused, ExitCode.REFUSED),
     (e.InsufficientBalance, ExitCode.REFUSED),
     (e.InvalidTransition, ExitCode.REFUSED),

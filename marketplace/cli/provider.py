@@ -18,14 +18,16 @@ from marketplace.cli import documents, provider_documents, provider_tables, tabl
 from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.client.measured import measured
 from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import OfferId, bytes32
 from marketplace.domain.units import MAX_LEASE_SECONDS, PricePerGpuHour, Seconds, seconds_from_text, units_from_text
+from marketplace.domain.wire import block_to_wire
 from marketplace.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from marketplace.provider.desk import ProviderDesk
+    from marketplace.provider.commands import ProviderCommands
 
 app = typer.Typer(help="Rent out GPUs.", no_args_is_help=True)
 
@@ -85,6 +87,17 @@ def leases(
         rows = desk.leases(head, with_closed=every)
     document = [provider_documents.lease(row, terms) for row in rows]
     session.answer(document, provider_tables.leases(rows, head, terms))
+
+
+@app.command("images")
+def cached_images(json: JsonOption = False) -> None:
+    """List the container images that are kept unpacked on this machine, the one used last first, and which of them jobs use."""
+    from marketplace.provider.images.cache import images_in
+
+    session = CommandSession(json)
+    home = session.settings.home
+    found = sorted(images_in(home / "images", home / "servings"), key=lambda one: -one.used_at)
+    session.answer([provider_documents.cached_image(one) for one in found], provider_tables.cached_images(found))
 
 
 class By(StrEnum):
@@ -155,7 +168,7 @@ def drain(
 
     Exit code 7: the agent has not acted on it, has not ended within --wait, or none runs although leases need one.
     """
-    from marketplace.provider.desk import WishOutcome
+    from marketplace.provider.commands import WishOutcome
     from marketplace.store.journal.wishes import AgentStanding
 
     session = CommandSession(json, keystore, password_file)
@@ -203,7 +216,10 @@ def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_f
     session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
-        session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, market.terms, now))
+        seen = measured(market.api, rows, market.terms)
+        session.answer(
+            [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
+        )
 
 
 @app.command()
@@ -221,7 +237,7 @@ def claim(
     with session.market() as market:
         mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(
-            {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number},
+            {"lease": lease, "transaction": mined.tx_hash, "block": block_to_wire(mined.block)},
             f"claimed in block {mined.block.number}; it can be finalized when the challenge window is over",
         )
 
@@ -248,10 +264,10 @@ def _tell(
 
 
 @contextmanager
-def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
+def _desk(session: CommandSession) -> Iterator[ProviderCommands]:
     """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it, or one of another key."""
     from marketplace import processes
-    from marketplace.provider.desk import ProviderDesk
+    from marketplace.provider.commands import ProviderCommands
 
     settings = session.settings
     if not (settings.home / processes.AGENT_JOURNAL).is_file():
@@ -260,7 +276,7 @@ def _desk(session: CommandSession) -> Iterator[ProviderDesk]:
     journal = processes.open_agent_journal(settings)
     try:
         sender = wiring.open_sender(settings, market, key, journal.outbox)
-        desk = ProviderDesk(market, key, journal, sender, settings.home)
+        desk = ProviderCommands(market, key, journal, sender, settings.home)
         desk.check_key()
         yield desk
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
-from marketplace.domain.printing import harmless, harmless_json
+from marketplace.domain.printable import harmless, harmless_json
 
 
 class Harmless:

@@ -18,8 +18,9 @@ from marketplace.cli import tables
 from marketplace.cli.screen import Harmless, console, json_text
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
-from marketplace.domain.errors import ChainError, InsufficientBalance
-from marketplace.domain.printing import harmless, harmless_line
+from marketplace.domain.chain_errors import ChainError
+from marketplace.domain.errors import InsufficientBalance
+from marketplace.domain.printable import harmless, harmless_line
 from marketplace.telemetry import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
@@ -74,9 +75,10 @@ class CommandSession:
             self._out.print(Harmless(item))
 
     def write(self, text: str, *, is_raw: bool = False) -> None:
-        """A piece of a job's own output: harmless, unless it is wanted as it is."""
-        sys.stdout.write(text if is_raw else harmless(text))
-        sys.stdout.flush()
+        """A piece of a job's own output: harmless, unless it is wanted as it is. stdout is for the one document where there is one."""
+        stream = sys.stderr if self.as_json else sys.stdout
+        stream.write(text if is_raw else harmless(text))
+        stream.flush()
 
     def say(self, text: str) -> None:
         """Something that happens on the way."""

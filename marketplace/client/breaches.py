@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from marketplace.client.kept import KeptJob
+from marketplace.client.journal_rows import KeptJob
 from marketplace.domain.states import JobReason, JobState
 from marketplace.domain.units import UnixTime
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from marketplace.client.job import Job
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import DeadlinePassed
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.states import JobEvent
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import AbstractContextManager
 
-from marketplace.client.moves import Transaction
+from marketplace.client.lease_events import Transaction
 from marketplace.domain.errors import Conflict
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import UnixTime

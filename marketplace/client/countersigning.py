@@ -9,12 +9,12 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
-from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.journal_rows import KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32
@@ -42,7 +42,9 @@ class _Task:
 class Countersigner:
     """The hands that sign receipts for one account's jobs; at most one at a time for each job."""
 
-    def __init__(self, key: Key, market: ChainMarket, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
+    def __init__(
+        self, key: Key, market: MarketContract, api: GatewayApi, book: JobJournal, results: ResultFolder
+    ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self._pool = ThreadPoolExecutor(HANDS, thread_name_prefix="bourse-countersign")
         self._at_work: dict[Bytes32, _Task] = {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.signing import SigningDomain
 from marketplace.chain.statements import decliner_of
-from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from marketplace.chain.market import Market as ChainMarket
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.chain.market import MarketContract
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.retries import Sight
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import DomainError, GatewayError, InvalidField
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.limits import MAX_SPEC_BYTES
-from marketplace.domain.models import BlockRef, LeaseStatus
 from marketplace.domain.spec import read_machine
 from marketplace.domain.units import UnixTime
 from marketplace.sealing import seal
@@ -19,7 +20,7 @@ from marketplace.sealing import seal
 class KeyBearer:
     """Hands a sealed job's key to the provider that the chain names, sealed to the recipient that its offer names by hash."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal) -> None:
+    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal) -> None:
         self._market, self._api, self._book = market, api, book
         self._brought: dict[Bytes32, UnixTime] = {}
         """By lease: the opening for which it was left at the gateway. In memory only: leaving it twice is harmless."""

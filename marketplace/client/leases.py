@@ -6,16 +6,16 @@ stake for something else.
 
 from __future__ import annotations
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.checksums import address_from_text, checksum
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import order_id, receipt_id, recover
 from marketplace.chain.transactions import Mined, Sender
-from marketplace.client.api import GatewayApi
 from marketplace.client.journal import JobJournal
 from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
 from marketplace.domain.units import Seconds, TokenUnits
 
@@ -23,7 +23,7 @@ from marketplace.domain.units import Seconds, TokenUnits
 class LeaseVerbs:
     """One account's verbs on leases. What the contract does not allow is TransactionReverted, before anything is sent."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
+    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
         self._market, self._api, self._book, self._sender = market, api, book, sender
 
     def claim(self, lease: Bytes32, used_seconds: Seconds | None = None) -> Mined:

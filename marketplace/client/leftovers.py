@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.api import GatewayApi
-from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
+from marketplace.client.receipt_checks import ResultFolder, check_result
 from marketplace.client.spending import Opening, servings_of
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import read_work
@@ -29,7 +29,7 @@ _NOT_FOUND = 404
 class Leftovers:
     """Fetches them, and writes them down as a result that nobody countersigned."""
 
-    def __init__(self, market: ChainMarket, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
+    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal, results: ResultFolder) -> None:
         self._market, self._api, self._book, self._results = market, api, book, results
 
     def collect(self, order: KeptOrder, provider_of: Callable[[int], Address | None], block: BlockRef) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from functools import cached_property
 
 from marketplace.chain.checksums import address_from_text, checksum
-from marketplace.chain.market import Market
+from marketplace.chain.eip1271 import is_approved_by
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key, text_id
-from marketplace.chain.wallets import is_approved_by
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import Forbidden, InvalidField, Refused
 from marketplace.domain.fills import refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import BlockRef, Budget, SignedOrder
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import Refusal
 
 _PROBE = "Compute Bourse: does this account take this key's signature for its own?"
@@ -24,7 +26,7 @@ _PROBE = "Compute Bourse: does this account take this key's signature for its ow
 class Mandate:
     """One key, and the account in whose name it acts."""
 
-    def __init__(self, key: Key, account: Address, market: Market) -> None:
+    def __init__(self, key: Key, account: Address, market: MarketContract) -> None:
         self.account, self.signer = account, key.address
         self._key, self._market = key, market
 

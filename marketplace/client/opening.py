@@ -7,27 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from marketplace.api.client.gateway import GatewayApi, Retries
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.fees import FeePolicy
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi, Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.mandate import Mandate
 from marketplace.client.session import ClientSession
-from marketplace.domain.errors import TransactionReverted, WrongChain
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 
 
-def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> ChainMarket:
+def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> MarketContract:
     """The market that the address book names, on the chain that it names; raise WrongChain where another contract is there, or none."""
     chain = Chain(rpc_urls)
     chain.require_chain_id(book.chain_id)
     chain.require_market(book.market)
-    market = ChainMarket(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     try:
         market.terms()
     except TransactionReverted as exc:
@@ -47,7 +47,7 @@ class GatewayLines:
     """Every gateway by itself, asked once, the preferred one first."""
 
 
-def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: ChainMarket) -> GatewayLines:
+def lines_to(urls: Sequence[str], key: Key, mandate: Mandate, market: MarketContract) -> GatewayLines:
     """Lines to these gateways, the preferred one first, in the name of the account that the key acts for."""
 
     def speak(url: str, retries: Retries, others: Sequence[str] = ()) -> GatewayApi:
@@ -101,7 +101,7 @@ def check_told(told: MarketTerms, found: MarketTerms) -> None:
             raise WrongChain(f"{name} {getattr(found, name)} (the chain)", f"{getattr(told, name)} (the gateway)")
 
 
-def folder_of(home: Path, market: ChainMarket, mandate: Mandate) -> Path:
+def folder_of(home: Path, market: MarketContract, mandate: Mandate) -> Path:
     """One folder per chain, market and key, and in it one for each other account that the key acts for."""
     own = home / f"{_name_of(market.chain)}-{market.address[2:10]}" / mandate.signer
     return own if mandate.is_own else own / f"for-{mandate.account}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marketplace.client.kept import KeptOrder
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.journal_rows import KeptOrder
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.client.terms import JobTerms
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.states import JobReason, JobState, TrackedJob
 from marketplace.domain.units import Seconds
 
@@ -25,7 +26,7 @@ class Sight:
     provider: Address | None
     """Who serves it, or served it last; None before anybody did."""
     silent_seconds: Seconds
-    """How long the provider has given no sign of life, where there is evidence (``client.signs``); 0 otherwise. It can bring a retry forward
+    """How long the provider has given no sign of life, where there is evidence (``client.liveness``); 0 otherwise. It can bring a retry forward
     and decide nothing else."""
     moves: tuple[LeaseEvent, ...]
 

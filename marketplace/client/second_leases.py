@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
-from marketplace.client.countersign import OpenServing, check_receipt
-from marketplace.client.ending import Ender
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.chain.market import MarketContract
+from marketplace.client.cancellation import Ender
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, KeptOrder
-from marketplace.client.signs import SignsOfLife
+from marketplace.client.journal_rows import KeptJob, KeptOrder
+from marketplace.client.liveness import SignsOfLife
+from marketplace.client.receipt_checks import OpenServing, check_receipt
 from marketplace.client.spending import is_over
-from marketplace.domain.errors import ChainError, ChainUnavailable, DomainError, GatewayError, InvalidTransition
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError, ChainUnavailable
+from marketplace.domain.errors import DomainError, GatewayError, InvalidTransition
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.states import JobState
 from marketplace.library_log import LibraryLog
 
@@ -31,7 +33,7 @@ class SecondLeases:
 
     def __init__(
         self,
-        market: Market,
+        market: MarketContract,
         api: GatewayApi,
         book: JobJournal,
         ender: Ender,

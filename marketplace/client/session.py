@@ -7,26 +7,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.client.api import GatewayApi
-from marketplace.client.countersign import ResultFolder
-from marketplace.client.ending import Ender
+from marketplace.client.cancellation import Ender
+from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptOrder
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.leftovers import Leftovers
+from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
+from marketplace.client.receipt_checks import ResultFolder
 from marketplace.client.second_leases import SecondLeases
-from marketplace.client.signs import SignsOfLife
-from marketplace.client.standing import provisional
+from marketplace.client.unconfirmed import provisional
 from marketplace.client.watcher import Watcher
-from marketplace.domain.errors import ChainError, InsufficientBalance, NodeRefused
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError, NodeRefused
+from marketplace.domain.errors import InsufficientBalance
 from marketplace.domain.ids import Address, OfferId
-from marketplace.domain.models import BlockRef
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import TokenUnits
 
@@ -40,7 +42,7 @@ class ClientSession:
     def __init__(
         self,
         key: Key,
-        market: ChainMarket,
+        market: MarketContract,
         api: GatewayApi,
         book: JobJournal,
         results: Path,
@@ -74,6 +76,7 @@ class ClientSession:
             poster=self.poster(self._watching), confirmations=confirmations,
         )  # fmt: skip
         self._second_leases = SecondLeases(market, self._watching, book, self.ender, signs, book.past.cursor)
+        self._handed_back = HandedBack(market, self._watching, book, self.sender)
         self._providers: dict[int, Address] = {}
 
     def poster(self, first: GatewayApi) -> Poster:
@@ -101,6 +104,7 @@ class ClientSession:
                 block = self._watcher.step()
                 self.ender.hold_groups_together(block)
                 self._second_leases.tend(block)
+                self._handed_back.tend(block)
                 self.sender.tend(block)
                 silent_since = None
                 yield block
@@ -115,10 +119,10 @@ class ClientSession:
                     raise
                 self.stop.wait(_STEP_SECONDS)
 
-    def cancel(self, order: KeptOrder) -> None:
-        """End the order on the chain, for good. Raise InvalidTransition when its provider has claimed."""
+    def cancel(self, order: KeptOrder) -> bool:
+        """End the order on the chain, for good; False where it was over. Raise InvalidTransition when its provider has claimed."""
         self.book.choices.forget(order.signed.id)
-        self.ender.end(order)
+        return self.ender.end(order)
 
     def collect(self, order: KeptOrder) -> bool:
         """Fetch what a provider left of a job that was over before its result was there; whether there is any."""
@@ -146,4 +150,4 @@ class ClientSession:
     @property
     def repairs(self) -> Repairs:
         """What reading the chain had to put right since this session was opened."""
-        return self._watcher.past.repairs
+        return self._watcher.chain_sync.repairs

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.domain import events as e
-from marketplace.domain.models import LeaseStatus, Order
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from marketplace.api.orders import ExplanationTold
 from marketplace.client.spending import Opening, Sums
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import LeftOut
 from marketplace.domain.ids import Address, Bytes32, Sha256
-from marketplace.domain.models import BlockRef
 from marketplace.domain.results import EndedReason, LogFile, Output, left_out_of
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobState

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.offers import OfferTold
-from marketplace.client.api import GatewayApi
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import classes_in
 from marketplace.domain.errors import GatewayError, InvalidField
 from marketplace.domain.fills import check_widths, refusal_of_order, refused
 from marketplace.domain.ids import ZERO_ADDRESS
-from marketplace.domain.models import NO_LEASE, BlockRef, Order
+from marketplace.domain.leases import NO_LEASE
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.runnable import require_room

@@ -14,12 +14,12 @@ from marketplace.chain.token import TokenContract, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined
 from marketplace.chain.verbs import Call
 from marketplace.client.session import ClientSession
-from marketplace.client.standing import locked_now
 from marketplace.client.story import Balance
+from marketplace.client.unconfirmed import locked_now
+from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import ConfigError, InsufficientBalance, InvalidField
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import Budget
-from marketplace.domain.sending import Outgoing
+from marketplace.domain.transactions import Outgoing
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime, units_from_text
 
 BUDGET_BITS, TIME_BITS = 128, 40

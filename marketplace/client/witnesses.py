@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from marketplace.client.moves import Transaction
+from marketplace.client.lease_events import Transaction
 from marketplace.domain.ids import Address
 from marketplace.domain.units import Seconds, UnixTime
 

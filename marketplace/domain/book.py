@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import NEWCOMER, Reputation
 from marketplace.domain.spec import JobSpec, Machine

@@ -5,16 +5,25 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ClassNumber
-from marketplace.domain.models import GpuClass
 
 _FILE = Path(__file__).with_name("gpu_classes.json")
 MAX_CLASSES = 256
 """An order's bitmap has a bit for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuClass:
+    """A row of the append-only catalogue."""
+
+    number: ClassNumber
+    name: str
+    vram_mib: int
 
 
 @lru_cache(maxsize=1)

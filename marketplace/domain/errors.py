@@ -9,22 +9,13 @@ MarketplaceError
 │   ├── NotFound(kind, id)
 │   ├── MissingBlob(field, sha256)
 │   ├── HashMismatch(what, expected, actual)
+│   ├── ImageUnusable(trouble, why)
 │   ├── Unauthorized(rule)
 │   ├── Forbidden(rule)
-│   ├── OverQuota(account, needed, left), TooManyRequests(rule, wait_seconds)   both in domain.excess
+│   ├── OverQuota(account, needed, left)
+│   ├── TooManyRequests(rule, wait_seconds)   retryable
 │   └── IdempotencyMismatch(key)
-├── ChainError                     talking to the chain failed
-│   ├── ChainUnavailable           retryable
-│   │   ├── RateLimited(retry_after_seconds)
-│   │   └── AnswerTooLarge(method, limit_bytes)
-│   ├── ReorganisedTooDeep(block_number, kept_blocks)
-│   ├── WrongChain(expected, actual)
-│   ├── NodeRefused(method, code, message)
-│   ├── ProxyMissing(chain_id, proxy, remedy)
-│   ├── InsufficientFunds(account, required_wei, available_wei)
-│   ├── FeesTooHigh(required_wei, cap_wei)   retryable
-│   ├── TransactionReverted(error_name, arguments)
-│   └── TransactionNotMined(tx_hash, waited_seconds)   retryable
+├── ChainError                     talking to the chain failed: in domain.chain_errors
 ├── StoreError
 │   ├── Conflict(kind, id)         retryable
 │   ├── StoreUnavailable(store)    retryable
@@ -35,12 +26,15 @@ MarketplaceError
 │   ├── GatewayProblem(status, reason, detail, field)
 │   └── GatewayDiffers(what, ours, told)
 ├── ClusterUnavailable(address, detail)   retryable
+├── RegistryUnavailable(host, why)        retryable
 ├── ConfigError(problems)
 │   └── HomeInUse(folder, holder)
 ├── ToolMissing(tool, remedy)
 ├── DeadlinePassed(what, waited_seconds)
 ├── Stopping                       retryable
-└── JobFailed(job_id, reason)
+├── JobFailed(job_id, reason)
+├── ResultRefused(job_id, field, rule)
+└── RemoteError(type_name, text, remote_traceback)
 """
 
 from __future__ import annotations
@@ -48,6 +42,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from marketplace.domain.images import ImageTrouble
     from marketplace.domain.refusals import Refusal
 
 
@@ -130,6 +125,24 @@ class HashMismatch(DomainError):
         self.what, self.expected, self.actual = what, expected, actual
 
 
+class RegistryUnavailable(MarketplaceError):
+    """A registry of container images does not answer, or is broken. Try again."""
+
+    retryable = True
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"the registry {host} does not serve: {why}")
+        self.host = host
+
+
+class ImageUnusable(DomainError):
+    """A container image cannot be used here; ``trouble`` says of which kind that is."""
+
+    def __init__(self, trouble: ImageTrouble, why: str) -> None:
+        super().__init__(why)
+        self.trouble = trouble
+
+
 class Unauthorized(DomainError):
     """The request carries no valid proof of who sends it."""
 
@@ -146,117 +159,31 @@ class Forbidden(DomainError):
         self.rule = rule
 
 
+class OverQuota(DomainError):
+    """The account has no room for more at this gateway. Have more at stake in the market, or wait until what nothing refers to is deleted."""
+
+    def __init__(self, account: str, needed: int, left: int) -> None:
+        super().__init__(f"{account} has room for {left} bytes here, {needed} are needed")
+        self.account, self.needed, self.left = account, needed, left
+        self.rule = f"must be at most {left} bytes: have more at stake in the market, or wait"
+
+
+class TooManyRequests(DomainError):
+    """More requests than one sender may make in this time. Wait, and ask again."""
+
+    retryable = True
+
+    def __init__(self, rule: str, wait_seconds: int) -> None:
+        super().__init__(f"{rule}: wait {wait_seconds} s")
+        self.rule, self.wait_seconds = rule, wait_seconds
+
+
 class IdempotencyMismatch(DomainError):
     """The same Idempotency-Key came before with another body. Use a new key."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"Idempotency-Key {key} was used before with another request")
         self.key = key
-
-
-class ChainError(MarketplaceError):
-    """Talking to the chain failed."""
-
-
-class ChainUnavailable(ChainError):
-    """No node answers. Try again."""
-
-    retryable = True
-
-
-class RateLimited(ChainUnavailable):
-    """The node has had enough requests for now. Try again after ``retry_after_seconds``."""
-
-    def __init__(self, sentence: str, retry_after_seconds: float) -> None:
-        super().__init__(f"{sentence}; again after {retry_after_seconds:g} s")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class AnswerTooLarge(ChainUnavailable):
-    """The node's answer is longer than anybody reads. Ask for less at once: fewer blocks of logs, fewer calls in a batch."""
-
-    def __init__(self, method: str, limit_bytes: int) -> None:
-        super().__init__(f"the node answers {method} with more than {limit_bytes} bytes")
-        self.method, self.limit_bytes = method, limit_bytes
-
-
-class ReorganisedTooDeep(ChainError):
-    """More blocks have left the chain than can be taken back one by one. Begin anew from the market's first block."""
-
-    def __init__(self, block_number: int, kept_blocks: int) -> None:
-        super().__init__(
-            f"block {block_number} has left the chain, and so have all of the {kept_blocks} blocks before it that are remembered"
-        )
-        self.block_number, self.kept_blocks = block_number, kept_blocks
-
-
-class WrongChain(ChainError):
-    """The node serves another chain, or another contract, than the address book says."""
-
-    def __init__(self, expected: str, actual: str) -> None:
-        super().__init__(f"expected {expected}, found {actual}")
-        self.expected, self.actual = expected, actual
-
-
-class NodeRefused(ChainError):
-    """The node understands the request and refuses it: no funds for gas, say. Its own words follow."""
-
-    def __init__(self, method: str, code: int, message: str) -> None:
-        super().__init__(f"{method}: {message} ({code})")
-        self.method, self.code, self.message = method, code, message
-
-
-class ProxyMissing(ChainError):
-    """The chain has no deterministic deployment proxy, or something else at its address."""
-
-    def __init__(self, chain_id: int, proxy: str, remedy: str) -> None:
-        super().__init__(f"chain {chain_id} has no deterministic deployment proxy at {proxy}: {remedy}")
-        self.chain_id, self.proxy, self.remedy = chain_id, proxy, remedy
-
-
-class InsufficientFunds(ChainError):
-    """The account cannot pay for the gas, in the chain's own coin. Send it some."""
-
-    def __init__(self, account: str, required_wei: int, available_wei: int) -> None:
-        super().__init__(f"account {account} needs {required_wei} wei for gas and has {available_wei}")
-        self.account, self.required_wei, self.available_wei = account, required_wei, available_wei
-
-
-class FeesTooHigh(ChainError):
-    """Gas costs more now than the settings allow. Wait, or raise BOURSE_MOST_FEE_GWEI."""
-
-    retryable = True
-
-    def __init__(self, required_wei: int, cap_wei: int) -> None:
-        super().__init__(f"gas costs {required_wei} wei, and at most {cap_wei} may be paid for it")
-        self.required_wei, self.cap_wei = required_wei, cap_wei
-
-
-class TransactionReverted(ChainError):
-    """The contract said no. ``error_name`` is the custom error's name in the contract."""
-
-    def __init__(self, error_name: str, arguments: dict[str, object] | None = None) -> None:
-        self.error_name = error_name
-        self.arguments = arguments or {}
-        listed = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
-        super().__init__(f"{error_name}({listed})")
-
-    @property
-    def reason(self) -> str:
-        return self.error_name
-
-
-class TransactionNotMined(ChainError):
-    """The transaction was sent and is not in a block yet. It may still be."""
-
-    retryable = True
-
-    def __init__(self, tx_hash: str, waited_seconds: int, said: str = "") -> None:
-        super().__init__(
-            f"transaction {tx_hash} is not mined after {waited_seconds} s"
-            + (f"; the node says: {said}" if said else "")
-        )
-        self.tx_hash, self.waited_seconds, self.said = tx_hash, waited_seconds, said
 
 
 class StoreError(MarketplaceError):
@@ -387,3 +314,20 @@ class JobFailed(MarketplaceError):
     def __init__(self, job_id: str, why: str) -> None:
         super().__init__(f"job {job_id}: {why}")
         self.job_id, self.why = job_id, why
+
+
+class ResultRefused(MarketplaceError):
+    """What a provider's machine sent back is not what a call may be answered with; it was not read any further."""
+
+    def __init__(self, job_id: str, field: str, rule: str) -> None:
+        super().__init__(f"job {job_id}: {field}: {rule}")
+        self.job_id, self.field, self.rule = job_id, field, rule
+
+
+class RemoteError(MarketplaceError):
+    """A function that was called on somebody else's machine raised there. All of it is text, and that machine's word."""
+
+    def __init__(self, type_name: str, text: str, remote_traceback: str) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name, self.text, self.remote_traceback = type_name, text, remote_traceback
+        self.add_note(f"where it ran:\n{remote_traceback}")

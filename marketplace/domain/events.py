@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import BlockRef, Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 

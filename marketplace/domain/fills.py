@@ -1,4 +1,4 @@
-"""Whether a fill holds (P-20), decided as the contract decides it, but without a chain.
+"""A fill: this order on that offer. Whether one holds (P-20), decided as the contract decides it, but without a chain.
 
 The gateway asks before it takes an order, the engine before it places one. The contract asks again, and only its answer moves money.
 """
@@ -6,13 +6,18 @@ The gateway asks before it takes an order, the engine before it places one. The 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import InvalidField, Refused
-from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import Budget, Fill, Lease, LeaseStatus, MarketTerms, Offer, Order
+from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.refusals import Refusal
-from marketplace.domain.units import BPS_WHOLE, TokenUnits, UnixTime
+from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, TokenUnits, UnixTime
 
 _WIDTHS = {
     "classes": 256, "offer": 40, "gpus": 16, "max_seconds": 32, "min_seconds": 32, "max_price": 80, "min_bond_bps": 16,
@@ -20,6 +25,14 @@ _WIDTHS = {
 }  # fmt: skip
 LAST_INSTANT = 2**32 - 1
 """The lease's word holds no later time: from then on nothing is opened."""
+
+
+class Fill(NamedTuple):
+    """A proposal to the contract: this order, on this offer, at this price. A round makes ten thousand of them at once."""
+
+    signed: SignedOrder
+    offer: OfferId
+    price: PricePerGpuHour
 
 
 @dataclass(frozen=True, slots=True)

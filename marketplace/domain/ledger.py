@@ -9,9 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from marketplace.domain import events as e
+from marketplace.domain.budgets import Budget
 from marketplace.domain.changing import replace
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import NO_LEASE, Budget, Lease, LeaseStatus, Offer, Order, Volume
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
+from marketplace.domain.market import Volume
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
 from marketplace.domain.units import GpuCount, GpuSeconds, Seconds, TokenUnits, UnixTime
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marketplace.domain.models import Lease, LeaseStatus, MarketTerms, Order
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order
 from marketplace.domain.units import (
     BPS_WHOLE,
     SECONDS_PER_HOUR,
@@ -65,11 +67,3 @@ def can_finalize(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
 
 def can_lapse(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
     return lease.status is LeaseStatus.DISPUTED and at >= lease.changed_at + terms.ruling_window
-
-
-def can_dispute(order: Order, lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
-    """Whether the client's side may object now."""
-    if lease.status is LeaseStatus.CLAIMED:
-        return at < lease.changed_at + terms.challenge_window
-    start = start_of(order, lease)
-    return lease.status is LeaseStatus.OPEN and start + terms.start_grace <= at < deadline_of(order, lease, terms)

@@ -21,7 +21,7 @@ from typing import Any
 from marketplace.domain import events as e
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.ledger import LeaseRecord, Rows, apply
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, Bps, Seconds, TokenUnits, UnixTime
 

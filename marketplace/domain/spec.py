@@ -16,6 +16,7 @@ from marketplace.domain.bundle_rules import checked_name
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
+from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 
 SPEC_VERSION = 2
@@ -23,13 +24,11 @@ MACHINE_VERSION = 1
 MAX_NODES = 64
 JOB_IN = "/job/in"
 JOB_OUT = "/job/out"
-HOST_IMAGE = "host"
 
 _REGION = re.compile(r"^[a-z0-9-]{1,32}$")
 _GROUP = re.compile(r"^[0-9a-f]{64}$")
 _RECIPIENT = re.compile(r"^age1[02-9ac-hj-np-z]{58}$")
 _MODEL_LETTERS = 64
-_IMAGE = re.compile(r"^[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,11 @@ class JobSpec:
     @property
     def sha256(self) -> Sha256:
         return sha256_of(self.canonical())
+
+    @property
+    def image_name(self) -> ImageName | None:
+        """The container image it runs in; None: the provider's own job runtime."""
+        return read_image(self.image)
 
     def excluding(self, provider: Address) -> JobSpec:
         """The same job, never to run on this provider (again)."""
@@ -270,8 +274,7 @@ def _public(reader: Reader) -> bool:
 
 def _image(reader: Reader) -> str:
     image: str = reader.take("image", str)
-    if image != HOST_IMAGE and not _IMAGE.fullmatch(image):
-        raise InvalidField("spec.image", 'must be "host" or registry/name@sha256:digest')
+    read_image(image)
     return image
 
 

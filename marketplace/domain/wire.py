@@ -12,13 +12,17 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import Event, OfferListed
 from marketplace.domain.fills import check_widths
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Offer, Order, Receipt
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
 

@@ -8,22 +8,24 @@ from fastapi import Depends, FastAPI
 
 from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.fitting import require_fit
 from marketplace.gateway.intake import Intake
-from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
+from marketplace.gateway.negotiation import require_fit
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
+from marketplace.gateway.rate_limiting import LimitRequests
 from marketplace.gateway.routes import (
     accounts,
     blobs,
     declines,
     docs,
     health,
+    host_keys,
     job_keys,
     leases,
     market,
+    measurements,
     orders,
     quotes,
     rounds,
@@ -62,6 +64,8 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         rounds,
         leases,
         declines,
+        host_keys,
+        measurements,
         job_keys,
         streams,
         accounts,

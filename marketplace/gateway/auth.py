@@ -1,4 +1,4 @@
-"""Who sent a request: EIP-191 over method, path, the body's hash and block time (``chain.requests``). Reads of what is private are signed, too.
+"""Who sent a request: EIP-191 over method, path, the body's hash and block time (``chain.request_signing``). Reads of what is private are signed, too.
 
 An account that is a contract is asked at the head whether the signature is its own; while no node answers, nobody is let in (503).
 """
@@ -11,19 +11,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from marketplace.chain.requests import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
+from marketplace.chain.eip1271 import is_approved_by
+from marketplace.chain.request_signing import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
 from marketplace.chain.shares import read_share
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
-from marketplace.gateway.limits import cost_of
 from marketplace.gateway.methods import method_as_sent
 from marketplace.gateway.parameters import SharedBy
+from marketplace.gateway.rate_limiting import cost_of
 from marketplace.services.access import Asker
-from marketplace.services.limits import Cost
+from marketplace.services.rate_limits import Cost
 
 _TOKEN = re.compile("[A-Za-z0-9_-]{20,128}")
 _NO_BODY = sha256_of(b"")

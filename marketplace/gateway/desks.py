@@ -7,24 +7,27 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits
 from marketplace.services.access import LeaseAccess
 from marketplace.services.accounts import AccountDesk
+from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
+from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
+from marketplace.services.input_checks import InputCheck
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
-from marketplace.services.library import Library
-from marketplace.services.limits import RateLimits
+from marketplace.services.measurements import MeasurementDesk
 from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
 from marketplace.services.quotas import LEAST_STAKE, quotas_over
 from marketplace.services.quotes import QuoteDesk
+from marketplace.services.rate_limits import RateLimits
 from marketplace.services.readiness import ReadinessCheck
 from marketplace.services.receipts import ReceiptDesk
 from marketplace.services.rounds import RoundDesk
@@ -45,6 +48,8 @@ class MarketRoles:
     """The scheduler's: it is the one that would open an order."""
     arbiter: Address
     """The one that this operator suggests to providers and clients."""
+    relay: str = ""
+    """Where clients and providers meet who sit at a job by ssh (`bourse relay`); empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Desks:
     """One gateway's services. All are safe to share between threads."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     board: Board
     roles: MarketRoles
     orders: OrderDesk
@@ -62,6 +67,8 @@ class Desks:
     leases: LeaseDesk
     receipts: ReceiptDesk
     declines: DeclineDesk
+    host_keys: HostKeyDesk
+    measurements: MeasurementDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -74,7 +81,7 @@ class Desks:
 
 
 def desks_over(
-    market: Market,
+    market: MarketContract,
     journal: OperatorJournal,
     board: Board,
     blobs: FolderBlobs,
@@ -94,7 +101,8 @@ def desks_over(
     chain = market.chain
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
-    offers, library = OfferDesk(chain, market, board), Library(blobs, journal.uploads)
+    offers, library = OfferDesk(chain, market, board), BlobAccess(blobs, journal.uploads)
+    inputs = InputCheck(blobs)
     accounts = AccountDesk(chain, market, board, offers, participants)
     quotas = quotas_over(market, journal.uploads, board, least_stake)
     leases = LeaseDesk(market, journal, library, board, servings)
@@ -104,13 +112,15 @@ def desks_over(
         market=market,
         board=board,
         roles=roles,
-        orders=OrderDesk(chain, market, journal, library, board, roles.opener),
-        batches=OrderBatches(market, journal, blobs, board, roles.opener),
+        orders=OrderDesk(chain, market, journal, library, inputs, board, roles.opener),
+        batches=OrderBatches(market, journal, blobs, inputs, board, roles.opener),
         offers=offers,
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
+        host_keys=HostKeyDesk(market, board, servings),
+        measurements=MeasurementDesk(market, board, offers),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

@@ -9,9 +9,9 @@ from fastapi import Request
 
 from marketplace.api.record import to_json
 from marketplace.domain.book import BookView
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
+from marketplace.gateway.batching import Batcher
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.together import Together
 from marketplace.services.answers import OrderStanding
 from marketplace.services.order_batches import Submission, Taken
 
@@ -24,10 +24,8 @@ class Intake:
 
     def __init__(self, desks: Desks) -> None:
         self._desks = desks
-        self.orders: Together[Submission, Taken | None] = Together("orders", self._take, most=ORDERS_AT_ONCE)
-        self.offered: Together[None, BookView] = Together(
-            "offers", self._look, most=LOOKS_AT_ONCE, patience_seconds=None
-        )
+        self.orders: Batcher[Submission, Taken | None] = Batcher("orders", self._take, most=ORDERS_AT_ONCE)
+        self.offered: Batcher[None, BookView] = Batcher("offers", self._look, most=LOOKS_AT_ONCE, patience_seconds=None)
 
     def _take(self, submissions: Sequence[Submission]) -> Sequence[Taken | None]:
         return self._desks.batches.take(submissions, partial(_tell, self._desks.market.terms()))

@@ -9,8 +9,7 @@ from fastapi import Header, Path, Query
 
 from marketplace.api.fields import decimal_pattern
 from marketplace.api.quotes import CLASS_NAMES
-from marketplace.domain.classes import class_named, class_numbered, load_classes
-from marketplace.domain.models import GpuClass
+from marketplace.domain.classes import GpuClass, class_named, class_numbered, load_classes
 from marketplace.gateway.streams import ENDED
 
 ADDRESS = "^0[xX][0-9a-fA-F]{40}$"
@@ -35,6 +34,15 @@ ClassName = Annotated[
 
 ClientFilter = Annotated[str, Query(pattern=ADDRESS, description="the orders of this client")]
 ProviderFilter = Annotated[str | None, Query(pattern=ADDRESS, description="only this provider's offers")]
+OffersNamed = Annotated[
+    str,
+    Query(
+        alias="offers",
+        max_length=1_300,
+        pattern="^(0|[1-9][0-9]{0,11})(,(0|[1-9][0-9]{0,11})){0,99}$",
+        description="numbers of offers, with commas between, at most 100",
+    ),
+]
 ProviderNamed = Annotated[str, Query(alias="provider", pattern=ADDRESS, description="whose sign of life is asked for")]
 ClassFilter = Annotated[
     str | None,

@@ -19,8 +19,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
-from marketplace.domain.excess import OverQuota, TooManyRequests
+from marketplace.domain.errors import OverQuota, TooManyRequests
 from marketplace.domain.refusals import Refusal
 from marketplace.gateway.methods import allowed_methods
 from marketplace.health import TYPE_PREFIX
@@ -44,9 +45,9 @@ STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.InvalidTransition, 409),
     (e.Conflict, 409),
     (e.StoreUnavailable, 503),
-    (e.ChainUnavailable, 503),
-    (e.TransactionReverted, 500),
-    (e.ChainError, 503),
+    (chain_errors.ChainUnavailable, 503),
+    (chain_errors.TransactionReverted, 500),
+    (chain_errors.ChainError, 503),
     (e.DeadlinePassed, 503),
     (e.MarketplaceError, 500),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.chain.requests import (
+from marketplace.chain.request_signing import (
     ACCOUNT_HEADER,
     SIGNATURE_HEADER,
     TIME_HEADER,

@@ -24,8 +24,8 @@ from marketplace.api.record import to_json
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.gateway.desks import Desks
-from marketplace.gateway.places import Places
 from marketplace.gateway.problems import HttpRefusal, Problem, answer_refused, problem_of
+from marketplace.gateway.slots import Slots
 
 T = TypeVar("T")
 
@@ -54,8 +54,8 @@ def _threads(count: int) -> Callable[[], anyio.CapacityLimiter]:
     return lambda: anyio.CapacityLimiter(count)
 
 
-def _places(what: str, most: int, most_each: int) -> Callable[[], Places]:
-    return lambda: Places(what, most=most, most_each=most_each)
+def _places(what: str, most: int, most_each: int) -> Callable[[], Slots]:
+    return lambda: Slots(what, most=most, most_each=most_each)
 
 
 @dataclass(slots=True)
@@ -70,11 +70,11 @@ class Lines:
     logs: anyio.CapacityLimiter = field(default_factory=_threads(MOST_STREAMS))
     events: anyio.CapacityLimiter = field(default_factory=_threads(32))
     uploads: anyio.CapacityLimiter = field(default_factory=_threads(MOST_UPLOADS))
-    log_places: Places = field(default_factory=_places("logs that are followed", MOST_STREAMS, MOST_STREAMS_EACH))
-    event_places: Places = field(default_factory=_places("streams of events", MOST_STREAMS, MOST_STREAMS_EACH))
+    log_places: Slots = field(default_factory=_places("logs that are followed", MOST_STREAMS, MOST_STREAMS_EACH))
+    event_places: Slots = field(default_factory=_places("streams of events", MOST_STREAMS, MOST_STREAMS_EACH))
     body_seconds: float = 30.0
     """For a body, and longer by what its bytes need on a slow line."""
-    upload_places: Places = field(default_factory=_places("uploads", MOST_UPLOADS, MOST_UPLOADS_EACH))
+    upload_places: Slots = field(default_factory=_places("uploads", MOST_UPLOADS, MOST_UPLOADS_EACH))
 
 
 def lines_of(request: Request) -> Lines:
@@ -96,7 +96,7 @@ def is_stopping(request: Request) -> bool:
 class PlacedStream(EventSourceResponse):
     """A stream that needs a place as long as it lasts; without one it is a problem instead."""
 
-    def __init__(self, places: Places, who: str, events: AsyncIterator[ServerSentEvent], **arguments: Any) -> None:
+    def __init__(self, places: Slots, who: str, events: AsyncIterator[ServerSentEvent], **arguments: Any) -> None:
         super().__init__(events, **arguments)
         self._places, self._who = places, who
 
@@ -108,7 +108,7 @@ class PlacedStream(EventSourceResponse):
             await answer_refused(refusal, scope, receive, send)
 
 
-def event_stream(request: Request, places: Places, events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+def event_stream(request: Request, places: Slots, events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     """The response that sends these events, with a comment now and then so that proxies keep the line open."""
     return PlacedStream(
         places, address_of(request), events, ping=PING_SECONDS, sep="\n", ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),

@@ -5,7 +5,7 @@ One step, once per block or more often, the money first:
 1. notice jobs that have ended, and count the time of those that run
 2. see to what can be lost by waiting: claims and deadlines of every serving that we know (``Timekeeper``, ``Settler``)
 3. read the chain's new events: our listings, leases opened on them, leases that are over
-4. bring every serving one step on, part by part (``Attendant``, ``Settler``): what fails in one part stays there (``parts``)
+4. bring every serving one step on, part by part (``Attendant``, ``Settler``): what fails in one part stays there (``isolation``)
 5. settle what both sides have signed, in one transaction
 6. keep the listings in line with the inventory, and give the gateway a sign of life
 
@@ -25,9 +25,10 @@ import structlog
 
 from marketplace.chain.heads import Signal
 from marketplace.domain import events as e
-from marketplace.domain.errors import ChainError
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.states import ServingState
 from marketplace.domain.wake import NextWake
@@ -35,21 +36,20 @@ from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
-from marketplace.provider.departure import Departure
-from marketplace.provider.farewell import Farewell
-from marketplace.provider.gpus import look_at_gpus
+from marketplace.provider.handover import Handover
+from marketplace.provider.housekeeping import Housekeeping
 from marketplace.provider.inventory import Inventory
+from marketplace.provider.isolation import apart
 from marketplace.provider.listing import Lister
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
-from marketplace.provider.parts import apart
+from marketplace.provider.pause_monitor import PauseMonitor
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.schedule import Part, parts_of
 from marketplace.provider.settler import Settler
+from marketplace.provider.shutdown import Shutdown
 from marketplace.provider.steering import Steering
 from marketplace.provider.timekeeper import Timekeeper
 from marketplace.provider.toolbox import Toolbox
-from marketplace.provider.upkeep import Upkeep
-from marketplace.provider.vigil import Vigil
 from marketplace.store.journal.rows import Serving, ServingKey
 
 _log = structlog.get_logger()
@@ -80,11 +80,13 @@ class ProviderAgent:
         self._steering = steering or Steering(tools.journal.desk, inventory)
         lister = Lister(tools, self._steering.wanted)
         self._reporter = Reporter(tools.journal.desk, self._steering, tools.key.address)
-        self._upkeep = Upkeep(tools, lister, self._steering, self._reporter)
-        self.departure = Departure(tools.journal, self._steering, self._reporter)
-        self._timekeeper = Timekeeper(tools, self._capacity, self._upkeep.purse, self._upkeep.telling)
+        self._housekeeping = Housekeeping(tools, lister, self._steering, self._reporter, self._capacity)
+        self.shutdown = Shutdown(tools.journal, self._steering, self._reporter)
+        self._timekeeper = Timekeeper(
+            tools, self._capacity, self._housekeeping.gas_funds, self._housekeeping.decline_notices
+        )
         self._attendant = Attendant(tools, lister, self._capacity)
-        self._farewell = Farewell(tools)
+        self._handover = Handover(tools)
         self._settler = Settler(tools, self._capacity)
         self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
         self._attendances: dict[ServingKey, Attendance] = {}
@@ -92,7 +94,7 @@ class ProviderAgent:
         self._found: set[ServingKey] = set()
         """Servings of an agent before us that are not attended to yet."""
         self._watched: BlockRef | None = None
-        self._vigil = Vigil()
+        self._pause_monitor = PauseMonitor()
         self._head: BlockRef | None = None
         self.openings = Openings(tools)
         self._is_started = False
@@ -106,7 +108,7 @@ class ProviderAgent:
     @property
     def gas_trouble(self) -> str | None:
         """Why there are no offers, where that is for want of coin."""
-        return self._upkeep.purse.trouble
+        return self._housekeeping.gas_funds.trouble
 
     @property
     def head(self) -> BlockRef | None:
@@ -120,7 +122,7 @@ class ProviderAgent:
 
     def close(self) -> None:
         """Stop. Jobs run on for a while; the next agent on this home takes them up again."""
-        self._vigil.close()
+        self._pause_monitor.close()
         for attendance in self._attendances.values():
             if attendance.execution:
                 attendance.execution.leave()
@@ -133,7 +135,7 @@ class ProviderAgent:
         for attendance in self._attendances.values():
             self._timekeeper.notice(attendance)
         self._steer()
-        if self.departure.is_over:
+        if self.shutdown.is_over:
             return NextWake.at_once()
         head = self._tools.chain.paced_head()
         if not self._is_started:
@@ -148,9 +150,9 @@ class ProviderAgent:
         for serving in servings:
             self._attend(serving, head)
         self._settle(head)
-        self._upkeep.step(head, len(servings))
+        self._housekeeping.step(head, len(servings))
         self._leave(head)
-        self.departure.leave_when_finished(self._attendances)
+        self.shutdown.leave_when_finished(self._attendances)
         self._reporter.tell(head, self.gas_trouble)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
 
@@ -159,7 +161,7 @@ class ProviderAgent:
         if self._head is None:
             return
         try:
-            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._upkeep.has_news, stop))
+            self._tools.chain.next_head(self._head, seconds, _Wakeup(self._housekeeping.has_news, stop))
         except ChainError as exc:
             # The next step says so, and is tried again more and more slowly.
             _log.debug("agent.wait_ended", reason=exc.reason)
@@ -169,9 +171,9 @@ class ProviderAgent:
     def _steer(self) -> None:
         """Take in what the operator wants by now. An agent that should be gone by now is, whatever fails below."""
         if self._steering.look():
-            self._upkeep.want(self._steering.wanted)
+            self._housekeeping.want(self._steering.wanted)
         self._settler.is_leaving = self._steering.is_leaving
-        self.departure.give_up_if_overdue()
+        self.shutdown.give_up_if_overdue()
 
     # Starting
 
@@ -181,7 +183,7 @@ class ProviderAgent:
         live = self._tools.journal.servings(*LIVE)
         if not live:
             self.preflight()  # else what is owed comes first, also on a machine that can run nothing any more
-            self._upkeep.is_fit = True
+            self._housekeeping.is_fit = True
         for mined in self._tools.sender.recover():
             for event in mined.events:
                 if isinstance(event, e.OfferListed) and event.offer.provider == self._tools.key.address:
@@ -192,13 +194,12 @@ class ProviderAgent:
         self._watched = self._tools.journal.cursor(WATCHED)
         for serving in live:
             _log.info("serving.found", lease=serving.lease, state=serving.state)
-        begun = self._farewell.begun()
+        begun = self._handover.begun()
         self._leaving = [(serving.key, self._found_again(serving, head)) for serving in begun]
         kept = {self._tools.home.serving(*serving.key).name for serving in (*live, *begun)}
         self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
-        self._vigil.start()
-        look_at_gpus()
+        self._pause_monitor.start()
         _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
 
     def _tidy(self, kept: Set[str]) -> None:
@@ -212,7 +213,7 @@ class ProviderAgent:
 
     def _see_to_pay(self, head: BlockRef) -> None:
         """Claims, deadlines, meters: of every serving that the journal knows, before anything is read or done that may fail."""
-        has_lapsed = self._vigil.has_lapsed()
+        has_lapsed = self._pause_monitor.has_lapsed()
         servings = self._live(head)
         for serving in servings:
             attendance, lease = self._attendances[serving.key], self._attendances[serving.key].lease
@@ -337,7 +338,7 @@ class ProviderAgent:
         self._tools.journal.advance(serving, ServingState.CLOSED, at=self.openings.cursor.timestamp, note=note)
         paid = str(getattr(ending, "paid", 0))
         _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
-        self._farewell.begin(serving, attendance, ending, self.openings.cursor)
+        self._handover.begin(serving, attendance, ending, self.openings.cursor)
         self._leaving.append((serving.key, self._attendances.pop(serving.key)))
 
     def _is_confirmed_over(self, serving: Serving, attendance: Attendance, cursor: BlockRef) -> bool:
@@ -369,7 +370,7 @@ class ProviderAgent:
             if attendance.is_found or not attendance.is_quiet:
                 continue
             self._capacity.end(key)
-            if apart("farewell", key[0], partial(self._farewell.is_over, key, attendance, head), otherwise=False):
+            if apart("handover", key[0], partial(self._handover.is_over, key, attendance, head), otherwise=False):
                 self._capacity.release(key)
                 self._leaving.remove((key, attendance))
 

@@ -1,16 +1,19 @@
 """The job's side of a serving: it is prepared, started, and its log streamed. Nothing here decides about money.
 
-Every method is one part of a serving's step, called again and again with the newest block (``parts``): it may fail without
+Every method is one part of a serving's step, called again and again with the newest block (``isolation``): it may fail without
 holding up any other. It never waits: what is slow is a chore. It journals before it acts, so that an agent that dies at any
 line finds, when it is back, what it was about to do.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import MarketplaceError
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.states import ServingState
 from marketplace.provider import metering
@@ -18,6 +21,7 @@ from marketplace.provider.attendance import Attendance, TakenUp
 from marketplace.provider.capacity import Capacity, disk_taken_mib, share_of
 from marketplace.provider.closing import pump_log
 from marketplace.provider.executors.base import EndReason, Execution, ExecutionRequest, Executor
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import ServingFolder, mark_run
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason
@@ -86,7 +90,9 @@ class Attendant:
         if prepared is None or not metering.has_started(serving.order, lease, head.timestamp):
             return serving
         folder = str(attendance.folder.path)
-        running = self._tools.journal.advance(serving, ServingState.RUNNING, at=head.timestamp, folder=folder)
+        running = self._tools.journal.advance(
+            serving, ServingState.RUNNING, at=head.timestamp, folder=folder, lost_seconds=attendance.pull_seconds
+        )
         _log.info("serving.running", lease=serving.lease, gpus=prepared.gpus)
         self._begin(attendance, prepared, head)
         return running
@@ -133,9 +139,9 @@ class Attendant:
 
     def _begin(self, attendance: Attendance, request: ExecutionRequest, head: BlockRef, mark: str = "") -> None:
         """``mark``: what the job's log says before anything that it prints."""
-        executor = self._tools.executor
+        executor, rig = self._tools.executor, self._tools.rig
         _log.info("job.starting", folder=attendance.folder.name, seconds=request.limits.wall_seconds)
-        attendance.starting.begin(lambda: _started(executor, request, mark), head.number)
+        attendance.starting.begin(lambda: _started(executor, request, rig, mark), head.number)
 
     def _noted(self, serving: Serving, execution: Execution) -> Serving:
         if serving.pid == execution.pid:
@@ -157,11 +163,11 @@ class Attendant:
         return serving
 
 
-def _started(executor: Executor, request: ExecutionRequest, mark: str) -> Execution | Obstacle:
+def _started(executor: Executor, request: ExecutionRequest, rig: GpuRig, mark: str) -> Execution | Obstacle:
     try:
         if mark:
             mark_run(request.folder, mark)
-        return executor.start(request)
+        return executor.start(replace(request, devices=rig.devices(request.gpus)))
     except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
         return Obstacle(ObstacleReason.SANDBOX_FAILED, f"{type(exc).__name__}: {exc}"[:400])
 

@@ -14,7 +14,7 @@ from marketplace.store.journal.rows import ServingKey
 class JobShare:
     """What one running job has to itself."""
 
-    gpus: tuple[int, ...]
+    gpus: tuple[str, ...]
     memory_mib: int
     disk_mib: int
 
@@ -51,8 +51,8 @@ class Capacity:
         if key in self._shares:
             return self._shares[key]
         held = self._shares.values()
-        taken = {number for share in held for number in share.gpus}
-        free = [number for number in offer.gpu_numbers if number not in taken]
+        taken = self.gpus_in_use()
+        free = [gpu for gpu in offer.gpus if gpu not in taken]
         has_memory = sum(share.memory_mib for share in held) + needs.memory_mib <= offer.machine.memory_mib
         others = sum(mib for other, mib in self._left.items() if other != key)
         has_disk = sum(share.disk_mib for share in held) + others + disk_mib <= offer.machine.disk_mib
@@ -61,6 +61,10 @@ class Capacity:
         self._left.pop(key, None)
         self._shares[key] = JobShare(tuple(free[: needs.gpus]), needs.memory_mib, disk_mib)
         return self._shares[key]
+
+    def gpus_in_use(self) -> frozenset[str]:
+        """Those that running jobs have to themselves."""
+        return frozenset(gpu for share in self._shares.values() for gpu in share.gpus)
 
     def hold(self, key: ServingKey, share: JobShare) -> None:
         """Keep for a job that runs already what it was started with, whoever started it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.client.transfers import send_bundle
 from marketplace.domain.bundle_rules import Allowance, LeftOut
 from marketplace.domain.bundles import Bundle, bundle_outputs
@@ -45,6 +45,19 @@ class Ending:
     exit_code: int | None = None
     note: str = ""
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a job that ended like this has left a folder, whatever the chain said of its lease."""
+        return self.reason is EndedReason.STOPPED or self.reason.by in (EndedBy.JOB, EndedBy.LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """The result of a job that is over, and how much of the disk is left of it, where that could be seen."""
+
+    result: Result
+    disk_mib: int | None
+
 
 def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYTES) -> Result:
     """Hash the declared outputs, close the log with the ending's note, and write the result down; the second time, only read it.
@@ -63,6 +76,20 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
     return result
 
 
+def wrapped(
+    folder: ServingFolder, ending: Ending, *, has_run: bool, is_over: bool, if_gone: Ending | None = None
+) -> Wrapped:
+    """The result, and how much is left of the folder, slimmed where its job ``is_over``. A job that ran and left nothing has an empty folder.
+
+    Where what it left is gone, ``if_gone`` is what the result says; without that raise FileNotFoundError. Raises as ``wrap_up`` does.
+    """
+    if has_run and not folder.runs():
+        if if_gone is None:
+            raise FileNotFoundError("what the job left on this machine is gone")
+        ending = if_gone
+    return Wrapped(wrap_up(folder, ending), slim_down(folder) if is_over else None)
+
+
 def slim_down(folder: ServingFolder) -> int | None:
     """Delete what is not delivered of a job that is over and wrapped up; how many MiB are left of it (``home.slimmed``)."""
     try:
@@ -79,11 +106,6 @@ def _work_of(folder: ServingFolder) -> Work | None:
         return read_work(folder.work.read_bytes()) if folder.work.exists() else None
     except InvalidField:
         return None
-
-
-def has_run(ending: Ending) -> bool:
-    """Whether a job that ended like this has left a folder."""
-    return ending.reason is EndedReason.STOPPED or ending.reason.by in (EndedBy.JOB, EndedBy.LIMIT)
 
 
 def lost_result() -> tuple[Result, bytes]:

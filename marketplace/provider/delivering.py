@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.closing import send_outputs

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.provider.chores import GATEWAY_THREADS, Chore, ChorePool, distrusted
 

@@ -14,15 +14,15 @@ from tempfile import TemporaryFile
 
 import structlog
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.archives import Seekable
+from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.bundle_rules import Allowance, LeftOut
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in, sha256_of
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
-from marketplace.domain.models import Order
-from marketplace.domain.parts import PartStream
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import JOB_IN, read_spec
 from marketplace.domain.unpacking import unpacking
 from marketplace.domain.work import Assignment, Input, Work, read_work

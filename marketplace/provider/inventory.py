@@ -1,4 +1,4 @@
-"""What a provider declares it has, read from a TOML file. Declared, not measured: nobody has looked at these GPUs.
+"""What a provider says it has, read from a TOML file. Which of it stands for GPUs that were seen is ``gpus.rig``'s to say.
 
     region = "eu"
     cpus = 16
@@ -12,34 +12,37 @@
     bond_bps = 1000          # what is at stake in each lease: 1000 is 10 % of what the client locks
     min_seconds = 0          # what an order must guarantee
     arbiter = "0x…"          # who rules on disputes
-    gpus = [0, 1]            # which of the machine's GPUs; without it, the next ones that no offer of the file names
+    gpus = ["GPU-…"]         # which of the machine's GPUs, by UUID (nvidia-smi -L); without it, the next ones of that class
     days = 30                # renewed while the agent runs; or once and for all: expires = 2027-01-31T00:00:00Z
+
+    [images]                 # which container images jobs may run in; see ``images.policy``
+    registries = ["registry.example"]
+    cache_mib = 20480
 
 One file is one machine, and one key is one agent: every offer of the key that the file does not name is withdrawn.
 """
 
 from __future__ import annotations
 
-import ctypes
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from marketplace.chain.checksums import address_from_text
-from marketplace.domain.classes import class_named
-from marketplace.domain.errors import ConfigError, InvalidField, ToolMissing
+from marketplace.domain.classes import GpuClass, class_named
+from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import GpuClass
 from marketplace.domain.spec import Machine, Reader, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
+from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine
+from marketplace.provider.gpus.picking import GpuPicker, Named, named_gpus
+from marketplace.provider.images.policy import ANY_BLOBS, ImagePolicy, read_policy
 
 SECONDS_PER_DAY = 86_400
 MAX_DAYS = 3_650
 MAX_OFFERS = 64
-MAX_GPUS = 2**16
 _MAX_PRICE = 2**80 - 1
 _MAX_SHORT = 2**16 - 1
 _MAX_INSTANT = 2**32 - 1
@@ -72,8 +75,10 @@ class InventoryOffer:
     arbiter: Address
     term: Term
     machine: Machine
-    gpu_numbers: tuple[int, ...]
-    """The machine's own numbers of these GPUs: those that it names, or, in the order of the file, the next that are free."""
+    gpus: tuple[str, ...]
+    """Which they are: UUIDs, or the machine's own numbers of GPUs that are only declared (``gpus.picking``)."""
+    images: ImagePolicy = ANY_BLOBS
+    """Which images its jobs may run in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +88,29 @@ class Inventory:
     offers: tuple[InventoryOffer, ...]
 
     @property
-    def gpu_numbers(self) -> tuple[int, ...]:
+    def gpus(self) -> tuple[str, ...]:
         """All of the machine's GPUs that are on offer."""
-        return tuple(number for offer in self.offers for number in offer.gpu_numbers)
+        return tuple(gpu for offer in self.offers for gpu in offer.gpus)
 
 
-def load_inventory(path: Path, *, decimals: int, recipient: str | None = None) -> Inventory:
+def load_inventory(
+    path: Path, *, decimals: int, recipient: str | None = None, seen: SeenMachine = NO_GPUS
+) -> Inventory:
     """Read the file; raise ConfigError that names it and, where one is wrong, the field and the rule."""
     try:
-        return read_inventory(path.read_bytes(), decimals=decimals, recipient=recipient)
+        return read_inventory(path.read_bytes(), decimals=decimals, recipient=recipient, seen=seen)
     except OSError as exc:
         raise ConfigError([f"the inventory {path} cannot be read: {exc.strerror}"]) from exc
     except InvalidField as exc:
         raise ConfigError([f"the inventory {path}: {exc}"]) from exc
 
 
-def read_inventory(content: bytes, *, decimals: int, recipient: str | None = None) -> Inventory:
-    """Read an inventory; ``decimals`` are those of the settlement token, ``recipient`` is the agent's, for keys of sealed jobs. Raises InvalidField."""
+def read_inventory(
+    content: bytes, *, decimals: int, recipient: str | None = None, seen: SeenMachine = NO_GPUS
+) -> Inventory:
+    """Read an inventory; raise InvalidField. ``decimals`` are those of the settlement token, ``recipient`` is the agent's, for keys of sealed
+    jobs; ``seen`` is what the driver shows of this machine, which GPUs are picked from.
+    """
     try:
         document = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
@@ -110,53 +121,22 @@ def read_inventory(content: bytes, *, decimals: int, recipient: str | None = Non
         cpus=reader.number("cpus", 1, 2**16), memory_mib=reader.number("memory_mib", 16, 2**32),
         disk_mib=reader.number("disk_mib", 1, 2**32), measured=False, recipient=recipient,
     )  # fmt: skip
-    tables = reader.take("offer", list)
+    tables, images = reader.take("offer", list), read_policy(reader)
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
         raise InvalidField("offer", f"must be one to {MAX_OFFERS} [[offer]] tables")
     readers = [Reader(table, f"offer[{number}]") for number, table in enumerate(tables)]
-    named = [_named_gpus(reader) for reader in readers]
-    numbers = _GpuNumbers([number for some in named if some for number in some])
+    named = [named_gpus(reader) for reader in readers]
+    picker = GpuPicker(named, seen)
     return Inventory(
-        tuple(_offer(reader, machine, some, numbers, decimals) for reader, some in zip(readers, named, strict=True))
+        tuple(
+            replace(_offer(reader, machine, some, picker, decimals), images=images)
+            for reader, some in zip(readers, named, strict=True)
+        )
     )
 
 
-class _GpuNumbers:
-    """Gives out the machine's GPUs: each once."""
-
-    def __init__(self, named: list[int]) -> None:
-        self._named = frozenset(named)
-        self._taken: set[int] = set()
-        self._next = 0
-
-    def take(self, count: int, named: tuple[int, ...] | None, where: str) -> tuple[int, ...]:
-        """Those that are named, or the next that no offer names. Raises InvalidField."""
-        if named is None:
-            free = (number for number in range(self._next, MAX_GPUS * 2) if number not in self._named)
-            found = tuple(islice(free, count))
-            self._next = found[-1] + 1
-            return found
-        if len(named) != count:
-            raise InvalidField(where, f"names {len(named)} GPUs, and count is {count}")
-        if len(set(named)) != len(named) or self._taken & set(named):
-            raise InvalidField(where, "names a GPU twice")
-        self._taken |= set(named)
-        return named
-
-
-def _named_gpus(reader: Reader) -> tuple[int, ...] | None:
-    numbers: list[Any] | None = reader.take("gpus", list, None)
-    if numbers is None:
-        return None
-    if not all(type(number) is int and 0 <= number < MAX_GPUS for number in numbers):
-        raise InvalidField(reader.where("gpus"), f"must be a list of numbers from 0 to {MAX_GPUS - 1}")
-    return tuple(numbers)
-
-
-def _offer(
-    reader: Reader, machine: Machine, named: tuple[int, ...] | None, numbers: _GpuNumbers, decimals: int
-) -> InventoryOffer:
+def _offer(reader: Reader, machine: Machine, named: Named | None, picker: GpuPicker, decimals: int) -> InventoryOffer:
     gpu = class_named(reader.take("gpu", str), field=reader.where("gpu"))
     count = GpuCount(reader.number("count", 1, _MAX_SHORT))
     offer = InventoryOffer(
@@ -164,7 +144,7 @@ def _offer(
         bond_bps=Bps(reader.number("bond_bps", 0, BPS_WHOLE)),
         min_seconds=Seconds(reader.number("min_seconds", 0, _MAX_SHORT, 0)),
         arbiter=_arbiter(reader), term=_term(reader), machine=_machine(machine, gpu, count, reader),
-        gpu_numbers=numbers.take(count, named, reader.where("gpus")),
+        gpus=picker.take(gpu, count, named, reader.where("gpus")),
     )  # fmt: skip
     reader.end()
     return offer
@@ -212,21 +192,3 @@ def _term(reader: Reader) -> Term:
     if not 0 < instant <= _MAX_INSTANT:
         raise InvalidField(reader.where("expires"), f"must be from 1970 to {_MAX_INSTANT} in Unix time")
     return Term(until=UnixTime(instant))
-
-
-def measure() -> int:
-    """Count the GPUs that NVIDIA's driver shows on this machine; raise ToolMissing where there is no driver.
-
-    A declared inventory stays declared whatever this says: comparing the two is the business of whoever asks.
-    """
-    try:
-        nvml = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError as exc:
-        raise ToolMissing(
-            "NVML",
-            "no NVIDIA driver on this machine; what the inventory file declares is listed as declared, not measured",
-        ) from exc
-    count = ctypes.c_uint(0)
-    if nvml.nvmlInit_v2() != 0 or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
-        raise ToolMissing("NVML", "NVIDIA's driver is installed and does not answer")
-    return count.value

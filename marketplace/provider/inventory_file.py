@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from marketplace.domain.errors import ConfigError
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.inventory import Inventory, load_inventory
 
 _log = structlog.get_logger()
@@ -19,19 +20,26 @@ class InventoryFile:
     """One file, and the inventory that it said when it was last valid."""
 
     def __init__(
-        self, path: Path, *, decimals: int, recipient: str | None = None, check: Callable[[Inventory], None] = lambda _: None
-    ) -> None:  # fmt: skip
+        self,
+        path: Path,
+        *,
+        decimals: int,
+        recipient: str | None = None,
+        check: Callable[[Inventory], None] = lambda _: None,
+        rig: GpuRig | None = None,
+    ) -> None:
         """Raises ConfigError, which names the field and the rule: an agent does not start with a broken file.
 
-        ``recipient``: the agent's, which its machine descriptions name. ``check`` raises ConfigError for what cannot be offered on this machine; at the start that is asked elsewhere.
+        ``recipient``: the agent's, which its machine descriptions name. ``check`` raises ConfigError for what cannot be offered on this machine; at the start that is asked elsewhere. ``rig``: from whose last look
+        GPUs are picked.
         """
         self._check = check
         self.path = path
         self.problem = ""
         """Why the file's newest content is not in force; empty where it is."""
-        self._decimals, self._recipient = decimals, recipient
+        self._decimals, self._recipient, self._rig = decimals, recipient, rig or GpuRig()
         self._seen = self._taken = self._look()
-        self.inventory: Inventory = load_inventory(path, decimals=decimals, recipient=recipient)
+        self.inventory: Inventory = self._read()
 
     def look(self, *, is_asked: bool = False) -> bool:
         """Read the file if it has changed, or if that is asked for; whether another inventory is in force now. Asks the disk for one stat.
@@ -45,7 +53,7 @@ class InventoryFile:
             return False
         self._taken = seen
         try:
-            found = load_inventory(self.path, decimals=self._decimals, recipient=self._recipient)
+            found = self._read()
             self._check(found)
         except ConfigError as exc:
             self.problem = "; ".join(exc.problems)
@@ -54,6 +62,9 @@ class InventoryFile:
         is_another, self.inventory, self.problem = found != self.inventory, found, ""
         _log.info("inventory.read_again", offers=len(found.offers), is_another=is_another)
         return is_another
+
+    def _read(self) -> Inventory:
+        return load_inventory(self.path, decimals=self._decimals, recipient=self._recipient, seen=self._rig.seen)
 
     def _look(self) -> _Look:
         try:

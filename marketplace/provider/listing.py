@@ -9,13 +9,15 @@ from typing import Protocol
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import OfferId, bytes32_of
-from marketplace.domain.models import BlockRef, MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
 from marketplace.domain.units import (
     SECONDS_PER_HOUR,
@@ -42,6 +44,8 @@ class Wanted:
     is_open: bool = True
     """Otherwise every offer is withdrawn, so that no lease opens on it; those that are open go on."""
     prices: Mapping[OfferId, AskedPrice] = field(default_factory=dict)
+    unfit: frozenset[InventoryOffer] = frozenset()
+    """Parts whose GPUs are not there, or not what they should be (``gpus.rig``): not on offer until they are."""
 
     def price_of(self, part: InventoryOffer, offer: OfferId) -> PricePerGpuHour:
         """The price asked for, until the inventory declares another than the one that it replaced."""
@@ -53,7 +57,7 @@ class Tools(Protocol):
     """What listing takes of a ``Toolbox``: a command that lists has no more than this."""
 
     @property
-    def market(self) -> Market: ...
+    def market(self) -> MarketContract: ...
     @property
     def sender(self) -> Sender: ...
     @property
@@ -100,7 +104,7 @@ def plan_listings(wanted: Wanted, listed: Sequence[Offer], now: UnixTime) -> Lis
     left = sorted(listed, key=lambda offer: (not offer.is_alive(now), offer.id))
     standing: list[tuple[InventoryOffer, Offer]] = []
     missing: list[InventoryOffer] = []
-    for part in wanted.inventory.offers:
+    for part in (part for part in wanted.inventory.offers if part not in wanted.unfit):
         found = next((offer for offer in left if is_listing_of(offer, part)), None)
         if found is None:
             missing.append(part)
@@ -140,6 +144,10 @@ class Lister:
         self._by_offer: dict[OfferId, InventoryOffer] = {}
         self._strangers: dict[OfferId, TwiceTold] = {}
         """Offers that are journalled as ours and that the contract says are somebody else's."""
+
+    def standing(self) -> dict[OfferId, InventoryOffer]:
+        """Which listing stands for which part of the inventory, as far as the last bringing up to date has come."""
+        return dict(self._by_offer)
 
     def inventory_offer(self, offer: OfferId, gpus: GpuCount) -> InventoryOffer | None:
         """The part of the inventory that serves leases on this listing.
@@ -218,7 +226,6 @@ class Lister:
             gpu=wanted.gpu.name,
             gpus=wanted.count,
             price=str(wanted.price),
-            measured=False,
         )
         return offer
 

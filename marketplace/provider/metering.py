@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.domain.models import Lease, MarketTerms, Order
+from marketplace.domain.leases import Lease
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, deadline_of, earned_rounded_down, elapsed_of, lock_of, start_of
 from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.provider.policy import AgentPolicy

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 from marketplace.domain import events as e
-from marketplace.domain.errors import ReorganisedTooDeep
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ReorganisedTooDeep
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.states import ServingState
 from marketplace.provider.toolbox import Toolbox

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.provider.listing import ListingReport
 from marketplace.provider.steering import Steering

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.leases import Lease
 from marketplace.domain.states import ServingState
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
@@ -27,7 +28,7 @@ def parts_of(timekeeper: Timekeeper, attendant: Attendant, settler: Settler) -> 
         ServingState.RUNNING: (("meter", timekeeper.metered),),
     }
     rest: dict[ServingState, Sequence[Part]] = {
-        ServingState.SEEN: (found, ("prepare", attendant.seen)),
+        ServingState.SEEN: (found, ("prepare", attendant.seen), log),
         ServingState.RUNNING: (found, ("run", attendant.running), log),
         ServingState.EXITED: (found, receipt, deliver, log),
         ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),

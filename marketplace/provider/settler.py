@@ -1,4 +1,4 @@
-"""The money's side of a serving: from the job's end to the chain's last word. Each method is one part of a step (``parts``).
+"""The money's side of a serving: from the job's end to the chain's last word. Each method is one part of a step (``isolation``).
 
 The pay never depends on the gateway: whatever it does, a claim is made before the deadline. Nor on the client: what it does
 not sign is claimed. Nor on us: a verb that is sent twice, before and after a crash, is refused by the contract the second time.
@@ -6,36 +6,33 @@ not sign is claimed. Nor on us: a verb that is sent twice, before and after a cr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import structlog
 
-from marketplace.api.receipts import ReceiptTold
 from marketplace.chain import verbs
-from marketplace.chain.signing import SigningDomain, receipt_id, recover
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order, Receipt, Settlement
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.pricing import bond_of, lock_of
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.provider import metering
-from marketplace.provider.attendance import Attendance, Wrapped
+from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity
-from marketplace.provider.closing import Ending, has_run, lost_result, slim_down, wrap_up
+from marketplace.provider.closing import Ending, lost_result, wrapped
+from marketplace.provider.countersignatures import countersignatures, is_countersigned
 from marketplace.provider.delivering import offer_to_all
-from marketplace.provider.home import ServingFolder
 from marketplace.provider.toolbox import Dispatch, Toolbox
 from marketplace.store.journal.rows import Serving
 
 _log = structlog.get_logger()
 
 WATCH_SECONDS = 30.0
-MOST_SIGNATURES = 16
-"""An honest gateway keeps no more of one side under one receipt."""
 BATCH = 50
 """Receipts in one transaction: about 2M gas."""
 
@@ -87,19 +84,21 @@ class Settler:
         if attendance.result is not None or attendance.is_found:
             return attendance.result
         try:
-            wrapped = attendance.wrapping.take(head.number)
+            found = attendance.wrapping.take(head.number)
         except (MarketplaceError, OSError, RuntimeError, MemoryError, ValueError) as exc:
             self._lost(serving, attendance, exc)
-            wrapped = None
-        if wrapped is None:
+            found = None
+        if found is None:
             folder, ending = attendance.folder, Ending(serving.ended, serving.exit_code, serving.note)
             is_over = not attendance.is_running
-            attendance.wrapping.begin(lambda: _wrapped(folder, ending, is_over=is_over), head.number)
+            attendance.wrapping.begin(
+                lambda: wrapped(folder, ending, has_run=ending.has_run, is_over=is_over), head.number
+            )
             return None
-        attendance.result, attendance.loss = wrapped.result, ""
-        if wrapped.disk_mib is not None:
-            self._capacity.leave(serving.key, wrapped.disk_mib)
-        return wrapped.result
+        attendance.result, attendance.loss = found.result, ""
+        if found.disk_mib is not None:
+            self._capacity.leave(serving.key, found.disk_mib)
+        return found.result
 
     def _lost(self, serving: Serving, attendance: Attendance, why: BaseException) -> None:
         """Tried again with the next block. What cannot be handed over by the time of our claim is not charged."""
@@ -229,30 +228,6 @@ class Settler:
         """The contract knows better than our check. What is over shows in its next answer; for the rest a claim is left."""
         _log.warning("settlement.refused", lease=serving.lease, reason=reason)
         attendance.was_refused = True
-
-
-def countersignatures(
-    told: Iterable[ReceiptTold], ours: Receipt, order: Order, domain: SigningDomain
-) -> tuple[str, ...]:
-    """The client side's signature under our very receipt, if it is among what a gateway tells. The gateway vouches for nothing, and
-    cannot keep us busy: few signatures are looked at, beside the agent's step."""
-    claimed = dict.fromkeys(item.signature for item in told if item.role == "client" and item.receipt == ours)
-    looked_at = islice(claimed, MOST_SIGNATURES)
-    return tuple(islice((one for one in looked_at if is_countersigned(ours, one, order, domain)), 1))
-
-
-def is_countersigned(ours: Receipt, signature: str, order: Order, domain: SigningDomain) -> bool:
-    """Whether this is the client's, or its acceptor's, signature under our receipt, to its last field."""
-    signer = recover(receipt_id(ours, domain), signature)
-    return signer is not None and order.is_client_side(signer)
-
-
-def _wrapped(folder: ServingFolder, ending: Ending, *, is_over: bool) -> Wrapped:
-    """Raises OSError where the run's folder is gone: a job that ran and left nothing has an empty one."""
-    if has_run(ending) and not folder.runs():
-        raise FileNotFoundError("what the job left on this machine is gone")
-    result = wrap_up(folder, ending)
-    return Wrapped(result, slim_down(folder) if is_over else None)
 
 
 def _receipt(serving: Serving, result: Result | None) -> Receipt:

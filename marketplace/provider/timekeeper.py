@@ -11,7 +11,8 @@ from dataclasses import replace
 import structlog
 
 from marketplace.chain import verbs
-from marketplace.domain.models import BlockRef, Lease
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.leases import Lease
 from marketplace.domain.pricing import start_of
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
@@ -19,10 +20,10 @@ from marketplace.domain.units import Bps, Seconds, UnixTime
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance, JobEnd
 from marketplace.provider.capacity import Capacity
+from marketplace.provider.declines import DeclineNotices
 from marketplace.provider.executors.base import EndReason, ExecutionResult
+from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.preflight import Obstacle, ObstacleReason
-from marketplace.provider.purse import Purse
-from marketplace.provider.telling import Telling
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving
 
@@ -75,11 +76,11 @@ def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:
 class Timekeeper:
     """Brings servings that cannot be run back to the market, and those that ran to EXITED."""
 
-    def __init__(self, tools: Toolbox, capacity: Capacity, purse: Purse, telling: Telling) -> None:
+    def __init__(self, tools: Toolbox, capacity: Capacity, gas_funds: GasFunds, notices: DeclineNotices) -> None:
         self._tools = tools
         self._capacity = capacity
-        self._purse = purse
-        self._telling = telling
+        self._gas_funds = gas_funds
+        self._notices = notices
 
     # What runs
 
@@ -136,7 +137,11 @@ class Timekeeper:
         ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]
         exit_code = result.exit_code if ended is EndedReason.EXITED else None
         _note_gap(attendance, result)
-        lost = f"{serving.lost_seconds} s that the provider lost are not charged" if serving.lost_seconds else ""
+        lost = (
+            f"{serving.lost_seconds} s that the provider lost, or took to have the image, are not charged"
+            if serving.lost_seconds
+            else ""
+        )
         why = _HANDED_BACK if attendance.is_handed_back else _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
         self._capacity.end(serving.key)
@@ -186,8 +191,8 @@ class Timekeeper:
 
     def declining(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Give the lease back while that is free: at once where the obstacle stays, as late as possible where it may pass."""
-        if attendance.obstacle is None and self._purse.trouble:
-            attendance.obstacle = Obstacle(ObstacleReason.NO_COIN_FOR_GAS, self._purse.trouble)
+        if attendance.obstacle is None and self._gas_funds.trouble:
+            attendance.obstacle = Obstacle(ObstacleReason.NO_COIN_FOR_GAS, self._gas_funds.trouble)
         if attendance.obstacle is None:
             attendance.obstacle = self._overdue(serving, attendance, lease, head)
         obstacle = attendance.obstacle
@@ -204,7 +209,7 @@ class Timekeeper:
         if is_open and not (sent and sent.reverted):
             _log.warning("lease.cannot_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
             attendance.send(verbs.decline(self._tools.market.address, serving.order), head)
-            self._telling.tell(serving, obstacle, head.timestamp)
+            self._notices.tell(serving, obstacle, head.timestamp)
             return serving
         return self.not_run(serving, attendance, obstacle, lease, head)
 

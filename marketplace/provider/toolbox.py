@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import structlog
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
-from marketplace.domain.errors import ChainError, TransactionReverted
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.chain_errors import ChainError, TransactionReverted
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool, ChorePools
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.gateways import GatewayLine
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import AgentHome
 from marketplace.provider.policy import AgentPolicy
 from marketplace.store.journal.agent import AgentJournal
@@ -33,7 +34,7 @@ class Toolbox:
     """Everything an agent touches. ``sender`` sends for ``key``'s account; ``follower`` reads ``market``'s events."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     follower: EventFollower
     sender: Sender
     key: Key
@@ -44,6 +45,7 @@ class Toolbox:
     home: AgentHome
     policy: AgentPolicy
     pools: ChorePools
+    rig: GpuRig = field(default_factory=GpuRig)
 
     def close_pools(self) -> None:
         """Forget what waits; what runs ends by itself."""

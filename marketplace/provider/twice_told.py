@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 
 
 class TwiceTold:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.work import Work

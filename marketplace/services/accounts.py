@@ -5,8 +5,8 @@ from __future__ import annotations
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
-from marketplace.chain.requests import AHEAD_SECONDS, TIME_HEADER
+from marketplace.chain.market import MarketContract
+from marketplace.chain.request_signing import AHEAD_SECONDS, TIME_HEADER
 from marketplace.domain.book import BookView
 from marketplace.domain.errors import StoreUnavailable, Unauthorized
 from marketplace.domain.ids import Address, OfferId
@@ -26,7 +26,7 @@ class AccountDesk:
     """Shows accounts and providers, and notes signs of life."""
 
     def __init__(
-        self, chain: Chain, market: Market, board: Board, offers: OfferDesk, participants: Participants
+        self, chain: Chain, market: MarketContract, board: Board, offers: OfferDesk, participants: Participants
     ) -> None:
         self._chain, self._market, self._board = chain, market, board
         self._offers, self._participants = offers, participants

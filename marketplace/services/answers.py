@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marketplace.api.orders import OrderAnswer
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, MarketTerms, SignedOrder
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import UnixTime
 from marketplace.services.checks import CheckOutcome, reasons_of
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.token import TokenContract
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
 from marketplace.domain.ledger import Rows, locked_in, replay
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import TokenUnits
 
 
@@ -35,7 +35,7 @@ class Books:
         return self.held == sum(self.accounts.values()) + self.locked
 
 
-def read_books(market: Market, follower: EventFollower) -> Books:
+def read_books(market: MarketContract, follower: EventFollower) -> Books:
     """Fold all events of the market up to its head, and compare row by row with the contract at that very block."""
     events: list[Event] = []
     cursor: BlockRef | None = None
@@ -54,7 +54,7 @@ def read_books(market: Market, follower: EventFollower) -> Books:
     return Books(at, rows.accounts, TokenUnits(locked), held, _agrees(market, rows, at))
 
 
-def _agrees(market: Market, rows: Rows, at: BlockRef) -> bool:
+def _agrees(market: MarketContract, rows: Rows, at: BlockRef) -> bool:
     return all(market.balance_of(who, at) == free for who, free in rows.accounts.items()) and all(
         market.lease_of(identifier, at).status is record.lease.status for identifier, record in rows.leases.items()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import decliner_of
 from marketplace.domain.declines import SignedDecline
 from marketplace.domain.errors import Forbidden, NotFound
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 class DeclineDesk:
     """Takes and shows declines. Redis may forget them: then the pair rests as if nobody had said why."""
 
-    def __init__(self, market: Market, board: Board, servings: Servings) -> None:
+    def __init__(self, market: MarketContract, board: Board, servings: Servings) -> None:
         self._market, self._board, self._servings = market, board, servings
 
     def post(self, lease: Bytes32, signed: SignedDecline) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import structlog
 
-from marketplace.chain.market import Market
-from marketplace.domain.errors import ChainError, StoreError
+from marketplace.chain.market import MarketContract
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainError
+from marketplace.domain.errors import StoreError
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in
-from marketplace.domain.models import BlockRef, LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
@@ -32,7 +34,7 @@ class Sweeper:
     """Looks at what is overdue, and deletes it where nothing refers to it."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, blobs: FolderBlobs, board: Board, quotas: Quotas
+        self, market: MarketContract, journal: OperatorJournal, blobs: FolderBlobs, board: Board, quotas: Quotas
     ) -> None:
         self._market, self._journal, self._blobs, self._board = market, journal, blobs, board
         self._quotas = quotas

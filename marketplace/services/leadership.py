@@ -16,8 +16,8 @@ from typing import Protocol
 
 import structlog
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import LeadLost, StoreUnavailable
-from marketplace.domain.models import BlockRef
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.wake import NextWake
 from marketplace.store.board_lead import LeadTable, Took

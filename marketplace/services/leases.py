@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from marketplace.api.leases import LeaseAnswer, OutputsAnswer
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.limits import MAX_LOG_BYTES, MAX_RESULT_BYTES
-from marketplace.domain.models import BlockRef
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.library import Holdings, Library
+from marketplace.services.blob_access import BlobAccess, Holdings
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -22,7 +22,7 @@ class LeaseDesk:
     """Shows leases. The projection knows how a lease ended; while it is rebuilt, the chain's own word has to do."""
 
     def __init__(
-        self, market: Market, journal: OperatorJournal, library: Library, board: Board, servings: Servings
+        self, market: MarketContract, journal: OperatorJournal, library: BlobAccess, board: Board, servings: Servings
     ) -> None:
         self._market, self._journal, self._library = market, journal, library
         self._board, self._servings = board, servings

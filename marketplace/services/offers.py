@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, OfferTold, PriceAnswer
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.domain.book import BookView
-from marketplace.domain.classes import load_classes
+from marketplace.domain.classes import GpuClass, load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
-from marketplace.domain.models import GpuClass, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, UnixTime
 from marketplace.store.board import Board
@@ -32,7 +32,7 @@ class OfferRow:
 class OfferDesk:
     """Shows what is offered, at which price, and who waits for it."""
 
-    def __init__(self, chain: Chain, market: Market, board: Board) -> None:
+    def __init__(self, chain: Chain, market: MarketContract, board: Board) -> None:
         self._chain, self._market, self._board = chain, market, board
 
     def view(self) -> BookView:

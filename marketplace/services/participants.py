@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Forbidden, StoreUnavailable
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from marketplace.store.board import Board
 
 
 class Participants:
     """Tells participants from strangers. An account takes part when it has money in the market, or an offer on it."""
 
-    def __init__(self, market: Market, board: Board) -> None:
+    def __init__(self, market: MarketContract, board: Board) -> None:
         self._market, self._board = market, board
 
     def has(self, account: Address, at: BlockRef | None = None) -> bool:

@@ -14,15 +14,19 @@ from functools import cached_property
 import structlog
 
 from marketplace.chain.events import KEPT_BLOCKS, EventFollower, EventPage, Trail
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import recover
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill, faults_after
-from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound, ReorganisedTooDeep
+from marketplace.domain.chain_errors import ReorganisedTooDeep
+from marketplace.domain.errors import Conflict, HashMismatch, InvalidField, NotFound
 from marketplace.domain.events import Event, FillRefused, OfferListed
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.limits import MAX_SPEC_BYTES
-from marketplace.domain.models import BlockRef, LeaseStatus, MarketTerms, SignedOrder
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import CLIENT_FAULTS
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.spec import Machine, read_machine, read_spec
@@ -100,7 +104,7 @@ class Projector:
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
         self.repairs = Repairs()
-        self._reconciler = Reconciler(self._table, Market(follower.chain, follower.market))
+        self._reconciler = Reconciler(self._table, MarketContract(follower.chain, follower.market))
         self.head: BlockRef | None = None
         """The block that the projection was of when last looked at."""
         self._log = structlog.get_logger()

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from marketplace.chain.market import Market
-from marketplace.domain.excess import OverQuota
+from marketplace.chain.market import MarketContract
+from marketplace.domain.errors import OverQuota
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.accounts import AccountDesk
@@ -63,7 +63,9 @@ class Reservation:
     bytes: int = 0
 
 
-def quotas_over(market: Market, uploads: UploadTable, board: Board, least_stake: TokenUnits = LEAST_STAKE) -> Quotas:
+def quotas_over(
+    market: MarketContract, uploads: UploadTable, board: Board, least_stake: TokenUnits = LEAST_STAKE
+) -> Quotas:
     """The quotas of one market's participants, as its projection and its chain tell their stakes."""
     participants = Participants(market, board)
     offers = OfferDesk(market.chain, market, board)
@@ -77,7 +79,7 @@ class Quotas:
 
     def __init__(
         self,
-        market: Market,
+        market: MarketContract,
         accounts: AccountDesk,
         participants: Participants,
         uploads: UploadTable,

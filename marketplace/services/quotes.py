@@ -12,7 +12,9 @@ from marketplace.domain.errors import MissingBlob
 from marketplace.domain.fills import refusal_of_offer
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
 from marketplace.domain.limits import MAX_SPEC_BYTES, limits_document
-from marketplace.domain.models import MarketTerms, Offer, Order
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.spec import JobSpec, Machine, read_spec
 from marketplace.domain.units import (
@@ -26,7 +28,7 @@ from marketplace.domain.units import (
     text_from_bps,
 )
 from marketplace.domain.wire import camel
-from marketplace.services.library import Holdings
+from marketplace.services.blob_access import Holdings
 from marketplace.services.offers import OfferDesk, OfferRow
 
 PREFERENCE_BPS = 200

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from marketplace.chain.blocks import Chain
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 from marketplace.services.answers import Readiness
 from marketplace.services.checks import Check, Checks, Clock, reasons_of
 from marketplace.store.blobs import FolderBlobs

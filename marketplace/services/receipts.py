@@ -13,17 +13,19 @@ import structlog
 from marketplace.api.receipts import ReceiptsAnswer, ReceiptTold
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.eip1271 import is_approved_by
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.limits import MAX_RESULT_BYTES
-from marketplace.domain.models import Lease, LeaseStatus, Order, Receipt
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.results import EndedReason, Result, read_result
 from marketplace.domain.units import UnixTime
-from marketplace.services.library import Library
+from marketplace.services.blob_access import BlobAccess
 from marketplace.services.servings import ServedLease, Servings
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
@@ -48,7 +50,7 @@ class ReceiptDesk:
     """Takes and shows receipts."""
 
     def __init__(
-        self, chain: Chain, market: Market, journal: OperatorJournal, library: Library, servings: Servings
+        self, chain: Chain, market: MarketContract, journal: OperatorJournal, library: BlobAccess, servings: Servings
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
         self._library, self._servings = library, servings

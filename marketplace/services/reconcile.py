@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, MarketTerms, Offer, Volume
+from marketplace.domain.market import MarketTerms, Volume
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import replay_standings
 from marketplace.domain.units import TokenUnits
 from marketplace.store.board_projection import Head, ProjectionTable
@@ -35,7 +39,7 @@ class StaleRow:
     actual: object
 
 
-def reconcile(table: ProjectionTable, market: Market) -> tuple[StaleRow, ...]:
+def reconcile(table: ProjectionTable, market: MarketContract) -> tuple[StaleRow, ...]:
     """Every row in which projection and contract differ; empty where the projection has moved on meanwhile (ask again).
 
     One call to the node per row: for tests and now and then, not for every block. Raises ChainUnavailable, StoreUnavailable.
@@ -56,7 +60,7 @@ def reconcile(table: ProjectionTable, market: Market) -> tuple[StaleRow, ...]:
 class Reconciler:
     """Holds a part of the projection against the contract now and then, each time the next part, and soon after every surprise."""
 
-    def __init__(self, table: ProjectionTable, market: Market, *, rows_at_once: int = ROWS_AT_ONCE) -> None:
+    def __init__(self, table: ProjectionTable, market: MarketContract, *, rows_at_once: int = ROWS_AT_ONCE) -> None:
         self._table, self._market, self._rows_at_once = table, market, rows_at_once
         self._due_at = self._looked_at = 0
         self._from = 0
@@ -116,21 +120,21 @@ def reconcile_reputations(table: ProjectionTable, follower: EventFollower, terms
     )
 
 
-def _accounts(market: Market, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[StaleRow]:
+def _accounts(market: MarketContract, accounts: Mapping[Address, TokenUnits], at: BlockRef) -> Iterator[StaleRow]:
     for account, projected in accounts.items():
         actual = market.balance_of(account, at)
         if actual != projected:
             yield StaleRow("account", account, projected, actual)
 
 
-def _offers(market: Market, offers: Mapping[OfferId, Offer], at: BlockRef) -> Iterator[StaleRow]:
+def _offers(market: MarketContract, offers: Mapping[OfferId, Offer], at: BlockRef) -> Iterator[StaleRow]:
     for id_, projected in offers.items():
         actual = market.offer_of(id_, at)
         if actual != projected:
             yield StaleRow("offer", str(id_), projected, actual)
 
 
-def _leases(market: Market, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef) -> Iterator[StaleRow]:
+def _leases(market: MarketContract, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef) -> Iterator[StaleRow]:
     """A closed lease is compared by its status only: the contract may clear the rest of its word."""
     for id_, record in leases.items():
         actual, projected = market.lease_of(id_, at), record.lease
@@ -142,14 +146,14 @@ def _leases(market: Market, leases: Mapping[Bytes32, LeaseRecord], at: BlockRef)
             yield StaleRow("payee", id_, record.payee, payee)
 
 
-def _budgets(market: Market, budgets: Mapping[Delegation, Budget], at: BlockRef) -> Iterator[StaleRow]:
+def _budgets(market: MarketContract, budgets: Mapping[Delegation, Budget], at: BlockRef) -> Iterator[StaleRow]:
     for (account, delegate), projected in budgets.items():
         actual = market.budget_of(account, delegate, at)
         if actual != projected:
             yield StaleRow("budget", f"{account}:{delegate}", projected, actual)
 
 
-def _volumes(market: Market, volumes: Mapping[ClassNumber, Volume], at: BlockRef) -> Iterator[StaleRow]:
+def _volumes(market: MarketContract, volumes: Mapping[ClassNumber, Volume], at: BlockRef) -> Iterator[StaleRow]:
     for gpu_class, projected in volumes.items():
         actual = market.volume_of(gpu_class, at)
         if actual != projected:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
-from marketplace.domain.errors import NotFound, StoreUnavailable
+from marketplace.chain.market import MarketContract
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef, Lease, LeaseStatus, Order
+from marketplace.domain.leases import Lease, LeaseStatus
+from marketplace.domain.orders import Order
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 
@@ -27,7 +29,7 @@ class ServedLease:
 class Servings:
     """Reads servings from the chain; the order itself, which the chain keeps in its log only, from the journal or the projection."""
 
-    def __init__(self, chain: Chain, market: Market, journal: OperatorJournal, board: Board) -> None:
+    def __init__(self, chain: Chain, market: MarketContract, journal: OperatorJournal, board: Board) -> None:
         self._chain, self._market, self._journal, self._board = chain, market, journal, board
 
     def now(self, identifier: Bytes32) -> ServedLease:
@@ -48,10 +50,3 @@ class Servings:
         if record is None or record.order is None:
             raise NotFound("lease", identifier)
         return record.order
-
-    def order_or_none(self, identifier: Bytes32) -> Order | None:
-        """As ``order_of``; None where nobody here knows the order, or Redis is gone."""
-        try:
-            return self.order_of(identifier)
-        except (NotFound, StoreUnavailable):
-            return None

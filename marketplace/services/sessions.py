@@ -13,10 +13,10 @@ import secrets
 from marketplace.api.record import iso
 from marketplace.api.sessions import ChallengeAnswer, SessionAnswer
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.eip1271 import is_approved_by
+from marketplace.chain.market import MarketContract
 from marketplace.chain.sign_in import SignIn, read_sign_in
 from marketplace.chain.signing import recover_text, text_id
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain.errors import Conflict, InvalidField, Unauthorized
 from marketplace.domain.ids import Address, sha256_of
 from marketplace.domain.units import UnixTime
@@ -33,7 +33,7 @@ _RANDOM, _SEAL, _TIME = 16, 32, 10
 class SessionDesk:
     """Gives challenges, opens and closes sessions, and says whose token it is. ``site`` is the gateway's own address, as people know it."""
 
-    def __init__(self, chain: Chain, market: Market, sessions: SessionTable, site: str) -> None:
+    def __init__(self, chain: Chain, market: MarketContract, sessions: SessionTable, site: str) -> None:
         self._chain, self._market, self._sessions, self._site = chain, market, sessions, site
         self._secret = b""
 

@@ -13,12 +13,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill
+from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer, Volume
+from marketplace.domain.market import Volume
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import Standing
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import TokenUnits, UnixTime

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, Offer, SignedOrder, Volume
+from marketplace.domain.market import Volume
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Standing
 from marketplace.domain.spec import JobSpec, Machine, read_machine, read_spec

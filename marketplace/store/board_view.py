@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from marketplace.domain import editions
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView, Faults, RefusedFill, delegation_of
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import BlockRef, Budget, LeaseStatus, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.store import board_keys as keys

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from marketplace.chain.market import Market
-from marketplace.domain.errors import NodeRefused
-from marketplace.domain.models import BlockRef
+from marketplace.chain.market import MarketContract
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import NodeRefused
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import Batch
 from scheduler.audit.word import CLOCKS_SECONDS
@@ -45,7 +45,7 @@ class Blocks:
                 yield one
 
 
-def look_at_blocks(snapshot: Snapshot, market: Market, ours: Sequence[Batch]) -> Blocks:
+def look_at_blocks(snapshot: Snapshot, market: MarketContract, ours: Sequence[Batch]) -> Blocks:
     """``ours``: the round's batches. A block that is not there yet, or is later than all that it led to, was made up."""
     faults, doubts, gone = list[str](), list[str](), set[BlockRef]()
     latest = max((batch.opened.ref.block.timestamp for batch in ours), default=None)
@@ -67,7 +67,7 @@ def look_at_blocks(snapshot: Snapshot, market: Market, ours: Sequence[Batch]) ->
     return Blocks(found(Check.BLOCK, faults, words, doubts=doubts), snapshot, frozenset(gone))
 
 
-def block_at(market: Market, number: int) -> BlockRef | None:
+def block_at(market: MarketContract, number: int) -> BlockRef | None:
     """This chain's block of that number; None where there is none yet, or the node has none."""
     try:
         return market.chain.block(number) if number <= market.chain.head().number else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32, bytes32_of
-from marketplace.domain.models import BlockRef
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
 from scheduler.audit.replayed import Read

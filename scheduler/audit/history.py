@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.events import (
     BatchOpened,
     BudgetSpent,

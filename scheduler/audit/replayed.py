@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
-from marketplace.domain.models import MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, Verdict, found, unchecked
 from scheduler.engine.clear import clear

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
+from marketplace.chain.market import MarketContract
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32_of
@@ -47,7 +47,11 @@ def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
 
 
 def audit_round(
-    round_hash: Bytes32, documents: Documents, market: Market, catalogue: Catalogue, api: GatewayApi | None = None
+    round_hash: Bytes32,
+    documents: Documents,
+    market: MarketContract,
+    catalogue: Catalogue,
+    api: GatewayApi | None = None,
 ) -> Report:
     """Hold the documents against each other and against this chain. Without ``api`` what only the gateway knows is not checked.
 
@@ -58,7 +62,7 @@ def audit_round(
     return Report(round_hash, findings, former_round(read.snapshot))
 
 
-def latest_batches(market: Market, opener: Address, last: int) -> list[BatchOpened]:
+def latest_batches(market: MarketContract, opener: Address, last: int) -> list[BatchOpened]:
     """The batches that this account posted last, newest first; of several with one round the newest. A batch of round 0 names none."""
     follower = EventFollower(market.chain, market.address, confirmations=1)
     events = follower.history(market.terms().deployed_at_block, market.chain.head().number)
@@ -71,7 +75,7 @@ def latest_batches(market: Market, opener: Address, last: int) -> list[BatchOpen
 
 
 def _on_chain(
-    round_hash: Bytes32, read: Read, market: Market, catalogue: Catalogue, api: GatewayApi | None
+    round_hash: Bytes32, read: Read, market: MarketContract, catalogue: Catalogue, api: GatewayApi | None
 ) -> Iterator[Finding]:
     plan, snapshot, terms = read.plan, read.snapshot, market.terms()
     at = snapshot.view.block.number if snapshot else market.chain.head().number
@@ -102,7 +106,7 @@ def _state(
     plan: PostedPlan,
     snapshot: Snapshot,
     history: History,
-    market: Market,
+    market: MarketContract,
     catalogue: Catalogue,
     api: GatewayApi | None,
 ) -> Iterator[Finding]:

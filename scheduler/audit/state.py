@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
 from marketplace.domain.book import delegation_of
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.ids import Bytes32
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import GpuClass, LeaseStatus, MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, found

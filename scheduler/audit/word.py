@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.signing import SigningDomain, order_id
-from marketplace.client.api import GatewayApi
 from marketplace.domain.book import BookOrder
 from marketplace.domain.errors import DomainError, GatewayProblem
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in

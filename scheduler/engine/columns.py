@@ -23,7 +23,8 @@ import numpy as np
 
 from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
-from marketplace.domain.models import Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec
 from scheduler.engine.evidence import EvidenceColumns
 from scheduler.engine.market import Ints

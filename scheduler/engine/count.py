@@ -12,7 +12,9 @@ import numpy as np
 from numba import njit
 
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.models import Fill, Offer, SignedOrder
+from marketplace.domain.fills import Fill
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.columns import CAP
 from scheduler.engine.facts import Facts

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from marketplace.domain.book import BookOrder, BookView, RefusedFill, delegation_of
 from marketplace.domain.canonical import parse_json
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import Fill, MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Constraints, Group, Resources
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.wire import (

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.domain.book import BookOrder, Explanation, RejectionReason
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, OfferId
-from marketplace.domain.models import Fill, LeaseStatus, Offer
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import text_from_units
 from scheduler.engine.facts import UNKNOWN, Facts

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from marketplace.domain.book import BookOrder, RejectionReason
+from marketplace.domain.budgets import NO_BUDGET
 from marketplace.domain.fills import refusal_of_order, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.models import NO_BUDGET
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE

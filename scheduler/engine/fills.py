@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from marketplace.domain.book import BookOrder
-from marketplace.domain.models import Fill
+from marketplace.domain.fills import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.market import Ints
 from scheduler.engine.table import RowValues

@@ -14,9 +14,12 @@ import numpy as np
 from numba import njit
 
 from marketplace.domain.book import RejectionReason
+from marketplace.domain.budgets import NO_BUDGET
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import Delegation
-from marketplace.domain.models import NO_BUDGET, Fill, Offer, Order, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
 from scheduler.engine.columns import CAP, MOST, Columns

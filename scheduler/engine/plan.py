@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation
 from marketplace.domain.canonical import canonical_json
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import BlockRef, Fill
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from marketplace.domain.wire import block_to_wire
 from scheduler.engine.former import Former, Seats

@@ -11,23 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView, Faults, RefusedFill
+from marketplace.domain.budgets import Budget
 from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import HashMismatch, InvalidField
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, address, bytes32, sha256, sha256_of
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord
-from marketplace.domain.models import (
-    BlockRef,
-    Budget,
-    Fill,
-    GpuClass,
-    Lease,
-    LeaseStatus,
-    MarketTerms,
-    Offer,
-    Order,
-    SignedOrder,
-)
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import JobSpec, Machine, Reader, read_demand, read_machine

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView
+from marketplace.domain.classes import GpuClass
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import NO_LEASE, BlockRef, Fill, GpuClass, Lease, LeaseStatus, MarketTerms
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import UnixTime
 from scheduler.engine.document import snapshot_bytes
 from scheduler.engine.former import Former

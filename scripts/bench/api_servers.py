@@ -13,16 +13,16 @@ from pydantic import BaseModel
 from starlette.responses import FileResponse, Response
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.watching import heads_watched
 from marketplace.domain.ids import Address
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
-from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
+from marketplace.gateway.rate_limiting import LimitRequests
 from marketplace.gateway.server import serve
-from marketplace.services.limits import Cost, Rate, RateLimits
+from marketplace.services.rate_limits import Cost, Rate, RateLimits
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -52,7 +52,7 @@ class Said:
 
 def run_gateway(behind: Behind, port: int) -> None:
     """The gateway itself, but for the limits: one address asks it for all it has."""
-    market, board = Market(Chain([behind.rpc_url]), behind.market), Board(behind.redis_url)
+    market, board = MarketContract(Chain([behind.rpc_url]), behind.market), Board(behind.redis_url)
     desks = desks_over(
         market, OperatorJournal(behind.journal_url), board, FolderBlobs(behind.blobs), behind.roles,
         clock=time, limits=_unlimited(board),

@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.domain import editions
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView
+from marketplace.domain.budgets import Budget
 from marketplace.domain.classes import class_numbered, load_classes
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.ledger import Delegation
-from marketplace.domain.models import BlockRef, Budget, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import NEWCOMER, WHOLE, Reputation
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources, WorkName

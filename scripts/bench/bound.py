@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
-from marketplace.domain.models import Fill
+from marketplace.domain.fills import Fill
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.columns import NOBODY, Columns, Ints, columns_of
 

@@ -13,10 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from marketplace.chain.events import NOTHING_NEW, EventFollower, EventPage, Trail
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.events import Deposited, Event, LeaseOpened, LeaseSettled, LogRef, OfferListed
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import Rows, apply
-from marketplace.domain.models import BlockRef, MarketTerms, Offer, Order
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.services.projection import Projector

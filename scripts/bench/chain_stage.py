@@ -15,13 +15,16 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.constants import LOCAL_CONSTANTS
 from marketplace.chain.deployment import deploy
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time, start_anvil
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.devnet import free_ports
 from marketplace.domain.events import OfferListed
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import Fill, Offer, Order, Receipt, Settlement, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 
 FAR = UnixTime(2**32 - 1)
@@ -43,8 +46,8 @@ class Stage:
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
-    def market(self) -> Market:
-        return Market(self.chain, self.book.market, deployed_at_block=self.book.deployed_at_block)
+    def market(self) -> MarketContract:
+        return MarketContract(self.chain, self.book.market, deployed_at_block=self.book.deployed_at_block)
 
     def send(self, key: Key, call: verbs.Call) -> Mined:
         return self.senders.setdefault(key.address, Sender(self.chain, key)).send(call)

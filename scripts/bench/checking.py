@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from marketplace.domain.fills import FillFacts, refusal_of_fill, refusal_of_signer
-from marketplace.domain.models import NO_BUDGET, Fill
+from marketplace.domain.budgets import NO_BUDGET
+from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import GpuCount, TokenUnits, UnixTime
 from scheduler.engine.snapshot import Snapshot

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.domain.book import BookOrder
-from marketplace.domain.fills import refusal_of_order
+from marketplace.domain.budgets import NO_BUDGET
+from marketplace.domain.fills import Fill, refusal_of_order
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
 from marketplace.domain.ledger import Delegation
-from marketplace.domain.models import NO_BUDGET, Fill, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Constraints, Machine, Resources
 from scheduler.engine.snapshot import Snapshot
 

@@ -17,7 +17,7 @@ from eth_utils.address import to_checksum_address
 
 from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import Address, sha256_in
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Constraints, Group, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits
 from scheduler.engine.clear import clear

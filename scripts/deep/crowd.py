@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.domain.ids import Sha256, address
 from marketplace.domain.units import UnixTime

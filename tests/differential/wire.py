@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 from marketplace.chain import signing
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
-from marketplace.domain import models
+from marketplace.domain import orders, receipts
 from marketplace.domain.ids import Address
 from tests.differential.shapes import Authorization, Fill, Order, Permit, Receipt, Settlement, Signature, Word
 
@@ -123,13 +123,13 @@ class Wire:
 
 
 @lru_cache(maxsize=4096)
-def domain_order(order: Order) -> models.Order:
+def domain_order(order: Order) -> orders.Order:
     """The same order as the rest of the project writes it."""
-    return models.Order(*astuple(order))
+    return orders.Order(*astuple(order))
 
 
-def _domain_receipt(receipt: Receipt) -> models.Receipt:
-    return models.Receipt(*astuple(receipt))
+def _domain_receipt(receipt: Receipt) -> receipts.Receipt:
+    return receipts.Receipt(*astuple(receipt))
 
 
 def _bytes(word: str) -> bytes:

@@ -17,7 +17,7 @@ from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
 from marketplace.domain.errors import StoreUnavailable
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.states import JobState
 from marketplace.store.redis_server import start_redis
 from tests.faults.proxy import FaultProxy

@@ -21,13 +21,13 @@ from marketplace.chain.deployment import LOCAL_CONSTANTS, deploy
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.events import EventFollower
 from marketplace.chain.fees import GWEI, FeePolicy
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key, read_transaction
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import ChainUnavailable, FeesTooHigh, NodeRefused, TransactionNotMined
+from marketplace.domain.chain_errors import ChainUnavailable, FeesTooHigh, NodeRefused, TransactionNotMined
 from marketplace.domain.events import Deposited
-from marketplace.domain.sending import SendingState
+from marketplace.domain.transactions import SendingState
 from marketplace.domain.units import TokenUnits
 from tests.faults.proxy import FaultProxy
 from tests.faults.rules import Fault, Rule, next_one
@@ -46,7 +46,7 @@ class Stage:
 
     def __init__(self, honest: Chain, far: Chain, node: FaultProxy, book: AddressBook, key: Key) -> None:
         self.honest, self.far, self.node, self.book, self.key = honest, far, node, book, key
-        self.market = Market(honest, book.market, deployed_at_block=book.deployed_at_block)
+        self.market = MarketContract(honest, book.market, deployed_at_block=book.deployed_at_block)
         self.first_block = 0
         """Where the key has all that it needs: no reorganisation of a test goes below it."""
 

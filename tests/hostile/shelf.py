@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries, Timeout
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries, Timeout
 from tests.hostile.gateway.liar import answer, lying
 from tests.hostile.gateway.telling import DOMAIN, KEY, NOW
 

@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -137,13 +136,6 @@ def test_files_and_processes_follow_the_resources(executor: BubblewrapExecutor, 
     ran = run(executor, prepared(tmp_path, "sh", "-c", "ulimit -n", open_files=5_000))
 
     assert ran.log == "5000\n"
-
-
-def test_a_lone_gpu_is_number_0_in_there(executor: BubblewrapExecutor, tmp_path: Path) -> None:
-    """The second GPU of the machine is the first one of the job that has it to itself."""
-    request = replace(prepared(tmp_path, "printenv", "CUDA_VISIBLE_DEVICES"), gpus=(1,))
-
-    assert run(executor, request).log == "0\n"
 
 
 def test_a_log_that_is_too_large_keeps_head_and_tail(executor: BubblewrapExecutor, tmp_path: Path) -> None:

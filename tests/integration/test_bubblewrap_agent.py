@@ -170,8 +170,9 @@ def test_a_supervisor_that_dies_while_its_sandbox_starts_leaves_no_job(tmp_path:
     executor = executor_at(tmp_path, find_cgroups())
     record = JobRecord(tmp_path / "records" / request.lease)
     plan = JobPlan(
-        request, load_runtime(ROOT / ".runtime"), find_cgroups(), find_bwrap(), FIRST_JOB_USER, seccomp_program()
-    )
+        request, load_runtime(ROOT / ".runtime"), find_cgroups(), find_bwrap(), FIRST_JOB_USER, seccomp_program(),
+        tmp_path / "gate",
+    )  # fmt: skip
     record.write_plan(plan)
     never = "from marketplace.provider.executors import watch\nwatch.is_bound = lambda first: False\n"
     never += "import pathlib, sys\nfrom marketplace.provider.executors import supervisor, records\n"

@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 
+from marketplace.domain.bundle_parts import PartStream, part_sizes
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs, bundle_paths
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256_of
-from marketplace.domain.parts import PartStream, part_sizes
 from marketplace.domain.unpacking import unpack_bundle
 from tests.unit.bundled_trees import LIMIT, as_inputs, as_outputs, plant, seen, trees
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 from marketplace.services.checks import Checks, reasons_of
 from marketplace.services.readiness import HEAD_AGE_LIMIT_SECONDS, HEAD_AGE_MOST_SECONDS, HeadWatch

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from marketplace.daemon import BACKOFF_LIMIT_SECONDS, RETRY_AFTER_LIMIT_SECONDS, UNEXPECTED_LIMIT, Stop, run_forever
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.wake import NextWake
 from marketplace.running import permit_until
 from marketplace.watchdog import Pulse

@@ -9,9 +9,11 @@ import pytest
 
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain import events
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.events import Event, LogRef
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import BlockRef, Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import event_to_wire

@@ -12,7 +12,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.reverts import NO_REASON, UNKNOWN_ERROR, refusal_of, reverted
-from marketplace.domain.errors import WrongChain
+from marketplace.domain.chain_errors import WrongChain
 from marketplace.domain.refusals import SENTENCES, Refusal
 
 ROOT = Path(__file__).resolve().parents[2]

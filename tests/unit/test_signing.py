@@ -17,7 +17,8 @@ from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.signing import Key, SigningDomain, order_id, receipt_id, recover, recover_text
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import Order, Receipt
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Seconds, UnixTime
 
 DOMAIN = SigningDomain(31337, Address("0x" + "5f" * 20))

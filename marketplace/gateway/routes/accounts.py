@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer, HeartbeatRequest, ProviderAnswer
-from marketplace.chain.requests import HEARTBEAT_BODY, SIGNATURE_HEADER
+from marketplace.chain.request_signing import HEARTBEAT_BODY, SIGNATURE_HEADER
 from marketplace.domain.ids import address
 from marketplace.gateway.auth import DesksHere, Sender, signed_at
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields

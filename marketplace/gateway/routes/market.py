@@ -14,6 +14,7 @@ from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnsw
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import OfferId, address, sha256_of
+from marketplace.gateway.answer_cache import AboutOffers
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import (
@@ -27,7 +28,6 @@ from marketplace.gateway.parameters import (
     class_from,
 )
 from marketplace.gateway.ranges import is_known
-from marketplace.gateway.remembered import AboutOffers
 from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["market"])
@@ -43,7 +43,9 @@ def get_market(desks: DesksHere) -> Response:
     """Addresses, constants, and the scheduler's address."""
     roles = desks.roles
     return answer(
-        MarketAnswer.of(desks.market.terms(), roles.catalogue, roles.opener, roles.arbiter, desks.chain.head())
+        MarketAnswer.of(
+            desks.market.terms(), roles.catalogue, roles.opener, roles.arbiter, desks.chain.head(), roles.relay
+        )
     )
 
 

@@ -12,8 +12,8 @@ from marketplace.chain.shares import Part
 from marketplace.domain.ids import bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, LogSender
 from marketplace.gateway.bodies import LogChunk
-from marketplace.gateway.fitting import require_taken
 from marketplace.gateway.methods import is_head
+from marketplace.gateway.negotiation import require_taken
 from marketplace.gateway.openapi import bytes_asked, told
 from marketplace.gateway.parameters import EventId, Flag, LastEventId, LastLogEventId, LeaseId, Offset
 from marketplace.gateway.problems import HttpRefusal

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from marketplace.provider.executors.base import ExecutionRequest, Limits
+from marketplace.provider.executors.base import CHANGES, ExecutionRequest, Limits
+from marketplace.provider.executors.devices import DRIVER_AT, device_arguments
+from marketplace.provider.executors.gate import GATE_AT, is_held_back
 from marketplace.provider.runtime import ENVIRONMENT_AT, PYTHON_AT
 
 NEEDED_OPTIONS: Final = (
@@ -19,15 +20,14 @@ NEEDED_OPTIONS: Final = (
     "--size",
     "--seccomp",
     "--remount-ro",
+    "--overlay",
 )
-"""What a bubblewrap must know to be of use here (0.8 and later do)."""
+"""What a bubblewrap must know to be of use here (0.11 and later do)."""
 
-_GATE: Final = 'read -r _ && exec "$@" </dev/null'
-"""What the sandbox runs first: it waits for a line from the agent, and becomes the job; or ends, if the agent is gone."""
-_NOBODY: Final = "65534"
+_NOBODY: Final = 65534
 """The user inside: owner of nothing but the job's own files."""
+_IMAGE_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MULTIARCH: Final = Path("/usr/lib/x86_64-linux-gnu")
-_GPU_CONTROLS: Final = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
     "PYTHON_CPU_COUNT",
@@ -37,70 +37,93 @@ _THREAD_VARIABLES: Final = (
 def sandbox_arguments(
     request: ExecutionRequest, places: Mapping[str, Path], environment: Mapping[str, str]
 ) -> list[str]:
-    """List the options for one job. ``places`` says where bubblewrap finds in, out, python, environment and etc."""
+    """List the options for one job. ``places`` says where bubblewrap finds in, out and etc; python and environment, or image, changes and gate."""
+    uid, gid = user_inside(request)
     words = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup"]
-    words += ["--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "job"]
+    words += ["--uid", str(uid), "--gid", str(gid), "--hostname", "job"]
     # A new session, so that the job cannot type into the terminal the agent was started from.
     words += ["--cap-drop", "ALL", "--disable-userns", "--new-session", "--die-with-parent", "--clearenv"]
     for name, value in environment.items():
-        words += ["--setenv", name, value]
-    words += _system()
-    words += ["--proc", "/proc", "--dev", "/dev", *_gpu_devices(request.gpus), *_temporary(request.limits)]
+        words += [] if is_held_back(name) else ["--setenv", name, value]
+    words += _image_root(places) if request.image else _system()
+    words += ["--proc", "/proc", "--dev", "/dev", *_devices(request, places), *_temporary(request.limits)]
     # Process 1 runs as the same user as the job, which could rewrite its memory: take away its promise to die with the
     # agent, and the mark by which it is found. Its other doors (ptrace and the like) are closed by the filter.
     # Nothing in /proc is for writing: where the agent is not root the job could, say, lower its own oom_score_adj.
     words += ["--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--remount-ro", "/proc"]
-    words += ["--ro-bind", str(places["etc"]), "/etc"]
+    words += _image_mounts(places) if request.image else _runtime(places)
+    words += ["--bind", str(places["in"]), "/job/in", "--bind", str(places["out"]), "/job/out", "--remount-ro", "/dev"]
+    # Without an image the root folder is memory, and without limit, as /dev is: nothing can be put there.
+    return [*words, *([] if request.image else ["--remount-ro", "/"]), "--chdir", _first_folder(request)]
+
+
+def user_inside(request: ExecutionRequest) -> tuple[int, int]:
+    """The job's user and group, as its sandbox numbers them."""
+    return (request.image.uid, request.image.gid) if request.image else (_NOBODY, _NOBODY)
+
+
+def _first_folder(request: ExecutionRequest) -> str:
+    """Where the job begins: with its inputs; where it has none, where its image wants it to."""
+    has_inputs = any(request.inputs.iterdir())
+    return request.image.working_dir if request.image and not has_inputs else "/job/in"
+
+
+def _devices(request: ExecutionRequest, places: Mapping[str, Path]) -> list[str]:
+    """The job's GPUs. In an image their driver's libraries stand in memory: no link of the image's is in their way."""
+    words = list(device_arguments(request.devices, places))
+    if not request.image or not request.devices.libraries:
+        return words
+    return ["--tmpfs", DRIVER_AT, *words, "--remount-ro", DRIVER_AT]
+
+
+def _image_root(places: Mapping[str, Path]) -> list[str]:
+    """The image as it is, below what the job changes of it, which lies in the lease's folder and counts as its disk."""
+    upper, work = (str(places["changes"] / name) for name in CHANGES)
+    return ["--overlay-src", str(places["image"]), "--overlay", upper, work, "/"]
+
+
+def _image_mounts(places: Mapping[str, Path]) -> list[str]:
+    """The gate, and the job's own name; all else of /etc is the image's. These places are real ones in every image's tree."""
+    return ["--ro-bind", str(places["gate"]), GATE_AT, "--ro-bind", str(places["etc"] / "hosts"), "/etc/hosts"]
+
+
+def _runtime(places: Mapping[str, Path]) -> list[str]:
+    """The job runtime of this machine."""
+    words = ["--ro-bind", str(places["etc"]), "/etc"]
     # Debian's links such as awk lead through here.
     words += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
-    words += ["--ro-bind", str(places["python"]), PYTHON_AT, "--ro-bind", str(places["environment"]), ENVIRONMENT_AT]
-    words += ["--bind", str(places["in"]), "/job/in", "--bind", str(places["out"]), "/job/out"]
-    # The root folder and /dev are memory, too, and without limit: nothing can be put there.
-    words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/job/in"]
-    return words
-
-
-def gated(command: tuple[str, ...]) -> list[str]:
-    """The job's command behind a gate, which the agent opens when nothing can part the sandbox from it any more.
-
-    A program that is not there makes this shell say so, and end with 127.
-    """
-    return ["/bin/sh", "-c", _GATE, "job", *command]
+    return [
+        *words,
+        "--ro-bind",
+        str(places["python"]),
+        PYTHON_AT,
+        "--ro-bind",
+        str(places["environment"]),
+        ENVIRONMENT_AT,
+    ]
 
 
 def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[str, str]:
-    """What the job finds in its environment: this, and the spec's own, which wins; nothing of the agent's.
+    """What the job finds in its environment: its image's, this, and the spec's own, which wins; nothing of the agent's.
 
     ``has_libraries`` says that the runtime's interpreter needs libraries from beside it.
     """
-    given = {
-        "PATH": f"{ENVIRONMENT_AT}/bin:/usr/bin:/bin",
-        "HOME": "/tmp",
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",  # the log is streamed: a line should be there when it was printed
-        "CUDA_VISIBLE_DEVICES": visible_gpus(request.gpus),
-    }
+    image = request.image
+    if image is None:
+        given = {"PATH": f"{ENVIRONMENT_AT}/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
+    else:
+        given = {"PATH": _IMAGE_PATH, "HOME": image.home, "LANG": "C.UTF-8", **image.env}
+    given["PYTHONUNBUFFERED"] = "1"  # the log is streamed: a line should be there when it was printed
+    given["CUDA_VISIBLE_DEVICES"] = ""  # a job without GPUs looks for none
+    given |= request.devices.environment
     # Otherwise libraries start a thread for each CPU of the machine, and a job for two CPUs fights itself.
     given |= dict.fromkeys(_THREAD_VARIABLES, str(request.limits.cpus))
     given |= request.env
-    if has_libraries:
+    ours = [f"{PYTHON_AT}/lib"] * (has_libraries and image is None) + [DRIVER_AT] * bool(request.devices.libraries)
+    if ours:
         wished = [given["LD_LIBRARY_PATH"]] if given.get("LD_LIBRARY_PATH") else []
-        given["LD_LIBRARY_PATH"] = ":".join([*wished, f"{PYTHON_AT}/lib"])
+        given["LD_LIBRARY_PATH"] = ":".join([*wished, *ours])
     return given
-
-
-def visible_gpus(gpus: tuple[int, ...], driver: Path = Path("/proc/driver/nvidia/gpus")) -> str:
-    """Name the lease's GPUs as CUDA understands it in there: by UUID where the driver tells them all.
-
-    Otherwise by number, from 0: the sandbox has these devices only, whatever their numbers are on the machine.
-    """
-    uuids: dict[int, str] = {}
-    for report in driver.glob("*/information"):
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            facts = dict(line.split(":", 1) for line in report.read_text().splitlines() if ":" in line)
-            uuids[int(facts["Device Minor"])] = facts["GPU UUID"].strip()
-    named = [uuids[number] for number in gpus if uuids.get(number, "").startswith("GPU-") and "?" not in uuids[number]]
-    return ",".join(named if len(named) == len(gpus) else map(str, range(len(gpus))))
 
 
 def _system() -> Iterator[str]:
@@ -130,10 +153,3 @@ def _temporary(limits: Limits) -> Iterator[str]:
     half = str((limits.memory_mib << 20) // 2)
     for place in ("/tmp", "/dev/shm"):
         yield from ("--perms", "1777", "--size", half, "--tmpfs", place)
-
-
-def _gpu_devices(gpus: tuple[int, ...]) -> Iterator[str]:
-    """Show the lease's own GPUs' device files, and those that all share; none at all to a job without GPUs."""
-    names = [f"nvidia{number}" for number in gpus] + [name for name in _GPU_CONTROLS if gpus]
-    for path in (f"/dev/{name}" for name in names):
-        yield from ("--dev-bind-try", path, path)

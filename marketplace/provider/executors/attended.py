@@ -8,9 +8,11 @@ import select
 import signal
 import threading
 
+from marketplace.domain.sitting import EntryReason, EntryRefused
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
+from marketplace.provider.executors.entrance import Entrance
 from marketplace.provider.executors.guard import ASK
-from marketplace.provider.executors.records import JobRecord
+from marketplace.provider.executors.records import JobRecord, read_plan
 from marketplace.provider.executors.usage import kill
 
 _KILLED = 128 + signal.SIGKILL
@@ -55,6 +57,13 @@ class AttendedExecution:
         with self._lock:
             if self._supervisor is not None:
                 kill(self._supervisor, ASK)
+
+    def entrance(self) -> Entrance:
+        """The way in; see ``base.Execution``."""
+        try:
+            return Entrance(read_plan(self._record.plan.read_bytes()))
+        except OSError as exc:
+            raise EntryRefused(EntryReason.JOB_GONE, "it was reaped") from exc
 
     def leave(self) -> None:
         """Attend to it no more."""

@@ -19,16 +19,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
+
+if TYPE_CHECKING:
+    from marketplace.provider.executors.entrance import Entrance
 
 JOB_INPUTS: Final = "in"
 """Folder of a lease that the job sees as /job/in: its working directory."""
 JOB_OUTPUTS: Final = "out"
 """Folder of a lease that the job sees as /job/out."""
+JOB_CHANGES: Final = "root"
+"""Folder of a lease that holds what its job has changed of its image."""
+CHANGES: Final = ("upper", "work")
+"""What lies in it, as the kernel's overlay wants it."""
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
+
+MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate", b"opt/driver")
+"""Folders that a sandbox mounts something on: in the tree of an image they are there, and no link of the image's."""
+MOUNT_FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
 _LEASE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -69,11 +81,29 @@ def open_files_for(cpus: int, memory_mib: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class JobImage:
+    """A container image, unpacked: what a job has in the place of this machine's programs.
+
+    ``root`` is never written to; it holds MOUNT_FOLDERS and MOUNT_FILES as real folders and files. ``uid`` and ``gid`` are
+    the job's in there only.
+    """
+
+    root: Path
+    env: Mapping[str, str]
+    uid: int
+    gid: int
+    home: str
+    working_dir: str
+    """Where a job without inputs begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionRequest:
     """One job, ready to run: its inputs are unpacked in ``folder/in`` and ``folder/out`` is there and empty.
 
     The folder belongs to this lease alone and to the agent's user. ``folder/log`` is made by the executor. ``gpus`` are
-    the machine's own numbers of the GPUs this lease has to itself.
+    the GPUs that this lease has to itself, and ``devices`` is what the sandbox is given of them, which is all that it sees. With an ``image``, what the job changes of it lies in
+    ``folder/root``, which the executor makes, and counts as its disk.
     """
 
     lease: str
@@ -81,7 +111,9 @@ class ExecutionRequest:
     env: Mapping[str, str]
     folder: Path
     limits: Limits
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    devices: GpuDevices = NO_DEVICES
+    image: JobImage | None = None
 
     def __post_init__(self) -> None:
         check_lease(self.lease)
@@ -104,6 +136,16 @@ class ExecutionRequest:
     def outputs(self) -> Path:
         """Where the agent finds the outputs."""
         return self.folder / JOB_OUTPUTS
+
+    @property
+    def changes(self) -> Path:
+        """Where lies what the job changes of its image."""
+        return self.folder / JOB_CHANGES
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All that the job writes on the disk."""
+        return (self.inputs, self.outputs, *([self.changes] if self.image else []))
 
     @property
     def log(self) -> Path:
@@ -191,6 +233,9 @@ class Execution(Protocol):
 
     def kill(self) -> None:
         """Ask for its end: SIGTERM now, and SIGKILL for all that is left after the limits' grace. Returns at once."""
+
+    def entrance(self) -> Entrance:
+        """The way in: programs in the sandbox beside the job, and sockets of its network. Raises EntryRefused, now or later."""
 
     def leave(self) -> None:
         """Attend to it no more, as if the agent had died: another agent may adopt it from now on."""

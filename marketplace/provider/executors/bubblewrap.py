@@ -28,8 +28,9 @@ from typing import Final
 from marketplace.domain.errors import InvalidField, ToolMissing
 from marketplace.provider.executors.arguments import NEEDED_OPTIONS
 from marketplace.provider.executors.attended import AttendedExecution
-from marketplace.provider.executors.base import ExecutionRequest, Limits, check_lease
+from marketplace.provider.executors.base import CHANGES, ExecutionRequest, Limits, check_lease
 from marketplace.provider.executors.cgroups import CgroupParent
+from marketplace.provider.executors.gate import make_gate
 from marketplace.provider.executors.guard import HEARD, INSIST, UNHEARD
 from marketplace.provider.executors.records import JobPlan, JobRecord, read_plan
 from marketplace.provider.executors.removal import remove
@@ -71,6 +72,7 @@ class BubblewrapExecutor:
         self._bwrap = bwrap or find_bwrap()
         self._first_user = first_user
         self._seccomp = seccomp_program()
+        self._gate = make_gate(self._records.with_name("gate"))
 
     def preflight(self) -> None:
         """Run a trivial job; raise ToolMissing, with what the sandbox said, if that does not work."""
@@ -99,8 +101,13 @@ class BubblewrapExecutor:
             if folder.is_symlink() or not folder.is_dir():
                 raise InvalidField("folder", f"must hold a folder named {folder.name}")
         self.reap(request.lease)
+        if request.image:
+            for name in CHANGES:
+                (request.changes / name).mkdir(parents=True)
         record = self._record(request.lease)
-        record.write_plan(JobPlan(request, self._runtime, self._cgroups, self._bwrap, self._first_user, self._seccomp))
+        record.write_plan(
+            JobPlan(request, self._runtime, self._cgroups, self._bwrap, self._first_user, self._seccomp, self._gate)
+        )
         lock = record.attend()
         pid = _spawn_supervisor(record, request.lease)
         return AttendedExecution(request, record, lock, pid, os.pidfd_open(pid))
@@ -183,4 +190,4 @@ def find_bwrap() -> Path:
         brought = Path(package.origin).parent / "_bin" / "bwrap"
         if os.access(brought, os.X_OK):
             return brought
-    raise ToolMissing("bubblewrap", "run `make setup`, or install bubblewrap 0.8 or newer")
+    raise ToolMissing("bubblewrap", "run `make setup`, or install bubblewrap 0.11 or newer")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -200,8 +200,8 @@ class Unlinked:
     open_files: int
 
 
-def unlinked(pids: list[int], device: int) -> Unlinked:
-    """Add up the files on this device that processes hold open though no folder names them any more.
+def unlinked(pids: list[int], devices: Container[int]) -> Unlinked:
+    """Add up the files on these devices that processes hold open though no folder names them any more.
 
     Without this a job could fill the disk with files that nobody finds. (Files that it only has mapped, and not open,
     are not found this way either; a file system with quotas is the remedy where that matters.)
@@ -211,7 +211,7 @@ def unlinked(pids: list[int], device: int) -> Unlinked:
     for pid in pids:
         for status in _open_files(pid):
             count += 1
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev == device:
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev in devices:
                 found[status.st_ino] = status.st_blocks * 512
             if count > MAX_OPEN:
                 return Unlinked(sum(found.values()), count)

@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import resource
+import stat
 import sys
 from typing import Any
 
@@ -55,7 +56,7 @@ def main(plan: dict[str, Any]) -> None:
 
 
 def stage(folders: dict[str, str], files: dict[str, str]) -> None:
-    """Lay out folders (as mounts) and files (as copies) below STAGE, seen by nobody but us and our children."""
+    """Lay out folders and libraries (as mounts) and files (as copies) below STAGE, seen by nobody but us and our children."""
     called("unshare", _NEW_MOUNTS)
     called("mount", None, b"/", None, _PRIVATE, None)
     # Opened and read before STAGE is covered, because any of them may lie below it.
@@ -64,7 +65,10 @@ def stage(folders: dict[str, str], files: dict[str, str]) -> None:
     called("mount", b"tmpfs", STAGE.encode(), b"tmpfs", _NO_DEVICES_NO_SETUID, b"mode=0755,size=16m")
     for name, handle in handles.items():
         place = f"{STAGE}/{name}"
-        os.mkdir(place, 0o755)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            os.mkdir(place, 0o755)
+        else:
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))
         called("mount", f"/proc/self/fd/{handle}".encode(), place.encode(), None, _BIND, None)
         os.close(handle)
     for name, content in contents.items():

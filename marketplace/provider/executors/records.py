@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, KeptLog, Limits
+from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, JobImage, KeptLog, Limits
 from marketplace.provider.executors.cgroups import CgroupParent
+from marketplace.provider.executors.devices import devices_in
 from marketplace.provider.runtime import Runtime
 
 
@@ -32,6 +33,8 @@ class JobPlan:
     first_user: int
     seccomp: bytes
     """The filter, compiled."""
+    gate: Path
+    """The folder with the gate for jobs with images."""
 
     def document(self) -> bytes:
         """Write it down."""
@@ -51,12 +54,15 @@ def read_plan(document: bytes) -> JobPlan:
             folder=Path(request["folder"]),
             limits=Limits(**request["limits"]),
             gpus=tuple(request["gpus"]),
+            image=request["image"] and JobImage(**(request["image"] | {"root": Path(request["image"]["root"])})),
+            devices=devices_in(request["devices"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),
         bwrap=Path(words["bwrap"]),
         first_user=words["first_user"],
         seccomp=bytes.fromhex(words["seccomp"]),
+        gate=Path(words["gate"]),
     )
 
 

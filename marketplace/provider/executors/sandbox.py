@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Final
 
 from marketplace.provider.executors import launch as launcher
-from marketplace.provider.executors.arguments import gated, job_environment, sandbox_arguments
-from marketplace.provider.executors.base import Limits
+from marketplace.provider.executors.arguments import job_environment, sandbox_arguments
+from marketplace.provider.executors.base import ExecutionRequest, Limits
 from marketplace.provider.executors.cgroups import SANDBOX_PROCESSES, Cgroup
 from marketplace.provider.executors.folders import hand_over
+from marketplace.provider.executors.gate import gated
 from marketplace.provider.executors.records import JobPlan
 from marketplace.provider.executors.usage import mark, threads_of
 from marketplace.provider.executors.watch import Launched
 
-JOB_USERS: Final = 606
+JOB_USERS: Final = 605
 """An agent that is root runs each lease as one of so many users, which belong to nobody. Two leases may meet in one; they
-then share a bound on processes, and nothing else."""
+then share a bound on processes, and nothing else. Leases with images all have the next one, which their images' trees belong to:
+the kernel lets nobody else change a copy of them."""
 
 _NICE: Final = 5
 _AGENT_THREADS: Final = 64
@@ -42,9 +44,9 @@ _PROMISED: Final = {
 def start_sandbox(plan: JobPlan) -> Launched:
     """Start it. Called in the thread that stays with the job, because the kernel ends the sandbox with that very thread."""
     request = plan.request
-    user = _user_of(request.lease, plan.first_user)
+    user = job_user(request, plan.first_user)
     if user is not None:
-        hand_over((request.inputs, request.outputs), user)
+        hand_over(request.folders, user)
     cgroup = plan.cgroups.make(request.lease, request.limits) if plan.cgroups else None
     try:
         return _started(plan, user, cgroup)
@@ -54,10 +56,16 @@ def start_sandbox(plan: JobPlan) -> Launched:
         raise
 
 
-def _user_of(lease: str, first_user: int) -> int | None:
-    if os.geteuid() != 0:
-        return None
-    return first_user + int.from_bytes(hashlib.sha256(lease.encode()).digest()[:4], "big") % JOB_USERS
+def image_user(first_user: int) -> int | None:
+    """Whom the trees of images belong to; None: to the agent's own user, who runs all jobs."""
+    return first_user + JOB_USERS if os.geteuid() == 0 else None
+
+
+def job_user(request: ExecutionRequest, first_user: int) -> int | None:
+    """As whom a job runs, seen from outside; None: as the agent's own user."""
+    if os.geteuid() != 0 or request.image:
+        return image_user(first_user)
+    return first_user + int.from_bytes(hashlib.sha256(request.lease.encode()).digest()[:4], "big") % JOB_USERS
 
 
 def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched:
@@ -68,6 +76,7 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
     layout = _layout(plan, user)
     environment = job_environment(request, has_libraries=plan.runtime.has_libraries)
     words = sandbox_arguments(request, layout.places, environment)
+    command = gated(request.command, environment, is_in_image=request.image is not None)
     with ExitStack() as ours:
         output, output_end = os.pipe()
         gate_end, gate = os.pipe()
@@ -82,13 +91,13 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
         arguments = _in_memory(ours, b"".join(os.fsencode(word) + b"\0" for word in words))
         steps = {
             "entrances": cgroup.entrances if cgroup else [],
-            "rlimits": _rlimits(request.limits, user, enforcement),
+            "rlimits": _rlimits(request.limits, user, enforcement, is_shared=request.image is not None),
             "nice": _NICE if enforcement["cpu"] == "nice" else 0,
             "user": user,
             "folders": layout.folders,
             "files": layout.files,
             "program": str(layout.program),
-            "arguments": [mark(request.lease), "--args", str(arguments), "--", *gated(request.command)],
+            "arguments": [mark(request.lease), "--args", str(arguments), "--", *command],
         }
         plan_file = _in_memory(ours, json.dumps(steps).encode())
         process = subprocess.Popen(
@@ -108,7 +117,11 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
     """Say where bubblewrap will find what it mounts: where it is, or, for another user, where root lays it out."""
     request, runtime = plan.request, plan.runtime
     places = {"in": request.inputs, "out": request.outputs, "etc": runtime.etc}
-    places |= {"python": runtime.python, "environment": runtime.environment}
+    if request.image is None:
+        places |= {"python": runtime.python, "environment": runtime.environment}
+    else:
+        places |= {"image": request.image.root, "changes": request.changes, "gate": plan.gate}
+    places |= request.devices.places()
     places = {name: path.absolute() for name, path in places.items()}
     if user is None:
         return _Layout(places, plan.bwrap, {}, {})
@@ -123,7 +136,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """``folders`` and ``files`` are what root lays out first, by the name they get."""
+    """``folders`` (and libraries, as mounts too) and ``files`` are what root lays out first, by the name they get."""
 
     places: Mapping[str, Path]
     program: Path
@@ -139,7 +152,7 @@ def _files_of(bwrap: Path) -> dict[str, Path]:
     return {str(path.relative_to(package.parent)): path for path in files}
 
 
-def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -> dict[str, int]:
+def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str], *, is_shared: bool) -> dict[str, int]:
     """What each process may use at most. The kernel's groups bound the whole job; without them, these help out."""
     # Bounds what one file can grow between two looks. It holds for files in /tmp and /dev/shm, too, so it is not less
     # than those may hold; and a little more, so that a job that wants too much meets the watch and its reason.
@@ -149,7 +162,12 @@ def _rlimits(limits: Limits, user: int | None, enforcement: Mapping[str, str]) -
         # Bounds what one process can add between two looks. Not RLIMIT_AS: threads reserve far more than they use.
         bounds["RLIMIT_DATA"] = (2 * limits.memory_mib + 1024) << 20
     if enforcement["processes"] == "rlimit":
-        others = 0 if user is not None else threads_of(os.geteuid()) + _AGENT_THREADS
+        # Users of leases have nobody beside them; that of all images has, and so has the agent's.
+        others = (
+            0
+            if user is not None and not is_shared
+            else threads_of(os.geteuid() if user is None else user) + _AGENT_THREADS
+        )
         bounds["RLIMIT_NPROC"] = limits.processes + SANDBOX_PROCESSES + others
     return bounds
 

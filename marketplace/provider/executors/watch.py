@@ -11,6 +11,7 @@ then would leave a job that nobody watches. So the job waits at a gate until all
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -82,7 +83,7 @@ class Watch:
     ) -> None:
         """``launch`` starts the sandbox; ``is_attended`` says whether there is an agent."""
         self._request, self._limits, self._is_attended = request, request.limits, is_attended
-        self._at_start = measure(request.inputs, request.outputs)
+        self._at_start = measure(*request.folders)
         self._log = JobLog(request.log, request.limits.log_bytes)
         self._launched = launch()
         self._outermost = os.pidfd_open(self._launched.process.pid)
@@ -185,14 +186,21 @@ class Watch:
         return f"{used >> 20} MiB used of {most} MiB" if used > most << 20 else ""
 
     def _look_at_disk(self) -> None:
-        occupied = measure(self._request.inputs, self._request.outputs)
+        occupied = measure(*self._request.folders)
         if self._first is not None:
-            occupied = occupied.plus(unlinked(processes_in(self._first), self._request.outputs.stat().st_dev))
+            occupied = occupied.plus(unlinked(processes_in(self._first), self._devices(self._first)))
         self._closed_looks = self._closed_looks + 1 if occupied.is_closed else 0
         reason, excess = self._excess_on_disk(occupied)
         if excess:
             is_far = occupied.is_beyond(self._at_start, self._limits.disk_mib)
             self._guard.end(reason, excess, at_once=is_far)
+
+    def _devices(self, first: int) -> set[int]:
+        """On which its files are: of its folders, and, with an image, of its root."""
+        found = {self._request.outputs.stat().st_dev}
+        with contextlib.suppress(OSError):  # it has ended
+            found |= {os.stat(f"/proc/{first}/root").st_dev} if self._request.image else set()
+        return found
 
     def _excess_on_disk(self, occupied: Occupied) -> tuple[EndReason, str]:
         if self._closed_looks >= _CLOSED_LOOKS:
@@ -241,7 +249,7 @@ class Watch:
         cgroup = self._launched.cgroup
         if cgroup is not None and (excess := _kernel_killed(cgroup, self._limits.memory_mib)):
             return EndReason.MEMORY_LIMIT, excess
-        reason, excess = self._excess_on_disk(measure(self._request.inputs, self._request.outputs))
+        reason, excess = self._excess_on_disk(measure(*self._request.folders))
         return (reason, excess) if excess else (EndReason.EXITED, "")
 
     def _result(self, exit_code: int, ended: EndReason, evidence: str) -> ExecutionResult:

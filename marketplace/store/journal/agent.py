@@ -11,16 +11,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.ids import Bytes32, OfferId, Sha256
-from marketplace.domain.models import BlockRef, Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.wire import order_from_wire, order_to_wire
 from marketplace.store.journal.engine import Database, history_of, record_move
+from marketplace.store.journal.handovers import HandoverTable
 from marketplace.store.journal.outbox import OutboxTable
-from marketplace.store.journal.partings import PartingTable
 from marketplace.store.journal.receipts import ReceiptTable
 from marketplace.store.journal.rows import JournalEvent, JournalReceipt, Listing, Role, Serving, ServingKey
 from marketplace.store.journal.schema import AGENT_TABLES, BLOCKS, CURSORS, LISTINGS, SERVINGS
@@ -54,7 +55,7 @@ class AgentJournal:
         self._receipts = ReceiptTable(self._database)
         self.desk = WishTable(self._database)
         """What the operator wants of the agent, and what the agent tells of itself."""
-        self.partings = PartingTable(self._database)
+        self.handovers = HandoverTable(self._database)
         """What is still to be handed over of closed servings."""
         self.write_probe, self.kind = self._database.write_probe, self._database.kind
 

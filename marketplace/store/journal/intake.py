@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, case, insert, select, update
 
 from marketplace.domain.ids import Address, Sha256, sha256_in
-from marketplace.domain.models import SignedOrder
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_to_wire
 from marketplace.store.journal.answers import drop_oldest_answers

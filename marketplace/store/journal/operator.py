@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import Receipt, SignedOrder
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_from_wire

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, or_, select, update
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.store.journal.engine import Database, record_moves
 from marketplace.store.journal.schema import TRANSACTIONS
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from marketplace.domain.ids import Bytes32, sha256_of
-from marketplace.domain.models import Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import receipt_from_wire, receipt_to_wire

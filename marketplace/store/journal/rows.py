@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
@@ -129,7 +130,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class OwedHandover:
     """What is still to be handed over of a closed serving: how its job ended, and until when that is tried."""
 
     key: ServingKey

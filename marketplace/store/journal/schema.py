@@ -185,7 +185,7 @@ TRANSACTIONS = Table(
     CheckConstraint("(state = 'mined') = (block_number IS NOT NULL)", name="mined_in_a_block"),
     Index("transactions_by_nonce", "account", "nonce"),
 )
-"""The outbox: every transaction that was signed here (``domain.sending.Outgoing``)."""
+"""The outbox: every transaction that was signed here (``domain.transactions.Outgoing``)."""
 
 SERVINGS = Table(
     "servings",

@@ -12,20 +12,21 @@ from time import monotonic, time
 from typing import Any, TypeVar
 
 import marketplace.client.session as client_session
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
-from marketplace.client import Market as ClientMarket
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
+from marketplace.client import Market
 from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
+from marketplace.domain.chain_errors import TransactionNotMined
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import MarketplaceError, TransactionNotMined
+from marketplace.domain.errors import MarketplaceError
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
@@ -144,10 +145,12 @@ class Party(ABC):
         self.world.chains.add(chain)
         return chain
 
-    def _market(self) -> Market:
-        return Market(self._chain(), self.world.book.market, deployed_at_block=self.world.book.deployed_at_block)
+    def _market(self) -> MarketContract:
+        return MarketContract(
+            self._chain(), self.world.book.market, deployed_at_block=self.world.book.deployed_at_block
+        )
 
-    def _sender(self, market: Market, key: Key, outbox: Any) -> Sender:
+    def _sender(self, market: MarketContract, key: Key, outbox: Any) -> Sender:
         sender = SteppedSender(market.chain, key, outbox, confirmations=self.confirmations)
         sender.world, sender.life = self.world, self.life
         return sender
@@ -289,7 +292,7 @@ class ClientParty(Party):
             session = ClientSession(
                 self.key, market, api, book, home / "results", outbox=outbox, confirmations=self.confirmations
             )
-            self.market = ClientMarket(session, TrustRoots(OPENER.address, ARBITER.address))
+            self.market = Market(session, TrustRoots(OPENER.address, ARBITER.address))
         finally:
             setattr(client_session, "Sender", Sender)  # noqa: B010
 

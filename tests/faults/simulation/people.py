@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from marketplace.client import JobRequest
-from marketplace.domain.errors import InsufficientBalance, InvalidField, InvalidTransition, TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
+from marketplace.domain.errors import InsufficientBalance, InvalidField, InvalidTransition
 from marketplace.domain.ids import Bytes32, address
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.faults.simulation.executor import work

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 
 from marketplace.chain import verbs
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import TokenUnits
 from tests.faults.simulation.dice import Dice, seeded_secrets

@@ -14,10 +14,10 @@ from marketplace.client.spending import exit_of, sums_of
 from marketplace.domain import events as e
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Bytes32
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord, Rows, replay
-from marketplace.domain.models import LeaseStatus
-from marketplace.domain.sending import SendingState
 from marketplace.domain.states import JobState, ServingState
+from marketplace.domain.transactions import SendingState
 from marketplace.services.books import Books, read_books
 from marketplace.services.reconcile import reconcile, reconcile_reputations
 from marketplace.store.board import Board

@@ -17,10 +17,10 @@ from marketplace.chain import blocks, heads, nodes, nonces, roster, verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook, MarketConstants, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, start_anvil
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.faults.proxy import FaultProxy
@@ -85,7 +85,7 @@ class World:
     node: FaultProxy
     chain: HonestChain
     book: AddressBook
-    market: Market
+    market: MarketContract
     history: History
     head: BlockRef
     blocks: int = 0
@@ -207,7 +207,7 @@ def opened_world(dice: Dice, folder: Path, history: History) -> Iterator[World]:
     chain.rpc("evm_setAutomine", True)
     chain.rpc("anvil_setBlockTimestampInterval", 1)
     book = deploy(chain, DEPLOYER, CONSTANTS)
-    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     for key in (*CLIENTS, *PROVIDERS):
         _fund(chain, book, key)
     chain.rpc("evm_setAutomine", False)

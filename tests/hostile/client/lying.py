@@ -13,7 +13,7 @@ from marketplace.domain.declines import MOST_DETAIL
 from marketplace.domain.errors import DomainError, GatewayError, GatewayProblem, GatewayUnavailable
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
 from marketplace.domain.limits import MAX_INPUTS, MAX_NAME_BYTES, MAX_OUTPUTS
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import Constraints, Group, JobSpec, Resources, WorkName
 from marketplace.domain.units import UnixTime
 from marketplace.domain.work import Assignment, Input, Work, work_name

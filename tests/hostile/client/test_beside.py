@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from marketplace.domain import events as e
 from marketplace.domain.errors import GatewayError
-from marketplace.domain.models import LeaseStatus, Receipt
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.work import work_name
 from tests.integration.provider.conftest import agent_anvil, agent_redis, stage
 from tests.integration.provider.hostile import hostile

@@ -8,8 +8,10 @@ from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.domain import events as e
 from marketplace.domain.errors import GatewayError
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import Fill, LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from tests.integration.provider.conftest import agent_anvil, agent_redis, stage

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Raw, Struct, structs
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer, ProviderAnswer
+from marketplace.api.client.http import Retries, Timeout
 from marketplace.api.leases import DeclinesAnswer, JobKeyTold, LeaseAnswer, LogEnd, LogLength, LogPiece, OutputsAnswer
 from marketplace.api.market import ClassPage, MarketAnswer
 from marketplace.api.offers import BookAnswer, OfferPage
@@ -23,10 +24,10 @@ from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.api.rounds import RoundPage
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi
-from marketplace.client.http import Retries, Timeout
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.hostile.gateway import lies

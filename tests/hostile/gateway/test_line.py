@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
+from marketplace.api.client.http import Retries, Timeout
 from marketplace.client import GatewayApi
-from marketplace.client.http import Retries, Timeout
 from marketplace.domain.errors import GatewayUnavailable, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256
 from tests.hostile.gateway.liar import Liar, answer, lying

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from marketplace.domain import events as e
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from tests.hostile.gateway.routes import Liar
 from tests.integration.provider.conftest import agent_anvil, agent_redis, stage
 from tests.integration.provider.hostile import hostile

@@ -13,7 +13,9 @@ from typing import Any
 
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.canonical import parse_json
 from marketplace.domain.declines import (
@@ -26,9 +28,9 @@ from marketplace.domain.declines import (
 )
 from marketplace.domain.errors import DomainError, GatewayError, HashMismatch, InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.limits import PART_BYTES, most_bundle_bytes
-from marketplace.domain.models import NO_LEASE, BlockRef, LeaseStatus, Receipt
-from marketplace.domain.parts import PartStream
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.spec import JobSpec, Machine, Resources, read_machine
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime

@@ -10,16 +10,16 @@ import httpx
 import msgspec
 
 from marketplace.api.accounts import BeatsAnswer, BeatTold
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.api.record import BlockTold
 from marketplace.chain.devnet import increase_time
-from marketplace.chain.requests import AHEAD_SECONDS, sign_request
+from marketplace.chain.request_signing import AHEAD_SECONDS, sign_request
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
 from marketplace.client.journal import JobJournal
-from marketplace.client.signs import SignsOfLife
+from marketplace.client.liveness import SignsOfLife
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import receipt_to_wire
 from tests.hostile.gateway.liar import answer, lying

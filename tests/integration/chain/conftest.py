@@ -18,13 +18,16 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, start_anvil
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import Fill, Offer, Order, Receipt, Settlement, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from tests.ports import free_port
 
@@ -40,7 +43,7 @@ class Trading:
 
     chain: Chain
     book: AddressBook
-    market: Market
+    market: MarketContract
     token: TokenContract
     senders: dict[Address, Sender] = field(default_factory=dict)
     salts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -202,7 +205,7 @@ def new_trading(chain: Chain) -> Callable[[], Trading]:
 
     def make() -> Trading:
         book = deploy(chain, ANVIL_KEYS[0], LOCAL_CONSTANTS)
-        market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+        market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
         return Trading(chain, book, market, TokenContract(chain, book.token))
 
     return make

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from marketplace.chain.blocks import Chain
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
 
 Lie = Callable[[list[Any], Any], Any]
 """From the parameters of a request and its true result to what the node says."""

@@ -13,7 +13,8 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import checksum
 from marketplace.chain.deployment import AddressBook
 from marketplace.chain.devnet import ANVIL_KEYS, LOCAL_CHAIN_ID, increase_time, mine, start_anvil
-from marketplace.domain.errors import ChainUnavailable, ConfigError, NodeRefused, WrongChain
+from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused, WrongChain
+from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import Address
 
 

@@ -18,7 +18,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import AnvilHandle, mine, start_anvil
 from marketplace.chain.keystore import create_key, load_key
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
@@ -276,7 +276,7 @@ def test_a_market_on_a_public_chain_settles_in_the_token_that_is_named(public: t
 
     done = shell.run("deploy", "--token", token, "--address-book", str(elsewhere), "--json")
     book = AddressBook.read(elsewhere)
-    terms = Market(chain, book.market).terms()
+    terms = MarketContract(chain, book.market).terms()
 
     assert done.returncode == 0, done.stderr
     assert "rebasing" in done.stderr

@@ -29,12 +29,13 @@ from marketplace.chain.create2 import (
 )
 from marketplace.chain.deployment import carry_out, plan_deployment
 from marketplace.chain.devnet import ANVIL_KEYS, start_anvil
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verification import blueprint_of, differences
+from marketplace.domain.chain_errors import InsufficientFunds, ProxyMissing, WrongChain
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import InsufficientFunds, InvalidField, ProxyMissing, WrongChain
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.units import Seconds, TokenUnits
 
@@ -94,7 +95,7 @@ def test_a_plan_tells_addresses_and_cost_and_sends_nothing(chain: Chain, bluepri
 
     assert (book.catalogue, book.token, book.market) == tuple(part.address for part in blueprint.parts)
     assert spent <= plan.cost_wei
-    terms = Market(chain, book.market).terms()
+    terms = MarketContract(chain, book.market).terms()
     assert (terms.token, terms.claim_grace, terms.bond_floor) == (book.token, 15, 100_000)
     assert Catalogue(chain, book.catalogue).classes() == load_classes()
 

@@ -14,9 +14,9 @@ from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import ANVIL_KEYS, mine
 from marketplace.chain.events import decode_logs
 from marketplace.domain import events
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.events import Event, LogRef
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import camel

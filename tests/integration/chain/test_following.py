@@ -13,9 +13,9 @@ from marketplace.chain.bloom import bloom_of, may_hold
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine
 from marketplace.chain.events import KEPT_BLOCKS, NOTHING_NEW, EventFollower
 from marketplace.domain import events
-from marketplace.domain.errors import ChainUnavailable, ReorganisedTooDeep
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainUnavailable, ReorganisedTooDeep
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import TokenUnits, UnixTime
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.lying_node import (

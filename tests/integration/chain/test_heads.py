@@ -15,8 +15,8 @@ from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import RateLimited
-from marketplace.domain.models import BlockRef
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import RateLimited
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, saying, tampering
 from tests.ports import free_port

@@ -14,10 +14,12 @@ from marketplace.chain import verbs
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.signing import order_id, receipt_id
 from marketplace.domain import events
+from marketplace.domain.chain_errors import TransactionReverted, WrongChain
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import TransactionReverted, WrongChain
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import NO_LEASE, LeaseStatus, Order, Receipt
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import GpuCount, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import camel

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from marketplace.chain import verbs
 from marketplace.domain import events
-from marketplace.domain.models import Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, earned_rounded_down, lock_of
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits
 

@@ -14,21 +14,15 @@ from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import Key, recover
 from marketplace.domain import events, ledger
-from marketplace.domain.errors import TransactionReverted
-from marketplace.domain.fills import FillFacts, refusal_of_fill, refusal_of_signer
+from marketplace.domain.budgets import NO_BUDGET
+from marketplace.domain.chain_errors import TransactionReverted
+from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber
-from marketplace.domain.models import (
-    NO_BUDGET,
-    NO_LEASE,
-    Fill,
-    Lease,
-    LeaseStatus,
-    Offer,
-    Receipt,
-    Settlement,
-    SignedOrder,
-)
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.pricing import deadline_of, elapsed_of
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 

@@ -12,8 +12,8 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import ChainUnavailable, NodeRefused, TransactionNotMined
-from marketplace.domain.sending import SendingState
+from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused, TransactionNotMined
+from marketplace.domain.transactions import SendingState
 from marketplace.domain.units import TokenUnits
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering

@@ -14,9 +14,9 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import AnvilHandle, mine, start_anvil
 from marketplace.chain.headers import standard_hash
 from marketplace.chain.roster import Patience
-from marketplace.domain.errors import ChainUnavailable, WrongChain
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainUnavailable, WrongChain
 from marketplace.domain.ids import Address
-from marketplace.domain.models import BlockRef
 from tests.integration.chain.conftest import Trading
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
 from tests.ports import free_port

@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from marketplace.chain.blocks import Chain
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.domain.chain_errors import ChainUnavailable
 
 TIMEOUT_SECONDS = 1.0
 PAUSE_SECONDS = 0.2

@@ -18,10 +18,15 @@ from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.transactions import ANY_BLOCK, Sender
 from marketplace.domain import events
-from marketplace.domain.errors import ChainUnavailable, InsufficientFunds, TransactionNotMined, TransactionReverted
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import (
+    ChainUnavailable,
+    InsufficientFunds,
+    TransactionNotMined,
+    TransactionReverted,
+)
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing
+from marketplace.domain.transactions import Outgoing
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 

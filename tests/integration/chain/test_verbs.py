@@ -10,13 +10,17 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import ANVIL_KEYS
+from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.signing import Authorization, Permit, order_id
 from marketplace.chain.token import TokenContract
-from marketplace.chain.wallets import is_approved_by
 from marketplace.domain import events
-from marketplace.domain.errors import InvalidField, TransactionReverted
+from marketplace.domain.budgets import NO_BUDGET, Budget
+from marketplace.domain.chain_errors import TransactionReverted
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.models import NO_BUDGET, Budget, Fill, LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 

@@ -26,7 +26,9 @@ from marketplace.client.trust import TrustRoots
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import Offer, Order, Receipt, Settlement
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.sealing import seal_into

@@ -12,7 +12,7 @@ import pytest
 from marketplace.chain.signing import receipt_id, recover
 from marketplace.client import Job, JobReason, JobState
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Output, Result
 from tests.integration.client.conftest import Crash, Desk, Play, receipts_answer
 from tests.integration.gateway.conftest import CLIENT, STRANGER, Gateway

@@ -9,7 +9,7 @@ from marketplace.chain import verbs
 from marketplace.client import Job, JobGroup, JobReason, JobState
 from marketplace.domain.errors import GatewayProblem, InsufficientBalance
 from marketplace.domain.ids import bytes32_of
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Crash, Desk, Play

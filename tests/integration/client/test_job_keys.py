@@ -9,7 +9,7 @@ import httpx
 
 from marketplace.client import Job, JobState
 from marketplace.domain.ids import bytes32_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.sealing import new_identity, recipient_of, unseal
 from tests.integration.client.conftest import LOG, Desk, Play
 from tests.integration.gateway.conftest import MACHINE, Gateway

@@ -18,7 +18,8 @@ from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
 from marketplace.client import DepositBy, Market
-from marketplace.domain.errors import InvalidField, TransactionReverted
+from marketplace.domain.chain_errors import TransactionReverted
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
 from marketplace.domain.units import COIN_DECIMALS, TokenUnits
 from tests.integration.contracts import create
@@ -216,10 +217,10 @@ def test_the_wallet_tells_of_the_coin_for_gas(shell: Shell, gateway: Gateway, do
     finally:
         gateway.chain.rpc("anvil_setBalance", STRANGER.address, hex(wei))
 
-    assert rich["coin_wei"] == str(wei)
-    assert float(rich["coin_human"]) == pytest.approx(wei / 10**COIN_DECIMALS)
+    assert rich["coinWei"] == str(wei)
+    assert float(rich["coinHuman"]) == pytest.approx(wei / 10**COIN_DECIMALS)
     assert "warning" not in rich
     assert "coin for gas" in table
-    assert stuck["coin_wei"] == "0"
+    assert stuck["coinWei"] == "0"
     assert "no gas" in stuck["warning"]
     assert "warning" in poor.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.cli.outcomes import ExitCode, exit_code_of_job
 from marketplace.client import JobState
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.client.doorman import doorman
@@ -71,6 +71,6 @@ def test_the_command_line_does_not_say_that_it_is_on_the_book(
     assert "is on the book" not in ran.stderr
     assert "signed; the gateway has not taken it yet: " in listed
     assert (job["posted"], waiting["posted"], taken["posted"]) == (False, False, True)
-    assert "the journal does not answer" in waiting["stands_still"]
-    assert taken["stands_still"] == ""
+    assert "the journal does not answer" in waiting["standsStill"]
+    assert taken["standsStill"] == ""
     assert gateway.http.get(f"/v1/orders/{job['id']}").json()["state"] == "book"

@@ -13,7 +13,7 @@ from marketplace.chain.signing import Key
 from marketplace.client import Job, JobReason, JobState
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import bytes32_of
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.units import GpuCount, Seconds
 from tests.integration.client.conftest import Desk, Play

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from marketplace.client import Job, JobReason, JobState
-from marketplace.domain.models import LeaseStatus
+from marketplace.client.handed_back import SETTLED_AFTER_SECONDS
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedReason
 from marketplace.domain.units import Seconds
 from tests.integration.client.conftest import Desk, Play
@@ -31,6 +32,26 @@ def test_the_work_is_ordered_elsewhere_once_the_failed_lease_is_settled(
     desk.step()
     assert running.state is JobState.SUCCEEDED
     assert play.gateway.market.lease_of(first).status is LeaseStatus.CLOSED
+
+
+def test_who_hands_a_job_back_and_does_not_settle_holds_it_up_no_longer_than_a_moment(
+    desk: Desk, play: Play, running: Job
+) -> None:
+    """The client brings both signatures to the chain itself, pays what the receipt counts, and orders elsewhere; once, however often it looks."""
+    first = running.orders[-1]
+    play.hand_in(running, 5, ended=EndedReason.STOPPED)
+    desk.step()
+    steps = desk.market.session.steps()
+    next(steps)
+    assert play.gateway.market.lease_of(first).status is LeaseStatus.OPEN
+
+    play.pass_time(SETTLED_AFTER_SECONDS)
+    for _ in range(3):
+        next(steps)
+
+    lease = play.gateway.market.lease_of(first)
+    assert (lease.status, lease.paid_seconds) == (LeaseStatus.CLOSED, 5)
+    assert (running.state, running.history[-1].reason) == (JobState.SUBMITTED, JobReason.PROVIDER_FAILED)
 
 
 def test_without_a_retry_left_the_job_has_failed(desk: Desk, play: Play) -> None:

@@ -12,11 +12,11 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
-from marketplace.chain.market import Market as ChainMarket
+from marketplace.chain.market import MarketContract
 from marketplace.client import GatewayApi, Job, JobState, Market, Retries
 from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
-from marketplace.domain.errors import NodeRefused
+from marketplace.domain.chain_errors import NodeRefused
 from marketplace.domain.states import JobReason, advance
 from marketplace.domain.units import UnixTime
 from tests.integration.chain.lying_node import RefusedByNode, lying, reorganise
@@ -160,7 +160,7 @@ def test_a_node_that_refuses_for_a_while_ends_no_wait(play: Play, gateway: Gatew
 
     with lying(gateway.chain.rpc_url) as node:
         chain = Chain([node.url])
-        market = ChainMarket(chain, gateway.book.market, deployed_at_block=gateway.book.deployed_at_block)
+        market = MarketContract(chain, gateway.book.market, deployed_at_block=gateway.book.deployed_at_block)
         folder = tmp_path / "refused"
         book = JobJournal(folder / "jobs.sqlite")
         client = Market(ClientSession(CLIENT, market, play.api, book, folder / "results"), ROOTS)

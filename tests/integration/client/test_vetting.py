@@ -10,7 +10,7 @@ import pytest
 
 from marketplace.domain.errors import GatewayProblem, InvalidField, MarketplaceError
 from marketplace.domain.ids import bytes32_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import Bps, Seconds
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import DOLLAR, MACHINE, Gateway

@@ -24,13 +24,16 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
-from marketplace.chain.requests import sign_request
+from marketplace.chain.market import MarketContract
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain import events
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import Fill, Offer, Order, Receipt, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.spec import JobSpec, Machine, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
@@ -45,10 +48,12 @@ from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.ports import free_port
+from tests.unit.bundled_trees import crafted, member
 
 DOLLAR = 1_000_000
 FAR = UnixTime(2**40 - 1)
 UPLOAD_LIMIT_BYTES = 4 << 20
+BUNDLE = crafted(member("word.txt", b"an input"))
 MACHINE = Machine("eu", "NVIDIA GeForce RTX 4090", 24_564, 4, 16, 65_536, 200_000)
 DEPLOYER, CLIENT, PROVIDER, OPENER, STRANGER, OTHER_CLIENT, OTHER_PROVIDER, ACCEPTOR = ANVIL_KEYS[:8]
 ARBITER = ANVIL_KEYS[9]
@@ -61,7 +66,7 @@ class Gateway:
     url: str
     chain: Chain
     book: AddressBook
-    market: Market
+    market: MarketContract
     journal: OperatorJournal
     journal_file: Path
     board: Board
@@ -137,9 +142,8 @@ class Gateway:
 
     def work(self, **changed: Any) -> Work:
         """Work that has been uploaded, with an input."""
-        bundle = b"an input bundle"
-        self.keep(bundle)
-        only = Input("/job/in", len(bundle), (sha256_of(bundle),))
+        self.keep(BUNDLE)
+        only = Input("/job/in", len(BUNDLE), (sha256_of(BUNDLE),))
         work = replace(Work(("python", "train.py"), "5a" * 32, inputs=(only,)), **changed)
         self.keep(work.canonical())
         return work
@@ -265,7 +269,7 @@ def opened_gateway(anvil: AnvilHandle, redis_handle: RedisHandle, folder: Path) 
         redis.flushall()
     chain = Chain([anvil.rpc_url])
     book = deploy(chain, DEPLOYER, LOCAL_CONSTANTS)
-    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     journal_file = folder / "operator.sqlite"
     journal, board, blobs = (
         OperatorJournal(f"sqlite:///{journal_file}"),

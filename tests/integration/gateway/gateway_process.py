@@ -7,7 +7,7 @@ from time import time
 from typing import Any
 
 from marketplace.chain.blocks import Chain
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import serve
@@ -24,7 +24,7 @@ def run_workers(given: dict[str, Any]) -> None:
 
 def run(given: dict[str, Any], listener: socket.socket | None = None) -> None:
     """Serve until the process is told to stop, or killed."""
-    market = Market(Chain([given["rpc"]]), given["market"])
+    market = MarketContract(Chain([given["rpc"]]), given["market"])
     desks = desks_over(
         market, OperatorJournal(given["journal"]), Board(given["redis"]), FolderBlobs(given["blobs"]),
         MarketRoles(given["catalogue"], given["opener"], given["arbiter"]), clock=time,

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import SigningDomain
 from marketplace.domain.ids import Sha256, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.gateway.streams import MOST_UPLOADS
 from tests.integration.gateway.conftest import (
     CLIENT,

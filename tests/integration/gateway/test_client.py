@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.orders import ExplanationTold
 from marketplace.chain.devnet import increase_time
-from marketplace.chain.requests import sign_request
-from marketplace.client.api import GatewayApi
+from marketplace.chain.request_signing import sign_request
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import bytes32_of, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from tests.integration.gateway.conftest import CLIENT, DOLLAR, OPENER, PROVIDER, Gateway
 from tests.integration.gateway.forms import check_form

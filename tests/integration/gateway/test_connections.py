@@ -20,10 +20,10 @@ from starlette.responses import Response
 
 from marketplace.gateway.bodies import RawBody
 from marketplace.gateway.connections import ConnectionLimits
-from marketplace.gateway.places import Places
 from marketplace.gateway.problems import render_problems
 from marketplace.gateway.proxies import proxies_in
 from marketplace.gateway.server import OTHER_FILES, limits_of_this_process, server_for
+from marketplace.gateway.slots import Slots
 from marketplace.gateway.streams import Lines, address_of, event_stream, lines_of
 
 LIMITS = ConnectionLimits(
@@ -42,7 +42,7 @@ def an_app() -> FastAPI:
     """Routes that need nothing behind them, on the gateway's own bodies, streams and problems."""
     app = FastAPI()
     app.state.left = threading.Event()
-    app.state.lines = Lines(body_seconds=0.5, event_places=Places("streams of events", most=4, most_each=3))
+    app.state.lines = Lines(body_seconds=0.5, event_places=Slots("streams of events", most=4, most_each=3))
     render_problems(app)
 
     @app.get("/small")

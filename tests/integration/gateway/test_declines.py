@@ -8,14 +8,14 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.leases import DeclineTold
 from marketplace.chain import verbs
 from marketplace.chain.signing import Key
 from marketplace.chain.statements import decliner_of, sign_decline
-from marketplace.client.api import GatewayApi
 from marketplace.client.declines import why_declined
 from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, decline_to_wire
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from tests.integration.gateway.conftest import CLIENT, PROVIDER, STRANGER, Gateway, running
 from tests.integration.gateway.forms import check_form
 

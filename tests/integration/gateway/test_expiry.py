@@ -7,7 +7,8 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
-from marketplace.domain.models import Offer, Settlement
+from marketplace.domain.offers import Offer
+from marketplace.domain.receipts import Settlement
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.expiry import KEPT_SECONDS, LOOK_AGAIN_SECONDS, Sweeper, SweepingProjector
 from marketplace.services.quotas import BASE_BYTES, quotas_over

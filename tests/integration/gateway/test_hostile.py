@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from marketplace.domain.ids import Bytes32, bytes32_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.wire import receipt_to_wire
 from tests.integration.gateway.conftest import CLIENT, PROVIDER, Gateway, submission
 

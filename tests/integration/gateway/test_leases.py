@@ -18,8 +18,10 @@ from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.transactions import Sender
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, bytes32_of
-from marketplace.domain.models import Fill, Offer, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.pricing import deadline_of
 from marketplace.domain.wire import receipt_to_wire
 from tests.integration.gateway.conftest import (

@@ -11,9 +11,12 @@ from marketplace.api.quotes import QuotesAnswer
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import order_id
+from marketplace.domain.budgets import Budget
 from marketplace.domain.classes import class_numbered
 from marketplace.domain.ids import Address, ClassNumber, bytes32_of
-from marketplace.domain.models import Budget, LeaseStatus, Offer, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire

@@ -22,10 +22,10 @@ import pytest
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
-from marketplace.chain.market import Market
-from marketplace.chain.requests import sign_request
+from marketplace.chain.market import MarketContract
+from marketplace.chain.request_signing import sign_request
 from marketplace.domain.ids import bytes32_of, sha256_in, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.services.readiness import GATEWAY_DUTIES
@@ -170,7 +170,7 @@ def test_a_redis_that_hangs_does_not_hold_orders_up(gateway: Gateway, tmp_path: 
 def test_without_a_chain_nothing_is_decided(gateway: Gateway) -> None:
     """An order that cannot be checked is not taken: 503, and the journal as before."""
     chain = Chain([f"http://127.0.0.1:{free_port()}"], timeout_seconds=2)
-    market = Market(chain, gateway.book.market)
+    market = MarketContract(chain, gateway.book.market)
     market.__dict__.update(
         _terms=gateway.market.terms(), domain=gateway.domain
     )  # what a running gateway has read long ago

@@ -13,7 +13,7 @@ from marketplace.client import GatewayApi
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.book import BookOrder, RejectionReason
 from marketplace.domain.ids import OfferId
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import MILD, NEWCOMER, Outcome
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import UnixTime

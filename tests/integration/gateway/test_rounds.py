@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
 from tests.integration.gateway.conftest import Gateway

@@ -20,7 +20,7 @@ from marketplace.api.problems import ProblemTold
 from marketplace.chain.contracts import Signature, contract_abi
 from marketplace.chain.devnet import increase_time, mine
 from marketplace.domain.classes import load_classes
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.wire import offer_from_wire
 from marketplace.gateway.app import create_app
 from tests.integration.gateway.conftest import (

@@ -7,10 +7,13 @@ import pytest
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import increase_time
-from marketplace.chain.wallets import is_approved_by
-from marketplace.domain.errors import ChainUnavailable
+from marketplace.chain.eip1271 import is_approved_by
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
-from marketplace.domain.models import LeaseStatus, Offer, Settlement, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.receipts import Settlement
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.uploads import STRANGER_LIMIT_BYTES
 from tests.integration.contracts import wallet_of

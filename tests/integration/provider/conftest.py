@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import deploy
 from marketplace.chain.devnet import AnvilHandle, start_anvil
-from marketplace.chain.market import Market
-from marketplace.client.api import GatewayApi
+from marketplace.chain.market import MarketContract
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.integration.provider.stage import CLIENT, CONSTANTS, DEPLOYER, PROVIDER, Clockwork, RunningGateway, Stage
 
@@ -43,7 +43,7 @@ def stage(agent_anvil: AnvilHandle, agent_redis: RedisHandle, tmp_path: Path) ->
         redis.flushall()
     chain = Chain([agent_anvil.rpc_url])
     book = deploy(chain, DEPLOYER, CONSTANTS)
-    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     gateway = RunningGateway(market, book.catalogue, agent_redis.url, tmp_path)
     gateway.start()
     api = GatewayApi(gateway.url, key=CLIENT, domain=market.domain, block_time=lambda: chain.head().timestamp)

@@ -17,22 +17,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, time
 
+from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.client.http import Retries
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import AddressBook, MarketConstants
 from marketplace.chain.devnet import ANVIL_KEYS, mine
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
-from marketplace.client.api import GatewayApi
-from marketplace.client.http import Retries
 from marketplace.domain import events as e
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import GatewayError
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of, sha256_of
-from marketplace.domain.models import Fill, LeaseStatus, Order, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.results import Result
 from marketplace.domain.spec import JobSpec, Resources
@@ -47,6 +49,7 @@ from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gateways import GatewayLine
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import AgentHome
 from marketplace.provider.inventory import Inventory, read_inventory
 from marketplace.provider.policy import AgentPolicy
@@ -117,7 +120,7 @@ class Clockwork:
 class RunningGateway:
     """The gateway behind uvicorn in a thread, on a port that it keeps when it is stopped and started again."""
 
-    def __init__(self, market: Market, catalogue: str, redis_url: str, folder: Path) -> None:
+    def __init__(self, market: MarketContract, catalogue: str, redis_url: str, folder: Path) -> None:
         self.journal = OperatorJournal(f"sqlite:///{folder}/operator.sqlite")
         self.board = Board(redis_url)
         self.blobs = FolderBlobs(folder / "blobs")
@@ -182,7 +185,7 @@ class Stage:
 
     chain: Chain
     book: AddressBook
-    market: Market
+    market: MarketContract
     gateway: RunningGateway
     folder: Path
     clock: Clockwork
@@ -201,11 +204,12 @@ class Stage:
         gateway_url: str = "",
         inventory: str = INVENTORY,
         steers: Steers | None = None,
+        rig: GpuRig | None = None,
         **policy: int,
     ) -> ProviderAgent:
         """An agent in this process; its steps are ours to make. ``gateway_url``: several by spaces, the preferred one first."""
         agent = build_agent(
-            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers
+            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers, rig
         )
         self.agents.append(agent)
         return agent
@@ -380,10 +384,11 @@ def build_agent(
     inventory: str,
     policy: Mapping[str, int],
     steers: Steers | None = None,
+    rig: GpuRig | None = None,
 ) -> ProviderAgent:
     """An agent as `bourse provider up` builds it; ``steers`` makes what it is steered by."""
     chain = Chain([rpc_url])
-    market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
     home.mkdir(parents=True, exist_ok=True)
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
     gateways = tuple(
@@ -400,7 +405,7 @@ def build_agent(
         sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, gateways=gateways,
         executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
         home=AgentHome(home),
-        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),
+        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(), rig=rig or GpuRig(),
     )  # fmt: skip
-    declared = read_inventory(inventory.encode(), decimals=6, recipient=recipient_in(home))
+    declared = read_inventory(inventory.encode(), decimals=6, recipient=recipient_in(home), seen=tools.rig.seen)
     return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from marketplace.domain import events as e
-from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds

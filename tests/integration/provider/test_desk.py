@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.domain.errors import ConfigError, NotFound
 from marketplace.domain.ids import OfferId
 from marketplace.domain.units import PricePerGpuHour
 from marketplace.provider.agent import ProviderAgent
-from marketplace.provider.desk import ProviderDesk, WishOutcome
+from marketplace.provider.commands import ProviderCommands, WishOutcome
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.wishes import AgentStanding
 from tests.integration.provider.stage import CLIENT, FUNDS, INVENTORY, PROVIDER, Stage
@@ -23,12 +23,12 @@ from tests.integration.provider.test_steering import is_alive, offer_of
 
 
 @contextmanager
-def desk_of(stage: Stage, key: Key = PROVIDER) -> Iterator[ProviderDesk]:
+def desk_of(stage: Stage, key: Key = PROVIDER) -> Iterator[ProviderCommands]:
     """As a command opens it, beside the agent: a journal and a sender of its own."""
     home = stage.folder / "home"
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
-    market = Market(stage.chain, stage.book.market, deployed_at_block=stage.book.deployed_at_block)
-    yield ProviderDesk(market, key, journal, Sender(stage.chain, key, journal.outbox), home)
+    market = MarketContract(stage.chain, stage.book.market, deployed_at_block=stage.book.deployed_at_block)
+    yield ProviderCommands(market, key, journal, Sender(stage.chain, key, journal.outbox), home)
     journal.close()
 
 

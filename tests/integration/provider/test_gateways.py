@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from marketplace.chain.requests import HEARTBEAT_PATH
-from marketplace.domain.models import LeaseStatus
+from marketplace.chain.request_signing import HEARTBEAT_PATH
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.spec import Resources
 from tests.integration.provider.hostile import hostile
 from tests.integration.provider.stage import Stage

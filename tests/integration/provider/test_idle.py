@@ -10,7 +10,7 @@ import pytest
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.daemon import Stop, run_forever
 from marketplace.processes import EachBlock
 from marketplace.services.projection import Projector
@@ -77,7 +77,7 @@ def test_an_indexer_without_orders_asks_little(ticking: Stage, agent_redis: Any)
     board = Board(agent_redis.url)
     with tampering(ticking.rpc_url) as line:
         chain = Chain([line.url])
-        market = Market(chain, ticking.book.market, deployed_at_block=ticking.book.deployed_at_block)
+        market = MarketContract(chain, ticking.book.market, deployed_at_block=ticking.book.deployed_at_block)
         folder = ticking.folder / "indexer"
         folder.mkdir()
         journal = OperatorJournal(f"sqlite:///{folder}/operator.sqlite")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from marketplace.chain import verbs
+from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import LeaseStatus
-from marketplace.domain.parts import PartStream
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.spec import Resources
 from marketplace.domain.states import ServingState
@@ -111,4 +111,4 @@ def test_what_is_left_is_handed_over_by_the_next_agent(stage: Stage) -> None:
 
     assert (kept.receipt, kept.ended) == (offered.receipt, EndedReason.CANCELLED)
     assert unpacked(stage, signed.id, result) == {"half": "half of it"}
-    assert not stage.journal(following).partings.all()
+    assert not stage.journal(following).handovers.all()

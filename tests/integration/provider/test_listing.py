@@ -10,7 +10,7 @@ from marketplace.chain import verbs
 from marketplace.domain.errors import ToolMissing
 from marketplace.domain.events import OfferListed
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import read_machine
 from marketplace.provider.agent import ProviderAgent
 from tests.integration.provider.stage import CLIENT, INVENTORY, PROVIDER, Stage

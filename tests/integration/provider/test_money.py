@@ -10,12 +10,12 @@ from marketplace.chain.fees import Fees
 from marketplace.chain.statements import decliner_of
 from marketplace.domain import events as e
 from marketplace.domain.declines import ObstacleReason, decline_from_wire
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedBy, EndedReason
 from marketplace.domain.spec import Resources
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
-from marketplace.provider.purse import needed_wei
+from marketplace.provider.gas_funds import needed_wei
 from tests.integration.provider.hostile import hostile
 from tests.integration.provider.stage import CONSTANTS, INVENTORY, PROVIDER, Stage
 

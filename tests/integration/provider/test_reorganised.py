@@ -11,7 +11,7 @@ from marketplace.chain import verbs
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.devnet import mine
 from marketplace.chain.events import KEPT_BLOCKS
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.states import ServingState
 from marketplace.provider.openings import ENDING_GONE, OPENING_GONE
 from tests.integration.chain.lying_node import lying, no_logs, reorganise

@@ -11,7 +11,7 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain import events as e
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.provider.agent import ProviderAgent

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marketplace.domain.models import LeaseStatus, Offer
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import PricePerGpuHour
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.inventory import Inventory
@@ -87,9 +88,9 @@ def test_an_agent_that_is_told_to_leave_hands_its_job_back_paid_and_delivered(st
         agent, lambda: any("begun" in _log(attendance) for attendance in agent._attendances.values()), "it runs"
     )
     signals.is_asked = True
-    stage.until(agent, lambda: agent.departure.is_over, "the agent has left", signs=True)
+    stage.until(agent, lambda: agent.shutdown.is_over, "the agent has left", signs=True)
 
-    assert not agent.departure.has_left_behind
+    assert not agent.shutdown.has_left_behind
     assert signals.left
     assert not is_alive(stage, agent)
     assert stage.status(signed.id) is LeaseStatus.CLOSED
@@ -104,7 +105,7 @@ def test_an_agent_does_not_wait_long_for_a_signature_before_it_leaves(stage: Sta
     stage.until(agent, lambda: stage.journal(agent).servings(), "the lease is seen")
     stage.until(agent, lambda: agent._attendances and all(a.ended for a in agent._attendances.values()), "it has run")
     stage.journal(agent).desk.stand(AgentStanding.DRAINING)
-    stage.until(agent, lambda: agent.departure.is_over, "the agent has left")
+    stage.until(agent, lambda: agent.shutdown.is_over, "the agent has left")
 
     assert stage.status(signed.id) is LeaseStatus.CLAIMED
     assert stage.journal(agent).desk.wishes().standing is AgentStanding.PAUSED
@@ -117,7 +118,7 @@ def test_what_has_not_begun_is_declined_by_an_agent_that_leaves(stage: Stage) ->
     stage.journal(agent).desk.stand(AgentStanding.DRAINING)
     signed = stage.order(stage.spec("sleep", "1000"))
     stage.open(signed, listed)
-    stage.until(agent, lambda: agent.departure.is_over, "the agent has left")
+    stage.until(agent, lambda: agent.shutdown.is_over, "the agent has left")
 
     assert stage.status(signed.id) is LeaseStatus.NONE
 

@@ -14,14 +14,17 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, deploy
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time, mine
 from marketplace.chain.events import EventFollower
-from marketplace.chain.market import Market
+from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.book import Explanation
 from marketplace.domain.classes import load_classes
 from marketplace.domain.events import BatchOpened, Event, OfferListed
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, bytes32_of, sha256_of
-from marketplace.domain.models import Lease, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.leases import Lease
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.projection import Projector
@@ -45,7 +48,7 @@ class Floor:
     """One market with rich traders, and everything of the operator's that a scheduler meets."""
 
     chain: Chain
-    market: Market
+    market: MarketContract
     board: Board
     journal: OperatorJournal
     blobs: FolderBlobs
@@ -57,7 +60,7 @@ class Floor:
     @classmethod
     def opened(cls, chain: Chain, redis_url: str, folder: Path) -> Floor:
         book = deploy(chain, ANVIL_KEYS[0], LOCAL_CONSTANTS)
-        market = Market(chain, book.market, deployed_at_block=book.deployed_at_block)
+        market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
         journal = OperatorJournal(f"sqlite:///{folder}/journal.sqlite")
         floor = cls(chain, market, Board(redis_url), journal, FolderBlobs(folder / "blobs"), book)
         floor.fund_all((CLIENT, *PROVIDERS), 100 * DOLLAR)

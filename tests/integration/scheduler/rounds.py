@@ -13,14 +13,14 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.classes import load_classes
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
-from marketplace.domain.models import Fill
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from scheduler.audit.findings import Check, Report, Verdict

@@ -7,7 +7,8 @@ from dataclasses import replace
 from marketplace.chain import verbs
 from marketplace.chain.signing import Key
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Group
 from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, SPEC, Floor
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from marketplace.chain import verbs
 from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed
-from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import Seconds
 from scheduler.service import SchedulerService
 from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, Floor

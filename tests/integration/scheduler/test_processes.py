@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from marketplace.domain.models import LeaseStatus, SignedOrder
+from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.orders import SignedOrder
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.integration.scheduler.floor import OPENER, PROVIDERS, Floor
 from tests.integration.scheduler.processes import Operator, Process, eventually

@@ -10,10 +10,10 @@ from redis import Redis
 
 from marketplace.chain import verbs
 from marketplace.domain.book import RejectionReason
-from marketplace.domain.errors import ChainError, TransactionNotMined
+from marketplace.domain.chain_errors import ChainError, TransactionNotMined
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.store.redis_server import RedisHandle

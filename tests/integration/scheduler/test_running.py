@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.chain import verbs
 from marketplace.chain.transactions import Sender
-from marketplace.domain.errors import TransactionNotMined
+from marketplace.domain.chain_errors import TransactionNotMined
 from marketplace.domain.units import TokenUnits
 from marketplace.running import key_is_ours_alone, transactions_move
 from marketplace.store.journal.operator import OperatorJournal

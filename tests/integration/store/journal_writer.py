@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from marketplace.domain.sending import Outgoing
+from marketplace.domain.transactions import Outgoing
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 from tests.unit.store.rows import receipt, signed, word

@@ -13,9 +13,10 @@ import pytest
 from redis import Redis
 
 from marketplace.domain.book import BookOrder, BookView, Faults, RefusedFill
+from marketplace.domain.budgets import NO_BUDGET, Budget
 from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import Rows
-from marketplace.domain.models import NO_BUDGET, Budget, LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Standing, Tally
 from marketplace.domain.units import GpuCount, TokenUnits, UnixTime

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import LeadLost, StoreUnavailable
-from marketplace.domain.models import BlockRef
 from marketplace.domain.wake import NextWake
 from marketplace.services.leadership import MARGIN, BoardLead, Led, Permit
 from marketplace.store.board import Board

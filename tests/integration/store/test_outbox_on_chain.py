@@ -7,7 +7,7 @@ from pathlib import Path
 
 from marketplace.chain import verbs
 from marketplace.chain.transactions import ANY_BLOCK, Sender
-from marketplace.domain.sending import SendingState
+from marketplace.domain.transactions import SendingState
 from marketplace.domain.units import TokenUnits
 from marketplace.store.journal.operator import OperatorJournal
 from tests.integration.chain.conftest import Trading

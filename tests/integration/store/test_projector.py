@@ -14,11 +14,13 @@ from redis import Redis
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time, mine
 from marketplace.domain.book import FAULTS_KEPT_BLOCKS, BookView, Faults
+from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import replay
-from marketplace.domain.models import Budget, LeaseStatus, SignedOrder
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.repairs import Repairs

@@ -8,7 +8,7 @@ from redis import Redis
 from marketplace.chain import verbs
 from marketplace.chain.devnet import mine
 from marketplace.chain.events import KEPT_BLOCKS
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.repairs import Repairs
 from marketplace.services.reconcile import reconcile
 from tests.integration.chain.lying_node import reorganise

@@ -15,9 +15,9 @@ from time import monotonic
 import psutil
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ledger import Rows
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.store.board import Board
 from marketplace.store.board_projection import Head, Step

@@ -14,22 +14,18 @@ from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument
 from marketplace.api.reading import asked_in, read
 from marketplace.api.receipts import ReceiptDocument
 from marketplace.api.record import to_json
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation, RejectionReason
+from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline
 from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
+from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import (
-    BlockRef,
-    GpuClass,
-    Lease,
-    LeaseStatus,
-    MarketTerms,
-    Offer,
-    Order,
-    Receipt,
-    SignedOrder,
-)
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.reputation import NEWCOMER, Outcome, Tally
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
 from marketplace.domain.spec import Machine

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import OfferId
-from marketplace.domain.models import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot

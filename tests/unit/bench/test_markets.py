@@ -11,7 +11,7 @@ import pytest
 from marketplace.domain.book import BookOrder
 from marketplace.domain.fills import refusal_of_offer
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import read_spec
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine.snapshot import Snapshot

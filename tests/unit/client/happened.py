@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import ZERO_BYTES32, Bytes32
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import UnixTime
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from marketplace.client.breaches import breach_of, groups_in, node_name, state_of
-from marketplace.client.kept import KeptJob
+from marketplace.client.journal_rows import KeptJob
 from marketplace.client.terms import JobTerms
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.spec import Group

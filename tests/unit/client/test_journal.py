@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from marketplace.client.journal import JobJournal
-from marketplace.client.kept import KeptJob, NewJob
+from marketplace.client.journal_rows import KeptJob, NewJob
 from marketplace.client.terms import JobTerms
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
-from marketplace.domain.models import BlockRef, Order, Receipt, SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import Seconds, UnixTime

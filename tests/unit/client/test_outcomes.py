@@ -11,6 +11,7 @@ import pytest
 from marketplace.cli.main import main, report_file, wants_json
 from marketplace.cli.outcomes import OF_STATE, ExitCode, error_document, exit_code_of, line_of
 from marketplace.client import GatewayApi, JobState, __all__
+from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
 from marketplace.domain.refusals import Refusal
 
@@ -23,13 +24,13 @@ from marketplace.domain.refusals import Refusal
         (e.NotFound("job", "9"), ExitCode.USAGE),
         (e.Refused(Refusal.OrderExpired), ExitCode.REFUSED),
         (e.InsufficientBalance("0x", 2, 1), ExitCode.REFUSED),
-        (e.TransactionReverted("NotClient"), ExitCode.REFUSED),
+        (chain_errors.TransactionReverted("NotClient"), ExitCode.REFUSED),
         (e.GatewayProblem(402, "ClientBalanceTooLow", "no"), ExitCode.REFUSED),
         (e.GatewayProblem(422, "InvalidField", "no"), ExitCode.USAGE),
         (e.GatewayProblem(500, "InternalError", "no"), ExitCode.UNAVAILABLE),
         (e.GatewayUnavailable("no"), ExitCode.UNAVAILABLE),
-        (e.ChainUnavailable("no"), ExitCode.UNAVAILABLE),
-        (e.WrongChain("1", "2"), ExitCode.UNAVAILABLE),
+        (chain_errors.ChainUnavailable("no"), ExitCode.UNAVAILABLE),
+        (chain_errors.WrongChain("1", "2"), ExitCode.UNAVAILABLE),
         (e.HashMismatch("blob", "a", "b"), ExitCode.LOST),
         (e.JobFailed("1", "no"), ExitCode.LOST),
         (e.DeadlinePassed("it", 1), ExitCode.TIMED_OUT),
@@ -58,7 +59,7 @@ def test_an_error_is_one_line_with_its_reason_and_field() -> None:
 
 def test_an_error_is_a_document_too() -> None:
     """With what to do next."""
-    document = error_document(e.ChainUnavailable("no node answers"))["error"]
+    document = error_document(chain_errors.ChainUnavailable("no node answers"))["error"]
 
     assert document["reason"] == "ChainUnavailable"
     assert document["retryable"] is True

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from marketplace.client.kept import KeptOrder
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.journal_rows import KeptOrder
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.client.retries import Become, GiveUp, LookForReceipt, OrderAgain, ReadOutcome, Sight, Stay, decide
 from marketplace.client.terms import JobTerms
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address, Bytes32, Sha256
-from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Order, SignedOrder
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.states import JOB_TERMINAL, JobEvent, JobReason, JobState, TrackedJob
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from tests.unit.client.happened import happened

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.client.moves import LeaseEvent
+from marketplace.client.lease_events import LeaseEvent
 from marketplace.client.spending import Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.pricing import earned_rounded_down, lock_of
 from marketplace.domain.units import GpuCount, PricePerGpuHour, Seconds, UnixTime
 from tests.unit.client.happened import happened

@@ -8,9 +8,11 @@ from itertools import count
 from typing import Any
 
 from marketplace.domain import events as e
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.ledger import Rows, apply
-from marketplace.domain.models import BlockRef, Offer, Order
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.reputation import Evidence, evidence_of
 from marketplace.domain.units import TokenUnits, UnixTime
 from tests.unit.engine.markets import ARBITER, DOLLAR, OPENER, PEOPLE, an_offer, an_order

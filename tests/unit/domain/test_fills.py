@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from marketplace.domain.fills import LAST_INSTANT, FillFacts, refusal_of_fill, refusal_of_signer
+from marketplace.domain.budgets import Budget
+from marketplace.domain.fills import LAST_INSTANT, Fill, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import NO_LEASE, Budget, Fill, LeaseStatus, MarketTerms, Offer, Order, SignedOrder
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 

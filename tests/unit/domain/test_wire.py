@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import Order, Receipt
+from marketplace.domain.orders import Order
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     order_from_wire,

@@ -9,7 +9,7 @@ from typing import Any
 
 from marketplace.domain import editions
 from marketplace.domain.ids import Address
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.units import GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from tests.unit.engine.markets import NOW, OPENER, PEOPLE

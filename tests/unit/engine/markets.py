@@ -10,20 +10,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView, RefusedFill
+from marketplace.domain.classes import GpuClass
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import (
-    NO_LEASE,
-    BlockRef,
-    Fill,
-    GpuClass,
-    LeaseStatus,
-    MarketTerms,
-    Offer,
-    Order,
-    SignedOrder,
-)
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime

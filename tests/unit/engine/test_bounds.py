@@ -15,7 +15,7 @@ import scheduler.engine.auction as auctions
 import scheduler.engine.price as prices
 from marketplace.domain.book import BookOrder, RefusedFill, RejectionReason
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, TokenUnits, UnixTime

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from marketplace.domain.book import RejectionReason
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import OfferId
-from marketplace.domain.models import Fill
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketplace.domain.book import BookOrder, BookView, Faults
+from marketplace.domain.budgets import Budget
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, bytes32_of, sha256_of
-from marketplace.domain.models import Budget, SignedOrder
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Group, JobSpec, WorkName
 from marketplace.domain.units import TokenUnits, UnixTime

@@ -9,7 +9,7 @@ import pytest
 
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.ids import OfferId
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import TokenUnits, UnixTime

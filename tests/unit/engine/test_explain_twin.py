@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from marketplace.domain.book import BookOrder, Explanation, RejectionReason
 from marketplace.domain.fills import refusal_of_order
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
-from marketplace.domain.models import NO_LEASE, Offer
+from marketplace.domain.leases import NO_LEASE
+from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import text_from_units

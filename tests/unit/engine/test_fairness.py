@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, ClassNumber
-from marketplace.domain.models import BlockRef, Fill, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Group, JobSpec
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from scheduler.engine.clear import clear

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import RefusedFill, RejectionReason
 from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import BlockRef, LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import UnixTime

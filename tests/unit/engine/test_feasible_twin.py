@@ -9,9 +9,11 @@ import numpy as np
 from hypothesis import given, settings
 
 from marketplace.domain.book import BookOrder
+from marketplace.domain.budgets import NO_BUDGET
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refusal_of_signer
 from marketplace.domain.ids import sha256_in
-from marketplace.domain.models import NO_BUDGET, NO_LEASE, LeaseStatus, Offer
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
+from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.spec import Resources

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from marketplace.domain.models import Fill
+from marketplace.domain.fills import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
 from scheduler.engine.fills import Fills

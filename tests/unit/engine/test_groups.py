@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from marketplace.domain.book import BookOrder, RejectionReason
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import ClassNumber, OfferId, bytes32_of
-from marketplace.domain.models import Budget, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Constraints, Group, JobSpec
 from marketplace.domain.units import TokenUnits, UnixTime
 from scheduler.engine.clear import clear

@@ -7,7 +7,7 @@ from operator import attrgetter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from scheduler.engine.kept import Form, KeptRows
 from tests.unit.engine.markets import PEOPLE, an_offer
 

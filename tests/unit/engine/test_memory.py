@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.events import FillRefused, LogRef
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, OfferId
-from marketplace.domain.models import BlockRef, Fill
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import PricePerGpuHour, UnixTime
 from scheduler.engine.policy import Policy

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from marketplace.domain.book import BookOrder, RejectionReason
+from marketplace.domain.budgets import Budget
 from marketplace.domain.ids import Address
-from marketplace.domain.models import Budget
 from marketplace.domain.units import GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.engine import clear as clearing
 from scheduler.engine.clear import PASSES, clear

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketplace.domain.book import BookOrder
-from marketplace.domain.fills import FillFacts, refusal_of_fill
+from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill
 from marketplace.domain.ids import Address, OfferId, sha256_in
-from marketplace.domain.models import NO_LEASE, Fill, LeaseStatus, Offer
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime

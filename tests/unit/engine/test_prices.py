@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from marketplace.domain.ids import ClassNumber, bytes32_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from scheduler.engine.clear import clear

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from marketplace.domain.book import BookOrder
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address
-from marketplace.domain.models import Fill, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, TokenUnits
 from scheduler.engine.columns import CAP, HUGE_TIP, MOST, ColumnReader, Columns

@@ -16,7 +16,7 @@ import pytest
 from marketplace.domain import editions
 from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.ids import ZERO_ADDRESS, Sha256, sha256_of
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine import columns, table
 from scheduler.engine.clear import clear, hold_here

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from marketplace.domain.book import FAULTS_KEPT_BLOCKS, Faults
-from marketplace.domain.models import Fill
+from marketplace.domain.fills import Fill
 from marketplace.domain.spec import Group, JobSpec
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear

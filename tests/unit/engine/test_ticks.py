@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from marketplace.domain.models import Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear
 from scheduler.engine.columns import CAP, tick_bits_of, ticks

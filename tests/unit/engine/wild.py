@@ -9,10 +9,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder
-from marketplace.domain.fills import FillFacts, refusal_of_fill, refusal_of_signer
+from marketplace.domain.budgets import NO_BUDGET, Budget
+from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, bytes32_of
-from marketplace.domain.models import NO_BUDGET, BlockRef, Budget, Fill, Offer
+from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Group, JobSpec, Machine, Resources

@@ -9,7 +9,7 @@ import pytest
 from marketplace.api.fields import Uint80, decimal_pattern
 from marketplace.api.offers import OfferTold
 from marketplace.api.sessions import MOST_MESSAGE
-from marketplace.chain.requests import verify_request
+from marketplace.chain.request_signing import verify_request
 from marketplace.chain.sign_in import MOST_TEXT
 from marketplace.domain.ids import Sha256
 from marketplace.domain.units import UnixTime

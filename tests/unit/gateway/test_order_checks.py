@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Refused
 from marketplace.domain.fills import LAST_INSTANT
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
-from marketplace.domain.models import NO_LEASE, BlockRef, Lease, LeaseStatus, Offer, Order
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.services.order_checks import OrderFacts, check_order

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
-from marketplace.domain.excess import OverQuota, TooManyRequests
+from marketplace.domain.errors import OverQuota, TooManyRequests
 from marketplace.domain.fills import refused
 from marketplace.domain.refusals import Refusal
 from marketplace.gateway.problems import LONGEST_TEXT, Problem, problem_of
@@ -65,7 +66,7 @@ def test_refusals_keep_the_contracts_names(refusal: Refusal) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [e.ChainUnavailable("http://node:8545 is down"), e.StoreUnavailable("board (secret)")]
+    "error", [chain_errors.ChainUnavailable("http://node:8545 is down"), e.StoreUnavailable("board (secret)")]
 )
 def test_an_outage_is_a_503_that_tells_no_addresses(error: e.MarketplaceError) -> None:
     """Try again; what exactly is down is for the log."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.gateway.fitting import takes
+from marketplace.gateway.negotiation import takes
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.ranges import is_known, range_asked
 

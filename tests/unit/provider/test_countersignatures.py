@@ -9,9 +9,9 @@ import pytest
 from marketplace.api.receipts import ReceiptTold, Side
 from marketplace.chain.signing import Key
 from marketplace.domain.ids import ZERO_BYTES32, OfferId
-from marketplace.domain.models import Receipt
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Seconds, UnixTime
-from marketplace.provider.settler import MOST_SIGNATURES, countersignatures
+from marketplace.provider.countersignatures import MOST_SIGNATURES, countersignatures
 from tests.hostile.gateway.telling import DOMAIN, KEY, ORDER
 
 CLIENT = Key(bytes([9]) * 32)

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import GatewayProblem
 from marketplace.provider.gateways import MOST_BLOCKS_BETWEEN, AtEach, GatewayLine, InTurn
 

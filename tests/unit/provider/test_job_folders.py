@@ -154,9 +154,9 @@ def test_files_without_a_name_are_found_by_who_holds_them(tmp_path: Path) -> Non
     with (tmp_path / "file").open("wb") as file:
         file.write(bytes(MIB))
         file.flush()
-        before = unlinked([os.getpid()], tmp_path.stat().st_dev)
+        before = unlinked([os.getpid()], {tmp_path.stat().st_dev})
         (tmp_path / "file").unlink()
-        after = unlinked([os.getpid(), 2**22 + 1], tmp_path.stat().st_dev)
+        after = unlinked([os.getpid(), 2**22 + 1], {tmp_path.stat().st_dev})
 
     assert after.bytes - before.bytes >= MIB
     assert after.open_files == before.open_files > 0

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, bytes32_of
-from marketplace.domain.models import MarketTerms, Offer
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.provider.inventory import InventoryOffer, read_inventory
 from marketplace.provider.listing import Wanted, advised_balance, plan_listings

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId
-from marketplace.domain.models import NO_LEASE, Lease, LeaseStatus, MarketTerms, Order
+from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
+from marketplace.domain.market import MarketTerms
+from marketplace.domain.orders import Order
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.provider import metering
 from marketplace.provider.policy import AgentPolicy

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, OfferId, sha256_of
-from marketplace.domain.models import Order
+from marketplace.domain.orders import Order
 from marketplace.domain.spec import Constraints, JobSpec, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Assignment, Input, Sealed
@@ -52,7 +52,7 @@ def test_what_fits_exactly_can_run() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"image": "a/b@sha256:" + "0" * 64}, ObstacleReason.IMAGE_NOT_SUPPORTED),
+        ({"image": f"registry.example/a@sha256:{'0' * 64}"}, ObstacleReason.IMAGE_REFUSED),
         ({"network": "egress"}, ObstacleReason.NETWORK_NOT_ALLOWED),
         ({"checkpoint": "/job/checkpoint"}, ObstacleReason.CHECKPOINT_NOT_SUPPORTED),
         ({"resources": Resources(gpus=2)}, ObstacleReason.GPUS_DIFFER),

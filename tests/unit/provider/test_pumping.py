@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import UnreadableAnswer
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import UnixTime

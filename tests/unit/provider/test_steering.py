@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import Address, Bytes32, OfferId
-from marketplace.domain.models import BlockRef
 from marketplace.domain.units import PricePerGpuHour, UnixTime
 from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.reporter import Reporter

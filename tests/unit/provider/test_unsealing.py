@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from marketplace.client.api import GatewayApi
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import UnixTime
 from marketplace.domain.work import Work

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, bytes32_of, sha256_of
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
-from marketplace.domain.models import NO_LEASE, BlockRef, LeaseStatus, Offer, Order, Receipt, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.store.journal.rows import Serving

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from marketplace.domain.book import RefusedFill
 from marketplace.domain.ids import OfferId
-from marketplace.domain.models import LeaseStatus
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Standing, Tally
 from marketplace.domain.spec import Constraints, Group, JobSpec, Resources

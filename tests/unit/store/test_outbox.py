@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from marketplace.chain.outbox import Outbox, OutboxFile
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.models import BlockRef
-from marketplace.domain.sending import Outgoing, SendingState
+from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.domain.units import UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 from tests.unit.store.rows import CLIENT, PROVIDER, word

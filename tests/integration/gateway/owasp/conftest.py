@@ -9,7 +9,8 @@ import pytest
 
 from marketplace.chain.devnet import AnvilHandle, increase_time
 from marketplace.domain.ids import bytes32_of, sha256_in
-from marketplace.domain.models import Offer, SignedOrder
+from marketplace.domain.offers import Offer
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.results import Result
 from marketplace.domain.units import GpuCount
 from marketplace.domain.work import Work

@@ -6,10 +6,10 @@ from contextlib import closing
 
 import pytest
 
+from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.shares import MOST_SHARE_SECONDS, Part, Share, read_share, sign_share
 from marketplace.chain.signing import Key
-from marketplace.client.api import GatewayApi
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import sha256_of
 from marketplace.domain.units import UnixTime

@@ -11,7 +11,7 @@ import pytest
 
 from marketplace.api.sessions import ChallengeAnswer, SessionAnswer
 from marketplace.chain.devnet import increase_time
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.sign_in import SignIn, read_sign_in
 from marketplace.chain.signing import Key
 from marketplace.domain.ids import Address, sha256_of

@@ -13,16 +13,16 @@ from fastapi import FastAPI
 
 from marketplace.chain import verbs
 from marketplace.chain.devnet import ANVIL_KEYS, increase_time
-from marketplace.chain.requests import sign_request
+from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key
-from marketplace.domain.excess import OverQuota, TooManyRequests
+from marketplace.domain.errors import OverQuota, TooManyRequests
 from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
-from marketplace.gateway.limits import HELD_SECONDS
+from marketplace.gateway.rate_limiting import HELD_SECONDS
 from marketplace.services import quotas
-from marketplace.services.limits import Cost, Rate, RateLimits
+from marketplace.services.rate_limits import Cost, Rate, RateLimits
 from marketplace.services.receipts import MOST_LAST_RECEIPTS, MOST_PROGRESS_RECEIPTS
 from marketplace.services.uploads import Upload
 from marketplace.store.journal.answers import MOST_ANSWERS

@@ -1,0 +1,1 @@
+"""Container images as every side reads them: manifests, archives of them, and the registries that have them."""

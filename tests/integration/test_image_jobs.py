@@ -1,0 +1,134 @@
+"""Jobs whose root is a container image, in the real sandbox: what they may do to it, and that it opens no way out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from examples.host_image import layer_of, python_layer
+from marketplace.provider.executors.base import EndReason, ExecutionRequest, JobImage
+from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, BubblewrapExecutor
+from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.executors.folders import hand_over
+from marketplace.provider.executors.sandbox import image_user
+from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names
+from tests.integration.bubblewrap_jobs import Ran, executor_at, left_of, prepared, run
+from tests.unit.provider.image_layers import image, item, layer, unpacked
+
+OWN_FILES = {
+    "see the home folder, the repository or the agent's working folder",
+    "read account, host and key files",
+    "write outside the job's own folders",
+}
+"""What these attempts find or make is the image's: it has folders of these names, and all of it is the job's to change."""
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> BubblewrapExecutor:
+    return executor_at(tmp_path_factory.mktemp("agent"), find_cgroups())
+
+
+def rooted(place: Path, *layers: bytes, config: dict[str, object] | None = None) -> JobImage:
+    """The layers as a job's root, belonging to whom an agent would give it."""
+    root, user = unpacked(image(*layers, packed="", config=config), place, 1 << 30)
+    owner = image_user(FIRST_JOB_USER)
+    if owner is not None:
+        hand_over((root,), owner)
+    folder = str((config or {}).get("WorkingDir", "/"))
+    return JobImage(root, {"FROM_IMAGE": "1", "HIDDEN": "1"}, user.uid, user.gid, user.home, folder)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> JobImage:
+    """An image with a shell, Python and little else, to be run as a user of its own."""
+    programs = layer_of(["sh", "cat", "id", "touch", "rm", "mkdir"])
+    more = layer(item("srv/own", content=b"the image's\n"), item("home/job", "folder"))
+    return rooted(
+        tmp_path_factory.mktemp("tools"), programs, python_layer(), more, config={"User": "4711", "WorkingDir": "/srv"}
+    )
+
+
+def in_image(request: ExecutionRequest, used: JobImage) -> ExecutionRequest:
+    return replace(request, image=used)
+
+
+def ran_in(executor: BubblewrapExecutor, place: Path, used: JobImage, *command: str, **limits: int) -> Ran:
+    return run(executor, in_image(prepared(place, *command, **limits), used))
+
+
+def test_an_image_without_a_shell_starts(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """A root with one program in it is enough: the gate brings its own shell, and its environment is the image's and the spec's."""
+    bare = rooted(tmp_path / "bare", layer_of(["env"]))
+    assert not (bare.root / "bin/sh").exists()
+    request = replace(prepared(tmp_path, "env"), env={"HIDDEN": "2", "LD_PRELOAD": ""})
+    ran = run(executor, in_image(request, bare))
+    seen = dict(line.partition("=")[::2] for line in ran.log.splitlines())
+
+    assert (ran.result.ended, ran.result.exit_code) == (EndReason.EXITED, 0), ran.log
+    assert seen.items() >= {"FROM_IMAGE": "1", "HIDDEN": "2", "HOME": "/root", "LD_PRELOAD": ""}.items()
+    assert left_of(request, find_cgroups()) == []
+
+
+def test_a_program_that_the_image_lacks_is_an_honest_failure(
+    executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path
+) -> None:
+    """Programs are looked for in the image, never on the machine."""
+    assert Path("/usr/bin/env").exists()
+    assert ran_in(executor, tmp_path, tools, "env").result.exit_code == 127
+
+
+def test_a_job_changes_its_own_copy(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """All of the root is the job's to write, as the user that the image names; what it changes is gone with its lease."""
+    script = "id -u; pwd; cat own; rm own; mkdir /new; echo 1 > /usr/new; echo 2 > /etc/hosts; cat /etc/passwd >> /srv/x; cat /usr/new"
+    ran = ran_in(executor, tmp_path, tools, "sh", "-c", script)
+
+    assert ran.log.splitlines()[:3] == ["4711", "/srv", "the image's"]
+    assert ran.log.splitlines()[-1] == "1"
+    assert sorted(path.name for path in (tools.root / "srv").iterdir()) == ["own"]
+    assert not (tools.root / "new").exists()
+    assert (ran.request.changes / "upper" / "new").is_dir()
+    assert "127.0.0.1" in ran_in(executor, tmp_path, tools, "cat", "/etc/hosts").log
+
+
+def test_a_job_with_inputs_begins_with_them(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """Files that are sent along are in the working folder, whatever the image says."""
+    request = prepared(tmp_path, "cat", "sent", files={"sent": "sent along\n"})
+
+    assert run(executor, in_image(request, tools)).log == "sent along\n"
+
+
+FILLED = {
+    "named files": "open('/srv/large', 'wb').write(bytes(200 << 20)); import time; time.sleep(60)",
+    "a file without a name": "import os, time; f = open('/srv/x', 'wb'); os.unlink('/srv/x'); f.write(bytes(200 << 20)); time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("script", FILLED.values(), ids=FILLED)
+def test_what_a_job_changes_is_its_disk(
+    script: str, executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path
+) -> None:
+    """Whatever it writes anywhere in its root counts against the order's disk."""
+    ran = ran_in(executor, tmp_path, tools, "python3", "-c", script, disk_mib=64)
+
+    assert ran.result.ended in (EndReason.DISK_LIMIT, EndReason.EXITED), ran.log
+    assert ran.result.ended is EndReason.DISK_LIMIT or "File too large" in ran.log
+
+
+def test_an_image_opens_no_way_out(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """All attempts to get out of the sandbox fail from an image as they do from the job runtime."""
+    with canaries(tmp_path) as facts:
+        files = {"attempts.py": ATTEMPTS.read_text(), "facts.json": json.dumps(facts)}
+        request = in_image(prepared(tmp_path, "python3", "attempts.py", files=files), tools)
+        result = executor.start(request).wait(120)
+    report = request.inputs / "report.json"
+    found = json.loads(report.read_text()) if report.exists() else {}
+
+    assert result is not None
+    assert set(found) >= set(names()), request.log.read_text()
+    assert {name: how for name, how in found.items() if how and name not in OWN_FILES} == {}
+    assert not Path("/planted").exists()
+    assert str(sys.prefix) not in request.log.read_text()
