@@ -8,7 +8,20 @@ from collections.abc import Sequence
 
 import typer
 
-from marketplace.cli import audit, daemons, deploy, devnet, disputes, jobs, offers, provider, run, sharing, wallet
+from marketplace.cli import (
+    audit,
+    daemons,
+    deploy,
+    devnet,
+    disputes,
+    images,
+    jobs,
+    offers,
+    provider,
+    run,
+    sharing,
+    wallet,
+)
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.cli.screen import json_text
 from marketplace.domain.errors import InvalidField, MarketplaceError
@@ -24,6 +37,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 for commands in (run.app, jobs.app, sharing.app, disputes.app, offers.app, audit.app, daemons.app, deploy.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
+app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")
 

@@ -28,7 +28,7 @@ def parts_of(timekeeper: Timekeeper, attendant: Attendant, settler: Settler) -> 
         ServingState.RUNNING: (("meter", timekeeper.metered),),
     }
     rest: dict[ServingState, Sequence[Part]] = {
-        ServingState.SEEN: (found, ("prepare", attendant.seen)),
+        ServingState.SEEN: (found, ("prepare", attendant.seen), log),
         ServingState.RUNNING: (found, ("run", attendant.running), log),
         ServingState.EXITED: (found, receipt, deliver, log),
         ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),
