@@ -41,6 +41,8 @@ WORDS = {
     "mutation.python_mutants": "of so many",
     "escapes.tried": "ways out of the sandbox and bombs, tried in each kind of sandbox",
     "escapes.succeeded": "of them, successful",
+    "exec.fuzzed_images": "random images that were unpacked or refused in an hour",
+    "exec.fuzz_escapes": "of them, ones that changed a file outside of their tree",
     "faults.seeds": "seeds of the simulation of faults",
     "faults.kinds": "kinds of faults, kills and reorganisations that they met",
     "faults.units_lost": "token units lost or made in them",
