@@ -20,6 +20,7 @@ from marketplace.cli import (
     provider,
     run,
     sharing,
+    sitting,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -34,7 +35,17 @@ unavailable · 5 lost, or does not hold · 6 cancelled · 7 not done in time.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (run.app, jobs.app, sharing.app, disputes.app, offers.app, audit.app, daemons.app, deploy.app):
+for commands in (
+    run.app,
+    jobs.app,
+    sitting.app,
+    sharing.app,
+    disputes.app,
+    offers.app,
+    audit.app,
+    daemons.app,
+    deploy.app,
+):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(images.app, name="image")
