@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from marketplace.api.client.gateway import MOST_LOG_BYTES, GatewayApi
+from marketplace.api.gpu_use import GpuSampleDocument
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
@@ -14,7 +15,7 @@ from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.client.watcher import explanation_kept
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
+from marketplace.domain.errors import DeadlinePassed, GatewayError, GatewayProblem, JobFailed
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.orders import Order
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
@@ -162,6 +163,13 @@ class Job:
                 yield text
             if is_over:
                 return
+
+    def gpu_samples(self) -> list[GpuSampleDocument]:
+        """How busy its GPUs were lately, oldest first: its provider's word. None where it tells of none, or nothing runs."""
+        try:
+            return self._session.api.gpus.samples(self._order().signed.id)
+        except GatewayProblem:
+            return []  # there is no lease, or its gateway is an older one
 
     def _new_log(self, reader: _LogReader, *, is_over: bool) -> str:
         """What came of it since the last time. That of a sealed job is not streamed: it comes when the job is over."""

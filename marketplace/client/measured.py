@@ -18,7 +18,7 @@ def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -
     """What the offers' own providers say that they saw; an offer that is not in it is declared. A gateway can leave some out, and make up none."""
     domain = SigningDomain(terms.chain_id, terms.market)
     try:
-        said = api.measurements([offer.id for offer in offers])
+        said = api.gpus.measurements([offer.id for offer in offers])
     except GatewayProblem:
         return {}  # an older gateway knows of none: what it shows stays declared
     return {

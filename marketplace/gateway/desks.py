@@ -15,6 +15,7 @@ from marketplace.services.accounts import AccountDesk
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
+from marketplace.services.gpu_use import GpuUseDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
@@ -64,6 +65,7 @@ class Desks:
     receipts: ReceiptDesk
     declines: DeclineDesk
     measurements: MeasurementDesk
+    gpu_use: GpuUseDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -114,6 +116,7 @@ def desks_over(
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
+        gpu_use=GpuUseDesk(access, servings, board),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
 from marketplace.api.client.blobs import MAX_BLOB_BYTES, GatewayBlobs
 from marketplace.api.client.failover import http_to
+from marketplace.api.client.gpus import GatewayGpus
 from marketplace.api.client.http import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -41,7 +42,6 @@ from marketplace.api.leases import (
     OutputsAnswer,
 )
 from marketplace.api.market import ClassPage, MarketAnswer
-from marketplace.api.measurements import MOST_OFFERS_ASKED, MeasurementsAnswer, MeasurementSent
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, OfferTold
 from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, OrderSubmission
 from marketplace.api.pages import Page, all_items
@@ -57,7 +57,6 @@ from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import SignedDecline
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.measurements import SignedMeasurement
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
@@ -104,6 +103,7 @@ class GatewayApi:
         self._domain = domain
         self._signer = signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
         self._line = SignedHttp(self._http, signer)
+        self.gpus = GatewayGpus(self._line)
         self._blobs = GatewayBlobs(self._line, {FOR_HEADER: represented} if represented else {})
 
     @property
@@ -143,16 +143,6 @@ class GatewayApi:
     def offer(self, offer: OfferId) -> OfferAnswer:
         """One offer. Raises GatewayProblem for one that is not there."""
         return self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer)
-
-    def measurements(self, offers: Sequence[OfferId]) -> dict[OfferId, SignedMeasurement]:
-        """What the agents of these offers saw of their GPUs. Nothing about it has been checked (``chain.statements``)."""
-        lists = [offers[first : first + MOST_OFFERS_ASKED] for first in range(0, len(offers), MOST_OFFERS_ASKED)]
-        paths = ["/v1/measurements?offers=" + ",".join(map(str, some)) for some in lists]
-        return {offer: one for path in paths for offer, one in self._told(MeasurementsAnswer, path).by_offer.items()}
-
-    def post_measurement(self, signed: SignedMeasurement) -> None:
-        """Leave what our agent saw of the GPUs behind an offer of ours."""
-        accepted(self._write_raw("POST", "/v1/measurements", to_json(MeasurementSent.of(signed)), _JSON))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
