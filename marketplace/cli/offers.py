@@ -69,7 +69,7 @@ def market(json: JsonOption = False) -> None:
     session = CommandSession(json)
     with session.gateway() as api:
         told = api.market()
-    session.answer(documents.market(told), tables.market(told))
+    session.answer(documents.told(told), tables.market(told))
 
 
 @app.command()
@@ -99,9 +99,7 @@ def quote(
                 min_reliability_bps=min_reliability,
             )  # fmt: skip
         seen = measured(api, [row.offer for row in rows], terms)
-    session.answer(
-        [documents.quote(row, terms, seen.get(row.offer.id)) for row in rows], tables.quotes(rows, terms, seen)
-    )
+    session.answer([documents.quote(row, seen.get(row.offer.id)) for row in rows], tables.quotes(rows, terms, seen))
 
 
 @app.command()
@@ -118,7 +116,7 @@ def reputation(
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
     is_same = _computed(session, who, told.block.ref) == told.reputation if check else None
-    session.answer(documents.reputation(told, terms, is_same), tables.reputation(told, terms, is_same))
+    session.answer(documents.reputation(told, is_same), tables.reputation(told, terms, is_same))
     if is_same is False:
         raise typer.Exit(ExitCode.LOST)
 

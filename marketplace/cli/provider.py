@@ -23,6 +23,7 @@ from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import OfferId, bytes32
 from marketplace.domain.units import MAX_LEASE_SECONDS, PricePerGpuHour, Seconds, seconds_from_text, units_from_text
+from marketplace.domain.wire import block_to_wire
 from marketplace.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def claim(
     with session.market() as market:
         mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(
-            {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number},
+            {"lease": lease, "transaction": mined.tx_hash, "block": block_to_wire(mined.block)},
             f"claimed in block {mined.block.number}; it can be finalized when the challenge window is over",
         )
 

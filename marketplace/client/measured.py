@@ -12,6 +12,7 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import OfferId
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.measurements import Measurement
+from marketplace.domain.sitting import speaker_of
 
 
 def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -> dict[OfferId, Measurement]:
@@ -26,5 +27,5 @@ def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -
         for told in offers
         if (signed := said.get(told.id))
         and signed.measurement.is_of(told.offer)
-        and measurer_of(signed.measurement, signed.signature, domain) == told.provider
+        and measurer_of(signed.measurement, signed.signature, domain) == speaker_of(told.provider)
     }

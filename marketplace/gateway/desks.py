@@ -16,6 +16,7 @@ from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
 from marketplace.services.gpu_use import GpuUseDesk
+from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
@@ -47,6 +48,8 @@ class MarketRoles:
     """The scheduler's: it is the one that would open an order."""
     arbiter: Address
     """The one that this operator suggests to providers and clients."""
+    relay: str = ""
+    """Where clients and providers meet who sit at a job by ssh (`bourse relay`); empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Desks:
     leases: LeaseDesk
     receipts: ReceiptDesk
     declines: DeclineDesk
+    host_keys: HostKeyDesk
     measurements: MeasurementDesk
     gpu_use: GpuUseDesk
     job_keys: KeyDesk
@@ -115,6 +119,7 @@ def desks_over(
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
+        host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
         gpu_use=GpuUseDesk(access, servings, board),
         job_keys=KeyDesk(access, board),

@@ -21,6 +21,7 @@ from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.measurements import SignedMeasurement, read_measurement
 from marketplace.domain.offers import Offer
+from marketplace.domain.sitting import HostKey, SignedHostKey
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
@@ -247,6 +248,22 @@ class Board:
         """What the client's side has left for the lease's provider."""
         found = self._redis.call("GET", keys.job_key(lease))
         return found.decode() if found else None
+
+    # Keys of machines
+
+    def keep_host_key(self, signed: SignedHostKey) -> None:
+        """The newest one takes the place of the one before."""
+        said = signed.host_key
+        text = text_of({"key": said.key, "validUntil": said.valid_until, "signature": signed.signature})
+        self._redis.call("SET", keys.host_key(said.lease), text, "EX", JOB_KEY_KEPT_SECONDS)
+
+    def host_key(self, lease: Bytes32) -> SignedHostKey | None:
+        """What the lease's provider has left."""
+        found = self._redis.call("GET", keys.host_key(lease))
+        if not found:
+            return None
+        told = json.loads(found)
+        return SignedHostKey(HostKey(lease, told["key"], UnixTime(told["validUntil"])), told["signature"])
 
     # Events
 

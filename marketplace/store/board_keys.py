@@ -115,6 +115,11 @@ def job_key(lease: Bytes32) -> str:
     return f"{ROOT}:job-key:{lease}"
 
 
+def host_key(lease: Bytes32) -> str:
+    """By what the machine of the lease's newest opening is known to those who sit at it."""
+    return f"{ROOT}:host-key:{lease}"
+
+
 def let_through(window: int, who: str) -> str:
     """How many requests of one sender all gateways let through in one window of time."""
     return f"{ROOT}:let-through:{window}:{who}"

@@ -50,6 +50,7 @@ from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, read, same
 from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
 from marketplace.api.record import Record, to_json
 from marketplace.api.rounds import RoundPage, RoundTold
+from marketplace.api.sitting import HostKeyTold
 from marketplace.chain.request_signing import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
@@ -60,6 +61,7 @@ from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
+from marketplace.domain.sitting import SignedHostKey
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 
 T = TypeVar("T")
@@ -270,6 +272,20 @@ class GatewayApi:
         told = read(JobKeyTold, self._line.get(f"/v1/leases/{lease}/key"))
         same("lease", told.lease, lease)
         return told.key
+
+    def post_host_key(self, signed: SignedHostKey) -> None:
+        """Say by what key the machine of a lease is known to who sits at it."""
+        body, path = to_json(HostKeyTold.of(signed)), f"/v1/leases/{signed.host_key.lease}/host-key"
+        accepted(self._http.send("POST", path, content=body, headers=_JSON))
+
+    def host_key(self, lease: Bytes32) -> SignedHostKey:
+        """What its provider has left of that kind. Nothing about it has been checked (``chain.statements``)."""
+        told = self._told(HostKeyTold, f"/v1/leases/{lease}/host-key", lease=lease)
+        return told.signed
+
+    def signed_headers(self, path: str) -> dict[str, str]:
+        """What signs a read of that path at somebody who works for this gateway, over a block time asked for just now."""
+        return self._line.fresh_headers(path)
 
     def outputs(self, lease: Bytes32) -> OutputsAnswer:
         """The provider's result document; GatewayProblem 404 before there is one."""
