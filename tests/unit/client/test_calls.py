@@ -79,7 +79,7 @@ def test_an_exception_comes_back_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [{1}, {1: 2}, {"$array": 0}, np.array([object()])], ids=str)
 def test_what_cannot_be_sent_back_is_said_where_it_ran(tmp_path: Path, value: object) -> None:
     """A set, keys that are not strings, our own mark, arrays of objects: an error that names it, and no answer half written."""
-    with pytest.raises(RemoteError, match="sent back|is a set|is a dict"):
+    with pytest.raises(RemoteError, match=r"sent back|is a set|is a dict"):
         read_files(called(tmp_path, lambda: value))
 
 
@@ -132,7 +132,7 @@ def value(tree: object, **more: object) -> dict[str, object]:
 )
 def test_an_answer_that_no_worker_wrote_is_refused(tmp_path: Path, document: object) -> None:
     """Deep, huge, of another form, naming what there is not: a typed refusal, each time."""
-    with pytest.raises(InvalidField, match="^answer"):
+    with pytest.raises(InvalidField, match=r"^answer"):
         read_files(written(tmp_path, document))
 
 
