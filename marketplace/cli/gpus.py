@@ -10,11 +10,13 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from marketplace import wiring
 from marketplace.api.gpu_use import GpuSampleDocument
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.cli.tables import clock, plain_table
 from marketplace.domain.classes import GpuClass
+from marketplace.domain.wire import camel
 
 if TYPE_CHECKING:
     from marketplace.provider.gpus.nvml import GpuSample, SeenGpu
@@ -52,10 +54,8 @@ def top(
 @app.command()
 def gpu(json: JsonOption = False) -> None:
     """Show this machine's GPUs: what the driver says of each, the class that it can be offered as, and how busy it is. Exit code 0 also where there are none."""
-    from marketplace.processes import open_rig
-
     session = CommandSession(json)
-    rig = open_rig(session.settings)
+    rig = wiring.open_rig(session.settings)
     seen = rig.look()
     samples = {one.uuid: one for one in rig.sample(gpu.uuid for gpu in seen.gpus)} if seen.gpus else {}
     session.answer(
@@ -70,7 +70,7 @@ def gpu(json: JsonOption = False) -> None:
 
 
 def _sample(one: GpuSampleDocument) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__struct_fields__}
+    return {camel(name): getattr(one, name) for name in one.__struct_fields__}
 
 
 def _use(samples: Sequence[GpuSampleDocument]) -> RenderableType:
@@ -115,11 +115,15 @@ def _class_of(one: SeenGpu) -> Text:
 def _gpu(one: SeenGpu, use: GpuSample | None) -> dict[str, Any]:
     found = one.gpu_class
     is_class = isinstance(found, GpuClass)
-    return asdict(one) | {
+    return _camel(asdict(one)) | {
         "class": found.name if isinstance(found, GpuClass) else None,
         "refusal": None if is_class else str(found),
-        "sample": use and asdict(use),
+        "sample": use and _camel(asdict(use)),
     }
+
+
+def _camel(fields: dict[str, Any]) -> dict[str, Any]:
+    return {camel(name): value for name, value in fields.items()}
 
 
 def _with(number: int | None, unit: str) -> str:

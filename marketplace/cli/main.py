@@ -8,7 +8,21 @@ from collections.abc import Sequence
 
 import typer
 
-from marketplace.cli import audit, daemons, deploy, devnet, disputes, gpus, jobs, offers, provider, run, sharing, wallet
+from marketplace.cli import (
+    audit,
+    daemons,
+    deploy,
+    devnet,
+    disputes,
+    gpus,
+    jobs,
+    offers,
+    provider,
+    provider_setup,
+    run,
+    sharing,
+    wallet,
+)
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.cli.screen import json_text
 from marketplace.domain.errors import InvalidField, MarketplaceError
@@ -34,6 +48,7 @@ for commands in (
 ):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
+provider.app.registered_commands += provider_setup.app.registered_commands
 app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")
 

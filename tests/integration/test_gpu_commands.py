@@ -1,44 +1,78 @@
-"""`bourse gpu`, on machines that are made up, and on this one."""
+"""`bourse gpu` and `bourse provider check`, on machines that are made up, and on this one."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-from tests.nvml import nvml_at
+from marketplace.domain.classes import GpuClass
+from marketplace.provider.checking import FindingLevel, findings_of_machine
+from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.gpus.rig import GpuRig
+from tests.integration.bubblewrap_jobs import executor_at
+from tests.integration.shell import Shell
+from tests.nvml import MACHINES, gpu_of, nvml_at
+from tests.nvml.cdi import cdi_at
 
-ROOT = Path(__file__).resolve().parents[2]
+FIRST, SECOND = (gpu["uuid"] for gpu in MACHINES["two 4090"]["gpus"])
+INVENTORY = f"""
+region = "eu"
+cpus = 1
+memory_mib = 1024
+disk_mib = 10
+[[offer]]
+gpu = "RTX4090"
+count = 1
+gpus = ["{SECOND}"]
+price = "0.3"
+bond_bps = 0
+days = 1
+arbiter = "0x{"ab" * 20}"
+"""
 
 
-def bourse(folder: Path, *words: str, nvml: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command, with no settings but these."""
-    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "BOURSE_HOME": str(folder / "home")}
-    environment |= {"BOURSE_NVML": str(nvml)} if nvml else {}
-    command = [sys.executable, "-m", "marketplace.cli.main", *words]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
-
-
-def told(folder: Path, *words: str, nvml: Path | None = None) -> Any:
-    return json.loads(bourse(folder, *words, "--json", nvml=nvml).stdout)
+def shell(folder: Path, nvml: Path, cdi: Path) -> Shell:
+    """No market is named."""
+    return Shell(folder, {"BOURSE_HOME": str(folder / "home"), "BOURSE_NVML": str(nvml), "BOURSE_CDI": str(cdi)})
 
 
 def test_a_machines_gpus_are_shown_with_their_classes(tmp_path: Path) -> None:
-    """By UUID, with what each may be offered as, or why it may not."""
-    seen = told(tmp_path, "gpu", nvml=nvml_at(tmp_path / "a", "H100 and A40"))
-    laptop = bourse(tmp_path, "gpu", nvml=nvml_at(tmp_path / "b", "laptop")).stdout
+    """By UUID, with what each may be offered as, or why it may not, and how busy it is."""
+    machine = {"driver": "550.54.15", "gpus": [gpu_of("H100 and A40", 1), gpu_of("laptop")]}
+    here = shell(tmp_path, nvml_at(tmp_path, machine), tmp_path)
+    seen, table = here.answer("gpu", "--json"), here.run("gpu").stdout
+    h100, laptop = seen["gpus"]
 
-    assert [(gpu["class"], gpu["sample"]["power_w"]) for gpu in seen["gpus"]] == [("A40", 30), ("H100-SXM-80GB", 68)]
-    assert (seen["driver"], seen["trouble"]) == ("535.161.08", "")
-    assert "is a laptop's" in " ".join(laptop.split())
+    assert (seen["driver"], seen["cuda"], seen["trouble"]) == ("550.54.15", None, "")
+    assert (h100["class"], h100["refusal"], h100["sample"]["powerW"]) == ("H100-SXM-80GB", None, 68)
+    assert laptop["class"] is None
+    assert "is a laptop's" in laptop["refusal"]
+    assert "68 W" in table
 
 
-def test_this_machines_gpus_are_shown(tmp_path: Path) -> None:
-    """With a driver, each by its UUID; without one, why nothing is seen."""
-    seen = told(tmp_path, "gpu")
+def test_check_runs_canaries_and_says_what_to_do(tmp_path: Path) -> None:
+    """A job runs, one sees each GPU alone where CDI names it; what nobody could be given is a problem, and so is an offer of it."""
+    inventory = tmp_path / "inventory.toml"
+    inventory.write_text(INVENTORY)
+    here = shell(tmp_path, nvml_at(tmp_path / "nvml", "two 4090"), cdi_at(tmp_path / "cdi", [(FIRST, 3)]))
+    found = here.answer("provider", "check", "--inventory", str(inventory), "--json", code=2)
+    levels = {one["about"]: one["level"] for one in found}
 
-    assert bool(seen["gpus"]) != bool(seen["trouble"])
-    assert all(gpu["uuid"].startswith("GPU-") and (gpu["class"] or gpu["refusal"]) for gpu in seen["gpus"])
+    assert levels["sandbox"] == levels["GPU 0"] == levels["GPU 1"] == "good"
+    assert (levels["GPU 0 in the sandbox"], levels["GPU 1 in the sandbox"]) == ("advice", "problem")
+    assert (levels["offer[0]"], levels["market"]) == ("problem", "advice")
+    assert all(one["todo"] for one in found if one["level"] != "good")
+    assert any("/dev/nvidia3 is there; CUDA: libcuda.so.1" in one["found"] for one in found)
+
+
+def test_this_machine_is_looked_at(tmp_path: Path) -> None:
+    """Whatever it has: the sandbox works, every GPU with a class reaches a job, and every finding but the good ones says what to do."""
+    rig = GpuRig()
+    found = list(findings_of_machine(executor_at(tmp_path, find_cgroups()), rig, has_agent=False))
+    told = {one.about: one for one in found}
+
+    assert told["sandbox"].level is FindingLevel.GOOD
+    assert bool(rig.trouble) == ("GPUs" in told)
+    assert all(one.todo for one in found if one.level is not FindingLevel.GOOD)
+    for gpu in rig.seen.gpus:
+        assert isinstance(gpu.gpu_class, GpuClass) == (told[f"GPU {gpu.index}"].level is not FindingLevel.PROBLEM)
+        assert told[f"GPU {gpu.index} in the sandbox"].level is not FindingLevel.PROBLEM
