@@ -15,6 +15,7 @@ from marketplace.cli import (
     devnet,
     disputes,
     gpus,
+    images,
     jobs,
     offers,
     provider,
@@ -49,6 +50,7 @@ for commands in (
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
 provider.app.registered_commands += provider_setup.app.registered_commands
+app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")
 

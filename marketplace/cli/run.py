@@ -12,10 +12,13 @@ from marketplace.cli import run_options as o
 from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.streaming import uploading
 from marketplace.client import JobGroup, JobRequest
+from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.units import Bps, GpuCount, seconds_from_text
 
 app = typer.Typer()
@@ -23,10 +26,12 @@ app = typer.Typer()
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    command: o.CommandArgument,
     gpu: o.GpuOption,
     max_price: o.MaxPriceOption,
     max_time: o.MaxTimeOption,
+    command: o.CommandArgument = None,
+    image: o.ImageOption = HOST_IMAGE,
+    entrypoint: o.EntrypointOption = False,
     gpus: o.GpusOption = 1,
     nodes: o.NodesOption = 1,
     inputs: o.InputOption = None,
@@ -55,7 +60,7 @@ def run(
     password_file: PasswordOption = None,
     account: AccountOption = None,
 ) -> None:
-    """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
+    """Run a command on somebody's GPUs: upload, sign, wait and print its output as it comes, verify, download, and print the receipt.
 
     A file below this folder that the command names, by a relative path, is added to the job's inputs. With --nodes it runs on
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
@@ -63,10 +68,11 @@ def run(
     """
     session = CommandSession(json, keystore, password_file, account)
     require_free(output)
-    files = files_named(tuple(command), Path.cwd())
+    words = _words(command, entrypoint=entrypoint)
+    files = files_named(words, Path.cwd())
     with session.market() as market:
         request = JobRequest(
-            command=tuple(command), gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
+            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
@@ -79,12 +85,18 @@ def run(
         say_draft(session, market, draft)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
-        with telling_refused(session, market):
-            submitted = market.sign(draft)
+        with telling_refused(session, market), uploading(session, draft) as line:
+            submitted = market.sign(draft, line.show)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:
             run_alone(session, market, submitted, output, wait=wait)
+
+
+def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
+    if not command and not entrypoint:
+        raise InvalidField("command", "must name a program, after --")
+    return tuple(command or ())
 
 
 def _role(text: str | None, name: str) -> Address | None:

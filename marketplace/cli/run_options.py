@@ -23,7 +23,7 @@ class Silence(StrEnum):
 
 
 CommandArgument = Annotated[
-    list[str], typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
+    list[str] | None, typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
 ]
 
 # What it needs, and what it may cost
@@ -46,6 +46,12 @@ InputOption = Annotated[
     Path | None, typer.Option("--input", help="Folder whose content becomes /job/in.", file_okay=False, exists=True)
 ]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Folder for what the job leaves in /job/out.")]
+ImageOption = Annotated[
+    str, typer.Option("--image", help="Container image, by what `bourse image push` said; host: the job runtime.")
+]
+EntrypointOption = Annotated[
+    bool, typer.Option("--entrypoint", help="Start the image's own entrypoint, with the command as its words.")
+]
 EnvOption = Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for the job; repeat.")]
 SealOption = Annotated[
     bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")

@@ -11,10 +11,11 @@ from tempfile import TemporaryFile
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
+from marketplace.client.ignoring import ignored_in
 from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.bundles import Bundle, bundle_paths
+from marketplace.domain.bundles import Bundle, Ignored, bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
@@ -58,12 +59,15 @@ class JobRequest:
     name: str = ""
     gpus: GpuCount = ONE_GPU
     inputs: Path | None = None
-    """A folder whose content unpacks in /job/in."""
+    """A folder whose content unpacks in /job/in, but for ``.git``, ``__pycache__`` and what its ``.bourseignore`` names."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Further files and folders by their names below /job/in."""
     outputs: tuple[str, ...] = (JOB_OUT,)
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = HOST_IMAGE
+    """What it runs in: the provider's job runtime, or a container image by its digest (``blob@sha256:…``, ``registry.example/path@sha256:…``)."""
+    entrypoint: Literal["none", "image"] = "none"
+    """``image``: the command stands behind the image's entrypoint; without a command, the image's own words do."""
     network: Literal["none", "egress"] = "none"
     regions: tuple[str, ...] = ()
     prefer_regions: tuple[str, ...] = ()
@@ -122,7 +126,16 @@ def prepare(request: JobRequest) -> Prepared:
     inputs = _sealed(bundle, recipient_of(key)) if bundle and key else bundle
     parts = inputs.parts() if inputs else ()
     listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
-    opened = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs)
+    if request.entrypoint == "image" and request.image == HOST_IMAGE:
+        raise InvalidField("entrypoint", "needs a container image")
+    opened = Work(
+        request.command,
+        secrets.token_hex(32),
+        dict(request.env),
+        listed,
+        request.outputs,
+        entrypoint=request.entrypoint,
+    )
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
     read_work(work)
@@ -173,11 +186,12 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
 
 
 def bundle_inputs(request: JobRequest) -> Bundle | None:
-    """The inputs as one bundle, if there are any.
+    """The inputs as one bundle, if there are any, without what is ignored of the folder (``client.ignoring``).
 
     Raises InvalidField for links, devices, names that come twice, and more than the request's disk holds.
     """
     named = dict(request.files)
+    is_ignored: Ignored = _nothing
     if request.inputs is not None:
         if not request.inputs.is_dir():
             raise InvalidField("input", f"{request.inputs} is not a folder")
@@ -185,8 +199,21 @@ def bundle_inputs(request: JobRequest) -> Bundle | None:
             if child.name in named and not child.samefile(named[child.name]):
                 raise InvalidField("input", f"{child.name} is both in {request.inputs} and named in the command")
             named[child.name] = child
+        is_ignored = _ignored_of(request.inputs, request.files)
     allowance = Allowance(min(request.disk_mib << 20, MAX_CONTENT_BYTES))
-    return bundle_paths(named.items(), allowance) if named else None
+    bundle = bundle_paths(named.items(), allowance, is_ignored)
+    return bundle if bundle.entries else None
+
+
+def _nothing(name: str, is_folder: bool) -> bool:
+    return False
+
+
+def _ignored_of(folder: Path, files: Mapping[str, Path]) -> Ignored:
+    """What stays at home of the folder. What was named by itself does not: somebody wants it sent."""
+    is_ignored = ignored_in(folder)
+    named = {name.split("/")[0] for name in files}
+    return lambda name, is_folder: name.split("/")[0] not in named and is_ignored(name, is_folder)
 
 
 def files_named(command: tuple[str, ...], folder: Path) -> dict[str, Path]:

@@ -90,7 +90,9 @@ class Attendant:
         if prepared is None or not metering.has_started(serving.order, lease, head.timestamp):
             return serving
         folder = str(attendance.folder.path)
-        running = self._tools.journal.advance(serving, ServingState.RUNNING, at=head.timestamp, folder=folder)
+        running = self._tools.journal.advance(
+            serving, ServingState.RUNNING, at=head.timestamp, folder=folder, lost_seconds=attendance.pull_seconds
+        )
         _log.info("serving.running", lease=serving.lease, gpus=prepared.gpus)
         self._begin(attendance, prepared, head)
         return running

@@ -31,7 +31,7 @@ def parts_of(
         ServingState.RUNNING: (("meter", timekeeper.metered),),
     }
     rest: dict[ServingState, Sequence[Part]] = {
-        ServingState.SEEN: (found, ("prepare", attendant.seen)),
+        ServingState.SEEN: (found, ("prepare", attendant.seen), log),
         ServingState.RUNNING: (found, ("run", attendant.running), log, ("gpus", sampler.sampled)),
         ServingState.EXITED: (found, receipt, deliver, log),
         ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),

@@ -1,0 +1,50 @@
+"""`bourse image …`: bring container images to the market, so that jobs can name them and no registry is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.client import GatewayApi
+from marketplace.client.images import Pushed, Say, push_from_registry, push_image
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.images import ImageName, read_reference
+
+app = typer.Typer(help="Container images among the market's own files.", no_args_is_help=True)
+
+
+@app.command()
+def push(
+    image: Annotated[
+        str, typer.Argument(help="A folder in OCI's layout, an archive of `docker save`, or registry.example/path:tag.")
+    ],
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Bring an image to the market's own files, and say by which name jobs run in it (`bourse run --image`).
+
+    What is there already is not sent again: a push that broke off goes on where it was. The image is read by you, and by the
+    parties of leases whose jobs name it.
+    """
+    session = CommandSession(json, keystore, password_file, account)
+    with session.market() as market:
+        pushed = _pushed(market.api, image, session.say)
+        document = {"image": str(pushed.name), "bytes": pushed.bytes, "sent_bytes": pushed.sent_bytes}
+        session.answer(
+            document, f"{pushed.name}\n{pushed.bytes >> 20} MiB, of which {pushed.sent_bytes >> 20} MiB were sent"
+        )
+
+
+def _pushed(api: GatewayApi, image: str, say: Say) -> Pushed:
+    """What lies there is a file; what does not is the name of an image at a registry."""
+    if Path(image).exists():
+        return push_image(api, Path(image), say)
+    named = read_reference(image)
+    if named is None or (isinstance(named, ImageName) and named.is_blob):
+        raise InvalidField("image", "must be a folder, an archive, or an image of a registry")
+    return push_from_registry(api, named, say)
