@@ -12,6 +12,7 @@ from marketplace.cli import run_options as o
 from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.streaming import uploading
 from marketplace.client import JobGroup, JobRequest
 from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
@@ -59,7 +60,7 @@ def run(
     password_file: PasswordOption = None,
     account: AccountOption = None,
 ) -> None:
-    """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
+    """Run a command on somebody's GPUs: upload, sign, wait and print its output as it comes, verify, download, and print the receipt.
 
     A file below this folder that the command names, by a relative path, is added to the job's inputs. With --nodes it runs on
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
@@ -84,8 +85,8 @@ def run(
         say_draft(session, market, draft)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
-        with telling_refused(session, market):
-            submitted = market.sign(draft)
+        with telling_refused(session, market), uploading(session, draft) as line:
+            submitted = market.sign(draft, line.show)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:

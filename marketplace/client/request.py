@@ -11,10 +11,11 @@ from tempfile import TemporaryFile
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
+from marketplace.client.ignoring import ignored_in
 from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.bundles import Bundle, bundle_paths
+from marketplace.domain.bundles import Bundle, Ignored, bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
@@ -58,7 +59,7 @@ class JobRequest:
     name: str = ""
     gpus: GpuCount = ONE_GPU
     inputs: Path | None = None
-    """A folder whose content unpacks in /job/in."""
+    """A folder whose content unpacks in /job/in, but for ``.git``, ``__pycache__`` and what its ``.bourseignore`` names."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Further files and folders by their names below /job/in."""
     outputs: tuple[str, ...] = (JOB_OUT,)
@@ -185,11 +186,12 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
 
 
 def bundle_inputs(request: JobRequest) -> Bundle | None:
-    """The inputs as one bundle, if there are any.
+    """The inputs as one bundle, if there are any, without what is ignored of the folder (``client.ignoring``).
 
     Raises InvalidField for links, devices, names that come twice, and more than the request's disk holds.
     """
     named = dict(request.files)
+    is_ignored: Ignored = _nothing
     if request.inputs is not None:
         if not request.inputs.is_dir():
             raise InvalidField("input", f"{request.inputs} is not a folder")
@@ -197,8 +199,21 @@ def bundle_inputs(request: JobRequest) -> Bundle | None:
             if child.name in named and not child.samefile(named[child.name]):
                 raise InvalidField("input", f"{child.name} is both in {request.inputs} and named in the command")
             named[child.name] = child
+        is_ignored = _ignored_of(request.inputs, request.files)
     allowance = Allowance(min(request.disk_mib << 20, MAX_CONTENT_BYTES))
-    return bundle_paths(named.items(), allowance) if named else None
+    bundle = bundle_paths(named.items(), allowance, is_ignored)
+    return bundle if bundle.entries else None
+
+
+def _nothing(name: str, is_folder: bool) -> bool:
+    return False
+
+
+def _ignored_of(folder: Path, files: Mapping[str, Path]) -> Ignored:
+    """What stays at home of the folder. What was named by itself does not: somebody wants it sent."""
+    is_ignored = ignored_in(folder)
+    named = {name.split("/")[0] for name in files}
+    return lambda name, is_folder: name.split("/")[0] not in named and is_ignored(name, is_folder)
 
 
 def files_named(command: tuple[str, ...], folder: Path) -> dict[str, Path]:

@@ -24,7 +24,7 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.runnable import require_room, require_runnable
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
-from marketplace.domain.work import Work, read_work
+from marketplace.domain.work import Input, Work, read_work
 from marketplace.images.manifests import MAX_MANIFEST_BYTES, market_blobs
 
 
@@ -46,6 +46,19 @@ class OrderFacts:
     """The pinned offer; None where none is pinned or it does not exist."""
     client_free: TokenUnits
     opener: Address
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDocuments:
+    """What an order names by hash."""
+
+    spec: JobSpec
+    content: bytes
+    """The spec's."""
+    names: frozenset[Sha256]
+    """Of all blobs that it stands on."""
+    bundles: tuple[Input, ...]
+    """Its inputs; none of a sealed job's, which nobody can look at but its provider."""
 
 
 def check_order(order: Order, facts: OrderFacts) -> None:
@@ -103,8 +116,8 @@ def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
     return None if is_busy else refusal
 
 
-def read_order_spec(order: Order, blobs: Contents) -> tuple[JobSpec, bytes, frozenset[Sha256]]:
-    """The spec, its content, and the names of all blobs that it stands on: the spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
+def read_order_spec(order: Order, blobs: Contents) -> OrderDocuments:
+    """The spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
 
     ``blobs`` are those that the order's own side brought, and the public ones (or it is asked afterwards who brought what is named): naming a stranger's input gives nobody a lease to read it by.
     """
@@ -116,7 +129,8 @@ def read_order_spec(order: Order, blobs: Contents) -> tuple[JobSpec, bytes, froz
     work = _work_of(spec, blobs)
     _check_inputs(work, blobs)
     parts = {part for item in work.inputs for part in item.parts} | _image_blobs(spec, blobs)
-    return spec, content, frozenset({sha256_in(order.spec), spec.work.sha256} | parts)
+    names = frozenset({sha256_in(order.spec), spec.work.sha256} | parts)
+    return OrderDocuments(spec, content, names, work.inputs if work.sealed is None else ())
 
 
 def _image_blobs(spec: JobSpec, blobs: Contents) -> frozenset[Sha256]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from scripts.deep import tables
+from scripts.deep.api import api
 from scripts.deep.campaigns import attacks, invariants, violations
 from scripts.deep.coverage import coverage
 from scripts.deep.escapes import escapes
@@ -28,6 +29,7 @@ from scripts.deep.tools import DeepError, minutes_since, say
 PARTS: dict[str, Callable[[], Measured]] = {
     "gas": gas,
     "hostile": hostile,
+    "api": api,
     "floods": floods,
     "attacks": attacks,
     "violations": violations,

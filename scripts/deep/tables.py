@@ -54,6 +54,8 @@ WORDS = {
     "hostile.provider_lies": "lies of a provider to who is to sign for it, all refused or harmless",
     "hostile.client_lies": "lies of a client to who is to run its job, all refused or harmless",
     "hostile.units_lost": "token units that a provider or a client lost where every answer of a gateway was a lie",
+    "api.schemathesis_cases": "requests that schemathesis made of OpenAPI, signed where parties may, with all its checks",
+    "api.schemathesis_failures": "of them, failures",
     **sizes.words(),
     **rules.words(),
     **ten_million.words(),
