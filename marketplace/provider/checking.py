@@ -33,7 +33,7 @@ class FindingLevel(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """One thing that was looked at: what was found, and what to do about it."""
 
     level: FindingLevel
@@ -42,19 +42,19 @@ class Finding:
     todo: str = ""
 
 
-def good(about: str, said: str) -> Finding:
-    return Finding(FindingLevel.GOOD, about, said)
+def good(about: str, said: str) -> CheckFinding:
+    return CheckFinding(FindingLevel.GOOD, about, said)
 
 
-def advice(about: str, said: str, todo: str) -> Finding:
-    return Finding(FindingLevel.ADVICE, about, said, todo)
+def advice(about: str, said: str, todo: str) -> CheckFinding:
+    return CheckFinding(FindingLevel.ADVICE, about, said, todo)
 
 
-def problem(about: str, said: str, todo: str) -> Finding:
-    return Finding(FindingLevel.PROBLEM, about, said, todo)
+def problem(about: str, said: str, todo: str) -> CheckFinding:
+    return CheckFinding(FindingLevel.PROBLEM, about, said, todo)
 
 
-def asked(about: str, ask: Callable[[], Finding], todo: str) -> Finding:
+def asked(about: str, ask: Callable[[], CheckFinding], todo: str) -> CheckFinding:
     """What comes of a look that may fail: then the failure is the finding."""
     try:
         return ask()
@@ -62,7 +62,7 @@ def asked(about: str, ask: Callable[[], Finding], todo: str) -> Finding:
         return problem(about, str(exc), todo)
 
 
-def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> Iterator[Finding]:
+def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> Iterator[CheckFinding]:
     """Sandbox, GPUs and CDI files. Takes seconds: it runs jobs. ``has_agent``: what computes on a GPU may be a job of that agent's."""
     word = fly_canary(executor)
     yield _sandbox(word)
@@ -86,13 +86,13 @@ def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> 
         yield _reaches_job(executor, rig, gpu)
 
 
-def findings_of_inventory(inventory: Inventory, rig: GpuRig) -> Iterator[Finding]:
+def findings_of_inventory(inventory: Inventory, rig: GpuRig) -> Iterator[CheckFinding]:
     """Each offer, held against what was seen."""
     for number, offer in enumerate(inventory.offers):
         yield _of_offer(f"offer[{number}]", offer, rig)
 
 
-def _sandbox(word: CanaryWord) -> Finding:
+def _sandbox(word: CanaryWord) -> CheckFinding:
     if word.trouble:
         todo = "unprivileged user namespaces must be on (sysctl kernel.unprivileged_userns_clone=1; Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0)"
         return problem("sandbox", word.trouble, todo)
@@ -105,7 +105,7 @@ def _sandbox(word: CanaryWord) -> Finding:
     return good("sandbox", "a job runs, and has no network")
 
 
-def _limits(word: CanaryWord) -> Iterator[Finding]:
+def _limits(word: CanaryWord) -> Iterator[CheckFinding]:
     held = dict(entry.split(":", 1) for entry in word.enforcement)
     for what in ("memory", "processes"):
         how = held.get(what, "not at all")
@@ -116,7 +116,7 @@ def _limits(word: CanaryWord) -> Iterator[Finding]:
             yield advice(what, f"bounded by {how}", todo)
 
 
-def _of_gpu(gpu: SeenGpu, *, has_agent: bool) -> Iterator[Finding]:
+def _of_gpu(gpu: SeenGpu, *, has_agent: bool) -> Iterator[CheckFinding]:
     about, found = f"GPU {gpu.index}", gpu.gpu_class
     if isinstance(found, Unfit):
         yield problem(about, f"{gpu.uuid}: {found}", "it cannot be offered as measured; leave it out of the inventory")
@@ -137,7 +137,7 @@ def _of_gpu(gpu: SeenGpu, *, has_agent: bool) -> Iterator[Finding]:
         yield advice(about, f"{gpu.temperature_c} °C", "look after its cooling: it slows down when it is too hot")
 
 
-def _reaches_job(executor: Executor, rig: GpuRig, gpu: SeenGpu) -> Finding:
+def _reaches_job(executor: Executor, rig: GpuRig, gpu: SeenGpu) -> CheckFinding:
     """Whether a job that has this GPU to itself sees it, and nothing of its neighbours."""
     about = f"GPU {gpu.index} in the sandbox"
     try:
@@ -165,7 +165,7 @@ def _reaches_job(executor: Executor, rig: GpuRig, gpu: SeenGpu) -> Finding:
     return good(about, f"a job sees {word.devices[0]} alone, and CUDA finds it")
 
 
-def _of_offer(about: str, offer: InventoryOffer, rig: GpuRig) -> Finding:
+def _of_offer(about: str, offer: InventoryOffer, rig: GpuRig) -> CheckFinding:
     what, sight = f"{offer.count} x {offer.gpu.name}", rig.sight(offer)
     if sight.unfit:
         return problem(about, f"{what}: {sight.unfit}", "it will not be on the market until that is mended")
