@@ -7,10 +7,6 @@ from typing import Annotated
 import typer
 
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
-from marketplace.client import GatewayApi
-from marketplace.client.images import Pushed, Say, push_from_registry, push_image
-from marketplace.domain.errors import InvalidField
-from marketplace.domain.images import ImageName, read_reference
 from marketplace.client.images import push_named
 
 app = typer.Typer(help="Container images among the market's own files.", no_args_is_help=True)
