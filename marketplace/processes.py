@@ -47,6 +47,8 @@ from marketplace.provider.runtime import load_runtime
 from marketplace.provider.steering import GRACE_SECONDS, Graces, Steering
 from marketplace.provider.toolbox import Toolbox
 from marketplace.provider.unsealing import recipient_in
+from marketplace.relay.doors import doors_over
+from marketplace.relay.server import serve_relay
 from marketplace.running import Daemon, facts_of, head_seen, key_is_ours_alone, permit_until, transactions_move
 from marketplace.services.checks import Check
 from marketplace.services.expiry import Sweeper, SweepingProjector
@@ -128,6 +130,14 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
             about=about,
             proxies=proxies,
         )
+
+
+def run_relay(settings: Settings, host: str, port: int) -> None:
+    """Join those who sit at jobs to their providers, until SIGTERM."""
+    configure_logging("relay")
+    settings.require("redis_url", "journal_url", "blobs_url")
+    journal, blobs = OperatorJournal(settings.journal_url), FolderBlobs(settings.blobs_url)
+    serve_relay(doors_over(open_chain_market(settings), journal, Board(settings.redis_url), blobs), host, port)
 
 
 def _least_stake(settings: Settings, market: MarketContract) -> TokenUnits:

@@ -22,6 +22,7 @@ from marketplace.cli import (
     provider_setup,
     run,
     sharing,
+    sitting,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -40,6 +41,7 @@ for commands in (
     run.app,
     jobs.app,
     gpus.app,
+    sitting.app,
     sharing.app,
     disputes.app,
     offers.app,

@@ -20,6 +20,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.units import Bps, GpuCount, seconds_from_text
+from marketplace.ssh_keys import own_public_key, public_key_in
 
 app = typer.Typer()
 
@@ -53,6 +54,8 @@ def run(
     opener: o.OpenerOption = None,
     arbiter: o.ArbiterOption = None,
     seal: o.SealOption = False,
+    ssh: o.SshOption = False,
+    ssh_key: o.SshKeyOption = None,
     name: o.NameOption = "",
     wait: o.WaitOption = True,
     json: JsonOption = False,
@@ -76,10 +79,9 @@ def run(
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
-            min_reliability_bps=min_reliability,
-            min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
-            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
-            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
+            min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
+            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=_ssh_keys(session.settings.home, ssh_key or [], is_own=ssh),
         )  # fmt: skip
         draft = market.draft(request, nodes if nodes > 1 else None)
         say_draft(session, market, draft)
@@ -97,6 +99,11 @@ def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
     if not command and not entrypoint:
         raise InvalidField("command", "must name a program, after --")
     return tuple(command or ())
+
+
+def _ssh_keys(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+    own = [own_public_key(home)] if is_own else []
+    return tuple(dict.fromkeys([*own, *map(public_key_in, files)]))
 
 
 def _role(text: str | None, name: str) -> Address | None:

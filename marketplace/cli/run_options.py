@@ -53,6 +53,15 @@ EntrypointOption = Annotated[
     bool, typer.Option("--entrypoint", help="Start the image's own entrypoint, with the command as its words.")
 ]
 EnvOption = Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for the job; repeat.")]
+SshOption = Annotated[
+    bool, typer.Option("--ssh", help="Let me sit at it while it runs (bourse ssh), by a key of this home's own.")
+]
+SshKeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ssh-key", help="A public key (.pub) of somebody who may, too; repeat.", dir_okay=False, exists=True
+    ),
+]
 SealOption = Annotated[
     bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
 from marketplace.api.client.blobs import MAX_BLOB_BYTES
@@ -33,6 +34,8 @@ from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMi
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
+
+Told = TypeVar("Told", bound=OfferTold)
 
 _MOST_PER_PAGE = 100
 
@@ -68,7 +71,7 @@ class GatewayApi(LeaseCalls):
 
     def offer(self, offer: OfferId) -> OfferAnswer:
         """One offer. Raises GatewayProblem for one that is not there."""
-        return self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer)
+        return _readable(self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
@@ -191,7 +194,7 @@ class GatewayApi(LeaseCalls):
         return self._blobs.fetch_into(name, into, limit_bytes, lease)
 
 
-def _readable(told: OfferTold) -> OfferTold:
+def _readable(told: Told) -> Told:
     """The offer, whose machine can be read. Raises UnreadableAnswer."""
     _ = told.machine
     return told

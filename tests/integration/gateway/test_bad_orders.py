@@ -251,7 +251,7 @@ RAW_BODIES: dict[str, tuple[bytes, str]] = {
     "null": (b"null", "body"),
     "NaN": (b'{"order": NaN}', "body"),
     "Infinity": (b'{"order": -Infinity}', "body"),
-    "a float": (b'{"order": 1.0}', "body"),
+    "a float": (b'{"order": 1.5}', "body"),
     "a float beyond floats": (b'{"order": 1e400}', "body"),
     "a million digits": (b'{"order": ' + b"9" * 900_000 + b"}", "body"),
     "the same key twice": (b'{"order": {}, "order": {}}', "body"),
