@@ -16,21 +16,26 @@ from marketplace.cli.session import AccountOption, CommandSession, JsonOption, K
 from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
 from marketplace.client.gpu_wishes import gpus_wished
+from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.units import Bps, GpuCount, seconds_from_text
+from marketplace.ssh_keys import own_public_key, public_key_in
 
 app = typer.Typer()
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    command: o.CommandArgument,
     gpu: o.GpuOption,
     max_time: o.MaxTimeOption,
     file: o.FileOption = None,
     max_price: o.MaxPriceOption = None,
+    command: o.CommandArgument = None,
+    image: o.ImageOption = HOST_IMAGE,
+    entrypoint: o.EntrypointOption = False,
     gpus: o.GpusOption = 1,
     nodes: o.NodesOption = 1,
     inputs: o.InputOption = None,
@@ -52,6 +57,8 @@ def run(
     opener: o.OpenerOption = None,
     arbiter: o.ArbiterOption = None,
     seal: o.SealOption = False,
+    ssh: o.SshOption = False,
+    ssh_key: o.SshKeyOption = None,
     name: o.NameOption = "",
     wait: o.WaitOption = True,
     dry_run: o.DryRunOption = False,
@@ -69,18 +76,17 @@ def run(
     """
     session = CommandSession(json, keystore, password_file, account)
     require_free(output)
-    files = files_named(tuple(command), Path.cwd())
-    wish = gpus_wished(gpu, vram)
+    words = _words(command, entrypoint=entrypoint)
+    files, wish = files_named(words, Path.cwd()), gpus_wished(gpu, vram)
     with session.market() as market:
         request = JobRequest(
-            command=tuple(command), gpus_of=wish.classes, name=name, gpus=GpuCount(gpus),
+            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=wish.classes, name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price or "0", field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
-            min_reliability_bps=min_reliability,
-            min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
-            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
-            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
+            min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
+            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=_ssh_keys(session.settings.home, ssh_key or [], is_own=ssh),
         )  # fmt: skip
         if max_price is None:
             request = with_asked_price(session, market, request)
@@ -102,6 +108,17 @@ def _signed(session: CommandSession, market: Market, draft: Draft) -> Job | JobG
         session.say(f"sending {file} along: the command names it")
     with telling_refused(session, market), uploading(session, draft) as line:
         return market.sign(draft, line.show)
+
+
+def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
+    if not command and not entrypoint:
+        raise InvalidField("command", "must name a program, after --")
+    return tuple(command or ())
+
+
+def _ssh_keys(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+    own = [own_public_key(home)] if is_own else []
+    return tuple(dict.fromkeys([*own, *map(public_key_in, files)]))
 
 
 def _role(text: str | None, name: str) -> Address | None:

@@ -65,6 +65,9 @@ class JobRequest:
     outputs: tuple[str, ...] = (JOB_OUT,)
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = HOST_IMAGE
+    """What it runs in: the provider's job runtime, or a container image by its digest (``blob@sha256:…``, ``registry.example/path@sha256:…``)."""
+    entrypoint: Literal["none", "image"] = "none"
+    """``image``: the command stands behind the image's entrypoint; without a command, the image's own words do."""
     network: Literal["none", "egress"] = "none"
     regions: tuple[str, ...] = ()
     prefer_regions: tuple[str, ...] = ()
@@ -97,6 +100,8 @@ class JobRequest:
     """Who rules on its lease; None: whom the settings or the address book name."""
     public: bool = False
     """Everybody may read what is run, its inputs, its log and its outputs."""
+    ssh_keys: tuple[str, ...] = ()
+    """Public keys of those who may sit at its machine by ssh while it runs; the spec, which is public, names them."""
     sealed: bool = False
     """Nobody but the provider that serves it may, the gateway's operator neither."""
 
@@ -123,7 +128,16 @@ def prepare(request: JobRequest) -> Prepared:
     inputs = _sealed(bundle, recipient_of(key)) if bundle and key else bundle
     parts = inputs.parts() if inputs else ()
     listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
-    opened = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs)
+    if request.entrypoint == "image" and request.image == HOST_IMAGE:
+        raise InvalidField("entrypoint", "needs a container image")
+    opened = Work(
+        request.command,
+        secrets.token_hex(32),
+        dict(request.env),
+        listed,
+        request.outputs,
+        entrypoint=request.entrypoint,
+    )
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
     read_work(work)
@@ -141,6 +155,7 @@ def prepare(request: JobRequest) -> Prepared:
         ),
         network=request.network,
         public=request.public,
+        ssh_keys=request.ssh_keys,
     )
     require_runnable(spec)
     content = spec.canonical()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.spec import JobSpec, Machine, Resources
 
 _MEASURES = (
@@ -22,8 +21,6 @@ def require_runnable(spec: JobSpec) -> None:
         raise InvalidField(
             "spec.network", f'is "{spec.network}": no provider gives jobs a network yet; leave it "none"'
         )
-    if spec.image != HOST_IMAGE:
-        raise InvalidField("spec.image", f'is {spec.image}: providers run "{HOST_IMAGE}" only, their own job runtime')
     if spec.checkpoint is not None:
         raise InvalidField("spec.checkpoint", "is named: no provider keeps checkpoints yet; leave it out")
 

@@ -15,13 +15,17 @@
     gpus = ["GPU-…"]         # which of the machine's GPUs, by UUID (nvidia-smi -L); without it, the next ones of that class
     days = 30                # renewed while the agent runs; or once and for all: expires = 2027-01-31T00:00:00Z
 
+    [images]                 # which container images jobs may run in; see ``images.policy``
+    registries = ["registry.example"]
+    cache_mib = 20480
+
 One file is one machine, and one key is one agent: every offer of the key that the file does not name is withdrawn.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,7 @@ from marketplace.domain.spec import Machine, Reader, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
 from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine
 from marketplace.provider.gpus.picking import GpuPicker, Named, named_gpus
+from marketplace.provider.images.policy import ANY_BLOBS, ImagePolicy, read_policy
 
 SECONDS_PER_DAY = 86_400
 MAX_DAYS = 3_650
@@ -72,6 +77,8 @@ class InventoryOffer:
     machine: Machine
     gpus: tuple[str, ...]
     """Which they are: UUIDs, or the machine's own numbers of GPUs that are only declared (``gpus.picking``)."""
+    images: ImagePolicy = ANY_BLOBS
+    """Which images its jobs may run in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,7 @@ def read_inventory(
         cpus=reader.number("cpus", 1, 2**16), memory_mib=reader.number("memory_mib", 16, 2**32),
         disk_mib=reader.number("disk_mib", 1, 2**32), measured=False, recipient=recipient,
     )  # fmt: skip
-    tables = reader.take("offer", list)
+    tables, images = reader.take("offer", list), read_policy(reader)
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
         raise InvalidField("offer", f"must be one to {MAX_OFFERS} [[offer]] tables")
@@ -122,7 +129,10 @@ def read_inventory(
     named = [named_gpus(reader) for reader in readers]
     picker = GpuPicker(named, seen)
     return Inventory(
-        tuple(_offer(reader, machine, some, picker, decimals) for reader, some in zip(readers, named, strict=True))
+        tuple(
+            replace(_offer(reader, machine, some, picker, decimals), images=images)
+            for reader, some in zip(readers, named, strict=True)
+        )
     )
 
 

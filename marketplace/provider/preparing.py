@@ -24,6 +24,7 @@ from marketplace.provider.executors.base import ExecutionRequest, Limits, open_f
 from marketplace.provider.gateways import InTurn
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer
+from marketplace.provider.job_images import JobImages, command_of
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
 from marketplace.provider.toolbox import Toolbox
@@ -50,6 +51,7 @@ class Preparing:
 
     def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
         self._tools, self._lister, self._capacity = tools, lister, capacity
+        self._images = JobImages(tools)
 
     def prepared(
         self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
@@ -72,9 +74,15 @@ class Preparing:
         attendance.is_waiting_for_room = share is None
         if share is None:
             return None
+        # Both on their way at once; neither is waited for before the other.
+        in_the_way = self._images.obstacle_to(serving, attendance, task, offer, head)
         run = attendance.run or self._unpacked(serving, attendance, task, head)
+        if in_the_way is not None:
+            return in_the_way
         if not isinstance(run, Path):
             return run
+        if task.spec.image_name and attendance.image is None:
+            return None
         try:
             return self._request(attendance, task, run, share.gpus, left)
         except InvalidField as exc:
@@ -160,7 +168,11 @@ class Preparing:
             log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
             grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
+        image = attendance.image
+        return ExecutionRequest(
+            attendance.folder.name, command_of(task.work, image), task.environment, run, limits, gpus,
+            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys,
+        )  # fmt: skip
 
 
 def _from_one(collecting: InTurn[bool | Obstacle], head: BlockRef) -> bool | Obstacle | None:

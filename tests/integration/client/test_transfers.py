@@ -15,7 +15,7 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.client.http import Retries
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import SigningDomain
-from marketplace.client.countersign import ResultFolder
+from marketplace.client.receipt_checks import ResultFolder
 from marketplace.client.transfers import UploadProgress, fetch_part, send_bundle
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs

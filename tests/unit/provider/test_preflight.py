@@ -52,7 +52,7 @@ def test_what_fits_exactly_can_run() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"image": "a/b@sha256:" + "0" * 64}, ObstacleReason.IMAGE_NOT_SUPPORTED),
+        ({"image": f"registry.example/a@sha256:{'0' * 64}"}, ObstacleReason.IMAGE_REFUSED),
         ({"network": "egress"}, ObstacleReason.NETWORK_NOT_ALLOWED),
         ({"checkpoint": "/job/checkpoint"}, ObstacleReason.CHECKPOINT_NOT_SUPPORTED),
         ({"resources": Resources(gpus=2)}, ObstacleReason.GPUS_DIFFER),
