@@ -14,12 +14,15 @@ from marketplace.cli import (
     deploy,
     devnet,
     disputes,
+    gpus,
     images,
     jobs,
     offers,
     provider,
+    provider_setup,
     run,
     sharing,
+    sitting,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -34,9 +37,21 @@ unavailable · 5 lost, or does not hold · 6 cancelled · 7 not done in time.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (run.app, jobs.app, sharing.app, disputes.app, offers.app, audit.app, daemons.app, deploy.app):
+for commands in (
+    run.app,
+    jobs.app,
+    sitting.app,
+    gpus.app,
+    sharing.app,
+    disputes.app,
+    offers.app,
+    audit.app,
+    daemons.app,
+    deploy.app,
+):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
+provider.app.registered_commands += provider_setup.app.registered_commands
 app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")

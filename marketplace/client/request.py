@@ -100,6 +100,8 @@ class JobRequest:
     """Who rules on its lease; None: whom the settings or the address book name."""
     public: bool = False
     """Everybody may read what is run, its inputs, its log and its outputs."""
+    ssh_keys: tuple[str, ...] = ()
+    """Public keys of those who may sit at its machine by ssh while it runs; the spec, which is public, names them."""
     sealed: bool = False
     """Nobody but the provider that serves it may, the gateway's operator neither."""
 
@@ -153,6 +155,7 @@ def prepare(request: JobRequest) -> Prepared:
         ),
         network=request.network,
         public=request.public,
+        ssh_keys=request.ssh_keys,
     )
     require_runnable(spec)
     content = spec.canonical()

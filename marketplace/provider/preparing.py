@@ -171,7 +171,7 @@ class Preparing:
         image = attendance.image
         return ExecutionRequest(
             attendance.folder.name, command_of(task.work, image), task.environment, run, limits, gpus,
-            image=image.for_job() if image else None,
+            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys,
         )  # fmt: skip
 
 

@@ -22,7 +22,6 @@ from marketplace.api.client.http import (
 from marketplace.api.client.lease_calls import LeaseCalls
 from marketplace.api.fields import Uint80
 from marketplace.api.market import ClassPage
-from marketplace.api.measurements import MOST_OFFERS_ASKED, MeasurementsAnswer, MeasurementSent
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, OfferTold
 from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, OrderSubmission
 from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
@@ -33,7 +32,6 @@ from marketplace.chain.request_signing import HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.measurements import SignedMeasurement
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 
@@ -75,16 +73,6 @@ class GatewayApi(LeaseCalls):
         """One offer. Raises GatewayProblem for one that is not there."""
         return _readable(self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer))
 
-    def measurements(self, offers: Sequence[OfferId]) -> dict[OfferId, SignedMeasurement]:
-        """What the agents of these offers saw of their GPUs. Nothing about it has been checked (``chain.statements``)."""
-        lists = [offers[first : first + MOST_OFFERS_ASKED] for first in range(0, len(offers), MOST_OFFERS_ASKED)]
-        paths = ["/v1/measurements?offers=" + ",".join(map(str, some)) for some in lists]
-        return {offer: one for path in paths for offer, one in self._told(MeasurementsAnswer, path).by_offer.items()}
-
-    def post_measurement(self, signed: SignedMeasurement) -> None:
-        """Leave what our agent saw of the GPUs behind an offer of ours."""
-        accepted(self._write_raw("POST", "/v1/measurements", to_json(MeasurementSent.of(signed)), JSON_BODY))
-
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
         book = self._told(BookAnswer, f"/v1/book/{gpu_class}", gpu_class=gpu_class)
@@ -94,7 +82,7 @@ class GatewayApi(LeaseCalls):
 
     def quotes(
         self,
-        gpu: str,
+        gpu: str | Sequence[str],
         *,
         gpus: int = 1,
         max_seconds: Seconds,
@@ -108,7 +96,7 @@ class GatewayApi(LeaseCalls):
         Offers in preferred regions come before cheaper ones, where they are hardly dearer.
         """
         asked = DraftQuoteRequest(
-            gpu, max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
+            gpu if isinstance(gpu, str) else list(gpu), max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
         )  # fmt: skip
         answer = self._http.send(
             "POST", "/v1/quotes", content=to_json(asked), headers=JSON_BODY, most_bytes=MOST_LIST_BYTES

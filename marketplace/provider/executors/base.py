@@ -114,6 +114,8 @@ class ExecutionRequest:
     gpus: tuple[str, ...] = ()
     devices: GpuDevices = NO_DEVICES
     image: JobImage | None = None
+    ssh_keys: tuple[str, ...] = ()
+    """Public keys of those who may sit beside it."""
 
     def __post_init__(self) -> None:
         check_lease(self.lease)

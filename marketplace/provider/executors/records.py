@@ -56,6 +56,7 @@ def read_plan(document: bytes) -> JobPlan:
             gpus=tuple(request["gpus"]),
             image=request["image"] and JobImage(**(request["image"] | {"root": Path(request["image"]["root"])})),
             devices=devices_in(request["devices"]),
+            ssh_keys=tuple(request["ssh_keys"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),
