@@ -63,6 +63,7 @@ class Market:
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(session, self.roots, lambda: self.description)
         self._description: MarketAnswer | None = None
+        self._calling = threading.Lock()
         self._calls: JobExecutor | None = None
         """Of all functions that ``remote`` made: one thread looks after their jobs."""
 
@@ -215,9 +216,10 @@ class Market:
         return lambda function: RemoteFunction(function, terms, self._executor_of_calls)
 
     def _executor_of_calls(self) -> JobExecutor:
-        if self._calls is None:
-            self._calls = JobExecutor(self)
-        return self._calls
+        with self._calling:
+            if self._calls is None:
+                self._calls = JobExecutor(self)
+            return self._calls
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""
