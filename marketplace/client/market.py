@@ -21,6 +21,7 @@ from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.executor import JobExecutor
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.group import JobGroup
+from marketplace.client.images import resolved
 from marketplace.client.job import Job
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
@@ -209,7 +210,7 @@ class Market:
         """
         wish = gpus_wished([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
         request = JobRequest(
-            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=image,
+            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image),
             max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
         )  # fmt: skip
         terms = CallTerms(request, trust_provider)
