@@ -40,8 +40,8 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 for commands in (
     run.app,
     jobs.app,
-    gpus.app,
     sitting.app,
+    gpus.app,
     sharing.app,
     disputes.app,
     offers.app,

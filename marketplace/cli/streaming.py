@@ -9,7 +9,7 @@ from rich.status import Status
 
 from marketplace.cli.session import CommandSession
 from marketplace.client import Draft
-from marketplace.client.transfers import Upload
+from marketplace.client.transfers import UploadProgress
 from marketplace.domain.errors import GatewayError
 
 _MIB = 1 << 20
@@ -72,9 +72,9 @@ class UploadLine:
 
     def __init__(self, line: Status) -> None:
         self._line = line
-        self.last = Upload(0, 0)
+        self.last = UploadProgress(0, 0)
 
-    def show(self, upload: Upload) -> None:
+    def show(self, upload: UploadProgress) -> None:
         self.last = upload
         self._line.update(f"sending inputs, {_mib(upload.done_bytes)} of {_mib(upload.total_bytes)}")
 
