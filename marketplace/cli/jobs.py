@@ -13,9 +13,11 @@ from marketplace.cli import documents, tables
 from marketplace.cli.following import cancelling, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.numbers import seconds_option, whole_option
 from marketplace.cli.offers import MIN_RELIABILITY
+from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.client import JobGroup, JobRequest
 from marketplace.client.request import NO_TIME, files_named
+from marketplace.config import variables
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.spec import MAX_NODES
@@ -88,6 +90,13 @@ def run(
     seal: Annotated[
         bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
     ] = False,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            help="NAME (its value is that variable's here) or NAME=@FILE; repeat. The job finds it in /job/secrets.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="What to call the job.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")
@@ -115,7 +124,7 @@ def run(
             min_reliability_bps=min_reliability,
             min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
-            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
+            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, secrets=secrets_of(secret or [], variables()),
         )  # fmt: skip
         draft = market.draft(request, nodes if nodes > 1 else None)
         say_draft(session, market, draft)

@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
+from marketplace.client.secret_values import secret_in
 from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
@@ -19,6 +20,7 @@ from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
 from marketplace.domain.images import HOST_IMAGE
+from marketplace.domain.job_secrets import JobSecrets
 from marketplace.domain.limits import MAX_CONTENT_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.runnable import require_runnable
@@ -96,6 +98,8 @@ class JobRequest:
     """Who rules on its lease; None: whom the settings or the address book name."""
     public: bool = False
     """Everybody may read what is run, its inputs, its log and its outputs."""
+    secrets: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
+    """By their names: the value, or the file that holds it. Each is a file in /job/secrets; they are in no document, and in no journal."""
     sealed: bool = False
     """Nobody but the provider that serves it may, the gateway's operator neither."""
 
@@ -109,8 +113,9 @@ class Prepared:
     work_bytes: bytes
     inputs: Bundle | SealedFile | None = None
     parts: tuple[Sha256, ...] = ()
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     """The secret key of a sealed job."""
+    secrets: JobSecrets | None = None
 
 
 def prepare(request: JobRequest) -> Prepared:
@@ -122,7 +127,10 @@ def prepare(request: JobRequest) -> Prepared:
     inputs = _sealed(bundle, recipient_of(key)) if bundle and key else bundle
     parts = inputs.parts() if inputs else ()
     listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
-    opened = Work(request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs)
+    private = _secrets_of(request)
+    opened = Work(
+        request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs, secrets=private.named if private else None
+    )  # fmt: skip
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
     read_work(work)
@@ -143,7 +151,16 @@ def prepare(request: JobRequest) -> Prepared:
     )
     require_runnable(spec)
     content = spec.canonical()
-    return Prepared(read_spec(content), content, work, inputs, parts, key)
+    return Prepared(read_spec(content), content, work, inputs, parts, key, private)
+
+
+def _secrets_of(request: JobRequest) -> JobSecrets | None:
+    """The request's secrets, those in files read; raise InvalidField."""
+    if not request.secrets:
+        return None
+    return JobSecrets(
+        {name: secret_in(name, at) if isinstance(at, Path) else at for name, at in request.secrets.items()}
+    )
 
 
 def _sealed(bundle: Bundle, recipient: str) -> SealedFile:
@@ -168,7 +185,8 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
     alone, identifier = prepare(request), secrets.token_hex(32)
     specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
     return tuple(
-        Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts, alone.key) for spec in specs
+        Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts, alone.key, alone.secrets)
+        for spec in specs
     )
 
 

@@ -35,7 +35,7 @@ class ObstacleReason(StrEnum):
     WRONG_REGION = "wrong_region"
     PROVIDER_EXCLUDED = "provider_excluded"
     KEY_NOT_DELIVERED = "key_not_delivered"
-    """The client has not handed over the key of its sealed job, or it does not fit."""
+    """The client has not handed over the key of its sealed job, or its secrets, or they do not fit."""
     SEALED_NOT_SUPPORTED = "sealed_not_supported"
     INPUT_NOT_DELIVERED = "input_not_delivered"
     INPUT_CORRUPT = "input_corrupt"

@@ -15,6 +15,7 @@ from marketplace.domain.bundle_parts import part_sizes
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.job_secrets import JobSecrets, SecretNames, read_secret_names
 from marketplace.domain.limits import (
     MAX_INPUTS,
     MAX_OUTPUTS,
@@ -67,12 +68,16 @@ class Work:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[str, ...] = (JOB_OUT,)
     sealed: Sealed | None = None
+    secrets: SecretNames | None = None
+    """The secrets that its provider is handed; their values are in no document."""
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
         document = asdict(self) | {"version": WORK_VERSION}
         for name in ("sealed",) if self.sealed is None else ("command", "env"):
             del document[name]
+        if self.secrets is None:
+            del document["secrets"]
         return canonical_json(document)
 
     def opened_content(self) -> bytes:
@@ -97,6 +102,7 @@ class Assignment:
 
     spec: JobSpec
     work: Work
+    secrets: JobSecrets | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -119,7 +125,8 @@ def read_work(content: bytes) -> Work:
     reader.number("version", WORK_VERSION, WORK_VERSION)
     sealed = _sealed(reader)
     command, env = (_command(reader), _env(reader)) if sealed is None else ((), {})
-    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed)
+    secrets = read_secret_names(reader)
+    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets)
     reader.end()
     if canonical_json(document) != content:
         raise InvalidField("work", "must be canonical JSON (RFC 8785)")

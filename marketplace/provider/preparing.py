@@ -160,7 +160,10 @@ class Preparing:
             log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
             grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
-        return ExecutionRequest(attendance.folder.name, task.work.command, task.environment, run, limits, gpus)
+        values = task.secrets.values if task.secrets else {}
+        return ExecutionRequest(
+            attendance.folder.name, task.work.command, task.environment, run, limits, gpus, secrets=values
+        )
 
 
 def _from_one(collecting: InTurn[bool | Obstacle], head: BlockRef) -> bool | Obstacle | None:

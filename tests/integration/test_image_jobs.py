@@ -132,3 +132,18 @@ def test_an_image_opens_no_way_out(executor: BubblewrapExecutor, tools: JobImage
     assert {name: how for name, how in found.items() if how and name not in OWN_FILES} == {}
     assert not Path("/planted").exists()
     assert str(sys.prefix) not in request.log.read_text()
+
+
+def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """They are the image's user's, and lie neither in the image nor in what its job has changed of it."""
+    request = replace(prepared(tmp_path, "sh", "-c", "cat /job/secrets/TOKEN"), secrets={"TOKEN": b"hush-value"})
+    ran = run(executor, in_image(request, tools))
+
+    assert (ran.result.exit_code, ran.log) == (0, "hush-value")
+    files = [
+        path
+        for place in (tmp_path, tools.root)
+        for path in place.rglob("*")
+        if path.is_file() and path != ran.request.log
+    ]
+    assert [path for path in files if b"hush-value" in path.read_bytes()] == []

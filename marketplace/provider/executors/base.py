@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -38,7 +38,17 @@ CHANGES: Final = ("upper", "work")
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
 
-MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate", b"opt/driver")
+MOUNT_FOLDERS: Final = (
+    b"proc",
+    b"dev",
+    b"tmp",
+    b"etc",
+    b"job/in",
+    b"job/out",
+    b"job/gate",
+    b"job/secrets",
+    b"opt/driver",
+)
 """Folders that a sandbox mounts something on: in the tree of an image they are there, and no link of the image's."""
 MOUNT_FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
@@ -114,6 +124,8 @@ class ExecutionRequest:
     gpus: tuple[str, ...] = ()
     devices: GpuDevices = NO_DEVICES
     image: JobImage | None = None
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Files in memory, by their names, that only the job reads. They are written down nowhere: what is adopted has none here."""
 
     def __post_init__(self) -> None:
         check_lease(self.lease)

@@ -1,6 +1,6 @@
 """What is on disk of the jobs that were started: what an agent that begins needs to find them, and how they ended.
 
-records/<lease>/plan.json      what the supervisor was told; it may hold secrets of the job's environment
+records/<lease>/plan.json      what the supervisor was told, but for the job's secrets; its environment may hold some, too
 records/<lease>/attended       locked by the agent that attends to the job, for as long as it lives
 records/<lease>/ended.json     the supervisor's verdict, written once and durably; there is none while the job runs
 records/<lease>/trouble        what the supervisor said when it failed itself
@@ -39,6 +39,7 @@ class JobPlan:
     def document(self) -> bytes:
         """Write it down."""
         words = asdict(self) | {"seccomp": self.seccomp.hex()}
+        del words["request"]["secrets"]  # they are never on a disk; the supervisor has them from its agent
         return json.dumps(words, default=str).encode()
 
 

@@ -78,7 +78,6 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
     enforcement |= cgroup.enforcement if cgroup else {}
     layout = _layout(plan, user)
     environment = job_environment(request, has_libraries=plan.runtime.has_libraries)
-    words = sandbox_arguments(request, layout.places, environment)
     command = gated(request.command, environment, is_in_image=request.image is not None)
     with ExitStack() as ours:
         output, output_end = os.pipe()
@@ -90,6 +89,8 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
         if user is not None:
             os.fchown(output_end, user, user)  # or the job could not open its own /dev/stdout
         seccomp = _in_memory(ours, plan.seccomp)
+        secrets = {name: _in_memory(ours, value) for name, value in request.secrets.items()}
+        words = sandbox_arguments(request, layout.places, environment, secrets)
         words += ["--seccomp", str(seccomp), "--json-status-fd", str(status)]
         arguments = _in_memory(ours, b"".join(os.fsencode(word) + b"\0" for word in words))
         steps = {
@@ -110,7 +111,7 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
             stdin=gate_end,
             stdout=output_end,
             stderr=output_end,
-            pass_fds=(plan_file, arguments, seccomp, status),
+            pass_fds=(plan_file, arguments, seccomp, status, *secrets.values()),
             start_new_session=True,
         )
     return Launched(process, output, status, gate, cgroup, enforcement)

@@ -9,15 +9,19 @@ service manager sends to all processes of an agent are not for it.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from marketplace.provider.executors.base import EndReason, ExecutionResult
 from marketplace.provider.executors.guard import GuardWishes
+from marketplace.provider.executors.passing import secrets_passed
 from marketplace.provider.executors.records import JobRecord, read_plan
 from marketplace.provider.executors.sandbox import start_sandbox
 from marketplace.provider.executors.watch import Watch
 
 _NOT_STARTED = 1
+_STDIN = 0
+"""Where its agent has left the job's secrets."""
 
 
 def main(record: JobRecord) -> None:
@@ -30,6 +34,7 @@ def main(record: JobRecord) -> None:
 
 def _ran(record: JobRecord, wishes: GuardWishes) -> ExecutionResult:
     plan = read_plan(record.plan.read_bytes())
+    plan = replace(plan, request=replace(plan.request, secrets=secrets_passed(_STDIN)))
     try:
         watch = Watch(plan.request, wishes, lambda: start_sandbox(plan), record.is_attended)
     except OSError as exc:

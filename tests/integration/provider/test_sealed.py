@@ -86,6 +86,29 @@ def test_a_sealed_job_runs_and_only_its_parties_have_read_it(stage: Stage, marke
     assert [secret for secret in SECRETS if secret.encode() in stage.client_api.outputs(lease).content] == []
 
 
+def test_secrets_reach_the_job_and_nobody_else(stage: Stage, market: Market) -> None:
+    """Files that the job reads; nothing that a gateway, the client's journal or the provider's disk has holds a value."""
+    agent = stage.agent()
+    script = "print(open('/job/secrets/TOKEN').read()[::-1])"
+    request = JobRequest(
+        command=("python", "-c", script), gpus_of=("RTX4090",), max_price=PricePerGpuHour(PRICE), max_time=Seconds(120),
+        memory_mib=256, disk_mib=64, secrets={"TOKEN": b"hush-value"}, retries=0,
+    )  # fmt: skip
+    job = opened(stage, market, agent, request)
+
+    def each() -> None:
+        agent.step()
+        next(market.steps(0))
+        files = [path for path in stage.folder.rglob("*") if path.is_file()]
+        assert [path for path in files if b"hush-value" in path.read_bytes()] == []
+
+    stage.clock.until(lambda: job.is_terminal, "it is over", each=each)
+
+    assert job.state is JobState.SUCCEEDED
+    assert "".join(job.logs()) == "eulav-hsuh\n"
+    assert b"hush-value" not in everything_at_the_gateway(stage)
+
+
 def test_without_its_key_a_sealed_job_is_given_back_in_time(stage: Stage, market: Market) -> None:
     """A client that hands no key over, or is away, costs its provider no bond."""
     agent = stage.agent()
