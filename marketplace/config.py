@@ -25,6 +25,7 @@ DEFAULT_MOST_FEE_GWEI = "500"
 DEFAULT_LEAST_STAKE = "0.10"
 _GATEWAY_SCHEMES = ("http://", "https://")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_RELAY = re.compile(r"wss?://[A-Za-z0-9.\-\[\]:]{1,180}/?")
 _NODE_SCHEMES = ("http://", "https://", "ws://", "wss://")
 
 
@@ -64,6 +65,8 @@ class Settings:
     """The addresses and networks, with commas between, whose ``X-Forwarded-For`` a gateway believes; empty: nobody's."""
     gateway_origins: tuple[str, ...] = ()
     """The origins of web pages that browsers let use the gateway, e.g. "https://shop.example"; "*" for all. None by default."""
+    relay_url: str = ""
+    """Where clients and providers meet who sit at a job by ssh: a WebSocket's URL without a path, which the gateway tells; empty: nowhere."""
     gpu_locks: Path | None = None
     """Where the agents of a machine see which GPUs are rented out already; None: one place for the whole machine."""
     nvml: Path | None = None
@@ -129,6 +132,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         if not url.startswith(_GATEWAY_SCHEMES)
     ]
     origins = _origins(text("GATEWAY_ORIGINS"), problems)
+    relay_url = _relay(text("RELAY_URL"), problems)
     if problems:
         raise ConfigError(problems)
     home = path("HOME") or Path.home() / ".bourse"
@@ -153,6 +157,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         least_stake=text("LEAST_STAKE", DEFAULT_LEAST_STAKE),
         trusted_proxies=text("TRUSTED_PROXIES"),
         gateway_origins=origins,
+        relay_url=relay_url,
         gpu_locks=path("GPU_LOCKS"),
         nvml=path("NVML"),
         cdi=path("CDI"),
@@ -167,6 +172,12 @@ def _origins(listed: str, problems: list[str]) -> tuple[str, ...]:
         if not _ORIGIN.fullmatch(origin)
     ]
     return origins
+
+
+def _relay(url: str, problems: list[str]) -> str:
+    if url and not _RELAY.fullmatch(url):
+        problems.append(f"BOURSE_RELAY_URL: {url!r} is not ws://host:port or wss://host")
+    return url.rstrip("/")
 
 
 def _gateways(first: str, listed: str) -> tuple[str, ...]:

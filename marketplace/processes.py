@@ -102,6 +102,7 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
         book.catalogue,
         address_from_text(settings.opener, field="BOURSE_OPENER"),
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
+        settings.relay_url,
     )
     journal = OperatorJournal(settings.journal_url)
     public = urlsplit(settings.gateway_url)

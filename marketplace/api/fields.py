@@ -15,6 +15,7 @@ from marketplace.domain.units import Bps, GpuCount, Seconds, UnixTime
 
 LAST_MOMENT = 253_402_300_799
 """The end of the year 9999."""
+_MOST_EXACT_DIGITS = 40
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,77})")
 
 
@@ -46,6 +47,23 @@ class Uint32(Uint):
 
 class Uint16(Uint):
     bits = 16
+
+
+def decimal_pattern(most: int) -> str:
+    """What matches the integers from 0 to ``most`` in decimal, and nothing else.
+
+    Of 256 bits it matches all, and some that are greater but begin alike: exact patterns of that length overstrain generators of values.
+    """
+    digits = str(most)
+    exact = digits[:3] if len(digits) > _MOST_EXACT_DIGITS else digits
+    longest = ""
+    for place in range(len(exact) - 1, -1, -1):
+        low, digit, behind = int(place == 0), int(digits[place]), len(digits) - place - 1
+        rest = f"[0-9]{{{behind}}}" if behind else ""
+        below = [f"[{low}-{digit - 1}]{rest}"] if digit > low else []
+        longest = "|".join([*below, f"{digit}({longest})" if longest else f"{digit}{rest}"])
+    shorter = f"|[1-9][0-9]{{0,{len(digits) - 2}}}" if len(digits) > 1 else ""
+    return f"^(0{shorter}|{longest})$"
 
 
 def field_of(kind: type, value: Any) -> Any:

@@ -27,7 +27,7 @@ from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Document, Record, iso, money, price_text
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.canonical import canonical_json, parse_json
-from marketplace.domain.declines import Decline, ObstacleReason, SignedDecline, one_line
+from marketplace.domain.declines import MOST_DETAIL, Decline, ObstacleReason, SignedDecline, one_line
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.leases import Lease, LeaseStatus
@@ -144,7 +144,8 @@ class DeclineDocument(Document, frozen=True):
     lease: WordText
     opened_at: Instant
     reason: ObstacleReason
-    detail: Annotated[str, Meta(max_length=400)]
+    detail: Annotated[str, Meta(max_length=MOST_DETAIL, pattern=r"^([!-~]([ -~]*[!-~])?)?\Z")]
+    """One printable line, without blanks around it. Letters beyond ASCII are taken too."""
     signature: SignatureText
 
 
@@ -152,7 +153,7 @@ class JobKeyDocument(Document, frozen=True):
     """The key of a sealed job, and a job's secrets, sealed to the recipient in the serving provider's machine description (age, armored)."""
 
     lease: WordText
-    key: Annotated[str, Meta(min_length=1, max_length=MAX_ENTRUSTED_LETTERS)]
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_ENTRUSTED_LETTERS, pattern=r"^[\x01-\x7f]*\Z")]
 
 
 class JobKeyTold(Record, frozen=True):

@@ -42,16 +42,18 @@ class MarketAnswer(Record, frozen=True):
     """The one that this operator suggests."""
     block: BlockTold
     bond_floor_human: Word = ""
+    relay: Word = ""
+    """Where `bourse ssh` and providers meet, as a WebSocket's URL without a path; empty: nowhere."""
 
     @classmethod
     def of(
-        cls, terms: MarketTerms, catalogue: Address, opener: Address, arbiter: Address, block: BlockRef
+        cls, terms: MarketTerms, catalogue: Address, opener: Address, arbiter: Address, block: BlockRef, relay: str = ""
     ) -> MarketAnswer:
         return cls(
             chain_id=terms.chain_id, market=terms.market, token=TokenTold(terms.token, terms.token_symbol, terms.token_decimals),
             catalogue=catalogue, deployed_at_block=terms.deployed_at_block, start_grace=terms.start_grace, claim_grace=terms.claim_grace,
             challenge_window=terms.challenge_window, ruling_window=terms.ruling_window, bond_floor=Uint128(terms.bond_floor),
-            opener=opener, arbiter=arbiter, block=BlockTold.of(block), bond_floor_human=money(terms.bond_floor, terms),
+            opener=opener, arbiter=arbiter, block=BlockTold.of(block), bond_floor_human=money(terms.bond_floor, terms), relay=relay,
         )  # fmt: skip
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from msgspec import Meta
@@ -10,6 +11,7 @@ from marketplace.api.fields import BlobText, Count, Sentence, Share, Uint, Uint8
 from marketplace.api.offers import OfferTold
 from marketplace.api.orders import OrderDocument
 from marketplace.api.record import BlockTold, Document, Record, money
+from marketplace.domain.classes import load_classes
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import Bps, TokenUnits
 
@@ -49,7 +51,9 @@ class QuotesAnswer(Record, frozen=True):
     """What inputs, outputs, logs and documents may hold."""
 
 
-ClassWanted = Annotated[str, Meta(min_length=1, max_length=32)]
+CLASS_NAMES = "|".join(re.escape(known.name) for known in load_classes())
+"""The catalogue's, as a part of a pattern. They are taken in any case."""
+ClassWanted = Annotated[str, Meta(min_length=1, max_length=32, extra_json_schema={"pattern": f"^({CLASS_NAMES})$"})]
 Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
 
 

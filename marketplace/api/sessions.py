@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from marketplace.api.fields import AddressText, Instant, Sentence, SignatureText, Word
 from marketplace.api.record import Document, Record
 
@@ -17,8 +21,13 @@ class ChallengeAnswer(Record, frozen=True):
     expires_time: Word | None = None
 
 
+MOST_MESSAGE = 2_000
+"""Characters, as `chain.sign_in` has it too."""
+
+
 class SignInRequest(Document, frozen=True):
-    message: Sentence
+    message: Annotated[str, Meta(min_length=1, max_length=MOST_MESSAGE, pattern=r"^[\x01-\x7f]*\Z")]
+    """As it came with the challenge."""
     signature: SignatureText
 
 

@@ -8,14 +8,14 @@ below it, at its urgency: a claim behind a cheap call is as late as that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from time import monotonic
 from typing import Final
 
-from marketplace.chain.blocks import LATEST, PENDING, Chain
+from marketplace.chain.blocks import Chain
+from marketplace.chain.broadcasting import Broadcaster
 from marketplace.chain.fees import TRANSFER_GAS, FeeOffer, FeePolicy, Fees, patience_of
-from marketplace.chain.mining import all_of, find_included, has_left, has_passed, user_of_nonce
+from marketplace.chain.mining import find_included, has_left, has_passed, user_of_nonce
+from marketplace.chain.nonce_counts import MOST_FOREIGN, NonceCounts
 from marketplace.chain.outbox import Outbox
-from marketplace.chain.pool import GONE_FOR_GOOD, PoolAnswer, accepted_as, answer_of, give
 from marketplace.chain.signing import Key, read_transaction
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainError, ChainUnavailable, FeesTooHigh
@@ -33,14 +33,6 @@ ANY_BLOCK: Final = 1 << 62
 
 _WATCHED_BLOCKS = 128
 """For so long at least a mined transaction is looked after: as many blocks as whoever follows the chain can take back."""
-_REBROADCAST_SECONDS = 5.0
-"""A node that restarts forgets what it has not mined."""
-_UNCLEAR_SECONDS = 0.25
-"""After an answer that is none."""
-_MOST_FOREIGN = 16
-"""Nonces of others that are believed at once, and holes that are filled: a false count must not cost a fortune in empty transfers."""
-_LOOK_BACK_NONCES = 64
-_BLOCKS_OF_SURPRISE = 3
 _MOST_RIVALS = 24
 """Transactions signed for one nonce; 12.5 % more each is a price sixteen times as high."""
 _BLOCKS_BETWEEN_SEARCHES = 8
@@ -55,37 +47,28 @@ class NonceKeeper:
         self._chain, self._key, self._outbox, self._policy = chain, key, outbox, fees
         self._account: Address = key.address
         self._confirmations = confirmations
+        self._counts = NonceCounts(chain, key.address, outbox)
+        self.broadcasts = Broadcaster(chain)
         self._tended: Bytes32 | None = None
-        self._due_at: dict[Bytes32, float] = {}
-        self._said: dict[Bytes32, str] = {}
         self._gaps: dict[int, int] = {}
-        self._hopeless: set[Bytes32] = set()
-        """What a node said no block or pool can take."""
         self._stood_at: dict[Bytes32, BlockRef] = {}
         """A head that a mined transaction's block was seen to stand below, where no headers prove it."""
         self._looks: dict[int, tuple[int, int]] = {}
         """By nonce: the block in which its use was first noticed, and the last in which it was looked for who used it."""
-        self._counted = -1
-        """The account's count when it was last believed."""
-        self._surprised_in: int | None = None
         self.given_up: dict[int, str] = {}
         """Why an empty transfer takes the place of a call."""
-        self.foreign = 0
-
-    def said(self, tx_hash: Bytes32) -> str:
-        """What the node said last about it; empty where it took it."""
-        return self._said.get(tx_hash, "")
+        self._overtaken = 0
 
     @property
-    def is_unclear(self) -> bool:
-        """Whether there is something that the node did not clearly take."""
-        return bool(self._said)
+    def foreign(self) -> int:
+        """Nonces that somebody else used."""
+        return self._overtaken + self._counts.foreign
 
     # The next one
 
     def next_free(self, head: BlockRef) -> int:
         """The lowest nonce that is nobody's. Broadcasts what is kept below it: a gap would hold up whatever comes."""
-        count, pending = self._counts()
+        count, pending = self._counts.read()
         kept = _by_nonce(self._outbox.from_nonce(self._account, count))
         nonce = count
         while nonce in kept or nonce < pending:
@@ -93,10 +76,10 @@ class NonceKeeper:
         for number in sorted(kept):
             if number < nonce:
                 self._bring_back(kept[number], head)
-                self._broadcast_if_due(kept[number][-1])
+                self.broadcasts.give_if_due(kept[number][-1])
             else:
                 # A hole below it is about to be filled: pools forget what stands behind one.
-                self._due_at.pop(kept[number][-1].tx_hash, None)
+                self.broadcasts.make_due(kept[number][-1].tx_hash)
         return nonce
 
     def offer_at(self, nonce: int, fees: Fees) -> FeeOffer:
@@ -140,33 +123,6 @@ class NonceKeeper:
         since = head.number
         return Outgoing(self._account, nonce, name, verb, signed.raw, signed.tx_hash, since, stake, is_told=is_told)
 
-    def broadcast(self, outgoing: Outgoing) -> tuple[PoolAnswer, str]:
-        """Give it to the node; how it took it, and its words."""
-        answer, words = give(self._chain, outgoing.raw, outgoing.tx_hash)
-        self._note(outgoing, answer, words)
-        return answer, words
-
-    def broadcast_all(self, outgoing: Sequence[Outgoing]) -> None:
-        """Give the node many in one batch, in their order; who it does not take is broadcast again by ``tend``."""
-        calls = [("eth_sendRawTransaction", [one.raw]) for one in outgoing]
-        try:
-            answers = self._chain.batch(calls)
-        except ChainUnavailable as exc:
-            answers = [exc] * len(outgoing)
-        for one, said in zip(outgoing, answers, strict=True):
-            is_error = isinstance(said, ChainError)
-            self._note(one, *((answer_of(said), str(said)) if is_error else accepted_as(said, one.tx_hash)))
-
-    def _note(self, outgoing: Outgoing, answer: PoolAnswer, words: str) -> None:
-        is_clear = answer is not PoolAnswer.UNCLEAR
-        self._due_at[outgoing.tx_hash] = monotonic() + (_REBROADCAST_SECONDS if is_clear else _UNCLEAR_SECONDS)
-        self._said.pop(outgoing.tx_hash, None)
-        if answer in GONE_FOR_GOOD:
-            self._hopeless.add(outgoing.tx_hash)
-        if answer not in (PoolAnswer.ACCEPTED, PoolAnswer.KNOWN):
-            self._said[outgoing.tx_hash] = words
-            _log.info("transaction.not_taken", verb=outgoing.verb, nonce=outgoing.nonce, answer=answer, words=words)
-
     # Looking after what waits
 
     def tend(self, head: BlockRef) -> None:
@@ -196,17 +152,18 @@ class NonceKeeper:
 
     def _repeat(self) -> None:
         """At a head that was seen before, only what the node did not clearly take is given to it again."""
-        if self._said:
+        if self.broadcasts.is_unclear:
             for one in self._outbox.unsettled(self._account, ANY_BLOCK):
-                if one.tx_hash in self._said and one.state is SendingState.UNMINED:
-                    self._broadcast_if_due(one)
+                if self.broadcasts.said(one.tx_hash) and one.state is SendingState.UNMINED:
+                    self.broadcasts.give_if_due(one)
 
     def _forget(self) -> None:
-        for memory in (self._due_at, self._said, self._gaps, self._looks, self._hopeless, self._stood_at):
+        self.broadcasts.forget()
+        for memory in (self._gaps, self._looks, self._stood_at):
             memory.clear()
 
     def _mend(self, rows: Sequence[Outgoing], head: BlockRef) -> None:
-        count, pending = self._counts()
+        count, pending = self._counts.read()
         self._bring_back(rows, head)
         rows = self._open_at(head)
         kept = _by_nonce(self._outbox.from_nonce(self._account, count))
@@ -242,7 +199,7 @@ class NonceKeeper:
         else:
             _log.warning("transaction.taken_back", verb=one.verb, nonce=one.nonce, tx_hash=one.tx_hash)
             self._outbox.taken_back(one.tx_hash)
-            self._due_at.pop(one.tx_hash, None)
+            self.broadcasts.make_due(one.tx_hash)
 
     def _settle_passed(self, nonce: int, rivals: Sequence[Outgoing], head: BlockRef) -> None:
         """The account's count says that the nonce is used: by one of ours, or by another that is shown."""
@@ -268,7 +225,7 @@ class NonceKeeper:
                 return  # It is ours; the receipt will come.
         if user is None and head.number - first < _BLOCKS_UNTIL_GIVEN_UP:
             return
-        self.foreign += 1
+        self._overtaken += 1
         for one in rivals:
             _log.warning("transaction.dropped", verb=one.verb, nonce=nonce, used_by=user)
             self._outbox.dropped(one.tx_hash, f"its nonce was used by {user or 'another transaction'}")
@@ -278,7 +235,7 @@ class NonceKeeper:
     ) -> None:
         """Put an empty transfer where nothing is known, from the second block on: another process may just be sending."""
         missing = [nonce for nonce in nonces if nonce not in kept]
-        if len(missing) > _MOST_FOREIGN:
+        if len(missing) > MOST_FOREIGN:
             _log.error("transaction.gap_too_wide", account=self._account, first=missing[0], nonces=len(missing))
             return
         for nonce in nonces:
@@ -298,7 +255,7 @@ class NonceKeeper:
         )  # fmt: skip
         self._outbox.put(filling)
         _log.warning("transaction.gap_filled", nonce=nonce, tx_hash=filling.tx_hash)
-        self.broadcast(filling)
+        self.broadcasts.give(filling)
 
     # One nonce
 
@@ -306,12 +263,13 @@ class NonceKeeper:
         """Bring the nonce's newest transaction into the pool, or a better one."""
         newest = kept[nonce][-1]
         if fees is None:
-            self._broadcast_if_due(newest)
+            self.broadcasts.give_if_due(newest)
             return
         said = read_transaction(newest.raw)
-        if newest.name != FILLING and (said.gas > fees.block_gas_limit or newest.tx_hash in self._hopeless):
+        if newest.name != FILLING and (said.gas > fees.block_gas_limit or self.broadcasts.is_hopeless(newest.tx_hash)):
             words = (
-                self._said.get(newest.tx_hash) or f"it may use {said.gas} gas, and a block has {fees.block_gas_limit}"
+                self.broadcasts.said(newest.tx_hash)
+                or f"it may use {said.gas} gas, and a block has {fees.block_gas_limit}"
             )
             self.given_up[nonce] = words
             self._fill(nonce, fees, head)
@@ -320,7 +278,7 @@ class NonceKeeper:
         waited = head.number - newest.since_block
         is_due = not 0 <= waited < min(patience_of(one.verb) for one in behind) and len(kept[nonce]) < _MOST_RIVALS
         if not (is_due or said.most_fee_wei < fees.base_wei) or not self._raised(newest, behind, fees, head):
-            self._broadcast_if_due(newest)
+            self.broadcasts.give_if_due(newest)
 
     def raise_offer(self, outgoing: Outgoing) -> None:
         """Sign it again at once for more, where the settings allow it, and the node says what gas costs: else ``tend`` will."""
@@ -345,40 +303,8 @@ class NonceKeeper:
             "transaction.replaced", verb=newest.verb, nonce=newest.nonce, most_wei=higher.most_wei,
             tx_hash=replacement.tx_hash,
         )  # fmt: skip
-        self.broadcast(replacement)
+        self.broadcasts.give(replacement)
         return True
-
-    def _broadcast_if_due(self, outgoing: Outgoing) -> None:
-        if monotonic() >= self._due_at.get(outgoing.tx_hash, 0.0):
-            self.broadcast(outgoing)
-
-    def _counts(self) -> tuple[int, int]:
-        """The account's next nonce in the newest block, and behind what waits in the pool."""
-        asked = [("eth_getTransactionCount", [self._account, at]) for at in (LATEST, PENDING)]
-        try:
-            latest, pending = (int(said, 16) for said in all_of(self._chain.batch(asked)))
-        except (TypeError, ValueError) as exc:
-            raise ChainUnavailable(f"the node does not count transactions: {exc!r}") from exc
-        return self._believed(latest, max(latest, pending))
-
-    def _believed(self, latest: int, pending: int) -> tuple[int, int]:
-        """The counts, unless they are far above all that is known: those have to be said for some blocks. Raises ChainUnavailable."""
-        kept = self._outbox.from_nonce(self._account, max(0, latest - _LOOK_BACK_NONCES))
-        known = max([self._counted, *(one.nonce + 1 for one in kept)])
-        if pending - max(known, latest) > _MOST_FOREIGN:
-            raise ChainUnavailable(f"the node says that {pending - latest} transactions of {self._account} wait")
-        if self._counted < 0 and kept and known < latest:
-            # An outbox that was restored from a backup, or a key that is used elsewhere: what is missing here may be sent again.
-            self.foreign += latest - known
-            _log.warning("transaction.unknown_nonces", account=self._account, first=known, nonces=latest - known)
-        if self._counted >= 0 and latest - known > _MOST_FOREIGN:
-            number = self._chain.paced_head().number
-            self._surprised_in = self._surprised_in or number
-            if number - self._surprised_in < _BLOCKS_OF_SURPRISE:
-                raise ChainUnavailable(f"the node counts {latest} transactions, and we know of {known}")
-        self._surprised_in = None
-        self._counted = max(latest, 0)
-        return latest, pending
 
 
 def _by_nonce(rows: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:

@@ -5,6 +5,7 @@ The text names the gateway's own domain, chain and market, a nonce of the gatewa
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,6 +19,11 @@ from marketplace.domain.units import UnixTime, iso_from_time
 
 STATEMENT = "Read what the leases of this account are about."
 MOST_TEXT = 2_000
+_SHAPE = re.compile(
+    r"[!-~]{1,128} wants you to sign in with your Ethereum account:\n0x[0-9a-fA-F]{40}\n\n([ -~]{1,128}\n)?\n"
+    r"([A-Z][A-Za-z -]{2,20}: [!-~]{1,128}\n){4,8}(Resources:(\n- [!-~]{1,160}){1,4})?\n?"
+)
+"""What is not so is not parsed: the parser takes seconds for a long word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ def read_sign_in(text: str, market: SigningDomain) -> SignIn:
     """What the text says; raise InvalidField where it is no EIP-4361 message, or not one for this market and chain."""
     if len(text) > MOST_TEXT or not text.isascii():
         raise InvalidField("message", f"must be at most {MOST_TEXT} ASCII characters")
+    if not _SHAPE.fullmatch(text):
+        raise InvalidField("message", "must be an EIP-4361 message, as a challenge is")
     try:
         said = SiweMessage.from_message(text)
         expires_at = said.expiration_time and _instant(said.expiration_time)

@@ -146,7 +146,7 @@ class Sender:
             first = self._nonces.next_free(head)
             signed = self._signed([(call, name_of(call), TokenUnits(0)) for call in calls], first, head)
             self._outbox.put(*signed)
-            self._nonces.broadcast_all(signed)
+            self._nonces.broadcasts.give_all(signed)
             slots = [_Slot(one.nonce, one.name, is_earlier=False, not_before=one.since_block + 1) for one in signed]
             self._awaited.update(slot.nonce for slot in slots)
         try:
@@ -264,7 +264,7 @@ class Sender:
 
     def _give_first(self, outgoing: Outgoing) -> None:
         """Raises NodeRefused where no pool will take it: then another call takes the nonce, and only one can be mined."""
-        answer, words = self._nonces.broadcast(outgoing)
+        answer, words = self._nonces.broadcasts.give(outgoing)
         if answer in GONE_FOR_GOOD:
             self._outbox.dropped(outgoing.tx_hash, words)
             raise NodeRefused("eth_sendRawTransaction", 0, words)
@@ -293,7 +293,9 @@ class Sender:
             left = deadline - monotonic()
             if left <= 0:
                 raise away or self._not_mined(next(slot for slot in slots if slot not in ended), wait_seconds)
-            self._pause(head, min(left, _UNCLEAR_PAUSE_SECONDS if self._nonces.is_unclear else _PAUSE_SECONDS))
+            self._pause(
+                head, min(left, _UNCLEAR_PAUSE_SECONDS if self._nonces.broadcasts.is_unclear else _PAUSE_SECONDS)
+            )
 
     def _pause(self, head: BlockRef | None, most_seconds: float) -> None:
         try:
@@ -338,7 +340,7 @@ class Sender:
     def _not_mined(self, slot: _Slot, wait_seconds: int) -> TransactionNotMined:
         found = [one for one in self._outbox.from_nonce(self.address, slot.nonce) if one.nonce == slot.nonce]
         newest = next(one for one in reversed(found) if one.name == slot.name)
-        return TransactionNotMined(newest.tx_hash, wait_seconds, self._nonces.said(newest.tx_hash))
+        return TransactionNotMined(newest.tx_hash, wait_seconds, self._nonces.broadcasts.said(newest.tx_hash))
 
 
 def name_of(call: Call) -> str:

@@ -21,6 +21,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.wire import block_to_wire
 from marketplace.services.books import Books
 
 if TYPE_CHECKING:
@@ -149,9 +150,9 @@ def _row_document(batch: BatchOpened, report: Report | None) -> dict[str, Any]:
     holds, words = report is not None and report.holds, _failures(report)
     return {
         "round": batch.round,
-        "block": batch.ref.block.number,
+        "block": block_to_wire(batch.ref.block),
         "opened": batch.opened,
-        "goes_on_from": report.former if report else None,
+        "goesOnFrom": report.former if report else None,
         "holds": holds,
         "failed": words,
         "unproven": report is not None and report.is_unproven,
@@ -186,7 +187,7 @@ def _save(found: Documents, folder: Path) -> None:
 def _report_document(report: Report) -> dict[str, Any]:
     return {
         "round": report.round,
-        "goes_on_from": report.former,
+        "goesOnFrom": report.former,
         "holds": report.holds,
         "reason": "" if report.holds else "AuditFailed",
         "failed": [str(check) for check in report.failed],
@@ -205,13 +206,13 @@ def _report_table(report: Report) -> Table:
 
 def _books_document(books: Books, terms: MarketTerms) -> dict[str, Any]:
     return {
-        "block": books.block.number,
+        "block": block_to_wire(books.block),
         "accounts": len(books.accounts),
         **documents.money("free", sum(books.accounts.values()), terms),
         **documents.money("locked", books.locked, terms),
         **documents.money("held", books.held, terms),
-        "is_balanced": books.is_balanced,
-        "is_what_the_chain_says": books.is_what_the_chain_says,
+        "isBalanced": books.is_balanced,
+        "isWhatTheChainSays": books.is_what_the_chain_says,
     }
 
 

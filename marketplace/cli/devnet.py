@@ -12,6 +12,7 @@ from marketplace import devnet
 from marketplace.cli.session import CommandSession, JsonOption
 from marketplace.config import DEVNET_FOLDER
 from marketplace.daemon import Stop
+from marketplace.domain.wire import camel
 
 app = typer.Typer(help="A whole market on this machine: chain, gateway, scheduler, providers.", no_args_is_help=True)
 
@@ -85,6 +86,16 @@ def _nearest() -> Path:
     return next((place / _HERE for place in (here, *here.parents) if (place / _HERE / "state.json").is_file()), _HERE)
 
 
+def _document(state: dict[str, Any]) -> dict[str, Any]:
+    """The state by the names that all answers have; in its file, settings are named as such."""
+    accounts = {role: _camel(account) for role, account in state["accounts"].items()}
+    return _camel(state) | {"settings": _camel(state["settings"]), "accounts": accounts}
+
+
+def _camel(row: dict[str, Any]) -> dict[str, Any]:
+    return {camel(name): value for name, value in row.items()}
+
+
 def _status(session: CommandSession, state: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("process", "state", "pid", "restarts", "health", "log"):
@@ -94,4 +105,4 @@ def _status(session: CommandSession, state: dict[str, Any]) -> None:
     held = [name for name, row in state["processes"].items() if row["state"] == "held"]
     told = f"gateway {state['settings']['gateway_url']}\nchain   {state['settings']['rpc_urls']}\nready   {state['ready']}\n"
     told += "".join(f"{name} is held down: `bourse devnet release {name}` lets it start again\n" for name in held)
-    session.answer(state, told, table)
+    session.answer(_document(state), told, table)

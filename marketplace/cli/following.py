@@ -16,7 +16,7 @@ from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import CommandSession
 from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
 from marketplace.domain.chain_errors import InsufficientFunds
-from marketplace.domain.errors import DeadlinePassed, GatewayProblem
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.printable import harmless_line
 from marketplace.domain.units import iso_from_time
@@ -67,6 +67,12 @@ def cancelling(session: CommandSession, job: Job) -> Iterator[None]:
             f" whoever has its signature may open it until {until}"
         )
         raise
+
+
+def require_free(folder: Path | None) -> None:
+    """Better to say now than after the job was paid for: what is there is never overwritten."""
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidField("output", f"{folder} is not an empty folder; name another, nothing is overwritten")
 
 
 def run_alone(session: CommandSession, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:

@@ -10,13 +10,15 @@ from marketplace import wiring
 from marketplace.api.quotes import QuoteTold
 from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
-from marketplace.cli.numbers import whole_option
+from marketplace.cli.numbers import whole_argument, whole_option
+from marketplace.cli.offer_page import offer_page
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import CommandSession, JsonOption
+from marketplace.client.measured import measured
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import class_named
-from marketplace.domain.ids import Address
+from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_text, units_from_text
 
@@ -37,8 +39,25 @@ def offers(
     number = class_named(gpu).number if gpu else None
     with session.gateway() as api:
         rows, told = api.offers(number), api.market()
+        seen = measured(api, rows, told.terms)
     now = told.block.timestamp
-    session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, told.terms, now))
+    session.answer(
+        [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, told.terms, now, seen)
+    )
+
+
+@app.command()
+def offer(
+    number: Annotated[int, whole_argument("offer", "The offer's number, as `bourse offers` shows it.", least=1)],
+    json: JsonOption = False,
+) -> None:
+    """Show one offer: its terms, its machine, and what its provider's agent saw of its GPUs, if anybody looked."""
+    session = CommandSession(json)
+    with session.gateway() as api:
+        row, told = api.offer(OfferId(number)), api.market()
+        seen = measured(api, [row], told.terms).get(row.id)
+    now = told.block.timestamp
+    session.answer(documents.offer(row, now, seen), offer_page(row, told.terms, now, seen))
 
 
 @app.command()
@@ -50,7 +69,7 @@ def market(json: JsonOption = False) -> None:
     session = CommandSession(json)
     with session.gateway() as api:
         told = api.market()
-    session.answer(documents.market(told), tables.market(told))
+    session.answer(documents.told(told), tables.market(told))
 
 
 @app.command()
@@ -79,7 +98,8 @@ def quote(
                 name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or (),
                 min_reliability_bps=min_reliability,
             )  # fmt: skip
-    session.answer([documents.quote(row, terms) for row in rows], tables.quotes(rows, terms))
+        seen = measured(api, [row.offer for row in rows], terms)
+    session.answer([documents.quote(row, seen.get(row.offer.id)) for row in rows], tables.quotes(rows, terms, seen))
 
 
 @app.command()
@@ -96,7 +116,7 @@ def reputation(
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms
     is_same = _computed(session, who, told.block.ref) == told.reputation if check else None
-    session.answer(documents.reputation(told, terms, is_same), tables.reputation(told, terms, is_same))
+    session.answer(documents.reputation(told, is_same), tables.reputation(told, terms, is_same))
     if is_same is False:
         raise typer.Exit(ExitCode.LOST)
 

@@ -18,10 +18,12 @@ from marketplace.cli import documents, provider_documents, provider_tables, tabl
 from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.client.measured import measured
 from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
 from marketplace.domain.ids import OfferId, bytes32
 from marketplace.domain.units import MAX_LEASE_SECONDS, PricePerGpuHour, Seconds, seconds_from_text, units_from_text
+from marketplace.domain.wire import block_to_wire
 from marketplace.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -203,7 +205,10 @@ def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_f
     session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
-        session.answer([documents.offer(row, now) for row in rows], tables.offers(rows, market.terms, now))
+        seen = measured(market.api, rows, market.terms)
+        session.answer(
+            [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
+        )
 
 
 @app.command()
@@ -221,7 +226,7 @@ def claim(
     with session.market() as market:
         mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(
-            {"lease": lease, "transaction": mined.tx_hash, "block": mined.block.number},
+            {"lease": lease, "transaction": mined.tx_hash, "block": block_to_wire(mined.block)},
             f"claimed in block {mined.block.number}; it can be finalized when the challenge window is over",
         )
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from marketplace.cli.documents import money
+from marketplace.cli.documents import coin, instant, money, price
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import load_classes
 from marketplace.domain.earnings import Earning, Earnings
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
-from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, iso_from_time, text_from_units
-from marketplace.domain.wire import offer_to_wire
+from marketplace.domain.units import TokenUnits, UnixTime, iso_from_time
+from marketplace.domain.wire import block_to_wire, offer_to_wire
 
 if TYPE_CHECKING:
     from marketplace.provider.commands import Attended, Picture
@@ -29,14 +29,13 @@ def status(value: Picture, account: Address, terms: MarketTerms) -> dict[str, An
         "leaving": bool(value.pid and report and report.is_leaving),
         "heeded": report is not None and report.heeded >= value.wishes.number,
         "inventory": report.inventory if report else None,
-        "inventory_problem": report.inventory_problem if report else None,
+        "inventoryProblem": report.inventory_problem if report else None,
         "trouble": report.trouble if report else None,
-        "last_block": report.block_number if report else None,
-        "block": value.block.number,
+        "lastBlockNumber": report.block_number if report else None,
+        "block": block_to_wire(value.block),
         **money("free", value.free, terms),
         **money("held", value.held, terms),
-        "coin_wei": str(value.coin_wei),
-        "coin_human": text_from_units(value.coin_wei, COIN_DECIMALS),
+        **coin(value.coin_wei),
         "offers": [offer(one, value, terms) for one in value.offers],
         "leases": [lease(one, terms) for one in value.leases],
     }
@@ -46,10 +45,11 @@ def offer(value: Offer, picture: Picture, terms: MarketTerms) -> dict[str, Any]:
     """One of the provider's offers; ``alive``: on the market."""
     declared = picture.report.declared.get(value.id) if picture.report else None
     return offer_to_wire(value) | {
-        "class_name": class_name(value.gpu_class),
+        "className": class_name(value.gpu_class),
         "alive": value.is_alive(picture.block.timestamp),
-        **money("declared_price", declared, terms),
-        "expires": iso_from_time(value.expires_at),
+        **price("price", value.price, terms),
+        **price("declaredPrice", declared, terms),
+        **instant("expiresAt", value.expires_at),
     }
 
 
@@ -58,19 +58,19 @@ def lease(value: Attended, terms: MarketTerms) -> dict[str, Any]:
     serving = value.serving
     return {
         "lease": serving.lease,
-        "opened_at": serving.opened_at,
+        **instant("openedAt", serving.opened_at),
         "offer": serving.offer,
-        "class_name": class_name(value.gpu_class),
+        "className": class_name(value.gpu_class),
         "gpus": serving.order.gpus,
         "client": serving.order.client,
         "state": serving.state,
-        "on_chain": value.lease.status.name.lower(),
-        "since": iso_from_time(serving.updated_at),
-        **money("price", serving.price, terms),
+        "onChain": value.lease.status.name.lower(),
+        **instant("since", serving.updated_at),
+        **price("price", serving.price, terms),
         **money("held", value.held, terms),
-        "max_seconds": serving.order.max_seconds,
-        "used_seconds": serving.used_seconds,
-        "exit_code": serving.exit_code,
+        "maxSeconds": serving.order.max_seconds,
+        "usedSeconds": serving.used_seconds,
+        "exitCode": serving.exit_code,
         "note": serving.note,
     }
 
@@ -80,7 +80,7 @@ def earnings(value: Earnings, by: str, balance: TokenUnits, at: BlockRef, terms:
     return {
         "by": by,
         "rows": [
-            {by: name, "leases": leases, "gpu_seconds": seconds, **money("earned", units, terms)}
+            {by: name, "leases": leases, "gpuSeconds": seconds, **money("earned", units, terms)}
             | money("assigned", elsewhere, terms)
             for name, leases, seconds, units, elsewhere in summed(value.rows, by)
         ],
@@ -90,8 +90,8 @@ def earnings(value: Earnings, by: str, balance: TokenUnits, at: BlockRef, terms:
         **money("other", value.other, terms),
         **money("held", value.held, terms),
         **money("balance", balance, terms),
-        "explains_balance": value.balance == balance,
-        "block": at.number,
+        "explainsBalance": value.balance == balance,
+        "block": block_to_wire(at),
     }
 
 

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from marketplace.chain.shares import MOST_SHARE_SECONDS, Part
+from marketplace.cli.documents import instant
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
 from marketplace.domain.results import Result
-from marketplace.domain.units import UnixTime, iso_from_time, seconds_from_text
+from marketplace.domain.units import UnixTime, seconds_from_text
 
 app = typer.Typer()
 
@@ -41,7 +42,7 @@ def share(
         names = ["log"] if log else ["result document", *names_of(market.api.outputs(lease).result)]
         files = [{"name": name, "url": url} for name, url in zip(names, urls, strict=True)]
         told = [f"{name}\n  {url}" for name, url in zip(names, urls, strict=True)]
-        document = {"lease": lease, "until": until, "untilTime": iso_from_time(until), "urls": urls, "files": files}
+        document = {"lease": lease, **instant("until", until), "urls": urls, "files": files}
         session.answer(document, *told)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -20,8 +20,9 @@ from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import RejectionReason, is_silent
-from marketplace.domain.ids import Address
+from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.measurements import Measurement
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import JobReason, JobState
@@ -70,7 +71,7 @@ def clock(at: int) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
-def offers(rows: Iterable[OfferTold], terms: MarketTerms, now: UnixTime) -> Table:
+def offers(rows: Iterable[OfferTold], terms: MarketTerms, now: UnixTime, seen: Mapping[OfferId, Measurement]) -> Table:
     """The market's offers. GPUs that nobody measured are said to be declared; a provider that gives no sign of life is said to be silent."""
     table = plain_table(
         "offer", "GPU", "free", "price per GPU-hour", "bond", "CPUs", "memory", "disk", "region", "GPUs are", "heard",
@@ -85,23 +86,28 @@ def offers(rows: Iterable[OfferTold], terms: MarketTerms, now: UnixTime) -> Tabl
             amount(offer.price, terms),
             f"{offer.bond_bps / 100:g} %",
             str(machine.cpus) if machine else "–",
-            _gib(machine.memory_mib) if machine else "–",
-            _gib(machine.disk_mib) if machine else "–",
+            gib(machine.memory_mib) if machine else "–",
+            gib(machine.disk_mib) if machine else "–",
             machine.region if machine else "–",
-            "measured" if machine and machine.measured else "declared",
-            _heard(row.last_heartbeat, now),
+            gpus_are(seen.get(offer.id), now),
+            heard(row.last_heartbeat, now),
             text_from_bps(row.reliability_bps),
             short(offer.provider),
         )
     return table
 
 
-def _gib(mib: int) -> str:
+def gpus_are(seen: Measurement | None, now: UnixTime) -> str:
+    """Whether anybody looked, and how long ago."""
+    return "declared" if seen is None else f"measured {text_from_seconds(max(0, now - seen.seen_at))} ago"
+
+
+def gib(mib: int) -> str:
     """MiB as GiB with one decimal, rounded down."""
     return f"{mib // 1024}.{mib % 1024 * 10 // 1024} GiB"
 
 
-def _heard(last: UnixTime | None, now: UnixTime) -> Text:
+def heard(last: UnixTime | None, now: UnixTime) -> Text:
     """When the provider was heard of last; one that is silent gets no work."""
     if last is None:
         return Text("SILENT: never", style="red")
@@ -128,15 +134,16 @@ def market(told: MarketAnswer) -> Table:
     return table
 
 
-def quotes(rows: Sequence[QuoteTold], terms: MarketTerms) -> RenderableType:
+def quotes(rows: Sequence[QuoteTold], terms: MarketTerms, seen: Mapping[OfferId, Measurement]) -> RenderableType:
     """What a job would cost, offer by offer, and why some cannot serve it."""
     if not rows:
         return Text("No offer of these GPU classes is on the market.")
-    table = plain_table("offer", "GPU", "price per GPU-hour", "locked at most", "provider's bond", "")
+    table = plain_table("offer", "GPU", "GPUs are", "price per GPU-hour", "locked at most", "provider's bond", "")
     for row in rows:
         table.add_row(
             str(row.offer.id),
             row.class_name,
+            "measured" if row.offer.id in seen else "declared",
             amount(row.offer.price, terms),
             "–" if row.locked is None else amount(row.locked, terms),
             "–" if row.bond is None else amount(row.bond, terms),

@@ -201,7 +201,7 @@ def _show(session: CommandSession, market: Market, mined: Mined | None = None) -
     if not market.mandate.is_own:
         session.say(_mandate_words(market))
     document["pending"] = [
-        {"name": one.name, "nonce": one.nonce, "transaction": one.tx_hash, "block": one.block_number}
+        {"name": one.name, "nonce": one.nonce, "transaction": one.tx_hash, "blockNumber": one.block_number}
         for one in market.wallet.pending()
     ]
     if value.lacks_gas and market.mandate.is_own:
@@ -215,8 +215,8 @@ def _mandate(market: Market) -> dict[str, Any]:
     mandate = market.mandate
     if mandate.is_own:
         return {}
-    left = documents.money("budget_left", mandate.budget().left, market.terms)
-    return {"signer": mandate.signer, "is_its_wallet": mandate.is_wallets} | left
+    left = documents.money("budgetLeft", mandate.budget().left, market.terms)
+    return {"signer": mandate.signer, "isItsWallet": mandate.is_wallets} | left
 
 
 def _mandate_words(market: Market) -> str:

@@ -1,11 +1,13 @@
 """The SDK: what a client of the market uses. ``__all__`` can be read aloud."""
 
 from marketplace.api.client.gateway import GatewayApi, Retries, Timeout
+from marketplace.client.calls import CallTerms
 from marketplace.client.changes import JobChange
-from marketplace.client.executor import JobExecutor
+from marketplace.client.executor import JobExecutor, JobFuture
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.market import Market
+from marketplace.client.remote import RemoteFunction
 from marketplace.client.request import JobRequest
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Sums
@@ -18,6 +20,7 @@ from marketplace.domain.states import JobReason, JobState
 __all__ = [
     "Attempt",
     "Balance",
+    "CallTerms",
     "ClientSession",
     "DepositBy",
     "Draft",
@@ -25,6 +28,7 @@ __all__ = [
     "Job",
     "JobChange",
     "JobExecutor",
+    "JobFuture",
     "JobGroup",
     "JobReason",
     "JobRequest",
@@ -33,6 +37,7 @@ __all__ = [
     "JobStory",
     "Market",
     "Progress",
+    "RemoteFunction",
     "Retries",
     "Sums",
     "Timeout",

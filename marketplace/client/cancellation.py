@@ -25,19 +25,20 @@ class Ender:
     def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal, sender: Sender) -> None:
         self._market, self._api, self._book, self._sender = market, api, book, sender
 
-    def end(self, order: KeptOrder) -> None:
-        """Make sure that the order is over on the chain, whatever happens to it meanwhile.
+    def end(self, order: KeptOrder) -> bool:
+        """Make sure that the order is over on the chain, whatever happens to it meanwhile; False where it was over already.
 
         Not yet opened: withdrawn from the book and cancelled. Open: terminated, or, after its deadline, expired. Raise
         InvalidTransition when the provider has claimed: then only the challenge window helps; Forbidden for who is not of the client's side.
         """
         value = order.signed.order
         require_client_side(value, self._sender.address, "end it")
+        has_sent = False
         for _ in range(_TRIES):
             block = self._market.chain.head()
             lease = self._market.lease_of(order.signed.id, block)
             if lease.status is LeaseStatus.CLOSED:
-                return
+                return has_sent
             if lease.status in (LeaseStatus.CLAIMED, LeaseStatus.DISPUTED):
                 raise InvalidTransition("lease", order.signed.id, lease.status.name.lower(), "cancelled")
             if lease.status is LeaseStatus.OPEN:
@@ -50,6 +51,7 @@ class Ender:
                 self._sender.send(call)
             except TransactionReverted:
                 continue  # somebody was faster: opened, settled or declined it. Look again.
+            has_sent = True
         raise InvalidTransition("lease", order.signed.id, "moving", "cancelled")
 
     def hold_groups_together(self, block: BlockRef) -> None:

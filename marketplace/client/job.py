@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from marketplace.api.client.gateway import MOST_LOG_BYTES, GatewayApi
+from marketplace.client.explanations import explanation_kept
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, JobStory, Progress
-from marketplace.client.watcher import explanation_kept
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
@@ -267,8 +267,12 @@ class Job:
 
         A lease that was given up for silence is kept for its bond, and ended at its provider's first sign of life.
         """
-        self._session.cancel(self._order())
+        self.call_off()
         return self.wait()
+
+    def call_off(self) -> bool:
+        """Have its order ended on the chain, and do not wait for the job's state to say so; False where the order was over already."""
+        return self._session.cancel(self._order())
 
     def _attempt(self, order: KeptOrder) -> Attempt:
         moves = self._session.book.moves(order.signed.id)

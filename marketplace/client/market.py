@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar
 
 from marketplace.api.market import MarketAnswer
 from marketplace.api.offers import OfferTold
@@ -15,11 +16,14 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined
+from marketplace.client.calls import CallTerms
 from marketplace.client.changes import JobChange, of_all, until_over
+from marketplace.client.executor import JobExecutor
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
+from marketplace.client.remote import RemoteFunction
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest
 from marketplace.client.session import ClientSession
@@ -29,9 +33,13 @@ from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.wallet import Wallet
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.reputation import Reputation
-from marketplace.domain.units import PricePerGpuHour, TokenUnits
+from marketplace.domain.units import PricePerGpuHour, TokenUnits, seconds_from_text
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Market:
@@ -53,6 +61,8 @@ class Market:
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(session, self.roots, lambda: self.description)
         self._description: MarketAnswer | None = None
+        self._calls: JobExecutor | None = None
+        """Of all functions that ``remote`` made: one thread looks after their jobs."""
 
     @classmethod
     def connect(
@@ -89,6 +99,8 @@ class Market:
 
     def close(self) -> None:
         """Close connections and files. Jobs go on by themselves; open the market again to countersign them."""
+        if self._calls is not None:
+            self._calls.abandon()
         self.session.close()
 
     @property
@@ -179,6 +191,29 @@ class Market:
         group = self.sign(self.draft(request, size))
         assert isinstance(group, JobGroup)
         return group
+
+    def remote(
+        self, *, gpu: str | Sequence[str], max_price: str, max_time: str = "10m", image: str = HOST_IMAGE,
+        python: Sequence[str] = ("python",), trust_provider: bool = False, **options: Any,
+    ) -> Callable[[Callable[P, T]], RemoteFunction[P, T]]:  # fmt: skip
+        """A decorator: each call of the function is a job on these terms; ``options`` are further fields of ``JobRequest``.
+
+        @market.remote(gpu="RTX4090", max_price="0.40")
+        def train(rate: float) -> float: …
+
+        What comes back is JSON or numpy arrays; with ``trust_provider`` anything, by pickle: then the provider can run what it likes here.
+        """
+        request = JobRequest(
+            command=tuple(python), gpus_of=(gpu,) if isinstance(gpu, str) else tuple(gpu), image=image,
+            max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
+        )  # fmt: skip
+        terms = CallTerms(request, trust_provider)
+        return lambda function: RemoteFunction(function, terms, self._executor_of_calls)
+
+    def _executor_of_calls(self) -> JobExecutor:
+        if self._calls is None:
+            self._calls = JobExecutor(self)
+        return self._calls
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""

@@ -158,9 +158,8 @@ def _secrets_of(request: JobRequest) -> JobSecrets | None:
     """The request's secrets, those in files read; raise InvalidField."""
     if not request.secrets:
         return None
-    return JobSecrets(
-        {name: secret_in(name, at) if isinstance(at, Path) else at for name, at in request.secrets.items()}
-    )
+    values = {name: secret_in(name, at) if isinstance(at, Path) else at for name, at in request.secrets.items()}
+    return JobSecrets(values, secrets.token_hex(32))
 
 
 def _sealed(bundle: Bundle, recipient: str) -> SealedFile:

@@ -127,10 +127,10 @@ class ClientSession:
                     raise
                 self.stop.wait(_STEP_SECONDS)
 
-    def cancel(self, order: KeptOrder) -> None:
-        """End the order on the chain, for good. Raise InvalidTransition when its provider has claimed."""
+    def cancel(self, order: KeptOrder) -> bool:
+        """End the order on the chain, for good; False where it was over. Raise InvalidTransition when its provider has claimed."""
         self.book.choices.forget(order.signed.id)
-        self.ender.end(order)
+        return self.ender.end(order)
 
     def collect(self, order: KeptOrder) -> bool:
         """Fetch what a provider left of a job that was over before its result was there; whether there is any."""

@@ -1,4 +1,4 @@
-"""LeaseEvents all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
+"""Moves all of a client's jobs along: reads the chain once, decides for each job, signs and posts what is due.
 
 ``step`` may run any number of times, in several processes at once: what it does is journalled first, compare-and-set,
 posted again when it is not sure to have arrived, and idempotent at the other end.
@@ -7,13 +7,9 @@ posted again when it is not sure to have arrived, and idempotent at the other en
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 
 from marketplace.api.client.gateway import GatewayApi
-from marketplace.api.orders import ExplanationTold
-from marketplace.api.reading import read
-from marketplace.api.record import to_json
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
@@ -21,6 +17,7 @@ from marketplace.client.chain_sync import ChainSync
 from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
+from marketplace.client.explanations import Explanations, nearest_miss
 from marketplace.client.job_keys import KeyBearer
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
@@ -44,17 +41,15 @@ from marketplace.client.secret_values import SecretKeeper
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain import events as e
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.book import RejectionReason
 from marketplace.domain.errors import (
     Conflict,
     DomainError,
     GatewayError,
-    GatewayProblem,
     GatewayUnavailable,
     HashMismatch,
     UnreadableAnswer,
 )
-from marketplace.domain.ids import Bytes32, OfferId, bytes32_of
+from marketplace.domain.ids import OfferId, bytes32_of
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedBy, Result, read_result
@@ -65,9 +60,6 @@ from marketplace.domain.work import read_work
 from marketplace.library_log import LibraryLog
 
 _log = LibraryLog(__name__)
-
-EXPLANATIONS_A_STEP = 32
-"""Jobs that ask in one step why they wait, each in its turn."""
 
 MISSING_RESULT_SECONDS = 600
 """Block time for which a settled lease's result is looked for at gateways that have not got it, before the work counts as lost."""
@@ -95,9 +87,7 @@ class Watcher:
         self._countersigner = Countersigner(key, market, api, book, results)
         self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book, secrets)
         self._lock = threading.Lock()
-        self._asked_from = 0
-        self._asking: frozenset[Bytes32] = frozenset()
-        """Jobs whose explanation is asked for in this step."""
+        self._explanations = Explanations(api, book, poster)
 
     def close(self) -> None:
         """Begin nothing more; what is being fetched ends when its connection is closed."""
@@ -119,7 +109,7 @@ class Watcher:
             self._countersigner.ended(0)  # of earlier steps: their jobs are looked at now anyway
             jobs = [self._taken_up(kept, at) for kept in self._book.jobs()]
             jobs = [kept for kept in jobs if not kept.job.is_terminal]
-            self._asking = self._next_to_ask(jobs)
+            self._explanations.begin_step(jobs)
             for kept in sorted(jobs, key=lambda kept: kept.job.state is not JobState.RUNNING):
                 self._advance(kept, at)
             for job in self._countersigner.ended():
@@ -138,13 +128,6 @@ class Watcher:
             return self._book.change_job(kept, job)
         except Conflict:
             return self._book.job(job.id)
-
-    def _next_to_ask(self, jobs: Sequence[KeptJob]) -> frozenset[Bytes32]:
-        """The jobs whose turn it is to ask for their explanations: a few in each step, so that a step stays shorter than a block."""
-        first = self._asked_from % len(jobs) if jobs else 0
-        turn = (*jobs[first:], *jobs[:first])[:EXPLANATIONS_A_STEP]
-        self._asked_from = first + len(turn)
-        return frozenset(kept.job.id for kept in turn)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -179,8 +162,8 @@ class Watcher:
                 decision = decide(kept.job, order, kept.terms, sight)
                 after = self._act(kept, order, sight, decision, looks=looks)
                 if after.version == kept.version:
-                    if looks and kept.job.id in self._asking:
-                        self._keep_explanation(kept, order, head)
+                    if looks:
+                        self._explanations.keep_in_turn(kept, order, head)
                     return
                 kept = after
         except Conflict:
@@ -253,41 +236,15 @@ class Watcher:
             return kept
         note = change.note
         if change.to is JobState.UNPLACED and not note:
-            self._keep_explanation(kept, self._book.order(kept.job.order), block)
+            self._explanations.keep(kept, self._book.order(kept.job.order), block)
             order = self._book.order(kept.job.order)
-            note = self._nearest_miss(order) if order.is_posted else f"no gateway ever took it: {order.note}"
+            note = nearest_miss(order) if order.is_posted else f"no gateway ever took it: {order.note}"
         reason, broken = change.reason, self._book.job(kept.job.id).broken
         if change.to is JobState.CANCELLED and broken:
             reason, note = JobReason.GROUP_BROKEN, broken
         job = advance(kept.job, change.to, at=block.timestamp, reason=reason, note=note)
         _log.info("job.advanced", job=job.id, state=job.state, reason=reason, note=note)
         return self._book.change_job(kept, job)
-
-    def _keep_explanation(self, kept: KeptJob, order: KeptOrder, block: BlockRef) -> None:
-        """Remember why a waiting order waits, and then why it was placed where it was. Its expiry, said later, is no reason
-        worth remembering instead."""
-        known, is_waiting = explanation_kept(order), kept.job.state is JobState.SUBMITTED
-        if not order.is_posted or not (is_waiting or known is None or known.placed_on is None):
-            return
-        try:
-            told = self._api.explanation(order.signed.id)
-        except GatewayProblem as exc:
-            if exc.status == 404 and is_waiting:
-                self._poster.bring_again(order, block.timestamp)
-            return
-        except GatewayUnavailable:
-            return
-        if told is None or not (is_waiting or told.placed_on is not None):
-            return
-        if known is None or set(told.reasons) != {RejectionReason.ORDER_EXPIRED}:
-            self._book.keep_explanation(order.signed.id, to_json(told).decode())
-
-    def _nearest_miss(self, order: KeptOrder) -> str:
-        """What the scheduler said about an order that nobody served, in a line."""
-        told = explanation_kept(order)
-        if told is None:
-            return ""
-        return told.nearest_miss or ", ".join(f"{name} ×{count}" for name, count in told.reasons.items())
 
     def _order_again(self, kept: KeptJob, order: KeptOrder, decision: OrderAgain, block: BlockRef) -> KeptJob:
         """Sign a fresh order for the same work, without the provider that failed it; journalled before it is posted."""
@@ -386,13 +343,6 @@ class Watcher:
 def _is_long_closed(sight: Sight) -> bool:
     closing = exit_of(sight.moves)
     return closing is not None and sight.block.timestamp >= closing.ref.block.timestamp + MISSING_RESULT_SECONDS
-
-
-def explanation_kept(order: KeptOrder) -> ExplanationTold | None:
-    """What the scheduler said last about the order while it waited."""
-    if not order.explanation:
-        return None
-    return read(ExplanationTold, order.explanation.encode())
 
 
 def _verified(result: Result, used_seconds: Seconds) -> Become:

@@ -31,7 +31,9 @@ MarketplaceError
 ├── ToolMissing(tool, remedy)
 ├── DeadlinePassed(what, waited_seconds)
 ├── Stopping                       retryable
-└── JobFailed(job_id, reason)
+├── JobFailed(job_id, reason)
+├── ResultRefused(job_id, field, rule)
+└── RemoteError(type_name, text, remote_traceback)
 """
 
 from __future__ import annotations
@@ -301,3 +303,20 @@ class JobFailed(MarketplaceError):
     def __init__(self, job_id: str, why: str) -> None:
         super().__init__(f"job {job_id}: {why}")
         self.job_id, self.why = job_id, why
+
+
+class ResultRefused(MarketplaceError):
+    """What a provider's machine sent back is not what a call may be answered with; it was not read any further."""
+
+    def __init__(self, job_id: str, field: str, rule: str) -> None:
+        super().__init__(f"job {job_id}: {field}: {rule}")
+        self.job_id, self.field, self.rule = job_id, field, rule
+
+
+class RemoteError(MarketplaceError):
+    """A function that was called on somebody else's machine raised there. All of it is text, and that machine's word."""
+
+    def __init__(self, type_name: str, text: str, remote_traceback: str) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name, self.text, self.remote_traceback = type_name, text, remote_traceback
+        self.add_note(f"where it ran:\n{remote_traceback}")

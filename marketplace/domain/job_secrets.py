@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +38,8 @@ class JobSecrets:
     """A job's secrets with their values, which no representation of it shows."""
 
     values: Mapping[str, bytes] = field(repr=False)
-    salt: str = field(repr=False, default_factory=lambda: secrets.token_hex(32))
+    salt: str = field(repr=False)
+    """64 hex digits that the client draws at random."""
 
     def __post_init__(self) -> None:
         """Raise InvalidField for names that are none, and for more than a job may have."""

@@ -125,7 +125,7 @@ def _credited(state: Rows, amounts: Mapping[Address, int]) -> dict[Address, Toke
 
 
 def _sums(*moves: tuple[Address, int]) -> dict[Address, int]:
-    """LeaseEvents added up per account: two roles may be one address (P-07)."""
+    """Moves added up per account: two roles may be one address (P-07)."""
     total: dict[Address, int] = {}
     for who, amount in moves:
         total[who] = total.get(who, 0) + amount

@@ -1,10 +1,60 @@
-"""Why somebody who sits at a job's machine is told no. Part of the tree in ``domain.errors``."""
+"""Sitting at a job's machine by ssh: the keys that may, the machine's own key, and why somebody is told no.
+
+The errors are part of the tree in ``domain.errors``.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.errors import InvalidField, MarketplaceError
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.units import UnixTime
+
+MOST_SSH_KEYS: Final = 16
+"""Of those who may sit at one job."""
+MOST_SSH_KEY_LETTERS: Final = 1024
+"""An RSA key of 4,096 bits has some 720."""
+
+_SSH_KEY: Final = re.compile(
+    r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)"
+    r" [A-Za-z0-9+/]+={0,2}"
+)
+
+
+def checked_ssh_key(line: str, field: str) -> str:
+    """A public key as OpenSSH writes it, in its two words; a spec is public, and a comment would name people. Raises InvalidField."""
+    if len(line) > MOST_SSH_KEY_LETTERS or not _SSH_KEY.fullmatch(line):
+        raise InvalidField(
+            field, f"must be a public key of OpenSSH in two words, of at most {MOST_SSH_KEY_LETTERS} letters"
+        )
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """The public key by which the machine of one lease is known to those who sit at it, until a block time."""
+
+    lease: Bytes32
+    key: str
+    """In the two words of OpenSSH."""
+    valid_until: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHostKey:
+    """A host key with the signature of whoever speaks for the lease's provider (``chain.statements``)."""
+
+    host_key: HostKey
+    signature: str
+
+
+def speaker_of(provider: Address) -> Address:
+    """Whose word about a provider's machine counts: the provider's own account, so far. The one place that says so."""
+    return provider
 
 
 class EntryReason(StrEnum):

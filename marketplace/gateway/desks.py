@@ -15,9 +15,11 @@ from marketplace.services.accounts import AccountDesk
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
+from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
+from marketplace.services.measurements import MeasurementDesk
 from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
@@ -45,6 +47,8 @@ class MarketRoles:
     """The scheduler's: it is the one that would open an order."""
     arbiter: Address
     """The one that this operator suggests to providers and clients."""
+    relay: str = ""
+    """Where clients and providers meet who sit at a job by ssh (`bourse relay`); empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Desks:
     leases: LeaseDesk
     receipts: ReceiptDesk
     declines: DeclineDesk
+    host_keys: HostKeyDesk
+    measurements: MeasurementDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -111,6 +117,8 @@ def desks_over(
         leases=leases,
         receipts=ReceiptDesk(chain, market, journal, library, servings),
         declines=DeclineDesk(market, board, servings),
+        host_keys=HostKeyDesk(market, board, servings),
+        measurements=MeasurementDesk(market, board, offers),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

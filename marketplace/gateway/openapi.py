@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.json import schema_components
 
 from marketplace.api.documents import HashedDocument
-from marketplace.api.fields import Uint
+from marketplace.api.fields import Uint, decimal_pattern
 from marketplace.api.problems import ProblemTold
 from marketplace.api.record import Document, Record, to_json
 from marketplace.gateway.auth import READERS, SENDERS
@@ -73,10 +73,9 @@ def document_of(app: FastAPI) -> Json:
 def _say_who(operation: Json, dependant: Dependant) -> None:
     """Whose signature or session the operation asks for, by the dependencies of its route; and no parameter that may be null."""
     for parameter in operation.get("parameters", []):
-        schema = parameter["schema"]
-        options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
-        parameter["schema"] = options[0] if len(options) == 1 else schema
-        parameter["schema"].pop("title", None)
+        schema = {key: value for key, value in parameter["schema"].items() if key != "title"}
+        options = [option for option in schema.pop("anyOf", []) if option != {"type": "null"}]
+        parameter["schema"] = {**(options[0] if options else {}), **schema}
     calls = {one.call for one in _flat(dependant)}
     if calls & set(SENDERS):
         operation["security"] = SIGNED
@@ -162,18 +161,6 @@ def _uint(kind: type[Uint]) -> Json:
     return {"type": "string", "pattern": decimal_pattern((1 << kind.bits) - 1), "description": rule}
 
 
-def decimal_pattern(most: int) -> str:
-    """What matches the integers from 0 to ``most`` in decimal, and nothing else."""
-    digits = str(most)
-    longest = digits[-1]
-    for place in range(len(digits) - 1, -1, -1):
-        low, digit, behind = int(place == 0), int(digits[place]), len(digits) - place - 1
-        below = [f"[{low}-{digit - 1}]" + (f"[0-9]{{{behind}}}" if behind else "")] if digit > low else []
-        longest = "|".join([*below, f"{digit}({longest})" if behind else str(digit)])
-    shorter = f"|[1-9][0-9]{{0,{len(digits) - 2}}}" if len(digits) > 1 else ""
-    return f"^(0{shorter}|{longest})$"
-
-
 def _of_answer(schema: Json) -> Json:
     """An answer says all that is written here, and a newer gateway more."""
     if not schema.get("properties"):
@@ -200,7 +187,7 @@ def _of_request(schema: Json) -> Json:
 def _in_any_case(node: Any) -> Any:
     if not isinstance(node, str) or not node.startswith("^0x"):
         return node
-    return node.replace("[0-9a-f]", "[0-9a-fA-F]")
+    return "^0[xX]" + node.removeprefix("^0x").replace("[0-9a-f]", "[0-9a-fA-F]")
 
 
 def _in_json_schema(node: Any) -> Any:

@@ -32,8 +32,6 @@ LONGEST_TEXT = 500
 
 STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.InvalidField, 422),
-    (e.Refused, 422),
-    (e.MissingBlob, 422),
     (e.HashMismatch, 422),
     (e.IdempotencyMismatch, 422),
     (e.InsufficientBalance, 402),
@@ -42,6 +40,8 @@ STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (OverQuota, 403),
     (TooManyRequests, 429),
     (e.NotFound, 404),
+    (e.Refused, 409),
+    (e.MissingBlob, 409),
     (e.InvalidTransition, 409),
     (e.Conflict, 409),
     (e.StoreUnavailable, 503),
@@ -51,20 +51,14 @@ STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.DeadlinePassed, 503),
     (e.MarketplaceError, 500),
 )
-"""The first class that fits decides."""
+"""The first class that fits decides. A 422 is wrong in itself, whatever it was said to; what is well said and does not fit how things stand
+with the market, a 409."""
 
 REFUSAL_STATUS: dict[Refusal, int] = {
     Refusal.ClientBalanceTooLow: 402,
     Refusal.ProviderBalanceTooLow: 402,
-    Refusal.OrderLive: 409,
-    Refusal.OrderClosed: 409,
-    Refusal.TooSoon: 409,
-    Refusal.NotLive: 409,
-    Refusal.NotClaimed: 409,
-    Refusal.WindowOpen: 409,
-    Refusal.NotEnoughGpus: 409,
 }
-"""Refusals that the state of the market causes and not the request alone; all others are 422."""
+"""Refusals that money mends; all others are 409."""
 
 RETRY_AFTER_SECONDS = "1"
 

@@ -16,6 +16,7 @@ from marketplace.provider.chores import Chore
 from marketplace.provider.declines import DeclineNotices
 from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.gateways import AtEach, GatewayLine
+from marketplace.provider.gpus.measuring import Measuring
 from marketplace.provider.gpus.watching import GpuWatch
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
@@ -44,7 +45,7 @@ class Housekeeping:
         self._beating: AtEach[UnixTime] = AtEach(tools.gateways)
         self._checking: Chore[bool] = Chore(machine)
         self.decline_notices = DeclineNotices(tools)
-        self._gpus = GpuWatch(tools, capacity)
+        self._gpus, self._measuring = GpuWatch(tools, capacity), Measuring(tools)
         self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
         self._list_at = self._beat_at = self._check_at = UnixTime(0)
         self._described: set[GatewayLine] = set()
@@ -91,6 +92,7 @@ class Housekeeping:
         """What the offers are of may have changed: one whose GPUs are not fit any more is taken off the market, and put up again."""
         if self._gpus.step(head, self._steering.wanted.inventory.offers):
             self.want(self._steering.wanted)
+        self._measuring.step(head, self._gpus, self._lister.standing())
 
     def _preflown(self) -> bool:
         self._tools.executor.preflight()

@@ -145,6 +145,10 @@ class Lister:
         self._strangers: dict[OfferId, TwiceTold] = {}
         """Offers that are journalled as ours and that the contract says are somebody else's."""
 
+    def standing(self) -> dict[OfferId, InventoryOffer]:
+        """Which listing stands for which part of the inventory, as far as the last bringing up to date has come."""
+        return dict(self._by_offer)
+
     def inventory_offer(self, offer: OfferId, gpus: GpuCount) -> InventoryOffer | None:
         """The part of the inventory that serves leases on this listing.
 

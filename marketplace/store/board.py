@@ -19,7 +19,9 @@ from marketplace.domain.declines import SignedDecline, decline_from_wire, declin
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord, Rows
+from marketplace.domain.measurements import SignedMeasurement, read_measurement
 from marketplace.domain.offers import Offer
+from marketplace.domain.sitting import HostKey, SignedHostKey
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
@@ -36,6 +38,7 @@ TOLD_KEPT = 1_000
 LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
+MEASUREMENT_KEPT_SECONDS = 24 * 3600
 JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
 
 Name = TypeVar("Name")
@@ -190,6 +193,22 @@ class Board:
         text = self._redis.call("GET", keys.explanation(order))
         return explanation_from_wire(json.loads(text)) if text else None
 
+    # Measurements
+
+    def keep_measurement(self, signed: SignedMeasurement) -> None:
+        """A provider's newest word about an offer: it stands for a day, and as long as the agent repeats it."""
+        row = {"measurement": signed.measurement.document(), "signature": signed.signature}
+        key = keys.measurement(signed.measurement.offer)
+        self._redis.call("SET", key, text_of(row), "EX", MEASUREMENT_KEPT_SECONDS)
+
+    def measurements_of(self, offers: Sequence[OfferId]) -> tuple[SignedMeasurement | None, ...]:
+        """What was said of each of these, in this order."""
+        if not offers:
+            return ()
+        texts = self._redis.call("MGET", *map(keys.measurement, offers))
+        rows = [json.loads(text) if text else None for text in texts]
+        return tuple(row and SignedMeasurement(read_measurement(row["measurement"]), row["signature"]) for row in rows)
+
     # Declines
 
     def keep_decline(self, provider: Address, signed: SignedDecline) -> bool:
@@ -216,6 +235,22 @@ class Board:
         """What the client's side has left for the lease's provider."""
         found = self._redis.call("GET", keys.job_key(lease))
         return found.decode() if found else None
+
+    # Keys of machines
+
+    def keep_host_key(self, signed: SignedHostKey) -> None:
+        """The newest one takes the place of the one before."""
+        said = signed.host_key
+        text = text_of({"key": said.key, "validUntil": said.valid_until, "signature": signed.signature})
+        self._redis.call("SET", keys.host_key(said.lease), text, "EX", JOB_KEY_KEPT_SECONDS)
+
+    def host_key(self, lease: Bytes32) -> SignedHostKey | None:
+        """What the lease's provider has left."""
+        found = self._redis.call("GET", keys.host_key(lease))
+        if not found:
+            return None
+        told = json.loads(found)
+        return SignedHostKey(HostKey(lease, told["key"], UnixTime(told["validUntil"])), told["signature"])
 
     # Events
 

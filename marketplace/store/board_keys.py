@@ -5,7 +5,7 @@ The braces make a Redis Cluster keep all of it on one node: what is written toge
 
 from __future__ import annotations
 
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.ids import Bytes32, OfferId
 
 ROOT = "{bourse}"
 
@@ -95,6 +95,11 @@ def log_hint(lease: Bytes32) -> str:
     return f"{ROOT}:log-hint:{lease}"
 
 
+def measurement(offer: OfferId) -> str:
+    """What the provider's agent saw of the GPUs behind an offer."""
+    return f"{ROOT}:measurement:{offer}"
+
+
 def declines(lease: Bytes32) -> str:
     """Hash by provider and opening: why it gave the lease back."""
     return f"{ROOT}:declines:{lease}"
@@ -103,6 +108,11 @@ def declines(lease: Bytes32) -> str:
 def job_key(lease: Bytes32) -> str:
     """The key of a sealed job, sealed to the provider of the lease's newest opening."""
     return f"{ROOT}:job-key:{lease}"
+
+
+def host_key(lease: Bytes32) -> str:
+    """By what the machine of the lease's newest opening is known to those who sit at it."""
+    return f"{ROOT}:host-key:{lease}"
 
 
 def let_through(window: int, who: str) -> str:

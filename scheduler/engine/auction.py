@@ -28,7 +28,7 @@ from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, Records, begin,
 NO_CHAIN = -2
 """Nobody was seated in it."""
 CHAIN = 32
-"""LeaseEvents in one chain. Longer ones seldom stand."""
+"""Moves in one chain. Longer ones seldom stand."""
 PAPER = 64 * CHAIN
 SWEEPS = 12
 EFFORT = 4_000_000

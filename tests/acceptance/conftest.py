@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.spelling import misspelled
+
 START_SECONDS = 120
 
 
@@ -43,7 +45,9 @@ class Network:
 
     def answer(self, *arguments: str, timeout: int = 120) -> Any:
         """What the command line says with ``--json``."""
-        return json.loads(self.bourse(arguments[0], "--json", *arguments[1:], timeout=timeout).stdout)
+        document = json.loads(self.bourse(arguments[0], "--json", *arguments[1:], timeout=timeout).stdout)
+        assert misspelled(document) == []
+        return document
 
 
 def eventually(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:

@@ -32,7 +32,7 @@ def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path
 
     assert (tmp_path / "out" / "upper.txt").read_text() == "BOURSE"
     result = done["result"]
-    cost = int(result["price"]) * result["used_seconds"] // 3600
+    cost = int(result["price"]) * result["usedSeconds"] // 3600
     assert int(result["cost"]) == cost
     network.bourse("watch", "--once")
     after = wiring.audit(from_env({}, network.folder))

@@ -31,7 +31,7 @@ def test_a_job_of_two_nodes_runs_on_two_machines_of_one_provider(network: Networ
     assert sum(int((tmp_path / "out" / f"node-{rank}" / "part").read_text()) for rank in range(2)) == sum(range(1000))
     assert len({node["result"]["provider"] for node in done["nodes"]}) == 1
     assert first["offer"] != second["offer"]
-    assert first["opened_at"] == second["opened_at"]
+    assert first["openedAt"] == second["openedAt"]
 
 
 def test_a_node_that_fails_ends_the_other(network: Network) -> None:

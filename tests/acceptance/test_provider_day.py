@@ -19,6 +19,7 @@ from marketplace.client import JobRequest
 from marketplace.config import from_env
 from marketplace.domain.units import Seconds, TokenUnits
 from tests.acceptance.conftest import Network, eventually
+from tests.spelling import misspelled
 
 NAME = "provider-3"
 """The only one with an H100: what asks for one comes to it."""
@@ -57,7 +58,9 @@ class Provider:
             cwd=self.network.folder, env=self.environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode in codes, f"{words}: {done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout)
+        document = json.loads(done.stdout)
+        assert misspelled(document) == []
+        return document
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_a_provider_pauses_reprices_and_leaves_without_losing_anything(network: 
     """Commands and a hang-up change what is on offer while the agent runs; SIGTERM hands its job back, paid and delivered, with status 0."""
     assert provider.process
     eventually(lambda: provider.says("status", codes=(0, 4))["running"], "the agent runs")
-    (h100,) = (row["id"] for row in provider.says("status")["offers"] if row["class_name"].startswith("H100"))
+    (h100,) = (row["id"] for row in provider.says("status")["offers"] if row["className"].startswith("H100"))
     assert provider.says("pause")["outcome"] == "heeded"
     assert [row["alive"] for row in provider.says("status")["offers"]] == [False, False]
     assert provider.says("resume")["outcome"] == "heeded"
@@ -102,5 +105,5 @@ def test_a_provider_pauses_reprices_and_leaves_without_losing_anything(network: 
     assert paid > 0
     assert not provider.says("status", codes=(4,))["running"]
     earned = provider.says("earnings")
-    assert earned["explains_balance"]
+    assert earned["explainsBalance"]
     assert str(paid) in [row["earned"] for row in earned["rows"]]

@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from marketplace.cli.main import main
+from tests.spelling import misspelled
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class Shell:
         return Done(out.getvalue(), err.getvalue(), int(code or 0))
 
     def answer(self, *words: str, code: int = 0) -> Any:
-        """The one JSON document on stdout."""
+        """The one JSON document on stdout, whose names are spelled as everywhere."""
         done = self.run(*words)
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
-        return json.loads(done.stdout)
+        document = json.loads(done.stdout)
+        assert misspelled(document) == []
+        return document
 
 
 @pytest.fixture(autouse=True)

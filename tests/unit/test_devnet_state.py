@@ -18,7 +18,7 @@ def test_a_held_process_is_shown_as_held(tmp_path: Path) -> None:
     """Nobody has written the state anew: its pid is not shown, the network is not ready, and a second hold kills nobody."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         rows = {"provider-3": {"pid": child.pid, "restarts": 0, "log": "log", "health": None}}
-        state = {"ready": True, "pid": os.getpid(), "pid_started": 0, "processes": rows}
+        state = {"ready": True, "pid": os.getpid(), "pid_started": 0, "processes": rows, "accounts": {}}
         settings = {"gateway_url": "http://127.0.0.1:1", "rpc_urls": "http://127.0.0.1:1"}
         (tmp_path / "state.json").write_text(json.dumps(state | {"settings": settings}))
         before = devnet.look(tmp_path)

@@ -41,7 +41,8 @@ from marketplace.api.leases import (
     OutputsAnswer,
 )
 from marketplace.api.market import ClassPage, MarketAnswer
-from marketplace.api.offers import BookAnswer, OfferPage, OfferTold
+from marketplace.api.measurements import MOST_OFFERS_ASKED, MeasurementsAnswer, MeasurementSent
+from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, OfferTold
 from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, OrderSubmission
 from marketplace.api.pages import Page, all_items
 from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
@@ -49,16 +50,19 @@ from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, read, same
 from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
 from marketplace.api.record import Record, to_json
 from marketplace.api.rounds import RoundPage, RoundTold
+from marketplace.api.sitting import HostKeyTold
 from marketplace.chain.request_signing import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.chain.shares import Part
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import SignedDecline
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
-from marketplace.domain.ids import Address, Bytes32, Sha256, bytes32_of, sha256_of
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
+from marketplace.domain.measurements import SignedMeasurement
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
+from marketplace.domain.sitting import SignedHostKey
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 
 T = TypeVar("T")
@@ -137,6 +141,20 @@ class GatewayApi:
         """The offers on the market, of one class or one provider where asked; all pages."""
         query = {"class": gpu_class, "provider": provider}
         return tuple(map(_readable, self._pages(OfferPage, "/v1/offers", query)))
+
+    def offer(self, offer: OfferId) -> OfferAnswer:
+        """One offer. Raises GatewayProblem for one that is not there."""
+        return self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer)
+
+    def measurements(self, offers: Sequence[OfferId]) -> dict[OfferId, SignedMeasurement]:
+        """What the agents of these offers saw of their GPUs. Nothing about it has been checked (``chain.statements``)."""
+        lists = [offers[first : first + MOST_OFFERS_ASKED] for first in range(0, len(offers), MOST_OFFERS_ASKED)]
+        paths = ["/v1/measurements?offers=" + ",".join(map(str, some)) for some in lists]
+        return {offer: one for path in paths for offer, one in self._told(MeasurementsAnswer, path).by_offer.items()}
+
+    def post_measurement(self, signed: SignedMeasurement) -> None:
+        """Leave what our agent saw of the GPUs behind an offer of ours."""
+        accepted(self._write_raw("POST", "/v1/measurements", to_json(MeasurementSent.of(signed)), _JSON))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
@@ -264,6 +282,20 @@ class GatewayApi:
         told = read(JobKeyTold, self._line.get(f"/v1/leases/{lease}/key"))
         same("lease", told.lease, lease)
         return told.key
+
+    def post_host_key(self, signed: SignedHostKey) -> None:
+        """Say by what key the machine of a lease is known to who sits at it."""
+        body, path = to_json(HostKeyTold.of(signed)), f"/v1/leases/{signed.host_key.lease}/host-key"
+        accepted(self._http.send("POST", path, content=body, headers=_JSON))
+
+    def host_key(self, lease: Bytes32) -> SignedHostKey:
+        """What its provider has left of that kind. Nothing about it has been checked (``chain.statements``)."""
+        told = self._told(HostKeyTold, f"/v1/leases/{lease}/host-key", lease=lease)
+        return told.signed
+
+    def signed_headers(self, path: str) -> dict[str, str]:
+        """What signs a read of that path at somebody who works for this gateway, over a block time asked for just now."""
+        return self._line.fresh_headers(path)
 
     def outputs(self, lease: Bytes32) -> OutputsAnswer:
         """The provider's result document; GatewayProblem 404 before there is one."""

@@ -82,14 +82,14 @@ class SignedHttp:
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """A read in small pieces, in the account's name where there is a key; raises as ``GatewayHttp.stream`` does."""
-        with self._http.stream(path, self._fresh(path)) as pieces:
+        with self._http.stream(path, self.fresh_headers(path)) as pieces:
             yield pieces
 
     def events(self, path: str) -> Iterator[ServerEvent]:
         """The events of a read, in the account's name where there is a key."""
-        yield from self._http.events(path, self._fresh(path))
+        yield from self._http.events(path, self.fresh_headers(path))
 
-    def _fresh(self, path: str) -> dict[str, str]:
+    def fresh_headers(self, path: str) -> dict[str, str]:
         """Headers over a block time that was asked for just now: a long answer is not begun twice."""
         if not self._signer.has_key:
             return {}

@@ -18,8 +18,14 @@ from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.streams import is_stopping
 from marketplace.health import ready_document
+from marketplace.services.readiness import GATEWAY_DUTIES
 
 router = APIRouter(tags=["health"])
+
+
+Duty = Annotated[
+    str | None, Query(alias="for", min_length=1, max_length=32, json_schema_extra={"enum": sorted(GATEWAY_DUTIES)})
+]
 
 
 @router.get("/live", responses=told(LiveAnswer))
@@ -29,15 +35,15 @@ async def live() -> Response:
 
 
 @router.get("/ready", responses=told(ReadyAnswer))
-def ready(request: Request, desks: DesksHere, duty: Annotated[str, Query(alias="for", max_length=32)] = "") -> Response:
+def ready(request: Request, desks: DesksHere, duty: Duty = None) -> Response:
     """Whether what a duty needs (without ``for``: everything behind the gateway) does its work; 503 with the reasons by name where not."""
     try:
-        found = desks.readiness.ask(duty)
+        found = desks.readiness.ask(duty or "")
     except InvalidField as error:
         raise HttpRefusal(400, "UnknownDuty", error.field, error.rule) from error
     reasons = dict(found.reasons) | ({"gateway": "it is stopping"} if is_stopping(request) else {})
     metrics_of(request.app).note(found)
-    document = ready_document(duty, found.findings)
+    document = ready_document(duty or "", found.findings)
     if reasons:
         rule = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         raise HttpRefusal(503, "NotReady", "", rule, reasons=reasons, **(document | {"ready": False}))

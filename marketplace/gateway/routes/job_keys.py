@@ -34,7 +34,5 @@ def post_job_key(lease_id: LeaseId, desks: DesksHere, sender: Sender, document: 
     left = asked_in(JobKeyDocument, document)
     if left.lease != lease:
         raise InvalidField("lease", f"must be {lease}, as in the path")
-    if not left.key.isascii():
-        raise InvalidField("key", "must be armored text")
     desks.job_keys.keep(lease, left.key)
     return created(JobKeyTold(lease, left.key), f"/v1/leases/{lease}/key")

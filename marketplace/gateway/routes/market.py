@@ -43,7 +43,9 @@ def get_market(desks: DesksHere) -> Response:
     """Addresses, constants, and the scheduler's address."""
     roles = desks.roles
     return answer(
-        MarketAnswer.of(desks.market.terms(), roles.catalogue, roles.opener, roles.arbiter, desks.chain.head())
+        MarketAnswer.of(
+            desks.market.terms(), roles.catalogue, roles.opener, roles.arbiter, desks.chain.head(), roles.relay
+        )
     )
 
 

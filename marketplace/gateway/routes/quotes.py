@@ -10,8 +10,9 @@ from starlette.responses import Response
 from marketplace.api.quotes import DraftQuoteRequest, OrderQuoteRequest, QuotesAnswer
 from marketplace.api.reading import asked_in
 from marketplace.domain.classes import class_named, classes_mask
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import Refused
 from marketplace.domain.ids import sha256_in
+from marketplace.domain.refusals import Refusal
 from marketplace.domain.wire import order_from_wire
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject, only_fields
@@ -39,7 +40,7 @@ def _for_order(document: dict[str, Any], desks: Desks) -> QuoteRequest:
 def _for_draft(document: dict[str, Any], desks: Desks) -> QuoteRequest:
     asked_for = asked_in(DraftQuoteRequest, document)
     if asked_for.max_price == 0:
-        raise InvalidField("maxPrice", "must be from 1 to 2^80 - 1")
+        raise Refused(Refusal.PriceOutOfBounds, "maxPrice", "must be from 1 to 2^80 - 1")
     names = asked_for.gpu if isinstance(asked_for.gpu, list) else [asked_for.gpu]
     order = draft(
         classes=classes_mask(class_named(name, field="gpu").number for name in names), gpus=asked_for.gpus,

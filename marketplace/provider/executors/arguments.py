@@ -47,7 +47,7 @@ def sandbox_arguments(
     """List the options for one job. ``places`` says where bubblewrap finds in, out and etc; python and environment, or image, changes and gate;
     ``secrets``, by their names, the handles that it reads them from.
     """
-    uid, gid = inside_user(request)
+    uid, gid = user_inside(request)
     words = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup"]
     words += ["--uid", str(uid), "--gid", str(gid), "--hostname", "job"]
     # A new session, so that the job cannot type into the terminal the agent was started from.
@@ -65,6 +65,11 @@ def sandbox_arguments(
     words += _secrets(secrets)
     # Without an image the root folder is memory, and without limit, as /dev is: nothing can be put there.
     return [*words, *([] if request.image else ["--remount-ro", "/"]), "--chdir", _first_folder(request)]
+
+
+def user_inside(request: ExecutionRequest) -> tuple[int, int]:
+    """The job's user and group, as its sandbox numbers them."""
+    return (request.image.uid, request.image.gid) if request.image else (_NOBODY, _NOBODY)
 
 
 def _first_folder(request: ExecutionRequest) -> str:
@@ -116,11 +121,6 @@ def _runtime(places: Mapping[str, Path]) -> list[str]:
         str(places["environment"]),
         ENVIRONMENT_AT,
     ]
-
-
-def inside_user(request: ExecutionRequest) -> tuple[int, int]:
-    """The job's user and group as the sandbox numbers them."""
-    return (request.image.uid, request.image.gid) if request.image else (_NOBODY, _NOBODY)
 
 
 def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[str, str]:

@@ -125,7 +125,7 @@ def join(first: int, namespaces: int) -> None:
 
 
 def humble(program: bytes, user: int, group: int) -> None:
-    """Give up every right that the job does not have, and look whether all are gone. ``user`` and ``group`` are the job's, as the sandbox numbers them."""
+    """Give up every right that the job does not have, and look whether all are gone. ``user``, ``group``: the job's, as the sandbox numbers them."""
     for capability in range(_CAPABILITIES):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that this kernel does not have
     called("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)

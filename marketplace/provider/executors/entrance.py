@@ -27,7 +27,7 @@ from typing import Any, Final
 from marketplace.domain.sitting import EntryReason, EntryRefused
 from marketplace.domain.spec import JOB_IN
 from marketplace.provider.executors import enter
-from marketplace.provider.executors.arguments import inside_user, job_environment
+from marketplace.provider.executors.arguments import job_environment, user_inside
 from marketplace.provider.executors.records import JobPlan
 from marketplace.provider.executors.sandbox import job_user
 from marketplace.provider.executors.usage import is_bound, sandboxes_of
@@ -189,7 +189,16 @@ class Entrance:
 
     def run(self, program: Program) -> JobSession:
         """Start a program in there. Raises EntryRefused."""
-        return self._session(program, Path(enter.__file__))
+        return self._session(program, ["-I", "-S", enter.__file__])
+
+    def run_module(self, name: str) -> JobSession:
+        """Start a module of ours in there, which imports what it needs and then calls ``enter.main``. Raises EntryRefused."""
+        return self._session(Program(), ["-I", "-m", name])
+
+    def end_handle(self) -> int:
+        """A handle that is readable when the job is over; the caller's to close. Raises EntryRefused."""
+        with self._first() as first:
+            return os.dup(first.handle)
 
     def lender(self) -> socket.socket:
         """Start a process that lends sockets of the job's network, and return the line to it. Raises EntryRefused."""
@@ -207,7 +216,7 @@ class Entrance:
         except EntryRefused as refused:
             return refused
 
-    def _session(self, program: Program, script: Path) -> JobSession:
+    def _session(self, program: Program, script: list[str]) -> JobSession:
         variables = job_environment(self._plan.request, has_libraries=self._plan.runtime.has_libraries)
         variables |= {"TERM": program.terminal.kind} if program.terminal else {}
         steps: dict[str, Any] = {
@@ -217,7 +226,7 @@ class Entrance:
         with self._first() as first, contextlib.ExitStack() as theirs:
             near, far = ([], [-1] * 3) if program.terminal else self._pipes(theirs)
             try:
-                words = [sys.executable, "-I", "-S", str(script)]
+                words = [sys.executable, *script]
                 control, handles = self._started(words, self._steps(first) | steps, first, tuple(far))
             except BaseException:
                 _close(near)
@@ -253,12 +262,13 @@ class Entrance:
         groups = self._plan.cgroups
         return {
             "pid": first.pid, "first": first.handle, "entrances": groups.of(self.lease).entrances if groups else [],
-            "user": job_user(self._plan), "inside": inside_user(self._plan.request), "filter": self._plan.seccomp.hex(), "folder": JOB_IN,
+            "user": job_user(self._plan.request, self._plan.first_user), "filter": self._plan.seccomp.hex(), "folder": JOB_IN,
+            "inside": user_inside(self._plan.request),
         }  # fmt: skip
 
     def _pipes(self, theirs: contextlib.ExitStack) -> tuple[list[int], list[int]]:
         """Our ends and theirs of stdin, stdout and stderr; the job's user may open its own anew (/dev/stdout)."""
-        user = job_user(self._plan)
+        user = job_user(self._plan.request, self._plan.first_user)
         near, far = [], []
         for number in range(3):
             reading, writing = os.pipe()

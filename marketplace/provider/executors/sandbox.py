@@ -15,7 +15,7 @@ from typing import Final
 
 from marketplace.provider.executors import launch as launcher
 from marketplace.provider.executors.arguments import job_environment, sandbox_arguments
-from marketplace.provider.executors.base import Limits
+from marketplace.provider.executors.base import ExecutionRequest, Limits
 from marketplace.provider.executors.cgroups import SANDBOX_PROCESSES, Cgroup
 from marketplace.provider.executors.folders import hand_over
 from marketplace.provider.executors.gate import gated
@@ -44,7 +44,7 @@ _PROMISED: Final = {
 def start_sandbox(plan: JobPlan) -> Launched:
     """Start it. Called in the thread that stays with the job, because the kernel ends the sandbox with that very thread."""
     request = plan.request
-    user = job_user(plan)
+    user = job_user(request, plan.first_user)
     if user is not None:
         hand_over(request.folders, user)
     cgroup = plan.cgroups.make(request.lease, request.limits) if plan.cgroups else None
@@ -56,19 +56,16 @@ def start_sandbox(plan: JobPlan) -> Launched:
         raise
 
 
-def job_user(plan: JobPlan) -> int | None:
-    """Who runs the job on this machine; None: the agent's own user, who runs all jobs. Jobs in images share one, whose the trees of images are."""
-    if plan.request.image:
-        return image_user(plan.first_user)
-    if os.geteuid() != 0:
-        return None
-    number = int.from_bytes(hashlib.sha256(plan.request.lease.encode()).digest()[:4], "big")
-    return plan.first_user + number % JOB_USERS
-
-
 def image_user(first_user: int) -> int | None:
-    """Whom the trees of images belong to; None: to the agent's own user."""
+    """Whom the trees of images belong to; None: to the agent's own user, who runs all jobs."""
     return first_user + JOB_USERS if os.geteuid() == 0 else None
+
+
+def job_user(request: ExecutionRequest, first_user: int) -> int | None:
+    """As whom a job runs, seen from outside; None: as the agent's own user."""
+    if os.geteuid() != 0 or request.image:
+        return image_user(first_user)
+    return first_user + int.from_bytes(hashlib.sha256(request.lease.encode()).digest()[:4], "big") % JOB_USERS
 
 
 def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched:

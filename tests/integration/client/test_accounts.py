@@ -253,7 +253,7 @@ def test_the_command_line_acts_for_a_wallet(
 
     assert gateway.http.get(f"/v1/orders/{job['id']}").json()["order"]["client"] == wallet
     assert (listed["id"], own, cancelled["state"]) == (job["id"], [], "cancelled")
-    assert (shown["account"], shown["signer"], shown["is_its_wallet"]) == (wallet, owner.address, True)
+    assert (shown["account"], shown["signer"], shown["isItsWallet"]) == (wallet, owner.address, True)
     assert int(shown["free"]) == gateway.market.balance_of(wallet)
     assert "takes its signature for its own" in words
     assert refused["reason"] == "Forbidden"

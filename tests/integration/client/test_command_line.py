@@ -72,7 +72,7 @@ def test_a_job_is_submitted_shown_explained_and_cancelled(
     assert cancelled["state"] == story["state"] == "cancelled"
     assert [event["state"] for event in story["history"]] == ["submitted", "running", "cancelled"]
     assert story["attempts"][0]["exit"] == "LeaseTerminated"
-    assert story["is_settled"]
+    assert story["isSettled"]
     assert int(story["paid"]) + int(story["refunded"]) > 0
     assert shell.answer("ps", "--json") == []
     assert "cancelled" in shell.run("explain", "1").stdout
@@ -109,7 +109,7 @@ def test_the_wallet_shows_and_moves_money(shell: Shell, gateway: Gateway) -> Non
     after = shell.answer("wallet", "withdraw", "0.25", "--json")
 
     assert int(after["free"]) == before + 2_250_000
-    assert after["free_human"].endswith(" tUSD")
+    assert after["freeHuman"].endswith(" tUSD")
     assert after["account"] == CLIENT.address
 
 
@@ -120,7 +120,7 @@ def test_a_development_key_gets_coin_with_its_dollars(shell: Shell, gateway: Gat
     funded = shell.answer("wallet", "fund", "3", *keys, "--json")
     told = shell.answer("market", "--json")
 
-    assert 0 < int(funded["coin_wei"]) < 10 * 10**18
+    assert 0 < int(funded["coinWei"]) < 10 * 10**18
     assert (int(funded["wallet"]), "warning" in funded) == (3_000_000, False)
     assert told["market"] == gateway.book.market
     assert told["arbiter"] != told["opener"]
@@ -153,11 +153,13 @@ def test_offers_and_quotes_need_no_key(shell: Shell, offers: tuple[Offer, Offer]
     quotes = looker.answer("quote", "--gpu", "RTX4090", "--max-time", "1h", "--max-price", "1.00", "--json")
 
     assert {row["id"] for row in rows} >= {offer.id for offer in offers}
-    assert not any(row["measured"] for row in rows)
+    assert not any(row["measured"] or row["measurement"] for row in rows)
+    assert not any(quote["measured"] for quote in quotes)
     assert {quote["reason"] for quote in quotes} == {"PriceOutOfBounds"}
     table = looker.run("offers").stdout
     assert "declared" in table
     assert "90.00 %" in table
+    assert "declared: nobody looked" in looker.run("offer", str(offers[0].id)).stdout
     assert {row["reliabilityBps"] for row in rows} == {9_000}
     strict = looker.answer(
         "quote", "--gpu", "RTX4090", "--max-time", "1h", "--max-price", "3.00", "--min-reliability", "9001", "--json"
@@ -175,13 +177,18 @@ def test_a_reputation_is_shown_and_computed_again(shell: Shell, gateway: Gateway
     told = looker.answer("reputation", provider, "--json", "--check")
     table = looker.run("reputation", provider).stdout
 
-    assert (told["provider"], told["is_what_the_chain_says"]) == (provider, True)
-    assert told["outcomes"]["declined"] == {"count": 1, "weight": "10000", "weight_human": "0.01 tUSD"}
-    assert told["reliability_bps"] == 8_995
+    assert (told["address"], told["isWhatTheChainSays"]) == (provider, True)
+    assert told["reputation"]["outcomes"]["declined"] == {
+        "count": 1,
+        "weight": str(WHOLE // 10),
+        "weightHuman": "0.01 tUSD",
+    }
+    assert told["reputation"]["reliabilityBps"] == 8_995
     assert "89.95 %" in table
     assert "declined" in table
     newcomer = looker.answer("reputation", CLIENT.address, "--json")
-    assert (newcomer["reliability_bps"], newcomer["outcomes"], newcomer["is_what_the_chain_says"]) == (9_000, {}, None)
+    assert (newcomer["reputation"]["reliabilityBps"], newcomer["reputation"]["outcomes"]) == (9_000, {})
+    assert newcomer["isWhatTheChainSays"] is None
     assert checksum(CLIENT.address) in looker.run("reputation", CLIENT.address).stdout
     assert "No lease of this provider has ended yet." in looker.run("reputation", CLIENT.address).stdout
     assert looker.answer("reputation", "0x12", "--json", code=2)["error"]["field"] == "ADDRESS"

@@ -7,7 +7,7 @@ import threading
 import httpx
 
 from marketplace.client import Job, JobState
-from marketplace.client.watcher import EXPLANATIONS_A_STEP
+from marketplace.client.explanations import EXPLANATIONS_A_STEP
 from marketplace.domain.ids import Sha256
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import Result

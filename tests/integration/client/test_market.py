@@ -389,7 +389,9 @@ def test_a_claimed_lease_is_signed_for_up_to_what_was_claimed(
 def test_jobs_are_futures_for_who_wants_them(desk: Desk, play: Play) -> None:
     """A job that ran has a result, whatever its exit code; one that nobody served raises JobFailed."""
     with JobExecutor(desk.market) as executor:
-        ran, failed, cancelled = (executor.submit(play.request(name=name)) for name in ("ran", "failed", "cancelled"))
+        ran, failed, cancelled = (
+            executor.submit_job(play.request(name=name)) for name in ("ran", "failed", "cancelled")
+        )
         first, second, third = desk.market.jobs()
         for job in (first, second):
             play.open(desk, job)

@@ -217,10 +217,10 @@ def test_the_wallet_tells_of_the_coin_for_gas(shell: Shell, gateway: Gateway, do
     finally:
         gateway.chain.rpc("anvil_setBalance", STRANGER.address, hex(wei))
 
-    assert rich["coin_wei"] == str(wei)
-    assert float(rich["coin_human"]) == pytest.approx(wei / 10**COIN_DECIMALS)
+    assert rich["coinWei"] == str(wei)
+    assert float(rich["coinHuman"]) == pytest.approx(wei / 10**COIN_DECIMALS)
     assert "warning" not in rich
     assert "coin for gas" in table
-    assert stuck["coin_wei"] == "0"
+    assert stuck["coinWei"] == "0"
     assert "no gas" in stuck["warning"]
     assert "warning" in poor.stderr

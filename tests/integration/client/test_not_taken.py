@@ -71,6 +71,6 @@ def test_the_command_line_does_not_say_that_it_is_on_the_book(
     assert "is on the book" not in ran.stderr
     assert "signed; the gateway has not taken it yet: " in listed
     assert (job["posted"], waiting["posted"], taken["posted"]) == (False, False, True)
-    assert "the journal does not answer" in waiting["stands_still"]
-    assert taken["stands_still"] == ""
+    assert "the journal does not answer" in waiting["standsStill"]
+    assert taken["standsStill"] == ""
     assert gateway.http.get(f"/v1/orders/{job['id']}").json()["state"] == "book"

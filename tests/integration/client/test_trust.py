@@ -83,7 +83,7 @@ def test_what_will_be_signed_is_shown_before(shell: Shell, offers: tuple[Offer, 
     shown = ran.stderr.index("to be signed: ")
     assert shown < ran.stderr.index("is on the book")
     assert f"opener {checksum(OPENER.address)}, arbiter {checksum(ARBITER.address)}, worst cost 0.50 " in ran.stderr
-    assert (told["opener"], told["arbiter"], told["worst_cost"]) == (OPENER.address, ARBITER.address, "500000")
+    assert (told["opener"], told["arbiter"], told["worstCost"]) == (OPENER.address, ARBITER.address, "500000")
     assert worst_cost_of(desk.market.submit(play.request()).signed) == 500_000
 
 
@@ -117,5 +117,5 @@ def test_the_command_line_says_that_a_refused_order_lives(
     assert "whatever the gateway says" in ran.stderr
     assert "bourse cancel 1 ends it for good" in ran.stderr
     assert (listed["state"], listed["posted"]) == ("submitted", False)
-    assert listed["stands_still"].startswith("refused (NotLive: so there)")
+    assert listed["standsStill"].startswith("refused (NotLive: so there)")
     assert cancelled["state"] == "cancelled"

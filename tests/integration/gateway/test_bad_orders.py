@@ -64,23 +64,23 @@ class Case:
 
 
 REFUSED = (
-    Case("expired", {"expires_at": 1}, 422, "OrderExpired", "order.expiresAt"),
-    Case("no class", {"classes": 0}, 422, "ClassNotAccepted", "order.classes"),
-    Case("a class that nobody knows", {"classes": 1 << 200}, 422, "ClassNotAccepted", "order.classes"),
-    Case("price 0", {"max_price": 0}, 422, "PriceOutOfBounds", "order.maxPrice"),
-    Case("no GPU", {"gpus": 0}, 422, "BadAmounts", "order.gpus"),
-    Case("no second", {"max_seconds": 0}, 422, "BadAmounts", "order.maxSeconds"),
-    Case("guaranteed longer than wanted", {"min_seconds": 601}, 422, "BadAmounts", "order.minSeconds"),
-    Case("another opener", {"opener": STRANGER.address}, 422, "OpenerNotAllowed", "order.opener"),
-    Case("a tip for nobody", {"tip": 1, "opener": ZERO_ADDRESS}, 422, "TipWithoutOpener", "order.opener"),
-    Case("no arbiter", {"arbiter": ZERO_ADDRESS}, 422, "WrongArbiter", "order.arbiter"),
-    Case("more bond than all", {"min_bond_bps": 10_001}, 422, "BondTooSmall", "order.minBondBps"),
-    Case("a term lease", {"starts_at": 2**40 - 2}, 422, "TermLeaseNotByProvider", "order.startsAt"),
-    Case("an offer that does not exist", {"offer": 2**40 - 1}, 422, "OfferNotAlive", "order.offer"),
+    Case("expired", {"expires_at": 1}, 409, "OrderExpired", "order.expiresAt"),
+    Case("no class", {"classes": 0}, 409, "ClassNotAccepted", "order.classes"),
+    Case("a class that nobody knows", {"classes": 1 << 200}, 409, "ClassNotAccepted", "order.classes"),
+    Case("price 0", {"max_price": 0}, 409, "PriceOutOfBounds", "order.maxPrice"),
+    Case("no GPU", {"gpus": 0}, 409, "BadAmounts", "order.gpus"),
+    Case("no second", {"max_seconds": 0}, 409, "BadAmounts", "order.maxSeconds"),
+    Case("guaranteed longer than wanted", {"min_seconds": 601}, 409, "BadAmounts", "order.minSeconds"),
+    Case("another opener", {"opener": STRANGER.address}, 409, "OpenerNotAllowed", "order.opener"),
+    Case("a tip for nobody", {"tip": 1, "opener": ZERO_ADDRESS}, 409, "TipWithoutOpener", "order.opener"),
+    Case("no arbiter", {"arbiter": ZERO_ADDRESS}, 409, "WrongArbiter", "order.arbiter"),
+    Case("more bond than all", {"min_bond_bps": 10_001}, 409, "BondTooSmall", "order.minBondBps"),
+    Case("a term lease", {"starts_at": 2**40 - 2}, 409, "TermLeaseNotByProvider", "order.startsAt"),
+    Case("an offer that does not exist", {"offer": 2**40 - 1}, 409, "OfferNotAlive", "order.offer"),
     Case(
         "more than the client has", {"max_price": 2**80 - 1, "max_seconds": 2**31}, 402, "ClientBalanceTooLow", "order.client",
     ),
-    Case("a spec that was never uploaded", {"spec": "0x" + "ab" * 32}, 422, "MissingBlob", "order.spec"),
+    Case("a spec that was never uploaded", {"spec": "0x" + "ab" * 32}, 409, "MissingBlob", "order.spec"),
     Case("a tip beyond the balance", {"tip": 10_000 * DOLLAR}, 402, "ClientBalanceTooLow", "order.client"),
 )  # fmt: skip
 
@@ -106,11 +106,11 @@ def test_the_balance_must_cover_the_last_unit(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("changed", "reason", "field", "status"),
     [
-        ({"max_price": 1}, "PriceOutOfBounds", "order.maxPrice", 422),
-        ({"classes": 1 << 2}, "ClassNotAccepted", "order.classes", 422),
-        ({"arbiter": OPENER.address}, "WrongArbiter", "order.arbiter", 422),
-        ({"arbiter": PROVIDER.address}, "WrongArbiter", "order.arbiter", 422),
-        ({"min_bond_bps": 1_001}, "BondTooSmall", "order.minBondBps", 422),
+        ({"max_price": 1}, "PriceOutOfBounds", "order.maxPrice", 409),
+        ({"classes": 1 << 2}, "ClassNotAccepted", "order.classes", 409),
+        ({"arbiter": OPENER.address}, "WrongArbiter", "order.arbiter", 409),
+        ({"arbiter": PROVIDER.address}, "WrongArbiter", "order.arbiter", 409),
+        ({"min_bond_bps": 1_001}, "BondTooSmall", "order.minBondBps", 409),
         ({"gpus": 65}, "NotEnoughGpus", "order.gpus", 409),
     ],
     ids=str,
@@ -148,7 +148,7 @@ def test_a_wrong_signature_is_refused(gateway: Gateway, name: str) -> None:
     """Whatever is not the client's own 65 bytes over this very order."""
     body = {**submission(gateway.signed()), "signature": SIGNATURES[name](gateway)}
 
-    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "BadSignature", "signature")
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 409, "BadSignature", "signature")
 
 
 def test_a_malleated_signature_is_refused(gateway: Gateway) -> None:
@@ -159,7 +159,7 @@ def test_a_malleated_signature_is_refused(gateway: Gateway) -> None:
     flipped = f"0x{r}{order - s:064x}{55 - v:02x}"
     body = {**submission(signed), "signature": flipped}
 
-    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "BadSignature", "signature")
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 409, "BadSignature", "signature")
 
 
 @pytest.mark.parametrize("elsewhere", ["chain", "market"])
@@ -169,7 +169,7 @@ def test_a_signature_for_elsewhere_is_refused(gateway: Gateway, elsewhere: str) 
     other = SigningDomain(1, domain.market) if elsewhere == "chain" else SigningDomain(domain.chain_id, OPENER.address)
     body = submission(CLIENT.sign_order(gateway.order(), other))
 
-    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 422, "BadSignature", "signature")
+    refused(gateway, lambda: gateway.http.post("/v1/orders", json=body), 409, "BadSignature", "signature")
 
 
 @pytest.mark.parametrize("field", FULL_ORDER_BITS)
@@ -440,7 +440,7 @@ def test_missing_work_is_named(gateway: Gateway) -> None:
     """A spec without its work is nothing that anybody could run; one that lies about its size is refused as well."""
     content = _work(salt="0f" * 32)
     signed = gateway.signed(spec=bytes32_of(gateway.spec(work=work_name(content)).sha256))
-    refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "spec.work")
+    refused(gateway, lambda: gateway.post_order(signed), 409, "MissingBlob", "spec.work")
 
     gateway.keep(content)
     wrong = replace(work_name(content), bytes=len(content) + 1)
@@ -455,7 +455,7 @@ def test_a_missing_input_is_named(gateway: Gateway) -> None:
     spec = gateway.spec(work=work.name)
     signed = gateway.signed(spec=bytes32_of(spec.sha256))
 
-    refused(gateway, lambda: gateway.post_order(signed), 422, "MissingBlob", "work.inputs[1].parts[0]")
+    refused(gateway, lambda: gateway.post_order(signed), 409, "MissingBlob", "work.inputs[1].parts[0]")
 
 
 def test_a_changed_order_is_another_order(gateway: Gateway) -> None:
@@ -472,7 +472,7 @@ def test_a_changed_order_is_another_order(gateway: Gateway) -> None:
         body = submission(replace(signed, order=replace(signed.order, **{field: value})))
         problem = gateway.http.post("/v1/orders", json=body)
 
-        assert (problem.status_code, problem.json()["reason"]) == (422, "BadSignature"), field
+        assert (problem.status_code, problem.json()["reason"]) == (409, "BadSignature"), field
     assert before == gateway.everything()
 
 
@@ -498,7 +498,6 @@ QUOTES: dict[str, tuple[dict[str, Any], str]] = {
     "2^32 seconds": ({"gpu": "RTX4090", "maxSeconds": 2**32}, "maxSeconds"),
     "no GPUs": ({"gpu": "RTX4090", "maxSeconds": 1, "gpus": 0}, "gpus"),
     "negative GPUs": ({"gpu": "RTX4090", "maxSeconds": 1, "gpus": -1}, "gpus"),
-    "price 0": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": "0"}, "maxPrice"),
     "price 2^80": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": str(2**80)}, "maxPrice"),
     "a price as a number": ({"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": 5}, "maxPrice"),
     "a spec that is no hash": ({"gpu": "RTX4090", "maxSeconds": 1, "spec": "x"}, "spec"),
@@ -509,6 +508,13 @@ QUOTES: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown field": ({"gpu": "RTX4090", "maxSeconds": 1, "color": "red"}, "color"),
     "an order and more": ({"order": {}, "gpu": "RTX4090"}, "gpu"),
 }
+
+
+def test_a_price_of_nothing_is_refused_in_a_quote_as_in_an_order(gateway: Gateway) -> None:
+    """It is well written, and no market has it: the contract's own reason, and no fault of the form."""
+    asked = {"gpu": "RTX4090", "maxSeconds": 1, "maxPrice": "0"}
+
+    refused(gateway, lambda: gateway.http.post("/v1/quotes", json=asked), 409, "PriceOutOfBounds", "maxPrice")
 
 
 @pytest.mark.parametrize("name", QUOTES)

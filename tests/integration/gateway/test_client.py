@@ -106,7 +106,7 @@ def test_problems_are_typed(gateway: Gateway, client: GatewayApi) -> None:
     with pytest.raises(GatewayProblem) as missing:
         client.fetch_blob(sha256_of(b"nothing"))
 
-    assert (refused.value.status, refused.value.reason, refused.value.field) == (422, "OrderExpired", "order.expiresAt")
+    assert (refused.value.status, refused.value.reason, refused.value.field) == (409, "OrderExpired", "order.expiresAt")
     assert (missing.value.status, missing.value.reason) == (404, "NotFound")
 
 

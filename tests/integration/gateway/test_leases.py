@@ -250,10 +250,10 @@ def test_a_receipt_is_signed_by_its_side(gateway: Gateway, lease: SignedOrder) -
     for signature in (by_other, of_other, "0x", "0x" + "11" * 65):
         refused(
             gateway, lambda it=signature: gateway.post_receipt(PROVIDER, receipt, "provider", signature=it),  # type: ignore[misc]
-            422, "BadProviderSignature", "signature",
+            409, "BadProviderSignature", "signature",
         )  # fmt: skip
     refused(
-        gateway, lambda: gateway.post_receipt(CLIENT, receipt, "client", signature=by_other), 422, "BadClientSignature", "signature",
+        gateway, lambda: gateway.post_receipt(CLIENT, receipt, "client", signature=by_other), 409, "BadClientSignature", "signature",
     )  # fmt: skip
 
 
@@ -262,9 +262,9 @@ def test_a_receipt_is_signed_by_its_side(gateway: Gateway, lease: SignedOrder) -
     [
         ({"offer": 1_000}, 422, "InvalidField", "receipt.offer"),
         ({"opened_at": 1}, 422, "InvalidField", "receipt.openedAt"),
-        ({"used_seconds": 601}, 422, "SecondsOutOfBounds", "receipt.usedSeconds"),
-        ({"used_seconds": 0}, 422, "SecondsOutOfBounds", "receipt.usedSeconds"),
-        ({"used_seconds": 2**32 - 1}, 422, "SecondsOutOfBounds", "receipt.usedSeconds"),
+        ({"used_seconds": 601}, 409, "SecondsOutOfBounds", "receipt.usedSeconds"),
+        ({"used_seconds": 0}, 409, "SecondsOutOfBounds", "receipt.usedSeconds"),
+        ({"used_seconds": 2**32 - 1}, 409, "SecondsOutOfBounds", "receipt.usedSeconds"),
     ],
     ids=str,
 )  # fmt: skip

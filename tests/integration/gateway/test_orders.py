@@ -62,8 +62,8 @@ def test_a_delegates_order_is_taken_within_its_budget(gateway: Gateway, offer: O
     nobody = gateway.post_order(second)
 
     assert gateway.market.lease_of(first.id).status is LeaseStatus.OPEN
-    assert (over.status_code, over.json()["reason"], over.json()["field"]) == (422, "OverBudget", "signature")
-    assert (nobody.status_code, nobody.json()["reason"]) == (422, "BadSignature")
+    assert (over.status_code, over.json()["reason"], over.json()["field"]) == (409, "OverBudget", "signature")
+    assert (nobody.status_code, nobody.json()["reason"]) == (409, "BadSignature")
 
 
 def test_an_order_that_was_charged_is_taken_whatever_is_left_of_the_budget(gateway: Gateway, offer: Offer) -> None:
@@ -123,7 +123,7 @@ def test_a_wallets_order_is_taken_when_the_wallet_says_so(gateway: Gateway, offe
     taken = gateway.post_order(signed)
     gateway.open(signed, offer)
 
-    assert (refused.status_code, refused.json()["reason"]) == (422, "BadSignature")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "BadSignature")
     assert taken.status_code == 201
     assert gateway.market.lease_of(signed.id).status is LeaseStatus.OPEN
 

@@ -68,7 +68,7 @@ def test_orders_are_taken_without_redis(gateway: Gateway, without_redis: httpx.C
     refused = without_redis.post("/v1/orders", json=submission(expired))
 
     assert taken.status_code == 201
-    assert (refused.status_code, refused.json()["reason"]) == (422, "OrderExpired")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "OrderExpired")
     assert without_redis.get(f"/v1/orders/{signed.id}").json()["state"] == "book"
     assert without_redis.get(f"/v1/orders/{signed.id}/explanation").json()["reason"] == "StoreUnavailable"
     gateway.sync()

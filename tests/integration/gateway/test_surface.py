@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -305,3 +306,25 @@ def test_streams_end_when_the_server_stops(gateway: Gateway) -> None:
 
     assert "event: problem" in lines
     assert "GatewayStopping" in "".join(lines)
+
+
+def test_no_parameter_says_null_and_each_says_what_it_takes(gateway: Gateway) -> None:
+    """A parameter that may be left out is of one type; duties, shares and classes are told apart before anything is sent."""
+    paths = gateway.http.get("/openapi.json").json()["paths"]
+    shown = {
+        (path, parameter["name"]): parameter["schema"]
+        for path, methods in paths.items() for operation in methods.values() for parameter in operation.get("parameters", ())
+    }  # fmt: skip
+
+    assert not [place for place, schema in shown.items() if "anyOf" in schema or not {"type", "enum"} & schema.keys()]
+    assert shown["/ready", "for"]["enum"] == ["book", "events", "files", "orders", "receipts"]
+    assert re.fullmatch(shown["/v1/leases/{lease_id}/logs", "share"]["pattern"], f"log.17.0x{'ab' * 20}.0x{'cd' * 65}")
+    assert not re.fullmatch(shown["/v1/leases/{lease_id}/logs", "share"]["pattern"], "log")
+    classes = shown["/v1/book/{class_name}", "class_name"]["pattern"]
+    assert [bool(re.fullmatch(classes, text)) for text in ("RTX4090", "51", "52", "007", "RTX9999")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -86,7 +86,7 @@ def test_nobody_else_countersigns_for_a_wallet(gateway: Gateway, lease: SignedOr
     }[who]()
 
     expected = {
-        "stranger": (401, "Unauthorized"), "owner alone": (403, "Forbidden"), "stranger's signature": (422, "BadClientSignature"),
+        "stranger": (401, "Unauthorized"), "owner alone": (403, "Forbidden"), "stranger's signature": (409, "BadClientSignature"),
     }[who]  # fmt: skip
     assert (refused.status_code, refused.json()["reason"]) == expected
 

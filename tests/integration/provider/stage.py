@@ -49,6 +49,7 @@ from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gateways import GatewayLine
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import AgentHome
 from marketplace.provider.inventory import Inventory, read_inventory
 from marketplace.provider.policy import AgentPolicy
@@ -203,11 +204,12 @@ class Stage:
         gateway_url: str = "",
         inventory: str = INVENTORY,
         steers: Steers | None = None,
+        rig: GpuRig | None = None,
         **policy: int,
     ) -> ProviderAgent:
         """An agent in this process; its steps are ours to make. ``gateway_url``: several by spaces, the preferred one first."""
         agent = build_agent(
-            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers
+            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers, rig
         )
         self.agents.append(agent)
         return agent
@@ -382,6 +384,7 @@ def build_agent(
     inventory: str,
     policy: Mapping[str, int],
     steers: Steers | None = None,
+    rig: GpuRig | None = None,
 ) -> ProviderAgent:
     """An agent as `bourse provider up` builds it; ``steers`` makes what it is steered by."""
     chain = Chain([rpc_url])
@@ -402,7 +405,7 @@ def build_agent(
         sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, gateways=gateways,
         executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
         home=AgentHome(home),
-        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(),
+        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(), rig=rig or GpuRig(),
     )  # fmt: skip
-    declared = read_inventory(inventory.encode(), decimals=6, recipient=recipient_in(home))
+    declared = read_inventory(inventory.encode(), decimals=6, recipient=recipient_in(home), seen=tools.rig.seen)
     return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

@@ -173,7 +173,7 @@ def test_the_command_line_tells_what_does_not_hold(floor: Floor, auditor: Audito
     assert (answer["holds"], answer["reason"], answer["failed"]) == (False, "AuditFailed", ["offers"])
     assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["plan.json", "snapshot.json"]
     books = bourse_audit(floor, tmp_path, ["--json"])
-    assert (books.returncode, json.loads(books.stdout)["is_balanced"]) == (0, True)
+    assert (books.returncode, json.loads(books.stdout)["isBalanced"]) == (0, True)
 
 
 def test_the_last_rounds_are_audited_one_by_one(floor: Floor, auditor: Auditor, tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_a_round_that_goes_on_replays_on_another_machine_from_three_files(
 
     assert (whole.returncode, lacking.returncode, alone.returncode) == (0, 5, 2)
     answer = json.loads(whole.stdout)
-    assert (answer["holds"], answer["goes_on_from"]) == (True, first)
+    assert (answer["holds"], answer["goesOnFrom"]) == (True, first)
     assert {row["check"]: row["verdict"] for row in answer["findings"]}["replay"] == "ok"
     assert "--former takes its file" in " ".join(lacking.stdout.split())
     assert "goes with --plan and --snapshot" in alone.stderr
@@ -318,7 +318,7 @@ def test_the_last_rounds_hold_each_on_the_one_before(floor: Floor, auditor: Audi
     first, second = (batch.round for batch in floor.batches())
     assert told.returncode == 0
     rows = json.loads(told.stdout)
-    assert [(row["round"], row["goes_on_from"], row["holds"]) for row in rows] == [
+    assert [(row["round"], row["goesOnFrom"], row["holds"]) for row in rows] == [
         (second, first, True),
         (first, None, True),
     ]

@@ -260,7 +260,7 @@ def test_why_a_group_broke_is_said_once(book: JobJournal) -> None:
 
 
 def test_what_was_read_again_replaces_what_never_happened(book: JobJournal) -> None:
-    """LeaseEvents of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
+    """Moves of blocks read again that are not in them are dropped, and those above the cursor; others stay."""
     opened, false, old = (
         happened(name, an_id(7), block, 50, an_id(block))
         for block, name in ((11, "LeaseFinalized"), (12, "LeaseExpired"), (9, "LeaseDeclined"))

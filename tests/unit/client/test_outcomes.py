@@ -50,7 +50,7 @@ def test_every_state_has_an_exit_code() -> None:
 
 def test_an_error_is_one_line_with_its_reason_and_field() -> None:
     """Each said once."""
-    problem = e.GatewayProblem(422, "PriceOutOfBounds", "the price is too low", "order.maxPrice")
+    problem = e.GatewayProblem(409, "PriceOutOfBounds", "the price is too low", "order.maxPrice")
 
     assert line_of(problem) == "PriceOutOfBounds: the price is too low [order.maxPrice]"
     assert line_of(e.InvalidField("gpu", "is unknown")) == "InvalidField: gpu: is unknown"

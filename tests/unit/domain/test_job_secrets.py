@@ -12,7 +12,7 @@ from marketplace.domain.limits import MAX_ENTRUSTED_LETTERS, MAX_SECRET_BYTES, M
 from marketplace.domain.work import Work, read_work
 from marketplace.sealing import new_identity, recipient_of, seal
 
-SECRETS = JobSecrets({"TOKEN": b"hush", "KEY_FILE": bytes(range(256))})
+SECRETS = JobSecrets({"TOKEN": b"hush", "KEY_FILE": bytes(range(256))}, "ab" * 32)
 
 
 def test_the_work_names_secrets_and_binds_their_values() -> None:
@@ -23,7 +23,7 @@ def test_the_work_names_secrets_and_binds_their_values() -> None:
     assert SECRETS.named.names == ("KEY_FILE", "TOKEN")
     assert b"hush" not in work.canonical()
     assert JobSecrets(SECRETS.values, SECRETS.salt).named == SECRETS.named
-    assert JobSecrets(SECRETS.values).named != SECRETS.named
+    assert JobSecrets(SECRETS.values, "cd" * 32).named != SECRETS.named
     assert b"secrets" not in Work(("train",), "ab" * 32).canonical()
 
 
@@ -42,11 +42,13 @@ def test_what_is_handed_over_is_read_as_it_was() -> None:
     """With a key and without, and a key alone as it always was; the largest fits where gateways keep it."""
     for given in (Entrusted("AGE-1", SECRETS), Entrusted(None, SECRETS), Entrusted("AGE-1")):
         assert read_entrusted(given.content()) == given
-    largest = JobSecrets({f"{'A' * 62}{n:02}": bytes(MAX_SECRET_BYTES // MAX_SECRETS) for n in range(MAX_SECRETS)})
+    largest = JobSecrets(
+        {f"{'A' * 62}{n:02}": bytes(MAX_SECRET_BYTES // MAX_SECRETS) for n in range(MAX_SECRETS)}, "ab" * 32
+    )
     key = new_identity()
     assert len(seal(Entrusted(key, largest).content(), recipient_of(key))) <= MAX_ENTRUSTED_LETTERS
     with pytest.raises(InvalidField):
-        JobSecrets({"A": bytes(MAX_SECRET_BYTES + 1)})
+        JobSecrets({"A": bytes(MAX_SECRET_BYTES + 1)}, "ab" * 32)
 
 
 def test_no_value_is_shown() -> None:

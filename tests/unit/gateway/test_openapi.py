@@ -6,22 +6,38 @@ import re
 
 import pytest
 
-from marketplace.api.fields import Uint80
+from marketplace.api.fields import Uint80, decimal_pattern
 from marketplace.api.offers import OfferTold
+from marketplace.api.sessions import MOST_MESSAGE
 from marketplace.chain.request_signing import verify_request
+from marketplace.chain.sign_in import MOST_TEXT
 from marketplace.domain.ids import Sha256
 from marketplace.domain.units import UnixTime
 from marketplace.gateway import signing_told
-from marketplace.gateway.openapi import REF, _components, _of_answer, _of_request, decimal_pattern
+from marketplace.gateway.openapi import REF, _components, _of_answer, _of_request
 
 
-@pytest.mark.parametrize("most", [9, 10, 255, 65_535, (1 << 40) - 1, (1 << 256) - 1])
+@pytest.mark.parametrize("most", [9, 10, 255, 65_535, (1 << 40) - 1, (1 << 128) - 1])
 def test_a_pattern_is_as_wide_as_the_contract(most: int) -> None:
     """Every integer up to the most fits, the next one does not, nor does one with a leading zero."""
     pattern = re.compile(decimal_pattern(most))
 
     assert all(pattern.fullmatch(str(number)) for number in (0, 1, 9, most // 10, most // 2, most - 1, most))
     assert not any(pattern.fullmatch(text) for text in (str(most + 1), str(most * 10), "01", "-1", "", "1 "))
+
+
+def test_a_pattern_of_256_bits_takes_all_of_them_and_is_short() -> None:
+    """Generators of values drop an exact one of that length; what is longer, or begins with more, does not fit either."""
+    pattern, most = decimal_pattern((1 << 256) - 1), (1 << 256) - 1
+
+    assert all(re.fullmatch(pattern, str(number)) for number in (0, 1, 10**76, 10**77, most // 2, most - 1, most))
+    assert not any(re.fullmatch(pattern, str(number)) for number in (most * 10, 116 * 10**75, 9 * 10**77, "01", "-1"))
+    assert len(pattern) < 100
+
+
+def test_a_challenge_may_be_as_long_in_openapi_as_at_the_gateway() -> None:
+    """A message of the longest length fits both."""
+    assert MOST_MESSAGE == MOST_TEXT
 
 
 def test_the_test_vectors_are_what_a_gateway_takes() -> None:

@@ -106,7 +106,7 @@ def test_an_agent_whose_machine_names_no_recipient_says_so(folder: ServingFolder
 
 def test_secrets_arrive_with_the_key_and_are_not_kept(folder: ServingFolder, tmp_path: Path) -> None:
     """Those that the work names, with or without a key; nothing on the disk has them, and a second agent asks for them again."""
-    key, secrets = new_identity(), JobSecrets({"TOKEN": b"hush-value"})
+    key, secrets = new_identity(), JobSecrets({"TOKEN": b"hush-value"}, "ab" * 32)
     plain = replace(WORK, secrets=secrets.named)
     for work, held in ((plain, None), (seal_work(plain, recipient_of(key)), key)):
         carrier = Carrier(seal(Entrusted(held, secrets).content(), recipient_in(tmp_path)))
@@ -122,10 +122,10 @@ def test_secrets_arrive_with_the_key_and_are_not_kept(folder: ServingFolder, tmp
 
 def test_secrets_that_the_work_does_not_name_are_refused(folder: ServingFolder, tmp_path: Path) -> None:
     """Another value, a key without secrets, rubbish: whoever carried it may have put it there, and the right one may still come."""
-    secrets, recipient = JobSecrets({"TOKEN": b"right"}), recipient_in(tmp_path)
+    secrets, recipient = JobSecrets({"TOKEN": b"right"}, "ab" * 32), recipient_in(tmp_path)
     work = replace(WORK, secrets=secrets.named)
     contents = (
-        Entrusted(None, JobSecrets({"TOKEN": b"wrong"}, secrets.salt)).content(), Entrusted(None, JobSecrets({"TOKEN": b"right"})).content(),
+        Entrusted(None, JobSecrets({"TOKEN": b"wrong"}, secrets.salt)).content(), Entrusted(None, JobSecrets({"TOKEN": b"right"}, "cd" * 32)).content(),
         Entrusted(new_identity()).content(), b"{", b'{"key":"","secrets":{"salt":"","values":{}}}',
     )  # fmt: skip
     for content in contents:

@@ -82,7 +82,7 @@ def test_a_name_that_somebody_learnt_opens_nothing(gateway: Gateway, private: Pr
     gateway.keep(work.canonical(), thief)
     order = gateway.order(thief, spec=bytes32_of(gateway.spec(work=work.name).sha256))
     refused = gateway.post_order(thief.sign_order(order, gateway.domain))
-    assert (refused.status_code, refused.json()["reason"]) == (422, "MissingBlob")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "MissingBlob")
 
     offer = gateway.list(OUTSIDERS[1])
     own_work = gateway.work(salt="0c" * 32)
@@ -91,7 +91,7 @@ def test_a_name_that_somebody_learnt_opens_nothing(gateway: Gateway, private: Pr
     own = gateway.leased(offer, key=thief, spec=bytes32_of(gateway.spec(work=own_work.name).sha256))
     receipt = gateway.receipt(own.id, 0, bytes32_of(private.result.sha256))
     posted = gateway.post_receipt(OUTSIDERS[1], receipt, "provider")
-    assert (posted.status_code, posted.json()["field"]) == (422, "resultDocument")
+    assert (posted.status_code, posted.json()["field"]) == (409, "resultDocument")
     posted = gateway.post_receipt(OUTSIDERS[1], receipt, "provider", private.result)
     assert posted.status_code == 201
     for blob in private.blobs[-2:]:
@@ -106,7 +106,7 @@ def test_naming_somebody_as_acceptor_opens_nothing_of_theirs(gateway: Gateway, p
     order = gateway.order(thief, acceptor=lease.order.client, spec=bytes32_of(spec.sha256))
     signed = thief.sign_order(order, gateway.domain)
     refused = gateway.post_order(signed)
-    assert (refused.status_code, refused.json()["reason"]) == (422, "MissingBlob")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "MissingBlob")
 
     gateway.open(signed, private.offer)
     assert (

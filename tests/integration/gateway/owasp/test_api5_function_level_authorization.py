@@ -15,6 +15,7 @@ from tests.integration.gateway.owasp.conftest import Private
 
 OPEN_TO_ALL = {
     ("post", "/v1/orders"), ("post", "/v1/quotes"), ("post", "/v1/sessions"), ("post", "/v1/leases/{lease_id}/declines"),
+    ("post", "/v1/leases/{lease_id}/host-key"),
 }  # fmt: skip
 """They carry their own signature, or change nothing."""
 NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {

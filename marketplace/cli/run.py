@@ -1,0 +1,112 @@
+"""`bourse run`: a command on somebody's GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marketplace.chain.checksums import address_from_text
+from marketplace.cli import run_options as o
+from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
+from marketplace.cli.offers import MIN_RELIABILITY
+from marketplace.cli.secret_options import secrets_of
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.client import JobGroup, JobRequest
+from marketplace.client.request import NO_TIME, files_named
+from marketplace.config import variables
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Address
+from marketplace.domain.units import Bps, GpuCount, seconds_from_text
+
+app = typer.Typer()
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: o.CommandArgument,
+    gpu: o.GpuOption,
+    max_price: o.MaxPriceOption,
+    max_time: o.MaxTimeOption,
+    gpus: o.GpusOption = 1,
+    nodes: o.NodesOption = 1,
+    inputs: o.InputOption = None,
+    output: o.OutputOption = None,
+    env: o.EnvOption = None,
+    region: o.RegionOption = None,
+    prefer_region: o.PreferRegionOption = None,
+    vram: o.VramOption = 0,
+    cpus: o.CpusOption = 1,
+    memory: o.MemoryOption = 1024,
+    disk: o.DiskOption = 1024,
+    min_time: o.MinTimeOption = None,
+    min_bond: o.MinBondOption = 0,
+    min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
+    tip: o.TipOption = "0",
+    expires_in: o.ExpiresInOption = "10m",
+    retries: o.RetriesOption = 1,
+    on_silence: o.SilenceOption = o.Silence.ELSEWHERE,
+    opener: o.OpenerOption = None,
+    arbiter: o.ArbiterOption = None,
+    seal: o.SealOption = False,
+    secret: o.SecretOption = None,
+    name: o.NameOption = "",
+    wait: o.WaitOption = True,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
+
+    A file below this folder that the command names, by a relative path, is added to the job's inputs. With --nodes it runs on
+    several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
+    are ended.
+    """
+    session = CommandSession(json, keystore, password_file, account)
+    require_free(output)
+    files = files_named(tuple(command), Path.cwd())
+    with session.market() as market:
+        request = JobRequest(
+            command=tuple(command), gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
+            max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
+            inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
+            prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
+            min_reliability_bps=min_reliability,
+            min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
+            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
+            secrets=secrets_of(secret or [], variables()),
+        )  # fmt: skip
+        draft = market.draft(request, nodes if nodes > 1 else None)
+        say_draft(session, market, draft)
+        for file in request.files:
+            session.say(f"sending {file} along: the command names it")
+        with telling_refused(session, market):
+            submitted = market.sign(draft)
+        if isinstance(submitted, JobGroup):
+            run_nodes(session, market, submitted, output, wait=wait)
+        else:
+            run_alone(session, market, submitted, output, wait=wait)
+
+
+def _role(text: str | None, name: str) -> Address | None:
+    return address_from_text(text, field=name) if text else None
+
+
+def _env_of(pairs: list[str]) -> dict[str, str]:
+    env: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidField("env", f"{pair!r} is not NAME=VALUE")
+        env[name] = value
+    return env
+
+
+def _not_in(folder: Path | None, files: dict[str, Path]) -> dict[str, Path]:
+    """The files that the input folder does not hold already under the same name."""
+    if folder is None:
+        return files
+    return {name: path for name, path in files.items() if not (folder / name).exists()}
