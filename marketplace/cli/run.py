@@ -51,6 +51,8 @@ def run(
     arbiter: o.ArbiterOption = None,
     seal: o.SealOption = False,
     secret: o.SecretOption = None,
+    egress: o.EgressOption = None,
+    egress_mib: o.EgressMibOption = 1024,
     name: o.NameOption = "",
     wait: o.WaitOption = True,
     json: JsonOption = False,
@@ -78,6 +80,7 @@ def run(
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
             on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
             secrets=secrets_of(secret or [], variables()),
+            egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
         draft = market.draft(request, nodes if nodes > 1 else None)
         say_draft(session, market, draft)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from marketplace.cli.numbers import whole_option
+from marketplace.domain.egress import MAX_EGRESS_MIB
 from marketplace.domain.spec import MAX_NODES
 from marketplace.domain.units import BPS_WHOLE
 
@@ -53,6 +54,13 @@ SealOption = Annotated[
 SecretOption = Annotated[
     list[str] | None,
     typer.Option("--secret", help="NAME, the value of that variable, or NAME=@FILE; repeat. A file in /job/secrets."),
+]
+EgressOption = Annotated[
+    list[str] | None,
+    typer.Option("--egress", help="HOST:PORT that the job may connect to; repeat. Else it has no network."),
+]
+EgressMibOption = Annotated[
+    int, whole_option("egress-mib", "MiB that it may send and receive then.", least=1, most=MAX_EGRESS_MIB)
 ]
 NameOption = Annotated[str, typer.Option("--name", help="What to call the job.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")]

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.client.secret_values import secret_in
@@ -66,7 +65,10 @@ class JobRequest:
     outputs: tuple[str, ...] = (JOB_OUT,)
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = HOST_IMAGE
-    network: Literal["none", "egress"] = "none"
+    egress: tuple[str, ...] = ()
+    """Where the job may connect to, as HOST:PORT; without it, it has no network."""
+    egress_mib: int = 1024
+    """How much it may send and receive then."""
     regions: tuple[str, ...] = ()
     prefer_regions: tuple[str, ...] = ()
     """Where it would rather run, if that is hardly dearer; ``regions`` is where it must."""
@@ -137,7 +139,14 @@ def prepare(request: JobRequest) -> Prepared:
     spec = JobSpec(
         work=work_name(work),
         image=request.image,
-        resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
+        resources=Resources(
+            request.gpus,
+            request.vram_mib,
+            request.cpus,
+            request.memory_mib,
+            request.disk_mib,
+            request.egress_mib if request.egress else 0,
+        ),
         constraints=Constraints(
             regions=request.regions,
             exclude_providers=tuple(
@@ -146,7 +155,8 @@ def prepare(request: JobRequest) -> Prepared:
             prefer_regions=request.prefer_regions,
             min_reliability_bps=request.min_reliability_bps,
         ),
-        network=request.network,
+        network="egress" if request.egress else "none",
+        egress=request.egress,
         public=request.public,
     )
     require_runnable(spec)

@@ -13,15 +13,12 @@ _MEASURES = (
     ("memory_mib", "MiB of memory"),
     ("disk_mib", "MiB of disk"),
     ("vram_mib", "MiB of GPU memory"),
+    ("egress_mib", "MiB of network for a job"),
 )
 
 
 def require_runnable(spec: JobSpec) -> None:
     """Raise InvalidField for what the spec asks for and no agent supports yet."""
-    if spec.network != "none":
-        raise InvalidField(
-            "spec.network", f'is "{spec.network}": no provider gives jobs a network yet; leave it "none"'
-        )
     if spec.image != HOST_IMAGE:
         raise InvalidField("spec.image", f'is {spec.image}: providers run "{HOST_IMAGE}" only, their own job runtime')
     if spec.checkpoint is not None:

@@ -15,19 +15,24 @@
     gpus = ["GPU-…"]         # which of the machine's GPUs, by UUID (nvidia-smi -L); without it, the next ones of that class
     days = 30                # renewed while the agent runs; or once and for all: expires = 2027-01-31T00:00:00Z
 
+    [egress]                 # without it jobs have no network
+    most_mib = 10240         # what one job may send and receive
+    local = ["10.0.0.5:80"]  # addresses of your own network that jobs may ask for, too
+
 One file is one machine, and one key is one agent: every offer of the key that the file does not name is withdrawn.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.domain.classes import GpuClass, class_named
+from marketplace.domain.egress import MAX_EGRESS_MIB, is_address, read_target, read_targets
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
 from marketplace.domain.spec import Machine, Reader, read_machine
@@ -72,6 +77,8 @@ class InventoryOffer:
     machine: Machine
     gpus: tuple[str, ...]
     """Which they are: UUIDs, or the machine's own numbers of GPUs that are only declared (``gpus.picking``)."""
+    local: tuple[str, ...] = ()
+    """Addresses with ports of the provider's own network that its jobs may connect to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ def read_inventory(
         cpus=reader.number("cpus", 1, 2**16), memory_mib=reader.number("memory_mib", 16, 2**32),
         disk_mib=reader.number("disk_mib", 1, 2**32), measured=False, recipient=recipient,
     )  # fmt: skip
+    egress_mib, local = _egress(reader)
+    machine = replace(machine, egress_mib=egress_mib)
     tables = reader.take("offer", list)
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
@@ -122,8 +131,25 @@ def read_inventory(
     named = [named_gpus(reader) for reader in readers]
     picker = GpuPicker(named, seen)
     return Inventory(
-        tuple(_offer(reader, machine, some, picker, decimals) for reader, some in zip(readers, named, strict=True))
+        tuple(
+            replace(_offer(reader, machine, some, picker, decimals), local=local)
+            for reader, some in zip(readers, named, strict=True)
+        )
     )
+
+
+def _egress(reader: Reader) -> tuple[int, tuple[str, ...]]:
+    """What a job may send and receive, 0 where the file says nothing of it; and the addresses of the provider's own that it may reach."""
+    table = reader.take("egress", dict, None)
+    if table is None:
+        return 0, ()
+    inner = Reader(table, "egress")
+    most_mib = inner.number("most_mib", 1, MAX_EGRESS_MIB)
+    local = read_targets(inner.texts("local", []), "egress.local")
+    if not all(is_address(read_target(one, "egress.local").host) for one in local):
+        raise InvalidField("egress.local", "must be addresses with ports: names may change")
+    inner.end()
+    return most_mib, local
 
 
 def _offer(reader: Reader, machine: Machine, named: Named | None, picker: GpuPicker, decimals: int) -> InventoryOffer:
@@ -145,7 +171,7 @@ def _machine(machine: Machine, gpu: GpuClass, count: int, reader: Reader) -> Mac
     described = Machine(
         region=machine.region, gpu_model=gpu.name, vram_mib=gpu.vram_mib, gpu_count=count,
         cpus=machine.cpus, memory_mib=machine.memory_mib, disk_mib=machine.disk_mib, measured=machine.measured,
-        recipient=machine.recipient,
+        recipient=machine.recipient, egress_mib=machine.egress_mib,
     )  # fmt: skip
     try:
         return read_machine(described.canonical())

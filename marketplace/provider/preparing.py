@@ -20,6 +20,7 @@ from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity, disk_taken_mib
+from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
 from marketplace.provider.gateways import InTurn
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
@@ -76,7 +77,7 @@ class Preparing:
         if not isinstance(run, Path):
             return run
         try:
-            return self._request(attendance, task, run, share.gpus, left)
+            return self._request(attendance, task, run, offer, share.gpus, left)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
 
@@ -151,7 +152,13 @@ class Preparing:
         return None
 
     def _request(
-        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[str, ...], left: Seconds
+        self,
+        attendance: Attendance,
+        task: Assignment,
+        run: Path,
+        offer: InventoryOffer,
+        gpus: tuple[str, ...],
+        left: Seconds,
     ) -> ExecutionRequest:
         needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(
@@ -162,8 +169,9 @@ class Preparing:
         )  # fmt: skip
         values = task.secrets.values if task.secrets else {}
         return ExecutionRequest(
-            attendance.folder.name, task.work.command, task.environment, run, limits, gpus, secrets=values
-        )
+            attendance.folder.name, task.work.command, task.environment, run, limits, gpus, secrets=values,
+            way_out=WayOut(task.spec.egress, needs.egress_mib << 20, offer.local) if task.spec.egress else None,
+        )  # fmt: skip
 
 
 def _from_one(collecting: InTurn[bool | Obstacle], head: BlockRef) -> bool | Obstacle | None:

@@ -28,6 +28,9 @@ NEEDED_OPTIONS: Final = (
 
 _NOBODY: Final = 65534
 """The user inside: owner of nothing but the job's own files."""
+CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Of the authorities that this machine trusts."""
+_CERTIFICATES_AT: Final = "/job/certificates.crt"
 _SECRETS_BYTES: Final = 1 << 20
 """Whole pages are taken for each."""
 _IMAGE_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -63,6 +66,7 @@ def sandbox_arguments(
     words += _image_mounts(places) if request.image else _runtime(places)
     words += ["--bind", str(places["in"]), "/job/in", "--bind", str(places["out"]), "/job/out", "--remount-ro", "/dev"]
     words += _secrets(secrets)
+    words += ["--ro-bind", str(places["certificates"]), _CERTIFICATES_AT] if "certificates" in places else []
     # Without an image the root folder is memory, and without limit, as /dev is: nothing can be put there.
     return [*words, *([] if request.image else ["--remount-ro", "/"]), "--chdir", _first_folder(request)]
 
@@ -84,6 +88,11 @@ def _devices(request: ExecutionRequest, places: Mapping[str, Path]) -> list[str]
     if not request.image or not request.devices.libraries:
         return words
     return ["--tmpfs", DRIVER_AT, *words, "--remount-ro", DRIVER_AT]
+
+
+def has_certificates(request: ExecutionRequest) -> bool:
+    """Whether the job gets this machine's certificates: what connects out has to know whom it speaks to. An image has its own."""
+    return request.way_out is not None and request.image is None and CERTIFICATES.is_file()
 
 
 def _secrets(handles: Mapping[str, int]) -> list[str]:
@@ -133,6 +142,8 @@ def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[s
         given = {"PATH": f"{ENVIRONMENT_AT}/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
     else:
         given = {"PATH": _IMAGE_PATH, "HOME": image.home, "LANG": "C.UTF-8", **image.env}
+    given |= request.way_out.variables() if request.way_out else {}
+    given |= {"SSL_CERT_FILE": _CERTIFICATES_AT} if has_certificates(request) else {}
     given["PYTHONUNBUFFERED"] = "1"  # the log is streamed: a line should be there when it was printed
     given["CUDA_VISIBLE_DEVICES"] = ""  # a job without GPUs looks for none
     given |= request.devices.environment

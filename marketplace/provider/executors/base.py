@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class ExecutionRequest:
     gpus: tuple[str, ...] = ()
     devices: GpuDevices = NO_DEVICES
     image: JobImage | None = None
+    way_out: WayOut | None = None
+    """What it may connect to, through a proxy on its own 127.0.0.1; None: nothing."""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files in memory, by their names, that only the job reads. They are written down nowhere: what is adopted has none here."""
 
@@ -220,6 +223,8 @@ class ExecutionResult:
     wall_seconds: float = 0.0
     started_at: int = 0
     ended_at: int = 0
+    egress_bytes: int = 0
+    """What it has sent and received through its way out."""
 
 
 class Execution(Protocol):

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, JobImage, KeptLog, Limits
 from marketplace.provider.executors.cgroups import CgroupParent
 from marketplace.provider.executors.devices import devices_in
@@ -57,6 +58,7 @@ def read_plan(document: bytes) -> JobPlan:
             gpus=tuple(request["gpus"]),
             image=request["image"] and JobImage(**(request["image"] | {"root": Path(request["image"]["root"])})),
             devices=devices_in(request["devices"]),
+            way_out=_way_out_in(request["way_out"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),
@@ -65,6 +67,10 @@ def read_plan(document: bytes) -> JobPlan:
         seccomp=bytes.fromhex(words["seccomp"]),
         gate=Path(words["gate"]),
     )
+
+
+def _way_out_in(words: dict[str, Any] | None) -> WayOut | None:
+    return None if words is None else WayOut(tuple(words["targets"]), words["most_bytes"], tuple(words["local"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from marketplace.provider.executors import launch as launcher
-from marketplace.provider.executors.arguments import job_environment, sandbox_arguments
+from marketplace.provider.executors.arguments import CERTIFICATES, has_certificates, job_environment, sandbox_arguments
 from marketplace.provider.executors.base import ExecutionRequest, Limits
 from marketplace.provider.executors.cgroups import SANDBOX_PROCESSES, Cgroup
 from marketplace.provider.executors.folders import hand_over
@@ -72,6 +72,7 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
     """Start the launcher, which becomes bubblewrap. Files in memory carry what must not be on a command line."""
     request = plan.request
     enforcement = _PROMISED | {"processes": "rlimit", "memory": "watch+rlimit", "cpu": "nice"}
+    enforcement |= {"network": "egress"} if request.way_out else {}
     enforcement |= cgroup.enforcement if cgroup else {}
     layout = _layout(plan, user)
     environment = job_environment(request, has_libraries=plan.runtime.has_libraries)
@@ -123,6 +124,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
     else:
         places |= {"image": request.image.root, "changes": request.changes, "gate": plan.gate}
     places |= request.devices.places()
+    places |= {"certificates": CERTIFICATES} if has_certificates(request) else {}
     places = {name: path.absolute() for name, path in places.items()}
     if user is None:
         return _Layout(places, plan.bwrap, {}, {})

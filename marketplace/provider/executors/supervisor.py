@@ -18,6 +18,7 @@ from marketplace.provider.executors.passing import secrets_passed
 from marketplace.provider.executors.records import JobRecord, read_plan
 from marketplace.provider.executors.sandbox import start_sandbox
 from marketplace.provider.executors.watch import Watch
+from marketplace.provider.executors.way_out import JobWayOut
 
 _NOT_STARTED = 1
 _STDIN = 0
@@ -36,10 +37,12 @@ def _ran(record: JobRecord, wishes: GuardWishes) -> ExecutionResult:
     plan = read_plan(record.plan.read_bytes())
     plan = replace(plan, request=replace(plan.request, secrets=secrets_passed(_STDIN)))
     try:
-        watch = Watch(plan.request, wishes, lambda: start_sandbox(plan), record.is_attended)
+        way_out = JobWayOut(plan)
+        watch = Watch(plan.request, wishes, lambda: start_sandbox(plan), record.is_attended, way_out.open)
     except OSError as exc:
         return ExecutionResult(_NOT_STARTED, EndReason.LOST, (), f"the sandbox could not be started: {exc}")
-    return watch.until_over()
+    result = watch.until_over()
+    return replace(result, egress_bytes=way_out.close())
 
 
 if __name__ == "__main__":

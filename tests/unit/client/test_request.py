@@ -180,7 +180,8 @@ def test_a_provider_that_is_excluded_by_a_mistyped_address_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"), [({"network": "egress"}, "spec.network"), ({"image": "a/b@sha256:" + "0" * 64}, "spec.image")]
+    ("asked", "field"),
+    [({"egress": ("*:443",)}, "spec.egress[0]"), ({"image": "a/b@sha256:" + "0" * 64}, "spec.image")],
 )
 def test_what_nobody_can_run_is_not_signed(asked: dict[str, Any], field: str) -> None:
     """It would be matched and declined by everyone, at their gas: the request names it before anything is sent."""
