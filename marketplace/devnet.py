@@ -203,7 +203,7 @@ class Devnet:
 
     def start(self) -> None:
         """Bring everything up in the order in which it needs each other; the order of ``stop`` is the reverse."""
-        chain_port, redis_port, gateway_port, *health_ports = free_ports(3 + 2 + len(self._inventories))
+        chain_port, redis_port, gateway_port, relay_port, *health_ports = free_ports(4 + 2 + len(self._inventories))
         self._health = {"gateway": gateway_port} | dict(
             zip(("indexer", "scheduler", *self._inventories), health_ports, strict=True)
         )
@@ -215,10 +215,11 @@ class Devnet:
         book.write(self.folder / "address-book.json")
         chain.rpc("evm_setAutomine", False)
         chain.rpc("evm_setIntervalMining", self._block_seconds)
-        self._settings = self._shared_settings(chain_port, redis_port, gateway_port)
+        self._settings = self._shared_settings(chain_port, redis_port, gateway_port, relay_port)
         self.supervisor.add("redis", lambda: start_redis(self.folder / "redis", redis_port).process)
         self._add("indexer", "scheduler", "indexer", *self._health_option("indexer"))
         self._add("gateway", "scheduler", "gateway", "--port", str(gateway_port))
+        self._add("relay", "scheduler", "relay", "--port", str(relay_port))
         self._add("scheduler", "scheduler", "scheduler", *self._health_option("scheduler"))
         for name, inventory in self._inventories.items():
             file = self.folder / name / "inventory.toml"
@@ -286,7 +287,7 @@ class Devnet:
                 owner.send(verbs.deposit(book.market, account.key.address, START_UNITS))
         return book
 
-    def _shared_settings(self, chain_port: int, redis_port: int, gateway_port: int) -> dict[str, str]:
+    def _shared_settings(self, chain_port: int, redis_port: int, gateway_port: int, relay_port: int) -> dict[str, str]:
         return {
             "BOURSE_RPC_URLS": f"http://127.0.0.1:{chain_port}",
             "BOURSE_ADDRESS_BOOK": str(self.folder / "address-book.json"),
@@ -294,6 +295,7 @@ class Devnet:
             "BOURSE_JOURNAL_URL": f"sqlite:///{self.folder}/operator.sqlite",
             "BOURSE_BLOBS_URL": str(self.folder / "blobs"),
             "BOURSE_GATEWAY_URL": f"http://127.0.0.1:{gateway_port}",
+            "BOURSE_RELAY_URL": f"ws://127.0.0.1:{relay_port}",
             "BOURSE_OPENER": self._accounts["scheduler"].key.address,
             "BOURSE_ARBITER": self._accounts["arbiter"].key.address,
             "BOURSE_CONFIRMATIONS": "1",

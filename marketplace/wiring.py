@@ -19,6 +19,9 @@ from marketplace.daemon import Stop
 from marketplace.domain.chain_errors import WrongChain
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import units_from_text
+from marketplace.provider.gpus.cdi import CDI_FOLDERS
+from marketplace.provider.gpus.nvml import Nvml
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.services.books import Books, read_books
 
 GWEI_DECIMALS = 9
@@ -72,6 +75,11 @@ def open_sender(settings: Settings, market: MarketContract, key: Key, outbox: Ou
     """Who sends this process's transactions."""
     fees = fee_policy(settings, market.terms().token_decimals)
     return Sender(market.chain, key, outbox, confirmations=settings.confirmations, fees=fees)
+
+
+def open_rig(settings: Settings) -> GpuRig:
+    """The GPUs of this machine. Nobody has looked at them yet."""
+    return GpuRig(Nvml(settings.nvml), (settings.cdi,) if settings.cdi else CDI_FOLDERS)
 
 
 def open_address_book(settings: Settings) -> AddressBook:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from marketplace.chain.block_logs import BlockLogs
 from marketplace.chain.blocks import Chain
+from marketplace.chain.header_chain import HeaderChain
 from marketplace.chain.headers import Header
-from marketplace.chain.lineage import HeaderLineage
 from marketplace.chain.logs import decode_logs
 from marketplace.chain.ranges import LogRanges
 from marketplace.domain.blocks import BlockRef
@@ -67,7 +67,7 @@ class EventFollower:
         self.chain = chain
         self.market = market
         self.confirmations = confirmations
-        self._lineage = HeaderLineage(chain)
+        self._headers = HeaderChain(chain)
         self._single = BlockLogs(chain, market)
         self._ranges = LogRanges(chain, market)
         self._lagging: tuple[BlockRef, int] | None = None
@@ -82,7 +82,7 @@ class EventFollower:
         in; asked for only then) everything has to be taken back. Raises ReorganisedTooDeep where none of them stands any more, and
         ChainUnavailable where nothing can be said for certain: ask again.
         """
-        head = self._lineage.newest()
+        head = self._headers.newest()
         last = max(0, head.ref.number - max(0, self.confirmations - 1))
         if cursor is not None and last <= cursor.number:
             return self._nothing_new(cursor, last, head, trail)
@@ -93,7 +93,7 @@ class EventFollower:
         if first <= near:
             return self._far(cursor, first, min(last, near, first + (limit_blocks or self._ranges.span) - 1), trail)
         upto = min(last, first + min(limit_blocks or NEAR_AT_ONCE, NEAR_AT_ONCE) - 1)
-        page = self._near(cursor, self._lineage.down_to(first, head)[: upto - first + 1], trail)
+        page = self._near(cursor, self._headers.down_to(first, head)[: upto - first + 1], trail)
         return replace(page, is_last=page.upto is not None and page.upto.number == last)
 
     def read(self, from_block: int, *, limit_blocks: int | None = None) -> EventPage:
@@ -113,20 +113,20 @@ class EventFollower:
     def read_again(self, first: int, upto: BlockRef) -> tuple[Event, ...]:
         """All events from block ``first`` up to this very block, every block held against its bloom: slow and exact, to find what was missed."""
         found: list[Event] = []
-        top = self._lineage.numbered(upto.number)
+        top = self._headers.numbered(upto.number)
         if top.ref.hash != upto.hash:
             raise ChainUnavailable(f"block {upto.number} has left the chain")
         while top.ref.number >= first:
-            headers = self._lineage.down_to(max(first, top.ref.number - KEPT_BLOCKS + 1), top)
+            headers = self._headers.down_to(max(first, top.ref.number - KEPT_BLOCKS + 1), top)
             found[:0] = self._decoded(headers)
             if headers[0].ref.number <= first:
                 break
-            top = self._lineage.down_to(headers[0].ref.number - 1, headers[0])[0]
+            top = self._headers.down_to(headers[0].ref.number - 1, headers[0])[0]
         return tuple(found)
 
     def _nothing_new(self, cursor: BlockRef, last: int, head: Header, trail: Trail) -> EventPage:
         """The node's chain ends at the cursor or before: it stands still, it lags, or it is another chain by now."""
-        standing = self._lineage.down_to(last, head)[0].ref
+        standing = self._headers.down_to(last, head)[0].ref
         if standing.number == cursor.number:
             return NOTHING_NEW if standing.hash == cursor.hash else self._undo(cursor, trail)
         known = {block.number: block.hash for block in trail()}.get(standing.number)
@@ -150,21 +150,21 @@ class EventFollower:
 
     def _far(self, cursor: BlockRef | None, first: int, upto: int, trail: Trail) -> EventPage:
         """A range, between two looks at its ends: what was read is of the chain that the cursor is of, or is read again."""
-        if cursor is not None and self._lineage.numbered(first).parent != cursor.hash:
+        if cursor is not None and self._headers.numbered(first).parent != cursor.hash:
             return self._undo(cursor, trail)
         read = self._ranges.read(first, upto)
         if read is None:
-            return self._near(cursor, (self._lineage.numbered(first),), trail)
+            return self._near(cursor, (self._headers.numbered(first),), trail)
         logs, last = read
         found = self._decoded_range(logs)
-        end = self._lineage.numbered(last).ref
-        if cursor is not None and self._lineage.numbered(cursor.number).ref != cursor:
+        end = self._headers.numbered(last).ref
+        if cursor is not None and self._headers.numbered(cursor.number).ref != cursor:
             raise ChainUnavailable(f"block {cursor.number} changed while the blocks after it were read")
         return EventPage(found, end, blocks=(end,))
 
     def _undo(self, cursor: BlockRef, trail: Trail) -> EventPage:
         kept = [block for block in trail() if cursor.number - KEPT_BLOCKS <= block.number <= cursor.number]
-        standing = self._lineage.newest_standing(kept)
+        standing = self._headers.newest_standing(kept)
         if standing is None:
             raise ReorganisedTooDeep(cursor.number, KEPT_BLOCKS)
         if standing.hash == cursor.hash:
@@ -177,7 +177,7 @@ class EventFollower:
 
     def _decoded_range(self, logs: Sequence[Any]) -> tuple[Event, ...]:
         """With the time of each block from its header, which is the block that the logs are of."""
-        headers = self._lineage.of(sorted({int(log["blockNumber"], 16) for log in logs}))
+        headers = self._headers.of(sorted({int(log["blockNumber"], 16) for log in logs}))
         for log in logs:
             number = int(log["blockNumber"], 16)
             if log["blockHash"] != headers[number].ref.hash:

@@ -17,12 +17,11 @@ from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.transactions import Outgoing, SendingState
 from marketplace.file_locks import file_turn
-from marketplace.private_files import owners_database
+from marketplace.sqlite_files import opened, transaction
 
 TURN_SECONDS: Final = 30.0
 """How long a process waits for its turn: another one is signing and broadcasting, which takes a second or two."""
 
-_MEMORY = ":memory:"
 _COLUMNS = "account, nonce, name, verb, raw, tx_hash, since_block, stake, state, block_number, block_hash, why, is_told"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS transactions (
@@ -73,10 +72,7 @@ class OutboxFile:
         self._turns = path.with_suffix(".turn") if path else None
         self._lock, self._own_turn = threading.RLock(), threading.Lock()
         with _translated():
-            if path:
-                owners_database(path)
-            self._db = sqlite3.connect(path or _MEMORY, isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+            self._db = opened(path, _SCHEMA)
 
     def close(self) -> None:
         self._db.close()
@@ -136,16 +132,8 @@ class OutboxFile:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._lock, _translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                # On a full disk SQLite has rolled it back already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with _translated(), transaction(self._db, self._lock):
+            yield
 
     def _write(self, change: str, *values: object) -> None:
         with self._writing():

@@ -32,6 +32,18 @@ def gateway(
 
 
 @app.command()
+def relay(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, whole_option("port", "Port to listen on.", least=1, most=65535)] = 8022,
+) -> None:
+    """Join those who sit at a job by ssh to its provider: the gateways that name it in BOURSE_RELAY_URL send both here."""
+    configure_logging("relay")
+    from marketplace import processes
+
+    processes.run_relay(from_env(), host=host, port=port)
+
+
+@app.command()
 def indexer(health_port: HealthPortOption = None) -> None:
     """Follow the chain and keep the projection of the market; stand by while another indexer does."""
     configure_logging("indexer")

@@ -14,6 +14,7 @@ from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.outcomes import OF_STATE, ExitCode, exit_code_of_job
 from marketplace.cli.session import CommandSession
+from marketplace.cli.streaming import ShownOutput
 from marketplace.client import Draft, Job, JobGroup, JobState, Market, Progress
 from marketplace.domain.chain_errors import InsufficientFunds
 from marketplace.domain.errors import DeadlinePassed, GatewayProblem, InvalidField
@@ -76,15 +77,18 @@ def require_free(folder: Path | None) -> None:
 
 
 def run_alone(session: CommandSession, market: Market, job: Job, output: Path | None, *, wait: bool) -> None:
-    """Wait with a progress line, download, print the receipt, and end with the job's exit code."""
+    """Wait with a progress line, print the job's output as it comes, download, print the receipt, and end with the job's exit code."""
     _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
     if not wait:
         _say_sealed(session, (job,))
         session.answer(documents.job(job, market.terms), tables.jobs([job], market.terms))
         raise typer.Exit(_submitted((job,)))
     with _waiting(session, (job,)) as line:
-        job.wait(on_progress=lambda progress: line.update(Text(_words(progress))))
+        shown = ShownOutput(session, line)
+        job.wait(on_progress=lambda progress: line.update(Text(_words(progress))), on_output=shown.write)
+        shown.end()
         line.update("waiting for the money")
+        line.start()
         is_settled = _is_settled(market, (job,))
     files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
     _say_written(session, files)
@@ -108,8 +112,13 @@ def run_nodes(session: CommandSession, market: Market, group: JobGroup, output: 
         session.answer(documents.group(group, nodes), tables.jobs(jobs, market.terms))
         raise typer.Exit(_submitted(jobs))
     with _waiting(session, jobs) as line:
-        group.wait(on_progress=lambda progress: line.update(Text(_words_of_nodes(progress))))
+        shown = ShownOutput(session, line)
+        group.wait(
+            on_progress=lambda progress: line.update(Text(_words_of_nodes(progress))), on_output=shown.write_of_node
+        )
+        shown.end()
         line.update("waiting for the money")
+        line.start()
         _is_settled(market, jobs)
     files = group.download(output) if output is not None else ()
     _say_written(session, files)

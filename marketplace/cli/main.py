@@ -8,7 +8,23 @@ from collections.abc import Sequence
 
 import typer
 
-from marketplace.cli import audit, daemons, deploy, devnet, disputes, jobs, offers, provider, run, sharing, wallet
+from marketplace.cli import (
+    audit,
+    daemons,
+    deploy,
+    devnet,
+    disputes,
+    gpus,
+    images,
+    jobs,
+    offers,
+    provider,
+    provider_setup,
+    run,
+    sharing,
+    sitting,
+    wallet,
+)
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
 from marketplace.cli.screen import json_text
 from marketplace.domain.errors import InvalidField, MarketplaceError
@@ -21,9 +37,22 @@ unavailable · 5 lost, or does not hold · 6 cancelled · 7 not done in time.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (run.app, jobs.app, sharing.app, disputes.app, offers.app, audit.app, daemons.app, deploy.app):
+for commands in (
+    run.app,
+    jobs.app,
+    sitting.app,
+    gpus.app,
+    sharing.app,
+    disputes.app,
+    offers.app,
+    audit.app,
+    daemons.app,
+    deploy.app,
+):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
+provider.app.registered_commands += provider_setup.app.registered_commands
+app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")
 

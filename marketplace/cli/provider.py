@@ -89,6 +89,17 @@ def leases(
     session.answer(document, provider_tables.leases(rows, head, terms))
 
 
+@app.command("images")
+def cached_images(json: JsonOption = False) -> None:
+    """List the container images that are kept unpacked on this machine, the one used last first, and which of them jobs use."""
+    from marketplace.provider.images.cache import images_in
+
+    session = CommandSession(json)
+    home = session.settings.home
+    found = sorted(images_in(home / "images", home / "servings"), key=lambda one: -one.used_at)
+    session.answer([provider_documents.cached_image(one) for one in found], provider_tables.cached_images(found))
+
+
 class By(StrEnum):
     """What earnings are added up by."""
 

@@ -16,6 +16,7 @@ from marketplace.domain.wire import block_to_wire, offer_to_wire
 
 if TYPE_CHECKING:
     from marketplace.provider.commands import Attended, Picture
+    from marketplace.provider.images.cache import CachedImage
 
 
 def status(value: Picture, account: Address, terms: MarketTerms) -> dict[str, Any]:
@@ -124,3 +125,11 @@ def _key(row: Earning, by: str) -> str:
 def day_of(at: UnixTime) -> str:
     """The day of a block time, in UTC."""
     return iso_from_time(at)[:10]
+
+
+def cached_image(one: CachedImage) -> dict[str, object]:
+    """A container image that is kept unpacked."""
+    return {
+        "image": one.record.name, "digest": f"sha256:{one.digest}", "bytes": one.record.bytes, "usedBy": list(one.users),
+        "usedAt": one.used_at, "usedTime": iso_from_time(UnixTime(one.used_at)),
+    }  # fmt: skip

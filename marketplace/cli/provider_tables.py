@@ -18,10 +18,11 @@ from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.states import ServingState
-from marketplace.domain.units import COIN_DECIMALS, TokenUnits, text_from_seconds, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, text_from_seconds, text_from_units
 
 if TYPE_CHECKING:
     from marketplace.provider.commands import Attended, Picture
+    from marketplace.provider.images.cache import CachedImage
 
 
 def status(value: Picture, account: Address, terms: MarketTerms) -> Group:
@@ -96,6 +97,17 @@ def leases(rows: Sequence[Attended], head: BlockRef, terms: MarketTerms) -> Rend
             amount(lock_of(serving.order, serving.price), terms),
             serving.note,
         )
+    return table
+
+
+def cached_images(found: Sequence[CachedImage]) -> RenderableType:
+    """What is kept of container images."""
+    if not found:
+        return Text("No images.")
+    table = plain_table("image", "MiB", "used by", "last")
+    for one in found:
+        users = f"{len(one.users)} lease{'' if len(one.users) == 1 else 's'}" if one.users else "–"
+        table.add_row(one.record.name, str(one.record.bytes >> 20), users, clock(UnixTime(one.used_at)))
     return table
 
 

@@ -13,22 +13,28 @@ from marketplace.cli.following import require_free, run_alone, run_nodes, say_dr
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.streaming import uploading
 from marketplace.client import JobGroup, JobRequest
+from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.config import variables
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.units import Bps, GpuCount, seconds_from_text
+from marketplace.ssh_keys import own_public_key, public_key_in
 
 app = typer.Typer()
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    command: o.CommandArgument,
     gpu: o.GpuOption,
     max_price: o.MaxPriceOption,
     max_time: o.MaxTimeOption,
+    command: o.CommandArgument = None,
+    image: o.ImageOption = HOST_IMAGE,
+    entrypoint: o.EntrypointOption = False,
     gpus: o.GpusOption = 1,
     nodes: o.NodesOption = 1,
     inputs: o.InputOption = None,
@@ -53,6 +59,8 @@ def run(
     secret: o.SecretOption = None,
     egress: o.EgressOption = None,
     egress_mib: o.EgressMibOption = 1024,
+    ssh: o.SshOption = False,
+    ssh_key: o.SshKeyOption = None,
     name: o.NameOption = "",
     wait: o.WaitOption = True,
     json: JsonOption = False,
@@ -60,7 +68,7 @@ def run(
     password_file: PasswordOption = None,
     account: AccountOption = None,
 ) -> None:
-    """Run a command on somebody's GPUs: upload, sign, wait, verify, download, and print the receipt.
+    """Run a command on somebody's GPUs: upload, sign, wait and print its output as it comes, verify, download, and print the receipt.
 
     A file below this folder that the command names, by a relative path, is added to the job's inputs. With --nodes it runs on
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
@@ -68,17 +76,17 @@ def run(
     """
     session = CommandSession(json, keystore, password_file, account)
     require_free(output)
-    files = files_named(tuple(command), Path.cwd())
+    words = _words(command, entrypoint=entrypoint)
+    files = files_named(words, Path.cwd())
     with session.market() as market:
         request = JobRequest(
-            command=tuple(command), gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
+            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
-            min_reliability_bps=min_reliability,
-            min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
-            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries,
-            on_silence=on_silence.value, opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal,
+            min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
+            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=_ssh_keys(session.settings.home, ssh_key or [], is_own=ssh),
             secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
@@ -86,12 +94,23 @@ def run(
         say_draft(session, market, draft)
         for file in request.files:
             session.say(f"sending {file} along: the command names it")
-        with telling_refused(session, market):
-            submitted = market.sign(draft)
+        with telling_refused(session, market), uploading(session, draft) as line:
+            submitted = market.sign(draft, line.show)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:
             run_alone(session, market, submitted, output, wait=wait)
+
+
+def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
+    if not command and not entrypoint:
+        raise InvalidField("command", "must name a program, after --")
+    return tuple(command or ())
+
+
+def _ssh_keys(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+    own = [own_public_key(home)] if is_own else []
+    return tuple(dict.fromkeys([*own, *map(public_key_in, files)]))
 
 
 def _role(text: str | None, name: str) -> Address | None:

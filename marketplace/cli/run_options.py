@@ -24,7 +24,7 @@ class Silence(StrEnum):
 
 
 CommandArgument = Annotated[
-    list[str], typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
+    list[str] | None, typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
 ]
 
 # What it needs, and what it may cost
@@ -47,7 +47,22 @@ InputOption = Annotated[
     Path | None, typer.Option("--input", help="Folder whose content becomes /job/in.", file_okay=False, exists=True)
 ]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Folder for what the job leaves in /job/out.")]
+ImageOption = Annotated[
+    str, typer.Option("--image", help="Container image, by what `bourse image push` said; host: the job runtime.")
+]
+EntrypointOption = Annotated[
+    bool, typer.Option("--entrypoint", help="Start the image's own entrypoint, with the command as its words.")
+]
 EnvOption = Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for the job; repeat.")]
+SshOption = Annotated[
+    bool, typer.Option("--ssh", help="Let me sit at it while it runs (bourse ssh), by a key of this home's own.")
+]
+SshKeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ssh-key", help="A public key (.pub) of somebody who may, too; repeat.", dir_okay=False, exists=True
+    ),
+]
 SealOption = Annotated[
     bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
 ]

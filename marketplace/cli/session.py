@@ -75,9 +75,10 @@ class CommandSession:
             self._out.print(Harmless(item))
 
     def write(self, text: str, *, is_raw: bool = False) -> None:
-        """A piece of a job's own output: harmless, unless it is wanted as it is."""
-        sys.stdout.write(text if is_raw else harmless(text))
-        sys.stdout.flush()
+        """A piece of a job's own output: harmless, unless it is wanted as it is. stdout is for the one document where there is one."""
+        stream = sys.stderr if self.as_json else sys.stdout
+        stream.write(text if is_raw else harmless(text))
+        stream.flush()
 
     def say(self, text: str) -> None:
         """Something that happens on the way."""

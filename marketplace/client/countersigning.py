@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
-from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder, KeptReceipt
+from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError
 from marketplace.domain.ids import Bytes32

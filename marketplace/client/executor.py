@@ -225,7 +225,9 @@ def in_order(
 def _results(futures: list[JobFuture[T]], deadline: float | None) -> Iterator[T]:
     try:
         while futures:
-            yield futures.pop(0).result(None if deadline is None else max(0.0, deadline - monotonic()))
+            answer = futures[0].result(None if deadline is None else max(0.0, deadline - monotonic()))
+            del futures[0]
+            yield answer
     finally:
         _cancel(futures)
 

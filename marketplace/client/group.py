@@ -8,6 +8,7 @@ from pathlib import Path
 from marketplace.client.breaches import breach_of, state_of
 from marketplace.client.job import Job
 from marketplace.client.journal_rows import KeptJob
+from marketplace.client.log_reading import LogReader
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Sums
 from marketplace.client.story import Progress
@@ -15,6 +16,8 @@ from marketplace.domain.errors import DeadlinePassed, InvalidTransition
 from marketplace.domain.states import JobState
 from marketplace.domain.units import UnixTime
 
+OnNodeOutput = Callable[[int, str], None]
+"""Is told what a node has printed since the last time, by its rank."""
 OnGroupProgress = Callable[[Mapping[int, Progress]], None]
 """Is told where every node stands, by rank."""
 
@@ -55,12 +58,23 @@ class JobGroup:
         nodes = self._nodes()
         return nodes[0].broken or breach_of(nodes, UnixTime(0))
 
-    def wait(self, timeout: float | None = None, on_progress: OnGroupProgress | None = None) -> JobState:
+    def wait(
+        self,
+        timeout: float | None = None,
+        on_progress: OnGroupProgress | None = None,
+        on_output: OnNodeOutput | None = None,
+    ) -> JobState:
         """Move the nodes along until all are over; how the group ended. Raise DeadlinePassed after ``timeout`` seconds."""
+        readers = [LogReader(self._session.api) for _ in self.jobs]
         for block in self._session.steps(timeout):
+            is_over = self.is_terminal
             if on_progress is not None:
                 on_progress({rank: job.progress(block) for rank, job in enumerate(self.jobs)})
-            if self.is_terminal:
+            if on_output is not None:
+                for rank, (job, reader) in enumerate(zip(self.jobs, readers, strict=True)):
+                    if text := job.new_output(reader):
+                        on_output(rank, text)
+            if is_over:
                 return self.state
         raise DeadlinePassed(f"the end of group {self.id}", int(timeout or 0))
 

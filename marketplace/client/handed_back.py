@@ -9,9 +9,9 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
-from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptReceipt
+from marketplace.client.receipt_checks import OpenServing, check_receipt
 from marketplace.client.retries import retries_left
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainError, ChainUnavailable

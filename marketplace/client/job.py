@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from marketplace.api.client.gateway import MOST_LOG_BYTES, GatewayApi
+from marketplace.api.client.lease_calls import MOST_LOG_BYTES
+from marketplace.api.gpu_use import GpuSampleDocument
 from marketplace.client.explanations import explanation_kept
 from marketplace.client.journal_rows import KeptJob, KeptOrder
+from marketplace.client.log_reading import LogReader
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
 from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.errors import DeadlinePassed, GatewayError, JobFailed
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem, JobFailed
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.orders import Order
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
@@ -26,6 +27,8 @@ from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import Work, read_work
 from marketplace.sealing import open_work
 
+OnOutput = Callable[[str], None]
+"""Is told what the job has printed since the last time."""
 OnProgress = Callable[[Progress], None]
 
 
@@ -118,12 +121,18 @@ class Job:
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
-    def wait(self, timeout: float | None = None, on_progress: OnProgress | None = None) -> JobState:
+    def wait(
+        self, timeout: float | None = None, on_progress: OnProgress | None = None, on_output: OnOutput | None = None
+    ) -> JobState:
         """Move the job along until it is over; its last state. Raise DeadlinePassed after ``timeout`` seconds."""
+        reader = LogReader(self._session.api)
         for block in self._session.steps(timeout):
+            is_over = self.is_terminal
             if on_progress is not None:
                 on_progress(self.progress(block))
-            if self.is_terminal:
+            if on_output is not None and (text := self.new_output(reader)):
+                on_output(text)
+            if is_over:
                 return self.state
         raise DeadlinePassed(f"the end of job {self.id}", int(timeout or 0))
 
@@ -161,27 +170,42 @@ class Job:
         if not follow:
             yield self._whole_log()
             return
-        reader = _LogReader(self._session.api)
+        reader = LogReader(self._session.api)
         for _ in self._session.steps(None):
             is_over = self.is_terminal
-            if text := self._new_log(reader, is_over=is_over):
+            if text := self.new_output(reader):
                 yield text
             if is_over:
                 return
 
-    def _new_log(self, reader: _LogReader, *, is_over: bool) -> str:
-        """What came of it since the last time. That of a sealed job is not streamed: it comes when the job is over."""
-        if self._key is None:
-            return reader.read(self._order().signed.id)
-        return self._whole_log() if is_over else ""
+    def gpu_samples(self) -> list[GpuSampleDocument]:
+        """How busy its GPUs were lately, oldest first: its provider's word. None where it tells of none, or nothing runs."""
+        try:
+            return self._session.api.gpus.samples(self._order().signed.id)
+        except GatewayProblem:
+            return []  # there is no lease, or its gateway is an older one
+
+    def new_output(self, reader: LogReader) -> str:
+        """What came of its output since the reader was used last; all of it, once the job is over. That of a sealed job is not streamed."""
+        lease = self._order().signed.id
+        verified = self._verified_log() if self.is_terminal else None
+        if verified is not None:
+            return reader.finish(lease, verified)
+        return "" if self._key else reader.read(lease)
 
     def _whole_log(self) -> str:
         """The verified log where there is one, otherwise what the gateway has of the running one."""
+        verified = self._verified_log()
+        if verified is not None:
+            return verified.decode(errors="replace")
+        return "" if self._key else LogReader(self._session.api).read(self._order().signed.id)
+
+    def _verified_log(self) -> bytes | None:
         found = self._document()
-        if found is not None and self._session.results.has(found.log.sha256):
-            with self._session.results.opened([found.log.sha256], self._key) as log:
-                return log.read(MOST_LOG_BYTES).decode(errors="replace")
-        return "" if self._key else _LogReader(self._session.api).read(self._order().signed.id)
+        if found is None or not self._session.results.has(found.log.sha256):
+            return None
+        with self._session.results.opened([found.log.sha256], self._key) as log:
+            return log.read(MOST_LOG_BYTES)
 
     # -- what came of it ----------------------------------------------------------------------------------------------
 
@@ -309,28 +333,3 @@ def _is_delivered(output: Output) -> bool:
 def _folder_of(output: Output, all_of_them: tuple[Output, ...]) -> PurePosixPath:
     """Where an output unpacks: a single one in the folder itself, several by their paths below /job."""
     return PurePosixPath() if len(all_of_them) == 1 else PurePosixPath(output.path).relative_to("/job")
-
-
-class _LogReader:
-    """Reads the logs of a job's leases, each piece once, cut between letters."""
-
-    def __init__(self, api: GatewayApi) -> None:
-        self._api = api
-        self._lease: Bytes32 | None = None
-        self._offset = 0
-        self._decoder = _new_decoder()
-
-    def read(self, lease: Bytes32) -> str:
-        """What came since the last time; nothing while the gateway has no log, or does not answer."""
-        if lease != self._lease:
-            self._lease, self._offset, self._decoder = lease, 0, _new_decoder()
-        try:
-            content = self._api.log(lease, self._offset)
-        except GatewayError:
-            return ""
-        self._offset += len(content)
-        return self._decoder.decode(content)
-
-
-def _new_decoder() -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder("utf-8")(errors="replace")

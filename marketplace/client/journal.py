@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, taken_back
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_to_wire, receipt_to_wire
-from marketplace.private_files import owners_database
+from marketplace.sqlite_files import opened, transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -95,14 +95,8 @@ class JobJournal:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            owners_database(path)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db = opened(path, _SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
             self._db.row_factory = sqlite3.Row
-            # FULL: an order must not be on the wire and, after a power cut, not in the book.
-            self._db.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                + (_SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
-            )
         self.past = LeaseEvents(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
         self.choices = Choices(self._db, self._lock, self._transaction)
@@ -303,18 +297,8 @@ class JobJournal:
 
     # -- sqlite -------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                # On a full disk SQLite has rolled it back already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+    def _transaction(self) -> AbstractContextManager[None]:
+        return transaction(self._db, self._lock)
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         with self._transaction():

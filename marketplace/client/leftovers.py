@@ -12,9 +12,9 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
+from marketplace.client.receipt_checks import ResultFolder, check_result
 from marketplace.client.spending import Opening, servings_of
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayProblem

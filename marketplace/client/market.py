@@ -29,6 +29,7 @@ from marketplace.client.request import JobRequest
 from marketplace.client.session import ClientSession
 from marketplace.client.story import Balance
 from marketplace.client.submitting import Draft, Submitter
+from marketplace.client.transfers import OnUpload
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.wallet import Wallet
 from marketplace.domain.blocks import BlockRef
@@ -171,9 +172,9 @@ class Market:
         """What would be signed: opener, arbiter, limits, and the most that it can cost. All that can be refused before is; nothing is signed or sent."""
         return self._submitter.draft(request, nodes)
 
-    def sign(self, draft: Draft) -> Job | JobGroup:
+    def sign(self, draft: Draft, on_upload: OnUpload = lambda upload: None) -> Job | JobGroup:
         """Upload the inputs, sign, write down, put on the book. Raise what the gateway refuses it for."""
-        kept = self._submitter.submit(draft)
+        kept = self._submitter.submit(draft, on_upload)
         group = kept[0].group
         return JobGroup(self.session, group.id) if group else Job(self.session, kept[0].job.id)
 

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
+from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
+from marketplace.client.ignoring import ignored_in
 from marketplace.client.secret_values import secret_in
 from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.bundles import Bundle, bundle_paths
+from marketplace.domain.bundles import Bundle, Ignored, bundle_paths
 from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
@@ -59,12 +61,15 @@ class JobRequest:
     name: str = ""
     gpus: GpuCount = ONE_GPU
     inputs: Path | None = None
-    """A folder whose content unpacks in /job/in."""
+    """A folder whose content unpacks in /job/in, but for ``.git``, ``__pycache__`` and what its ``.bourseignore`` names."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Further files and folders by their names below /job/in."""
     outputs: tuple[str, ...] = (JOB_OUT,)
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = HOST_IMAGE
+    """What it runs in: the provider's job runtime, or a container image by its digest (``blob@sha256:…``, ``registry.example/path@sha256:…``)."""
+    entrypoint: Literal["none", "image"] = "none"
+    """``image``: the command stands behind the image's entrypoint; without a command, the image's own words do."""
     egress: tuple[str, ...] = ()
     """Where the job may connect to, as HOST:PORT; without it, it has no network."""
     egress_mib: int = 1024
@@ -102,6 +107,8 @@ class JobRequest:
     """Everybody may read what is run, its inputs, its log and its outputs."""
     secrets: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
     """By their names: the value, or the file that holds it. Each is a file in /job/secrets; they are in no document, and in no journal."""
+    ssh_keys: tuple[str, ...] = ()
+    """Public keys of those who may sit at its machine by ssh while it runs; the spec, which is public, names them."""
     sealed: bool = False
     """Nobody but the provider that serves it may, the gateway's operator neither."""
 
@@ -129,9 +136,12 @@ def prepare(request: JobRequest) -> Prepared:
     inputs = _sealed(bundle, recipient_of(key)) if bundle and key else bundle
     parts = inputs.parts() if inputs else ()
     listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
+    if request.entrypoint == "image" and request.image == HOST_IMAGE:
+        raise InvalidField("entrypoint", "needs a container image")
     private = _secrets_of(request)
     opened = Work(
-        request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs, secrets=private.named if private else None
+        request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs,
+        entrypoint=request.entrypoint, secrets=private.named if private else None,
     )  # fmt: skip
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
@@ -158,6 +168,7 @@ def prepare(request: JobRequest) -> Prepared:
         network="egress" if request.egress else "none",
         egress=request.egress,
         public=request.public,
+        ssh_keys=request.ssh_keys,
     )
     require_runnable(spec)
     content = spec.canonical()
@@ -200,11 +211,12 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
 
 
 def bundle_inputs(request: JobRequest) -> Bundle | None:
-    """The inputs as one bundle, if there are any.
+    """The inputs as one bundle, if there are any, without what is ignored of the folder (``client.ignoring``).
 
     Raises InvalidField for links, devices, names that come twice, and more than the request's disk holds.
     """
     named = dict(request.files)
+    is_ignored: Ignored = _nothing
     if request.inputs is not None:
         if not request.inputs.is_dir():
             raise InvalidField("input", f"{request.inputs} is not a folder")
@@ -212,8 +224,21 @@ def bundle_inputs(request: JobRequest) -> Bundle | None:
             if child.name in named and not child.samefile(named[child.name]):
                 raise InvalidField("input", f"{child.name} is both in {request.inputs} and named in the command")
             named[child.name] = child
+        is_ignored = _ignored_of(request.inputs, request.files)
     allowance = Allowance(min(request.disk_mib << 20, MAX_CONTENT_BYTES))
-    return bundle_paths(named.items(), allowance) if named else None
+    bundle = bundle_paths(named.items(), allowance, is_ignored)
+    return bundle if bundle.entries else None
+
+
+def _nothing(name: str, is_folder: bool) -> bool:
+    return False
+
+
+def _ignored_of(folder: Path, files: Mapping[str, Path]) -> Ignored:
+    """What stays at home of the folder. What was named by itself does not: somebody wants it sent."""
+    is_ignored = ignored_in(folder)
+    named = {name.split("/")[0] for name in files}
+    return lambda name, is_folder: name.split("/")[0] not in named and is_ignored(name, is_folder)
 
 
 def files_named(command: tuple[str, ...], folder: Path) -> dict[str, Path]:

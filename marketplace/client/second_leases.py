@@ -13,10 +13,10 @@ from collections.abc import Callable
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.market import MarketContract
 from marketplace.client.cancellation import Ender
-from marketplace.client.countersign import OpenServing, check_receipt
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.liveness import SignsOfLife
+from marketplace.client.receipt_checks import OpenServing, check_receipt
 from marketplace.client.spending import is_over
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainError, ChainUnavailable

@@ -15,7 +15,6 @@ from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client.cancellation import Ender
-from marketplace.client.countersign import ResultFolder
 from marketplace.client.handed_back import HandedBack
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
@@ -23,6 +22,7 @@ from marketplace.client.leftovers import Leftovers
 from marketplace.client.liveness import SignsOfLife
 from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
+from marketplace.client.receipt_checks import ResultFolder
 from marketplace.client.second_leases import SecondLeases
 from marketplace.client.secret_values import SecretKeeper
 from marketplace.client.unconfirmed import provisional

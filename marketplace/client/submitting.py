@@ -13,7 +13,7 @@ from marketplace.client.journal_rows import KeptJob, NewJob, SecretSources
 from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.session import ClientSession
-from marketplace.client.transfers import send_bundle
+from marketplace.client.transfers import OnUpload, send_bundle
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.vetting import require_acceptable, require_machine
 from marketplace.domain.blocks import BlockRef
@@ -70,7 +70,7 @@ class Submitter:
         require_machine(self._api, order, spec, block, sealed=request.sealed or bool(request.secrets))
         return Draft(request, prepared, order)
 
-    def submit(self, draft: Draft) -> list[KeptJob]:
+    def submit(self, draft: Draft, on_upload: OnUpload = lambda upload: None) -> list[KeptJob]:
         """An order and a job for each spec: all are written down before the first one is posted.
 
         Raise Forbidden or Refused with nothing signed away, and what the gateway refuses an order for: that job is not over, but watched until
@@ -79,7 +79,7 @@ class Submitter:
         block = self._market.chain.head()
         new = [self._signed(draft.request, one, block) for one in draft.prepared]
         self._upload(
-            draft.prepared
+            draft.prepared, on_upload
         )  # before a signature leaves this memory: what is refused here leaves nothing to be opened
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
@@ -97,12 +97,12 @@ class Submitter:
                     raise
         return kept
 
-    def _upload(self, prepared: Sequence[Prepared]) -> None:
+    def _upload(self, prepared: Sequence[Prepared], on_upload: OnUpload) -> None:
         """Have a gateway hold what the orders name. Raise what that is refused for."""
         first = prepared[0]
         if first.inputs:
             with TemporaryDirectory(prefix="bourse-") as spool:
-                send_bundle(self._api, first.inputs, first.parts, Path(spool))
+                send_bundle(self._api, first.inputs, first.parts, Path(spool), on_upload=on_upload)
         self._poster.leave([one.spec_bytes for one in prepared], first.work_bytes)
 
     def _break(self, refused: KeptJob, unsent: Sequence[KeptJob], why: GatewayError, block: BlockRef) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.api.client.gateway import GatewayApi
@@ -19,16 +20,43 @@ from marketplace.domain.limits import PART_BYTES
 from marketplace.sealing import SealedFile
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How far inputs have come on their way to the gateway."""
+
+    done_bytes: int
+    """There by now."""
+    total_bytes: int
+    spared_bytes: int = 0
+    """Of those, there before: sent by an earlier try, or for another job."""
+
+
+OnUpload = Callable[[Upload], None]
+
+
 def send_bundle(
-    api: GatewayApi, bundle: Bundle | SealedFile, parts: Sequence[Sha256], spool: Path, part_bytes: int = PART_BYTES
+    api: GatewayApi,
+    bundle: Bundle | SealedFile,
+    parts: Sequence[Sha256],
+    spool: Path,
+    part_bytes: int = PART_BYTES,
+    on_upload: OnUpload = lambda upload: None,
 ) -> None:
     """Have the gateway hold every part; ``spool`` is a folder with room for one. May be repeated, and goes on where it was.
 
+    ``on_upload`` is told before the first part, and after each.
+
     Raises InvalidField where a file is not what it was when the parts were named, and a GatewayError.
     """
+    upload = Upload(0, bundle.bytes)
+    on_upload(upload)
     for number, name in enumerate(parts):
-        if not api.has_blob(name):
-            _send_part(api, bundle, number * part_bytes, name, spool, part_bytes)
+        start, end = number * part_bytes, min((number + 1) * part_bytes, bundle.bytes)
+        is_there = api.has_blob(name)
+        if not is_there:
+            _send_part(api, bundle, start, name, spool, part_bytes)
+        upload = Upload(end, bundle.bytes, upload.spared_bytes + (end - start if is_there else 0))
+        on_upload(upload)
 
 
 def _send_part(

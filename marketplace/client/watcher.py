@@ -14,7 +14,6 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.client.chain_sync import ChainSync
-from marketplace.client.countersign import ResultFolder, check_result
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
 from marketplace.client.explanations import Explanations, nearest_miss
@@ -23,6 +22,7 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.liveness import SignsOfLife
 from marketplace.client.posting import Poster
+from marketplace.client.receipt_checks import ResultFolder, check_result
 from marketplace.client.request import order_again
 from marketplace.client.retries import (
     Become,

@@ -14,7 +14,7 @@ import os
 import stat
 import tarfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, islice
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from marketplace.domain.bundle_rules import (
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
 from marketplace.domain.limits import MAX_FILES, PART_BYTES
+
+Ignored = Callable[[str, bool], bool]
+"""Whether an entry stays out, by its name in the bundle, and whether it is a folder."""
 
 
 class Bundle:
@@ -79,15 +82,28 @@ class Bundle:
         return Sha256(digest.hexdigest())
 
 
-def bundle_paths(paths: Iterable[tuple[str, Path]], allowance: Allowance) -> Bundle:
+def bundle_paths(
+    paths: Iterable[tuple[str, Path]], allowance: Allowance, is_ignored: Ignored = lambda name, is_folder: False
+) -> Bundle:
     """Files, and folders with all below them, each under the name it shall have in the bundle.
 
+    What ``is_ignored`` stays out, with all below it, and is not looked at; ``left_out`` names it.
     Raises InvalidField, naming the entry, for what no bundle holds, what comes twice, and more than the allowance.
     """
     found: dict[tuple[str, ...], Entry] = {}
+    left_out: list[LeftOut] = []
+
+    def is_kept(name: tuple[str, ...], is_folder: bool) -> bool:
+        is_out = is_ignored("/".join(name), is_folder)
+        if is_out:
+            left_out.append(LeftOut("/".join(name), "is ignored"))
+        return not is_out
+
     for name, path in paths:
+        if not is_kept(tuple(name.split("/")), path.is_dir() and not path.is_symlink()):
+            continue
         parts = checked_name(name)
-        for entry in [*_parents(parts), *_entries(path, parts, _refuse)]:
+        for entry in [*_parents(parts), *_entries(path, parts, _refuse, is_kept)]:
             first = found.setdefault(entry.parts, entry)
             if first is not entry and not (first.is_folder and entry.is_folder):
                 raise InvalidField(entry.name, "is named twice in the bundle")
@@ -95,7 +111,7 @@ def bundle_paths(paths: Iterable[tuple[str, Path]], allowance: Allowance) -> Bun
                 checked_name(entry.name)
                 allowance.take(0, entries=1)
     allowance.take(sum(entry.size for entry in found.values()))
-    return Bundle(found.values())
+    return Bundle(found.values(), left_out)
 
 
 def bundle_outputs(path: Path, allowance: Allowance) -> Bundle:
@@ -147,7 +163,12 @@ def _refuse(trouble: LeftOut) -> None:
     raise InvalidField(trouble.path, trouble.why)
 
 
-def _entries(path: Path, parts: tuple[str, ...], trouble: Trouble) -> Iterator[Entry]:
+def _entries(
+    path: Path,
+    parts: tuple[str, ...],
+    trouble: Trouble,
+    is_kept: Callable[[tuple[str, ...], bool], bool] = lambda name, is_folder: True,
+) -> Iterator[Entry]:
     """Yield ``path`` (unless it is the bundle's root) and all below it, by an explicit stack: depth costs nothing."""
     waiting = [(str(path), parts)]
     while waiting:
@@ -164,13 +185,14 @@ def _entries(path: Path, parts: tuple[str, ...], trouble: Trouble) -> Iterator[E
         if name:
             yield entry
         delivered = escaped if trouble is not _refuse else str
-        waiting += [(os.path.join(here, child), (*name, delivered(child))) for child in children]
+        named = [(os.path.join(here, child), (*name, delivered(child)), is_folder) for child, is_folder in children]
+        waiting += [(child, inner) for child, inner, is_folder in named if is_kept(inner, is_folder)]
 
 
-def _children(folder: str) -> list[str]:
-    """The names in a folder; of one that holds more than any bundle may, no more than that."""
+def _children(folder: str) -> list[tuple[str, bool]]:
+    """The names in a folder, and which are folders; of one that holds more than any bundle may, no more than that."""
     with os.scandir(folder) as found:
-        return [child.name for child in islice(found, MAX_FILES + 1)]
+        return [(child.name, child.is_dir(follow_symlinks=False)) for child in islice(found, MAX_FILES + 1)]
 
 
 def _looked_at(path: str, parts: tuple[str, ...]) -> Entry:

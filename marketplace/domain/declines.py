@@ -24,6 +24,14 @@ class ObstacleReason(StrEnum):
     SPEC_NOT_DELIVERED = "spec_not_delivered"
     SPEC_INVALID = "spec_invalid"
     IMAGE_NOT_SUPPORTED = "image_not_supported"
+    """The provider's machine can run no images."""
+    IMAGE_NOT_FOUND = "image_not_found"
+    """Nobody who should have it hands it out, or not in time."""
+    IMAGE_TOO_BIG = "image_too_big"
+    IMAGE_REFUSED = "image_refused"
+    """It breaks a rule, or is of a registry that the provider does not pull from."""
+    IMAGE_ARCH = "image_arch"
+    """It is for machines of another kind."""
     NETWORK_NOT_OFFERED = "network_not_offered"
     """Jobs have no network there, or may not send and receive as much."""
     CHECKPOINT_NOT_SUPPORTED = "checkpoint_not_supported"
@@ -65,6 +73,7 @@ _OF_THE_GATEWAY = frozenset(
         ObstacleReason.KEY_NOT_DELIVERED,
         ObstacleReason.INPUT_NOT_DELIVERED,
         ObstacleReason.INPUT_CORRUPT,
+        ObstacleReason.IMAGE_NOT_FOUND,
     }
 )
 

@@ -51,6 +51,6 @@ def read_targets(texts: Iterable[str], field: str) -> tuple[str, ...]:
 def is_address(host: str) -> bool:
     """Whether it is an address in the one form that we write."""
     try:
-        return str(ip_address(host)) == host
+        return "%" not in host and str(ip_address(host)) == host  # a zone means something on one machine only
     except ValueError:
         return False

@@ -26,6 +26,7 @@ MarketplaceError
 │   ├── GatewayProblem(status, reason, detail, field)
 │   └── GatewayDiffers(what, ours, told)
 ├── ClusterUnavailable(address, detail)   retryable
+├── RegistryUnavailable(host, why)        retryable
 ├── ConfigError(problems)
 │   └── HomeInUse(folder, holder)
 ├── ToolMissing(tool, remedy)
@@ -122,6 +123,16 @@ class HashMismatch(DomainError):
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(f"{what} should hash to {expected} and hashes to {actual}")
         self.what, self.expected, self.actual = what, expected, actual
+
+
+class RegistryUnavailable(MarketplaceError):
+    """A registry of container images does not answer, or is broken. Try again."""
+
+    retryable = True
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"the registry {host} does not serve: {why}")
+        self.host = host
 
 
 class ImageUnusable(DomainError):

@@ -67,11 +67,3 @@ def can_finalize(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
 
 def can_lapse(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
     return lease.status is LeaseStatus.DISPUTED and at >= lease.changed_at + terms.ruling_window
-
-
-def can_dispute(order: Order, lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
-    """Whether the client's side may object now."""
-    if lease.status is LeaseStatus.CLAIMED:
-        return at < lease.changed_at + terms.challenge_window
-    start = start_of(order, lease)
-    return lease.status is LeaseStatus.OPEN and start + terms.start_grace <= at < deadline_of(order, lease, terms)

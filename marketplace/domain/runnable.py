@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.spec import JobSpec, Machine, Resources
 
 _MEASURES = (
@@ -19,8 +18,6 @@ _MEASURES = (
 
 def require_runnable(spec: JobSpec) -> None:
     """Raise InvalidField for what the spec asks for and no agent supports yet."""
-    if spec.image != HOST_IMAGE:
-        raise InvalidField("spec.image", f'is {spec.image}: providers run "{HOST_IMAGE}" only, their own job runtime')
     if spec.checkpoint is not None:
         raise InvalidField("spec.checkpoint", "is named: no provider keeps checkpoints yet; leave it out")
 

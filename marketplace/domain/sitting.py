@@ -70,6 +70,12 @@ class EntryReason(StrEnum):
     """Nothing in the job listens on that port."""
     PORT_TAKEN = "port_taken"
     """Something in the job listens on that port already."""
+    NO_SSH = "no_ssh"
+    """The job was ordered without a key for ssh."""
+    NO_RELAY = "no_relay"
+    """The gateway names no relay."""
+    HOST_KEY = "host_key"
+    """The key of the machine is not signed by the provider that the chain names: somebody else may be there."""
     TOO_MANY = "too_many"
     """As many as one job may have at a time."""
 

@@ -19,6 +19,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
+from marketplace.domain.sitting import MOST_SSH_KEYS, checked_ssh_key
 
 SPEC_VERSION = 2
 MACHINE_VERSION = 1
@@ -100,10 +101,14 @@ class JobSpec:
     group: Group | None = None
     public: bool = False
     """Everybody may read the work, the inputs, the log and the outputs, too."""
+    ssh_keys: tuple[str, ...] = ()
+    """Who may sit at its machine while it runs: public keys, as OpenSSH writes them in two words."""
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the spec, not these."""
         document = asdict(self) | {"version": SPEC_VERSION}
+        if keys := document.pop("ssh_keys"):
+            document["ssh"] = {"keys": keys}
         for name in ("checkpoint", "group", "public", "egress"):
             if not document[name]:
                 del document[name]
@@ -220,6 +225,7 @@ def read_spec(content: bytes) -> JobSpec:
         checkpoint=_checkpoint(reader),
         group=read_group(reader),
         public=_public(reader),
+        ssh_keys=_ssh_keys(reader),
     )
     reader.end()
     if len({spec.network == "egress", bool(spec.egress), bool(resources.egress_mib)}) > 1:
@@ -287,6 +293,18 @@ def _public(reader: Reader) -> bool:
     if said is False:
         raise InvalidField("spec.public", "must be true, or absent")
     return bool(said)
+
+
+def _ssh_keys(reader: Reader) -> tuple[str, ...]:
+    """One key at least where there is the part ``ssh``: there is one way to say that nobody may, which is to say nothing."""
+    if not reader.has("ssh"):
+        return ()
+    inner = Reader(reader.take("ssh", dict), "spec.ssh")
+    keys = inner.texts("keys", limit=MOST_SSH_KEYS)
+    inner.end()
+    if not keys or len(set(keys)) < len(keys):
+        raise InvalidField("spec.ssh.keys", "must name one key at least, and each once")
+    return tuple(checked_ssh_key(key, f"spec.ssh.keys[{place}]") for place, key in enumerate(keys))
 
 
 def _image(reader: Reader) -> str:

@@ -57,6 +57,11 @@ def unpacking(
         os.close(root)
 
 
+def judge_bundle(stream: Seekable, allowance: Allowance) -> None:
+    """Look at all that is in it, as whoever unpacks it does, and take that of the allowance. Raises InvalidField."""
+    _judged(stream, allowance, lambda _: None)
+
+
 def _judged(stream: Seekable, allowance: Allowance, trouble: Trouble) -> Iterable[Entry]:
     """What is to be written, in order, once all of it has been looked at. Raises InvalidField."""
     is_ordered, before, folder = True, tuple[str, ...](), tuple[str, ...]()

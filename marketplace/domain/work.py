@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 from marketplace.domain.bundle_parts import part_sizes
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
@@ -70,6 +70,8 @@ class Work:
     sealed: Sealed | None = None
     secrets: SecretNames | None = None
     """The secrets that its provider is handed; their values are in no document."""
+    entrypoint: Literal["none", "image"] = "none"
+    """``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
@@ -78,6 +80,8 @@ class Work:
             del document[name]
         if self.secrets is None:
             del document["secrets"]
+        if self.entrypoint == "none":
+            del document["entrypoint"]
         return canonical_json(document)
 
     def opened_content(self) -> bytes:
@@ -87,7 +91,7 @@ class Work:
     def opened_with(self, content: bytes) -> Work:
         """The same sealed work with what was sealed in it; raise InvalidField where that is no command."""
         reader = Reader(parse_json(content, field="work.sealed.content"), "work")
-        opened = replace(self, command=_command(reader), env=_env(reader))
+        opened = replace(self, command=_command(reader, self.entrypoint), env=_env(reader))
         reader.end()
         return opened
 
@@ -124,9 +128,10 @@ def read_work(content: bytes) -> Work:
     reader = Reader(document, "work")
     reader.number("version", WORK_VERSION, WORK_VERSION)
     sealed = _sealed(reader)
-    command, env = (_command(reader), _env(reader)) if sealed is None else ((), {})
+    entrypoint = _entrypoint(reader)
+    command, env = (_command(reader, entrypoint), _env(reader)) if sealed is None else ((), {})
     secrets = read_secret_names(reader)
-    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets)
+    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets, entrypoint)
     reader.end()
     if canonical_json(document) != content:
         raise InvalidField("work", "must be canonical JSON (RFC 8785)")
@@ -143,9 +148,16 @@ def _sealed(reader: Reader) -> Sealed | None:
     return found
 
 
-def _command(reader: Reader) -> tuple[str, ...]:
+def _entrypoint(reader: Reader) -> Literal["none", "image"]:
+    said = reader.take("entrypoint", str, "none")
+    if said not in ("none", "image"):
+        raise InvalidField("work.entrypoint", 'must be "image", or absent')
+    return "image" if said == "image" else "none"
+
+
+def _command(reader: Reader, entrypoint: str) -> tuple[str, ...]:
     command = reader.texts("command", limit=1024)
-    if not command or not command[0]:
+    if entrypoint == "none" and not (command and command[0]):
         raise InvalidField("work.command", "must name a program")
     if not all(map(_is_word, command)):
         raise InvalidField("work.command", f"must be words of at most {MAX_WORD_BYTES} bytes each")

@@ -9,17 +9,18 @@ from fastapi import Depends, FastAPI
 from marketplace.gateway.cors import AllowOrigins
 from marketplace.gateway.desks import Desks
 from marketplace.gateway.intake import Intake
-from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
 from marketplace.gateway.negotiation import require_fit
 from marketplace.gateway.openapi import PROBLEM, document_of
 from marketplace.gateway.problems import render_problems
+from marketplace.gateway.rate_limiting import LimitRequests
 from marketplace.gateway.routes import (
     accounts,
     blobs,
     declines,
     docs,
+    gpu_use,
     health,
     host_keys,
     job_keys,
@@ -66,6 +67,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         declines,
         host_keys,
         measurements,
+        gpu_use,
         job_keys,
         streams,
         accounts,

@@ -19,9 +19,9 @@ from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
-from marketplace.gateway.limits import cost_of
 from marketplace.gateway.methods import method_as_sent
 from marketplace.gateway.parameters import SharedBy
+from marketplace.gateway.rate_limiting import cost_of
 from marketplace.services.access import Asker
 from marketplace.services.rate_limits import Cost
 

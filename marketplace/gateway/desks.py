@@ -15,8 +15,10 @@ from marketplace.services.accounts import AccountDesk
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
+from marketplace.services.gpu_use import GpuUseDesk
 from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
+from marketplace.services.input_checks import InputCheck
 from marketplace.services.job_keys import KeyDesk
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.measurements import MeasurementDesk
@@ -68,6 +70,7 @@ class Desks:
     declines: DeclineDesk
     host_keys: HostKeyDesk
     measurements: MeasurementDesk
+    gpu_use: GpuUseDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -101,6 +104,7 @@ def desks_over(
     participants = Participants(market, board)
     servings = Servings(chain, market, journal, board)
     offers, library = OfferDesk(chain, market, board), BlobAccess(blobs, journal.uploads)
+    inputs = InputCheck(blobs)
     accounts = AccountDesk(chain, market, board, offers, participants)
     quotas = quotas_over(market, journal.uploads, board, least_stake)
     leases = LeaseDesk(market, journal, library, board, servings)
@@ -110,8 +114,8 @@ def desks_over(
         market=market,
         board=board,
         roles=roles,
-        orders=OrderDesk(chain, market, journal, library, board, roles.opener),
-        batches=OrderBatches(market, journal, blobs, board, roles.opener),
+        orders=OrderDesk(chain, market, journal, library, inputs, board, roles.opener),
+        batches=OrderBatches(market, journal, blobs, inputs, board, roles.opener),
         offers=offers,
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
@@ -119,6 +123,7 @@ def desks_over(
         declines=DeclineDesk(market, board, servings),
         host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
+        gpu_use=GpuUseDesk(access, servings, board),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

@@ -14,7 +14,7 @@ from msgspec.json import Decoder
 from marketplace.domain.errors import ImageUnusable
 from marketplace.domain.ids import Sha256
 from marketplace.domain.images import ImageTrouble
-from marketplace.domain.limits import MIB, PART_BYTES
+from marketplace.domain.limits import MAX_PARTS, MIB, PART_BYTES
 
 T = TypeVar("T")
 
@@ -172,6 +172,15 @@ def require_manifest(content: bytes, name: Sha256) -> ImageManifest:
     found = read_manifest(content)
     if isinstance(found, ImageIndex):
         raise refused("it is an index of several images, where one image's manifest has to be")
+    return found
+
+
+def market_blobs(content: bytes, name: Sha256) -> dict[Sha256, int]:
+    """All blobs of the market's that an image there is made of, but for its manifest, with their sizes. Raises ImageUnusable."""
+    manifest = require_manifest(content, name)
+    found = dict(part for blob in manifest.blobs for part in blob.parts())
+    if len(found) > MAX_PARTS:
+        raise ImageUnusable(ImageTrouble.TOO_BIG, f"it has more than {MAX_PARTS} parts")
     return found
 
 

@@ -36,6 +36,7 @@ from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
+from marketplace.provider.gpus.sampling import GpuSampler
 from marketplace.provider.handover import Handover
 from marketplace.provider.housekeeping import Housekeeping
 from marketplace.provider.inventory import Inventory
@@ -45,6 +46,8 @@ from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
 from marketplace.provider.pause_monitor import PauseMonitor
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.schedule import Part, parts_of
+from marketplace.provider.seats.desk import SeatDesk
+from marketplace.provider.seats.seat import Speaker
 from marketplace.provider.settler import Settler
 from marketplace.provider.shutdown import Shutdown
 from marketplace.provider.steering import Steering
@@ -85,10 +88,14 @@ class ProviderAgent:
         self._timekeeper = Timekeeper(
             tools, self._capacity, self._housekeeping.gas_funds, self._housekeeping.decline_notices
         )
-        self._attendant = Attendant(tools, lister, self._capacity)
+        self._seats = SeatDesk(
+            tuple(line.api for line in tools.gateways),
+            Speaker(tools.key, tools.domain, lambda: tools.chain.paced_head().timestamp),
+        )
+        self._attendant = Attendant(tools, lister, self._capacity, self._seats)
         self._handover = Handover(tools)
         self._settler = Settler(tools, self._capacity)
-        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
+        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler, GpuSampler(tools))
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
         self._found: set[ServingKey] = set()
@@ -123,6 +130,7 @@ class ProviderAgent:
     def close(self) -> None:
         """Stop. Jobs run on for a while; the next agent on this home takes them up again."""
         self._pause_monitor.close()
+        self._seats.close()
         for attendance in self._attendances.values():
             if attendance.execution:
                 attendance.execution.leave()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import Lease
 from marketplace.domain.offers import Offer
 from marketplace.domain.results import Result
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
-from marketplace.provider.chores import Chore
+from marketplace.provider.chores import Chore, ChorePool
 from marketplace.provider.closing import Wrapped
 from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.gateways import AtEach, GatewayLine, InTurn
+from marketplace.provider.gpus.nvml import GpuSample
 from marketplace.provider.home import ServingFolder
+from marketplace.provider.images.cache import CachedImage
 from marketplace.provider.preflight import Obstacle
 from marketplace.provider.toolbox import NOTHING, Dispatch, Toolbox
 from marketplace.provider.twice_told import TwiceTold
@@ -41,6 +44,23 @@ class TakenUp:
     is_sealed: bool
     disk_mib: int
     """How much of the disk it may have taken."""
+
+
+class SampledUse:
+    """How busy its GPUs are: what is being found out, and told."""
+
+    def __init__(self, machine: ChorePool, sending: AtEach[bool]) -> None:
+        self.sampling: Chore[Sequence[GpuSample]] = Chore(machine)
+        self.sending = sending
+        self.sampled_at = UnixTime(0)
+
+
+@dataclass(frozen=True, slots=True)
+class PullOutcome:
+    """What came of one try to have an image: neither where another serving is pulling it."""
+
+    image: CachedImage | None = None
+    obstacle: Obstacle | None = None
 
 
 class Attendance:
@@ -77,6 +97,13 @@ class Attendance:
         """All parts of its inputs are in its folder."""
         self.collecting: InTurn[bool | Obstacle] = InTurn(gateways)
         self.unpacking: Chore[Path | Obstacle] = Chore(machine)
+        self.image: CachedImage | None = None
+        """What its job is to run in; None also where that is the job runtime."""
+        self.pulling: Chore[PullOutcome] = Chore(tools.pools.images)
+        self.pull_since: UnixTime | None = None
+        """Block time at which its image was asked for."""
+        self.pull_seconds = Seconds(0)
+        """Block time until it was here, which is not charged."""
 
         self.is_found = False
         """An agent before us had it, and what is left of its job is not known yet."""
@@ -106,6 +133,7 @@ class Attendance:
         self.delivering: AtEach[Bytes32] = AtEach(gateways, is_large=True)
         self.watching: AtEach[tuple[str, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
+        self.gpu_use = SampledUse(machine, AtEach(gateways))
         self.dispatch = Dispatch(tools.sender, money)
 
     @property
@@ -116,7 +144,7 @@ class Attendance:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing works in its folder any more."""
-        chores = (self.making, self.unpacking, self.taking_up, self.wrapping)
+        chores = (self.making, self.unpacking, self.pulling, self.taking_up, self.wrapping, self.gpu_use.sampling)
         asked = (self.fetching, self.collecting, self.pumping, self.delivering)
         return (
             not self.is_running

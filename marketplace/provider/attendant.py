@@ -26,6 +26,7 @@ from marketplace.provider.home import ServingFolder, mark_run
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.provider.preparing import Preparing
+from marketplace.provider.seats.desk import SeatDesk
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving, ServingKey
 
@@ -37,8 +38,8 @@ PUMP_SECONDS = 60.0
 class Attendant:
     """Prepares, starts and watches the jobs of servings."""
 
-    def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
-        self._tools = tools
+    def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity, seats: SeatDesk) -> None:
+        self._tools, self._seats = tools, seats
         self._capacity = capacity
         self._preparing = Preparing(tools, lister, capacity)
 
@@ -90,7 +91,9 @@ class Attendant:
         if prepared is None or not metering.has_started(serving.order, lease, head.timestamp):
             return serving
         folder = str(attendance.folder.path)
-        running = self._tools.journal.advance(serving, ServingState.RUNNING, at=head.timestamp, folder=folder)
+        running = self._tools.journal.advance(
+            serving, ServingState.RUNNING, at=head.timestamp, folder=folder, lost_seconds=attendance.pull_seconds
+        )
         _log.info("serving.running", lease=serving.lease, gpus=prepared.gpus)
         self._begin(attendance, prepared, head)
         return running
@@ -98,6 +101,7 @@ class Attendant:
     def running(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """See that the job runs, from the beginning where an agent before us lost it, and not for longer than its seconds."""
         if attendance.execution is not None:
+            self._seats.open(serving.key, serving.lease, attendance.execution)
             if metering.seconds_left(serving.order, lease, head.timestamp) == 0 and attendance.ended is None:
                 attendance.execution.kill()
             return self._noted(serving, attendance.execution)

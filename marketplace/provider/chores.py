@@ -1,6 +1,6 @@
 """Slow work beside the agent's step: each chore runs on a thread, at most once at a time, and hands its outcome to the step.
 
-The pools share nothing: transactions (``money``), work on the machine (the sandbox, disk), and one for each gateway
+The pools share nothing: transactions (``money``), work on the machine (the sandbox, disk), pulls of images, and one for each gateway
 (``gateways``). What hangs in one takes no place in another. A chore of the gateway has a deadline: after it nobody waits for it any more.
 Chores decide nothing and write no journal, so a crash in the middle of one is a crash before it: the next start does it again.
 """
@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +25,7 @@ T = TypeVar("T")
 MONEY_THREADS = 32
 GATEWAY_THREADS = 16
 MACHINE_THREADS = 8
+IMAGE_THREADS = 4
 SPARE_THREADS = 48
 """So many abandoned chores of one pool are replaced; beyond that the pool waits until one of them ends."""
 
@@ -106,6 +107,8 @@ class ChorePools:
 
     money: ChorePool
     machine: ChorePool
+    images: ChorePool = field(default_factory=lambda: ChorePool("images", IMAGE_THREADS))
+    """Pulls images, which takes minutes: nothing else waits behind one."""
 
     @classmethod
     def separate(cls) -> ChorePools:
@@ -115,7 +118,7 @@ class ChorePools:
         )
 
     def close(self) -> None:
-        for pool in (self.money, self.machine):
+        for pool in (self.money, self.machine, self.images):
             pool.close()
 
 

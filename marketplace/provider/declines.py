@@ -1,4 +1,4 @@
-"""Telling the gateways why leases were given back: best effort, for a while, and never in anybody's way."""
+"""Telling the gateways why leases were given back: best effort, for a while, and never in anybody's way. That it is given back is decided in ``preflight`` and ``timekeeper``."""
 
 from __future__ import annotations
 

@@ -1,11 +1,14 @@
 """The agent's folder: one agent at a time, one folder per serving.
 
 home/lock                            held while an agent lives
+home/images/                         container images, unpacked (``images.cache``)
+home/gate/                           what lets a job in an image wait for its start (``executors.gate``)
 home/identity                        the agent's own age key (``unsealing``)
 home/servings/<lease>-<openedAt>/    gone when the serving is closed
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
     runs/<n>/in, out, root, mark, log    one per attempt: an agent that restarts runs the job in a fresh folder
+    before                           how the pull of its image went, shown before the job's own log
     notes                            what the agent has to say about it, shown after the job's own log
     spool/                           the part of an output that is on its way
     gap.json                         what is missing in the log of the last run, where anything is
@@ -34,6 +37,7 @@ from marketplace.provider.executors.removal import remove
 
 NOTE_PREFIX = "[provider] "
 _MARK = "mark"
+_BEFORE = "before"
 _SIDES = {JOB_IN: JOB_INPUTS, JOB_OUT: JOB_OUTPUTS}
 _WRITTEN = (JOB_INPUTS, JOB_OUTPUTS, JOB_CHANGES)
 
@@ -192,6 +196,11 @@ class ServingFolder:
             (run / side).mkdir()
         return run
 
+    def say_before(self, sentence: str) -> None:
+        """Say something before the log of a job that has not begun; after what was said before."""
+        with (self.path / _BEFORE).open("a") as file:
+            file.write(f"{NOTE_PREFIX}{sentence}\n")
+
     def write_notes(self, sentences: Sequence[str]) -> None:
         """Say something after the job's own log. Only when it is over: whoever reads along has counted the bytes before."""
         self.notes.write_text("".join(f"{NOTE_PREFIX}{sentence}\n" for sentence in sentences))
@@ -206,12 +215,13 @@ class ServingFolder:
         if not place.exists():
             return 0, 0
         missing_from, missing_bytes = json.loads(place.read_text())
-        earlier = [run / JOB_LOG for run in self.runs()[:-1]]
+        earlier = [self.path / _BEFORE, *(run / JOB_LOG for run in self.runs()[:-1])]
         return sum(log.stat().st_size for log in earlier if log.is_file()) + missing_from, missing_bytes
 
     def log_parts(self) -> list[Path]:
         """The files that, one after the other, are the lease's log: every attempt's, then our notes."""
-        found = [run / name for run in self.runs() for name in (_MARK, JOB_LOG)] + [self.notes]
+        runs = [run / name for run in self.runs() for name in (_MARK, JOB_LOG)]
+        found = [self.path / _BEFORE, *runs, self.notes]
         return [path for path in found if path.is_file()]
 
     def read_log(self, offset: int, limit_bytes: int) -> bytes:

@@ -18,6 +18,7 @@ from marketplace.provider.gas_funds import GasFunds
 from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.gpus.measuring import Measuring
 from marketplace.provider.gpus.watching import GpuWatch
+from marketplace.provider.heartbeats import Heartbeats
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
@@ -28,7 +29,6 @@ _log = structlog.get_logger()
 UNFIT_SECONDS = 60
 """Block time after which a machine that could run no job is tried again."""
 DESCRIBE_SECONDS = 60.0
-BEAT_SECONDS = 10.0
 
 
 class Housekeeping:
@@ -42,12 +42,12 @@ class Housekeeping:
         self._listing: Chore[ListingReport] = Chore(money)
         self._tending: Chore[None] = Chore(money)
         self._describing: AtEach[bool] = AtEach(tools.gateways)
-        self._beating: AtEach[UnixTime] = AtEach(tools.gateways)
+        self._heartbeats = Heartbeats(tools)
         self._checking: Chore[bool] = Chore(machine)
         self.decline_notices = DeclineNotices(tools)
         self._gpus, self._measuring = GpuWatch(tools, capacity), Measuring(tools)
         self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
-        self._list_at = self._beat_at = self._check_at = UnixTime(0)
+        self._list_at = self._check_at = UnixTime(0)
         self._described: set[GatewayLine] = set()
         """The gateways that have the descriptions of the machine."""
         self.is_fit = False
@@ -61,14 +61,13 @@ class Housekeeping:
         self._look_at_gpus(head)
         self._keep_listed(head)
         self._keep_described(head)
-        self._beat(head)
+        self._heartbeats.step(head)
         self.decline_notices.step(head)
 
     def has_news(self) -> bool:
         """Whether a chore has ended whose outcome a step should see at once."""
-        return self._steering.has_news or any(
-            chore.is_finished for chore in (self._listing, self._describing, self._beating)
-        )
+        chores = (self._listing, self._describing, self._heartbeats)
+        return self._steering.has_news or any(chore.is_finished for chore in chores)
 
     def want(self, wanted: Wanted) -> None:
         """Other offers are wanted: the next step begins to bring them about. Without coin for gas there are none."""
@@ -141,15 +140,6 @@ class Housekeeping:
         except MarketplaceError as exc:
             _log.info("transactions.not_tended", reason=exc.reason, error=str(exc))
         self._tending.begin(lambda: self._tools.sender.tend(head), head.number)
-
-    def _beat(self, head: BlockRef) -> None:
-        """Say to every gateway that we are alive, best effort: to one that hangs no less often than to the others."""
-        for answer in self._beating.answers(head.number):
-            if answer.problem:
-                _log.debug("heartbeat.not_taken", gateway=answer.line.url, reason=str(answer.problem))
-        if head.timestamp >= self._beat_at:
-            self._beat_at = UnixTime(head.timestamp + self._tools.policy.heartbeat_seconds)
-            self._beating.begin(lambda line: line.api.heartbeat(), head.number, seconds=BEAT_SECONDS)
 
 
 def _described(api: GatewayApi, machines: Sequence[bytes]) -> bool:

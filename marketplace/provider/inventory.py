@@ -18,6 +18,9 @@
     [egress]                 # without it jobs have no network
     most_mib = 10240         # what one job may send and receive
     local = ["10.0.0.5:80"]  # addresses of your own network that jobs may ask for, too
+    [images]                 # which container images jobs may run in; see ``images.policy``
+    registries = ["registry.example"]
+    cache_mib = 20480
 
 One file is one machine, and one key is one agent: every offer of the key that the file does not name is withdrawn.
 """
@@ -39,6 +42,7 @@ from marketplace.domain.spec import Machine, Reader, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
 from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine
 from marketplace.provider.gpus.picking import GpuPicker, Named, named_gpus
+from marketplace.provider.images.policy import ANY_BLOBS, ImagePolicy, read_policy
 
 SECONDS_PER_DAY = 86_400
 MAX_DAYS = 3_650
@@ -79,6 +83,8 @@ class InventoryOffer:
     """Which they are: UUIDs, or the machine's own numbers of GPUs that are only declared (``gpus.picking``)."""
     local: tuple[str, ...] = ()
     """Addresses with ports of the provider's own network that its jobs may connect to."""
+    images: ImagePolicy = ANY_BLOBS
+    """Which images its jobs may run in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def read_inventory(
     )  # fmt: skip
     egress_mib, local = _egress(reader)
     machine = replace(machine, egress_mib=egress_mib)
-    tables = reader.take("offer", list)
+    tables, images = reader.take("offer", list), read_policy(reader)
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
         raise InvalidField("offer", f"must be one to {MAX_OFFERS} [[offer]] tables")
@@ -132,7 +138,7 @@ def read_inventory(
     picker = GpuPicker(named, seen)
     return Inventory(
         tuple(
-            replace(_offer(reader, machine, some, picker, decimals), local=local)
+            replace(_offer(reader, machine, some, picker, decimals), images=images, local=local)
             for reader, some in zip(readers, named, strict=True)
         )
     )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from marketplace.domain.declines import ObstacleReason, one_line
 from marketplace.domain.ids import Address
-from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JOB_IN, JOB_OUT
 from marketplace.domain.work import Assignment
@@ -37,8 +36,11 @@ def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider:
     needs, where = spec.resources, spec.constraints
     disk_mib = disk_taken_mib(needs.disk_mib, is_sealed=task.work.sealed is not None)
     is_excluded = provider in where.exclude_providers or (bool(where.providers) and provider not in where.providers)
+    image = spec.image_name
+    image_refusal = offer.images.refusal(image) if image else ""
     checks = (
-        (spec.image != HOST_IMAGE, ObstacleReason.IMAGE_NOT_SUPPORTED, f'{spec.image} is not "{HOST_IMAGE}"'),
+        (bool(image) and offer.images.cache_mib == 0, ObstacleReason.IMAGE_NOT_SUPPORTED, "no images are run here"),
+        (bool(image_refusal), ObstacleReason.IMAGE_REFUSED, image_refusal),
         (needs.egress_mib > machine.egress_mib, ObstacleReason.NETWORK_NOT_OFFERED, f"{needs.egress_mib} of {machine.egress_mib} MiB"),
         (spec.checkpoint is not None, ObstacleReason.CHECKPOINT_NOT_SUPPORTED, "checkpoints are not kept here"),
         (needs.gpus != order.gpus, ObstacleReason.GPUS_DIFFER, f"spec {needs.gpus}, order {order.gpus}"),

@@ -25,6 +25,7 @@ from marketplace.provider.executors.base import ExecutionRequest, Limits, open_f
 from marketplace.provider.gateways import InTurn
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer
+from marketplace.provider.job_images import JobImages, command_of
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
 from marketplace.provider.toolbox import Toolbox
@@ -51,6 +52,7 @@ class Preparing:
 
     def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity) -> None:
         self._tools, self._lister, self._capacity = tools, lister, capacity
+        self._images = JobImages(tools)
 
     def prepared(
         self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef
@@ -73,9 +75,15 @@ class Preparing:
         attendance.is_waiting_for_room = share is None
         if share is None:
             return None
+        # Both on their way at once; neither is waited for before the other.
+        in_the_way = self._images.obstacle_to(serving, attendance, task, offer, head)
         run = attendance.run or self._unpacked(serving, attendance, task, head)
+        if in_the_way is not None:
+            return in_the_way
         if not isinstance(run, Path):
             return run
+        if task.spec.image_name and attendance.image is None:
+            return None
         try:
             return self._request(attendance, task, run, offer, share.gpus, left)
         except InvalidField as exc:
@@ -167,9 +175,10 @@ class Preparing:
             log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
             grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
-        values = task.secrets.values if task.secrets else {}
+        image, values = attendance.image, task.secrets.values if task.secrets else {}
         return ExecutionRequest(
-            attendance.folder.name, task.work.command, task.environment, run, limits, gpus, secrets=values,
+            attendance.folder.name, command_of(task.work, image), task.environment, run, limits, gpus,
+            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys, secrets=values,
             way_out=WayOut(task.spec.egress, needs.egress_mib << 20, offer.local) if task.spec.egress else None,
         )  # fmt: skip
 

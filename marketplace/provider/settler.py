@@ -6,20 +6,16 @@ not sign is claimed. Nor on us: a verb that is sent twice, before and after a cr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import structlog
 
-from marketplace.api.receipts import ReceiptTold
 from marketplace.chain import verbs
-from marketplace.chain.signing import SigningDomain, receipt_id, recover
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.events import SettlementRefused
 from marketplace.domain.ids import ZERO_BYTES32, bytes32_of
 from marketplace.domain.leases import Lease, LeaseStatus
-from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.results import EndedReason, Result
@@ -29,6 +25,7 @@ from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.closing import Ending, lost_result, wrapped
+from marketplace.provider.countersignatures import countersignatures, is_countersigned
 from marketplace.provider.delivering import offer_to_all
 from marketplace.provider.toolbox import Dispatch, Toolbox
 from marketplace.store.journal.rows import Serving
@@ -36,8 +33,6 @@ from marketplace.store.journal.rows import Serving
 _log = structlog.get_logger()
 
 WATCH_SECONDS = 30.0
-MOST_SIGNATURES = 16
-"""An honest gateway keeps no more of one side under one receipt."""
 BATCH = 50
 """Receipts in one transaction: about 2M gas."""
 
@@ -233,22 +228,6 @@ class Settler:
         """The contract knows better than our check. What is over shows in its next answer; for the rest a claim is left."""
         _log.warning("settlement.refused", lease=serving.lease, reason=reason)
         attendance.was_refused = True
-
-
-def countersignatures(
-    told: Iterable[ReceiptTold], ours: Receipt, order: Order, domain: SigningDomain
-) -> tuple[str, ...]:
-    """The client side's signature under our very receipt, if it is among what a gateway tells. The gateway vouches for nothing, and
-    cannot keep us busy: few signatures are looked at, beside the agent's step."""
-    claimed = dict.fromkeys(item.signature for item in told if item.role == "client" and item.receipt == ours)
-    looked_at = islice(claimed, MOST_SIGNATURES)
-    return tuple(islice((one for one in looked_at if is_countersigned(ours, one, order, domain)), 1))
-
-
-def is_countersigned(ours: Receipt, signature: str, order: Order, domain: SigningDomain) -> bool:
-    """Whether this is the client's, or its acceptor's, signature under our receipt, to its last field."""
-    signer = recover(receipt_id(ours, domain), signature)
-    return signer is not None and order.is_client_side(signer)
 
 
 def _receipt(serving: Serving, result: Result | None) -> Receipt:

@@ -139,7 +139,11 @@ class Timekeeper:
         ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]
         exit_code = result.exit_code if ended is EndedReason.EXITED else None
         _note_gap(attendance, result)
-        lost = f"{serving.lost_seconds} s that the provider lost are not charged" if serving.lost_seconds else ""
+        lost = (
+            f"{serving.lost_seconds} s that the provider lost, or took to have the image, are not charged"
+            if serving.lost_seconds
+            else ""
+        )
         why = _HANDED_BACK if attendance.is_handed_back else _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
         self._capacity.end(serving.key)

@@ -13,13 +13,18 @@ from marketplace.domain.ids import Address, Bytes32, sha256_of
 from marketplace.domain.relaying import caller_path, line_path
 from marketplace.domain.sitting import speaker_of
 from marketplace.services.access import LeaseAccess
+from marketplace.services.blob_access import BlobAccess
+from marketplace.services.leases import LeaseDesk
 from marketplace.services.servings import Servings
+from marketplace.store.blobs import FolderBlobs
+from marketplace.store.board import Board
+from marketplace.store.journal.operator import OperatorJournal
 
 _NO_BODY = sha256_of(b"")
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class RelayDoors:
     """Asks the chain and the operator's own records, as a gateway does. Its methods block."""
 
     market: MarketContract
@@ -47,3 +52,10 @@ class Doors:
         return verify_request(
             headers, "GET", path, _NO_BODY, head.timestamp, self.market.domain, is_approved=is_approved
         )
+
+
+def doors_over(market: MarketContract, journal: OperatorJournal, board: Board, blobs: FolderBlobs) -> RelayDoors:
+    """The doors of a relay over the stores that its operator's gateways have."""
+    servings, library = Servings(market.chain, market, journal, board), BlobAccess(blobs, journal.uploads)
+    leases = LeaseDesk(market, journal, library, board, servings)
+    return RelayDoors(market, LeaseAccess(market, journal, library, servings, leases), servings)

@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 
 
 class Doorkeeper(Protocol):
-    """Says who may come in; see ``doors.Doors``. Blocks."""
+    """Says who may come in; see ``doors.RelayDoors``. Blocks."""
 
     def require_provider(self, headers: dict[str, str], lease: Bytes32, /) -> None: ...
 

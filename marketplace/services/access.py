@@ -14,13 +14,14 @@ from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import MarketContract
 from marketplace.chain.shares import Part, Share, check_share
 from marketplace.chain.signing import recover
-from marketplace.domain.errors import InvalidField, MissingBlob, NotFound, Unauthorized
+from marketplace.domain.errors import ImageUnusable, InvalidField, MissingBlob, NotFound, Unauthorized
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.work import Work, read_work
-from marketplace.services.blob_access import BlobAccess, bringers_of
+from marketplace.images.manifests import MAX_MANIFEST_BYTES, market_blobs
+from marketplace.services.blob_access import BlobAccess, Holdings, bringers_of
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.servings import Servings
 from marketplace.store.journal.operator import OperatorJournal
@@ -125,7 +126,7 @@ class LeaseAccess:
             work = _work_in(theirs.read(papers.spec.work.sha256, MAX_WORK_BYTES))
         except (NotFound, InvalidField):
             return False
-        return any(name in item.parts for item in work.inputs)
+        return any(name in item.parts for item in work.inputs) or _is_of_image(name, papers.spec, theirs)
 
     def _is_made(self, name: Sha256, identifier: Bytes32, reader: Asker) -> bool:
         """Whether it is an output or the log, as far as the reader may have it, from the provider that serves the lease."""
@@ -162,6 +163,19 @@ class LeaseAccess:
             return None
 
 
+def _is_of_image(name: Sha256, spec: JobSpec, theirs: Holdings) -> bool:
+    """Whether it is of the container image, among the market's own blobs, that the spec names."""
+    image = spec.image_name
+    if image is None or not image.is_blob:
+        return False
+    if name == image.digest:
+        return True
+    try:
+        return name in _image_in(theirs.read(image.digest, MAX_MANIFEST_BYTES), image.digest)
+    except (NotFound, InvalidField, ImageUnusable):
+        return False
+
+
 def _side(order: Order, signer: Address | None) -> frozenset[Address]:
     return (bringers_of(order, signer) | {order.acceptor}) - {ZERO_ADDRESS}
 
@@ -174,3 +188,8 @@ def _signer_of(identifier: Bytes32, signature: str) -> Address | None:
 @lru_cache(64)
 def _work_in(content: bytes) -> Work:
     return read_work(content)
+
+
+@lru_cache(64)
+def _image_in(content: bytes, name: Sha256) -> dict[Sha256, int]:
+    return market_blobs(content, name)

@@ -25,7 +25,8 @@ from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import Seconds, TokenUnits
 from marketplace.services.answers import OrderStanding, Stored
 from marketplace.services.blob_access import bringers_of
-from marketplace.services.order_checks import OrderFacts, check_order, check_room, read_order_spec
+from marketplace.services.input_checks import InputCheck
+from marketplace.services.order_checks import OrderDocuments, OrderFacts, check_order, check_room, read_order_spec
 from marketplace.services.orders import nudge_orders
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -69,7 +70,6 @@ class _Moment:
 
 Tell = Callable[[OrderStanding], bytes]
 """Writes down where an order stands, as it is sent and remembered."""
-_Documents = tuple[JobSpec, bytes, frozenset[Sha256]]
 _Room = tuple[int, int, Sha256]
 
 
@@ -77,11 +77,17 @@ class OrderBatches:
     """For one thread. ``opener`` is the scheduler's address, as for ``OrderDesk``."""
 
     def __init__(
-        self, market: MarketContract, journal: OperatorJournal, blobs: FolderBlobs, board: Board, opener: Address
+        self,
+        market: MarketContract,
+        journal: OperatorJournal,
+        blobs: FolderBlobs,
+        inputs: InputCheck,
+        board: Board,
+        opener: Address,
     ) -> None:
         self._market, self._journal, self._blobs, self._board = market, journal, blobs, board
-        self._opener, self._log = opener, structlog.get_logger()
-        self._specs = OrderedDict[Sha256, _Documents]()
+        self._inputs, self._opener, self._log = inputs, opener, structlog.get_logger()
+        self._specs = OrderedDict[Sha256, OrderDocuments]()
         self._roomy: tuple[BookView | None, set[_Room]] = None, set()
         """For which orders there is a machine that is large enough, of this view of the offers."""
 
@@ -136,18 +142,21 @@ class OrderBatches:
         free = rows.accounts.get(order.client, TokenUnits(0))
         try:
             check_order(order, OrderFacts(moment.block, lease, rows.offers.get(order.offer), free, self._opener))
-            spec, content, names = self._documents(order)
-            self._require_room(order, spec, moment.offered)
+            named = self._documents(order)
+            if not self._inputs.is_quick(named):
+                return None
+            self._inputs.require_bundles(named)
+            self._require_room(order, named.spec, moment.offered)
         except MarketplaceError:
             return None
-        is_meant = spec.resources.gpus == order.gpus and len(names) <= MOST_BLOBS
-        if not is_meant or not all(self._has(name, present) for name in names):
+        is_meant = named.spec.resources.gpus == order.gpus and len(named.names) <= MOST_BLOBS
+        if not is_meant or not all(self._has(name, present) for name in named.names):
             return None
         standing = OrderStanding(signed, moment.block.timestamp, None, moment.block, lease)
         answer = RememberedAnswer(submission.fingerprint, 201, tell(standing))
-        return NewOrder(signed, content, names, bringers_of(order, None), submission.key, answer)
+        return NewOrder(signed, named.content, named.names, bringers_of(order, None), submission.key, answer)
 
-    def _documents(self, order: Order) -> _Documents:
+    def _documents(self, order: Order) -> OrderDocuments:
         """What the order names, read once: what is named by its hash never says anything else. Raises MissingBlob, InvalidField."""
         name = sha256_in(order.spec)
         found = self._specs.pop(name, None) or read_order_spec(order, self._blobs)

@@ -12,7 +12,7 @@ from typing import Protocol
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import InvalidField, MissingBlob, Refused
+from marketplace.domain.errors import ImageUnusable, InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
 from marketplace.domain.ids import Address, Sha256, sha256_in
 from marketplace.domain.leases import Lease
@@ -24,7 +24,8 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.runnable import require_room, require_runnable
 from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.units import TokenUnits
-from marketplace.domain.work import Work, read_work
+from marketplace.domain.work import Input, Work, read_work
+from marketplace.images.manifests import MAX_MANIFEST_BYTES, market_blobs
 
 
 class Contents(Protocol):
@@ -45,6 +46,19 @@ class OrderFacts:
     """The pinned offer; None where none is pinned or it does not exist."""
     client_free: TokenUnits
     opener: Address
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDocuments:
+    """What an order names by hash."""
+
+    spec: JobSpec
+    content: bytes
+    """The spec's."""
+    names: frozenset[Sha256]
+    """Of all blobs that it stands on."""
+    bundles: tuple[Input, ...]
+    """Its inputs; none of a sealed job's, which nobody can look at but its provider."""
 
 
 def check_order(order: Order, facts: OrderFacts) -> None:
@@ -102,8 +116,8 @@ def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
     return None if is_busy else refusal
 
 
-def read_order_spec(order: Order, blobs: Contents) -> tuple[JobSpec, bytes, frozenset[Sha256]]:
-    """The spec, its content, and the names of all blobs that it stands on: the spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
+def read_order_spec(order: Order, blobs: Contents) -> OrderDocuments:
+    """The spec that the order names by hash, valid, and with its work and every input at hand. Raises MissingBlob, InvalidField.
 
     ``blobs`` are those that the order's own side brought, and the public ones (or it is asked afterwards who brought what is named): naming a stranger's input gives nobody a lease to read it by.
     """
@@ -114,8 +128,28 @@ def read_order_spec(order: Order, blobs: Contents) -> tuple[JobSpec, bytes, froz
     require_runnable(spec)
     work = _work_of(spec, blobs)
     _check_inputs(work, blobs)
-    parts = {part for item in work.inputs for part in item.parts}
-    return spec, content, frozenset({sha256_in(order.spec), spec.work.sha256} | parts)
+    parts = {part for item in work.inputs for part in item.parts} | _image_blobs(spec, blobs)
+    names = frozenset({sha256_in(order.spec), spec.work.sha256} | parts)
+    return OrderDocuments(spec, content, names, work.inputs if work.sealed is None else ())
+
+
+def _image_blobs(spec: JobSpec, blobs: Contents) -> frozenset[Sha256]:
+    """The blobs of an image that is among the market's own: all are here. Raises MissingBlob, InvalidField."""
+    name = spec.image_name
+    if name is None or not name.is_blob:
+        return frozenset()
+    content = _content(name.digest, blobs, "spec.image", MAX_MANIFEST_BYTES)
+    try:
+        named = market_blobs(content, name.digest)
+    except ImageUnusable as exc:
+        raise InvalidField("spec.image", str(exc)) from None
+    for blob, expected in named.items():
+        size = blobs.size(blob)
+        if size is None:
+            raise MissingBlob("spec.image", blob)
+        if size != expected:
+            raise InvalidField("spec.image", f"says that blob {blob} has {expected} bytes; it has {size}")
+    return frozenset({name.digest, *named})
 
 
 def check_room(order: Order, spec: JobSpec, view: BookView) -> None:

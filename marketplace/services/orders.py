@@ -21,6 +21,7 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.services.answers import Accepted, OrderStanding
 from marketplace.services.blob_access import BlobAccess, bringers_of
+from marketplace.services.input_checks import InputCheck
 from marketplace.services.order_checks import OrderFacts, check_order, check_room, of_order, read_order_spec
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -38,11 +39,12 @@ class OrderDesk:
         market: MarketContract,
         journal: OperatorJournal,
         library: BlobAccess,
+        inputs: InputCheck,
         board: Board,
         opener: Address,
     ) -> None:
         self._chain, self._market, self._journal = chain, market, journal
-        self._library, self._board, self._opener = library, board, opener
+        self._library, self._inputs, self._board, self._opener = library, inputs, board, opener
         self._log = structlog.get_logger()
 
     def signed(self, order: Order, signature: str) -> SignedOrder:
@@ -55,21 +57,22 @@ class OrderDesk:
         return SignedOrder(identifier, order, signature)
 
     def accept(self, signed: SignedOrder) -> Accepted:
-        """Put a signed order on the book, or find it there. Raises what ``order_checks`` raises; then nothing has changed."""
+        """Put a signed order on the book, or find it there. Raises what ``order_checks`` and ``input_checks`` raise; then nothing has changed."""
         if self._journal.order(signed.id) is not None:
             return Accepted(self._standing_now(signed.id), False)
         facts = self._facts(signed.order, signed.id)
         check_order(signed.order, facts)
-        spec, content, named = read_order_spec(
+        named = read_order_spec(
             signed.order, self._library.of(bringers_of(signed.order, recover(signed.id, signed.signature)))
         )
         view = self._view_or_none()
         if view is not None:
-            check_room(signed.order, spec, view)
+            check_room(signed.order, named.spec, view)
+        self._inputs.require_bundles(named)
         at = facts.block.timestamp
-        self._library.use(named, signed.id)
+        self._library.use(named.names, signed.id)
         self._library.publish(sha256_in(signed.order.spec), signed.order.client, at)
-        if not self._journal.add_order(signed, content, at):
+        if not self._journal.add_order(signed, named.content, at):
             return Accepted(self._standing_now(signed.id), False)
         self._log.info("order.accepted", order=signed.id, client=signed.order.client)
         nudge_orders(self._board)

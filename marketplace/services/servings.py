@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import MarketContract
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import NotFound, StoreUnavailable
+from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.orders import Order
@@ -50,10 +50,3 @@ class Servings:
         if record is None or record.order is None:
             raise NotFound("lease", identifier)
         return record.order
-
-    def order_or_none(self, identifier: Bytes32) -> Order | None:
-        """As ``order_of``; None where nobody here knows the order, or Redis is gone."""
-        try:
-            return self.order_of(identifier)
-        except (NotFound, StoreUnavailable):
-            return None

@@ -9,12 +9,13 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.errors import HashMismatch, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Sha256, sha256, sha256_of
 
@@ -70,6 +71,13 @@ class FolderBlobs:
             return self._place(name).open("rb")
         except FileNotFoundError:
             raise NotFound("blob", name) from None
+
+    def joined(self, names: Sequence[Sha256]) -> PartStream:
+        """The contents one after the other, as if they were one file, to be closed by the caller. Raises NotFound."""
+        try:
+            return PartStream([self._place(name) for name in names])
+        except FileNotFoundError as exc:
+            raise NotFound("blob", Path(str(exc.filename)).name) from None
 
     def read(self, name: Sha256, limit_bytes: int) -> bytes:
         """Small content, hashed again. Raises NotFound, InvalidField (too large), HashMismatch (the disk rotted)."""

@@ -29,8 +29,3 @@ def bundles_of(market: SeatMap, most: int) -> list[Ints]:
     by_bundle = np.argsort(bundle[shard], kind="stable")
     counts = np.bincount(bundle[shard])
     return [rows for rows in np.split(by_bundle, np.cumsum(counts)[:-1]) if len(rows)]
-
-
-def part_of(market: SeatMap, rows: Ints) -> SeatMap:
-    """These orders by themselves, as if the others were not there. The rows are those of whole shards."""
-    return market._replace(orders=market.orders[rows], wish=market.wish[rows], offers=market.offers.copy())

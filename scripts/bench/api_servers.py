@@ -18,9 +18,9 @@ from marketplace.chain.watching import heads_watched
 from marketplace.domain.ids import Address
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
-from marketplace.gateway.limits import LimitRequests
 from marketplace.gateway.methods import AnswerHead
 from marketplace.gateway.metrics import CountRequests, Metrics
+from marketplace.gateway.rate_limiting import LimitRequests
 from marketplace.gateway.server import serve
 from marketplace.services.rate_limits import Cost, Rate, RateLimits
 from marketplace.store.blobs import FolderBlobs

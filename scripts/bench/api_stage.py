@@ -10,6 +10,7 @@ from pathlib import Path
 
 from marketplace.chain import verbs
 from marketplace.chain.events import EventFollower
+from marketplace.domain.bundles import Bundle
 from marketplace.domain.ids import Bytes32, ClassNumber, Sha256, bytes32_of, sha256_of
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import Bps, GpuCount, Seconds, UnixTime
@@ -96,7 +97,7 @@ def _uploaded(journal: OperatorJournal, blobs: FolderBlobs, at: UnixTime) -> tup
         journal.uploads.note(name, CLIENT.address, len(content), at, is_public=is_public)
         return name
 
-    bundle = b"an input bundle"
+    bundle = Bundle(()).content()
     work = Work(("python", "train.py"), "5a" * 32, inputs=(Input("/job/in", len(bundle), (keep(bundle),)),))
     keep(work.canonical())
     keep(MACHINE.canonical(), is_public=True)

@@ -41,7 +41,7 @@ def run(*command: object, told: str = "", cwd: Path | None = None, env: Mapping[
     return done.stdout.strip()
 
 
-class Purse:
+class GasFunds:
     """A key that the market has never seen, with money in it."""
 
     def __init__(self, network: Network, key: str) -> None:
@@ -71,7 +71,7 @@ def described(network: Network, tmp_path: Path) -> Path:
     return file
 
 
-def asked(network: Network, purse: Purse) -> str:
+def asked(network: Network, purse: GasFunds) -> str:
     return json.dumps(
         {
             "gateway": network.settings["gateway_url"],
@@ -83,7 +83,7 @@ def asked(network: Network, purse: Purse) -> str:
     )
 
 
-def check(told: Any, purse: Purse) -> None:
+def check(told: Any, purse: GasFunds) -> None:
     assert (told["exit_code"], told["log"], told["files"]) == (0, "most often: two\n", {"most.txt": "two"})
     assert purse.balance() == DEPOSIT - int(told["paid"])
 
@@ -107,7 +107,7 @@ def test_a_client_made_by_openapi_python_client_does_a_whole_job(
     )
     operations = [method for methods in json.loads(described.read_text())["paths"].values() for method in methods]
     assert len([file for file in made.glob("api/*/*.py") if file.name != "__init__.py"]) == len(operations)
-    purse = Purse(network, "0x" + "51" * 32)
+    purse = GasFunds(network, "0x" + "51" * 32)
 
     told = json.loads(
         run(
@@ -139,7 +139,7 @@ def test_a_client_made_by_openapi_typescript_does_a_whole_job(
         cwd=tmp_path,
     )
     run(node, ROOT / "node_modules/typescript/bin/tsc", "--project", tmp_path, cwd=tmp_path)
-    purse = Purse(network, "0x" + "52" * 32)
+    purse = GasFunds(network, "0x" + "52" * 32)
 
     told = json.loads(run(node, tmp_path / "job.mjs", told=asked(network, purse), cwd=tmp_path))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,7 +19,8 @@ from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.folders import hand_over
 from marketplace.provider.executors.sandbox import image_user
 from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names
-from tests.integration.bubblewrap_jobs import Ran, executor_at, left_of, prepared, run
+from tests.integration.bubblewrap_jobs import ROOT, Ran, executor_at, left_of, prepared, run
+from tests.integration.bubblewrap_ordinary import ORDINARY_USER
 from tests.unit.provider.image_layers import image, item, layer, unpacked
 
 OWN_FILES = {
@@ -147,3 +151,31 @@ def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, t
         if path.is_file() and path != ran.request.log
     ]
     assert [path for path in files if b"hush-value" in path.read_bytes()] == []
+
+
+ORDINARY = """
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from tests.integration.bubblewrap_ordinary import become_ordinary
+from tests.integration.bubblewrap_jobs import ROOT
+become_ordinary([Path(sys.base_prefix), ROOT])
+from tests.integration.test_image_jobs import layer, item, layer_of, ran_in, rooted
+from tests.integration.bubblewrap_jobs import executor_at
+place = Path(sys.argv[1])
+used = rooted(place / "image", layer_of(["sh", "id", "rm", "mkdir", "cat"]), layer(item("srv/own", content=b"1")))
+script = "id -u; rm -r /srv; mkdir /srv; echo 2 > /srv/own; cat /srv/own"
+ran = ran_in(executor_at(place, None), place, used, "sh", "-c", script)
+print(ran.log.split(), ran.result.exit_code, (used.root / "srv/own").read_text())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="this run is by an ordinary user already")
+def test_an_agent_without_root_runs_images() -> None:
+    """Unpacking, the overlay root and its removal need no right on the machine."""
+    with TemporaryDirectory() as place:
+        os.chown(place, ORDINARY_USER, ORDINARY_USER)
+        words = [sys.executable, "-B", "-c", ORDINARY, place]
+        ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    assert ran.stdout == "['0', '2'] 0 1\n", ran.stderr[-2000:]

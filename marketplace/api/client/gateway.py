@@ -6,74 +6,41 @@ GatewayProblem(status, reason, detail, field). What is fetched by hash is hashed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
-
-import httpx
-from msgspec import UNSET, Raw
+from typing import TypeVar
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
-from marketplace.api.client.blobs import MAX_BLOB_BYTES, GatewayBlobs
-from marketplace.api.client.failover import http_to
+from marketplace.api.client.blobs import MAX_BLOB_BYTES
+from marketplace.api.client.calls import JSON_BODY
 from marketplace.api.client.http import (
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT,
-    Answer,
-    BlockTime,
     Retries,
     Timeout,
-    Waiter,
     accepted,
-    problem_in,
 )
-from marketplace.api.client.signed_http import RequestSigner, SignedHttp
+from marketplace.api.client.lease_calls import LeaseCalls
 from marketplace.api.fields import Uint80
-from marketplace.api.following import log_pieces
-from marketplace.api.leases import (
-    DeclinesAnswer,
-    DeclineTold,
-    JobKeyTold,
-    LeaseAnswer,
-    LogLength,
-    LogPiece,
-    OutputsAnswer,
-)
-from marketplace.api.market import ClassPage, MarketAnswer
-from marketplace.api.measurements import MOST_OFFERS_ASKED, MeasurementsAnswer, MeasurementSent
+from marketplace.api.market import ClassPage
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, OfferTold
 from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, OrderSubmission
-from marketplace.api.pages import Page, all_items
 from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
-from marketplace.api.reading import MOST_BYTES, MOST_LIST_BYTES, read, same
-from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
-from marketplace.api.record import Record, to_json
+from marketplace.api.reading import MOST_LIST_BYTES, read, same
+from marketplace.api.record import to_json
 from marketplace.api.rounds import RoundPage, RoundTold
-from marketplace.api.sitting import HostKeyTold
-from marketplace.chain.request_signing import FOR_HEADER, HEARTBEAT_BODY, HEARTBEAT_PATH
-from marketplace.chain.shares import Part
-from marketplace.chain.signing import Key, SigningDomain
+from marketplace.chain.request_signing import HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.domain.classes import GpuClass
-from marketplace.domain.declines import SignedDecline
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.measurements import SignedMeasurement
 from marketplace.domain.orders import SignedOrder
-from marketplace.domain.receipts import Receipt
-from marketplace.domain.results import Result
-from marketplace.domain.sitting import SignedHostKey
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
 
-T = TypeVar("T")
-Told = TypeVar("Told", bound=Record)
+Told = TypeVar("Told", bound=OfferTold)
 
-MOST_LOG_BYTES = 64 << 20
-"""Of a log that is read at once."""
 _MOST_PER_PAGE = 100
 
 
-class GatewayApi:
+class GatewayApi(LeaseCalls):
     """One gateway, spoken to by one account.
 
     GatewayApi("http://127.0.0.1:8000")                   reads only, and what is public
@@ -84,47 +51,7 @@ class GatewayApi:
     GatewayApi(url, key=key, represented=account)          uploads for the account whose delegate the key is
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        key: Key | None = None,
-        domain: SigningDomain | None = None,
-        block_time: BlockTime | None = None,
-        timeout: Timeout = DEFAULT_TIMEOUT,
-        retries: Retries = DEFAULT_RETRIES,
-        waiter: Waiter | None = None,
-        transport: httpx.BaseTransport | None = None,
-        account: Address | None = None,
-        represented: Address | None = None,
-        others: Sequence[str] = (),
-    ) -> None:
-        """``others``: URLs of gateways that are asked in their order where the one before does not answer."""
-        self._http = http_to(
-            (base_url, *others), key=key, timeout=timeout, retries=retries, waiter=waiter, transport=transport
-        )
-        self._domain = domain
-        self._signer = signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
-        self._line = SignedHttp(self._http, signer)
-        self._blobs = GatewayBlobs(self._line, {FOR_HEADER: represented} if represented else {})
-
-    @property
-    def base_url(self) -> str:
-        return self._http.base_url
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
     # -- the market ---------------------------------------------------------------------------------------------------
-
-    def market(self) -> MarketAnswer:
-        """Which market this gateway serves, its constants, its scheduler's address, and the block it knows."""
-        told = self._told(MarketAnswer, "/v1/market")
-        if self._domain is not None:
-            same("chainId", told.chain_id, self._domain.chain_id)
-            same("market", told.market, self._domain.market)
-        return told
 
     def ready(self, duty: str = "") -> bool:
         """Whether the gateway answers and says that everything that it needs for this duty (default: at all) does. Never retried."""
@@ -144,17 +71,7 @@ class GatewayApi:
 
     def offer(self, offer: OfferId) -> OfferAnswer:
         """One offer. Raises GatewayProblem for one that is not there."""
-        return self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer)
-
-    def measurements(self, offers: Sequence[OfferId]) -> dict[OfferId, SignedMeasurement]:
-        """What the agents of these offers saw of their GPUs. Nothing about it has been checked (``chain.statements``)."""
-        lists = [offers[first : first + MOST_OFFERS_ASKED] for first in range(0, len(offers), MOST_OFFERS_ASKED)]
-        paths = ["/v1/measurements?offers=" + ",".join(map(str, some)) for some in lists]
-        return {offer: one for path in paths for offer, one in self._told(MeasurementsAnswer, path).by_offer.items()}
-
-    def post_measurement(self, signed: SignedMeasurement) -> None:
-        """Leave what our agent saw of the GPUs behind an offer of ours."""
-        accepted(self._write_raw("POST", "/v1/measurements", to_json(MeasurementSent.of(signed)), _JSON))
+        return _readable(self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
@@ -182,7 +99,7 @@ class GatewayApi:
             gpu, max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
         )  # fmt: skip
         answer = self._http.send(
-            "POST", "/v1/quotes", content=to_json(asked), headers=_JSON, most_bytes=MOST_LIST_BYTES
+            "POST", "/v1/quotes", content=to_json(asked), headers=JSON_BODY, most_bytes=MOST_LIST_BYTES
         )
         quotes = read(QuotesAnswer, accepted(answer).content, most_bytes=MOST_LIST_BYTES).quotes
         for quote in quotes:
@@ -194,7 +111,7 @@ class GatewayApi:
     def post_order(self, signed: SignedOrder) -> Bytes32:
         """Put a signed order on the book; its id. May be repeated: the signature is the authority, the id names it."""
         body = to_json(OrderSubmission(OrderDocument.of(signed.order), signed.signature))
-        headers = {**_JSON, "Idempotency-Key": signed.id}
+        headers = {**JSON_BODY, "Idempotency-Key": signed.id}
         answer = self._http.send("POST", "/v1/orders", content=body, headers=headers)
         same("id", read(OrderAnswer, accepted(answer).content).id, signed.id)
         return signed.id
@@ -216,107 +133,12 @@ class GatewayApi:
                 return None
             raise
 
-    # -- leases -------------------------------------------------------------------------------------------------------
-
-    def lease(self, lease: Bytes32) -> LeaseAnswer:
-        """The projection's row, with the provider's last sign of life; GatewayProblem 404 before it was opened."""
-        return self._told(LeaseAnswer, f"/v1/leases/{lease}", id=lease)
-
-    def append_log(self, lease: Bytes32, offset: int, chunk: bytes) -> int:
-        """Append to a job's log at ``offset`` (bytes); the length that the gateway has now. Go on from there.
-
-        The same chunk twice, or a chunk after a gap, changes nothing: the answer says where the gateway stands.
-        """
-        answer = self._write_raw("POST", f"/v1/leases/{lease}/logs?offset={offset}", chunk, _BINARY)
-        if answer.status == 409 and (length := problem_in(answer).length) is not UNSET:
-            return length
-        length = read(LogLength, accepted(answer).content).length
-        same("length", length, offset + len(chunk))
-        return length
-
-    def log(self, lease: Bytes32, offset: int = 0) -> bytes:
-        """What there is of the log from ``offset`` on."""
-        return self._line.get(f"/v1/leases/{lease}/logs?follow=false&offset={offset}", MOST_LOG_BYTES)
-
-    def follow_log(self, lease: Bytes32, offset: int = 0) -> Iterator[LogPiece]:
-        """The log from ``offset`` on, as it grows, until it ends. Raise GatewayUnavailable when the line breaks.
-
-        Ask again from the last piece's ``next`` then.
-        """
-        yield from log_pieces(self._line.events(f"/v1/leases/{lease}/logs?offset={offset}"), offset)
-
-    def post_receipt(
-        self, lease: Bytes32, receipt: Receipt, role: Side, signature: str, result: Result | None = None
-    ) -> None:
-        """Hand a signed receipt to the other side; the provider adds the result document that it names."""
-        document = UNSET if result is None else Raw(result.canonical())
-        body = to_json(ReceiptSubmission(ReceiptDocument.of(receipt), role, signature, document))
-        accepted(self._write_raw("POST", f"/v1/leases/{lease}/receipts", body, _JSON))
-
-    def receipts(self, lease: Bytes32) -> tuple[ReceiptTold, ...]:
-        """All receipts of the lease, of all its servings, oldest first. Nothing about them has been checked."""
-        found = self._told(ReceiptsAnswer, f"/v1/leases/{lease}/receipts").receipts
-        for item in found:
-            same("receipt.lease", item.document.lease, lease)
-        return tuple(found)
-
-    def post_decline(self, signed: SignedDecline) -> bool:
-        """Leave the provider's signed word why it gave the lease back."""
-        body, path = to_json(DeclineTold.of(signed)), f"/v1/leases/{signed.decline.lease}/declines"
-        return accepted(self._http.send("POST", path, content=body, headers=_JSON)).is_success
-
-    def declines(self, lease: Bytes32) -> tuple[SignedDecline, ...]:
-        """Why providers gave this order back, in their words. Nothing about them has been checked (``chain.statements``)."""
-        found = self._told(DeclinesAnswer, f"/v1/leases/{lease}/declines").declines
-        for item in found:
-            same("lease", item.lease, lease)
-        return tuple(signed for item in found if (signed := item.signed) is not None)
-
-    def post_job_key(self, lease: Bytes32, sealed: str) -> None:
-        """Leave the key of a sealed job for the provider that serves it, sealed to it."""
-        body = to_json(JobKeyTold(lease, sealed))
-        accepted(self._write_raw("POST", f"/v1/leases/{lease}/key", body, _JSON))
-
-    def job_key(self, lease: Bytes32) -> str:
-        """What the client's side has left of that kind; GatewayProblem 404 before it has."""
-        told = read(JobKeyTold, self._line.get(f"/v1/leases/{lease}/key"))
-        same("lease", told.lease, lease)
-        return told.key
-
-    def post_host_key(self, signed: SignedHostKey) -> None:
-        """Say by what key the machine of a lease is known to who sits at it."""
-        body, path = to_json(HostKeyTold.of(signed)), f"/v1/leases/{signed.host_key.lease}/host-key"
-        accepted(self._http.send("POST", path, content=body, headers=_JSON))
-
-    def host_key(self, lease: Bytes32) -> SignedHostKey:
-        """What its provider has left of that kind. Nothing about it has been checked (``chain.statements``)."""
-        told = self._told(HostKeyTold, f"/v1/leases/{lease}/host-key", lease=lease)
-        return told.signed
-
-    def signed_headers(self, path: str) -> dict[str, str]:
-        """What signs a read of that path at somebody who works for this gateway, over a block time asked for just now."""
-        return self._line.fresh_headers(path)
-
-    def outputs(self, lease: Bytes32) -> OutputsAnswer:
-        """The provider's result document; GatewayProblem 404 before there is one."""
-        told = read(OutputsAnswer, self._line.get(f"/v1/leases/{lease}/outputs"), most_bytes=MOST_LIST_BYTES)
-        same("lease", told.lease, lease)
-        return told.checked()
-
-    def share(self, lease: Bytes32, part: Part, until: UnixTime) -> list[str]:
-        """URLs with which anybody may read the lease's log, or its result and then its outputs, until block time ``until``."""
-        token, here = self._signer.share(lease, part, until).token, f"{self.base_url}/v1/leases/{lease}"
-        if part is Part.LOG:
-            return [f"{here}/logs?follow=false&share={token}"]
-        names = dict.fromkeys(part for output in self.outputs(lease).result.outputs for part in output.parts)
-        return [f"{here}/outputs?share={token}", *(f"{here}/blobs/{name}?share={token}" for name in names)]
-
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
     def heartbeat(self) -> UnixTime:
         """Tell the gateway that we are alive now, which is what we sign; the block time that it noted."""
         self._signer.refresh()
-        answer = accepted(self._write_raw("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, _JSON))
+        answer = accepted(self._write_raw("POST", HEARTBEAT_PATH, HEARTBEAT_BODY, JSON_BODY))
         return read(HeartbeatAnswer, answer.content).at
 
     def heartbeats(self, provider: Address) -> tuple[BeatTold, ...]:
@@ -371,46 +193,11 @@ class GatewayApi:
         """The blob as a file that appears under its name only when its hash is right."""
         return self._blobs.fetch_into(name, into, limit_bytes, lease)
 
-    # -- the wire -----------------------------------------------------------------------------------------------------
 
-    def _get(self, path: str, most_bytes: int = MOST_BYTES) -> bytes:
-        """The body of a success; raise GatewayProblem, GatewayUnavailable."""
-        return accepted(self._http.send("GET", path, most_bytes=most_bytes)).content
-
-    def _told(self, kind: type[Told], path: str, **asked: object) -> Told:
-        """What is said under this path, as this kind of record. ``asked``: fields that name what was asked for, and say it again."""
-        told = read(kind, self._get(path, MOST_LIST_BYTES), most_bytes=MOST_LIST_BYTES)
-        for name, value in asked.items():
-            same(name, getattr(told, name), value)
-        return told
-
-    def _pages(self, kind: type[Page[T]], path: str, query: dict[str, Any]) -> Iterator[T]:
-        return all_items(kind, path, query, lambda page: self._get(page, MOST_LIST_BYTES))
-
-    def _write(self, method: str, path: str) -> None:
-        accepted(self._write_raw(method, path, b"", {}))
-
-    def _write_raw(self, method: str, path: str, content: bytes | Path, headers: dict[str, str]) -> Answer:
-        """A signed write."""
-        return self._line.write(method, path, content, headers)
-
-    def _signing_domain(self) -> SigningDomain:
-        if self._domain is None:
-            terms = self.market().terms
-            self._domain = SigningDomain(terms.chain_id, terms.market)
-        return self._domain
-
-    def _gateway_time(self) -> UnixTime:
-        return self.market().block.timestamp
-
-
-def _readable(told: OfferTold) -> OfferTold:
+def _readable(told: Told) -> Told:
     """The offer, whose machine can be read. Raises UnreadableAnswer."""
     _ = told.machine
     return told
 
-
-_JSON = {"Content-Type": "application/json"}
-_BINARY = {"Content-Type": "application/octet-stream"}
 
 __all__ = ["GatewayApi", "GatewayProblem", "GatewayUnavailable", "Retries", "Timeout"]

@@ -22,11 +22,11 @@ from typing import IO
 import httpx
 
 from marketplace.api.client.deadlines import Deadline, TimedTransport, answered_by
+from marketplace.api.client.decompression import PIECE_BYTES, gathered, unpacked
 from marketplace.api.events import ServerEvent, server_events
 from marketplace.api.following import UPSTREAM_STATUSES
 from marketplace.api.problems import ProblemTold
 from marketplace.api.reading import MOST_BYTES, read
-from marketplace.api.unpacking import PIECE_BYTES, gathered, unpacked
 from marketplace.chain.signing import Key
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, UnreadableAnswer
 from marketplace.domain.ids import Sha256, sha256_of

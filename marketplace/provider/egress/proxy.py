@@ -18,12 +18,14 @@ import resource
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from typing import Any, Final
 
+from marketplace.domain.egress import EgressTarget
 from marketplace.domain.errors import InvalidField
-from marketplace.provider.egress.addresses import is_reachable
+from marketplace.images.addresses import refusal_of
 from marketplace.provider.egress.heads import MAX_HEAD_BYTES, ProxyRequest, read_head
 from marketplace.provider.egress.rules import WayOut
 
@@ -175,6 +177,15 @@ class JobProxy:
             sink.write(chunk)
             async with asyncio.timeout(IDLE_SECONDS):
                 await sink.drain()
+
+
+def is_reachable(host: str, port: int, local: Container[str]) -> bool:
+    """Whether a job may be connected to this address: it is public and not ours, or one that the provider has listed."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False  # with a zone, say
+    return str(EgressTarget(str(address), port)) in local or not refusal_of(address)
 
 
 async def _told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes) -> None:

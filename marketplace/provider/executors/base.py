@@ -129,6 +129,8 @@ class ExecutionRequest:
     """What it may connect to, through a proxy on its own 127.0.0.1; None: nothing."""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files in memory, by their names, that only the job reads. They are written down nowhere: what is adopted has none here."""
+    ssh_keys: tuple[str, ...] = ()
+    """Public keys of those who may sit beside it."""
 
     def __post_init__(self) -> None:
         check_lease(self.lease)

@@ -59,6 +59,7 @@ def read_plan(document: bytes) -> JobPlan:
             image=request["image"] and JobImage(**(request["image"] | {"root": Path(request["image"]["root"])})),
             devices=devices_in(request["devices"]),
             way_out=_way_out_in(request["way_out"]),
+            ssh_keys=tuple(request["ssh_keys"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),

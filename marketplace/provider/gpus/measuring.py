@@ -86,5 +86,5 @@ def _public(gpu: SeenGpu) -> MeasuredGpu:
 
 def _sent(api: GatewayApi, said: tuple[SignedMeasurement, ...]) -> bool:
     for one in said:
-        api.post_measurement(one)
+        api.gpus.post_measurement(one)
     return True

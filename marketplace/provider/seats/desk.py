@@ -35,7 +35,7 @@ class SeatDesk:
         self._seated = {known: one for known, one in self._seated.items() if one.poll() is None} | {key: execution}
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="seats", daemon=True).start()
+            threading.Thread(target=_run, args=(self._loop,), name="seats", daemon=True).start()
         self._loop.call_soon_threadsafe(self._begin, lease, execution)
 
     def close(self) -> None:
@@ -59,3 +59,8 @@ class SeatDesk:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         asyncio.get_running_loop().stop()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()

@@ -30,20 +30,26 @@ class _Channel:
 
     logger = logger
 
+    def __init__(self, transport: asyncio.WriteTransport | None = None) -> None:
+        self._transport = transport
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
+
+    def is_closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
 
 
 class _Reader(asyncio.StreamReader):
     logger = logger
-    channel = _Channel()
+    channel: _Channel
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
 
 
 class _Writer(asyncio.StreamWriter):
-    channel = _Channel()
+    channel: _Channel
 
 
 class _Files(SFTPServer):
@@ -59,6 +65,7 @@ async def _serve() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", 0))
     transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(1, "wb", 0))
     writer = _Writer(transport, protocol, None, loop)
+    reader.channel = writer.channel = _Channel(transport)
     await run_sftp_server(_Files(), reader, writer, _VERSION)  # type: ignore[arg-type]
 
 

@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import asyncssh
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from marketplace.api.client.relay import bridged, connected
+from marketplace.api.market import MarketAnswer
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.statements import sign_host_key
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.relaying import FRAME_BYTES, FRAMES, KEEPALIVE_SECONDS, MEET_SECONDS, answer_path, line_path
+from marketplace.domain.relaying import FRAME_BYTES, FRAMES, answer_path, line_path
 from marketplace.domain.sitting import EntryRefused, HostKey, SignedHostKey
 from marketplace.domain.units import UnixTime
 from marketplace.provider.executors.base import Execution
@@ -45,7 +46,7 @@ class SeatGateway(Protocol):
     @property
     def base_url(self) -> str: ...
 
-    def relay(self) -> str: ...
+    def market(self) -> MarketAnswer: ...
 
     def post_host_key(self, signed: SignedHostKey) -> None: ...
 
@@ -113,7 +114,7 @@ class Seat:
         public = " ".join(self._host_key.export_public_key("openssh").decode().split()[:2])
         while not self._over.is_set():
             try:
-                if relay := await asyncio.to_thread(gateway.relay):
+                if relay := (await asyncio.to_thread(gateway.market)).relay:
                     signed = await asyncio.to_thread(self._speaker.signed, self._lease, public)
                     await asyncio.to_thread(gateway.post_host_key, signed)
                     headers = await asyncio.to_thread(gateway.signed_headers, line_path(self._lease))
@@ -159,42 +160,3 @@ async def _ended(serving: asyncio.Future[asyncssh.SSHServerConnection]) -> None:
         connection = await serving
         connection.abort()
         await connection.wait_closed()
-
-
-def connected(url: str, headers: dict[str, str]) -> connect:
-    """A WebSocket to a relay, bounded as its own end is."""
-    return connect(
-        url, additional_headers=headers, compression=None, max_size=FRAME_BYTES, max_queue=FRAMES,
-        write_limit=FRAME_BYTES * FRAMES, ping_interval=KEEPALIVE_SECONDS, ping_timeout=2 * KEEPALIVE_SECONDS,
-        open_timeout=MEET_SECONDS, close_timeout=5, proxy=None,
-    )  # fmt: skip
-
-
-async def bridged(leg: ClientConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes between a leg and a stream, until either ends; then both are closed."""
-
-    async def up() -> None:
-        while chunk := await reader.read(FRAME_BYTES):
-            await leg.send(chunk)
-
-    async def down() -> None:
-        async for message in leg:
-            if isinstance(message, str):
-                return
-            writer.write(message)
-            await writer.drain()
-
-    await either(up(), down())
-    writer.close()
-    await leg.close()
-
-
-async def either(*ways: Awaitable[None]) -> None:
-    """Wait until one of them ends, however it does, and end the others."""
-    tasks = [asyncio.ensure_future(way) for way in ways]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

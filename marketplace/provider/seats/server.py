@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Final
 
 import asyncssh
+from asyncssh.stream import SSHTCPStreamSession
 
 from marketplace.domain.sitting import EntryReason, EntryRefused
 from marketplace.provider.executors.entrance import Entrance
@@ -26,8 +27,6 @@ LOCALHOST: Final = ("localhost", "127.0.0.1", "::1")
 _CHUNK: Final = 1 << 16
 _LOGIN_SECONDS: Final = 30
 _ALIVE_SECONDS: Final = 20
-
-Forward = Callable[[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]], Awaitable[None]]
 
 
 class SeatUse:
@@ -72,12 +71,17 @@ class SeatServer(asyncssh.SSHServer):
     def session_requested(self) -> SeatSession:
         return self._use.session()
 
-    async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Forward:
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> Awaitable[asyncssh.SSHTCPSession[bytes]]:
         if dest_host not in LOCALHOST or not 0 < dest_port < 1 << 16:
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "only ports of the job's own localhost"
             )
-        dialled, use = await self._use.dial(dest_port), self._use
+        return self._connected(dest_port)
+
+    async def _connected(self, port: int) -> asyncssh.SSHTCPSession[bytes]:
+        dialled, use = await self._use.dial(port), self._use
 
         async def forward(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
             try:
@@ -89,7 +93,7 @@ class SeatServer(asyncssh.SSHServer):
                 use.forwards -= 1
                 dialled.close()
 
-        return forward
+        return SSHTCPStreamSession(forward)
 
 
 def server_options(

@@ -141,7 +141,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
         """Join its input and outputs to the channel."""
         loop = asyncio.get_running_loop()
         writing = os.dup(session.terminal) if session.terminal is not None else session.pipes[0]
-        reading = [(session.terminal, None)] if session.terminal is not None else []
+        reading: list[tuple[int, int | None]] = [] if session.terminal is None else [(session.terminal, None)]
         reading += list(zip(session.pipes[1:], (None, asyncssh.EXTENDED_DATA_STDERR), strict=False))
         for handle, kind in reading:
             output = _Output(self._channel, kind)

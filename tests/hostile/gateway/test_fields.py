@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from marketplace.api.client import gateway
+from marketplace.api.client import calls, gateway, lease_calls
 from marketplace.api.record import Record
 from tests.hostile.gateway.telling import questions, tell
 
@@ -26,7 +26,8 @@ def test_every_answer_is_lied_about() -> None:
     asked = {question.kind for question in QUESTIONS.values()}
     told = {
         kind
-        for kind in vars(gateway).values()
+        for module in (calls, gateway, lease_calls)
+        for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Record) and kind is not Record
     }
     parts = {inner for kind in asked for inner in records_below(msgspec.inspect.type_info(kind))}

@@ -13,7 +13,7 @@ from typing import Any
 
 from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.signing import Key, SigningDomain
-from marketplace.client.countersign import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_receipt, check_result
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_parts import PartStream
 from marketplace.domain.bundle_rules import Allowance

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.client.countersign import ResultFolder
+from marketplace.client.receipt_checks import ResultFolder
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import sha256_of
 from tests.hostile.provider import lying

@@ -10,8 +10,8 @@ import pytest
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
+from marketplace.chain.header_chain import HeaderChain
 from marketplace.chain.headers import standard_hash
-from marketplace.chain.lineage import HeaderLineage
 from marketplace.domain.chain_errors import ChainUnavailable
 from tests.integration.chain.tampering import Reply, Tamperer, saying, tampering
 
@@ -58,13 +58,13 @@ def test_a_field_that_is_not_the_blocks_is_no_answer(
     for ask in (far.head, lambda: far.header(head.number), lambda: far.header(head.hash)):
         with pytest.raises(ChainUnavailable, match="hash"):
             ask()
-    lineage = HeaderLineage(far)
+    headers = HeaderChain(far)
     with pytest.raises(ChainUnavailable, match="hash"):
-        lineage.newest_standing([head])
+        headers.newest_standing([head])
     liar.tamper = lambda _: None
 
     assert far.head() == head
-    assert lineage.newest_standing([head]) == head
+    assert headers.newest_standing([head]) == head
 
 
 def test_a_chain_that_hashes_otherwise_is_used_all_the_same(liar: Tamperer, open_chain: Any) -> None:

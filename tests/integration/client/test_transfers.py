@@ -15,8 +15,8 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.client.http import Retries
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import SigningDomain
-from marketplace.client.countersign import ResultFolder
-from marketplace.client.transfers import fetch_part, send_bundle
+from marketplace.client.receipt_checks import ResultFolder
+from marketplace.client.transfers import Upload, fetch_part, send_bundle
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
@@ -115,7 +115,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_upload_goes_on_where_it_broke_off(shelf: Shelf, api: GatewayApi, tree: Path, tmp_path: Path) -> None:
-    """A gateway without room takes what it can; the next attempt sends what is missing, in order, and nothing else."""
+    """A gateway without room takes what it can; the next attempt sends what is missing, in order, and nothing else; whoever shows it is told."""
     bundle = bundle_outputs(tree, Allowance(1 << 20))
     parts = bundle.parts(PART)
     shelf.room = 2
@@ -123,9 +123,12 @@ def test_upload_goes_on_where_it_broke_off(shelf: Shelf, api: GatewayApi, tree: 
         send_bundle(api, bundle, parts, tmp_path, PART)
     shelf.room = 100
     shelf.asked.clear()
-    send_bundle(api, bundle, parts, tmp_path, PART)
+    told: list[Upload] = []
+    send_bundle(api, bundle, parts, tmp_path, PART, told.append)
 
     assert [name for method, name in shelf.asked if method == "PUT"] == list(parts[2:])
+    assert [upload.done_bytes for upload in told] == [0, PART, 2 * PART, 3 * PART, 4 * PART, bundle.bytes]
+    assert told[-1] == Upload(bundle.bytes, bundle.bytes, spared_bytes=2 * PART)
     assert b"".join(shelf.blobs[part] for part in parts) == bundle.content()
     assert list(tmp_path.glob(".part-*")) == []
 

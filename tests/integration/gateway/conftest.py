@@ -48,10 +48,12 @@ from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.redis_server import RedisHandle, start_redis
 from tests.ports import free_port
+from tests.unit.bundled_trees import crafted, member
 
 DOLLAR = 1_000_000
 FAR = UnixTime(2**40 - 1)
 UPLOAD_LIMIT_BYTES = 4 << 20
+BUNDLE = crafted(member("word.txt", b"an input"))
 MACHINE = Machine("eu", "NVIDIA GeForce RTX 4090", 24_564, 4, 16, 65_536, 200_000)
 DEPLOYER, CLIENT, PROVIDER, OPENER, STRANGER, OTHER_CLIENT, OTHER_PROVIDER, ACCEPTOR = ANVIL_KEYS[:8]
 ARBITER = ANVIL_KEYS[9]
@@ -140,9 +142,8 @@ class Gateway:
 
     def work(self, **changed: Any) -> Work:
         """Work that has been uploaded, with an input."""
-        bundle = b"an input bundle"
-        self.keep(bundle)
-        only = Input("/job/in", len(bundle), (sha256_of(bundle),))
+        self.keep(BUNDLE)
+        only = Input("/job/in", len(BUNDLE), (sha256_of(BUNDLE),))
         work = replace(Work(("python", "train.py"), "5a" * 32, inputs=(only,)), **changed)
         self.keep(work.canonical())
         return work

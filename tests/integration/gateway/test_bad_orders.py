@@ -16,6 +16,7 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.spec import JobSpec, Resources
 from marketplace.domain.work import Input, work_name
 from tests.integration.gateway.conftest import (
+    BUNDLE,
     CLIENT,
     DOLLAR,
     OPENER,
@@ -250,7 +251,7 @@ RAW_BODIES: dict[str, tuple[bytes, str]] = {
     "null": (b"null", "body"),
     "NaN": (b'{"order": NaN}', "body"),
     "Infinity": (b'{"order": -Infinity}', "body"),
-    "a float": (b'{"order": 1.0}', "body"),
+    "a float": (b'{"order": 1.5}', "body"),
     "a float beyond floats": (b'{"order": 1e400}', "body"),
     "a million digits": (b'{"order": ' + b"9" * 900_000 + b"}", "body"),
     "the same key twice": (b'{"order": {}, "order": {}}', "body"),
@@ -355,7 +356,7 @@ def _work(**changed: Any) -> bytes:
     return canonical_json({**document, **changed})
 
 
-INPUT = {"path": "/job/in", "parts": [sha256_of(b"an input bundle")], "bytes": 15}
+INPUT = {"path": "/job/in", "parts": [sha256_of(BUNDLE)], "bytes": len(BUNDLE)}
 
 NODE = {"id": "ab" * 32, "size": 2, "rank": 0}
 
@@ -369,7 +370,7 @@ SPECS: dict[str, tuple[bytes, str]] = {
     "a network that leads nowhere": (_spec(network="egress"), "spec.egress"),
     "a list without a network": (_spec(egress=["a.example:443"]), "spec.egress"),
     "a list of everything": (_spec(network="egress", egress=["*:443"], resources={"egress_mib": 1}), "spec.egress[0]"),
-    "an image that nobody runs": (_spec(image="a/b@sha256:" + "0" * 64), "spec.image"),
+    "an image without its registry": (_spec(image="a/b@sha256:" + "0" * 64), "spec.image"),
     "a checkpoint that nobody keeps": (_spec(checkpoint="/job/checkpoint"), "spec.checkpoint"),
     "other GPUs than the order": (_spec(resources={"gpus": 2}), "spec.resources.gpus"),
     "an unknown field": (_spec(privileged=True), "spec.privileged"),
@@ -453,7 +454,7 @@ def test_missing_work_is_named(gateway: Gateway) -> None:
 def test_a_missing_input_is_named(gateway: Gateway) -> None:
     """Which of the inputs has to be uploaded first."""
     absent = Input("/job/in/x", 14, (sha256_of(b"never uploaded"),))
-    work = gateway.work(inputs=(Input("/job/in", 15, (sha256_of(b"an input bundle"),)), absent))
+    work = gateway.work(inputs=(Input("/job/in", len(BUNDLE), (sha256_of(BUNDLE),)), absent))
     spec = gateway.spec(work=work.name)
     signed = gateway.signed(spec=bytes32_of(spec.sha256))
 

@@ -15,7 +15,7 @@ from marketplace.domain.ids import sha256_of
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import SignedOrder
 from marketplace.gateway.app import create_app
-from tests.integration.gateway.conftest import CLIENT, PROVIDER, Gateway, running
+from tests.integration.gateway.conftest import BUNDLE, CLIENT, PROVIDER, Gateway, running
 
 SHOP = "https://shop.example"
 CONTENT = random.Random(7).randbytes(100_000)
@@ -106,7 +106,7 @@ def test_a_download_resumes(gateway: Gateway, blob: str) -> None:
 
 def test_a_partys_file_resumes_for_the_party_only(gateway: Gateway, lease: SignedOrder) -> None:
     """Below a lease as well; who may not read the file learns nothing by asking for a part of it, or by its tag."""
-    content = b"an input bundle"
+    content = BUNDLE
     path, tag = f"/v1/leases/{lease.id}/blobs/{sha256_of(content)}", f'"{sha256_of(content)}"'
 
     part = gateway.read(CLIENT, path, Range="bytes=3-")

@@ -71,9 +71,15 @@ def test_gpus_that_the_driver_shows_are_said_to_be_measured(stage: Stage, projec
 
 
 def test_a_job_finds_its_gpu_and_no_other(stage: Stage, tmp_path: Path) -> None:
-    """From the lease to the sandbox: the offer's GPU is the second one, and the job sees that one's device file."""
+    """From the lease to the sandbox: the offer's GPU is the second one, the job sees that one's device file, and its log ends with how busy it was."""
     agent = agent_on(stage, tmp_path / "rig")
-    signed = stage.lease(agent, "sh", "-c", "ls /dev | grep nvidia; echo $CUDA_VISIBLE_DEVICES")
+    signed = stage.lease(agent, "sh", "-c", "ls /dev | grep nvidia; echo $CUDA_VISIBLE_DEVICES; sleep 2")
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "it is settled", signs=True)
 
-    assert stage.log_of(signed.id) == f"nvidia5\nnvidiactl\n{SECOND}\n"
+    own, note = stage.log_of(signed.id).split("[provider] ")
+
+    assert own == f"nvidia5\nnvidiactl\n{SECOND}\n"
+    assert note.startswith(f"GPU {SECOND}: 97 % busy, at most 1 MiB, 402 W, 36 °C (")
+    told = stage.client_api.gpus.samples(signed.id)
+    assert {(one.uuid, one.busy_percent, one.power_watts) for one in told} == {(SECOND, 97, 402)}
+    assert sorted(one.at for one in told) == [one.at for one in told]

@@ -6,13 +6,13 @@ import zlib
 
 import pytest
 
+from marketplace.api.client.decompression import PIECE_BYTES, gathered, unpacked
 from marketplace.api.events import MOST_EVENT_BYTES, ServerEvent, server_events
 from marketplace.api.leases import LogLength
 from marketplace.api.orders import ExplanationTold
 from marketplace.api.problems import ProblemTold
 from marketplace.api.reading import MOST_BYTES, MOST_LEVELS, read
 from marketplace.api.receipts import ReceiptDocument
-from marketplace.api.unpacking import PIECE_BYTES, gathered, unpacked
 from marketplace.domain.errors import GatewayUnavailable, UnreadableAnswer
 
 LEASE = "0x" + "ab" * 32

@@ -76,7 +76,9 @@ def test_an_exception_comes_back_as_text(tmp_path: Path) -> None:
     assert "call_worker" not in caught.value.remote_traceback
 
 
-@pytest.mark.parametrize("value", [{1}, {1: 2}, {"$array": 0}, np.array([object()])], ids=str)
+@pytest.mark.parametrize(
+    "value", [{1}, {1: 2}, {"$array": 0}, np.array([object()])], ids=["set", "int key", "our mark", "objects"]
+)
 def test_what_cannot_be_sent_back_is_said_where_it_ran(tmp_path: Path, value: object) -> None:
     """A set, keys that are not strings, our own mark, arrays of objects: an error that names it, and no answer half written."""
     with pytest.raises(RemoteError, match=r"sent back|is a set|is a dict"):

@@ -181,7 +181,12 @@ def test_a_provider_that_is_excluded_by_a_mistyped_address_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "field"),
-    [({"egress": ("*:443",)}, "spec.egress[0]"), ({"image": "a/b@sha256:" + "0" * 64}, "spec.image")],
+    [
+        ({"egress": ("*:443",)}, "spec.egress[0]"),
+        ({"image": "a/b@sha256:" + "0" * 64}, "spec.image"),
+        ({"image": "registry.example/a:1"}, "spec.image"),
+        ({"entrypoint": "image"}, "entrypoint"),
+    ],
 )
 def test_what_nobody_can_run_is_not_signed(asked: dict[str, Any], field: str) -> None:
     """It would be matched and declined by everyone, at their gas: the request names it before anything is sent."""

@@ -107,3 +107,40 @@ def test_a_machine_that_nobody_measured_says_so() -> None:
 
     assert read_machine(declared.canonical()) == declared
     assert b'"measured":false' in declared.canonical()
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPcE8xQbX0m1o4mI0lFZ0v4oG1Yw2n8g9yK5dR0o3b7c"
+
+
+def test_keys_for_ssh_are_read_and_written() -> None:
+    """A spec with keys says them in its part ``ssh``, and one without says nothing of it."""
+    spec = JobSpec(WorkName(Sha256("ab" * 32), 1), ssh_keys=(KEY,))
+
+    assert b'"ssh":{"keys":["ssh-ed25519 AAAA' in spec.canonical()
+    assert read_spec(spec.canonical()) == spec
+    assert b"ssh" not in replace(spec, ssh_keys=()).canonical()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"keys": []},
+        {"keys": [KEY, KEY]},
+        {"keys": [KEY] * 17},
+        {"keys": [f"{KEY} someone@example"]},
+        {"keys": [f'command="x" {KEY}']},
+        {"keys": [f"{KEY}\n{KEY}"]},
+        {"keys": ["ssh-dss AAAA"]},
+        {"keys": ["ssh-rsa " + "A" * 2000]},
+        {"keys": KEY},
+        {"keys": [KEY], "port": 22},
+        [],
+    ],
+)
+def test_other_keys_for_ssh_are_refused(part: object) -> None:
+    """Options, comments, further lines, unknown kinds and too many or too long keys are refused, and the field is named."""
+    document = json.loads(JobSpec(WorkName(Sha256("ab" * 32), 1)).canonical()) | {"ssh": part}
+
+    with pytest.raises(InvalidField) as refused:
+        read_spec(canonical_json(document))
+    assert refused.value.field.startswith("spec.ssh")

@@ -15,7 +15,7 @@ from scheduler.engine import auction as auctions
 from scheduler.engine.clear import Auctioneer, clear, hold_here
 from scheduler.engine.former import Former
 from scheduler.engine.market import NOWHERE, Ints, SeatMap
-from scheduler.engine.shards import bundles_of, part_of
+from scheduler.engine.shards import bundles_of
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
 from tests.unit.engine.markets import NO_PLAN, snapshots
@@ -25,6 +25,11 @@ SEVERAL = settings(max_examples=30, deadline=None)
 THIN = Thin(orders=300, offers=90, models=4, regions=4, machine_kinds=2, hungry_share=0.2)
 WIDE = Uniform(orders=300, offers=60, models=4, regions=3)
 SEEDS = st.integers(0, 2**32)
+
+
+def part_of(market: SeatMap, rows: Ints) -> SeatMap:
+    """These orders by themselves, as if the others were not there. The rows are those of whole shards."""
+    return market._replace(orders=market.orders[rows], wish=market.wish[rows], offers=market.offers.copy())
 
 
 class Apart:

@@ -11,7 +11,7 @@ from marketplace.chain.signing import Key
 from marketplace.domain.ids import ZERO_BYTES32, OfferId
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Seconds, UnixTime
-from marketplace.provider.settler import MOST_SIGNATURES, countersignatures
+from marketplace.provider.countersignatures import MOST_SIGNATURES, countersignatures
 from tests.hostile.gateway.telling import DOMAIN, KEY, ORDER
 
 CLIENT = Key(bytes([9]) * 32)

@@ -52,7 +52,7 @@ def test_what_fits_exactly_can_run() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"image": "a/b@sha256:" + "0" * 64}, ObstacleReason.IMAGE_NOT_SUPPORTED),
+        ({"image": f"registry.example/a@sha256:{'0' * 64}"}, ObstacleReason.IMAGE_REFUSED),
         ({"resources": Resources(egress_mib=1)}, ObstacleReason.NETWORK_NOT_OFFERED),
         ({"checkpoint": "/job/checkpoint"}, ObstacleReason.CHECKPOINT_NOT_SUPPORTED),
         ({"resources": Resources(gpus=2)}, ObstacleReason.GPUS_DIFFER),

@@ -11,7 +11,7 @@ import pytest
 from marketplace.chain.signing import Key
 from marketplace.domain.ids import bytes32_of, sha256_of
 from marketplace.domain.work import Input
-from tests.integration.gateway.conftest import CLIENT, PROVIDER, STRANGER, Gateway
+from tests.integration.gateway.conftest import BUNDLE, CLIENT, PROVIDER, STRANGER, Gateway
 from tests.integration.gateway.owasp.conftest import OUTSIDERS, SECRET, Private
 
 PUBLIC = {
@@ -87,11 +87,11 @@ def test_a_name_that_somebody_learnt_opens_nothing(gateway: Gateway, private: Pr
     offer = gateway.list(OUTSIDERS[1])
     own_work = gateway.work(salt="0c" * 32)
     gateway.keep(own_work.canonical(), thief)
-    gateway.keep(b"an input bundle", thief)
+    gateway.keep(BUNDLE, thief)
     own = gateway.leased(offer, key=thief, spec=bytes32_of(gateway.spec(work=own_work.name).sha256))
     receipt = gateway.receipt(own.id, 0, bytes32_of(private.result.sha256))
     posted = gateway.post_receipt(OUTSIDERS[1], receipt, "provider")
-    assert (posted.status_code, posted.json()["field"]) == (409, "resultDocument")
+    assert (posted.status_code, posted.json()["field"]) == (422, "resultDocument")
     posted = gateway.post_receipt(OUTSIDERS[1], receipt, "provider", private.result)
     assert posted.status_code == 201
     for blob in private.blobs[-2:]:

@@ -20,7 +20,7 @@ from marketplace.domain.ids import Sha256, bytes32_of, sha256_of
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import desks_over
-from marketplace.gateway.limits import HELD_SECONDS
+from marketplace.gateway.rate_limiting import HELD_SECONDS
 from marketplace.services import quotas
 from marketplace.services.rate_limits import Cost, Rate, RateLimits
 from marketplace.services.receipts import MOST_LAST_RECEIPTS, MOST_PROGRESS_RECEIPTS

@@ -17,7 +17,7 @@ _ASKED_AT_ONCE: Final = 100
 """Headers of one batch."""
 
 
-class HeaderLineage:
+class HeaderChain:
     """Headers by hash, as the node told them. Safe for one thread; a header never changes, so memory is never out of date."""
 
     def __init__(self, chain: Chain) -> None:

@@ -1,0 +1,210 @@
+"""`bourse ssh` and what stands on it: exec, cp, forward, ssh-config. OpenSSH does the work; we lead it there.
+
+Each calls ssh with the same options: our ProxyCommand (`bourse ssh-proxy`), which looks up the job's lease on the chain,
+checks the host key, writes it into a known_hosts file of the job's own, and passes the bytes through the gateway's relay.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from marketplace import wiring
+from marketplace.cli.jobs import JobArgument
+from marketplace.cli.session import AccountOption, CommandSession, KeystoreOption, PasswordOption
+from marketplace.client import Job, Market
+from marketplace.client.sitting import carry, known_hosts_line, machine_of, write_known_host
+from marketplace.domain.errors import InvalidField, ToolMissing
+from marketplace.ssh_keys import OWN_KEY
+
+app = typer.Typer()
+
+WordsArgument = Annotated[list[str] | None, typer.Argument(help="A command, after --; without one, a shell.")]
+_PASS_ON = {"allow_interspersed_args": False}
+
+
+@app.command(context_settings=_PASS_ON)
+def ssh(
+    job: JobArgument,
+    command: WordsArgument = None,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Sit at a running job's machine: a shell, or one command whose exit code is ours."""
+    seat = _Seat(keystore, password_file, account)
+    _run(["ssh", *seat.options(job), "--", seat.name(job), *_line(command)])
+
+
+@app.command(context_settings=_PASS_ON)
+def exec(  # noqa: A001  the word that everybody types
+    job: JobArgument,
+    command: Annotated[list[str], typer.Argument(help="The command, after --.", metavar="-- COMMAND…")],
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Run a command beside a running job: no terminal, its output and its exit code as they are."""
+    seat = _Seat(keystore, password_file, account)
+    _run(["ssh", "-T", *seat.options(job), "--", seat.name(job), *_line(command)])
+
+
+@app.command()
+def cp(
+    source: Annotated[str, typer.Argument(help="A file or folder here, or JOB:PATH.")],
+    target: Annotated[str, typer.Argument(help="Where to: a path here, or JOB:PATH.")],
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Copy files to or from a running job. Paths in a job begin in /job/in."""
+    jobs = {job for job, path in (_place(source), _place(target)) if job}
+    if len(jobs) != 1:
+        raise InvalidField("source", "exactly one of the two must be JOB:PATH")
+    (job,) = jobs
+    seat = _Seat(keystore, password_file, account)
+    places = [f"{seat.name(job)}:{path}" if of else path for of, path in map(_place, (source, target))]
+    _run(["scp", "-r", "-p", "-q", *seat.options(job), "--", *places])
+
+
+@app.command()
+def forward(
+    job: JobArgument,
+    port: Annotated[str, typer.Argument(help="A port of the job's localhost, or HERE:THERE.")],
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Make a port of a running job one of this machine's 127.0.0.1. Ctrl-C ends it."""
+    here, _, there = port.rpartition(":")
+    for number in filter(None, (here, there)):
+        if not number.isdecimal() or not 0 < int(number) < 1 << 16:
+            raise InvalidField("port", "must be PORT or HERE:THERE, each from 1 to 65535")
+    seat = _Seat(keystore, password_file, account)
+    print(f"http://127.0.0.1:{here or there} is port {there} of {seat.name(job)}", file=sys.stderr)
+    ports = ["-N", "-L", f"127.0.0.1:{here or there}:localhost:{there}", "-o", "ExitOnForwardFailure=yes"]
+    _run(["ssh", *ports, *seat.options(job), "--", seat.name(job)])
+
+
+@app.command()
+def ssh_config(
+    job: JobArgument,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Print a block for ~/.ssh/config: then ssh, scp, sftp, rsync and editors reach the job by that name."""
+    seat = _Seat(keystore, password_file, account)
+    print(f"Host {seat.name(job)}")
+    for name, value in seat.settings(job).items():
+        print(f"  {name} {value}")
+
+
+@app.command()
+def ssh_proxy(
+    job: JobArgument,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Lead ssh to a job: its ProxyCommand, not for typing."""
+    seat = _Seat(keystore, password_file, account)
+    with seat.market() as market:
+        found = market.job(job)
+        machine = machine_of(found, market.session.market, market.api)
+        write_known_host(seat.known_hosts(found.id), known_hosts_line(_name(found), machine.host_key))
+        carry(machine, market.api)
+
+
+class _Seat:
+    """One command's way to jobs."""
+
+    def __init__(self, keystore: Path | None, password_file: Path | None, account: str | None) -> None:
+        self._given = {"--keystore": keystore, "--password-file": password_file, "--account": account}
+        self._account = account
+        self._session = CommandSession(False, keystore, password_file, account)
+        self._jobs: dict[str, Job] = {}
+
+    def market(self) -> _Opened:
+        """Without looking after earlier transactions: each connection opens it."""
+        self._session.settings.require("keystore", "keystore_password_file")
+        return _Opened(wiring.open_market(self._session.settings, account=self._account))
+
+    def name(self, job: str) -> str:
+        """By what ssh calls it."""
+        return _name(self._found(job))
+
+    def known_hosts(self, identifier: str) -> Path:
+        return self._session.settings.home.absolute() / "ssh" / f"known_hosts-{identifier[2:18]}"
+
+    def settings(self, job: str) -> dict[str, str]:
+        """What OpenSSH is told about it. The folder, because a development network is found from there."""
+        found = self._found(job)
+        options = [f"{name}={value}" for name, value in self._given.items() if value]
+        proxy = shlex.join([sys.executable, "-m", "marketplace.cli.main", "ssh-proxy", *options, found.id])
+        there = shlex.quote(f"cd {shlex.quote(str(Path.cwd()))} && exec {proxy}").replace("%", "%%")
+        told = {
+            "User": "job", "HostKeyAlias": _name(found), "UserKnownHostsFile": str(self.known_hosts(found.id)),
+            "GlobalKnownHostsFile": "/dev/null", "StrictHostKeyChecking": "yes", "UpdateHostKeys": "no",
+            "CheckHostIP": "no", "ServerAliveInterval": "20", "ProxyCommand": f"sh -c {there}",
+        }  # fmt: skip
+        own = self._session.settings.home.absolute() / OWN_KEY
+        return told | ({"IdentityFile": str(own)} if own.is_file() else {})
+
+    def options(self, job: str) -> list[str]:
+        """The same as options of a command."""
+        return [word for name, value in self.settings(job).items() for word in ("-o", f"{name}={value}")]
+
+    def _found(self, job: str) -> Job:
+        if job not in self._jobs:
+            with self.market() as market:
+                self._jobs[job] = market.job(job)
+        return self._jobs[job]
+
+
+class _Opened:
+    """A market that is closed in the end."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    def __enter__(self) -> Market:
+        return self._market
+
+    def __exit__(self, *_: object) -> None:
+        self._market.close()
+
+
+def _name(job: Job) -> str:
+    return f"job-{job.id[2:14]}"
+
+
+def _place(word: str) -> tuple[str, str]:
+    """The job and the path of JOB:PATH; no job for a path of this machine."""
+    job, colon, path = word.partition(":")
+    return (job, path) if colon and "/" not in job and job else ("", word)
+
+
+def _line(command: Sequence[str] | None) -> list[str]:
+    """The words as one line for the shell that is there: each arrives as it was typed here."""
+    words = list(command or ())
+    words = words[1:] if words[:1] == ["--"] else words  # which stays where the job's name comes before it
+    return [shlex.join(words)] if words else []
+
+
+def _run(words: list[str]) -> NoReturn:
+    """Have OpenSSH do it, and end as it does."""
+    if shutil.which(words[0]) is None:
+        raise ToolMissing(words[0], "install OpenSSH's client (Debian: apt install openssh-client)")
+    try:
+        code = subprocess.run(words, check=False).returncode
+    except KeyboardInterrupt:
+        code = 130
+    raise typer.Exit(code if code >= 0 else 128 - code)
