@@ -36,9 +36,7 @@ from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gateways import GatewayLine
-from marketplace.provider.gpus.cdi import CDI_FOLDERS
 from marketplace.provider.gpus.locks import GpuLocks, locks_folder
-from marketplace.provider.gpus.nvml import Nvml
 from marketplace.provider.gpus.picking import uuids_of
 from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import HomeLead, holder_of
@@ -64,7 +62,7 @@ from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.watchdog import Pulse
-from marketplace.wiring import open_address_book, open_chain_market, open_key, open_sender
+from marketplace.wiring import open_address_book, open_chain_market, open_key, open_rig, open_sender
 from marketplace.workers import serve_by_workers
 from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
@@ -215,11 +213,6 @@ def _auctioneer_on(ray_address: str) -> Auctioneer:
     if find_spec("ray") is None:
         raise ToolMissing("ray", "pip install 'compute-bourse[ray]'")
     return ClusterOrHere(ray_address)
-
-
-def open_rig(settings: Settings) -> GpuRig:
-    """The GPUs of this machine. Nobody has looked at them yet."""
-    return GpuRig(Nvml(settings.nvml), (settings.cdi,) if settings.cdi else CDI_FOLDERS)
 
 
 def _open_machine(settings: Settings, inventory: Path, decimals: int) -> tuple[GpuRig, GpuLocks, InventoryFile]:

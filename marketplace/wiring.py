@@ -14,11 +14,14 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client.market import Market
 from marketplace.client.trust import TrustRoots, roots_of
-from marketplace.config import Settings
+from marketplace.config import Settings, variables
 from marketplace.daemon import Stop
 from marketplace.domain.chain_errors import WrongChain
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import units_from_text
+from marketplace.provider.gpus.cdi import CDI_FOLDERS
+from marketplace.provider.gpus.nvml import Nvml
+from marketplace.provider.gpus.rig import GpuRig
 from marketplace.services.books import Books, read_books
 
 GWEI_DECIMALS = 9
@@ -74,6 +77,11 @@ def open_sender(settings: Settings, market: MarketContract, key: Key, outbox: Ou
     return Sender(market.chain, key, outbox, confirmations=settings.confirmations, fees=fees)
 
 
+def open_rig(settings: Settings) -> GpuRig:
+    """The GPUs of this machine. Nobody has looked at them yet."""
+    return GpuRig(Nvml(settings.nvml), (settings.cdi,) if settings.cdi else CDI_FOLDERS)
+
+
 def open_address_book(settings: Settings) -> AddressBook:
     """Where the market lives."""
     settings.require("address_book")
@@ -89,7 +97,7 @@ def open_market(settings: Settings, *, stop: Stop | None = None, account: str | 
     market = Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
         address_book=book, other_gateways=settings.other_gateways, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
-        account=account, roots=TrustRoots(told.opener or book.opener, told.arbiter or book.arbiter),
+        account=account, variables=variables(), roots=TrustRoots(told.opener or book.opener, told.arbiter or book.arbiter),
     )  # fmt: skip
     market.chain.log_blocks = settings.log_blocks
     return market

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
-NAMED_BY_HASH = frozenset({"machine"})
+NAMED_BY_HASH = frozenset({"machine", "measurement"})
 """Documents whose names were hashed."""
 BY_VALUE = frozenset({"outcomes", "reasons", "processes", "accounts"})
 """Objects whose names are values: an outcome, a process, a role."""

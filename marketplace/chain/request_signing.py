@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from marketplace.chain.signing import Key, SigningDomain, recover_text, text_id
+from marketplace.chain.signing import Key, SigningDomain, message_text, recover_text, text_id
 from marketplace.domain.errors import InvalidField, Unauthorized
 from marketplace.domain.ids import Address, Bytes32, Sha256, address, sha256_of
 from marketplace.domain.units import UnixTime
@@ -39,14 +39,12 @@ def request_text(
 ) -> str:
     """The message that is signed. ``body`` is the content, or its sha256 where the content is streamed."""
     body_sha256 = sha256_of(body) if isinstance(body, bytes) else body
-    return (
-        "Compute Bourse request\n"
-        "\n"
-        f"{method.upper()} {path_with_query}\n"
-        f"Body sha256: {body_sha256}\n"
-        f"Block time: {block_time}\n"
-        f"Chain id: {domain.chain_id}\n"
-        f"Market: {domain.market}"
+    return message_text(
+        "request",
+        f"{method.upper()} {path_with_query}",
+        f"Body sha256: {body_sha256}",
+        f"Block time: {block_time}",
+        domain=domain,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marketplace.chain.request_signing import Approval
-from marketplace.chain.signing import Key, SigningDomain, recover_text, text_id
+from marketplace.chain.signing import Key, SigningDomain, message_text, recover_text, text_id
 from marketplace.domain.errors import InvalidField, Unauthorized
 from marketplace.domain.ids import Address, Bytes32, address
 from marketplace.domain.units import UnixTime
@@ -48,15 +48,7 @@ class Share:
 
 def share_text(lease: Bytes32, part: Part, until: UnixTime, domain: SigningDomain) -> str:
     """The message that is signed (EIP-191)."""
-    return (
-        "Compute Bourse share\n"
-        "\n"
-        f"Lease: {lease}\n"
-        f"Read: {part}\n"
-        f"Until block time: {until}\n"
-        f"Chain id: {domain.chain_id}\n"
-        f"Market: {domain.market}"
-    )
+    return message_text("share", f"Lease: {lease}", f"Read: {part}", f"Until block time: {until}", domain=domain)
 
 
 def sign_share(

@@ -13,7 +13,7 @@ from siwe import ISO8601Datetime, SiweMessage
 
 from marketplace.chain.checksums import checksum
 from marketplace.chain.signing import SigningDomain
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, Unauthorized
 from marketplace.domain.ids import Address, address
 from marketplace.domain.units import UnixTime, iso_from_time
 
@@ -65,24 +65,25 @@ class SignIn:
 
 
 def read_sign_in(text: str, market: SigningDomain) -> SignIn:
-    """What the text says; raise InvalidField where it is no EIP-4361 message, or not one for this market and chain."""
+    """What the text says; raise InvalidField where it is too long or no ASCII, Unauthorized where it is no EIP-4361 message, or not one for this
+    market and chain."""
     if len(text) > MOST_TEXT or not text.isascii():
         raise InvalidField("message", f"must be at most {MOST_TEXT} ASCII characters")
     if not _SHAPE.fullmatch(text):
-        raise InvalidField("message", "must be an EIP-4361 message, as a challenge is")
+        raise Unauthorized("the message must be an EIP-4361 message, as a challenge is")
     try:
         said = SiweMessage.from_message(text)
         expires_at = said.expiration_time and _instant(said.expiration_time)
-        issued_at, account = _instant(said.issued_at), address(said.address, field="message")
+        issued_at, account = _instant(said.issued_at), address(said.address)
     except ValueError:
-        raise InvalidField("message", "must be an EIP-4361 message") from None
+        raise Unauthorized("the message must be an EIP-4361 message") from None
     if not expires_at or said.not_before or said.request_id or said.scheme:
-        raise InvalidField("message", "must say when it expires, and no scheme, not-before or request id")
+        raise Unauthorized("the message must say when it expires, and no scheme, not-before or request id")
     found = SignIn(account, str(said.uri), market, said.nonce, issued_at, expires_at)
     if said.domain != found.domain:
-        raise InvalidField("message", "must name one site, in its first line and as its URI")
+        raise Unauthorized("the message must name one site, in its first line and as its URI")
     if said.chain_id != market.chain_id or said.resources != [found.resource] or said.version.value != "1":
-        raise InvalidField("message", f"must be for chain {market.chain_id} and {found.resource}")
+        raise Unauthorized(f"the message must be for chain {market.chain_id} and {found.resource}")
     return found
 
 

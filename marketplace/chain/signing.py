@@ -118,6 +118,13 @@ def recover_text(text: str, signature: str) -> Address | None:
     return _signer_of(_text_digest(text), signature)
 
 
+def message_text(title: str, *lines: str, domain: SigningDomain) -> str:
+    """A message that people can read, for one market: what it is, an empty line, its lines, chain and market. No newline at its end."""
+    return "\n".join(
+        (f"Compute Bourse {title}", "", *lines, f"Chain id: {domain.chain_id}", f"Market: {domain.market}")
+    )
+
+
 def text_id(text: str) -> Bytes32:
     """The digest of ``text`` as a personal message (EIP-191): what a contract is asked about (EIP-1271)."""
     return Bytes32("0x" + _text_digest(text).hex())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketplace.chain.signing import Key, SigningDomain, recover_text
+from marketplace.chain.signing import Key, SigningDomain, message_text, recover_text
 from marketplace.domain.declines import Decline
 from marketplace.domain.ids import Address
 from marketplace.domain.measurements import Measurement
@@ -11,15 +11,13 @@ from marketplace.domain.sitting import HostKey
 
 def decline_text(decline: Decline, domain: SigningDomain) -> str:
     """The message that is signed: good for one opening of one lease of one market."""
-    return (
-        "Compute Bourse decline\n"
-        "\n"
-        f"Lease: {decline.lease}\n"
-        f"Opened at: {decline.opened_at}\n"
-        f"Reason: {decline.reason}\n"
-        f"Detail: {decline.detail}\n"
-        f"Chain id: {domain.chain_id}\n"
-        f"Market: {domain.market}"
+    return message_text(
+        "decline",
+        f"Lease: {decline.lease}",
+        f"Opened at: {decline.opened_at}",
+        f"Reason: {decline.reason}",
+        f"Detail: {decline.detail}",
+        domain=domain,
     )
 
 
@@ -34,27 +32,19 @@ def decliner_of(decline: Decline, signature: str, domain: SigningDomain) -> Addr
 
 def host_key_text(said: HostKey, domain: SigningDomain) -> str:
     """The message that is signed: good for one lease of one market, until a block time."""
-    return (
-        "Compute Bourse host key\n"
-        "\n"
-        f"Lease: {said.lease}\n"
-        f"Host key: {said.key}\n"
-        f"Valid until: {said.valid_until}\n"
-        f"Chain id: {domain.chain_id}\n"
-        f"Market: {domain.market}"
+    return message_text(
+        "host key", f"Lease: {said.lease}", f"Host key: {said.key}", f"Valid until: {said.valid_until}", domain=domain
     )
 
 
 def measurement_text(measurement: Measurement, domain: SigningDomain) -> str:
     """The message that is signed: good for one offer of one market at one block."""
-    return (
-        "Compute Bourse measurement\n"
-        "\n"
-        f"Offer: {measurement.offer}\n"
-        f"Block: {measurement.block}\n"
-        f"Document: {measurement.sha256}\n"
-        f"Chain id: {domain.chain_id}\n"
-        f"Market: {domain.market}"
+    return message_text(
+        "measurement",
+        f"Offer: {measurement.offer}",
+        f"Block: {measurement.block}",
+        f"Document: {measurement.sha256}",
+        domain=domain,
     )
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
-from marketplace.client import GatewayApi
-from marketplace.client.images import Pushed, Say, push_from_registry, push_image
-from marketplace.domain.errors import InvalidField
-from marketplace.domain.images import ImageName, read_reference
+from marketplace.client.images import push_named
 
 app = typer.Typer(help="Container images among the market's own files.", no_args_is_help=True)
 
@@ -33,18 +29,8 @@ def push(
     """
     session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
-        pushed = _pushed(market.api, image, session.say)
-        document = {"image": str(pushed.name), "bytes": pushed.bytes, "sent_bytes": pushed.sent_bytes}
+        pushed = push_named(market.api, image, session.say)
+        document = {"image": str(pushed.name), "bytes": pushed.bytes, "sentBytes": pushed.sent_bytes}
         session.answer(
             document, f"{pushed.name}\n{pushed.bytes >> 20} MiB, of which {pushed.sent_bytes >> 20} MiB were sent"
         )
-
-
-def _pushed(api: GatewayApi, image: str, say: Say) -> Pushed:
-    """What lies there is a file; what does not is the name of an image at a registry."""
-    if Path(image).exists():
-        return push_image(api, Path(image), say)
-    named = read_reference(image)
-    if named is None or (isinstance(named, ImageName) and named.is_blob):
-        raise InvalidField("image", "must be a folder, an archive, or an image of a registry")
-    return push_from_registry(api, named, say)

@@ -14,10 +14,12 @@ from marketplace.cli import (
     deploy,
     devnet,
     disputes,
+    gpus,
     images,
     jobs,
     offers,
     provider,
+    provider_setup,
     run,
     sharing,
     sitting,
@@ -39,6 +41,7 @@ for commands in (
     run.app,
     jobs.app,
     sitting.app,
+    gpus.app,
     sharing.app,
     disputes.app,
     offers.app,
@@ -48,6 +51,7 @@ for commands in (
 ):
     app.registered_commands += commands.registered_commands
 app.add_typer(wallet.app, name="wallet")
+provider.app.registered_commands += provider_setup.app.registered_commands
 app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
 app.add_typer(devnet.app, name="devnet")

@@ -130,6 +130,6 @@ def day_of(at: UnixTime) -> str:
 def cached_image(one: CachedImage) -> dict[str, object]:
     """A container image that is kept unpacked."""
     return {
-        "image": one.record.name, "digest": f"sha256:{one.digest}", "bytes": one.record.bytes, "used_by": list(one.users),
-        "used_at": iso_from_time(UnixTime(one.used_at)),
+        "image": one.record.name, "digest": f"sha256:{one.digest}", "bytes": one.record.bytes, "usedBy": list(one.users),
+        "usedAt": one.used_at, "usedTime": iso_from_time(UnixTime(one.used_at)),
     }  # fmt: skip

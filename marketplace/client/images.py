@@ -59,6 +59,16 @@ class Pushed:
     """Of those that were not there before."""
 
 
+def push_named(api: GatewayApi, image: str, say: Say = lambda _: None) -> Pushed:
+    """Bring what somebody typed: what lies there is a file; what does not is the name of an image at a registry."""
+    if Path(image).exists():
+        return push_image(api, Path(image), say)
+    named = read_reference(image)
+    if named is None or (isinstance(named, ImageName) and named.is_blob):
+        raise InvalidField("image", "must be a folder, an archive, or an image of a registry")
+    return push_from_registry(api, named, say)
+
+
 def push_image(api: GatewayApi, path: Path, say: Say = lambda _: None) -> Pushed:
     """Bring the image in a folder or an archive. Raises InvalidField, ImageUnusable, and what the gateway refuses."""
     with opened_files(path) as files, TemporaryDirectory(prefix="bourse-") as spool:

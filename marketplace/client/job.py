@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from marketplace.api.client.lease_calls import MOST_LOG_BYTES
+from marketplace.api.gpu_use import GpuSampleDocument
 from marketplace.client.explanations import explanation_kept
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.log_reading import LogReader
@@ -14,7 +15,7 @@ from marketplace.client.spending import Opening, Sums, exit_of, is_over, serving
 from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import Allowance
-from marketplace.domain.errors import DeadlinePassed, JobFailed
+from marketplace.domain.errors import DeadlinePassed, GatewayProblem, JobFailed
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.orders import Order
 from marketplace.domain.pricing import earned_rounded_down, worst_cost_of
@@ -109,6 +110,12 @@ class Job:
         return self._key is not None
 
     @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Its secrets, which have to be handed over in the same way, by what knows their values."""
+        named = read_work(self._order().work).secrets
+        return named.names if named else ()
+
+    @property
     def _key(self) -> str | None:
         return self._session.book.job_key(self.id)
 
@@ -170,6 +177,13 @@ class Job:
                 yield text
             if is_over:
                 return
+
+    def gpu_samples(self) -> list[GpuSampleDocument]:
+        """How busy its GPUs were lately, oldest first: its provider's word. None where it tells of none, or nothing runs."""
+        try:
+            return self._session.api.gpus.samples(self._order().signed.id)
+        except GatewayProblem:
+            return []  # there is no lease, or its gateway is an older one
 
     def new_output(self, reader: LogReader) -> str:
         """What came of its output since the reader was used last; all of it, once the job is over. That of a sealed job is not streamed."""

@@ -12,13 +12,14 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import OfferId
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.measurements import Measurement
+from marketplace.domain.sitting import speaker_of
 
 
 def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -> dict[OfferId, Measurement]:
     """What the offers' own providers say that they saw; an offer that is not in it is declared. A gateway can leave some out, and make up none."""
     domain = SigningDomain(terms.chain_id, terms.market)
     try:
-        said = api.measurements([offer.id for offer in offers])
+        said = api.gpus.measurements([offer.id for offer in offers])
     except GatewayProblem:
         return {}  # an older gateway knows of none: what it shows stays declared
     return {
@@ -26,5 +27,5 @@ def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -
         for told in offers
         if (signed := said.get(told.id))
         and signed.measurement.is_of(told.offer)
-        and measurer_of(signed.measurement, signed.signature, domain) == told.provider
+        and measurer_of(signed.measurement, signed.signature, domain) == speaker_of(told.provider)
     }

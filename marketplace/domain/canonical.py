@@ -7,7 +7,8 @@ sorted by UTF-16 code units, the standard library's ``json`` writes exactly RFC 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 from marketplace.domain.errors import InvalidField
 
@@ -17,6 +18,7 @@ MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 
 _SHOWN_LETTERS = 64
+_WHOLE = re.compile(r"(-?[0-9]{1,16})\.0{1,16}")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -27,10 +29,12 @@ def canonical_json(value: Any) -> bytes:
         raise InvalidField("$", "must not hold lone surrogates") from None
 
 
-def parse_json(content: bytes | str, *, field: str = "body") -> Any:
-    """Read JSON strictly: no duplicate keys, no NaN or Infinity, no floats, bounded depth."""
+def parse_json(content: bytes | str, *, field: str = "body", takes_whole: bool = False) -> Any:
+    """Read JSON strictly: no duplicate keys, no NaN or Infinity, no floats, bounded depth. ``takes_whole``: ``2.0`` is the integer 2,
+    as JSON Schema has it, where the bytes are not what is hashed."""
+    read_float = _whole if takes_whole else _no_float
     try:
-        value = json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_no_float)
+        value = json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=read_float)
     except (ValueError, RecursionError) as exc:
         raise InvalidField(field, f"is not valid JSON: {exc}") from None
     return value
@@ -76,5 +80,10 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _no_float(text: str) -> None:
+def _whole(text: str) -> int:
+    found = _WHOLE.fullmatch(text)
+    return int(found[1]) if found else _no_float(text)
+
+
+def _no_float(text: str) -> NoReturn:
     raise ValueError(f"{shown_name(text)} is not an integer")

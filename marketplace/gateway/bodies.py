@@ -106,7 +106,7 @@ def _read_object(request: Request, body: bytes) -> dict[str, Any]:
         raise InvalidField(exc.field, exc.rule) from None
     except UnicodeDecodeError:
         raise InvalidField("body", "must be UTF-8") from None
-    document = parse_json(text)
+    document = parse_json(text, takes_whole=True)
     if not isinstance(document, dict):
         raise InvalidField("body", "must be a JSON object")
     _check_plain(document, "body", MAX_DEPTH)

@@ -15,6 +15,7 @@ from marketplace.services.accounts import AccountDesk
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.checks import Clock
 from marketplace.services.declines import DeclineDesk
+from marketplace.services.gpu_use import GpuUseDesk
 from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.input_checks import InputCheck
@@ -69,6 +70,7 @@ class Desks:
     declines: DeclineDesk
     host_keys: HostKeyDesk
     measurements: MeasurementDesk
+    gpu_use: GpuUseDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -121,6 +123,7 @@ def desks_over(
         declines=DeclineDesk(market, board, servings),
         host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
+        gpu_use=GpuUseDesk(access, servings, board),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

@@ -33,6 +33,7 @@ LONGEST_TEXT = 500
 STATUS: tuple[tuple[type[e.MarketplaceError], int], ...] = (
     (e.InvalidField, 422),
     (e.HashMismatch, 422),
+    (e.ImageUnusable, 422),
     (e.IdempotencyMismatch, 422),
     (e.InsufficientBalance, 402),
     (e.Unauthorized, 401),

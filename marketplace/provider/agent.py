@@ -36,6 +36,7 @@ from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.capacity import Capacity
 from marketplace.provider.chores import Chore
+from marketplace.provider.gpus.sampling import GpuSampler
 from marketplace.provider.handover import Handover
 from marketplace.provider.housekeeping import Housekeeping
 from marketplace.provider.inventory import Inventory
@@ -94,7 +95,7 @@ class ProviderAgent:
         self._attendant = Attendant(tools, lister, self._capacity, self._seats)
         self._handover = Handover(tools)
         self._settler = Settler(tools, self._capacity)
-        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler)
+        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler, GpuSampler(tools))
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
         self._found: set[ServingKey] = set()
@@ -160,7 +161,7 @@ class ProviderAgent:
         self._housekeeping.step(head, len(servings))
         self._leave(head)
         self.shutdown.leave_when_finished(self._attendances)
-        self._reporter.tell(head, self.gas_trouble)
+        self._reporter.tell(head, self._housekeeping.trouble)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
 
     def wait(self, seconds: float, stop: Signal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.results import Result
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
-from marketplace.provider.chores import Chore
+from marketplace.provider.chores import Chore, ChorePool
 from marketplace.provider.closing import Wrapped
 from marketplace.provider.executors.base import Execution, ExecutionResult
 from marketplace.provider.gateways import AtEach, GatewayLine, InTurn
+from marketplace.provider.gpus.nvml import GpuSample
 from marketplace.provider.home import ServingFolder
 from marketplace.provider.images.cache import CachedImage
 from marketplace.provider.preflight import Obstacle
@@ -42,6 +44,15 @@ class TakenUp:
     is_sealed: bool
     disk_mib: int
     """How much of the disk it may have taken."""
+
+
+class SampledUse:
+    """How busy its GPUs are: what is being found out, and told."""
+
+    def __init__(self, machine: ChorePool, sending: AtEach[bool]) -> None:
+        self.sampling: Chore[Sequence[GpuSample]] = Chore(machine)
+        self.sending = sending
+        self.sampled_at = UnixTime(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,7 @@ class Attendance:
         self.delivering: AtEach[Bytes32] = AtEach(gateways, is_large=True)
         self.watching: AtEach[tuple[str, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
+        self.gpu_use = SampledUse(machine, AtEach(gateways))
         self.dispatch = Dispatch(tools.sender, money)
 
     @property
@@ -132,7 +144,7 @@ class Attendance:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing works in its folder any more."""
-        chores = (self.making, self.unpacking, self.pulling, self.taking_up, self.wrapping)
+        chores = (self.making, self.unpacking, self.pulling, self.taking_up, self.wrapping, self.gpu_use.sampling)
         asked = (self.fetching, self.collecting, self.pumping, self.delivering)
         return (
             not self.is_running

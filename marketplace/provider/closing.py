@@ -25,6 +25,7 @@ from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTE
 from marketplace.domain.results import EndedBy, EndedReason, LogFile, Output, Result, named, read_result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.work import Work, read_work
+from marketplace.provider.gpus.use import notes_of_use
 from marketplace.provider.home import NOTE_PREFIX, ServingFolder, path_in_run, slimmed
 from marketplace.sealing import SealedFile, seal_into
 
@@ -70,7 +71,7 @@ def wrap_up(folder: ServingFolder, ending: Ending, *, part_bytes: int = PART_BYT
         return read_result(document.read_bytes())
     recipient = _sealed_to(folder)
     outputs, notes = _named(folder, part_bytes) if recipient is None else _sealed(folder, recipient, part_bytes)
-    folder.write_notes([*([ending.note] if ending.note else []), *notes])
+    folder.write_notes([*([ending.note] if ending.note else []), *notes, *notes_of_use(folder)])
     result = Result(ending.exit_code, ending.reason, outputs, _close_log(folder, recipient))
     _write_durably(document, result.canonical())
     return result

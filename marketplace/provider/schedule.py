@@ -9,6 +9,7 @@ from marketplace.domain.leases import Lease
 from marketplace.domain.states import ServingState
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
+from marketplace.provider.gpus.sampling import GpuSampler
 from marketplace.provider.settler import Settler
 from marketplace.provider.timekeeper import Timekeeper
 from marketplace.store.journal.rows import Serving
@@ -18,7 +19,9 @@ Part = tuple[str, Advance]
 Parts = Mapping[ServingState, Sequence[Part]]
 
 
-def parts_of(timekeeper: Timekeeper, attendant: Attendant, settler: Settler) -> tuple[Parts, Parts]:
+def parts_of(
+    timekeeper: Timekeeper, attendant: Attendant, settler: Settler, sampler: GpuSampler
+) -> tuple[Parts, Parts]:
     """What is seen to first, whatever else fails; and the parts that touch a job, a file or the gateway, each for itself."""
     claim, found, log = ("claim", settler.claimed_if_due), ("find", attendant.found), ("log", attendant.pump)
     receipt, deliver = ("receipt", settler.receipted), ("deliver", settler.delivered)
@@ -29,7 +32,7 @@ def parts_of(timekeeper: Timekeeper, attendant: Attendant, settler: Settler) -> 
     }
     rest: dict[ServingState, Sequence[Part]] = {
         ServingState.SEEN: (found, ("prepare", attendant.seen), log),
-        ServingState.RUNNING: (found, ("run", attendant.running), log),
+        ServingState.RUNNING: (found, ("run", attendant.running), log, ("gpus", sampler.sampled)),
         ServingState.EXITED: (found, receipt, deliver, log),
         ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),
         ServingState.SETTLING: (found, receipt, deliver, log),

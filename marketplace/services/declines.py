@@ -7,7 +7,7 @@ import structlog
 from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import decliner_of
 from marketplace.domain.declines import SignedDecline
-from marketplace.domain.errors import Forbidden, InvalidField, NotFound
+from marketplace.domain.errors import Forbidden, NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
@@ -22,10 +22,10 @@ class DeclineDesk:
         self._market, self._board, self._servings = market, board, servings
 
     def post(self, lease: Bytes32, signed: SignedDecline) -> bool:
-        """Keep it; whether it is new. Raises NotFound, Forbidden, InvalidField, StoreUnavailable."""
+        """Keep it; whether it is new. Raises NotFound, Forbidden, StoreUnavailable."""
         decline = signed.decline
         if decline.lease != lease:
-            raise InvalidField("lease", f"must be {lease}, as in the path")
+            raise Forbidden("a decline is left below the lease that it is about")
         signer = decliner_of(decline, signed.signature, self._market.domain)
         if signer is None or (signer, decline.opened_at) not in self._servers(lease):
             raise Forbidden("only the provider of this very serving may say why it gave it back")

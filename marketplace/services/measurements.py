@@ -9,6 +9,7 @@ from marketplace.chain.statements import measurer_of
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.measurements import SignedMeasurement
+from marketplace.domain.sitting import speaker_of
 from marketplace.services.offers import OfferDesk
 from marketplace.store.board import Board
 
@@ -25,7 +26,8 @@ class MeasurementDesk:
         if signer != sender:
             raise Forbidden("a measurement is signed by whoever sends it")
         if not any(
-            offer.provider == sender and signed.measurement.is_of(offer) for offer in self._offers.offered().offers
+            speaker_of(offer.provider) == sender and signed.measurement.is_of(offer)
+            for offer in self._offers.offered().offers
         ):
             raise Forbidden("no offer of the sender has this number, this machine, and so many GPUs")
         self._board.keep_measurement(signed)

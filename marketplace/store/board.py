@@ -209,6 +209,19 @@ class Board:
         rows = [json.loads(text) if text else None for text in texts]
         return tuple(row and SignedMeasurement(read_measurement(row["measurement"]), row["signature"]) for row in rows)
 
+    # How busy GPUs are
+
+    def keep_gpu_samples(self, lease: Bytes32, samples: Sequence[bytes], most: int) -> None:
+        """Behind those that are there, of which the newest stay, ``most`` together."""
+        key = keys.gpu_samples(lease)
+        self._redis.together(
+            [("RPUSH", key, *samples), ("LTRIM", key, -most, -1), ("EXPIRE", key, MEASUREMENT_KEPT_SECONDS)]
+        )
+
+    def gpu_samples(self, lease: Bytes32) -> list[bytes]:
+        """As they were kept, oldest first."""
+        return list(self._redis.call("LRANGE", keys.gpu_samples(lease), 0, -1))
+
     # Declines
 
     def keep_decline(self, provider: Address, signed: SignedDecline) -> bool:

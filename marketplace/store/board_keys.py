@@ -100,6 +100,11 @@ def measurement(offer: OfferId) -> str:
     return f"{ROOT}:measurement:{offer}"
 
 
+def gpu_samples(lease: Bytes32) -> str:
+    """How busy the GPUs of a lease were lately."""
+    return f"{ROOT}:gpu-samples:{lease}"
+
+
 def declines(lease: Bytes32) -> str:
     """Hash by provider and opening: why it gave the lease back."""
     return f"{ROOT}:declines:{lease}"

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 
 from scripts.deep import tables
+from scripts.deep.api import api
 from scripts.deep.campaigns import attacks, invariants, violations
 from scripts.deep.coverage import coverage
 from scripts.deep.escapes import escapes
+from scripts.deep.execution import execution
 from scripts.deep.faults import faults
 from scripts.deep.figures import Measured, write_figures
 from scripts.deep.findings import slither
@@ -27,6 +29,7 @@ from scripts.deep.tools import DeepError, minutes_since, say
 PARTS: dict[str, Callable[[], Measured]] = {
     "gas": gas,
     "hostile": hostile,
+    "api": api,
     "floods": floods,
     "attacks": attacks,
     "violations": violations,
@@ -34,6 +37,7 @@ PARTS: dict[str, Callable[[], Measured]] = {
     "slither": slither,
     "coverage": coverage,
     "escapes": escapes,
+    "exec": execution,
     "python_coverage": python_coverage,
     "python_mutation": python_mutation,
     "faults": faults,

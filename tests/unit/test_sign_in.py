@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.chain.sign_in import MOST_TEXT, SignIn, read_sign_in
 from marketplace.chain.signing import SigningDomain
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import Unauthorized
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime
 
@@ -35,7 +35,7 @@ def test_a_long_word_is_refused_before_it_costs_anything(letter: str) -> None:
     begun = time.process_time()
 
     for text in (words, in_place):
-        with pytest.raises(InvalidField, match="EIP-4361"):
+        with pytest.raises(Unauthorized, match="EIP-4361"):
             read_sign_in(text, MARKET)
 
     assert time.process_time() - begun < MOST_SECONDS

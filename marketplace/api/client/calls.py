@@ -10,6 +10,7 @@ import httpx
 
 from marketplace.api.client.blobs import GatewayBlobs
 from marketplace.api.client.failover import http_to
+from marketplace.api.client.gpus import GatewayGpus
 from marketplace.api.client.http import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -62,6 +63,7 @@ class GatewayCalls:
         self._domain = domain
         self._signer = signer = RequestSigner(key, self._signing_domain, block_time or self._gateway_time, account)
         self._line = SignedHttp(self._http, signer)
+        self.gpus = GatewayGpus(self._line)
         self._blobs = GatewayBlobs(self._line, {FOR_HEADER: represented} if represented else {})
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, BeatTold, HeartbeatAnswer, ProviderAnswer
 from marketplace.api.client.blobs import MAX_BLOB_BYTES
@@ -21,7 +22,6 @@ from marketplace.api.client.http import (
 from marketplace.api.client.lease_calls import LeaseCalls
 from marketplace.api.fields import Uint80
 from marketplace.api.market import ClassPage
-from marketplace.api.measurements import MOST_OFFERS_ASKED, MeasurementsAnswer, MeasurementSent
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, OfferTold
 from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, OrderSubmission
 from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
@@ -32,9 +32,10 @@ from marketplace.chain.request_signing import HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256, bytes32_of, sha256_of
-from marketplace.domain.measurements import SignedMeasurement
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import Bps, PricePerGpuHour, Seconds, UnixTime
+
+Told = TypeVar("Told", bound=OfferTold)
 
 _MOST_PER_PAGE = 100
 
@@ -70,17 +71,7 @@ class GatewayApi(LeaseCalls):
 
     def offer(self, offer: OfferId) -> OfferAnswer:
         """One offer. Raises GatewayProblem for one that is not there."""
-        return self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer)
-
-    def measurements(self, offers: Sequence[OfferId]) -> dict[OfferId, SignedMeasurement]:
-        """What the agents of these offers saw of their GPUs. Nothing about it has been checked (``chain.statements``)."""
-        lists = [offers[first : first + MOST_OFFERS_ASKED] for first in range(0, len(offers), MOST_OFFERS_ASKED)]
-        paths = ["/v1/measurements?offers=" + ",".join(map(str, some)) for some in lists]
-        return {offer: one for path in paths for offer, one in self._told(MeasurementsAnswer, path).by_offer.items()}
-
-    def post_measurement(self, signed: SignedMeasurement) -> None:
-        """Leave what our agent saw of the GPUs behind an offer of ours."""
-        accepted(self._write_raw("POST", "/v1/measurements", to_json(MeasurementSent.of(signed)), JSON_BODY))
+        return _readable(self._told(OfferAnswer, f"/v1/offers/{offer}", id=offer))
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
@@ -91,7 +82,7 @@ class GatewayApi(LeaseCalls):
 
     def quotes(
         self,
-        gpu: str,
+        gpu: str | Sequence[str],
         *,
         gpus: int = 1,
         max_seconds: Seconds,
@@ -105,7 +96,7 @@ class GatewayApi(LeaseCalls):
         Offers in preferred regions come before cheaper ones, where they are hardly dearer.
         """
         asked = DraftQuoteRequest(
-            gpu, max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
+            gpu if isinstance(gpu, str) else list(gpu), max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
         )  # fmt: skip
         answer = self._http.send(
             "POST", "/v1/quotes", content=to_json(asked), headers=JSON_BODY, most_bytes=MOST_LIST_BYTES
@@ -203,7 +194,7 @@ class GatewayApi(LeaseCalls):
         return self._blobs.fetch_into(name, into, limit_bytes, lease)
 
 
-def _readable(told: OfferTold) -> OfferTold:
+def _readable(told: Told) -> Told:
     """The offer, whose machine can be read. Raises UnreadableAnswer."""
     _ = told.machine
     return told

@@ -16,16 +16,19 @@ from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer
 from marketplace.api.client.http import Retries, Timeout
 from marketplace.api.leases import DeclinesAnswer, JobKeyTold, LeaseAnswer, LogEnd, LogLength, LogPiece, OutputsAnswer
 from marketplace.api.market import ClassPage, MarketAnswer
-from marketplace.api.offers import BookAnswer, OfferPage
+from marketplace.api.measurements import MeasurementsAnswer
+from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage
 from marketplace.api.orders import ExplanationTold, OrderAnswer
 from marketplace.api.problems import ProblemTold
 from marketplace.api.quotes import QuotesAnswer
 from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.api.rounds import RoundPage
+from marketplace.api.sitting import HostKeyTold
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
+from marketplace.domain.measurements import MeasuredGpu, Measurement
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason, LogFile, Output, Result
@@ -43,6 +46,10 @@ ORDER = Order(
     WHO, 2, OfferId(0), GpuCount(1), Seconds(60), Seconds(0), PricePerGpuHour(1), Bps(0), UnixTime(0), UnixTime(9), TokenUnits(0), WHO, WHO,
     WHO, WORD, 1,
 )  # fmt: skip
+MEASURED = Measurement(
+    OfferId(1), Sha256("ab" * 32), 7, NOW, "550.54.15", "12.4", (MeasuredGpu("GPU-1", "NVIDIA H200", 143_771),)
+)
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"
 CHUNK = b"epoch 1\n"
 MOST_TEXT = 1 << 20
 
@@ -84,10 +91,13 @@ def questions() -> dict[str, Question]:
     """Everything that SDK and agent read from a gateway as JSON."""
     lease, page = {"id": WORD}, {"next": None}
     lies.DOCUMENTS["result"] = json.loads(RESULT.canonical())
+    lies.DOCUMENTS["measurement"] = MEASURED.document()
     return {
         "market": Question(lambda api: api.market(), MarketAnswer, {"chainId": 31337, "market": WHO}),
         "classes": Question(lambda api: api.classes(), ClassPage, given=page),
         "offers": Question(lambda api: api.offers(), OfferPage, given=page),
+        "offer": Question(lambda api: api.offer(OfferId(1)), OfferAnswer, {"id": 1}),
+        "measurements": Question(lambda api: api.measurements([OfferId(1)]), MeasurementsAnswer),
         "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}),
         "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), QuotesAnswer),
         "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), OrderAnswer, lease),
@@ -104,6 +114,7 @@ def questions() -> dict[str, Question]:
         "declines": Question(lambda api: api.declines(WORD), DeclinesAnswer, {"declines.0.lease": WORD}),
         "job key": Question(lambda api: api.job_key(WORD), JobKeyTold, {"lease": WORD}),
         "outputs": Question(lambda api: api.outputs(WORD), OutputsAnswer, {"lease": WORD}),
+        "host key": Question(lambda api: api.host_key(WORD), HostKeyTold, {"lease": WORD}, {"key": SSH_KEY}),
         "heartbeat": Question(lambda api: api.heartbeat(), HeartbeatAnswer),
         "heartbeats": Question(lambda api: api.heartbeats(WHO), BeatsAnswer),
         "account": Question(lambda api: api.account(WHO), AccountAnswer, {"address": WHO}),

@@ -68,7 +68,6 @@ def test_nobody_else_says_why(gateway: Gateway, offer: Offer, key: Key) -> None:
     [
         {"reason": "no_such_reason"}, {"reason": None}, {"detail": "two\nlines"}, {"detail": "x" * 401}, {"detail": 5},
         {"openedAt": -1}, {"openedAt": "5"}, {"openedAt": True}, {"signature": "0xzz"}, {"more": 1},
-        {"lease": "0x" + "12" * 32},
     ],
 )  # fmt: skip
 def test_what_is_no_decline_is_refused(gateway: Gateway, offer: Offer, changed: dict[str, object]) -> None:
@@ -76,3 +75,10 @@ def test_what_is_no_decline_is_refused(gateway: Gateway, offer: Offer, changed: 
     decline = Decline(gateway.signed().id, gateway.now(), ObstacleReason.OUT_OF_TIME, "")
 
     assert post(gateway, decline, **changed).status_code == 422
+
+
+def test_a_decline_is_left_below_its_own_lease(gateway: Gateway, offer: Offer) -> None:
+    """What is said about another lease than the path's is not looked at."""
+    decline = Decline(gateway.signed().id, gateway.now(), ObstacleReason.OUT_OF_TIME, "")
+
+    assert post(gateway, decline, lease="0x" + "12" * 32).status_code == 403

@@ -61,6 +61,7 @@ def test_gpus_that_the_driver_shows_are_said_to_be_measured(stage: Stage, projec
     nvml_at(tmp_path / "rig", {"gpus": [gpu_of("two 4090", 0)]})
     stage.jump(60)
     stage.until(agent, lambda: not is_alive(stage, listed), "the offer is withdrawn")
+    trouble = stage.journal(agent).desk.report().trouble
     nvml_at(tmp_path / "rig", "two 4090")
     stage.jump(60)
     stage.until(agent, lambda: is_alive(stage, listed), "the offer is on the market again")
@@ -68,12 +69,20 @@ def test_gpus_that_the_driver_shows_are_said_to_be_measured(stage: Stage, projec
     assert [gpu.uuid for gpu in found.gpus] == [SECOND]
     assert (found.driver, found.cuda, found.gpus[0].memory_mib) == ("550.54.15", "12.4", 24_564)
     assert stage.market.offer_of(listed).provider == PROVIDER.address
+    assert trouble == f"1 x RTX4090: GPU {SECOND} is not there: see nvidia-smi -L"
+    assert stage.journal(agent).desk.report().trouble == ""
 
 
 def test_a_job_finds_its_gpu_and_no_other(stage: Stage, tmp_path: Path) -> None:
-    """From the lease to the sandbox: the offer's GPU is the second one, and the job sees that one's device file."""
+    """From the lease to the sandbox: the offer's GPU is the second one, the job sees that one's device file, and its log ends with how busy it was."""
     agent = agent_on(stage, tmp_path / "rig")
-    signed = stage.lease(agent, "sh", "-c", "ls /dev | grep nvidia; echo $CUDA_VISIBLE_DEVICES")
+    signed = stage.lease(agent, "sh", "-c", "ls /dev | grep nvidia; echo $CUDA_VISIBLE_DEVICES; sleep 2")
     stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "it is settled", signs=True)
 
-    assert stage.log_of(signed.id) == f"nvidia5\nnvidiactl\n{SECOND}\n"
+    own, note = stage.log_of(signed.id).split("[provider] ")
+
+    assert own == f"nvidia5\nnvidiactl\n{SECOND}\n"
+    assert note.startswith(f"GPU {SECOND}: 97 % busy, at most 1 MiB, 402 W, 36 °C (")
+    told = stage.client_api.gpus.samples(signed.id)
+    assert {(one.uuid, one.busy_percent, one.power_watts) for one in told} == {(SECOND, 97, 402)}
+    assert sorted(one.at for one in told) == [one.at for one in told]

@@ -43,6 +43,14 @@ def test_a_document_that_is_nested_too_deep_is_refused() -> None:
         canonical_json(value)
 
 
+def test_a_whole_number_may_be_written_with_a_point_where_that_is_asked_for() -> None:
+    """JSON Schema calls 2.0 an integer: a request may have one, and what is read is the integer."""
+    assert parse_json('{"a":[2.0,-3.00]}', takes_whole=True) == {"a": [2, -3]}
+    for text in ("2.5", "2.0e3", "1e3", "0." + "0" * 400, "1" * 400 + ".0"):
+        with pytest.raises(InvalidField):
+            parse_json(text, takes_whole=True)
+
+
 @pytest.mark.parametrize("text", ['{"a":1,"a":2}', "NaN", "[Infinity]", "1.0", "1e400", "{", "", "[" * 100_000])
 def test_ambiguous_json_is_refused(text: str) -> None:
     """Duplicate keys, NaN, floats, broken and bottomless text are errors that name the field."""

@@ -10,6 +10,7 @@ from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
 from marketplace.domain.errors import OverQuota, TooManyRequests
 from marketplace.domain.fills import refused
+from marketplace.domain.images import ImageTrouble
 from marketplace.domain.refusals import Refusal
 from marketplace.gateway.problems import LONGEST_TEXT, Problem, problem_of
 
@@ -20,6 +21,7 @@ EXAMPLES: tuple[e.MarketplaceError, ...] = (
     e.NotFound("order", "0x1"),
     e.MissingBlob("order.spec", "ab"),
     e.HashMismatch("the blob", "ab", "cd"),
+    e.ImageUnusable(ImageTrouble.REFUSED, "layer 1 leads outside"),
     e.Unauthorized("Bourse-Time is missing"),
     e.Forbidden("only the client may"),
     e.IdempotencyMismatch("key"),

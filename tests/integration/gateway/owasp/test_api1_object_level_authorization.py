@@ -91,7 +91,7 @@ def test_a_name_that_somebody_learnt_opens_nothing(gateway: Gateway, private: Pr
     own = gateway.leased(offer, key=thief, spec=bytes32_of(gateway.spec(work=own_work.name).sha256))
     receipt = gateway.receipt(own.id, 0, bytes32_of(private.result.sha256))
     posted = gateway.post_receipt(OUTSIDERS[1], receipt, "provider")
-    assert (posted.status_code, posted.json()["field"]) == (409, "resultDocument")
+    assert (posted.status_code, posted.json()["field"]) == (422, "resultDocument")
     posted = gateway.post_receipt(OUTSIDERS[1], receipt, "provider", private.result)
     assert posted.status_code == 201
     for blob in private.blobs[-2:]:

@@ -63,7 +63,7 @@ def test_no_url_in_a_request_is_followed(gateway: Gateway, private: Private) -> 
         for body in ({"gpu": url, "maxSeconds": 1}, {"gpu": "RTX4090", "maxSeconds": 1, "spec": url}):
             assert gateway.http.post("/v1/quotes", json=body).status_code == 422
         told = gateway.http.post("/v1/sessions", json={"message": url, "signature": "0x"})
-        assert told.status_code == 422
+        assert told.status_code == 401
         headers = {
             "Host": url.split("/")[2],
             "X-Forwarded-Host": url,
