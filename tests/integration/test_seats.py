@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,8 @@ class Seated:
         return self.run("ssh", "job", *words, **more)
 
 
-@pytest.fixture(scope="module")
-def relay_url() -> Iterator[tuple[str, Relay]]:
+@contextmanager
+def relaying() -> Iterator[tuple[str, Relay]]:
     """A relay on a thread of its own."""
     port, loop, ready, stopping = free_port(), asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     relay = Relay(Named())
@@ -141,10 +142,14 @@ def relay_url() -> Iterator[tuple[str, Relay]]:
 
 
 @pytest.fixture(scope="module")
-def seated(relay_url: tuple[str, Relay], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
+def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
+    with relaying() as (url, relay), sitting_at(url, relay, tmp_path_factory.mktemp("seated")) as found:
+        yield found
+
+
+@contextmanager
+def sitting_at(url: str, relay: Relay, place: Path) -> Iterator[Seated]:
     """A job that serves its outputs over HTTP, with a seat."""
-    url, relay = relay_url
-    place = tmp_path_factory.mktemp("seated")
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
     request = replace(prepared(place, "python", "-c", SERVER, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
