@@ -21,6 +21,7 @@ from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.executor import JobExecutor
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.group import JobGroup
+from marketplace.client.images import resolved
 from marketplace.client.job import Job
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
@@ -63,6 +64,7 @@ class Market:
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(session, self.roots, lambda: self.description)
         self._description: MarketAnswer | None = None
+        self._calling = threading.Lock()
         self._calls: JobExecutor | None = None
         """Of all functions that ``remote`` made: one thread looks after their jobs."""
 
@@ -208,16 +210,17 @@ class Market:
         """
         wish = gpus_wished([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
         request = JobRequest(
-            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=image,
+            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image),
             max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
         )  # fmt: skip
         terms = CallTerms(request, trust_provider)
         return lambda function: RemoteFunction(function, terms, self._executor_of_calls)
 
     def _executor_of_calls(self) -> JobExecutor:
-        if self._calls is None:
-            self._calls = JobExecutor(self)
-        return self._calls
+        with self._calling:
+            if self._calls is None:
+                self._calls = JobExecutor(self)
+            return self._calls
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""
