@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from marketplace.api.market import MarketAnswer
@@ -83,6 +84,7 @@ class Market:
         fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
         account: str | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Market:
         """Open the market that the address book names.
 
@@ -91,11 +93,12 @@ class Market:
         The gateway is not needed for what the chain alone can do: withdraw, cancel. ``other_gateways`` are asked where it is away, and
         whether a provider is silent.
         ``account`` is in whose name the key acts (default: its own): a contract's that takes its signature (EIP-1271), or as its delegate.
+        ``variables`` hold the values of secrets of jobs that another process has ordered (default: none).
         """
         acting_for = address_from_text(account, field="account") if account else None
         session = open_session(
             (gateway_url, *other_gateways), rpc_urls, key, home, address_book, confirmations=confirmations, fees=fees, stop=stop,
-            account=acting_for,
+            account=acting_for, variables=variables,
         )  # fmt: skip
         return cls(session, roots or TrustRoots(address_book.opener, address_book.arbiter))
 

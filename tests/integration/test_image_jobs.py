@@ -160,6 +160,21 @@ def test_a_session_is_in_the_image(executor: BubblewrapExecutor, tools: JobImage
     assert (request.changes / "upper/srv/from-a-session").exists()
 
 
+def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """They are the image's user's, and lie neither in the image nor in what its job has changed of it."""
+    request = replace(prepared(tmp_path, "sh", "-c", "cat /job/secrets/TOKEN"), secrets={"TOKEN": b"hush-value"})
+    ran = run(executor, in_image(request, tools))
+
+    assert (ran.result.exit_code, ran.log) == (0, "hush-value")
+    files = [
+        path
+        for place in (tmp_path, tools.root)
+        for path in place.rglob("*")
+        if path.is_file() and path != ran.request.log
+    ]
+    assert [path for path in files if b"hush-value" in path.read_bytes()] == []
+
+
 ORDINARY = """
 import sys
 from pathlib import Path
