@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw
 from msgspec.json import decode
 
-from marketplace.api.documents import HashedDocument, Mib, named_by_hash
-from marketplace.api.fields import BlobText, BlockNumber, Count, Instant, OfferNumber, SignatureText, Word
+from marketplace.api.documents import HashedDocument, named_by_hash
+from marketplace.api.fields import BlobText, BlockNumber, Instant, OfferNumber, SignatureText
 from marketplace.api.reading import as_answer
 from marketplace.api.record import Document, Record
 from marketplace.domain.canonical import canonical_json
@@ -18,20 +18,24 @@ from marketplace.domain.measurements import MOST_MEASURED, SignedMeasurement, re
 MOST_OFFERS_ASKED = 100
 
 
-class MeasuredGpuDocument(HashedDocument, frozen=True):
+Line = Annotated[str, Meta(pattern=r"^[ -~]{1,96}\Z")]
+Known = Annotated[int, Meta(ge=0, le=1 << 31)]
+
+
+class MeasuredGpuDocument(HashedDocument, frozen=True, forbid_unknown_fields=True):
     """One GPU as the driver showed it; null: it did not tell."""
 
-    uuid: Word
-    name: Word
-    memory_mib: Mib
-    capability: Word | None
-    pcie_generation: Count | None
-    pcie_lanes: Count | None
-    nvlinks: Count | None
+    uuid: Line
+    name: Line
+    memory_mib: Annotated[int, Meta(ge=1, le=1 << 31)]
+    capability: Line | None
+    pcie_generation: Known | None
+    pcie_lanes: Known | None
+    nvlinks: Known | None
     has_ecc: bool | None
 
 
-class MeasurementDocument(HashedDocument, frozen=True):
+class MeasurementDocument(HashedDocument, frozen=True, forbid_unknown_fields=True):
     """What a provider's agent saw at a block."""
 
     version: Literal[1]
@@ -40,8 +44,8 @@ class MeasurementDocument(HashedDocument, frozen=True):
     """The machine description that the offer names."""
     block: BlockNumber
     seen_at: Instant
-    driver: Word | None
-    cuda: Word | None
+    driver: Line | None
+    cuda: Line | None
     gpus: Annotated[list[MeasuredGpuDocument], Meta(min_length=1, max_length=MOST_MEASURED)]
 
 
