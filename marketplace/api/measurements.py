@@ -13,13 +13,13 @@ from marketplace.api.reading import as_answer
 from marketplace.api.record import Document, Record
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.measurements import MOST_MEASURED, SignedMeasurement, read_measurement
+from marketplace.domain.measurements import MOST_LETTERS, MOST_MEASURED, MOST_SEEN, SignedMeasurement, read_measurement
 
 MOST_OFFERS_ASKED = 100
 
 
-Line = Annotated[str, Meta(pattern=r"^[ -~]{1,96}\Z")]
-Known = Annotated[int, Meta(ge=0, le=1 << 31)]
+Line = Annotated[str, Meta(min_length=1, max_length=MOST_LETTERS, pattern=r"^[ -~]*\Z")]
+Seen = Annotated[int, Meta(ge=0, le=MOST_SEEN)]
 
 
 class MeasuredGpuDocument(HashedDocument, frozen=True, forbid_unknown_fields=True):
@@ -27,11 +27,11 @@ class MeasuredGpuDocument(HashedDocument, frozen=True, forbid_unknown_fields=Tru
 
     uuid: Line
     name: Line
-    memory_mib: Annotated[int, Meta(ge=1, le=1 << 31)]
+    memory_mib: Annotated[int, Meta(ge=1, le=MOST_SEEN)]
     capability: Line | None
-    pcie_generation: Known | None
-    pcie_lanes: Known | None
-    nvlinks: Known | None
+    pcie_generation: Seen | None
+    pcie_lanes: Seen | None
+    nvlinks: Seen | None
     has_ecc: bool | None
 
 

@@ -144,8 +144,12 @@ def _say_where(session: CommandSession, jobs: Sequence[Job], told: str) -> None:
 
 
 def _say_sealed(session: CommandSession, jobs: Sequence[Job]) -> None:
-    """A sealed job that nobody of ours watches gets no key, and comes back to the book again and again."""
-    if any(job.is_sealed for job in jobs):
+    """A job with a key or secrets that nobody of ours watches gets none, and comes back to the book again and again."""
+    if names := ", ".join(jobs[0].secret_names):
+        session.say(
+            f"its secrets are handed over by what of yours runs when its lease opens, and finds them: keep `bourse watch` running ({names})"
+        )
+    elif any(job.is_sealed for job in jobs):
         session.say(
             "sealed: its key is handed over by what of yours runs when its lease opens. Keep `bourse watch` running"
         )

@@ -37,6 +37,7 @@ from marketplace.client.retries import (
     outcome_of,
     retries_left,
 )
+from marketplace.client.secret_values import SecretKeeper
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain import events as e
 from marketplace.domain.blocks import BlockRef
@@ -77,13 +78,14 @@ class Watcher:
         *,
         signs: SignsOfLife,
         poster: Poster,
+        secrets: SecretKeeper,
         confirmations: int = 1,
     ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self.chain_sync = ChainSync(EventFollower(market.chain, market.address, confirmations=confirmations), book)
         """Counts what it had to repair."""
         self._countersigner = Countersigner(key, market, api, book, results)
-        self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book)
+        self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book, secrets)
         self._lock = threading.Lock()
         self._explanations = Explanations(api, book, poster)
 

@@ -16,15 +16,16 @@ from typing import Any
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import OfferId, Sha256, sha256, sha256_of
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.offers import Offer
-from marketplace.domain.spec import Reader
 from marketplace.domain.units import UnixTime
 
 MEASUREMENT_VERSION = 1
 MOST_MEASURED = 64
 """GPUs in one measurement; an offer of more stays declared."""
+MOST_LETTERS = 96
+MOST_SEEN = 2**31
 _LINE = re.compile(r"[ -~]{1,96}")
-_MOST = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _gpu(reader: Reader) -> MeasuredGpu:
     if not uuid or not name:
         raise InvalidField(reader.where("uuid"), "must be there, and the name, too")
     found = MeasuredGpu(
-        uuid, name, reader.number("memory_mib", 1, _MOST), _line(reader, "capability"), _number(reader, "pcie_generation"),
+        uuid, name, reader.number("memory_mib", 1, MOST_SEEN), _line(reader, "capability"), _number(reader, "pcie_generation"),
         _number(reader, "pcie_lanes"), _number(reader, "nvlinks"), _told(reader, "has_ecc", bool),
     )  # fmt: skip
     reader.end()
@@ -112,8 +113,8 @@ def _told(reader: Reader, name: str, kind: type) -> Any:
 
 def _number(reader: Reader, name: str) -> int | None:
     found: int | None = _told(reader, name, int)
-    if found is not None and not 0 <= found <= _MOST:
-        raise InvalidField(reader.where(name), f"must be from 0 to {_MOST}")
+    if found is not None and not 0 <= found <= MOST_SEEN:
+        raise InvalidField(reader.where(name), f"must be from 0 to {MOST_SEEN}")
     return found
 
 

@@ -15,6 +15,8 @@ from marketplace.domain.bundle_parts import part_sizes
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.job_secrets import JobSecrets, SecretNames, read_secret_names
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import (
     MAX_INPUTS,
     MAX_OUTPUTS,
@@ -24,7 +26,7 @@ from marketplace.domain.limits import (
     MAX_WORK_BYTES,
     PART_BYTES,
 )
-from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path, read_recipient
+from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, WorkName, job_path, read_recipient
 
 WORK_VERSION = 1
 
@@ -67,6 +69,8 @@ class Work:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[str, ...] = (JOB_OUT,)
     sealed: Sealed | None = None
+    secrets: SecretNames | None = None
+    """The secrets that its provider is handed; their values are in no document."""
     entrypoint: Literal["none", "image"] = "none"
     """``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
 
@@ -75,6 +79,8 @@ class Work:
         document = asdict(self) | {"version": WORK_VERSION}
         for name in ("sealed",) if self.sealed is None else ("command", "env"):
             del document[name]
+        if self.secrets is None:
+            del document["secrets"]
         if self.entrypoint == "none":
             del document["entrypoint"]
         return canonical_json(document)
@@ -101,6 +107,7 @@ class Assignment:
 
     spec: JobSpec
     work: Work
+    secrets: JobSecrets | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -124,7 +131,8 @@ def read_work(content: bytes) -> Work:
     sealed = _sealed(reader)
     entrypoint = _entrypoint(reader)
     command, env = (_command(reader, entrypoint), _env(reader)) if sealed is None else ((), {})
-    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, entrypoint)
+    secrets = read_secret_names(reader)
+    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets, entrypoint)
     reader.end()
     if canonical_json(document) != content:
         raise InvalidField("work", "must be canonical JSON (RFC 8785)")

@@ -80,9 +80,13 @@ class Watch:
         wishes: GuardWishes,
         launch: Callable[[], Launched],
         is_attended: Callable[[], bool],
+        furnish: Callable[[], None],
     ) -> None:
-        """``launch`` starts the sandbox; ``is_attended`` says whether there is an agent."""
+        """``launch`` starts the sandbox; ``is_attended`` says whether there is an agent; ``furnish`` is done when the sandbox can be entered,
+        before its job begins.
+        """
         self._request, self._limits, self._is_attended = request, request.limits, is_attended
+        self._furnish = furnish
         self._at_start = measure(*request.folders)
         self._log = JobLog(request.log, request.limits.log_bytes)
         self._launched = launch()
@@ -168,6 +172,7 @@ class Watch:
             self._first_handle = sandbox_of(self._first, self._request.lease)
             self._guard.follow(self._first, self._first_handle)
         if self._guard.reason is None and is_bound(self._first):
+            self._furnish()
             self._is_gate_open = True
             self._started_at, self._began = _clock(), time.monotonic()
             os.write(self._launched.gate, b"\n")

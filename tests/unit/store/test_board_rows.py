@@ -40,9 +40,10 @@ def test_an_order_on_the_book_survives() -> None:
     """With everything that a spec may say."""
     spec = JobSpec(
         work=WORK,
-        resources=Resources(gpus=2, vram_mib=5),
+        resources=Resources(gpus=2, vram_mib=5, egress_mib=7),
         constraints=Constraints(("eu",), 5, (PROVIDER,), (PROVIDER,)),
         network="egress",
+        egress=("a.example:443",),
         checkpoint="/job/checkpoint",
         group=Group("ab" * 32, 2, 1),
         public=True,
