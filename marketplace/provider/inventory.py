@@ -34,7 +34,8 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.domain.classes import GpuClass, class_named
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.spec import Machine, Reader, read_machine
+from marketplace.domain.json_reader import Reader
+from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
 from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine
 from marketplace.provider.gpus.picking import GpuPicker, Named, named_gpus
