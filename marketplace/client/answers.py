@@ -21,7 +21,7 @@ from marketplace.client.calls import CallTerms
 from marketplace.client.job import Job
 from marketplace.domain.errors import DomainError, InvalidField, JobFailed, RemoteError, ResultRefused
 from marketplace.domain.printable import harmless
-from marketplace.domain.spec import Reader
+from marketplace.domain.reader import Reader
 
 MOST_JSON_BYTES: Final = 8 << 20
 MOST_DEPTH: Final = 64

@@ -16,7 +16,7 @@ from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import OfferId, Sha256, sha256, sha256_of
 from marketplace.domain.offers import Offer
-from marketplace.domain.spec import Reader
+from marketplace.domain.reader import Reader
 from marketplace.domain.units import UnixTime
 
 MEASUREMENT_VERSION = 1

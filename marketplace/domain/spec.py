@@ -13,12 +13,14 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from marketplace.domain.bundle_rules import checked_name
-from marketplace.domain.canonical import canonical_json, parse_json, shown_name
+from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.egress import MAX_EGRESS_MIB, MAX_TARGETS, read_targets
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
+from marketplace.domain.keeping import SessionTerms, read_session
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
+from marketplace.domain.reader import Reader
 from marketplace.domain.sitting import MOST_SSH_KEYS, checked_ssh_key
 
 SPEC_VERSION = 2
@@ -99,6 +101,8 @@ class JobSpec:
     """Where the job may connect to (``domain.egress``); without it, nowhere."""
     checkpoint: str | None = None
     group: Group | None = None
+    session: SessionTerms | None = None
+    """It has no command, and keeps its machine; its work says so, too."""
     public: bool = False
     """Everybody may read the work, the inputs, the log and the outputs, too."""
     ssh_keys: tuple[str, ...] = ()
@@ -109,6 +113,10 @@ class JobSpec:
         document = asdict(self) | {"version": SPEC_VERSION}
         if keys := document.pop("ssh_keys"):
             document["ssh"] = {"keys": keys}
+        if self.session is not None:
+            document["session"] = self.session.document()
+        else:
+            del document["session"]
         for name in ("checkpoint", "group", "public", "egress"):
             if not document[name]:
                 del document[name]
@@ -162,51 +170,6 @@ class Machine:
         return sha256_of(self.canonical())
 
 
-class Reader:
-    """Takes fields out of a JSON object, checks each, and at the end refuses what nobody took."""
-
-    def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, dict):
-            raise InvalidField(path, "must be an object")
-        self._left = dict(value)
-        self._path = path
-
-    def where(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
-
-    def take(self, name: str, kind: type, default: Any = ...) -> Any:
-        """The field's value; ``default`` where it is absent, InvalidField where it is missing or of another type."""
-        value = self._left.pop(name, default)
-        if value is ...:
-            raise InvalidField(self.where(name), "is missing")
-        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            raise InvalidField(self.where(name), f"must be {_NOUNS[kind]}")
-        return value
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a field that nobody took."""
-        return name in self._left
-
-    def number(self, name: str, low: int, high: int, default: Any = ...) -> int:
-        value: int = self.take(name, int, default)
-        if not low <= value <= high:
-            raise InvalidField(self.where(name), f"must be from {low} to {high}")
-        return value
-
-    def texts(self, name: str, default: Any = ..., *, limit: int = 256) -> tuple[str, ...]:
-        values = self.take(name, list, default)
-        if len(values) > limit or not all(isinstance(value, str) and "\0" not in value for value in values):
-            raise InvalidField(self.where(name), f"must be a list of at most {limit} strings without NUL")
-        return tuple(values)
-
-    def end(self) -> None:
-        if self._left:
-            raise InvalidField(self.where(shown_name(next(iter(self._left)))), "is not a known field")
-
-
-_NOUNS = {int: "an integer", str: "a string", list: "a list", dict: "an object", bool: "true or false"}
-
-
 def read_spec(content: bytes) -> JobSpec:
     """Read a job spec; raise InvalidField that names the field and the rule."""
     if len(content) > MAX_SPEC_BYTES:
@@ -224,6 +187,7 @@ def read_spec(content: bytes) -> JobSpec:
         egress=read_targets(reader.texts("egress", [], limit=MAX_TARGETS), "spec.egress"),
         checkpoint=_checkpoint(reader),
         group=read_group(reader),
+        session=read_session(reader),
         public=_public(reader),
         ssh_keys=_ssh_keys(reader),
     )

@@ -24,9 +24,10 @@ from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.reader import Reader
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
-from marketplace.domain.spec import JobSpec, Machine, Reader, read_demand, read_machine
+from marketplace.domain.spec import JobSpec, Machine, read_demand, read_machine
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
 from marketplace.domain.wire import camel, integer_from_wire, order_from_wire
 from scheduler.engine.document import SNAPSHOT_VERSION

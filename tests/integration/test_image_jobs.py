@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from examples.host_image import layer_of, python_layer
+from marketplace.domain.keeping import SessionTerms
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, JobImage
 from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
@@ -151,6 +152,15 @@ def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, t
         if path.is_file() and path != ran.request.log
     ]
     assert [path for path in files if b"hush-value" in path.read_bytes()] == []
+
+
+def test_a_session_needs_nothing_of_its_image(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """The gate alone keeps it, in an image without a shell; left, it ends well."""
+    bare = rooted(tmp_path / "bare", layer_of(["env"]))
+    request = replace(prepared(tmp_path, "env"), command=(), session=SessionTerms(1))
+    ran = run(executor, in_image(request, bare))
+
+    assert (ran.result.ended, ran.result.exit_code, ran.log) == (EndReason.EXITED, 0, "")
 
 
 ORDINARY = """
