@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import closing
@@ -26,6 +27,7 @@ from marketplace.chain.keystore import load_key
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client import Job, JobRequest, Market
+from marketplace.client.images import push_image
 from marketplace.config import DEVNET_FOLDER, Settings, from_env
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Address
@@ -42,6 +44,10 @@ ENOUGH_ACCURACY = 0.95
 TIMEOUT_SECONDS = 240
 LEFT_TO_PLAY_WITH = TokenUnits(1_000_000_000)
 
+HOST_IMAGE = ROOT / "examples" / "host_image.py"
+IN_IMAGE = "cat /etc/passwd > /job/out/accounts; echo 1 > /usr/changed; echo its own root"
+IN_IMAGE_SAID = "its own root"
+
 console = Console(highlight=False, width=max(120, Console().width))
 
 
@@ -52,12 +58,14 @@ class Jobs:
     patient: Job
     """Its provider is killed; the retry policy has it done elsewhere."""
     trainings: tuple[Job, ...]
+    contained: Job
+    """It runs in a container image, which the client brought to the market itself."""
     broken: Job
     unwanted: Job
 
     @property
     def all(self) -> tuple[Job, ...]:
-        return (self.patient, *self.trainings, self.broken, self.unwanted)
+        return (self.patient, *self.trainings, self.contained, self.broken, self.unwanted)
 
 
 class Checks:
@@ -145,10 +153,24 @@ def submit(market: Market, inputs: Path) -> Jobs:
         order("svm gamma=0.0001", "train.py", "--gamma", "0.0001"),
         order("mlp 64", "train.py", "--model", "mlp", "--hidden", "64", "--epochs", "60"),
     )
+    boxed = replace(base, image=push_programs(market), inputs=None, max_time=Seconds(60))
+    contained = market.submit(replace(boxed, name="in a container image", command=("sh", "-c", IN_IMAGE)))
+    console.print(f"  job {contained.number}: {contained.name}")
     broken = order("needs a file it lacks", "broken.py")
     cheap = replace(base, max_price=market.price("0.05"), expires_in=Seconds(20), retries=0)
     unwanted = order("pays 0.05 an hour", "train.py", request=cheap)
-    return Jobs(patient, trainings, broken, unwanted)
+    return Jobs(patient, trainings, contained, broken, unwanted)
+
+
+def push_programs(market: Market) -> str:
+    """A container image of two of this machine's own programs, brought to the market: no engine, no registry, no root."""
+    with TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, HOST_IMAGE, f"{folder}/image", "sh", "cat"], check=True, stdout=subprocess.DEVNULL
+        )
+        pushed = push_image(market.api, Path(folder, "image"))
+    console.print(f"  image {pushed.name}: {pushed.sent_bytes >> 10} KiB sent")
+    return str(pushed.name)
 
 
 def follow(market: Market, jobs: Jobs, names: dict[Address, str]) -> None:
@@ -188,6 +210,8 @@ def check_jobs(checks: Checks, market: Market, jobs: Jobs, results: dict[str, fl
         first.exit == "LeaseExpired" and first.sums.compensation > 0 and jobs.patient.state is JobState.SUCCEEDED
         and bool(others) and others[-1].provider != first.provider,
     )  # fmt: skip
+    kept = jobs.contained.state is JobState.SUCCEEDED and IN_IMAGE_SAID in "".join(jobs.contained.logs())
+    checks.that("a job ran in a container image that no registry has ever seen", kept)
     failed = jobs.broken.result()
     checks.that(
         f"the failing job says exit code {failed.exit_code} and costs its {failed.used_seconds} s",

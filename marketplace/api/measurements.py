@@ -7,27 +7,32 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw
 from msgspec.json import decode
 
-from marketplace.api.documents import HashedDocument, Mib, named_by_hash
-from marketplace.api.fields import BlobText, BlockNumber, Count, Instant, OfferNumber, SignatureText, Word
+from marketplace.api.documents import HashedDocument, named_by_hash
+from marketplace.api.fields import BlobText, BlockNumber, Instant, OfferNumber, SignatureText
 from marketplace.api.reading import as_answer
 from marketplace.api.record import Document, Record
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.measurements import MOST_MEASURED, SignedMeasurement, read_measurement
+from marketplace.domain.measurements import MOST_LETTERS, MOST_MEASURED, MOST_SEEN, SignedMeasurement, read_measurement
 
 MOST_OFFERS_ASKED = 100
+
+
+Line = Annotated[str, Meta(min_length=1, max_length=MOST_LETTERS, pattern=r"^[ -~]*\Z")]
+"""Printable; letters beyond ASCII are taken too."""
+Seen = Annotated[int, Meta(ge=0, le=MOST_SEEN)]
 
 
 class MeasuredGpuDocument(HashedDocument, frozen=True):
     """One GPU as the driver showed it; null: it did not tell."""
 
-    uuid: Word
-    name: Word
-    memory_mib: Mib
-    capability: Word | None
-    pcie_generation: Count | None
-    pcie_lanes: Count | None
-    nvlinks: Count | None
+    uuid: Line
+    name: Line
+    memory_mib: Annotated[int, Meta(ge=1, le=MOST_SEEN)]
+    capability: Line | None
+    pcie_generation: Seen | None
+    pcie_lanes: Seen | None
+    nvlinks: Seen | None
     has_ecc: bool | None
 
 
@@ -40,8 +45,8 @@ class MeasurementDocument(HashedDocument, frozen=True):
     """The machine description that the offer names."""
     block: BlockNumber
     seen_at: Instant
-    driver: Word | None
-    cuda: Word | None
+    driver: Line | None
+    cuda: Line | None
     gpus: Annotated[list[MeasuredGpuDocument], Meta(min_length=1, max_length=MOST_MEASURED)]
 
 

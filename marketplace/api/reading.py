@@ -32,6 +32,7 @@ MOST_LEVELS = 24
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+_HEX = re.compile(r"0[xX][0-9a-fA-F]*")
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 
@@ -50,12 +51,20 @@ def read(kind: type[T], body: bytes, *, most_bytes: int = MOST_BYTES) -> T:
 
 
 def asked_in(kind: type[T], document: object) -> T:
-    """What somebody asks for, a JSON value that was parsed before, as a record of this kind. Raises InvalidField."""
+    """What somebody asks for, a JSON value that was parsed before, as a record of this kind; hex behind ``0x`` in any case. Raises InvalidField."""
     try:
-        return convert(document, kind, dec_hook=field_of)
+        return convert(_in_lower_case(document), kind, dec_hook=field_of)
     except ValidationError as exc:
         wrong = _named(str(exc))
         raise InvalidField(wrong.field, wrong.rule) from None
+
+
+def _in_lower_case(value: object) -> object:
+    if isinstance(value, str):
+        return value.lower() if _HEX.fullmatch(value) else value
+    if isinstance(value, list):
+        return [_in_lower_case(item) for item in value]
+    return {name: _in_lower_case(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def check_shape(body: bytes, most_bytes: int) -> None:

@@ -10,10 +10,13 @@ from marketplace.api.fields import Instant, SignatureText, WordText
 from marketplace.api.reading import as_answer
 from marketplace.api.record import Document, Record
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.sitting import MOST_SSH_KEY_LETTERS, HostKey, SignedHostKey, checked_ssh_key
+from marketplace.domain.sitting import MOST_SSH_KEY_LETTERS, SSH_KEY_PATTERN, HostKey, SignedHostKey, checked_ssh_key
 from marketplace.domain.wire import signature_from_wire
 
-KeyLine = Annotated[str, Meta(min_length=1, max_length=MOST_SSH_KEY_LETTERS)]
+KeyLine = Annotated[
+    str,
+    Meta(min_length=1, max_length=MOST_SSH_KEY_LETTERS, extra_json_schema={"pattern": f"^{SSH_KEY_PATTERN}$"}),
+]
 
 
 class HostKeyDocument(Document, frozen=True):

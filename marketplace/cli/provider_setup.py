@@ -24,7 +24,7 @@ from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import ConfigError, ToolMissing
 
 if TYPE_CHECKING:
-    from marketplace.provider.checking import Finding
+    from marketplace.provider.checking import MachineFinding
     from marketplace.provider.drafting import DraftTerms
     from marketplace.provider.gpus.nvml import SeenMachine
     from marketplace.provider.gpus.rig import GpuRig
@@ -77,7 +77,7 @@ def init(
     )
 
 
-def _findings(session: CommandSession, inventory: Path | None) -> Iterator[Finding]:
+def _findings(session: CommandSession, inventory: Path | None) -> Iterator[MachineFinding]:
     from marketplace.provider.checking import findings_of_inventory, good, problem
     from marketplace.provider.home import holder_of
     from marketplace.provider.inventory import load_inventory
@@ -96,7 +96,7 @@ def _findings(session: CommandSession, inventory: Path | None) -> Iterator[Findi
     yield good("home", f"{settings.home}: " + (f"its agent is process {pid}" if pid else "no agent runs"))
 
 
-def _of_machine(rig: GpuRig, *, has_agent: bool) -> Iterator[Finding]:
+def _of_machine(rig: GpuRig, *, has_agent: bool) -> Iterator[MachineFinding]:
     from marketplace import processes
     from marketplace.provider.checking import findings_of_machine, problem
     from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
@@ -112,7 +112,7 @@ def _of_machine(rig: GpuRig, *, has_agent: bool) -> Iterator[Finding]:
         yield problem("sandbox", str(exc), exc.remedy)
 
 
-def _of_market(session: CommandSession) -> Iterator[Finding]:
+def _of_market(session: CommandSession) -> Iterator[MachineFinding]:
     """As far as the settings name one: a machine can be looked at before there is any."""
     from marketplace.provider.checking import advice, asked, good, problem
 
@@ -121,14 +121,14 @@ def _of_market(session: CommandSession) -> Iterator[Finding]:
         yield advice("market", "no market is named", "set BOURSE_ADDRESS_BOOK, BOURSE_RPC_URLS and BOURSE_GATEWAY_URL")
         return
 
-    def node() -> Finding:
+    def node() -> MachineFinding:
         market = wiring.open_chain_market(settings)
         try:
             return good("node", f"chain {market.chain.chain_id} at block {market.chain.head().number}")
         finally:
             market.chain.close()
 
-    def gateway() -> Finding:
+    def gateway() -> MachineFinding:
         with session.gateway() as api:
             return (
                 good("gateway", f"{settings.gateway_url} answers")
@@ -140,7 +140,7 @@ def _of_market(session: CommandSession) -> Iterator[Finding]:
                 )
             )
 
-    def money() -> Finding:
+    def money() -> MachineFinding:
         market, key = wiring.open_chain_market(settings), wiring.open_key(settings)
         try:
             free, coin = market.balance_of(key.address), coin_of(market.chain, key.address, market.chain.head())
@@ -190,11 +190,11 @@ def _terms(session: CommandSession, seen: SeenMachine, region: str) -> DraftTerm
     )  # fmt: skip
 
 
-def _document(one: Finding) -> dict[str, str]:
+def _document(one: MachineFinding) -> dict[str, str]:
     return {"level": one.level.value, "about": one.about, "found": one.said, "todo": one.todo}
 
 
-def _table(found: list[Finding]) -> RenderableType:
+def _table(found: list[MachineFinding]) -> RenderableType:
     table = plain_table("", "about", "found", "what to do")
     for one in found:
         table.add_row(Text(one.level.value, style=_STYLES[one.level.value]), one.about, one.said, one.todo)

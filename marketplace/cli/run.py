@@ -11,10 +11,12 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.cli import run_options as o
 from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.offers import MIN_RELIABILITY
+from marketplace.cli.plans import require_consent, show_plan, with_asked_price
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.cli.streaming import uploading
-from marketplace.client import JobGroup, JobRequest
+from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
+from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.config import variables
@@ -30,8 +32,9 @@ app = typer.Typer()
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
     gpu: o.GpuOption,
-    max_price: o.MaxPriceOption,
     max_time: o.MaxTimeOption,
+    file: o.FileOption = None,
+    max_price: o.MaxPriceOption = None,
     command: o.CommandArgument = None,
     image: o.ImageOption = HOST_IMAGE,
     entrypoint: o.EntrypointOption = False,
@@ -63,6 +66,8 @@ def run(
     ssh_key: o.SshKeyOption = None,
     name: o.NameOption = "",
     wait: o.WaitOption = True,
+    dry_run: o.DryRunOption = False,
+    yes: o.YesOption = False,
     json: JsonOption = False,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
@@ -72,34 +77,44 @@ def run(
 
     A file below this folder that the command names, by a relative path, is added to the job's inputs. With --nodes it runs on
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
-    are ended.
+    are ended. Without --max-price the limit is what the cheapest offer asks that can serve it now: shown, and asked for.
     """
     session = CommandSession(json, keystore, password_file, account)
     require_free(output)
     words = _words(command, entrypoint=entrypoint)
-    files = files_named(words, Path.cwd())
+    files, wish = files_named(words, Path.cwd()), gpus_wished(gpu, vram)
     with session.market() as market:
         request = JobRequest(
-            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=tuple(gpu), name=name, gpus=GpuCount(gpus),
-            max_price=market.price(max_price, field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
+            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=wish.classes, name=name, gpus=GpuCount(gpus),
+            max_price=market.price(max_price or "0", field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
-            prefer_regions=tuple(prefer_region or ()), vram_mib=vram, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
+            prefer_regions=tuple(prefer_region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
             min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
             opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=ssh),
             secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
+        if max_price is None:
+            request = with_asked_price(session, market, request)
         draft = market.draft(request, nodes if nodes > 1 else None)
+        if dry_run:
+            show_plan(session, market, draft)
+            return
         say_draft(session, market, draft)
-        for file in request.files:
-            session.say(f"sending {file} along: the command names it")
-        with telling_refused(session, market), uploading(session, draft) as line:
-            submitted = market.sign(draft, line.show)
+        require_consent(session, market, draft, is_given=yes or max_price is not None)
+        submitted = _signed(session, market, draft)
         if isinstance(submitted, JobGroup):
             run_nodes(session, market, submitted, output, wait=wait)
         else:
             run_alone(session, market, submitted, output, wait=wait)
+
+
+def _signed(session: CommandSession, market: Market, draft: Draft) -> Job | JobGroup:
+    for file in draft.request.files:
+        session.say(f"sending {file} along: the command names it")
+    with telling_refused(session, market), uploading(session, draft) as line:
+        return market.sign(draft, line.show)
 
 
 def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from marketplace.cli.job_files import take_job_file
 from marketplace.cli.numbers import whole_option
 from marketplace.domain.egress import MAX_EGRESS_MIB
 from marketplace.domain.spec import MAX_NODES
@@ -27,10 +28,27 @@ CommandArgument = Annotated[
     list[str] | None, typer.Argument(help="The command, after --. It runs in /job/in.", metavar="-- COMMAND…")
 ]
 
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", "-f", help="Job file: these options, in YAML. What is said here goes before.", exists=True,
+        dir_okay=False, is_eager=True, callback=take_job_file,
+    ),
+]  # fmt: skip
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and the worst cost; sign and send nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Take the price that is asked where none is said.")]
+
 # What it needs, and what it may cost
 
-GpuOption = Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")]
-MaxPriceOption = Annotated[str, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")]
+GpuOption = Annotated[
+    list[str],
+    typer.Option("--gpu", help="GPU class, 24GB (at least), or cheapest; repeat for several that would do."),
+]
+MaxPriceOption = Annotated[
+    str | None, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40 (default: what is asked now).")
+]
 MaxTimeOption = Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")]
 GpusOption = Annotated[int, whole_option("gpus", "GPUs needed together, on one machine.", least=1, most=MAX_GPUS)]
 NodesOption = Annotated[

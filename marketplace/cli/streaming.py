@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from rich.status import Status
 
 from marketplace.cli.session import CommandSession
 from marketplace.client import Draft
-from marketplace.client.transfers import Upload
+from marketplace.client.transfers import UploadProgress
 from marketplace.domain.errors import GatewayError
 
 _MIB = 1 << 20
@@ -25,14 +26,20 @@ class ShownOutput:
         """Of each node: a line whose end has not come yet."""
 
     def write(self, text: str) -> None:
-        """Print what came, and nothing that a terminal would obey."""
+        """Print what came, and nothing that a terminal would obey. Who has read enough closes the pipe; the job is looked after all the same."""
         self._line.stop()
-        self._session.write(text)
+        try:
+            self._session.write(text)
+        except BrokenPipeError:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._session.output.fileno())
         self._is_midline = not text.endswith("\n")
 
     def write_of_node(self, rank: int, text: str) -> None:
         """The same of one node of several: whole lines only, each with whose it is."""
-        *lines, rest = (self._unfinished.get(rank, "") + text).split("\n")
+        # A carriage return alone begins a line for ``harmless``: one that does not say whose it is could say another's.
+        told = text.replace("\r\n", "\n").replace("\r", "\n")
+        *lines, rest = (self._unfinished.get(rank, "") + told).split("\n")
         self._unfinished[rank] = rest
         if lines:
             self.write("".join(f"[node {rank}] {line}\n" for line in lines))
@@ -72,9 +79,9 @@ class UploadLine:
 
     def __init__(self, line: Status) -> None:
         self._line = line
-        self.last = Upload(0, 0)
+        self.last = UploadProgress(0, 0)
 
-    def show(self, upload: Upload) -> None:
+    def show(self, upload: UploadProgress) -> None:
         self.last = upload
         self._line.update(f"sending inputs, {_mib(upload.done_bytes)} of {_mib(upload.total_bytes)}")
 

@@ -16,10 +16,13 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.fees import FeePolicy
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Mined
+from marketplace.client.asked_price import CheapestOffer, asked_price
 from marketplace.client.calls import CallTerms
 from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.executor import JobExecutor
+from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.group import JobGroup
+from marketplace.client.images import resolved
 from marketplace.client.job import Job
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
@@ -62,6 +65,7 @@ class Market:
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(session, self.roots, lambda: self.description)
         self._description: MarketAnswer | None = None
+        self._calling = threading.Lock()
         self._calls: JobExecutor | None = None
         """Of all functions that ``remote`` made: one thread looks after their jobs."""
 
@@ -149,13 +153,16 @@ class Market:
 
     def quote(self, request: JobRequest) -> tuple[QuoteTold, ...]:
         """What the request would cost on each offer of its classes, and why the others cannot serve it."""
-        return tuple(
-            quote
-            for gpu in request.gpus_of
-            for quote in self.api.quotes(
-                gpu, gpus=request.gpus, max_seconds=request.max_time, max_price=request.max_price,
-                prefer_regions=request.prefer_regions, min_reliability_bps=request.min_reliability_bps,
-            )
+        return self._quotes(request, request.max_price)
+
+    def asked_price(self, request: JobRequest) -> CheapestOffer:
+        """What the cheapest offer asks that can serve the request now, whatever limit it has. Raise InvalidField where there is none."""
+        return asked_price(request, self._quotes(request, None), self.session.market)
+
+    def _quotes(self, request: JobRequest, limit: PricePerGpuHour | None) -> tuple[QuoteTold, ...]:
+        return self.api.quotes(
+            request.gpus_of, gpus=request.gpus, max_seconds=request.max_time, max_price=limit,
+            prefer_regions=request.prefer_regions, min_reliability_bps=request.min_reliability_bps,
         )  # fmt: skip
 
     def reputation_of(self, provider: Address, at: BlockRef | None = None) -> Reputation:
@@ -204,17 +211,19 @@ class Market:
 
         What comes back is JSON or numpy arrays; with ``trust_provider`` anything, by pickle: then the provider can run what it likes here.
         """
+        wish = gpus_wished([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
         request = JobRequest(
-            command=tuple(python), gpus_of=(gpu,) if isinstance(gpu, str) else tuple(gpu), image=image,
+            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image),
             max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
         )  # fmt: skip
         terms = CallTerms(request, trust_provider)
         return lambda function: RemoteFunction(function, terms, self._executor_of_calls)
 
     def _executor_of_calls(self) -> JobExecutor:
-        if self._calls is None:
-            self._calls = JobExecutor(self)
-        return self._calls
+        with self._calling:
+            if self._calls is None:
+                self._calls = JobExecutor(self)
+            return self._calls
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""

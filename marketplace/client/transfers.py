@@ -21,7 +21,7 @@ from marketplace.sealing import SealedFile
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadProgress:
     """How far inputs have come on their way to the gateway."""
 
     done_bytes: int
@@ -31,7 +31,7 @@ class Upload:
     """Of those, there before: sent by an earlier try, or for another job."""
 
 
-OnUpload = Callable[[Upload], None]
+OnUpload = Callable[[UploadProgress], None]
 
 
 def send_bundle(
@@ -48,14 +48,14 @@ def send_bundle(
 
     Raises InvalidField where a file is not what it was when the parts were named, and a GatewayError.
     """
-    upload = Upload(0, bundle.bytes)
+    upload = UploadProgress(0, bundle.bytes)
     on_upload(upload)
     for number, name in enumerate(parts):
         start, end = number * part_bytes, min((number + 1) * part_bytes, bundle.bytes)
         is_there = api.has_blob(name)
         if not is_there:
             _send_part(api, bundle, start, name, spool, part_bytes)
-        upload = Upload(end, bundle.bytes, upload.spared_bytes + (end - start if is_there else 0))
+        upload = UploadProgress(end, bundle.bytes, upload.spared_bytes + (end - start if is_there else 0))
         on_upload(upload)
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import MAX_SECRET_BYTES, MAX_SECRETS
-from marketplace.domain.reader import Reader
 
 SECRETS_AT = "/job/secrets"
 """Where a job finds a file for each, with its name."""

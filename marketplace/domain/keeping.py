@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.domain.reader import Reader
+from marketplace.domain.json_reader import Reader
 
 LEAST_IDLE_SECONDS = 60
 _MOST_IDLE_SECONDS = 1 << 31

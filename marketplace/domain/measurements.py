@@ -15,15 +15,15 @@ from typing import Any
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import OfferId, Sha256, sha256, sha256_of
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.offers import Offer
-from marketplace.domain.reader import Reader
 from marketplace.domain.units import UnixTime
 
 MEASUREMENT_VERSION = 1
 MOST_MEASURED = 64
 """GPUs in one measurement; an offer of more stays declared."""
-_MOST_LETTERS = 96
-_MOST = 2**31
+MOST_LETTERS = 96
+MOST_SEEN = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _gpu(reader: Reader) -> MeasuredGpu:
     if not uuid or not name:
         raise InvalidField(reader.where("uuid"), "must be there, and the name, too")
     found = MeasuredGpu(
-        uuid, name, reader.number("memory_mib", 1, _MOST), _line(reader, "capability"), _number(reader, "pcie_generation"),
+        uuid, name, reader.number("memory_mib", 1, MOST_SEEN), _line(reader, "capability"), _number(reader, "pcie_generation"),
         _number(reader, "pcie_lanes"), _number(reader, "nvlinks"), reader.take("has_ecc", bool, None),
     )  # fmt: skip
     reader.end()
@@ -107,13 +107,13 @@ def _gpu(reader: Reader) -> MeasuredGpu:
 
 def _number(reader: Reader, name: str) -> int | None:
     found: int | None = reader.take(name, int, None)
-    if found is not None and not 0 <= found <= _MOST:
-        raise InvalidField(reader.where(name), f"must be from 0 to {_MOST}")
+    if found is not None and not 0 <= found <= MOST_SEEN:
+        raise InvalidField(reader.where(name), f"must be from 0 to {MOST_SEEN}")
     return found
 
 
 def _line(reader: Reader, name: str) -> str | None:
     found: str | None = reader.take(name, str, None)
-    if found is not None and (not 0 < len(found) <= _MOST_LETTERS or not found.isprintable()):
-        raise InvalidField(reader.where(name), f"must be 1 to {_MOST_LETTERS} printable characters")
+    if found is not None and (not 0 < len(found) <= MOST_LETTERS or not found.isprintable()):
+        raise InvalidField(reader.where(name), f"must be 1 to {MOST_LETTERS} printable characters")
     return found

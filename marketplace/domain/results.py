@@ -16,8 +16,8 @@ from marketplace.domain.bundle_rules import LeftOut
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import MAX_LEFT_OUT, MAX_OUTPUTS, MAX_PARTS, MAX_RESULT_BYTES
-from marketplace.domain.reader import Reader
 from marketplace.domain.spec import JobSpec, job_path
 
 RESULT_VERSION = 2

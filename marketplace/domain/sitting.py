@@ -19,7 +19,7 @@ MOST_SSH_KEYS: Final = 16
 MOST_SSH_KEY_LETTERS: Final = 1024
 """An RSA key of 4,096 bits has some 720."""
 
-_SSH_KEY: Final = re.compile(
+SSH_KEY_PATTERN: Final = (
     r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)"
     r" [A-Za-z0-9+/]+={0,2}"
 )
@@ -27,7 +27,7 @@ _SSH_KEY: Final = re.compile(
 
 def checked_ssh_key(line: str, field: str) -> str:
     """A public key as OpenSSH writes it, in its two words; a spec is public, and a comment would name people. Raises InvalidField."""
-    if len(line) > MOST_SSH_KEY_LETTERS or not _SSH_KEY.fullmatch(line):
+    if len(line) > MOST_SSH_KEY_LETTERS or not re.fullmatch(SSH_KEY_PATTERN, line):
         raise InvalidField(
             field, f"must be a public key of OpenSSH in two words, of at most {MOST_SSH_KEY_LETTERS} letters"
         )

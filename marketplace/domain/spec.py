@@ -18,9 +18,9 @@ from marketplace.domain.egress import MAX_EGRESS_MIB, MAX_TARGETS, read_targets
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.keeping import SessionTerms, read_session
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
-from marketplace.domain.reader import Reader
 from marketplace.domain.sitting import MOST_SSH_KEYS, checked_ssh_key
 
 SPEC_VERSION = 2

@@ -16,6 +16,7 @@ from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
 from marketplace.domain.job_secrets import JobSecrets, SecretNames, read_secret_names
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import (
     MAX_INPUTS,
     MAX_OUTPUTS,
@@ -25,7 +26,6 @@ from marketplace.domain.limits import (
     MAX_WORK_BYTES,
     PART_BYTES,
 )
-from marketplace.domain.reader import Reader
 from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, WorkName, job_path, read_recipient
 
 WORK_VERSION = 1

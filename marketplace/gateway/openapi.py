@@ -23,6 +23,7 @@ from marketplace.gateway.signing_told import IN_SESSION, SIGNED, SIGNED_OR_OPEN,
 Json = dict[str, Any]
 
 REF = "#/components/schemas/"
+_NO_NUL = r"^[^\x00]*$"
 PROBLEM: Json = {
     "description": "What is wrong, as a problem (RFC 9457)",
     "content": {PROBLEM_JSON: {"schema": {"$ref": REF + ProblemTold.__name__}}},
@@ -179,12 +180,16 @@ def _of_answer(schema: Json) -> Json:
 
 
 def _of_request(schema: Json) -> Json:
-    """Hex behind ``0x`` is taken in any case."""
-    taken: Json = _mapped(schema, _in_any_case)
+    """It has exactly its fields, documents that are named by their hash too; no text holds NUL; hex behind ``0x`` is taken in any case."""
+    taken: Json = _mapped(schema, _as_taken)
     return taken
 
 
-def _in_any_case(node: Any) -> Any:
+def _as_taken(node: Any) -> Any:
+    if isinstance(node, dict):
+        if isinstance(node.get("properties"), dict):
+            return node | {"additionalProperties": False}
+        return {"pattern": _NO_NUL, **node} if node.get("type") == "string" and "enum" not in node else node
     if not isinstance(node, str) or not node.startswith("^0x"):
         return node
     return "^0[xX]" + node.removeprefix("^0x").replace("[0-9a-f]", "[0-9a-fA-F]")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marketplace.domain.errors import ConfigError, MarketplaceError
-from marketplace.provider.canary import CanaryWord, fly_canary
+from marketplace.provider.canary import CanaryWord, fly_canary, fly_image_canary
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.gpus.names import Unfit
 from marketplace.provider.gpus.nvml import SeenGpu
@@ -22,7 +22,7 @@ from marketplace.provider.inventory import Inventory, InventoryOffer
 HOT_CELSIUS = 85
 
 
-class FindingLevel(StrEnum):
+class CheckLevel(StrEnum):
     """How much a finding matters."""
 
     GOOD = "good"
@@ -33,28 +33,28 @@ class FindingLevel(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MachineFinding:
     """One thing that was looked at: what was found, and what to do about it."""
 
-    level: FindingLevel
+    level: CheckLevel
     about: str
     said: str
     todo: str = ""
 
 
-def good(about: str, said: str) -> Finding:
-    return Finding(FindingLevel.GOOD, about, said)
+def good(about: str, said: str) -> MachineFinding:
+    return MachineFinding(CheckLevel.GOOD, about, said)
 
 
-def advice(about: str, said: str, todo: str) -> Finding:
-    return Finding(FindingLevel.ADVICE, about, said, todo)
+def advice(about: str, said: str, todo: str) -> MachineFinding:
+    return MachineFinding(CheckLevel.ADVICE, about, said, todo)
 
 
-def problem(about: str, said: str, todo: str) -> Finding:
-    return Finding(FindingLevel.PROBLEM, about, said, todo)
+def problem(about: str, said: str, todo: str) -> MachineFinding:
+    return MachineFinding(CheckLevel.PROBLEM, about, said, todo)
 
 
-def asked(about: str, ask: Callable[[], Finding], todo: str) -> Finding:
+def asked(about: str, ask: Callable[[], MachineFinding], todo: str) -> MachineFinding:
     """What comes of a look that may fail: then the failure is the finding."""
     try:
         return ask()
@@ -62,12 +62,13 @@ def asked(about: str, ask: Callable[[], Finding], todo: str) -> Finding:
         return problem(about, str(exc), todo)
 
 
-def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> Iterator[Finding]:
+def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> Iterator[MachineFinding]:
     """Sandbox, GPUs and CDI files. Takes seconds: it runs jobs. ``has_agent``: what computes on a GPU may be a job of that agent's."""
     word = fly_canary(executor)
     yield _sandbox(word)
     if word.trouble:
         return
+    yield _image(fly_image_canary(executor))
     yield from _limits(word)
     seen = rig.look()
     if not seen.gpus:
@@ -86,13 +87,13 @@ def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> 
         yield _reaches_job(executor, rig, gpu)
 
 
-def findings_of_inventory(inventory: Inventory, rig: GpuRig) -> Iterator[Finding]:
+def findings_of_inventory(inventory: Inventory, rig: GpuRig) -> Iterator[MachineFinding]:
     """Each offer, held against what was seen."""
     for number, offer in enumerate(inventory.offers):
         yield _of_offer(f"offer[{number}]", offer, rig)
 
 
-def _sandbox(word: CanaryWord) -> Finding:
+def _sandbox(word: CanaryWord) -> MachineFinding:
     if word.trouble:
         todo = "unprivileged user namespaces must be on (sysctl kernel.unprivileged_userns_clone=1; Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0)"
         return problem("sandbox", word.trouble, todo)
@@ -105,7 +106,17 @@ def _sandbox(word: CanaryWord) -> Finding:
     return good("sandbox", "a job runs, and has no network")
 
 
-def _limits(word: CanaryWord) -> Iterator[Finding]:
+def _image(trouble: str) -> MachineFinding:
+    if not trouble:
+        return good("images", "a job runs in an image that has nothing in it")
+    return problem(
+        "images",
+        trouble,
+        "container images need overlay mounts in user namespaces: a kernel from 5.11 on, bubblewrap 0.11",
+    )
+
+
+def _limits(word: CanaryWord) -> Iterator[MachineFinding]:
     held = dict(entry.split(":", 1) for entry in word.enforcement)
     for what in ("memory", "processes"):
         how = held.get(what, "not at all")
@@ -116,7 +127,7 @@ def _limits(word: CanaryWord) -> Iterator[Finding]:
             yield advice(what, f"bounded by {how}", todo)
 
 
-def _of_gpu(gpu: SeenGpu, *, has_agent: bool) -> Iterator[Finding]:
+def _of_gpu(gpu: SeenGpu, *, has_agent: bool) -> Iterator[MachineFinding]:
     about, found = f"GPU {gpu.index}", gpu.gpu_class
     if isinstance(found, Unfit):
         yield problem(about, f"{gpu.uuid}: {found}", "it cannot be offered as measured; leave it out of the inventory")
@@ -137,7 +148,7 @@ def _of_gpu(gpu: SeenGpu, *, has_agent: bool) -> Iterator[Finding]:
         yield advice(about, f"{gpu.temperature_c} °C", "look after its cooling: it slows down when it is too hot")
 
 
-def _reaches_job(executor: Executor, rig: GpuRig, gpu: SeenGpu) -> Finding:
+def _reaches_job(executor: Executor, rig: GpuRig, gpu: SeenGpu) -> MachineFinding:
     """Whether a job that has this GPU to itself sees it, and nothing of its neighbours."""
     about = f"GPU {gpu.index} in the sandbox"
     try:
@@ -165,7 +176,7 @@ def _reaches_job(executor: Executor, rig: GpuRig, gpu: SeenGpu) -> Finding:
     return good(about, f"a job sees {word.devices[0]} alone, and CUDA finds it")
 
 
-def _of_offer(about: str, offer: InventoryOffer, rig: GpuRig) -> Finding:
+def _of_offer(about: str, offer: InventoryOffer, rig: GpuRig) -> MachineFinding:
     what, sight = f"{offer.count} x {offer.gpu.name}", rig.sight(offer)
     if sight.unfit:
         return problem(about, f"{what}: {sight.unfit}", "it will not be on the market until that is mended")

@@ -38,7 +38,7 @@ from marketplace.domain.classes import GpuClass, class_named
 from marketplace.domain.egress import MAX_EGRESS_MIB, is_address, read_target, read_targets
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.reader import Reader
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
 from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine

@@ -6,7 +6,7 @@ import structlog
 
 from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import host_key_signer
-from marketplace.domain.errors import Forbidden, InvalidField, NotFound
+from marketplace.domain.errors import Forbidden, NotFound
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.sitting import SignedHostKey, speaker_of
 from marketplace.services.servings import Servings
@@ -22,9 +22,9 @@ class HostKeyDesk:
         self._market, self._board, self._servings = market, board, servings
 
     def keep(self, lease: Bytes32, signed: SignedHostKey) -> None:
-        """The newest one stays. Raises NotFound, Forbidden, InvalidField, StoreUnavailable."""
+        """The newest one stays. Raises NotFound, Forbidden, StoreUnavailable."""
         if signed.host_key.lease != lease:
-            raise InvalidField("lease", f"must be {lease}, as in the path")
+            raise Forbidden("a host key is left below the lease that it is about")
         signer = host_key_signer(signed.host_key, signed.signature, self._market.domain)
         if signer is None or signer != speaker_of(self._servings.now(lease).provider):
             raise Forbidden("only the provider that serves the lease says by what key its machine is known")

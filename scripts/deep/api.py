@@ -10,7 +10,7 @@ from scripts.deep.figures import Measured
 from scripts.deep.tools import NotHeld, installed, package_version
 from tests.integration.gateway.cases.stage import tried
 
-CASES, EXAMPLES = 20_000, 700
+CASES, EXAMPLES = 20_000, 540
 """Operations without parameters have one case each."""
 
 

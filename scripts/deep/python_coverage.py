@@ -17,6 +17,7 @@ PARTS: Mapping[str, str] = {
     "domain": "marketplace/domain/",
     "engine": "scheduler/engine/",
     "client": "marketplace/client/",
+    "api client": "marketplace/api/client/",
     "chain": "marketplace/chain/",
 }
 """What is measured, and where it is."""
@@ -36,7 +37,7 @@ branch = true
 parallel = true
 patch = subprocess
 disable_warnings = module-not-imported, module-not-measured, no-data-collected
-source = marketplace.domain, marketplace.client, marketplace.chain, scheduler.engine
+source = marketplace.domain, marketplace.client, marketplace.api.client, marketplace.chain, scheduler.engine
 data_file = {folder}/reached
 [report]
 exclude_also =

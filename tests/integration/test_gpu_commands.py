@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from marketplace.domain.classes import GpuClass
-from marketplace.provider.checking import FindingLevel, findings_of_machine
+from marketplace.provider.checking import CheckLevel, findings_of_machine
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gpus.rig import GpuRig
 from tests.integration.bubblewrap_jobs import executor_at
@@ -70,9 +70,9 @@ def test_this_machine_is_looked_at(tmp_path: Path) -> None:
     found = list(findings_of_machine(executor_at(tmp_path, find_cgroups()), rig, has_agent=False))
     told = {one.about: one for one in found}
 
-    assert told["sandbox"].level is FindingLevel.GOOD
+    assert told["sandbox"].level is told["images"].level is CheckLevel.GOOD
     assert bool(rig.trouble) == ("GPUs" in told)
-    assert all(one.todo for one in found if one.level is not FindingLevel.GOOD)
+    assert all(one.todo for one in found if one.level is not CheckLevel.GOOD)
     for gpu in rig.seen.gpus:
-        assert isinstance(gpu.gpu_class, GpuClass) == (told[f"GPU {gpu.index}"].level is not FindingLevel.PROBLEM)
-        assert told[f"GPU {gpu.index} in the sandbox"].level is not FindingLevel.PROBLEM
+        assert isinstance(gpu.gpu_class, GpuClass) == (told[f"GPU {gpu.index}"].level is not CheckLevel.PROBLEM)
+        assert told[f"GPU {gpu.index} in the sandbox"].level is not CheckLevel.PROBLEM

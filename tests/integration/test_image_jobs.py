@@ -17,11 +17,13 @@ from marketplace.domain.keeping import SessionTerms
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, JobImage
 from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
+from marketplace.provider.executors.entrance import Program
 from marketplace.provider.executors.folders import hand_over
 from marketplace.provider.executors.sandbox import image_user
 from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names
-from tests.integration.bubblewrap_jobs import ROOT, Ran, executor_at, left_of, prepared, run
+from tests.integration.bubblewrap_jobs import ROOT, Ran, await_log, executor_at, left_of, prepared, run
 from tests.integration.bubblewrap_ordinary import ORDINARY_USER
+from tests.integration.test_enter import output
 from tests.unit.provider.image_layers import image, item, layer, unpacked
 
 OWN_FILES = {
@@ -161,6 +163,26 @@ def test_a_session_needs_nothing_of_its_image(executor: BubblewrapExecutor, tmp_
     ran = run(executor, in_image(request, bare))
 
     assert (ran.result.ended, ran.result.exit_code, ran.log) == (EndReason.EXITED, 0, "")
+
+
+def test_a_session_is_in_the_image(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """What enters a job with an image is its user, in its root, and has as little."""
+    request = in_image(
+        prepared(tmp_path, "python3", "-c", "import time; print('waiting', flush=True); time.sleep(60)"), tools
+    )
+    execution = executor.start(request)
+    try:
+        await_log(request, execution)
+        line = "id -u; cat /srv/own; echo 1 > /srv/from-a-session; while read -r l; do case $l in Cap*) echo $l; esac; done < /proc/self/status"
+        text, error, code = output(execution.entrance().run(Program(("sh", "-c", line))))
+    finally:
+        executor.reap(request.lease)
+        execution.leave()
+
+    assert (code, error) == (0, ""), text + error
+    assert text.splitlines()[:2] == ["4711", "the image's"]
+    assert [word.split()[1].strip("0") for word in text.splitlines()[2:]] == [""] * 5
+    assert (request.changes / "upper/srv/from-a-session").exists()
 
 
 ORDINARY = """

@@ -82,7 +82,7 @@ class GatewayApi(LeaseCalls):
 
     def quotes(
         self,
-        gpu: str,
+        gpu: str | Sequence[str],
         *,
         gpus: int = 1,
         max_seconds: Seconds,
@@ -96,7 +96,7 @@ class GatewayApi(LeaseCalls):
         Offers in preferred regions come before cheaper ones, where they are hardly dearer.
         """
         asked = DraftQuoteRequest(
-            gpu, max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
+            gpu if isinstance(gpu, str) else list(gpu), max_seconds, gpus, None if max_price is None else Uint80(max_price), spec, tuple(prefer_regions), Bps(min_reliability_bps)
         )  # fmt: skip
         answer = self._http.send(
             "POST", "/v1/quotes", content=to_json(asked), headers=JSON_BODY, most_bytes=MOST_LIST_BYTES

@@ -32,7 +32,7 @@ def post_job_key(lease_id: LeaseId, desks: DesksHere, sender: Sender, document: 
     lease = bytes32(lease_id)
     desks.job_keys.require_giver(sender, lease)
     left = asked_in(JobKeyDocument, document)
-    if bytes32(left.lease) != lease:
+    if left.lease != lease:
         raise InvalidField("lease", f"must be {lease}, as in the path")
     desks.job_keys.keep(lease, left.key)
     return created(JobKeyTold(lease, left.key), f"/v1/leases/{lease}/key")

@@ -16,7 +16,7 @@ from marketplace.api.client.http import Retries
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.signing import SigningDomain
 from marketplace.client.receipt_checks import ResultFolder
-from marketplace.client.transfers import Upload, fetch_part, send_bundle
+from marketplace.client.transfers import UploadProgress, fetch_part, send_bundle
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_outputs
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
@@ -123,12 +123,12 @@ def test_upload_goes_on_where_it_broke_off(shelf: Shelf, api: GatewayApi, tree: 
         send_bundle(api, bundle, parts, tmp_path, PART)
     shelf.room = 100
     shelf.asked.clear()
-    told: list[Upload] = []
+    told: list[UploadProgress] = []
     send_bundle(api, bundle, parts, tmp_path, PART, told.append)
 
     assert [name for method, name in shelf.asked if method == "PUT"] == list(parts[2:])
     assert [upload.done_bytes for upload in told] == [0, PART, 2 * PART, 3 * PART, 4 * PART, bundle.bytes]
-    assert told[-1] == Upload(bundle.bytes, bundle.bytes, spared_bytes=2 * PART)
+    assert told[-1] == UploadProgress(bundle.bytes, bundle.bytes, spared_bytes=2 * PART)
     assert b"".join(shelf.blobs[part] for part in parts) == bundle.content()
     assert list(tmp_path.glob(".part-*")) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.gateway.cases.stage import tried
 
-CASES, EXAMPLES = 2_000, 6
+CASES, EXAMPLES = 2_000, 3
 """What the bounds of the schema make is most of it."""
 
 

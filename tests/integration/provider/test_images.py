@@ -134,6 +134,26 @@ def test_a_listed_registry_is_pulled_from(stage: Stage) -> None:
     assert any("image_not_found" in note for note in notes), notes
 
 
+def test_a_pull_that_fails_too_late_to_decline_costs_nothing(stage: Stage) -> None:
+    """When the start grace is over, the lease ends with a receipt over 0 seconds that both sign, and the reason is in its log."""
+    made = image(layer(item("a")))
+    with registry(made, lambda path, token: (503, {}, b"")) as host:
+        agent = stage.agent(inventory=INVENTORY + f'\n[images]\nprivate_registries = ["http://{host}"]\n')
+        signed = stage.order(stage.spec("true", image=f"{host}/path@sha256:{made.manifest}"))
+        stage.open(signed, stage.listed(agent))
+        stage.until(agent, lambda: asked_for(stage), "the image is asked for")
+        stage.jump(stage.market.terms().start_grace + 1)
+        stage.until(agent, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "the lease is closed", signs=True)
+
+    assert used_seconds(stage, signed) == 0
+    assert "not run: image_not_found" in stage.log_of(signed.id)
+
+
+def asked_for(stage: Stage) -> bool:
+    """Whether the agent has begun to pull something."""
+    return (stage.folder / "home" / "images" / "packed").exists()
+
+
 def test_an_order_for_an_image_that_is_not_here_is_refused(stage: Stage) -> None:
     """The gateway says which blob is missing when the order is made, before anybody is matched; also where only a layer is."""
     made = image(layer(item("a")))

@@ -8,10 +8,10 @@ import pytest
 
 from marketplace.api.client.decompression import PIECE_BYTES, gathered, unpacked
 from marketplace.api.events import MOST_EVENT_BYTES, ServerEvent, server_events
-from marketplace.api.leases import LogLength
+from marketplace.api.leases import JobKeyDocument, LogLength
 from marketplace.api.orders import ExplanationTold
 from marketplace.api.problems import ProblemTold
-from marketplace.api.reading import MOST_BYTES, MOST_LEVELS, read
+from marketplace.api.reading import MOST_BYTES, MOST_LEVELS, asked_in, read
 from marketplace.api.receipts import ReceiptDocument
 from marketplace.domain.errors import GatewayUnavailable, UnreadableAnswer
 
@@ -144,3 +144,10 @@ def test_an_event_without_end_is_stopped(piece: bytes) -> None:
     """At its bound, whether it is one line or many."""
     with pytest.raises(UnreadableAnswer, match=f"at most {MOST_EVENT_BYTES} bytes"):
         list(server_events(iter(lambda: piece, b"")))
+
+
+def test_what_is_asked_may_have_hex_in_any_case() -> None:
+    """As OpenAPI says of requests: `0X` and capitals are taken, and read as everybody else writes them; other words are left alone."""
+    read = asked_in(JobKeyDocument, {"lease": "0X" + "AB" * 32, "key": "Some Words"})
+
+    assert (read.lease, read.key) == ("0x" + "ab" * 32, "Some Words")

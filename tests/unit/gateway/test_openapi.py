@@ -72,3 +72,12 @@ def test_an_answer_says_all_of_its_members_and_maybe_more() -> None:
     assert told["OfferTold"]["properties"]["price"] == {"$ref": REF + Uint80.__name__}
     assert asked["DraftQuoteRequest"]["required"] == ["gpu", "maxSeconds"]
     assert asked["DraftQuoteRequest"]["additionalProperties"] is False
+
+
+def test_a_hashed_document_in_a_request_has_exactly_its_fields_and_no_nul() -> None:
+    """It is read as strictly as what is asked for by itself: what OpenAPI let pass would be refused."""
+    asked, told = _components(["ReceiptSubmission"], _of_request), _components(["ReceiptSubmission"], _of_answer)
+
+    assert asked["OutputDocument"]["additionalProperties"] is False
+    assert not re.fullmatch(asked["OutputDocument"]["properties"]["path"]["pattern"], "a\0b")
+    assert "additionalProperties" not in told["OutputDocument"]

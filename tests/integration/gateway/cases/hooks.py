@@ -17,7 +17,12 @@ from eth_account.messages import encode_defunct
 
 STAGE = json.loads(os.environ["BOURSE_STAGE"])
 KEYS = {role: Account.from_key(key) for role, key in STAGE["keys"].items()}
-PROVIDERS = ("POST /v1/heartbeats", "POST /v1/leases/{lease_id}/logs", "POST /v1/leases/{lease_id}/receipts")
+PROVIDERS = (
+    "POST /v1/heartbeats",
+    "POST /v1/measurements",
+    "POST /v1/leases/{lease_id}/logs",
+    "POST /v1/leases/{lease_id}/receipts",
+)
 SIGNATURE = "Bourse-Signature"
 ORDER = (
     "address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,uint16 minBondBps,"
@@ -60,27 +65,37 @@ class Party:
 
 def make_real(case):
     """Ask about something that there is, two times in three; what is asked stays the same from run to run."""
-    turn = zlib.crc32(repr((case.operation.label, case.path_parameters, case.query, case.body)).encode())
-    body = case.body if isinstance(case.body, bytes) else str(case.body or "").encode()
-    if case.operation.label == "PUT /v1/blobs/{name}":
-        case.body, case.path_parameters["name"] = body, hashlib.sha256(body).hexdigest()
+    label = case.operation.label
+    turn = zlib.crc32(repr((label, case.path_parameters, case.query, case.body)).encode())
+    if label == "PUT /v1/blobs/{name}":
+        case.body = case.body if isinstance(case.body, bytes) else str(case.body or "").encode()
+        case.path_parameters["name"] = hashlib.sha256(case.body).hexdigest()
     elif turn % 3:
         for name, known in STAGE["known"].items():
             if name in case.path_parameters:
                 case.path_parameters[name] = known[turn % len(known)]
-    if case.operation.label == "POST /v1/orders" and turn % 3:
-        case.body = signed("Order", ORDER, "order", fitting_order(case.body["order"]), "client")
-    if isinstance(case.body, dict) and "lease" in case.body:
-        case.body["lease"] = case.path_parameters["lease_id"]
-    if case.operation.label == "POST /v1/leases/{lease_id}/receipts":
-        case.body = signed("Receipt", RECEIPT, "receipt", case.body["receipt"] | STAGE["serving"], "provider") | {
-            "role": "provider"
-        }
+    if isinstance(case.body, dict):
+        make_whole(case, turn)
     if "Idempotency-Key" in case.headers:  # one that was used before, with another request, is refused
         case.headers["Idempotency-Key"] = f"{turn}"
-    if case.operation.label in STAGE["streams"]:  # whatever is behind the first event is waited for
-        case.query = {**case.query, **STAGE["streams"][case.operation.label]}
+    if label in STAGE["streams"]:  # whatever is behind the first event is waited for
+        case.query = {**case.query, **STAGE["streams"][label]}
         case.headers.pop("Last-Event-ID", None)
+
+
+def make_whole(case, turn):
+    """What no schema says: a signature fits its document, the document fits the path, and no GPU is named twice."""
+    if "lease" in case.body:
+        case.body["lease"] = case.path_parameters["lease_id"]
+    match case.operation.label:
+        case "POST /v1/orders" if turn % 3:
+            case.body = signed("Order", ORDER, "order", fitting_order(case.body["order"]), "client")
+        case "POST /v1/leases/{lease_id}/receipts":
+            receipt = case.body["receipt"] | STAGE["serving"]
+            case.body = signed("Receipt", RECEIPT, "receipt", receipt, "provider") | {"role": "provider"}
+        case "POST /v1/measurements":
+            for number, gpu in enumerate(case.body["measurement"]["gpus"]):
+                gpu["uuid"] = f"GPU-{number}"
 
 
 def fitting_order(drawn):

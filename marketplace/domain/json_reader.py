@@ -1,4 +1,4 @@
-"""Reads JSON objects strictly: each field checked, each named in what is said of it, and none left that nobody took."""
+"""JSON objects read strictly, field by field: documents whose hash matters, inventories, snapshots."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from marketplace.domain.canonical import shown_name
 from marketplace.domain.errors import InvalidField
+
+_NOUNS = {int: "an integer", str: "a string", list: "a list", dict: "an object", bool: "true or false"}
 
 
 class Reader:
@@ -48,6 +50,3 @@ class Reader:
     def end(self) -> None:
         if self._left:
             raise InvalidField(self.where(shown_name(next(iter(self._left)))), "is not a known field")
-
-
-_NOUNS = {int: "an integer", str: "a string", list: "a list", dict: "an object", bool: "true or false"}
