@@ -99,8 +99,8 @@ class JobImages:
 
 
 def command_of(work: Work, image: CachedImage | None) -> tuple[str, ...]:
-    """What is started: the work's words, behind the image's entrypoint where the work asks for that. Raises InvalidField."""
-    if work.entrypoint == "none":
+    """What is started; nothing in a session. The work's words, behind the image's entrypoint where the work asks for that. Raises InvalidField."""
+    if work.entrypoint in ("none", "session"):
         return work.command
     if image is None:
         raise InvalidField("work.entrypoint", "needs a container image")
