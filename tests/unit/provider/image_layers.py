@@ -145,6 +145,7 @@ def without_mounts(seen: dict[str, str]) -> dict[str, str]:
         "job/in",
         "job/out",
         "job/gate",
+        "job/secrets",
         "opt",
         "opt/driver",
         "etc/hosts",
