@@ -91,6 +91,11 @@ class Settings:
         )
 
 
+def variables() -> Mapping[str, str]:
+    """The whole environment, for what a command line names in it: the values of secrets."""
+    return os.environ
+
+
 def from_env(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
     """Read the ``BOURSE_*`` variables, then the development network of ``folder`` (default: here or above)."""
     given = {name: value for name, value in (os.environ if environment is None else environment).items() if value}

@@ -14,7 +14,7 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client.market import Market
 from marketplace.client.trust import TrustRoots, roots_of
-from marketplace.config import Settings
+from marketplace.config import Settings, variables
 from marketplace.daemon import Stop
 from marketplace.domain.chain_errors import WrongChain
 from marketplace.domain.errors import InvalidField
@@ -97,7 +97,7 @@ def open_market(settings: Settings, *, stop: Stop | None = None, account: str | 
     market = Market.connect(
         settings.gateway_url, settings.rpc_urls, open_key(settings), settings.home,
         address_book=book, other_gateways=settings.other_gateways, confirmations=settings.confirmations, fees=fee_policy(settings), stop=stop,
-        account=account, roots=TrustRoots(told.opener or book.opener, told.arbiter or book.arbiter),
+        account=account, variables=variables(), roots=TrustRoots(told.opener or book.opener, told.arbiter or book.arbiter),
     )  # fmt: skip
     market.chain.log_blocks = settings.log_blocks
     return market

@@ -50,6 +50,8 @@ class MachineDocument(HashedDocument, frozen=True):
     memory_mib: Mib
     disk_mib: Mib
     measured: bool
+    egress_mib: Mib = 0
+    """How much a job may send and receive; 0: it has no network."""
     recipient: Sentence | None = None
     """To which the keys of sealed jobs are sealed (age)."""
 

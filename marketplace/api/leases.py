@@ -32,6 +32,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
+from marketplace.domain.limits import MAX_ENTRUSTED_LETTERS
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
@@ -149,17 +150,17 @@ class DeclineDocument(Document, frozen=True):
 
 
 class JobKeyDocument(Document, frozen=True):
-    """The key of a sealed job, sealed to the recipient in the serving provider's machine description (age, armored)."""
+    """The key of a sealed job, and a job's secrets, sealed to the recipient in the serving provider's machine description (age, armored)."""
 
     lease: WordText
-    key: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[\x01-\x7f]*\Z")]
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_ENTRUSTED_LETTERS, pattern=r"^[\x01-\x7f]*\Z")]
 
 
 class JobKeyTold(Record, frozen=True):
     """As it was left: whose it is, and whether it is this job's, shows when it is opened."""
 
     lease: WordText
-    key: Annotated[str, Meta(min_length=1, max_length=4096)]
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_ENTRUSTED_LETTERS)]
 
 
 class OutputsAnswer(Record, frozen=True):

@@ -32,6 +32,7 @@ def offer_page(row: OfferTold, terms: MarketTerms, now: UnixTime, seen: Measurem
             "machine",
             f"{machine.cpus} CPUs, {gib(machine.memory_mib)} memory, {gib(machine.disk_mib)} disk, {machine.region}",
         )
+        head.add_row("network", f"{machine.egress_mib} MiB for a job" if machine.egress_mib else "none for jobs")
     head.add_row("GPUs are", gpus_are(seen, now) if seen else "declared: nobody looked")
     return Group(head) if seen is None else Group(head, Text(), *_measured(seen))
 

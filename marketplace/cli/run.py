@@ -12,12 +12,14 @@ from marketplace.cli import run_options as o
 from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.plans import require_consent, show_plan, with_asked_price
+from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
 from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME, files_named
+from marketplace.config import variables
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.images import HOST_IMAGE
@@ -57,6 +59,9 @@ def run(
     opener: o.OpenerOption = None,
     arbiter: o.ArbiterOption = None,
     seal: o.SealOption = False,
+    secret: o.SecretOption = None,
+    egress: o.EgressOption = None,
+    egress_mib: o.EgressMibOption = 1024,
     ssh: o.SshOption = False,
     ssh_key: o.SshKeyOption = None,
     name: o.NameOption = "",
@@ -86,7 +91,9 @@ def run(
             prefer_regions=tuple(prefer_region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
             min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
-            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=_ssh_keys(session.settings.home, ssh_key or [], is_own=ssh),
+            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=ssh),
+            secrets=secrets_of(secret or [], variables()),
+            egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
         if max_price is None:
             request = with_asked_price(session, market, request)
@@ -116,7 +123,8 @@ def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
     return tuple(command or ())
 
 
-def _ssh_keys(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+def ssh_keys_of(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+    """The public keys in these files, and this home's own if wanted, each once."""
     own = [own_public_key(home)] if is_own else []
     return tuple(dict.fromkeys([*own, *map(public_key_in, files)]))
 

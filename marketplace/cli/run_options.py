@@ -10,6 +10,7 @@ import typer
 
 from marketplace.cli.job_files import take_job_file
 from marketplace.cli.numbers import whole_option
+from marketplace.domain.egress import MAX_EGRESS_MIB
 from marketplace.domain.spec import MAX_NODES
 from marketplace.domain.units import BPS_WHOLE
 
@@ -82,6 +83,17 @@ SshKeyOption = Annotated[
 ]
 SealOption = Annotated[
     bool, typer.Option("--seal", help="Encrypt all of it to the provider that serves it; the log comes at the end.")
+]
+SecretOption = Annotated[
+    list[str] | None,
+    typer.Option("--secret", help="NAME, the value of that variable, or NAME=@FILE; repeat. A file in /job/secrets."),
+]
+EgressOption = Annotated[
+    list[str] | None,
+    typer.Option("--egress", help="HOST:PORT that the job may connect to; repeat. Else it has no network."),
+]
+EgressMibOption = Annotated[
+    int, whole_option("egress-mib", "MiB that it may send and receive then.", least=1, most=MAX_EGRESS_MIB)
 ]
 NameOption = Annotated[str, typer.Option("--name", help="What to call the job.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait, countersign and download, or only submit.")]

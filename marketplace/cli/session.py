@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import RenderableType
@@ -76,9 +76,14 @@ class CommandSession:
 
     def write(self, text: str, *, is_raw: bool = False) -> None:
         """A piece of a job's own output: harmless, unless it is wanted as it is. stdout is for the one document where there is one."""
-        stream = sys.stderr if self.as_json else sys.stdout
+        stream = self.output
         stream.write(text if is_raw else harmless(text))
         stream.flush()
+
+    @property
+    def output(self) -> TextIO:
+        """Where a job's own output goes."""
+        return sys.stderr if self.as_json else sys.stdout
 
     def say(self, text: str) -> None:
         """Something that happens on the way."""

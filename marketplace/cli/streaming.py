@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,14 +26,20 @@ class ShownOutput:
         """Of each node: a line whose end has not come yet."""
 
     def write(self, text: str) -> None:
-        """Print what came, and nothing that a terminal would obey."""
+        """Print what came, and nothing that a terminal would obey. Who has read enough closes the pipe; the job is looked after all the same."""
         self._line.stop()
-        self._session.write(text)
+        try:
+            self._session.write(text)
+        except BrokenPipeError:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._session.output.fileno())
         self._is_midline = not text.endswith("\n")
 
     def write_of_node(self, rank: int, text: str) -> None:
         """The same of one node of several: whole lines only, each with whose it is."""
-        *lines, rest = (self._unfinished.get(rank, "") + text).split("\n")
+        # A carriage return alone begins a line for ``harmless``: one that does not say whose it is could say another's.
+        told = text.replace("\r\n", "\n").replace("\r", "\n")
+        *lines, rest = (self._unfinished.get(rank, "") + told).split("\n")
         self._unfinished[rank] = rest
         if lines:
             self.write("".join(f"[node {rank}] {line}\n" for line in lines))
@@ -62,7 +69,7 @@ def uploading(session: CommandSession, draft: Draft) -> Iterator[UploadLine]:
                     f"inputs: {_mib(shown.last.done_bytes)} of {_mib(shown.last.total_bytes)} are there{goes_on}"
                 )
             raise
-    if shown.last.total_bytes:
+    if shown.last.total_bytes >= _MIB:
         spared = f", {_mib(shown.last.spared_bytes)} of them were there" if shown.last.spared_bytes else ""
         session.say(f"inputs: {_mib(shown.last.total_bytes)} are at the gateway{spared}")
 

@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, Final
 from marketplace.client.calls import CallTerms
 from marketplace.client.job import Job
 from marketplace.domain.errors import DomainError, InvalidField, JobFailed, RemoteError, ResultRefused
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.printable import harmless
-from marketplace.domain.spec import Reader
 
 MOST_JSON_BYTES: Final = 8 << 20
 MOST_DEPTH: Final = 64

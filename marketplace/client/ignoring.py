@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from pathspec import GitIgnoreSpec
-
 from marketplace.domain.bundles import Ignored
 from marketplace.domain.errors import InvalidField
 
@@ -18,6 +16,8 @@ MOST_BYTES: Final = 1 << 20
 
 def ignored_in(folder: Path) -> Ignored:
     """What stays at home of this folder. Raise InvalidField where its file cannot be read as patterns."""
+    from pathspec import GitIgnoreSpec  # slow to start, and few commands send a folder
+
     lines = list(ALWAYS)
     try:
         with (folder / IGNORE_FILE).open("rb") as file:

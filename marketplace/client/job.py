@@ -110,6 +110,12 @@ class Job:
         return self._key is not None
 
     @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Its secrets, which have to be handed over in the same way, by what knows their values."""
+        named = read_work(self._order().work).secrets
+        return named.names if named else ()
+
+    @property
     def _key(self) -> str | None:
         return self._session.book.job_key(self.id)
 

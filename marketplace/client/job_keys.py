@@ -1,4 +1,4 @@
-"""The keys of sealed jobs: made with the job, kept in the journal, and handed to each provider that serves it (``marketplace.sealing``)."""
+"""What a client hands to each provider that serves a job of its: the key of a sealed one, and secrets, sealed to it (``marketplace.sealing``)."""
 
 from __future__ import annotations
 
@@ -7,39 +7,44 @@ from marketplace.chain.market import MarketContract
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.retries import Sight
+from marketplace.client.secret_values import SecretKeeper
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import DomainError, GatewayError, InvalidField
 from marketplace.domain.ids import Bytes32, OfferId, sha256_in
+from marketplace.domain.job_secrets import Entrusted
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.limits import MAX_SPEC_BYTES
 from marketplace.domain.spec import read_machine
 from marketplace.domain.units import UnixTime
 from marketplace.sealing import seal
 
+NOTHING = Entrusted(None)
+
 
 class KeyBearer:
-    """Hands a sealed job's key to the provider that the chain names, sealed to the recipient that its offer names by hash."""
+    """Hands them to the provider that the chain names, sealed to the recipient that its offer names by hash."""
 
-    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal) -> None:
-        self._market, self._api, self._book = market, api, book
+    def __init__(self, market: MarketContract, api: GatewayApi, book: JobJournal, secrets: SecretKeeper) -> None:
+        self._market, self._api, self._book, self._secrets = market, api, book, secrets
         self._brought: dict[Bytes32, UnixTime] = {}
         """By lease: the opening for which it was left at the gateway. In memory only: leaving it twice is harmless."""
 
     def bring(self, order: KeptOrder, sight: Sight) -> None:
-        """Leave the key at the gateway, once for each opening. What stands in the way becomes the order's note, and is tried again."""
+        """Leave them at the gateway, once for each opening. What stands in the way becomes the order's note, and is tried again."""
         lease, identifier = sight.lease, order.signed.id
         if lease.status is not LeaseStatus.OPEN or self._brought.get(identifier) == lease.opened_at:
             return
         key = self._book.job_key(order.job)
-        if key is not None:
-            try:
-                self._api.post_job_key(
-                    identifier, seal(key.encode(), self._recipient(OfferId(lease.offer), sight.block))
-                )
-            except (DomainError, GatewayError) as exc:
-                self._book.note(identifier, f"the key of the sealed job is not handed over yet: {exc}")
-                return
-            self._book.note(identifier, "")
+        try:
+            entrusted = Entrusted(key, self._secrets.of(order))
+            if entrusted != NOTHING:
+                recipient = self._recipient(OfferId(lease.offer), sight.block)
+                self._api.post_job_key(identifier, seal(entrusted.content(), recipient))
+                self._book.note(identifier, "")
+        except (DomainError, GatewayError) as exc:
+            what = "the job's secrets are" if key is None else "the key of the sealed job is"
+            self._book.note(identifier, f"{what} not handed over yet: {exc}")
+            return
         self._brought[identifier] = lease.opened_at
 
     def _recipient(self, number: OfferId, block: BlockRef) -> str:

@@ -64,6 +64,9 @@ CREATE TABLE IF NOT EXISTS receipts (
   result BLOB NOT NULL, signed_at INTEGER NOT NULL, is_posted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (lease, opened_at)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS job_keys (job TEXT PRIMARY KEY REFERENCES jobs(id), secret TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS secret_sources (
+  job TEXT PRIMARY KEY REFERENCES jobs(id), salt TEXT NOT NULL, files TEXT NOT NULL
+) STRICT;
 """
 
 _ORDERS = "SELECT * FROM orders LEFT JOIN given_up ON lease = id"
@@ -177,6 +180,14 @@ class JobJournal:
         with self._lock:
             row = self._db.execute("SELECT secret FROM job_keys WHERE job = ?", (identifier,)).fetchone()
         return None if row is None else str(row[0])
+
+    def secret_sources(self, identifier: Bytes32) -> tuple[str, dict[str, str]]:
+        """The salt of a job's secrets, and the files that some were read from; raise NotFound where it has none."""
+        with self._lock:
+            row = self._db.execute("SELECT salt, files FROM secret_sources WHERE job = ?", (identifier,)).fetchone()
+        if row is None:
+            raise NotFound("secrets", identifier)
+        return str(row["salt"]), dict(json.loads(row["files"]))
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -320,6 +331,9 @@ class JobJournal:
             self._db.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, '')", (job.id, group.id, group.size, group.rank))
         if new.key is not None:
             self._db.execute("INSERT INTO job_keys VALUES (?, ?)", (job.id, new.key))
+        if new.sources is not None:
+            files = json.dumps(dict(new.sources.files))
+            self._db.execute("INSERT INTO secret_sources VALUES (?, ?, ?)", (job.id, new.sources.salt, files))
         self._add_order(job.id, 1, new.signed, new.spec, new.work, at)
         return KeptJob(job, new.terms, 1, number, group)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from marketplace.client.terms import JobTerms
@@ -46,6 +47,16 @@ class NewJob:
     group: Group | None = None
     key: str | None = None
     """The secret key of a sealed job."""
+    sources: SecretSources | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSources:
+    """What is written down of a job's secrets: not their values, but what binds them, and the files that they were read from."""
+
+    salt: str
+    files: Mapping[str, str]
+    """By their names; those that are not here were a variable's."""
 
 
 @dataclass(frozen=True, slots=True)

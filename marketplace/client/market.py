@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from marketplace.api.market import MarketAnswer
@@ -21,6 +22,7 @@ from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.executor import JobExecutor
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.group import JobGroup
+from marketplace.client.images import resolved
 from marketplace.client.job import Job
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
@@ -63,6 +65,7 @@ class Market:
         """Whom orders name as opener and arbiter, unless the request says otherwise."""
         self._submitter = Submitter(session, self.roots, lambda: self.description)
         self._description: MarketAnswer | None = None
+        self._calling = threading.Lock()
         self._calls: JobExecutor | None = None
         """Of all functions that ``remote`` made: one thread looks after their jobs."""
 
@@ -81,6 +84,7 @@ class Market:
         fees: FeePolicy | None = None,
         stop: threading.Event | None = None,
         account: str | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Market:
         """Open the market that the address book names.
 
@@ -89,11 +93,12 @@ class Market:
         The gateway is not needed for what the chain alone can do: withdraw, cancel. ``other_gateways`` are asked where it is away, and
         whether a provider is silent.
         ``account`` is in whose name the key acts (default: its own): a contract's that takes its signature (EIP-1271), or as its delegate.
+        ``variables`` hold the values of secrets of jobs that another process has ordered (default: none).
         """
         acting_for = address_from_text(account, field="account") if account else None
         session = open_session(
             (gateway_url, *other_gateways), rpc_urls, key, home, address_book, confirmations=confirmations, fees=fees, stop=stop,
-            account=acting_for,
+            account=acting_for, variables=variables,
         )  # fmt: skip
         return cls(session, roots or TrustRoots(address_book.opener, address_book.arbiter))
 
@@ -208,16 +213,17 @@ class Market:
         """
         wish = gpus_wished([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
         request = JobRequest(
-            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=image,
+            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image),
             max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
         )  # fmt: skip
         terms = CallTerms(request, trust_provider)
         return lambda function: RemoteFunction(function, terms, self._executor_of_calls)
 
     def _executor_of_calls(self) -> JobExecutor:
-        if self._calls is None:
-            self._calls = JobExecutor(self)
-        return self._calls
+        with self._calling:
+            if self._calls is None:
+                self._calls = JobExecutor(self)
+            return self._calls
 
     def job(self, text: str) -> Job:
         """The job by its number, its id or the beginning of it; raise NotFound."""

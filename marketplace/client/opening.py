@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from marketplace.api.client.gateway import GatewayApi, Retries
 from marketplace.chain.address_book import AddressBook
@@ -72,6 +73,7 @@ def open_session(
     confirmations: int = 1,
     fees: FeePolicy | None = None,
     stop: threading.Event | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> ClientSession:
     """The session of the key, in the name of ``account``, on the market that the address book names; the preferred gateway comes first."""
     market = market_in(address_book, rpc_urls)
@@ -80,7 +82,7 @@ def open_session(
     return ClientSession(
         key, market, lines.api, JobJournal(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
         gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
-        confirmations=confirmations, stop=stop, account=mandate.account,
+        confirmations=confirmations, stop=stop, account=mandate.account, variables=variables,
     )  # fmt: skip
 
 

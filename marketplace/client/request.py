@@ -12,6 +12,7 @@ from typing import Literal
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.client.ignoring import ignored_in
+from marketplace.client.secret_values import secret_in
 from marketplace.client.terms import JobTerms, OnSilence
 from marketplace.client.trust import Roles
 from marketplace.domain.bundle_rules import Allowance
@@ -20,6 +21,8 @@ from marketplace.domain.classes import class_named, classes_mask
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
 from marketplace.domain.images import HOST_IMAGE
+from marketplace.domain.job_secrets import JobSecrets
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.limits import MAX_CONTENT_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.runnable import require_runnable
@@ -68,7 +71,12 @@ class JobRequest:
     """What it runs in: the provider's job runtime, or a container image by its digest (``blob@sha256:…``, ``registry.example/path@sha256:…``)."""
     entrypoint: Literal["none", "image"] = "none"
     """``image``: the command stands behind the image's entrypoint; without a command, the image's own words do."""
-    network: Literal["none", "egress"] = "none"
+    session: SessionTerms | None = None
+    """It keeps its machine, without a command, until it is ended or its time is up."""
+    egress: tuple[str, ...] = ()
+    """Where the job may connect to, as HOST:PORT; without it, it has no network."""
+    egress_mib: int = 1024
+    """How much it may send and receive then."""
     regions: tuple[str, ...] = ()
     prefer_regions: tuple[str, ...] = ()
     """Where it would rather run, if that is hardly dearer; ``regions`` is where it must."""
@@ -100,6 +108,8 @@ class JobRequest:
     """Who rules on its lease; None: whom the settings or the address book name."""
     public: bool = False
     """Everybody may read what is run, its inputs, its log and its outputs."""
+    secrets: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
+    """By their names: the value, or the file that holds it. Each is a file in /job/secrets; they are in no document, and in no journal."""
     ssh_keys: tuple[str, ...] = ()
     """Public keys of those who may sit at its machine by ssh while it runs; the spec, which is public, names them."""
     sealed: bool = False
@@ -115,8 +125,9 @@ class Prepared:
     work_bytes: bytes
     inputs: Bundle | SealedFile | None = None
     parts: tuple[Sha256, ...] = ()
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     """The secret key of a sealed job."""
+    secrets: JobSecrets | None = None
 
 
 def prepare(request: JobRequest) -> Prepared:
@@ -130,21 +141,25 @@ def prepare(request: JobRequest) -> Prepared:
     listed = (Input(JOB_IN, inputs.bytes, parts),) if inputs else ()
     if request.entrypoint == "image" and request.image == HOST_IMAGE:
         raise InvalidField("entrypoint", "needs a container image")
+    private = _secrets_of(request)
     opened = Work(
-        request.command,
-        secrets.token_hex(32),
-        dict(request.env),
-        listed,
-        request.outputs,
-        entrypoint=request.entrypoint,
-    )
+        request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs,
+        entrypoint="session" if request.session else request.entrypoint, secrets=private.named if private else None,
+    )  # fmt: skip
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
     read_work(work)
     spec = JobSpec(
         work=work_name(work),
         image=request.image,
-        resources=Resources(request.gpus, request.vram_mib, request.cpus, request.memory_mib, request.disk_mib),
+        resources=Resources(
+            request.gpus,
+            request.vram_mib,
+            request.cpus,
+            request.memory_mib,
+            request.disk_mib,
+            request.egress_mib if request.egress else 0,
+        ),
         constraints=Constraints(
             regions=request.regions,
             exclude_providers=tuple(
@@ -153,13 +168,23 @@ def prepare(request: JobRequest) -> Prepared:
             prefer_regions=request.prefer_regions,
             min_reliability_bps=request.min_reliability_bps,
         ),
-        network=request.network,
+        network="egress" if request.egress else "none",
+        egress=request.egress,
+        session=request.session,
         public=request.public,
         ssh_keys=request.ssh_keys,
     )
     require_runnable(spec)
     content = spec.canonical()
-    return Prepared(read_spec(content), content, work, inputs, parts, key)
+    return Prepared(read_spec(content), content, work, inputs, parts, key, private)
+
+
+def _secrets_of(request: JobRequest) -> JobSecrets | None:
+    """The request's secrets, those in files read; raise InvalidField."""
+    if not request.secrets:
+        return None
+    values = {name: secret_in(name, at) if isinstance(at, Path) else at for name, at in request.secrets.items()}
+    return JobSecrets(values, secrets.token_hex(32))
 
 
 def _sealed(bundle: Bundle, recipient: str) -> SealedFile:
@@ -184,7 +209,8 @@ def nodes_of(request: JobRequest, size: int) -> tuple[Prepared, ...]:
     alone, identifier = prepare(request), secrets.token_hex(32)
     specs = [replace(alone.spec, group=Group(identifier, size, rank)) for rank in range(size)]
     return tuple(
-        Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts, alone.key) for spec in specs
+        Prepared(spec, spec.canonical(), alone.work_bytes, alone.inputs, alone.parts, alone.key, alone.secrets)
+        for spec in specs
     )
 
 

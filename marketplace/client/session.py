@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.fees import FeePolicy
@@ -23,6 +24,7 @@ from marketplace.client.mandate import Mandate
 from marketplace.client.posting import Poster
 from marketplace.client.receipt_checks import ResultFolder
 from marketplace.client.second_leases import SecondLeases
+from marketplace.client.secret_values import SecretKeeper
 from marketplace.client.unconfirmed import provisional
 from marketplace.client.watcher import Watcher
 from marketplace.domain.blocks import BlockRef
@@ -54,8 +56,12 @@ class ClientSession:
         stop: threading.Event | None = None,
         account: Address | None = None,
         gateways: Sequence[GatewayApi] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """``gateways``: all that this client may use, each by itself, the preferred one first (default: the one of ``watching``)."""
+        """``gateways``: all that this client may use, each by itself, the preferred one first (default: the one of ``watching``).
+
+        ``variables``: where the values of secrets are looked for that another process has ordered a job with.
+        """
         self.key, self.market, self.chain = key, market, market.chain
         self.mandate = Mandate(key, account or key.address, market)
         self.account: Address = self.mandate.account
@@ -70,10 +76,12 @@ class ClientSession:
         self._leftovers = Leftovers(market, api, book, self.results)
         self._watching = watching or api
         self._gateways = tuple(gateways) or (self._watching,)
+        self.secrets = SecretKeeper(book, variables)
+        """Of jobs, for the providers that serve them."""
         signs = SignsOfLife(market, self._gateways, book.witnesses)
         self._watcher = Watcher(
             key, market, self._watching, book, self.results, signs=signs,
-            poster=self.poster(self._watching), confirmations=confirmations,
+            poster=self.poster(self._watching), secrets=self.secrets, confirmations=confirmations,
         )  # fmt: skip
         self._second_leases = SecondLeases(market, self._watching, book, self.ender, signs, book.past.cursor)
         self._handed_back = HandedBack(market, self._watching, book, self.sender)

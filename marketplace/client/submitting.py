@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
-from marketplace.client.journal_rows import KeptJob, NewJob
+from marketplace.client.journal_rows import KeptJob, NewJob, SecretSources
 from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.session import ClientSession
@@ -67,7 +67,7 @@ class Submitter:
         order = self._order(request, spec.sha256, block)
         require_acceptable(order, self._market.balance_of(order.client, block), block)
         self._session.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
-        require_machine(self._api, order, spec, block, sealed=request.sealed)
+        require_machine(self._api, order, spec, block, sealed=request.sealed or bool(request.secrets))
         return Draft(request, prepared, order)
 
     def submit(self, draft: Draft, on_upload: OnUpload = lambda upload: None) -> list[KeptJob]:
@@ -83,6 +83,9 @@ class Submitter:
         )  # before a signature leaves this memory: what is refused here leaves nothing to be opened
         self._book.past.start_at(block.number)
         kept = self._book.add_jobs(new, block.timestamp)
+        for one, prepared in zip(kept, draft.prepared, strict=True):
+            if prepared.secrets is not None:
+                self._session.secrets.keep(one.job.id, prepared.secrets)
         for number, one in enumerate(kept):
             order = self._book.order(one.job.order)
             try:
@@ -150,5 +153,13 @@ class Submitter:
         record = TrackedJob(signed.id, name, JobState.SUBMITTED, (signed.id,), spec, (first,))
         terms = terms_of(request, self._market.terms().start_grace)
         return NewJob(
-            record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group, prepared.key
-        )
+            record, terms, signed, prepared.spec_bytes, prepared.work_bytes, prepared.spec.group, prepared.key,
+            _sources(request, prepared),
+        )  # fmt: skip
+
+
+def _sources(request: JobRequest, prepared: Prepared) -> SecretSources | None:
+    if prepared.secrets is None:
+        return None
+    files = {name: str(at.absolute()) for name, at in request.secrets.items() if isinstance(at, Path)}
+    return SecretSources(prepared.secrets.salt, files)

@@ -37,7 +37,7 @@ def require_acceptable(order: Order, free: TokenUnits, block: BlockRef) -> None:
 
 
 def require_machine(api: GatewayApi, order: Order, spec: JobSpec, block: BlockRef, *, sealed: bool) -> None:
-    """Raise InvalidField where no machine on offer is large enough, or takes sealed jobs where it has to.
+    """Raise InvalidField where no machine on offer is large enough, or can be handed a key or secrets where it has to.
 
     Nothing is refused for a gateway that does not tell: it will say so itself, or take the order.
     """
@@ -54,4 +54,4 @@ def require_machine(api: GatewayApi, order: Order, spec: JobSpec, block: BlockRe
 def _require_recipient(offers: Sequence[OfferTold]) -> None:
     machines: Iterable[bool] = [row.machine is None or row.machine.recipient is not None for row in offers]
     if offers and not any(machines):
-        raise InvalidField("sealed", "no provider on offer takes sealed jobs")
+        raise InvalidField("sealed", "no provider on offer takes sealed jobs, or secrets")

@@ -37,6 +37,7 @@ from marketplace.client.retries import (
     outcome_of,
     retries_left,
 )
+from marketplace.client.secret_values import SecretKeeper
 from marketplace.client.spending import exit_of, servings_of
 from marketplace.domain import events as e
 from marketplace.domain.blocks import BlockRef
@@ -77,13 +78,14 @@ class Watcher:
         *,
         signs: SignsOfLife,
         poster: Poster,
+        secrets: SecretKeeper,
         confirmations: int = 1,
     ) -> None:
         self._key, self._market, self._api, self._book, self._results = key, market, api, book, results
         self.chain_sync = ChainSync(EventFollower(market.chain, market.address, confirmations=confirmations), book)
         """Counts what it had to repair."""
         self._countersigner = Countersigner(key, market, api, book, results)
-        self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book)
+        self._signs, self._poster, self._keys = signs, poster, KeyBearer(market, api, book, secrets)
         self._lock = threading.Lock()
         self._explanations = Explanations(api, book, poster)
 
@@ -276,7 +278,7 @@ class Watcher:
             result = read_result(own.result)
             if self._is_to_be_tried_again(kept, result):
                 return kept  # once what it is paid is settled: until then nobody else is paid
-            return self._become(kept, _verified(result, own.receipt.used_seconds), sight.block)
+            return self._become(kept, _verified(result, order, own.receipt.used_seconds), sight.block)
         if looks:
             self._countersigner.look(kept, order, sight)
         return kept
@@ -306,7 +308,7 @@ class Watcher:
         return result.reason.by is EndedBy.PROVIDER and retries_left(kept.job, kept.terms) > 0
 
     def _end(self, kept: KeptJob, order: KeptOrder, sight: Sight, result: Result, used_seconds: Seconds) -> KeptJob:
-        ended = _verified(result, used_seconds)
+        ended = _verified(result, order, used_seconds)
         if not self._is_to_be_tried_again(kept, result):
             return self._become(kept, ended, sight.block)
         again = OrderAgain(sight.provider, JobReason.PROVIDER_FAILED, ended.note)
@@ -343,6 +345,6 @@ def _is_long_closed(sight: Sight) -> bool:
     return closing is not None and sight.block.timestamp >= closing.ref.block.timestamp + MISSING_RESULT_SECONDS
 
 
-def _verified(result: Result, used_seconds: Seconds) -> Become:
-    state = JobState.SUCCEEDED if result.is_success else JobState.FAILED
+def _verified(result: Result, order: KeptOrder, used_seconds: Seconds) -> Become:
+    state = JobState.SUCCEEDED if result.is_success_of(read_spec(order.spec)) else JobState.FAILED
     return Become(state, JobReason.RESULT_VERIFIED, f"{result} after {used_seconds} s")

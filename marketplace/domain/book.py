@@ -141,6 +141,8 @@ class RejectionReason(StrEnum):
     NOT_ENOUGH_CPUS = "NotEnoughCpus"
     NOT_ENOUGH_MEMORY = "NotEnoughMemory"
     NOT_ENOUGH_DISK = "NotEnoughDisk"
+    NETWORK_NOT_OFFERED = "NetworkNotOffered"
+    """Jobs have no network on its machine, or less than the spec asks for."""
     RECENTLY_REFUSED = "RecentlyRefused"
     OUTBID = "Outbid"
     RELIABILITY_TOO_LOW = "ReliabilityTooLow"

@@ -26,6 +26,11 @@ MAX_SPEC_BYTES: Final = 64 * 1024
 MAX_WORK_BYTES: Final = MIB
 MAX_VARIABLES: Final = 1_024
 """In a job's environment; a sandbox is told each of them, and takes 9,000 words in all."""
+MAX_SECRETS: Final = 16
+MAX_SECRET_BYTES: Final = 32 * 1024
+"""Of all secrets of a job: they travel sealed, in one small text."""
+MAX_ENTRUSTED_LETTERS: Final = 64 * 1024
+"""Of that text: the secrets and a key, in base64, sealed, and armored."""
 MAX_WORD_BYTES: Final = 128_000
 """Of a word of the command, and of a variable with its name: Linux takes 131,071."""
 MAX_RESULT_BYTES: Final = 960 * 1024
@@ -81,6 +86,8 @@ LIMITS: Final = (
     Limit("work_bytes", MAX_WORK_BYTES, "bytes", "of a work document"),
     Limit("variables", MAX_VARIABLES, "variables", "in the environment of a job"),
     Limit("word_bytes", MAX_WORD_BYTES, "bytes", "of a word of the command, and of a variable with its name"),
+    Limit("secrets", MAX_SECRETS, "secrets", "of a job"),
+    Limit("secret_bytes", MAX_SECRET_BYTES, "bytes", "of all secrets of a job"),
     Limit("result_bytes", MAX_RESULT_BYTES, "bytes", "of a result document"),
     Limit("left_out", MAX_LEFT_OUT, "files", "that a result names one by one as left out; it counts the rest"),
     Limit("log_bytes", MAX_LOG_BYTES, "bytes", "kept of a log: half from its beginning, half from its end"),

@@ -12,15 +12,12 @@ _MEASURES = (
     ("memory_mib", "MiB of memory"),
     ("disk_mib", "MiB of disk"),
     ("vram_mib", "MiB of GPU memory"),
+    ("egress_mib", "MiB of network for a job"),
 )
 
 
 def require_runnable(spec: JobSpec) -> None:
     """Raise InvalidField for what the spec asks for and no agent supports yet."""
-    if spec.network != "none":
-        raise InvalidField(
-            "spec.network", f'is "{spec.network}": no provider gives jobs a network yet; leave it "none"'
-        )
     if spec.checkpoint is not None:
         raise InvalidField("spec.checkpoint", "is named: no provider keeps checkpoints yet; leave it out")
 

@@ -13,10 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from marketplace.domain.bundle_rules import checked_name
-from marketplace.domain.canonical import canonical_json, parse_json, shown_name
+from marketplace.domain.canonical import canonical_json, parse_json
+from marketplace.domain.egress import MAX_EGRESS_MIB, MAX_TARGETS, read_targets
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
+from marketplace.domain.json_reader import Reader
+from marketplace.domain.keeping import SessionTerms, read_session
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.sitting import MOST_SSH_KEYS, checked_ssh_key
 
@@ -49,6 +52,8 @@ class Resources:
     cpus: int = 1
     memory_mib: int = 1024
     disk_mib: int = 1024
+    egress_mib: int = 0
+    """How much a job that may connect out sends and receives at most; 0: it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,12 @@ class JobSpec:
     resources: Resources = Resources()
     constraints: Constraints = Constraints()
     network: Literal["none", "egress"] = "none"
+    egress: tuple[str, ...] = ()
+    """Where the job may connect to (``domain.egress``); without it, nowhere."""
     checkpoint: str | None = None
     group: Group | None = None
+    session: SessionTerms | None = None
+    """It has no command, and keeps its machine; its work says so, too."""
     public: bool = False
     """Everybody may read the work, the inputs, the log and the outputs, too."""
     ssh_keys: tuple[str, ...] = ()
@@ -104,9 +113,15 @@ class JobSpec:
         document = asdict(self) | {"version": SPEC_VERSION}
         if keys := document.pop("ssh_keys"):
             document["ssh"] = {"keys": keys}
-        for name in ("checkpoint", "group", "public"):
+        if self.session is not None:
+            document["session"] = self.session.document()
+        else:
+            del document["session"]
+        for name in ("checkpoint", "group", "public", "egress"):
             if not document[name]:
                 del document[name]
+        if not self.resources.egress_mib:
+            del document["resources"]["egress_mib"]
         if not self.constraints.prefer_regions:
             del document["constraints"]["prefer_regions"]
         return canonical_json(document)
@@ -138,6 +153,8 @@ class Machine:
     memory_mib: int
     disk_mib: int
     measured: bool = False
+    egress_mib: int = 0
+    """How much a job of its may send and receive at most; 0: jobs have no network there."""
     recipient: str | None = None
     """To which the keys of sealed jobs are sealed (age; ``marketplace.sealing``); None: it can open none."""
 
@@ -145,56 +162,12 @@ class Machine:
         gpu = {"model": self.gpu_model, "vram_mib": self.vram_mib, "count": self.gpu_count}
         rest = {name: getattr(self, name) for name in ("region", "cpus", "memory_mib", "disk_mib", "measured")}
         key = {} if self.recipient is None else {"recipient": self.recipient}
-        return canonical_json({"version": MACHINE_VERSION, "gpu": gpu} | rest | key)
+        egress = {"egress_mib": self.egress_mib} if self.egress_mib else {}
+        return canonical_json({"version": MACHINE_VERSION, "gpu": gpu} | rest | egress | key)
 
     @property
     def sha256(self) -> Sha256:
         return sha256_of(self.canonical())
-
-
-class Reader:
-    """Takes fields out of a JSON object, checks each, and at the end refuses what nobody took."""
-
-    def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, dict):
-            raise InvalidField(path, "must be an object")
-        self._left = dict(value)
-        self._path = path
-
-    def where(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
-
-    def take(self, name: str, kind: type, default: Any = ...) -> Any:
-        """The field's value; ``default`` where it is absent, InvalidField where it is missing or of another type."""
-        value = self._left.pop(name, default)
-        if value is ...:
-            raise InvalidField(self.where(name), "is missing")
-        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            raise InvalidField(self.where(name), f"must be {_NOUNS[kind]}")
-        return value
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a field that nobody took."""
-        return name in self._left
-
-    def number(self, name: str, low: int, high: int, default: Any = ...) -> int:
-        value: int = self.take(name, int, default)
-        if not low <= value <= high:
-            raise InvalidField(self.where(name), f"must be from {low} to {high}")
-        return value
-
-    def texts(self, name: str, default: Any = ..., *, limit: int = 256) -> tuple[str, ...]:
-        values = self.take(name, list, default)
-        if len(values) > limit or not all(isinstance(value, str) and "\0" not in value for value in values):
-            raise InvalidField(self.where(name), f"must be a list of at most {limit} strings without NUL")
-        return tuple(values)
-
-    def end(self) -> None:
-        if self._left:
-            raise InvalidField(self.where(shown_name(next(iter(self._left)))), "is not a known field")
-
-
-_NOUNS = {int: "an integer", str: "a string", list: "a list", dict: "an object", bool: "true or false"}
 
 
 def read_spec(content: bytes) -> JobSpec:
@@ -204,18 +177,25 @@ def read_spec(content: bytes) -> JobSpec:
     document = parse_json(content, field="spec")
     reader = Reader(document, "spec")
     reader.number("version", SPEC_VERSION, SPEC_VERSION)
+    resources = read_resources(reader.take("resources", dict, {}))
     spec = JobSpec(
         work=_work_name(reader),
         image=_image(reader),
-        resources=read_resources(reader.take("resources", dict, {})),
+        resources=resources,
         constraints=read_constraints(reader.take("constraints", dict, {})),
         network=_network(reader),
+        egress=read_targets(reader.texts("egress", [], limit=MAX_TARGETS), "spec.egress"),
         checkpoint=_checkpoint(reader),
         group=read_group(reader),
+        session=read_session(reader),
         public=_public(reader),
         ssh_keys=_ssh_keys(reader),
     )
     reader.end()
+    if len({spec.network == "egress", bool(spec.egress), bool(resources.egress_mib)}) > 1:
+        raise InvalidField(
+            "spec.egress", 'must be given where spec.network is "egress", with spec.resources.egress_mib; and else not'
+        )
     if canonical_json(document) != content:
         raise InvalidField("spec", "must be canonical JSON (RFC 8785)")
     return spec
@@ -238,6 +218,7 @@ def read_machine(content: bytes) -> Machine:
         memory_mib=reader.number("memory_mib", 1, 2**32),
         disk_mib=reader.number("disk_mib", 1, 2**32),
         measured=reader.take("measured", bool),
+        egress_mib=reader.number("egress_mib", 1, MAX_EGRESS_MIB, 0) if reader.has("egress_mib") else 0,
         recipient=read_recipient(reader, "recipient") if reader.has("recipient") else None,
     )
     gpu.end()
@@ -334,6 +315,7 @@ def read_resources(value: Any) -> Resources:
         cpus=reader.number("cpus", 1, 2**16, 1),
         memory_mib=reader.number("memory_mib", 16, 2**32, 1024),
         disk_mib=reader.number("disk_mib", 1, 2**32, 1024),
+        egress_mib=reader.number("egress_mib", 0, MAX_EGRESS_MIB, 0),
     )
     reader.end()
     return found

@@ -15,6 +15,8 @@ from marketplace.domain.bundle_parts import part_sizes
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.job_secrets import JobSecrets, SecretNames, read_secret_names
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import (
     MAX_INPUTS,
     MAX_OUTPUTS,
@@ -24,7 +26,7 @@ from marketplace.domain.limits import (
     MAX_WORK_BYTES,
     PART_BYTES,
 )
-from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, Reader, WorkName, job_path, read_recipient
+from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, WorkName, job_path, read_recipient
 
 WORK_VERSION = 1
 
@@ -67,14 +69,18 @@ class Work:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[str, ...] = (JOB_OUT,)
     sealed: Sealed | None = None
-    entrypoint: Literal["none", "image"] = "none"
-    """``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
+    secrets: SecretNames | None = None
+    """The secrets that its provider is handed; their values are in no document."""
+    entrypoint: Literal["none", "image", "session"] = "none"
+    """``session``: there is no command. ``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
         document = asdict(self) | {"version": WORK_VERSION}
         for name in ("sealed",) if self.sealed is None else ("command", "env"):
             del document[name]
+        if self.secrets is None:
+            del document["secrets"]
         if self.entrypoint == "none":
             del document["entrypoint"]
         return canonical_json(document)
@@ -101,6 +107,12 @@ class Assignment:
 
     spec: JobSpec
     work: Work
+    secrets: JobSecrets | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidField where spec and work differ on whether it is a session."""
+        if (self.work.entrypoint == "session") != (self.spec.session is not None):
+            raise InvalidField("work.entrypoint", 'must be "session" where the spec is one, and only there')
 
     @property
     def environment(self) -> dict[str, str]:
@@ -124,7 +136,8 @@ def read_work(content: bytes) -> Work:
     sealed = _sealed(reader)
     entrypoint = _entrypoint(reader)
     command, env = (_command(reader, entrypoint), _env(reader)) if sealed is None else ((), {})
-    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, entrypoint)
+    secrets = read_secret_names(reader)
+    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets, entrypoint)
     reader.end()
     if canonical_json(document) != content:
         raise InvalidField("work", "must be canonical JSON (RFC 8785)")
@@ -141,15 +154,17 @@ def _sealed(reader: Reader) -> Sealed | None:
     return found
 
 
-def _entrypoint(reader: Reader) -> Literal["none", "image"]:
+def _entrypoint(reader: Reader) -> Literal["none", "image", "session"]:
     said = reader.take("entrypoint", str, "none")
-    if said not in ("none", "image"):
-        raise InvalidField("work.entrypoint", 'must be "image", or absent')
-    return "image" if said == "image" else "none"
+    if said not in ("none", "image", "session"):
+        raise InvalidField("work.entrypoint", 'must be "image" or "session", or absent')
+    return "image" if said == "image" else "session" if said == "session" else "none"
 
 
 def _command(reader: Reader, entrypoint: str) -> tuple[str, ...]:
     command = reader.texts("command", limit=1024)
+    if entrypoint == "session" and command:
+        raise InvalidField("work.command", "must be empty in a session")
     if entrypoint == "none" and not (command and command[0]):
         raise InvalidField("work.command", "must name a program")
     if not all(map(_is_word, command)):

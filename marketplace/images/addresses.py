@@ -1,4 +1,4 @@
-"""Which addresses may be dialled for an image: public ones, and the machine's own or private ones only where somebody has listed the host.
+"""Which addresses may be dialled for an image, or a job: public ones, and the machine's own or private ones only where somebody has listed them.
 
 A name is resolved once, what it resolves to is checked, and what was checked is dialled: a name that changes its mind in between
 (DNS rebinding) reaches nothing. TLS still asks for the name's certificate.
@@ -18,6 +18,9 @@ from marketplace.domain.images import ImageTrouble
 
 _TRANSLATED: Final = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 """IPv6 addresses with an IPv4 address in them, which may be anybody's."""
+
+_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""Outside of it are link-local and local addresses, and those that stand for others."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -46,6 +49,7 @@ def refusal_of(address: Address) -> str:
     if (
         not address.is_global
         or address.is_multicast
+        or (address.version == 6 and address not in _UNICAST)
         or any(address in network for network in _TRANSLATED if network.version == address.version)
     ):
         return "which is no public address"

@@ -161,7 +161,7 @@ class ProviderAgent:
         self._housekeeping.step(head, len(servings))
         self._leave(head)
         self.shutdown.leave_when_finished(self._attendances)
-        self._reporter.tell(head, self.gas_trouble)
+        self._reporter.tell(head, self._housekeeping.trouble)
         return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
 
     def wait(self, seconds: float, stop: Signal) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marketplace.domain.errors import ConfigError, MarketplaceError
-from marketplace.provider.canary import CanaryWord, fly_canary
+from marketplace.provider.canary import CanaryWord, fly_canary, fly_image_canary
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.gpus.names import Unfit
 from marketplace.provider.gpus.nvml import SeenGpu
@@ -68,6 +68,7 @@ def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> 
     yield _sandbox(word)
     if word.trouble:
         return
+    yield _image(fly_image_canary(executor))
     yield from _limits(word)
     seen = rig.look()
     if not seen.gpus:
@@ -103,6 +104,16 @@ def _sandbox(word: CanaryWord) -> MachineFinding:
             "do not offer this machine: its bubblewrap does not part jobs from the network",
         )
     return good("sandbox", "a job runs, and has no network")
+
+
+def _image(trouble: str) -> MachineFinding:
+    if not trouble:
+        return good("images", "a job runs in an image that has nothing in it")
+    return problem(
+        "images",
+        trouble,
+        "container images need overlay mounts in user namespaces: a kernel from 5.11 on, bubblewrap 0.11",
+    )
 
 
 def _limits(word: CanaryWord) -> Iterator[MachineFinding]:

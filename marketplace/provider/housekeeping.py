@@ -53,6 +53,11 @@ class Housekeeping:
         self.is_fit = False
         """Jobs can run on this machine."""
 
+    @property
+    def trouble(self) -> str:
+        """Why there are no offers, or fewer than the inventory has, where nobody wants that; empty where all is well."""
+        return "; ".join(filter(None, (self.gas_funds.trouble, self._gpus.trouble)))
+
     def step(self, head: BlockRef, leases: int) -> None:
         """``leases``: how many have to be seen through."""
         self._count_coin(head, leases)

@@ -25,7 +25,7 @@ from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JOB_IN, read_spec
 from marketplace.domain.unpacking import unpacking
-from marketplace.domain.work import Assignment, Input, Work, read_work
+from marketplace.domain.work import Assignment, Input, read_work
 from marketplace.provider.executors.base import JOB_INPUTS
 from marketplace.provider.executors.removal import remove
 from marketplace.provider.home import ServingFolder, write_whole
@@ -48,14 +48,13 @@ def fetch_assignment(
     try:
         spec = read_spec(_document(api, None, sha256_in(order.spec), folder.spec, MAX_SPEC_BYTES))
         work = read_work(_document(api, lease, spec.work.sha256, folder.work, MAX_WORK_BYTES))
-        opened = unsealer.opened(api, lease, work, folder)
+        return unsealer.opened(api, lease, Assignment(spec, work), folder)
     except _Undelivered as exc:
         return exc.obstacle
     except InvalidField as exc:
         return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
     except GatewayProblem as exc:
-        return Obstacle(ObstacleReason.KEY_NOT_DELIVERED, f"the key of the sealed job: {exc}")
-    return Assignment(spec, opened) if isinstance(opened, Work) else opened
+        return Obstacle(ObstacleReason.KEY_NOT_DELIVERED, f"the job's key, or its secrets: {exc}")
 
 
 class _Undelivered(Exception):

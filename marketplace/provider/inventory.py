@@ -15,6 +15,9 @@
     gpus = ["GPU-…"]         # which of the machine's GPUs, by UUID (nvidia-smi -L); without it, the next ones of that class
     days = 30                # renewed while the agent runs; or once and for all: expires = 2027-01-31T00:00:00Z
 
+    [egress]                 # without it jobs have no network
+    most_mib = 10240         # what one job may send and receive
+    local = ["10.0.0.5:80"]  # addresses of your own network that jobs may ask for, too
     [images]                 # which container images jobs may run in; see ``images.policy``
     registries = ["registry.example"]
     cache_mib = 20480
@@ -32,9 +35,11 @@ from typing import Any
 
 from marketplace.chain.checksums import address_from_text
 from marketplace.domain.classes import GpuClass, class_named
+from marketplace.domain.egress import MAX_EGRESS_MIB, is_address, read_target, read_targets
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.spec import Machine, Reader, read_machine
+from marketplace.domain.json_reader import Reader
+from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, Seconds, UnixTime, units_from_text
 from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine
 from marketplace.provider.gpus.picking import GpuPicker, Named, named_gpus
@@ -77,6 +82,8 @@ class InventoryOffer:
     machine: Machine
     gpus: tuple[str, ...]
     """Which they are: UUIDs, or the machine's own numbers of GPUs that are only declared (``gpus.picking``)."""
+    local: tuple[str, ...] = ()
+    """Addresses with ports of the provider's own network that its jobs may connect to."""
     images: ImagePolicy = ANY_BLOBS
     """Which images its jobs may run in."""
 
@@ -121,6 +128,8 @@ def read_inventory(
         cpus=reader.number("cpus", 1, 2**16), memory_mib=reader.number("memory_mib", 16, 2**32),
         disk_mib=reader.number("disk_mib", 1, 2**32), measured=False, recipient=recipient,
     )  # fmt: skip
+    egress_mib, local = _egress(reader)
+    machine = replace(machine, egress_mib=egress_mib)
     tables, images = reader.take("offer", list), read_policy(reader)
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
@@ -130,10 +139,24 @@ def read_inventory(
     picker = GpuPicker(named, seen)
     return Inventory(
         tuple(
-            replace(_offer(reader, machine, some, picker, decimals), images=images)
+            replace(_offer(reader, machine, some, picker, decimals), images=images, local=local)
             for reader, some in zip(readers, named, strict=True)
         )
     )
+
+
+def _egress(reader: Reader) -> tuple[int, tuple[str, ...]]:
+    """What a job may send and receive, 0 where the file says nothing of it; and the addresses of the provider's own that it may reach."""
+    table = reader.take("egress", dict, None)
+    if table is None:
+        return 0, ()
+    inner = Reader(table, "egress")
+    most_mib = inner.number("most_mib", 1, MAX_EGRESS_MIB)
+    local = read_targets(inner.texts("local", []), "egress.local")
+    if not all(is_address(read_target(one, "egress.local").host) for one in local):
+        raise InvalidField("egress.local", "must be addresses with ports: names may change")
+    inner.end()
+    return most_mib, local
 
 
 def _offer(reader: Reader, machine: Machine, named: Named | None, picker: GpuPicker, decimals: int) -> InventoryOffer:
@@ -155,7 +178,7 @@ def _machine(machine: Machine, gpu: GpuClass, count: int, reader: Reader) -> Mac
     described = Machine(
         region=machine.region, gpu_model=gpu.name, vram_mib=gpu.vram_mib, gpu_count=count,
         cpus=machine.cpus, memory_mib=machine.memory_mib, disk_mib=machine.disk_mib, measured=machine.measured,
-        recipient=machine.recipient,
+        recipient=machine.recipient, egress_mib=machine.egress_mib,
     )  # fmt: skip
     try:
         return read_machine(described.canonical())

@@ -44,12 +44,14 @@ class InventoryFile:
     def look(self, *, is_asked: bool = False) -> bool:
         """Read the file if it has changed, or if that is asked for; whether another inventory is in force now. Asks the disk for one stat.
 
-        A file that differs from what was seen the last time is still being written, perhaps: half of it may be valid, and
+        It is also read again when the driver shows GPUs and has shown none before: what was picked by number gets its UUID. Not when one
+        goes: the offer is held to the GPU that it had. A file that differs from what was seen the last time is still being written, perhaps: half of it may be valid, and
         would withdraw the offers of the other half. It is read at the next look, if it has not changed again.
         """
         seen, before = self._look(), self._seen
         self._seen = seen
-        if not is_asked and (seen == self._taken or seen != before):
+        has_driver_come_up = not self._had_gpus and bool(self._rig.seen.gpus)
+        if not (is_asked or has_driver_come_up) and (seen == self._taken or seen != before):
             return False
         self._taken = seen
         try:
@@ -64,6 +66,7 @@ class InventoryFile:
         return is_another
 
     def _read(self) -> Inventory:
+        self._had_gpus = bool(self._rig.seen.gpus)
         return load_inventory(self.path, decimals=self._decimals, recipient=self._recipient, seen=self._rig.seen)
 
     def _look(self) -> _Look:

@@ -41,7 +41,7 @@ def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider:
     checks = (
         (bool(image) and offer.images.cache_mib == 0, ObstacleReason.IMAGE_NOT_SUPPORTED, "no images are run here"),
         (bool(image_refusal), ObstacleReason.IMAGE_REFUSED, image_refusal),
-        (spec.network != "none", ObstacleReason.NETWORK_NOT_ALLOWED, "jobs have no network here"),
+        (needs.egress_mib > machine.egress_mib, ObstacleReason.NETWORK_NOT_OFFERED, f"{needs.egress_mib} of {machine.egress_mib} MiB"),
         (spec.checkpoint is not None, ObstacleReason.CHECKPOINT_NOT_SUPPORTED, "checkpoints are not kept here"),
         (needs.gpus != order.gpus, ObstacleReason.GPUS_DIFFER, f"spec {needs.gpus}, order {order.gpus}"),
         (needs.vram_mib > machine.vram_mib, ObstacleReason.NOT_ENOUGH_VRAM, f"{needs.vram_mib} of {machine.vram_mib} MiB"),

@@ -20,6 +20,7 @@ from marketplace.domain.work import Assignment
 from marketplace.provider import metering
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.capacity import Capacity, disk_taken_mib
+from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
 from marketplace.provider.gateways import InTurn
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
@@ -84,7 +85,7 @@ class Preparing:
         if task.spec.image_name and attendance.image is None:
             return None
         try:
-            return self._request(attendance, task, run, share.gpus, left)
+            return self._request(attendance, task, run, offer, share.gpus, left)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.SPEC_INVALID, str(exc))
 
@@ -159,7 +160,13 @@ class Preparing:
         return None
 
     def _request(
-        self, attendance: Attendance, task: Assignment, run: Path, gpus: tuple[str, ...], left: Seconds
+        self,
+        attendance: Attendance,
+        task: Assignment,
+        run: Path,
+        offer: InventoryOffer,
+        gpus: tuple[str, ...],
+        left: Seconds,
     ) -> ExecutionRequest:
         needs, policy = task.spec.resources, self._tools.policy
         limits = Limits(
@@ -168,10 +175,11 @@ class Preparing:
             log_bytes=policy.log_bytes, open_files=open_files_for(needs.cpus, needs.memory_mib),
             grace_seconds=policy.grace_seconds, unattended_seconds=policy.unattended_seconds,
         )  # fmt: skip
-        image = attendance.image
+        image, values = attendance.image, task.secrets.values if task.secrets else {}
         return ExecutionRequest(
             attendance.folder.name, command_of(task.work, image), task.environment, run, limits, gpus,
-            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys,
+            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys, secrets=values, session=task.spec.session,
+            way_out=WayOut(task.spec.egress, needs.egress_mib << 20, offer.local) if task.spec.egress else None,
         )  # fmt: skip
 
 

@@ -59,9 +59,11 @@ _WORK_INVALID = (ObstacleReason.SPEC_INVALID, ObstacleReason.INPUT_INVALID, Obst
 
 
 def _note_on(result: ExecutionResult) -> str:
-    """Why the job was ended, and what was seen of it; nothing about a job that ended by itself."""
+    """Why the job was ended, and what was seen of it; what went through its way out. Nothing else about a job that ended by itself."""
     said = _STOPPED.get(result.ended, "")
-    return f"{said} ({result.evidence})" if said and result.evidence else said
+    said = f"{said} ({result.evidence})" if said and result.evidence else said
+    carried = f"{result.egress_bytes} bytes went through its way out" if result.egress_bytes else ""
+    return "; ".join(filter(None, (said, carried)))
 
 
 def _note_gap(attendance: Attendance, result: ExecutionResult) -> None:

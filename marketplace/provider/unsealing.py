@@ -1,7 +1,8 @@
 """An agent's own key, and with it the opening of sealed jobs (``marketplace.sealing``).
 
 The agent's recipient stands in its machine descriptions, whose hash is on the chain: no gateway can put its own in its
-place. What a client hands over, sealed to it, is the key of one job; it stays in that serving's folder, and goes with it.
+place. What a client hands over, sealed to it, is the key of one job, which stays in that serving's folder and goes with it,
+and its secrets, which are never on this machine's disk.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from tempfile import NamedTemporaryFile
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.work import Work
+from marketplace.domain.job_secrets import Entrusted, read_entrusted
+from marketplace.domain.work import Assignment, Work
 from marketplace.private_files import OWNERS_FOLDER
 from marketplace.provider.home import ServingFolder, write_whole
 from marketplace.provider.preflight import Obstacle, ObstacleReason
@@ -50,20 +52,37 @@ class Unsealer:
     is_published: bool
     """Whether the description of the machine names our recipient: without that no client can hand us a key."""
 
-    def opened(self, api: GatewayApi, lease: Bytes32, work: Work, folder: ServingFolder) -> Work | Obstacle:
-        """The work with its command, once the client has handed over its key; that is written down for the inputs. Raises a GatewayError."""
-        if work.sealed is None:
-            return work
+    def opened(self, api: GatewayApi, lease: Bytes32, task: Assignment, folder: ServingFolder) -> Assignment | Obstacle:
+        """The job with its command and secrets, once the client has handed them over. A job's key is written down, for the
+        inputs; secrets are kept in memory only. Raises a GatewayError.
+        """
+        work = task.work
+        if work.sealed is None and work.secrets is None:
+            return task
         if not self.is_published:
             return Obstacle(ObstacleReason.SEALED_NOT_SUPPORTED, "this machine's description names no recipient")
         try:
-            key = folder.job_key.read_text() if folder.job_key.exists() else self._handed_over(api, lease)
-            if recipient_of(key) != work.sealed.recipient:
-                raise InvalidField("key", "is that of another job")
+            found = self._entrusted(api, lease, work, folder)
+            key = _checked(found, work)
         except InvalidField as exc:
             return Obstacle(ObstacleReason.KEY_NOT_DELIVERED, str(exc))
-        write_whole(folder.job_key, key.encode())
-        return open_work(work, key)
+        if key is not None:
+            write_whole(folder.job_key, key.encode())
+            work = open_work(work, key)
+        return Assignment(task.spec, work, found.secrets if work.secrets else None)
 
-    def _handed_over(self, api: GatewayApi, lease: Bytes32) -> str:
-        return unseal(api.job_key(lease), identity_in(self.home), "key").decode("ascii", "replace")
+    def _entrusted(self, api: GatewayApi, lease: Bytes32, work: Work, folder: ServingFolder) -> Entrusted:
+        if work.secrets is None and folder.job_key.exists():
+            return Entrusted(folder.job_key.read_text())
+        return read_entrusted(unseal(api.job_key(lease), identity_in(self.home), "key"))
+
+
+def _checked(found: Entrusted, work: Work) -> str | None:
+    """The key of a sealed job; raise InvalidField where it, or the secrets, are not those that the work names."""
+    if work.secrets is not None and (found.secrets is None or found.secrets.named != work.secrets):
+        raise InvalidField("secrets", "are not those that the work names")
+    if work.sealed is None:
+        return None
+    if recipient_of(found.key or "") != work.sealed.recipient:
+        raise InvalidField("key", "is that of another job")
+    return found.key

@@ -180,4 +180,8 @@ _DEMANDS: tuple[tuple[RejectionReason, str, Callable[[JobSpec, OfferRow], bool]]
         RejectionReason.NOT_ENOUGH_DISK, "the machine has less disk than the spec asks for",
         _of_machine(lambda machine: machine.disk_mib, lambda spec: spec.resources.disk_mib),
     ),
+    (
+        RejectionReason.NETWORK_NOT_OFFERED, "jobs have no network there, or less than the spec asks for",
+        _of_machine(lambda machine: machine.egress_mib, lambda spec: spec.resources.egress_mib),
+    ),
 )  # fmt: skip

@@ -37,7 +37,7 @@ MOST = 1 << 61
 """Balances are told up to here, in ticks: more than any round costs."""
 
 _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
-_RESOURCES = ("vram_mib", "cpus", "memory_mib", "disk_mib")
+_RESOURCES = ("vram_mib", "cpus", "memory_mib", "disk_mib", "egress_mib")
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""
 _NOTHING: Ints = np.empty(0, np.int64)

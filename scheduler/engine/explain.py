@@ -31,7 +31,7 @@ Units = NDArray[Any]
 NEARNESS: tuple[RejectionReason, ...] = (
     R.ROUND_FULL, R.OUTBID, R.GROUP_NOT_TOGETHER, R.GROUP_INCOMPLETE, R.PROVIDER_BALANCE_TOO_LOW, R.CLIENT_BALANCE_TOO_LOW,
     R.PRICE_OUT_OF_BOUNDS, R.NOT_ENOUGH_GPUS,
-    R.RECENTLY_REFUSED, R.DECLINED_BEFORE, R.PROVIDER_SILENT, R.NOT_ENOUGH_DISK, R.NOT_ENOUGH_MEMORY, R.NOT_ENOUGH_CPUS,
+    R.RECENTLY_REFUSED, R.DECLINED_BEFORE, R.PROVIDER_SILENT, R.NETWORK_NOT_OFFERED, R.NOT_ENOUGH_DISK, R.NOT_ENOUGH_MEMORY, R.NOT_ENOUGH_CPUS,
     R.NOT_ENOUGH_VRAM, R.WRONG_REGION, R.MACHINE_UNKNOWN, R.RELIABILITY_TOO_LOW, R.PROVIDER_EXCLUDED,
     R.MIN_SECONDS_TOO_SMALL, R.BOND_TOO_SMALL, R.TERM_LEASE_NOT_BY_PROVIDER, R.WRONG_ARBITER, R.OFFER_NOT_ALIVE,
     R.WRONG_OFFER, R.CLASS_NOT_ACCEPTED,
@@ -51,6 +51,7 @@ PHRASES: Mapping[RejectionReason, tuple[str, str]] = {
     R.RECENTLY_REFUSED: ("was just refused by the contract", "were just refused by the contract"),
     R.DECLINED_BEFORE: ("declined it", "declined it"),
     R.PROVIDER_SILENT: ("is of a silent provider", "are of silent providers"),
+    R.NETWORK_NOT_OFFERED: ("gives jobs no such network", "give jobs no such network"),
     R.NOT_ENOUGH_DISK: ("lacks disk", "lack disk"),
     R.NOT_ENOUGH_MEMORY: ("lacks memory", "lack memory"),
     R.NOT_ENOUGH_CPUS: ("lacks CPUs", "lack CPUs"),

@@ -97,7 +97,9 @@ def _machine(reason: RejectionReason, name: str) -> Hurdle:
 
 def _asks_of_machine(facts: Facts) -> Any:
     """A machine without a description is good enough for an order that asks nothing of it."""
-    asked = [facts.kinds[name] > getattr(_NO_DEMANDS, name) for name in ("cpus", "memory_mib", "disk_mib")]
+    asked = [
+        facts.kinds[name] > getattr(_NO_DEMANDS, name) for name in ("cpus", "memory_mib", "disk_mib", "egress_mib")
+    ]
     return np.logical_or.reduce([facts.kinds["regions"] != 0, *asked])
 
 
@@ -183,6 +185,7 @@ CHECKS: tuple[Hurdle, ...] = (
     _machine(R.NOT_ENOUGH_CPUS, "cpus"),
     _machine(R.NOT_ENOUGH_MEMORY, "memory_mib"),
     _machine(R.NOT_ENOUGH_DISK, "disk_mib"),
+    _machine(R.NETWORK_NOT_OFFERED, "egress_mib"),
     Hurdle(R.PROVIDER_SILENT, _everyone, lambda facts, key: ~facts.is_heard),
 )  # fmt: skip
 """From "not the right thing" to "nearly": the first reason found is told. The contract's rules (P-20) come first, each at the second of

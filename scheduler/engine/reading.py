@@ -19,6 +19,7 @@ from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import HashMismatch, InvalidField
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, address, bytes32, sha256, sha256_of
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.market import MarketTerms
@@ -26,7 +27,7 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
-from marketplace.domain.spec import JobSpec, Machine, Reader, read_demand, read_machine
+from marketplace.domain.spec import JobSpec, Machine, read_demand, read_machine
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
 from marketplace.domain.wire import camel, integer_from_wire, order_from_wire
 from scheduler.engine.document import SNAPSHOT_VERSION

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from examples.host_image import layer_of
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.gpus.nvml import Nvml
 from marketplace.provider.gpus.rig import GpuRig
 from tests.integration.bubblewrap_jobs import executor_at, prepared, run
+from tests.integration.test_image_jobs import rooted
 from tests.nvml import MACHINES, nvml_at
 from tests.nvml.cdi import cdi_at
 
@@ -77,3 +79,17 @@ def test_the_gpus_of_this_machine_reach_a_job(executor: BubblewrapExecutor, tmp_
         )  # fmt: skip
 
         assert run(executor, request).log == f"{len(gpus)}\n{''.join(gpus)}\n"
+
+
+def test_a_job_in_an_image_sees_its_gpus_too(executor: BubblewrapExecutor, rig: GpuRig, tmp_path: Path) -> None:
+    """The same devices, variables and libraries stand in an image's tree, which has none of its own and cannot put anything in their place."""
+    tools = rooted(tmp_path / "tools", layer_of(["sh", "ls", "cat", "env"]))
+    script = "ls /dev /opt/driver; cat /opt/driver/libcuda.so.1; env; echo x > /opt/driver/own || echo none; mkdir /opt/driver/y || echo none"
+    request = replace(
+        prepared(tmp_path, "sh", "-c", script), gpus=(SECOND,), devices=rig.devices((SECOND,)), image=tools
+    )
+    said = run(executor, request).log.splitlines()
+
+    assert {line for line in said if line.startswith("nvidia")} == {"nvidia5", "nvidiactl"}
+    assert {"libcuda.so.1", "libcuda.so.550.54", "the driver's", "none"} <= set(said)
+    assert {f"CUDA_VISIBLE_DEVICES={SECOND}", f"FAKE_GPU_5={SECOND}", "LD_LIBRARY_PATH=/opt/driver"} <= set(said)

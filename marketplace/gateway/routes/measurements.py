@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from marketplace.api.measurements import MeasurementsAnswer, MeasurementSent, MeasurementTold
 from marketplace.domain.ids import OfferId
+from marketplace.domain.json_reader import Reader
 from marketplace.domain.measurements import SignedMeasurement, read_measurement
-from marketplace.domain.spec import Reader
 from marketplace.domain.wire import signature_from_wire
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from marketplace.domain.job_secrets import SECRETS_AT
 from marketplace.provider.executors.base import CHANGES, ExecutionRequest, Limits
 from marketplace.provider.executors.devices import DRIVER_AT, device_arguments
 from marketplace.provider.executors.gate import GATE_AT, is_held_back
@@ -26,6 +28,11 @@ NEEDED_OPTIONS: Final = (
 
 _NOBODY: Final = 65534
 """The user inside: owner of nothing but the job's own files."""
+CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Of the authorities that this machine trusts."""
+_CERTIFICATES_AT: Final = "/job/certificates.crt"
+_SECRETS_BYTES: Final = 1 << 20
+"""Whole pages are taken for each."""
 _IMAGE_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MULTIARCH: Final = Path("/usr/lib/x86_64-linux-gnu")
 _THREAD_VARIABLES: Final = (
@@ -35,9 +42,14 @@ _THREAD_VARIABLES: Final = (
 
 
 def sandbox_arguments(
-    request: ExecutionRequest, places: Mapping[str, Path], environment: Mapping[str, str]
+    request: ExecutionRequest,
+    places: Mapping[str, Path],
+    environment: Mapping[str, str],
+    secrets: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
-    """List the options for one job. ``places`` says where bubblewrap finds in, out and etc; python and environment, or image, changes and gate."""
+    """List the options for one job. ``places`` says where bubblewrap finds in, out and etc; python and environment, or image, changes and gate;
+    ``secrets``, by their names, the handles that it reads them from.
+    """
     uid, gid = user_inside(request)
     words = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup"]
     words += ["--uid", str(uid), "--gid", str(gid), "--hostname", "job"]
@@ -53,6 +65,8 @@ def sandbox_arguments(
     words += ["--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--remount-ro", "/proc"]
     words += _image_mounts(places) if request.image else _runtime(places)
     words += ["--bind", str(places["in"]), "/job/in", "--bind", str(places["out"]), "/job/out", "--remount-ro", "/dev"]
+    words += _secrets(secrets)
+    words += ["--ro-bind", str(places["certificates"]), _CERTIFICATES_AT] if "certificates" in places else []
     # Without an image the root folder is memory, and without limit, as /dev is: nothing can be put there.
     return [*words, *([] if request.image else ["--remount-ro", "/"]), "--chdir", _first_folder(request)]
 
@@ -74,6 +88,21 @@ def _devices(request: ExecutionRequest, places: Mapping[str, Path]) -> list[str]
     if not request.image or not request.devices.libraries:
         return words
     return ["--tmpfs", DRIVER_AT, *words, "--remount-ro", DRIVER_AT]
+
+
+def has_certificates(request: ExecutionRequest) -> bool:
+    """Whether the job gets this machine's certificates: what connects out has to know whom it speaks to. An image has its own."""
+    return request.way_out is not None and request.image is None and CERTIFICATES.is_file()
+
+
+def _secrets(handles: Mapping[str, int]) -> list[str]:
+    """A file in memory for each, for the job's user alone; nothing can be added to them, or put in their place."""
+    if not handles:
+        return []
+    words = ["--perms", "0500", "--size", str(_SECRETS_BYTES), "--tmpfs", SECRETS_AT]
+    for name, handle in handles.items():
+        words += ["--perms", "0400", "--file", str(handle), f"{SECRETS_AT}/{name}"]
+    return [*words, "--remount-ro", SECRETS_AT]
 
 
 def _image_root(places: Mapping[str, Path]) -> list[str]:
@@ -113,6 +142,8 @@ def job_environment(request: ExecutionRequest, *, has_libraries: bool) -> dict[s
         given = {"PATH": f"{ENVIRONMENT_AT}/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
     else:
         given = {"PATH": _IMAGE_PATH, "HOME": image.home, "LANG": "C.UTF-8", **image.env}
+    given |= request.way_out.variables() if request.way_out else {}
+    given |= {"SSL_CERT_FILE": _CERTIFICATES_AT} if has_certificates(request) else {}
     given["PYTHONUNBUFFERED"] = "1"  # the log is streamed: a line should be there when it was printed
     given["CUDA_VISIBLE_DEVICES"] = ""  # a job without GPUs looks for none
     given |= request.devices.environment

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.keeping import SessionTerms
+from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
 
 if TYPE_CHECKING:
@@ -38,7 +40,17 @@ CHANGES: Final = ("upper", "work")
 JOB_LOG: Final = "log"
 """File of a lease that holds the job's stdout and stderr as they came. The job only has a pipe, never this file."""
 
-MOUNT_FOLDERS: Final = (b"proc", b"dev", b"tmp", b"etc", b"job/in", b"job/out", b"job/gate", b"opt/driver")
+MOUNT_FOLDERS: Final = (
+    b"proc",
+    b"dev",
+    b"tmp",
+    b"etc",
+    b"job/in",
+    b"job/out",
+    b"job/gate",
+    b"job/secrets",
+    b"opt/driver",
+)
 """Folders that a sandbox mounts something on: in the tree of an image they are there, and no link of the image's."""
 MOUNT_FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
@@ -114,12 +126,18 @@ class ExecutionRequest:
     gpus: tuple[str, ...] = ()
     devices: GpuDevices = NO_DEVICES
     image: JobImage | None = None
+    way_out: WayOut | None = None
+    """What it may connect to, through a proxy on its own 127.0.0.1; None: nothing."""
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Files in memory, by their names, that only the job reads. They are written down nowhere: what is adopted has none here."""
+    session: SessionTerms | None = None
+    """It has no command, and stays until it is ended."""
     ssh_keys: tuple[str, ...] = ()
     """Public keys of those who may sit beside it."""
 
     def __post_init__(self) -> None:
         check_lease(self.lease)
-        if not self.command or not self.command[0]:
+        if self.session is None and (not self.command or not self.command[0]):
             raise InvalidField("command", "must name a program")
         if any("\0" in word for word in self.command):
             raise InvalidField("command", "must not hold NUL")
@@ -210,6 +228,8 @@ class ExecutionResult:
     wall_seconds: float = 0.0
     started_at: int = 0
     ended_at: int = 0
+    egress_bytes: int = 0
+    """What it has sent and received through its way out."""
 
 
 class Execution(Protocol):

@@ -32,6 +32,7 @@ from marketplace.provider.executors.base import CHANGES, ExecutionRequest, Limit
 from marketplace.provider.executors.cgroups import CgroupParent
 from marketplace.provider.executors.gate import make_gate
 from marketplace.provider.executors.guard import HEARD, INSIST, UNHEARD
+from marketplace.provider.executors.passing import secrets_in_memory
 from marketplace.provider.executors.records import JobPlan, JobRecord, read_plan
 from marketplace.provider.executors.removal import remove
 from marketplace.provider.executors.seccomp import seccomp_program
@@ -72,7 +73,7 @@ class BubblewrapExecutor:
         self._bwrap = bwrap or find_bwrap()
         self._first_user = first_user
         self._seccomp = seccomp_program()
-        self._gate = make_gate(self._records.with_name("gate"))
+        self._gate = self._records.with_name("gate")
 
     def preflight(self) -> None:
         """Run a trivial job; raise ToolMissing, with what the sandbox said, if that does not work."""
@@ -102,6 +103,7 @@ class BubblewrapExecutor:
                 raise InvalidField("folder", f"must hold a folder named {folder.name}")
         self.reap(request.lease)
         if request.image:
+            make_gate(self._gate)
             for name in CHANGES:
                 (request.changes / name).mkdir(parents=True)
         record = self._record(request.lease)
@@ -109,7 +111,7 @@ class BubblewrapExecutor:
             JobPlan(request, self._runtime, self._cgroups, self._bwrap, self._first_user, self._seccomp, self._gate)
         )
         lock = record.attend()
-        pid = _spawn_supervisor(record, request.lease)
+        pid = _spawn_supervisor(record, request)
         return AttendedExecution(request, record, lock, pid, os.pidfd_open(pid))
 
     def adopt(self, lease: str) -> AttendedExecution | None:
@@ -153,17 +155,20 @@ def end_all(records: Path) -> None:
             _end(handle)
 
 
-def _spawn_supervisor(record: JobRecord, lease: str) -> int:
-    """Start it in a session of its own, with no environment and no handle of ours, and its complaints in a file."""
-    words = [sys.executable, "-I", "-m", _SUPERVISOR, str(record.folder), supervisor_mark(lease)]
+def _spawn_supervisor(record: JobRecord, request: ExecutionRequest) -> int:
+    """Start it in a session of its own, with no environment and no handle of ours but the job's secrets, and its complaints in a file."""
+    words = [sys.executable, "-I", "-m", _SUPERVISOR, str(record.folder), supervisor_mark(request.lease)]
     complaints = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    files = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(record.trouble), complaints, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
     heard = (*HEARD, *UNHEARD)
-    return os.posix_spawn(sys.executable, words, {}, file_actions=files, setsid=True, setsigmask=heard, setsigdef=heard)
+    with secrets_in_memory(request.secrets) as secrets:
+        files = [
+            (os.POSIX_SPAWN_DUP2, secrets, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(record.trouble), complaints, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        return os.posix_spawn(
+            sys.executable, words, {}, file_actions=files, setsid=True, setsigmask=heard, setsigdef=heard
+        )
 
 
 def _end(supervisor: int) -> None:

@@ -1,6 +1,6 @@
 """What is on disk of the jobs that were started: what an agent that begins needs to find them, and how they ended.
 
-records/<lease>/plan.json      what the supervisor was told; it may hold secrets of the job's environment
+records/<lease>/plan.json      what the supervisor was told, but for the job's secrets; its environment may hold some, too
 records/<lease>/attended       locked by the agent that attends to the job, for as long as it lives
 records/<lease>/ended.json     the supervisor's verdict, written once and durably; there is none while the job runs
 records/<lease>/trouble        what the supervisor said when it failed itself
@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from marketplace.domain.keeping import SessionTerms
+from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, JobImage, KeptLog, Limits
 from marketplace.provider.executors.cgroups import CgroupParent
 from marketplace.provider.executors.devices import devices_in
@@ -39,6 +41,7 @@ class JobPlan:
     def document(self) -> bytes:
         """Write it down."""
         words = asdict(self) | {"seccomp": self.seccomp.hex()}
+        del words["request"]["secrets"]  # they are never on a disk; the supervisor has them from its agent
         return json.dumps(words, default=str).encode()
 
 
@@ -56,7 +59,9 @@ def read_plan(document: bytes) -> JobPlan:
             gpus=tuple(request["gpus"]),
             image=request["image"] and JobImage(**(request["image"] | {"root": Path(request["image"]["root"])})),
             devices=devices_in(request["devices"]),
+            way_out=_way_out_in(request["way_out"]),
             ssh_keys=tuple(request["ssh_keys"]),
+            session=None if request["session"] is None else SessionTerms(**request["session"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),
@@ -65,6 +70,10 @@ def read_plan(document: bytes) -> JobPlan:
         seccomp=bytes.fromhex(words["seccomp"]),
         gate=Path(words["gate"]),
     )
+
+
+def _way_out_in(words: dict[str, Any] | None) -> WayOut | None:
+    return None if words is None else WayOut(tuple(words["targets"]), words["most_bytes"], tuple(words["local"]))
 
 
 @dataclass(frozen=True, slots=True)

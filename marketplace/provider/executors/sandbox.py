@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from marketplace.provider.executors import launch as launcher
-from marketplace.provider.executors.arguments import job_environment, sandbox_arguments
+from marketplace.provider.executors.arguments import CERTIFICATES, has_certificates, job_environment, sandbox_arguments
 from marketplace.provider.executors.base import ExecutionRequest, Limits
 from marketplace.provider.executors.cgroups import SANDBOX_PROCESSES, Cgroup
 from marketplace.provider.executors.folders import hand_over
@@ -72,10 +72,10 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
     """Start the launcher, which becomes bubblewrap. Files in memory carry what must not be on a command line."""
     request = plan.request
     enforcement = _PROMISED | {"processes": "rlimit", "memory": "watch+rlimit", "cpu": "nice"}
+    enforcement |= {"network": "egress"} if request.way_out else {}
     enforcement |= cgroup.enforcement if cgroup else {}
     layout = _layout(plan, user)
     environment = job_environment(request, has_libraries=plan.runtime.has_libraries)
-    words = sandbox_arguments(request, layout.places, environment)
     command = gated(request.command, environment, is_in_image=request.image is not None)
     with ExitStack() as ours:
         output, output_end = os.pipe()
@@ -87,6 +87,8 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
         if user is not None:
             os.fchown(output_end, user, user)  # or the job could not open its own /dev/stdout
         seccomp = _in_memory(ours, plan.seccomp)
+        secrets = {name: _in_memory(ours, value) for name, value in request.secrets.items()}
+        words = sandbox_arguments(request, layout.places, environment, secrets)
         words += ["--seccomp", str(seccomp), "--json-status-fd", str(status)]
         arguments = _in_memory(ours, b"".join(os.fsencode(word) + b"\0" for word in words))
         steps = {
@@ -107,7 +109,7 @@ def _started(plan: JobPlan, user: int | None, cgroup: Cgroup | None) -> Launched
             stdin=gate_end,
             stdout=output_end,
             stderr=output_end,
-            pass_fds=(plan_file, arguments, seccomp, status),
+            pass_fds=(plan_file, arguments, seccomp, status, *secrets.values()),
             start_new_session=True,
         )
     return Launched(process, output, status, gate, cgroup, enforcement)
@@ -122,6 +124,7 @@ def _layout(plan: JobPlan, user: int | None) -> _Layout:
     else:
         places |= {"image": request.image.root, "changes": request.changes, "gate": plan.gate}
     places |= request.devices.places()
+    places |= {"certificates": CERTIFICATES} if has_certificates(request) else {}
     places = {name: path.absolute() for name, path in places.items()}
     if user is None:
         return _Layout(places, plan.bwrap, {}, {})

@@ -20,7 +20,7 @@ from typing import Any, Final
 import yaml
 
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.spec import Reader
+from marketplace.domain.json_reader import Reader
 from marketplace.provider.executors.devices import DeviceNode
 
 CDI_FOLDERS: Final = (Path("/etc/cdi"), Path("/var/run/cdi"))

@@ -46,7 +46,9 @@ class Measuring:
                 _log.info("measurement.not_taken", gateway=answer.line.url, reason=str(answer.problem))
         found = self._measured(watch, standing)
         is_news = [one.gpus for one in found] != [one.measurement.gpus for one in self._said]
-        if found and (is_news or head.timestamp >= self._repeat_at):
+        if not found:
+            self._said = ()  # what is not there any more is not said any more; gateways forget it
+        elif is_news or head.timestamp >= self._repeat_at:
             self._repeat_at, self._send_at, self._told = (
                 UnixTime(head.timestamp + REPEAT_SECONDS),
                 head.timestamp,

@@ -10,7 +10,7 @@ from itertools import islice
 
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.spec import Reader
+from marketplace.domain.json_reader import Reader
 from marketplace.provider.gpus.nvml import SeenGpu, SeenMachine, is_uuid
 
 MAX_GPUS = 2**16

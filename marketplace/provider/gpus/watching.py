@@ -43,6 +43,14 @@ class GpuWatch:
         """The offers that must not be on the market now."""
         return frozenset(offer for offer, sight in self.sights.items() if sight.unfit)
 
+    @property
+    def trouble(self) -> str:
+        """Why offers are not on the market; empty where all are fit."""
+        said = (
+            f"{offer.count} x {offer.gpu.name}: {sight.unfit}" for offer, sight in self.sights.items() if sight.unfit
+        )
+        return "; ".join(said)
+
     def step(self, head: BlockRef, offers: Sequence[InventoryOffer]) -> bool:
         """Look if it is time, or if there are other offers; whether offers became fit or unfit."""
         before = self.unfit

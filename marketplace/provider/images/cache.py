@@ -12,6 +12,7 @@ A tree appears under its name in one step, when all of it was verified. An agent
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import threading
@@ -33,6 +34,7 @@ from marketplace.provider.images.accounts import ImageUser
 _STEP_BYTES: Final = 32 << 20
 """Room is taken in such steps, so that nobody is pushed out for a few bytes."""
 _RECORD: Final = "image.json"
+_libc = ctypes.CDLL(None, use_errno=True)
 _USERS: Final = "users"
 
 
@@ -189,8 +191,8 @@ def _sync(folder: Path) -> None:
     """Have the disk hold all of a tree before it gets its name: after a power cut there is all of it or none."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.sync()
-        os.fsync(handle)
+        if _libc.syncfs(handle) != 0:
+            raise OSError(ctypes.get_errno(), "the disk does not keep what was written")
     finally:
         os.close(handle)
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.images import REGISTRY, ImageName
-from marketplace.domain.spec import Reader
+from marketplace.domain.json_reader import Reader
 
 DEFAULT_CACHE_MIB: Final = 20 * 1024
 _MOST_REGISTRIES: Final = 64

@@ -96,6 +96,18 @@ def test_a_decorated_function_is_a_job_each_time_it_is_called(desk: Desk, play: 
         left.result(SOON)
 
 
+def test_a_decorator_takes_gpus_as_the_command_line_does_and_any_image(desk: Desk) -> None:
+    """By memory, with the image as its name says; an option that no job has is refused where the function is written."""
+    image = f"blob@sha256:{'0' * 64}"
+    request = desk.market.remote(gpu="80GB", max_price="1", image=image, python=("python3",))(len).terms.request
+
+    assert (request.image, request.command, request.vram_mib) == (image, ("python3",), 76_293)
+    assert "H100-SXM-80GB" in request.gpus_of
+    assert "RTX4090" not in request.gpus_of
+    with pytest.raises(TypeError, match="memroy"):
+        desk.market.remote(gpu="80GB", max_price="1", memroy=1)
+
+
 def test_a_future_is_cancelled_before_and_while_it_runs(desk: Desk, play: Play, executor: JobExecutor) -> None:
     """Its order is withdrawn, or its lease ended, when ``cancel`` returns; who waits for it is told."""
     waiting, running = executor.submit(len, "a"), executor.submit(len, "b")

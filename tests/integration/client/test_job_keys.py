@@ -6,9 +6,13 @@ import json
 from dataclasses import replace
 
 import httpx
+import pytest
 
 from marketplace.client import Job, JobState
+from marketplace.client.secret_values import SecretKeeper
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import bytes32_of
+from marketplace.domain.job_secrets import read_entrusted
 from marketplace.domain.offers import Offer
 from marketplace.sealing import new_identity, recipient_of, unseal
 from tests.integration.client.conftest import LOG, Desk, Play
@@ -83,3 +87,30 @@ def test_a_gateway_cannot_name_another_recipient(desk: Desk, play: Play) -> None
     desk.step()
     assert keys_sent(desk) == []
     assert "takes no sealed jobs" in job.note
+
+
+def test_secrets_go_the_same_way_and_the_journal_has_no_value(desk: Desk, play: Play, gateway: Gateway) -> None:
+    """Another process hands them over, too, if it finds the same values; one that does not says which it lacks."""
+    machine = replace(MACHINE, recipient=recipient_of(IDENTITY))
+    play.api.put_blob(machine.canonical(), public=True)
+    (play.folder / "token").write_bytes(b"hush-file")
+    secrets = {"FROM_FILE": play.folder / "token", "TOKEN": b"hush-value"}
+    job = desk.market.submit(play.request(secrets=secrets))
+    play.open(desk, job, gateway.list(spec=bytes32_of(machine.sha256)))
+    desk.step()
+
+    (sent,) = keys_sent(desk)
+    told = read_entrusted(unseal(sent, IDENTITY, "key"))
+    assert told.key is None
+    assert told.secrets is not None
+    assert told.secrets.values == {"FROM_FILE": b"hush-file", "TOKEN": b"hush-value"}
+    assert job.secret_names == ("FROM_FILE", "TOKEN")
+    files = [path.read_bytes() for path in desk.market.book.path.parent.rglob("*") if path.is_file()]
+    assert [content for content in files if b"hush-value" in content] == []
+
+    order = desk.market.book.order(job.orders[-1])
+    other = SecretKeeper(desk.market.book, {"TOKEN": "hush-value"})
+    assert other.of(order) == told.secrets
+    for variables, why in (({}, "set the variable TOKEN"), ({"TOKEN": "another"}, "a value has changed")):
+        with pytest.raises(InvalidField, match=why):
+            SecretKeeper(desk.market.book, variables).of(order)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from marketplace.cli.plans import require_consent
+from marketplace.cli.session import CommandSession
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.offers import Offer
+from marketplace.domain.units import PricePerGpuHour
 from tests.integration.client.conftest import Desk, Gateway, Play
 from tests.integration.gateway.conftest import DOLLAR
 from tests.integration.shell import Shell
@@ -80,6 +86,26 @@ def test_a_price_that_nobody_said_is_asked_for_or_agreed_to(shell: Shell, folder
     taken = shell.answer(*words, "--yes", "--json", "--", "true")
     assert taken["worstCost"] == str(-(-2 * DOLLAR // 6))
     assert "offer" in shell.run(*words, "--dry-run", "--", "true").stderr
+
+
+@pytest.mark.parametrize("said", ["y", "n"])
+def test_on_a_terminal_the_price_is_asked_for(
+    desk: Desk, play: Play, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all that it can come to, retries too; who says no has signed nothing."""
+    master, slave = os.openpty()
+    os.write(master, f"{said}\n".encode())
+    draft = desk.market.draft(play.request(max_price=PricePerGpuHour(2 * DOLLAR)))
+    with open(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        if said == "y":
+            require_consent(CommandSession(), desk.market, draft, is_given=False)
+        else:
+            with pytest.raises(InvalidField, match="nothing was signed"):
+                require_consent(CommandSession(), desk.market, draft, is_given=False)
+    os.close(master)
+
+    assert "Pay up to 2.00 per GPU-hour, 0.666668 tUSD at most?" in capsys.readouterr().err
 
 
 def test_without_an_offer_that_fits_a_price_has_to_be_said(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 from rich.status import Status
 
@@ -69,3 +72,24 @@ def test_lines_of_nodes_are_not_mixed(line: Status, capsys: pytest.CaptureFixtur
     shown.end()
 
     assert capsys.readouterr().out == "[node 1] two\n[node 0] one line\n[node 1] three\n"
+
+
+def test_a_node_cannot_begin_a_line_of_another_one(line: Status, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever ends a line on a screen is followed by whose the next one is."""
+    shown = ShownOutput(CommandSession(), line)
+    shown.write_of_node(0, "fine\r[node 1] failed\r\n")
+    shown.end()
+
+    assert capsys.readouterr().out == "[node 0] fine\n[node 0] [node 1] failed\n"
+
+
+def test_who_has_read_enough_ends_nothing(line: Status, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that goes away, as ``head`` does, is no reason to leave a job before its receipt is signed."""
+    reading, writing = os.pipe()
+    with open(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        os.close(reading)
+        shown = ShownOutput(CommandSession(), line)
+        for _ in range(2):
+            shown.write("nobody reads this\n")
+        monkeypatch.undo()

@@ -61,6 +61,7 @@ def test_gpus_that_the_driver_shows_are_said_to_be_measured(stage: Stage, projec
     nvml_at(tmp_path / "rig", {"gpus": [gpu_of("two 4090", 0)]})
     stage.jump(60)
     stage.until(agent, lambda: not is_alive(stage, listed), "the offer is withdrawn")
+    trouble = stage.journal(agent).desk.report().trouble
     nvml_at(tmp_path / "rig", "two 4090")
     stage.jump(60)
     stage.until(agent, lambda: is_alive(stage, listed), "the offer is on the market again")
@@ -68,6 +69,8 @@ def test_gpus_that_the_driver_shows_are_said_to_be_measured(stage: Stage, projec
     assert [gpu.uuid for gpu in found.gpus] == [SECOND]
     assert (found.driver, found.cuda, found.gpus[0].memory_mib) == ("550.54.15", "12.4", 24_564)
     assert stage.market.offer_of(listed).provider == PROVIDER.address
+    assert trouble == f"1 x RTX4090: GPU {SECOND} is not there: see nvidia-smi -L"
+    assert stage.journal(agent).desk.report().trouble == ""
 
 
 def test_a_job_finds_its_gpu_and_no_other(stage: Stage, tmp_path: Path) -> None:

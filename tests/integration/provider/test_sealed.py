@@ -1,7 +1,8 @@
-"""A sealed job through the real gateway, agent and SDK: it runs and comes back, and its gateway has read nothing."""
+"""Jobs that are sealed, have secrets, connect out, or keep a machine, through the real gateway, agent and SDK."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -11,11 +12,12 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain import events as e
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.provider.agent import ProviderAgent
-from tests.integration.provider.stage import ARBITER, CLIENT, FUNDS, OPENER, PRICE, PROVIDER, Stage
+from tests.integration.provider.stage import ARBITER, CLIENT, FUNDS, INVENTORY, OPENER, PRICE, PROVIDER, Stage
 
 SECRETS = ("hush-command", "hush-env", "hush-input", "hush-log", "hush-output", "hush-name")
 SCRIPT = """
@@ -84,6 +86,76 @@ def test_a_sealed_job_runs_and_only_its_parties_have_read_it(stage: Stage, marke
     assert lease.encode() in kept
     assert [secret for secret in SECRETS if secret.encode() in kept] == []
     assert [secret for secret in SECRETS if secret.encode() in stage.client_api.outputs(lease).content] == []
+
+
+def test_secrets_reach_the_job_and_nobody_else(stage: Stage, market: Market) -> None:
+    """Files that the job reads; nothing that a gateway, the client's journal or the provider's disk has holds a value."""
+    agent = stage.agent()
+    script = "print(open('/job/secrets/TOKEN').read()[::-1])"
+    request = JobRequest(
+        command=("python", "-c", script), gpus_of=("RTX4090",), max_price=PricePerGpuHour(PRICE), max_time=Seconds(120),
+        memory_mib=256, disk_mib=64, secrets={"TOKEN": b"hush-value"}, retries=0,
+    )  # fmt: skip
+    job = opened(stage, market, agent, request)
+
+    def each() -> None:
+        agent.step()
+        next(market.steps(0))
+        files = [path for path in stage.folder.rglob("*") if path.is_file()]
+        assert [path for path in files if b"hush-value" in path.read_bytes()] == []
+
+    stage.clock.until(lambda: job.is_terminal, "it is over", each=each)
+
+    assert job.state is JobState.SUCCEEDED
+    assert "".join(job.logs()) == "eulav-hsuh\n"
+    assert b"hush-value" not in everything_at_the_gateway(stage)
+
+
+def test_a_job_connects_out_where_its_provider_offers_it(stage: Stage, market: Market) -> None:
+    """By the order's list and within its MiB; what went through stands at the end of the log."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"127.0.0.1:{server.getsockname()[1]}"
+        agent = stage.agent(inventory=f'{INVENTORY}\n[egress]\nmost_mib = 2\nlocal = ["{target}"]\n')
+        script = (
+            "import socket; s = socket.create_connection(('127.0.0.1', 3128), 20)\n"
+            f"s.sendall(b'CONNECT {target} HTTP/1.1\\r\\n\\r\\nhello'); print(s.makefile().readline().strip())"
+        )
+        request = JobRequest(
+            command=("python", "-c", script), gpus_of=("RTX4090",), max_price=PricePerGpuHour(PRICE), max_time=Seconds(120),
+            memory_mib=256, disk_mib=64, egress=(target,), egress_mib=1, retries=0,
+        )  # fmt: skip
+        stage.listed(agent)
+        job = opened(stage, market, agent, request)
+
+        def each() -> None:
+            agent.step()
+            next(market.steps(0))
+
+        stage.clock.until(lambda: job.is_terminal, "it is over", each=each)
+
+    assert job.state is JobState.SUCCEEDED
+    log = "".join(job.logs())
+    assert log.startswith("HTTP/1.1 200 Connected\n")
+    assert "5 bytes went through its way out" in log
+
+
+def test_a_session_is_paid_until_its_time_is_up(stage: Stage, market: Market) -> None:
+    """It has no command, runs for all that it paid for, and has done well then; what was left in it is delivered."""
+    agent = stage.agent()
+    request = JobRequest(
+        command=(), session=SessionTerms(), gpus_of=("RTX4090",), max_price=PricePerGpuHour(PRICE), max_time=Seconds(12),
+        memory_mib=256, disk_mib=64, retries=0,
+    )  # fmt: skip
+    job = opened(stage, market, agent, request)
+
+    def each() -> None:
+        agent.step()
+        next(market.steps(0))
+
+    stage.clock.until(lambda: job.is_terminal, "its time is up", each=each)
+
+    assert (job.state, job.result().used_seconds) == (JobState.SUCCEEDED, 12)
+    assert job.work.command == ()
 
 
 def test_without_its_key_a_sealed_job_is_given_back_in_time(stage: Stage, market: Market) -> None:

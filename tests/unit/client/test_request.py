@@ -182,7 +182,7 @@ def test_a_provider_that_is_excluded_by_a_mistyped_address_is_named() -> None:
 @pytest.mark.parametrize(
     ("asked", "field"),
     [
-        ({"network": "egress"}, "spec.network"),
+        ({"egress": ("*:443",)}, "spec.egress[0]"),
         ({"image": "a/b@sha256:" + "0" * 64}, "spec.image"),
         ({"image": "registry.example/a:1"}, "spec.image"),
         ({"entrypoint": "image"}, "entrypoint"),

@@ -170,6 +170,7 @@ def _against(snapshot: Snapshot, order: BookOrder, offer: Offer, free: int) -> R
         (machine is not None and machine.cpus < asked.cpus, R.NOT_ENOUGH_CPUS),
         (machine is not None and machine.memory_mib < asked.memory_mib, R.NOT_ENOUGH_MEMORY),
         (machine is not None and machine.disk_mib < asked.disk_mib, R.NOT_ENOUGH_DISK),
+        (machine is not None and machine.egress_mib < asked.egress_mib, R.NETWORK_NOT_OFFERED),
         (beat is None or now - beat > 20, R.PROVIDER_SILENT),
         (free < terms.gpus, R.NOT_ENOUGH_GPUS),
         (offer.price > terms.max_price, R.PRICE_OUT_OF_BOUNDS),

@@ -99,6 +99,7 @@ def test_what_expires_just_after_the_margin_is_served() -> None:
         (Resources(cpus=33), R.NOT_ENOUGH_CPUS),
         (Resources(memory_mib=65_537), R.NOT_ENOUGH_MEMORY),
         (Resources(disk_mib=1_000_001), R.NOT_ENOUGH_DISK),
+        (Resources(egress_mib=1), R.NETWORK_NOT_OFFERED),
     ],
 )
 def test_a_machine_must_have_what_the_spec_asks_for(resources: Resources, reason: RejectionReason) -> None:

@@ -146,3 +146,22 @@ def test_an_arbiter_with_a_wrong_checksum_is_refused() -> None:
 
     assert offer.arbiter == right.lower()
     assert caught.value.field == "offer[0].arbiter"
+
+
+def test_jobs_have_no_network_unless_the_file_says_so() -> None:
+    """All offers of a machine say how much a job may send and receive; addresses of the provider's own are named one by one."""
+    (without,) = read(HEAD + OFFER).offers
+    (offer,) = read(HEAD + OFFER + '[egress]\nmost_mib = 512\nlocal = ["10.0.0.5:80"]\n').offers
+
+    assert (without.machine.egress_mib, without.local) == (0, ())
+    assert (offer.machine.egress_mib, offer.local) == (512, ("10.0.0.5:80",))
+    assert read_machine(offer.machine.canonical()) == offer.machine
+    for wrong in (
+        "most_mib = 0",
+        "",
+        'most_mib = 1\nlocal = ["mirror.example:80"]',
+        'most_mib = 1\nlocal = ["10.0.0.0/8:80"]',
+        "most_mib = 1\nx = 1",
+    ):
+        with pytest.raises(InvalidField, match="egress"):
+            read(f"{HEAD}{OFFER}[egress]\n{wrong}\n")

@@ -53,7 +53,7 @@ def test_what_fits_exactly_can_run() -> None:
     ("changed", "reason"),
     [
         ({"image": f"registry.example/a@sha256:{'0' * 64}"}, ObstacleReason.IMAGE_REFUSED),
-        ({"network": "egress"}, ObstacleReason.NETWORK_NOT_ALLOWED),
+        ({"resources": Resources(egress_mib=1)}, ObstacleReason.NETWORK_NOT_OFFERED),
         ({"checkpoint": "/job/checkpoint"}, ObstacleReason.CHECKPOINT_NOT_SUPPORTED),
         ({"resources": Resources(gpus=2)}, ObstacleReason.GPUS_DIFFER),
         ({"resources": Resources(vram_mib=24_577)}, ObstacleReason.NOT_ENOUGH_VRAM),

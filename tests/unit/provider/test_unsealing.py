@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -10,8 +10,10 @@ import pytest
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.ids import Bytes32
+from marketplace.domain.job_secrets import Entrusted, JobSecrets
+from marketplace.domain.spec import JobSpec
 from marketplace.domain.units import UnixTime
-from marketplace.domain.work import Work
+from marketplace.domain.work import Assignment, Work
 from marketplace.provider.home import AgentHome, ServingFolder
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.provider.unsealing import Unsealer, identity_in, recipient_in
@@ -43,8 +45,15 @@ def folder(tmp_path: Path) -> ServingFolder:
 
 
 def opened(carrier: Carrier, work: Work, folder: ServingFolder, *, is_published: bool = True) -> Work | Obstacle:
+    found = entrusted(carrier, work, folder, is_published=is_published)
+    return found.work if isinstance(found, Assignment) else found
+
+
+def entrusted(
+    carrier: Carrier, work: Work, folder: ServingFolder, *, is_published: bool = True
+) -> Assignment | Obstacle:
     unsealer = Unsealer(folder.path.parents[1], is_published)
-    return unsealer.opened(cast(GatewayApi, carrier), LEASE, work, folder)
+    return unsealer.opened(cast(GatewayApi, carrier), LEASE, Assignment(JobSpec(work.name), work), folder)
 
 
 def test_an_agent_keeps_one_key_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -93,3 +102,36 @@ def test_an_agent_whose_machine_names_no_recipient_says_so(folder: ServingFolder
     assert found.reason.is_about_pair
     assert opened(carrier, WORK, folder, is_published=False) is WORK
     assert carrier.asked == 0
+
+
+def test_secrets_arrive_with_the_key_and_are_not_kept(folder: ServingFolder, tmp_path: Path) -> None:
+    """Those that the work names, with or without a key; nothing on the disk has them, and a second agent asks for them again."""
+    key, secrets = new_identity(), JobSecrets({"TOKEN": b"hush-value"}, "ab" * 32)
+    plain = replace(WORK, secrets=secrets.named)
+    for work, held in ((plain, None), (seal_work(plain, recipient_of(key)), key)):
+        carrier = Carrier(seal(Entrusted(held, secrets).content(), recipient_in(tmp_path)))
+        for _ in range(2):
+            found = entrusted(carrier, work, folder)
+            assert isinstance(found, Assignment)
+            assert found.secrets is not None
+            assert (found.work.command, found.secrets.values) == (WORK.command, {"TOKEN": b"hush-value"})
+        assert carrier.asked == 2
+    assert not any(b"hush-value" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert "hush-value" not in repr(found)
+
+
+def test_secrets_that_the_work_does_not_name_are_refused(folder: ServingFolder, tmp_path: Path) -> None:
+    """Another value, a key without secrets, rubbish: whoever carried it may have put it there, and the right one may still come."""
+    secrets, recipient = JobSecrets({"TOKEN": b"right"}, "ab" * 32), recipient_in(tmp_path)
+    work = replace(WORK, secrets=secrets.named)
+    contents = (
+        Entrusted(None, JobSecrets({"TOKEN": b"wrong"}, secrets.salt)).content(), Entrusted(None, JobSecrets({"TOKEN": b"right"}, "cd" * 32)).content(),
+        Entrusted(new_identity()).content(), b"{", b'{"key":"","secrets":{"salt":"","values":{}}}',
+    )  # fmt: skip
+    for content in contents:
+        found = entrusted(Carrier(seal(content, recipient)), work, folder)
+        assert isinstance(found, Obstacle)
+        assert found.reason is ObstacleReason.KEY_NOT_DELIVERED
+    found = entrusted(Carrier(""), work, folder, is_published=False)
+    assert isinstance(found, Obstacle)
+    assert found.reason is ObstacleReason.SEALED_NOT_SUPPORTED

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from marketplace.domain.errors import InvalidField
+from marketplace.config import from_env
+from marketplace.domain.errors import ConfigError, InvalidField
+from marketplace.processes import _open_machine
 from marketplace.provider.gpus.names import UnfitReason
 from marketplace.provider.gpus.nvml import Nvml
 from marketplace.provider.gpus.picking import uuids_of
 from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.inventory import Inventory, InventoryOffer, read_inventory
+from marketplace.provider.inventory_file import InventoryFile
 from tests.nvml import MACHINES, gpu_of, nvml_at
 from tests.nvml.cdi import cdi_at
 
+OFFER = (
+    '[[offer]]\ngpu = "{gpu}"\ncount = {count}\n{gpus}price = "0.35"\nbond_bps = 1000\narbiter = "0x'
+    + "ab" * 20
+    + '"\ndays = 30\n'
+)
 HEAD = 'region = "eu"\ncpus = 8\nmemory_mib = 65536\ndisk_mib = 100000\n'
 FIRST, SECOND = (gpu["uuid"] for gpu in MACHINES["two 4090"]["gpus"])
 
@@ -37,7 +46,7 @@ def inventory(rig: GpuRig, *offers: str) -> Inventory:
     for offer in offers:
         gpu, count, *gpus = offer.split(" ", 2)
         named = f"gpus = {gpus[0]}\n" if gpus else ""
-        text += f'[[offer]]\ngpu = "{gpu}"\ncount = {count}\n{named}price = "0.35"\nbond_bps = 1000\narbiter = "0x{"ab" * 20}"\ndays = 30\n'
+        text += OFFER.format(gpu=gpu, count=count, gpus=named)
     return read_inventory(text.encode(), decimals=6, seen=rig.seen)
 
 
@@ -118,6 +127,45 @@ def test_a_process_counts_when_it_stays_and_is_not_of_our_own_job(tmp_path: Path
     assert once.is_measured
     assert rig.sight(offer, in_use={FIRST}).is_measured
     assert not rig.sight(offer).is_measured
+
+
+def test_a_driver_that_comes_up_late_is_heeded_and_a_gpu_that_goes_is_missed(tmp_path: Path) -> None:
+    """What was declared by number is picked by UUID then; and an offer never passes from a GPU that is gone to a number."""
+    path = tmp_path / "inventory.toml"
+    path.write_text(HEAD + OFFER.format(gpu="RTX4090", count=2, gpus=""))
+    rig = rig_of(tmp_path, "no driver")
+    file = InventoryFile(path, decimals=6, rig=rig)
+    before = file.inventory.gpus, file.look()
+    nvml_at(tmp_path, "two 4090")
+    rig.look()
+    after = file.look(), file.inventory.gpus, file.look()
+    nvml_at(tmp_path, {"gpus": [gpu_of("two 4090", 1)]})
+    rig.look()
+
+    assert before == (("0", "1"), False)
+    assert after == (True, (FIRST, SECOND), False)
+    assert not file.look()
+    assert rig.sight(file.inventory.offers[0]).unfit.reason is UnfitReason.NOT_THERE
+
+
+def test_two_agents_of_one_machine_do_not_offer_one_gpu(tmp_path: Path) -> None:
+    """However each names it: by number, by UUID, or as something that it is not. The second one does not start, and reads whose it is."""
+    nvml = nvml_at(tmp_path, "two 4090")
+    offers = ["gpus = [0]\n", f'gpus = ["{FIRST}"]\n', ""]
+    opened = []
+    for number, (gpus, gpu) in enumerate(zip(offers, ("RTX4090", "RTX4090", "A40"), strict=True)):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(HEAD + OFFER.format(gpu=gpu, count=1, gpus=gpus))
+        settings = replace(from_env({}, tmp_path), home=tmp_path / str(number), gpu_locks=tmp_path / "locks", nvml=nvml)
+        if number == 0:
+            opened.append(_open_machine(settings, path, 6))
+            continue
+        with pytest.raises(ConfigError, match=f"GPU {FIRST} of this machine"):
+            _open_machine(settings, path, 6)
+    _, locks, file = opened[0]
+    locks.close()
+
+    assert file.inventory.gpus == (FIRST,)
 
 
 def test_a_gpu_that_no_job_could_be_given_is_not_offered(tmp_path: Path) -> None:
