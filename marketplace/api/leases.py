@@ -152,7 +152,7 @@ class DeclineDocument(Document, frozen=True):
 class JobKeyDocument(Document, frozen=True):
     """The key of a sealed job, and a job's secrets, sealed to the recipient in the serving provider's machine description (age, armored)."""
 
-    lease: Annotated[str, Meta(pattern=r"^0[xX][0-9a-fA-F]{64}\Z")]
+    lease: WordText
     key: Annotated[str, Meta(min_length=1, max_length=MAX_ENTRUSTED_LETTERS, pattern=r"^[\x01-\x7f]*\Z")]
 
 
