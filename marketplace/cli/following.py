@@ -101,6 +101,19 @@ def run_alone(session: CommandSession, market: Market, job: Job, output: Path | 
     raise typer.Exit(exit_code_of_job(job))
 
 
+def require_running(session: CommandSession, market: Market, job: Job) -> None:
+    """Wait until its lease is open, and what its provider is to be handed is on its way; leave with its story where it comes to nothing."""
+    _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
+    with _waiting(session, (job,)) as line:
+        for block in market.steps():
+            line.update(Text(_words(job.progress(block))))
+            if job.is_terminal or (job.state is JobState.RUNNING and not job.note):
+                break
+    if job.is_terminal:
+        session.answer(documents.story(job.explain(), market.terms), tables.story(job.explain(), market.terms))
+        raise typer.Exit(exit_code_of_job(job))
+
+
 def run_nodes(session: CommandSession, market: Market, group: JobGroup, output: Path | None, *, wait: bool) -> None:
     """The same for a job of several nodes: it succeeds when all of them do, and otherwise says which one did not."""
     jobs = group.jobs

@@ -20,6 +20,7 @@ from marketplace.cli import (
     offers,
     provider,
     provider_setup,
+    renting,
     run,
     sharing,
     sitting,
@@ -39,6 +40,7 @@ unavailable · 5 lost, or does not hold · 6 cancelled · 7 not done in time.
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for commands in (
     run.app,
+    renting.app,
     jobs.app,
     sitting.app,
     gpus.app,

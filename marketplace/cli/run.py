@@ -91,7 +91,7 @@ def run(
             prefer_regions=tuple(prefer_region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
             min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
-            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=_ssh_keys(session.settings.home, ssh_key or [], is_own=ssh),
+            opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=ssh),
             secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
@@ -123,7 +123,8 @@ def _words(command: list[str] | None, *, entrypoint: bool) -> tuple[str, ...]:
     return tuple(command or ())
 
 
-def _ssh_keys(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+def ssh_keys_of(home: Path, files: list[Path], *, is_own: bool) -> tuple[str, ...]:
+    """The public keys in these files, and this home's own if wanted, each once."""
     own = [own_public_key(home)] if is_own else []
     return tuple(dict.fromkeys([*own, *map(public_key_in, files)]))
 

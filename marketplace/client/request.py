@@ -22,6 +22,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId, Sha256, bytes32_of
 from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.job_secrets import JobSecrets
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.limits import MAX_CONTENT_BYTES
 from marketplace.domain.orders import Order
 from marketplace.domain.runnable import require_runnable
@@ -70,6 +71,8 @@ class JobRequest:
     """What it runs in: the provider's job runtime, or a container image by its digest (``blob@sha256:…``, ``registry.example/path@sha256:…``)."""
     entrypoint: Literal["none", "image"] = "none"
     """``image``: the command stands behind the image's entrypoint; without a command, the image's own words do."""
+    session: SessionTerms | None = None
+    """It keeps its machine, without a command, until it is ended or its time is up."""
     egress: tuple[str, ...] = ()
     """Where the job may connect to, as HOST:PORT; without it, it has no network."""
     egress_mib: int = 1024
@@ -141,7 +144,7 @@ def prepare(request: JobRequest) -> Prepared:
     private = _secrets_of(request)
     opened = Work(
         request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs,
-        entrypoint=request.entrypoint, secrets=private.named if private else None,
+        entrypoint="session" if request.session else request.entrypoint, secrets=private.named if private else None,
     )  # fmt: skip
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()
@@ -167,6 +170,7 @@ def prepare(request: JobRequest) -> Prepared:
         ),
         network="egress" if request.egress else "none",
         egress=request.egress,
+        session=request.session,
         public=request.public,
         ssh_keys=request.ssh_keys,
     )

@@ -278,7 +278,7 @@ class Watcher:
             result = read_result(own.result)
             if self._is_to_be_tried_again(kept, result):
                 return kept  # once what it is paid is settled: until then nobody else is paid
-            return self._become(kept, _verified(result, own.receipt.used_seconds), sight.block)
+            return self._become(kept, _verified(result, order, own.receipt.used_seconds), sight.block)
         if looks:
             self._countersigner.look(kept, order, sight)
         return kept
@@ -308,7 +308,7 @@ class Watcher:
         return result.reason.by is EndedBy.PROVIDER and retries_left(kept.job, kept.terms) > 0
 
     def _end(self, kept: KeptJob, order: KeptOrder, sight: Sight, result: Result, used_seconds: Seconds) -> KeptJob:
-        ended = _verified(result, used_seconds)
+        ended = _verified(result, order, used_seconds)
         if not self._is_to_be_tried_again(kept, result):
             return self._become(kept, ended, sight.block)
         again = OrderAgain(sight.provider, JobReason.PROVIDER_FAILED, ended.note)
@@ -345,6 +345,6 @@ def _is_long_closed(sight: Sight) -> bool:
     return closing is not None and sight.block.timestamp >= closing.ref.block.timestamp + MISSING_RESULT_SECONDS
 
 
-def _verified(result: Result, used_seconds: Seconds) -> Become:
-    state = JobState.SUCCEEDED if result.is_success else JobState.FAILED
+def _verified(result: Result, order: KeptOrder, used_seconds: Seconds) -> Become:
+    state = JobState.SUCCEEDED if result.is_success_of(read_spec(order.spec)) else JobState.FAILED
     return Become(state, JobReason.RESULT_VERIFIED, f"{result} after {used_seconds} s")

@@ -18,7 +18,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256, sha256, sha256_of
 from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import MAX_LEFT_OUT, MAX_OUTPUTS, MAX_PARTS, MAX_RESULT_BYTES
-from marketplace.domain.spec import job_path
+from marketplace.domain.spec import JobSpec, job_path
 
 RESULT_VERSION = 2
 _MOST_BYTES = 2**48
@@ -114,6 +114,10 @@ class Result:
     def is_success(self) -> bool:
         """Whether the job ended by itself, and well."""
         return self.exit_code == 0 and self.reason is EndedReason.EXITED
+
+    def is_success_of(self, spec: JobSpec) -> bool:
+        """The same for the job that the spec is of: a session does well, too, when its time is up."""
+        return self.is_success or (spec.session is not None and self.reason is EndedReason.TIME_LIMIT)
 
     def blobs(self) -> tuple[Sha256, ...]:
         """Every blob that it names, each once, in the order in which they are sent."""

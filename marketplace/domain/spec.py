@@ -19,6 +19,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256, address, sha256, sha256_of
 from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
 from marketplace.domain.json_reader import Reader
+from marketplace.domain.keeping import SessionTerms, read_session
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.sitting import MOST_SSH_KEYS, checked_ssh_key
 
@@ -100,6 +101,8 @@ class JobSpec:
     """Where the job may connect to (``domain.egress``); without it, nowhere."""
     checkpoint: str | None = None
     group: Group | None = None
+    session: SessionTerms | None = None
+    """It has no command, and keeps its machine; its work says so, too."""
     public: bool = False
     """Everybody may read the work, the inputs, the log and the outputs, too."""
     ssh_keys: tuple[str, ...] = ()
@@ -110,6 +113,10 @@ class JobSpec:
         document = asdict(self) | {"version": SPEC_VERSION}
         if keys := document.pop("ssh_keys"):
             document["ssh"] = {"keys": keys}
+        if self.session is not None:
+            document["session"] = self.session.document()
+        else:
+            del document["session"]
         for name in ("checkpoint", "group", "public", "egress"):
             if not document[name]:
                 del document[name]
@@ -180,6 +187,7 @@ def read_spec(content: bytes) -> JobSpec:
         egress=read_targets(reader.texts("egress", [], limit=MAX_TARGETS), "spec.egress"),
         checkpoint=_checkpoint(reader),
         group=read_group(reader),
+        session=read_session(reader),
         public=_public(reader),
         ssh_keys=_ssh_keys(reader),
     )

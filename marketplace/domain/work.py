@@ -71,8 +71,8 @@ class Work:
     sealed: Sealed | None = None
     secrets: SecretNames | None = None
     """The secrets that its provider is handed; their values are in no document."""
-    entrypoint: Literal["none", "image"] = "none"
-    """``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
+    entrypoint: Literal["none", "image", "session"] = "none"
+    """``session``: there is no command. ``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
@@ -108,6 +108,11 @@ class Assignment:
     spec: JobSpec
     work: Work
     secrets: JobSecrets | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidField where spec and work differ on whether it is a session."""
+        if (self.work.entrypoint == "session") != (self.spec.session is not None):
+            raise InvalidField("work.entrypoint", 'must be "session" where the spec is one, and only there')
 
     @property
     def environment(self) -> dict[str, str]:
@@ -149,15 +154,17 @@ def _sealed(reader: Reader) -> Sealed | None:
     return found
 
 
-def _entrypoint(reader: Reader) -> Literal["none", "image"]:
+def _entrypoint(reader: Reader) -> Literal["none", "image", "session"]:
     said = reader.take("entrypoint", str, "none")
-    if said not in ("none", "image"):
-        raise InvalidField("work.entrypoint", 'must be "image", or absent')
-    return "image" if said == "image" else "none"
+    if said not in ("none", "image", "session"):
+        raise InvalidField("work.entrypoint", 'must be "image" or "session", or absent')
+    return "image" if said == "image" else "session" if said == "session" else "none"
 
 
 def _command(reader: Reader, entrypoint: str) -> tuple[str, ...]:
     command = reader.texts("command", limit=1024)
+    if entrypoint == "session" and command:
+        raise InvalidField("work.command", "must be empty in a session")
     if entrypoint == "none" and not (command and command[0]):
         raise InvalidField("work.command", "must name a program")
     if not all(map(_is_word, command)):

@@ -178,7 +178,7 @@ class Preparing:
         image, values = attendance.image, task.secrets.values if task.secrets else {}
         return ExecutionRequest(
             attendance.folder.name, command_of(task.work, image), task.environment, run, limits, gpus,
-            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys, secrets=values,
+            image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys, secrets=values, session=task.spec.session,
             way_out=WayOut(task.spec.egress, needs.egress_mib << 20, offer.local) if task.spec.egress else None,
         )  # fmt: skip
 

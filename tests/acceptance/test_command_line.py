@@ -47,6 +47,22 @@ def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path
     assert after.is_what_the_chain_says
 
 
+def test_a_machine_is_rented_and_ended(network: Network, tmp_path: Path) -> None:
+    """rent waits until the machine is there, with a secret that went to it sealed; end pays for the time until then, and no more."""
+    network.bourse("wallet", "deposit", "5")
+    (tmp_path / "token").write_text("hush-value")
+    rented = network.answer(
+        "rent", "--gpu", "RTX4090", "--max-price", "0.40", "--for", "10m", "--secret", f"TOKEN=@{tmp_path / 'token'}"
+    )
+    assert rented["state"] == "running"
+
+    network.answer("end", str(rented["number"]))
+    network.bourse("watch", "--once")
+    told = network.answer("explain", str(rented["number"]))
+    assert told["state"] == "cancelled"
+    assert 0 < int(told["paid"]) < 34_000 * 10 // 60 + 10_000
+
+
 def test_the_scheduler_is_held_to_its_own_rounds(network: Network) -> None:
     """P-22: whatever it posted so far can be replayed from what the gateway hands out, and is what the chain says."""
     network.bourse("wallet", "deposit", "1")

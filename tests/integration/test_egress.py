@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -20,7 +23,8 @@ from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names
-from tests.integration.bubblewrap_jobs import executor_at, left_of, prepared, run
+from tests.integration.bubblewrap_jobs import ROOT, executor_at, left_of, prepared, run
+from tests.integration.bubblewrap_ordinary import ORDINARY_USER
 
 PUBLIC = ("1.1.1.1", "8.8.8.8", "2606:4700:4700::1111")
 PRIVATE = (
@@ -276,3 +280,34 @@ def test_a_way_out_is_no_way_into_anything(executor: BubblewrapExecutor, tmp_pat
     assert result is not None
     assert set(found) >= set(names()), request.log.read_text()
     assert {name: how for name, how in found.items() if how} == {}
+
+
+ORDINARY = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.integration.bubblewrap_ordinary import become_ordinary
+from tests.integration.bubblewrap_jobs import ROOT
+become_ordinary([Path(sys.base_prefix), ROOT])
+from marketplace.domain.keeping import SessionTerms
+from marketplace.provider.egress.rules import WayOut
+from tests.integration.bubblewrap_jobs import executor_at, prepared, run
+place, listed = Path(sys.argv[1]), sys.argv[2]
+executor = executor_at(place, None)
+job = prepared(place, "python", "-c", "import urllib.request as u; print(u.urlopen('http://%s/x').read().decode(), open('/job/secrets/T').read())" % listed, env={"no_proxy": ""})
+ran = run(executor, replace(job, way_out=WayOut((listed,), 1 << 20, (listed,)), secrets={"T": b"hush"}))
+left = run(executor, replace(prepared(place, "true"), command=(), session=SessionTerms(1)))
+print(ran.log.split(), ran.result.exit_code, left.result.ended, left.result.exit_code)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="this run is by an ordinary user already")
+def test_an_agent_without_root_gives_all_of_it(shop: int) -> None:
+    """A way out, secrets, and a session that ends when it is left need no right on the machine."""
+    listed = f"127.0.0.1:{shop}"
+    with TemporaryDirectory() as place:
+        os.chown(place, ORDINARY_USER, ORDINARY_USER)
+        words = [sys.executable, "-B", "-c", ORDINARY, place, listed]
+        ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    assert ran.stdout == f"['/x', 'for', '{listed}', 'hush'] 0 exited 0\n", ran.stdout + ran.stderr[-2000:]

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from examples.host_image import layer_of, python_layer
+from marketplace.domain.keeping import SessionTerms
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, JobImage
 from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
@@ -140,6 +141,30 @@ def test_an_image_opens_no_way_out(executor: BubblewrapExecutor, tools: JobImage
     assert str(sys.prefix) not in request.log.read_text()
 
 
+def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
+    """They are the image's user's, and lie neither in the image nor in what its job has changed of it."""
+    request = replace(prepared(tmp_path, "sh", "-c", "cat /job/secrets/TOKEN"), secrets={"TOKEN": b"hush-value"})
+    ran = run(executor, in_image(request, tools))
+
+    assert (ran.result.exit_code, ran.log) == (0, "hush-value")
+    files = [
+        path
+        for place in (tmp_path, tools.root)
+        for path in place.rglob("*")
+        if path.is_file() and path != ran.request.log
+    ]
+    assert [path for path in files if b"hush-value" in path.read_bytes()] == []
+
+
+def test_a_session_needs_nothing_of_its_image(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """The gate alone keeps it, in an image without a shell; left, it ends well."""
+    bare = rooted(tmp_path / "bare", layer_of(["env"]))
+    request = replace(prepared(tmp_path, "env"), command=(), session=SessionTerms(1))
+    ran = run(executor, in_image(request, bare))
+
+    assert (ran.result.ended, ran.result.exit_code, ran.log) == (EndReason.EXITED, 0, "")
+
+
 def test_a_session_is_in_the_image(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
     """What enters a job with an image is its user, in its root, and has as little."""
     request = in_image(
@@ -160,21 +185,6 @@ def test_a_session_is_in_the_image(executor: BubblewrapExecutor, tools: JobImage
     assert (request.changes / "upper/srv/from-a-session").exists()
 
 
-def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
-    """They are the image's user's, and lie neither in the image nor in what its job has changed of it."""
-    request = replace(prepared(tmp_path, "sh", "-c", "cat /job/secrets/TOKEN"), secrets={"TOKEN": b"hush-value"})
-    ran = run(executor, in_image(request, tools))
-
-    assert (ran.result.exit_code, ran.log) == (0, "hush-value")
-    files = [
-        path
-        for place in (tmp_path, tools.root)
-        for path in place.rglob("*")
-        if path.is_file() and path != ran.request.log
-    ]
-    assert [path for path in files if b"hush-value" in path.read_bytes()] == []
-
-
 ORDINARY = """
 import sys
 from pathlib import Path
@@ -182,13 +192,16 @@ from tempfile import TemporaryDirectory
 from tests.integration.bubblewrap_ordinary import become_ordinary
 from tests.integration.bubblewrap_jobs import ROOT
 become_ordinary([Path(sys.base_prefix), ROOT])
+from marketplace.provider.executors.removal import remove
 from tests.integration.test_image_jobs import layer, item, layer_of, ran_in, rooted
 from tests.integration.bubblewrap_jobs import executor_at
 place = Path(sys.argv[1])
 used = rooted(place / "image", layer_of(["sh", "id", "rm", "mkdir", "cat"]), layer(item("srv/own", content=b"1")))
 script = "id -u; rm -r /srv; mkdir /srv; echo 2 > /srv/own; cat /srv/own"
 ran = ran_in(executor_at(place, None), place, used, "sh", "-c", script)
-print(ran.log.split(), ran.result.exit_code, (used.root / "srv/own").read_text())
+said = ran.log.split()
+assert remove(ran.request.folder)
+print(said, ran.result.exit_code, (used.root / "srv/own").read_text())
 """
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.keeping import SessionTerms
 from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.devices import NO_DEVICES, GpuDevices
 
@@ -129,12 +130,14 @@ class ExecutionRequest:
     """What it may connect to, through a proxy on its own 127.0.0.1; None: nothing."""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files in memory, by their names, that only the job reads. They are written down nowhere: what is adopted has none here."""
+    session: SessionTerms | None = None
+    """It has no command, and stays until it is ended."""
     ssh_keys: tuple[str, ...] = ()
     """Public keys of those who may sit beside it."""
 
     def __post_init__(self) -> None:
         check_lease(self.lease)
-        if not self.command or not self.command[0]:
+        if self.session is None and (not self.command or not self.command[0]):
             raise InvalidField("command", "must name a program")
         if any("\0" in word for word in self.command):
             raise InvalidField("command", "must not hold NUL")

@@ -25,6 +25,8 @@ GATE_AT: Final = "/job/gate"
 
 _SCRIPT: Final = 'read -r _ && while [ "$1" != -- ]; do export "$1"; shift; done && shift && exec "$@" </dev/null'
 """It waits for a line from the supervisor, and becomes the job; or ends, if the supervisor is gone."""
+_KEEPING: Final = "read -r _ && read -r _; exit 0"
+"""It waits for that line, and for the gate to be closed."""
 _HELD_BACK: Final = re.compile(r"LD_|GLIBC_|ENV$|BASH_|SHELLOPTS$|IFS$|PS4$")
 _SHELL: Final = Path("/bin/sh")
 _LOADER: Final = "loader"
@@ -48,8 +50,12 @@ def make_gate(folder: Path) -> Path:
 
 
 def gated(command: tuple[str, ...], environment: Mapping[str, str], *, is_in_image: bool) -> list[str]:
-    """The job's command behind the gate. A program that is not there makes the shell say so, and end with 127."""
+    """The job's command behind the gate. A program that is not there makes the shell say so, and end with 127. Without a command there is
+    the gate alone, until it is closed.
+    """
     shell = [f"{GATE_AT}/{_LOADER}", "--library-path", GATE_AT, f"{GATE_AT}/sh"] if is_in_image else [str(_SHELL)]
+    if not command:
+        return [*shell, "-c", _KEEPING]
     held = [f"{name}={value}" for name, value in environment.items() if is_held_back(name)]
     return [*shell, "-c", _SCRIPT, "job", *held, "--", *command]
 

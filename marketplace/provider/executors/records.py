@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from marketplace.domain.keeping import SessionTerms
 from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, JobImage, KeptLog, Limits
 from marketplace.provider.executors.cgroups import CgroupParent
@@ -60,6 +61,7 @@ def read_plan(document: bytes) -> JobPlan:
             devices=devices_in(request["devices"]),
             way_out=_way_out_in(request["way_out"]),
             ssh_keys=tuple(request["ssh_keys"]),
+            session=None if request["session"] is None else SessionTerms(**request["session"]),
         ),
         runtime=Runtime(Path(runtime["folder"]), runtime["version"], runtime["has_libraries"]),
         cgroups=groups and CgroupParent(groups["version"], {name: Path(at) for name, at in groups["folders"].items()}),

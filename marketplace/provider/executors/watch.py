@@ -33,6 +33,7 @@ from marketplace.provider.executors.usage import (
     is_bound,
     kill,
     memory_bytes,
+    numbered_in,
     processes_in,
     sandbox_of,
     sandboxes_of,
@@ -49,6 +50,8 @@ _END_SECONDS: Final = 20.0
 _CHUNK: Final = 1 << 16
 _CHUNKS_A_LOOK: Final = 128
 """32 MiB of log in a second: a job that prints more waits, and its supervisor keeps the machine's CPUs free for others."""
+_OF_A_SESSION: Final = 2
+"""Processes of a session that are nobody's: the sandbox's first one, and the gate."""
 _SIGNALLED: Final = 128
 _KILLED: Final = _SIGNALLED + signal.SIGKILL
 _ANSWERED: Final = (EndReason.EXITED, EndReason.TIME_LIMIT, EndReason.KILLED, EndReason.UNATTENDED)
@@ -97,6 +100,7 @@ class Watch:
         self._is_gate_open = False
         self._started_at, self._began = 0, 0.0
         self._attended_at = self._next_look = self._next_walk = time.monotonic()
+        self._used_at, self._is_left = 0.0, False
         self._closed_looks = self._chunks = 0
         self._is_reading = True
         self._poll = select.poll()
@@ -150,6 +154,7 @@ class Watch:
         self._next_look = now + LOOK_SECONDS
         self._read_on()
         self._look_for_an_agent(now)
+        self._look_for_somebody(now)
         if excess := self._excess_memory():
             self._guard.end(EndReason.MEMORY_LIMIT, excess, at_once=True)
         if now >= self._next_walk:
@@ -175,6 +180,7 @@ class Watch:
             self._furnish()
             self._is_gate_open = True
             self._started_at, self._began = _clock(), time.monotonic()
+            self._used_at = self._began
             os.write(self._launched.gate, b"\n")
 
     def _look_for_an_agent(self, now: float) -> None:
@@ -182,6 +188,17 @@ class Watch:
             self._attended_at = now
         elif now - self._attended_at > self._limits.unattended_seconds:
             self._guard.end(EndReason.UNATTENDED, f"no agent for {self._limits.unattended_seconds} s")
+
+    def _look_for_somebody(self, now: float) -> None:
+        """Close the gate of a session in which nobody's process has run for as long as it wants to stay: then it ends by itself."""
+        session = self._request.session
+        if session is None or not session.idle_stop_seconds or self._first is None or self._is_left:
+            return
+        if numbered_in(self._first) > _OF_A_SESSION:
+            self._used_at = now
+        elif now - self._used_at > session.idle_stop_seconds:
+            self._is_left = True
+            os.close(self._launched.gate)
 
     def _excess_memory(self) -> str:
         cgroup, most = self._launched.cgroup, self._limits.memory_mib

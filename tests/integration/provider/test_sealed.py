@@ -1,4 +1,4 @@
-"""Jobs that are sealed, have secrets, or connect out, through the real gateway, agent and SDK."""
+"""Jobs that are sealed, have secrets, connect out, or keep a machine, through the real gateway, agent and SDK."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from marketplace.client.journal import JobJournal
 from marketplace.client.session import ClientSession
 from marketplace.client.trust import TrustRoots
 from marketplace.domain import events as e
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds
@@ -136,6 +137,25 @@ def test_a_job_connects_out_where_its_provider_offers_it(stage: Stage, market: M
     log = "".join(job.logs())
     assert log.startswith("HTTP/1.1 200 Connected\n")
     assert "5 bytes went through its way out" in log
+
+
+def test_a_session_is_paid_until_its_time_is_up(stage: Stage, market: Market) -> None:
+    """It has no command, runs for all that it paid for, and has done well then; what was left in it is delivered."""
+    agent = stage.agent()
+    request = JobRequest(
+        command=(), session=SessionTerms(), gpus_of=("RTX4090",), max_price=PricePerGpuHour(PRICE), max_time=Seconds(12),
+        memory_mib=256, disk_mib=64, retries=0,
+    )  # fmt: skip
+    job = opened(stage, market, agent, request)
+
+    def each() -> None:
+        agent.step()
+        next(market.steps(0))
+
+    stage.clock.until(lambda: job.is_terminal, "its time is up", each=each)
+
+    assert (job.state, job.result().used_seconds) == (JobState.SUCCEEDED, 12)
+    assert job.work.command == ()
 
 
 def test_without_its_key_a_sealed_job_is_given_back_in_time(stage: Stage, market: Market) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from marketplace.domain.book import RefusedFill
 from marketplace.domain.ids import OfferId
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Standing, Tally
@@ -44,6 +45,7 @@ def test_an_order_on_the_book_survives() -> None:
         constraints=Constraints(("eu",), 5, (PROVIDER,), (PROVIDER,)),
         network="egress",
         egress=("a.example:443",),
+        session=SessionTerms(60),
         checkpoint="/job/checkpoint",
         group=Group("ab" * 32, 2, 1),
         public=True,

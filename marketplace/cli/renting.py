@@ -1,0 +1,109 @@
+"""`bourse rent` and `bourse end`: a machine to sit at, until it is ended or its time is up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from marketplace.cli import documents, tables
+from marketplace.cli import run_options as o
+from marketplace.cli.following import cancelling, require_running, say_draft, telling_refused
+from marketplace.cli.jobs import JobArgument
+from marketplace.cli.offers import MIN_RELIABILITY
+from marketplace.cli.plans import require_consent, with_asked_price
+from marketplace.cli.run import ssh_keys_of
+from marketplace.cli.secret_options import secrets_of
+from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.streaming import uploading
+from marketplace.client import Job, JobRequest
+from marketplace.client.gpu_wishes import gpus_wished
+from marketplace.client.images import resolved
+from marketplace.config import variables
+from marketplace.domain.keeping import SessionTerms
+from marketplace.domain.units import Bps, GpuCount, Seconds, seconds_from_text
+
+app = typer.Typer()
+
+
+@app.command()
+def rent(
+    gpu: o.GpuOption,
+    time: Annotated[str, typer.Option("--for", help="The longest time to pay for: 30m, 2h.")],
+    max_price: o.MaxPriceOption = None,
+    yes: o.YesOption = False,
+    image: o.ImageOption = "host",
+    ssh_key: o.SshKeyOption = None,
+    idle_stop: Annotated[
+        str | None, typer.Option("--idle-stop", help="End it by itself after so long without anybody's process: 15m.")
+    ] = None,
+    gpus: o.GpusOption = 1,
+    inputs: o.InputOption = None,
+    region: o.RegionOption = None,
+    vram: o.VramOption = 0,
+    cpus: o.CpusOption = 1,
+    memory: o.MemoryOption = 1024,
+    disk: o.DiskOption = 1024,
+    min_bond: o.MinBondOption = 0,
+    min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
+    secret: o.SecretOption = None,
+    egress: o.EgressOption = None,
+    egress_mib: o.EgressMibOption = 1024,
+    expires_in: o.ExpiresInOption = "10m",
+    name: o.NameOption = "",
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Keep a machine with GPUs, without a command, and say how to sit at it. `bourse end` ends it, and pays for the time until then."""
+    session, wish = CommandSession(json, keystore, password_file, account), gpus_wished(gpu, vram)
+    with session.market() as market:
+        request = JobRequest(
+            command=(), session=_terms(idle_stop), image=resolved(image, session.say), gpus_of=wish.classes, gpus=GpuCount(gpus),
+            name=name or f"{gpu[0]} for {time}", max_price=market.price(max_price or "0", field="max-price"),
+            max_time=seconds_from_text(time, field="for"), inputs=inputs, regions=tuple(region or ()), vram_mib=wish.vram_mib, cpus=cpus,
+            memory_mib=memory, disk_mib=disk, min_bond_bps=Bps(min_bond), min_reliability_bps=min_reliability, retries=0,
+            expires_in=seconds_from_text(expires_in, field="expires-in"), secrets=secrets_of(secret or [], variables()),
+            egress=tuple(egress or ()), egress_mib=egress_mib, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=True),
+        )  # fmt: skip
+        if max_price is None:
+            request = with_asked_price(session, market, request)
+        draft = market.draft(request)
+        say_draft(session, market, draft)
+        require_consent(session, market, draft, is_given=yes or max_price is not None)
+        with telling_refused(session, market), uploading(session, draft) as line:
+            job = market.sign(draft, line.show)
+        assert isinstance(job, Job), "one machine"
+        require_running(session, market, job)
+        session.answer(
+            documents.job(job, market.terms),
+            tables.jobs([job], market.terms),
+            Text(
+                f"sit at it: bourse ssh {job.number}    end it: bourse end {job.number}    pay when its time is up: bourse watch"
+            ),
+        )
+
+
+@app.command()
+def end(
+    job: JobArgument,
+    json: JsonOption = False,
+    keystore: KeystoreOption = None,
+    password_file: PasswordOption = None,
+    account: AccountOption = None,
+) -> None:
+    """End a session on the chain, for good: what it ran is paid for, all else comes back."""
+    session = CommandSession(json, keystore, password_file, account)
+    with session.market() as market:
+        next(market.steps(0))
+        found = market.job(job)
+        if not found.is_terminal:
+            with cancelling(session, found):
+                found.cancel()
+        session.answer(documents.job(found, market.terms), tables.jobs([found], market.terms))
+
+
+def _terms(idle_stop: str | None) -> SessionTerms:
+    return SessionTerms(seconds_from_text(idle_stop, field="idle-stop") if idle_stop else Seconds(0))
