@@ -6,6 +6,10 @@ PYTEST ?= .venv/bin/pytest
 WORKERS ?= $(shell expr $$(nproc) + 1)
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 export FOUNDRY_DISABLE_NIGHTLY_WARNING = 1
+# Whatever the shell says: tests start hundreds of processes, and each would compile all of the program again.
+unexport PYTHONDONTWRITEBYTECODE
+# What `make test FAST=1` looks for tests in: to collect all of them takes each worker longer than to run most.
+QUICK = tests/unit tests/architecture $(shell grep -rl --include='test_*.py' 'pytest.mark.quick' tests)
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -17,7 +21,7 @@ demo: setup  ## run a whole market on this machine and real jobs on it; KEEP=1 l
 	@.venv/bin/python examples/demo.py $(if $(KEEP),--keep)
 
 test: setup  ## run every test, the contracts' too; FAST=1: unit tests, the shape of the tree, and one slice through each part
-	@$(PYTEST) --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "unit or architecture or quick")
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "unit or architecture or quick" $(QUICK))
 
 check: setup  ## formatting, lint, types, import rules
 	@echo "check: ruff"; .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .

@@ -34,6 +34,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.states import JobState
 from marketplace.domain.units import Seconds, TokenUnits, text_from_units
 from marketplace.provider.runtime import load_runtime
+from marketplace.store.journal.agent import open_agent_journal
 from marketplace.telemetry import configure_logging
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -234,7 +235,7 @@ def take_out(market: Market, settings: Settings, role: str, key: Key, amount: To
     if not role.startswith("provider"):
         Sender(market.chain, key).send(withdrawal)
         return
-    with closing(processes.open_agent_journal(replace(settings, home=FOLDER / role))) as journal:
+    with closing(open_agent_journal(FOLDER / role)) as journal:
         Sender(market.chain, key, journal.outbox).send(withdrawal)
 
 

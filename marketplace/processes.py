@@ -58,7 +58,7 @@ from marketplace.services.quotas import quotas_over
 from marketplace.services.readiness import HeadWatch, projection_follows
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
-from marketplace.store.journal.agent import AgentJournal
+from marketplace.store.journal.agent import open_agent_journal
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.telemetry import configure_logging
 from marketplace.watchdog import Pulse
@@ -71,16 +71,6 @@ from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
-
-AGENT_JOURNAL = "agent.sqlite"
-"""Its file in an agent's home."""
-
-
-def open_agent_journal(settings: Settings) -> AgentJournal:
-    """The journal of the agent whose home the settings name, for it and for its operator's commands; nobody else's to read."""
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return AgentJournal(f"sqlite:///{settings.home.resolve()}/{AGENT_JOURNAL}")
-
 
 _SLICE_SECONDS = 0.25
 """How late a block may be noticed while waiting for a nudge."""
@@ -243,7 +233,7 @@ def run_provider(
     stop = GentleStop()
     stop.on_signals()
     market, key = open_chain_market(settings), open_key(settings)
-    journal = open_agent_journal(settings)
+    journal = open_agent_journal(settings.home)
     rig, gpus, file = _open_machine(settings, inventory, market.terms().token_decimals)
     gateways = tuple(
         GatewayLine.to(

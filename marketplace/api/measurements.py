@@ -19,11 +19,10 @@ MOST_OFFERS_ASKED = 100
 
 
 Line = Annotated[str, Meta(min_length=1, max_length=MOST_LETTERS, pattern=r"^[ -~]*\Z")]
-"""Printable; letters beyond ASCII are taken too."""
 Seen = Annotated[int, Meta(ge=0, le=MOST_SEEN)]
 
 
-class MeasuredGpuDocument(HashedDocument, frozen=True):
+class MeasuredGpuDocument(HashedDocument, frozen=True, forbid_unknown_fields=True):
     """One GPU as the driver showed it; null: it did not tell."""
 
     uuid: Line
@@ -36,7 +35,7 @@ class MeasuredGpuDocument(HashedDocument, frozen=True):
     has_ecc: bool | None
 
 
-class MeasurementDocument(HashedDocument, frozen=True):
+class MeasurementDocument(HashedDocument, frozen=True, forbid_unknown_fields=True):
     """What a provider's agent saw at a block."""
 
     version: Literal[1]

@@ -78,7 +78,11 @@ def show_plan(session: CommandSession, market: Market, draft: Draft) -> None:
 
 def _rows(market: Market, draft: Draft, ignored: list[str]) -> list[tuple[str, str]]:
     terms, request, first = market.terms, draft.request, draft.prepared[0]
-    size = f"{first.inputs.bytes:,} bytes in {len(first.parts)} parts" if first.inputs else "none"
+    size = (
+        f"{first.inputs.bytes:,} bytes in {len(first.parts)} part{'s' if len(first.parts) > 1 else ''}"
+        if first.inputs
+        else "none"
+    )
     more = f" and {len(ignored) - _SHOWN_IGNORED} more" if len(ignored) > _SHOWN_IGNORED else ""
     machines = f"{len(draft.prepared)} machines, " if len(draft.prepared) > 1 else ""
     classes = ", ".join(request.gpus_of) if len(request.gpus_of) <= 8 else f"any of {len(request.gpus_of)} classes"

@@ -266,14 +266,14 @@ def _tell(
 @contextmanager
 def _desk(session: CommandSession) -> Iterator[ProviderCommands]:
     """The desk of the home that the settings name. Raises ConfigError where no agent has ever run in it, or one of another key."""
-    from marketplace import processes
     from marketplace.provider.commands import ProviderCommands
+    from marketplace.store.journal.agent import AGENT_JOURNAL, open_agent_journal
 
     settings = session.settings
-    if not (settings.home / processes.AGENT_JOURNAL).is_file():
+    if not (settings.home / AGENT_JOURNAL).is_file():
         raise ConfigError([f"no agent has run in {settings.home} (BOURSE_HOME): `bourse provider up` starts one"])
     market, key = wiring.open_chain_market(settings), wiring.open_key(settings)
-    journal = processes.open_agent_journal(settings)
+    journal = open_agent_journal(settings.home)
     try:
         sender = wiring.open_sender(settings, market, key, journal.outbox)
         desk = ProviderCommands(market, key, journal, sender, settings.home)

@@ -120,7 +120,8 @@ def ssh_proxy(
         found = market.job(job)
         machine = machine_of(found, market.session.market, market.api)
         write_known_host(seat.known_hosts(found.id), known_hosts_line(_name(found), machine.host_key))
-        carry(machine, market.api)
+        if why := carry(machine, market.api):
+            print(why, file=sys.stderr)  # ssh shows what its ProxyCommand says
 
 
 class _Seat:

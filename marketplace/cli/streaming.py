@@ -69,7 +69,7 @@ def uploading(session: CommandSession, draft: Draft) -> Iterator[UploadLine]:
                     f"inputs: {_mib(shown.last.done_bytes)} of {_mib(shown.last.total_bytes)} are there{goes_on}"
                 )
             raise
-    if shown.last.total_bytes:
+    if shown.last.total_bytes >= _MIB:
         spared = f", {_mib(shown.last.spared_bytes)} of them were there" if shown.last.spared_bytes else ""
         session.say(f"inputs: {_mib(shown.last.total_bytes)} are at the gateway{spared}")
 

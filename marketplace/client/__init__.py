@@ -15,6 +15,7 @@ from marketplace.client.story import Attempt, Balance, JobResult, JobStory, Prog
 from marketplace.client.submitting import Draft
 from marketplace.client.trust import TrustRoots
 from marketplace.client.wallet import DepositBy, Wallet
+from marketplace.domain.errors import JobFailed, RemoteError, ResultRefused
 from marketplace.domain.states import JobReason, JobState
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Job",
     "JobChange",
     "JobExecutor",
+    "JobFailed",
     "JobFuture",
     "JobGroup",
     "JobReason",
@@ -37,7 +39,9 @@ __all__ = [
     "JobStory",
     "Market",
     "Progress",
+    "RemoteError",
     "RemoteFunction",
+    "ResultRefused",
     "Retries",
     "Sums",
     "Timeout",

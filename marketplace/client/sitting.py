@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +67,12 @@ def checked_host_key(lease: Bytes32, market: MarketContract, api: GatewayApi) ->
     return told.host_key
 
 
-def carry(place: SeatPlace, api: GatewayApi) -> None:
-    """Be ssh's ProxyCommand: pass stdin and stdout through the relay until either side ends."""
+def carry(place: SeatPlace, api: GatewayApi) -> str:
+    """Be ssh's ProxyCommand: pass stdin and stdout through the relay until either side ends; why the relay ended it, or nothing."""
     path = caller_path(place.lease)
     headers = api.signed_headers(path)
 
-    async def run() -> None:
+    async def run() -> str:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=FRAME_BYTES * FRAMES)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", 0))
@@ -81,10 +80,9 @@ def carry(place: SeatPlace, api: GatewayApi) -> None:
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
         async with connected(place.relay + path, headers) as leg:
             await bridged(leg, reader, writer)
-            if leg.close_reason:
-                print(leg.close_reason, file=sys.stderr)  # noqa: T201  ssh shows what its ProxyCommand says
+            return leg.close_reason or ""
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 def known_hosts_line(alias: str, key: HostKey) -> str:

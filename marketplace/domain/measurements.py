@@ -9,6 +9,7 @@ It proves no GPU: a provider may lie with a signature, too. It says who answers 
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ MOST_MEASURED = 64
 """GPUs in one measurement; an offer of more stays declared."""
 MOST_LETTERS = 96
 MOST_SEEN = 2**31
+_LINE = re.compile(r"[ -~]{1,96}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ class Measurement:
         return sha256_of(canonical_json(self.document()))
 
     def is_of(self, offer: Offer) -> bool:
-        """Whether it speaks of this offer, its machine, and as many GPUs."""
-        return (self.offer, f"0x{self.machine}", len(self.gpus)) == (offer.id, offer.spec, offer.gpus)
+        """Whether it speaks of this offer, its machine, and as many GPUs, each once."""
+        count = len({gpu.uuid for gpu in self.gpus})
+        return (self.offer, f"0x{self.machine}", count, len(self.gpus)) == (offer.id, offer.spec, offer.gpus, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,6 @@ def read_measurement(value: Any) -> Measurement:
     if not 1 <= len(tables) <= MOST_MEASURED:
         raise InvalidField("measurement.gpus", f"must be one to {MOST_MEASURED} GPUs")
     gpus = tuple(_gpu(Reader(table, f"measurement.gpus[{number}]")) for number, table in enumerate(tables))
-    if len({gpu.uuid for gpu in gpus}) != len(gpus):
-        raise InvalidField("measurement.gpus", "must name each GPU once")
     found = Measurement(
         offer=OfferId(reader.number("offer", 0, 2**40 - 1)),
         machine=sha256(reader.take("machine", str), field="measurement.machine"), block=reader.number("block", 0, 2**53 - 1),
@@ -99,21 +100,26 @@ def _gpu(reader: Reader) -> MeasuredGpu:
         raise InvalidField(reader.where("uuid"), "must be there, and the name, too")
     found = MeasuredGpu(
         uuid, name, reader.number("memory_mib", 1, MOST_SEEN), _line(reader, "capability"), _number(reader, "pcie_generation"),
-        _number(reader, "pcie_lanes"), _number(reader, "nvlinks"), reader.take("has_ecc", bool, None),
+        _number(reader, "pcie_lanes"), _number(reader, "nvlinks"), _told(reader, "has_ecc", bool),
     )  # fmt: skip
     reader.end()
     return found
 
 
+def _told(reader: Reader, name: str, kind: type) -> Any:
+    """A field that must be there and may be null."""
+    return reader.take(name, kind, None) if reader.has(name) else reader.take(name, kind)
+
+
 def _number(reader: Reader, name: str) -> int | None:
-    found: int | None = reader.take(name, int, None)
+    found: int | None = _told(reader, name, int)
     if found is not None and not 0 <= found <= MOST_SEEN:
         raise InvalidField(reader.where(name), f"must be from 0 to {MOST_SEEN}")
     return found
 
 
 def _line(reader: Reader, name: str) -> str | None:
-    found: str | None = reader.take(name, str, None)
-    if found is not None and (not 0 < len(found) <= MOST_LETTERS or not found.isprintable()):
-        raise InvalidField(reader.where(name), f"must be 1 to {MOST_LETTERS} printable characters")
+    found: str | None = _told(reader, name, str)
+    if found is not None and not _LINE.fullmatch(found):
+        raise InvalidField(reader.where(name), "must be 1 to 96 printable ASCII characters")
     return found

@@ -61,6 +61,8 @@ class PullOutcome:
 
     image: CachedImage | None = None
     obstacle: Obstacle | None = None
+    is_warm: bool = False
+    """It was here before."""
 
 
 class Attendance:
@@ -102,6 +104,8 @@ class Attendance:
         self.pulling: Chore[PullOutcome] = Chore(tools.pools.images)
         self.pull_since: UnixTime | None = None
         """Block time at which its image was asked for."""
+        self.was_pulling = False
+        """An agent before us may have asked for it."""
         self.pull_seconds = Seconds(0)
         """Block time until it was here, which is not charged."""
 

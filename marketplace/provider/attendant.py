@@ -60,7 +60,8 @@ class Attendant:
             return serving
         if not may_go_on:
             self._capacity.leave(serving.key, taken.disk_mib)
-            attendance.pull_since = serving.opened_at  # an agent before us may have asked for its image at once
+            # An agent before us may have asked for its image at once, and may even have it.
+            attendance.pull_since, attendance.was_pulling = serving.opened_at, True
         away_seconds = head.timestamp - (attendance.away_since or head.timestamp)
         if may_go_on and away_seconds > self._tools.policy.away_seconds:
             # Its client has ordered elsewhere by now: what it no longer waits for is not begun again.

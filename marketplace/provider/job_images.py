@@ -49,7 +49,8 @@ class JobImages:
             outcome = None
         if outcome and outcome.image:
             attendance.image, attendance.trouble = outcome.image, None
-            attendance.pull_seconds = Seconds(head.timestamp - attendance.pull_since)
+            if attendance.was_pulling or not outcome.is_warm:
+                attendance.pull_seconds = Seconds(head.timestamp - attendance.pull_since)
         elif outcome and outcome.obstacle:
             return outcome.obstacle
         else:
@@ -73,6 +74,9 @@ class JobImages:
         """On a thread of its own. What may pass by itself is raised."""
         try:
             puller = self._opened(policy)
+            found = puller.found(name, folder.name)
+            if found is not None:
+                return PullOutcome(found, is_warm=True)
             return PullOutcome(puller.pull(Pull(name, folder.name, source, folder.say_before)))
         except ImageUnusable as exc:
             return PullOutcome(obstacle=Obstacle(ObstacleReason(exc.trouble), f"image {name}: {exc}"))

@@ -192,13 +192,16 @@ from tempfile import TemporaryDirectory
 from tests.integration.bubblewrap_ordinary import become_ordinary
 from tests.integration.bubblewrap_jobs import ROOT
 become_ordinary([Path(sys.base_prefix), ROOT])
+from marketplace.provider.executors.removal import remove
 from tests.integration.test_image_jobs import layer, item, layer_of, ran_in, rooted
 from tests.integration.bubblewrap_jobs import executor_at
 place = Path(sys.argv[1])
 used = rooted(place / "image", layer_of(["sh", "id", "rm", "mkdir", "cat"]), layer(item("srv/own", content=b"1")))
 script = "id -u; rm -r /srv; mkdir /srv; echo 2 > /srv/own; cat /srv/own"
 ran = ran_in(executor_at(place, None), place, used, "sh", "-c", script)
-print(ran.log.split(), ran.result.exit_code, (used.root / "srv/own").read_text())
+said = ran.log.split()
+assert remove(ran.request.folder)
+print(said, ran.result.exit_code, (used.root / "srv/own").read_text())
 """
 
 

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 
+from marketplace.api.fields import field_of
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.statements import host_key_signer
@@ -44,12 +46,13 @@ SERVER = (
     "import http.server, os; os.chdir('/job/out'); print('up', flush=True)\n"
     "http.server.ThreadingHTTPServer(('127.0.0.1', 8888), http.server.SimpleHTTPRequestHandler).serve_forever()"
 )
-TOOLS = ROOT / ".tools" / "usr" / "bin"
+FETCHED = ROOT / ".tools" / "debian"
+LIBRARIES = [FETCHED / "usr/lib/x86_64-linux-gnu", FETCHED / "lib/x86_64-linux-gnu"]
 
 
 def tool(name: str) -> str:
     """A program of OpenSSH's, or rsync: this machine's, or the one that set-up has fetched."""
-    found = shutil.which(name, path=f"{os.environ['PATH']}:{TOOLS}")
+    found = shutil.which(name, path=f"{os.environ['PATH']}:{FETCHED}/usr/bin")
     assert found, f"{name} is missing: run make setup"
     return found
 
@@ -78,10 +81,6 @@ class Noticeboard:
 
     def market(self) -> MarketAnswer:
         at = {"number": 1, "hash": "0x" + "00" * 32, "timestamp": 1}
-        from msgspec import convert
-
-        from marketplace.api.fields import field_of
-
         zero = "0x" + "00" * 20
         told: dict[str, Any] = {
             "chainId": 31337, "market": zero, "token": {"address": zero, "symbol": "T", "decimals": 6}, "catalogue": zero,
@@ -337,19 +336,17 @@ def test_many_at_a_time(seated: Seated) -> None:
 
 
 def test_rsync(seated: Seated, tmp_path: Path) -> None:
-    """rsync copies a tree in, where the sandbox has an rsync of its own; without one it says so."""
+    """rsync copies a tree in, by an rsync that lies in the job's folder."""
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
     for number in range(50):
         (tree / "sub" / str(number)).write_bytes(os.urandom(1000))
-    remote = shutil.copy(tool("rsync"), seated.request.inputs / "rsync")
-    libraries = (TOOLS.parent / "lib" / "x86_64-linux-gnu").glob("lib*.so*")
-    for library in libraries:
+    shutil.copy(tool("rsync"), seated.request.inputs / "rsync")
+    for library in (file for folder in LIBRARIES for file in folder.glob("lib*.so*")):
         shutil.copy(library, seated.request.inputs / library.name)
-    assert remote
     shell = shlex.join([tool("ssh"), *seated.options])
     path = "env LD_LIBRARY_PATH=/job/in /job/in/rsync"
-    local = {"LD_LIBRARY_PATH": str(TOOLS.parent / "lib" / "x86_64-linux-gnu"), "PATH": os.environ["PATH"]}
+    local = {"LD_LIBRARY_PATH": ":".join(map(str, LIBRARIES)), "PATH": os.environ["PATH"]}
     words = [tool("rsync"), "-a", "-e", shell, "--rsync-path", path, f"{tree}/", "job:tree"]
     done = subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS, check=False, env=local)
 

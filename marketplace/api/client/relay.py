@@ -33,9 +33,11 @@ async def bridged(leg: ClientConnection, reader: asyncio.StreamReader, writer: a
             writer.write(message)
             await writer.drain()
 
-    await either(up(), down())
-    writer.close()
-    await leg.close()
+    try:
+        await either(up(), down())
+    finally:
+        writer.close()
+        await leg.close()
 
 
 async def either(*ways: Coroutine[None, None, None]) -> None:

@@ -73,7 +73,7 @@ class BubblewrapExecutor:
         self._bwrap = bwrap or find_bwrap()
         self._first_user = first_user
         self._seccomp = seccomp_program()
-        self._gate = make_gate(self._records.with_name("gate"))
+        self._gate = self._records.with_name("gate")
 
     def preflight(self) -> None:
         """Run a trivial job; raise ToolMissing, with what the sandbox said, if that does not work."""
@@ -103,6 +103,7 @@ class BubblewrapExecutor:
                 raise InvalidField("folder", f"must hold a folder named {folder.name}")
         self.reap(request.lease)
         if request.image:
+            make_gate(self._gate)
             for name in CHANGES:
                 (request.changes / name).mkdir(parents=True)
         record = self._record(request.lease)

@@ -83,7 +83,7 @@ class JobSession:
 
     def wait(self, timeout_seconds: float) -> int | None:
         """As ``poll``, once it has ended, or after so long."""
-        if self._code is None and _is_readable(self._control.fileno(), timeout_seconds):
+        if self._code is None and is_readable(self._control.fileno(), timeout_seconds):
             self._code = _code_in(_packet(self._control)[0])
         return self._code
 
@@ -105,6 +105,11 @@ class JobSession:
         """Hang up, and let go of it: what ignores SIGHUP stays with the job, all else in the session ends."""
         self._say("hang-up")
         self._control.close()
+
+    def discard(self) -> None:
+        """Close it, and its terminal or pipes, which nobody has taken."""
+        self.close()
+        _close([*self.pipes, *([] if self.terminal is None else [self.terminal])])
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -156,7 +161,7 @@ class JobNetwork:
                 self._control = self._entrance.lender()
             try:
                 self._control.send(b"6" if family == socket.AF_INET6 else b"4")
-                if not _is_readable(self._control.fileno(), ENTRY_SECONDS):
+                if not is_readable(self._control.fileno(), ENTRY_SECONDS):
                     raise TimeoutError("no answer")
                 said, handles = _packet(self._control)
             except OSError as exc:
@@ -297,7 +302,7 @@ class Entrance:
                 stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=(plan.fileno(), theirs.fileno(), first.handle),
             )  # fmt: skip
         _reap_later(helper)
-        is_in_time = _is_readable(ours.fileno(), ENTRY_SECONDS)
+        is_in_time = is_readable(ours.fileno(), ENTRY_SECONDS)
         said, handles = _packet(ours) if is_in_time else ("it took too long", [])
         if said == "entered":
             return ours, handles
@@ -367,7 +372,8 @@ def _code_in(said: str) -> int:
     return int(words[1]) if is_code and int(words[1]) in _CODES else _KILLED
 
 
-def _is_readable(handle: int, timeout_seconds: float) -> bool:
+def is_readable(handle: int, timeout_seconds: float = 0.0) -> bool:
+    """Whether there is something to read, or an end, within so long."""
     waiting = select.poll()
     waiting.register(handle, select.POLLIN)
     return bool(waiting.poll(timeout_seconds * 1000))

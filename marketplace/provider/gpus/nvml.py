@@ -167,7 +167,7 @@ def _text(nvml: ModuleType, getter: str, *arguments: Any) -> str | None:
 def _plain(said: Any) -> str:
     """A text of at most so many letters, in one line: it ends up in documents."""
     words = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    return "".join(sign for sign in words if sign.isprintable())[:_MOST_LETTERS]
+    return "".join(sign for sign in words if sign.isascii() and sign.isprintable())[:_MOST_LETTERS]
 
 
 def _seen(nvml: ModuleType, index: int) -> SeenGpu | None:

@@ -13,6 +13,7 @@ A tree appears under its name in one step, when all of it was verified. An agent
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import threading
@@ -26,7 +27,7 @@ from typing import Final
 from marketplace.domain.errors import ImageUnusable
 from marketplace.domain.ids import Sha256
 from marketplace.domain.images import ImageTrouble
-from marketplace.provider.executors.base import JobImage
+from marketplace.provider.executors.base import MOUNT_FILES, MOUNT_FOLDERS, JobImage
 from marketplace.provider.executors.folders import hand_over
 from marketplace.provider.executors.removal import remove
 from marketplace.provider.images.accounts import ImageUser
@@ -36,6 +37,7 @@ _STEP_BYTES: Final = 32 << 20
 _RECORD: Final = "image.json"
 _libc = ctypes.CDLL(None, use_errno=True)
 _USERS: Final = "users"
+MOUNTS: Final = hashlib.sha256(b"\0".join((*MOUNT_FOLDERS, b"", *MOUNT_FILES))).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ImageRecord:
     cmd: tuple[str, ...]
     working_dir: str
     user: ImageUser
+    mounts: str = MOUNTS
+    """What the sandbox mounts in it, as a hash: a tree that was made before for fewer places may have links of its own there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,15 @@ class ImageCache:
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o711)
         for name in ("packed", "making", "gone"):
             _remove_all(folder / name)
+        for image in images_in(folder, servings):
+            if image.record.mounts != MOUNTS and not image.users:
+                self._drop(image)
 
     def find(self, digest: Sha256, user: str) -> CachedImage | None:
         """The image, held for this serving from now on; None where it is not here."""
         with self._lock:
             place = self._folder / "trees" / digest
-            if not (place / _RECORD).exists():
+            if not (place / _RECORD).exists() or cached_in(place, self._servings).record.mounts != MOUNTS:
                 return None
             (place / _USERS / user).touch()
             os.utime(place / _RECORD)
@@ -182,7 +189,7 @@ def images_in(folder: Path, servings: Path) -> list[CachedImage]:
 def cached_in(place: Path, servings: Path) -> CachedImage:
     words = json.loads((place / _RECORD).read_bytes())
     lists = {name: tuple(words[name]) for name in ("entrypoint", "cmd")}
-    record = ImageRecord(**(words | lists | {"user": ImageUser(**words["user"])}))
+    record = ImageRecord(**({"mounts": ""} | words | lists | {"user": ImageUser(**words["user"])}))
     users = tuple(sorted(user.name for user in (place / _USERS).iterdir() if (servings / user.name).exists()))
     return CachedImage(Sha256(place.name), place, record, users, int((place / _RECORD).stat().st_mtime))
 

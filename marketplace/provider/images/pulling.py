@@ -58,6 +58,10 @@ class ImagePuller:
         self._lock = threading.Lock()
         self._under_way: set[Sha256] = set()
 
+    def found(self, name: ImageName, serving: str) -> CachedImage | None:
+        """The image where it is here, held for this serving."""
+        return self._cache.find(name.digest, serving)
+
     def pull(self, wanted: Pull) -> CachedImage | None:
         """The image, held for its serving; None while another serving's pull of it is under way: ask again.
 

@@ -58,6 +58,7 @@ class SeatDesk:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_default_executor()
         asyncio.get_running_loop().stop()
 
 

@@ -11,17 +11,17 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import asyncssh
 import structlog
 
 from marketplace.domain.sitting import EntryRefused
-from marketplace.provider.executors.entrance import Entrance, JobSession, Program, Terminal
+from marketplace.provider.executors.entrance import Entrance, JobSession, Program, Terminal, is_readable
 
 FILES: Final = "marketplace.provider.seats.files"
-LINGER_SECONDS: Final = 1.0
-"""How long the output of a program that has ended is read on while nothing comes: what it left behind may hold it open."""
+_LOOK_SECONDS: Final = 1.0
+"""Between two looks whether all that a program has printed was passed on."""
 _WAITING_BYTES: Final = 1 << 18
 _MOST_SIDE: Final = 10_000
 _NOT_STARTED: Final = 126
@@ -37,6 +37,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
         self._terminal: Terminal | None = None
         self._start: Callable[[], JobSession] = lambda: self._entrance.run(Program(terminal=self._terminal))
         self._session: JobSession | None = None
+        self._files: list[IO[bytes]] = []
         self._outputs: list[_Output] = []
         self._early: list[bytes] = []
         self._input: asyncio.WriteTransport | None = None
@@ -46,7 +47,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
     # What asyncssh tells
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
-        self._channel = chan
+        self._channel, self._writing = chan, _Input(chan)
 
     def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: Any) -> bool:
         columns, rows = (min(max(side, 1), _MOST_SIDE) for side in term_size[:2])
@@ -70,6 +71,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
 
     def session_started(self) -> None:
         self._running = asyncio.ensure_future(self._run())
+        self._running.add_done_callback(_told)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         if self._input is not None:
@@ -81,7 +83,9 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
     def eof_received(self) -> bool:
         self._is_input_over = True
         if self._input is not None and self._terminal is None:
-            self._input.close()  # a terminal has its own sign for that
+            # Not now: we may be in the very write that made room, and asyncio would drop what was written since. (A terminal
+            # has a sign of its own for its end.)
+            asyncio.get_running_loop().call_soon(self._input.close)
         return True
 
     def pause_writing(self) -> None:
@@ -115,7 +119,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
 
     async def _run(self) -> None:
         try:
-            self._session = await asyncio.to_thread(self._start)
+            self._session = await self._started()
             await self._joined(self._session)
         except EntryRefused as exc:
             _log.debug("seat.refused", lease=self._entrance.lease, reason=exc.reason)
@@ -124,6 +128,15 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
                 self._channel.exit(_NOT_STARTED)
         finally:
             self._let_go()
+
+    async def _started(self) -> JobSession:
+        """Start it on a thread. One that is there when nobody wants it any more is ended at once."""
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_discarded)
+            raise
 
     async def _joined(self, session: JobSession) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -140,14 +153,14 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
     async def _connect(self, session: JobSession) -> None:
         """Join its input and outputs to the channel."""
         loop = asyncio.get_running_loop()
-        writing = os.dup(session.terminal) if session.terminal is not None else session.pipes[0]
-        reading: list[tuple[int, int | None]] = [] if session.terminal is None else [(session.terminal, None)]
-        reading += list(zip(session.pipes[1:], (None, asyncssh.EXTENDED_DATA_STDERR), strict=False))
-        for handle, kind in reading:
-            output = _Output(self._channel, kind)
-            await loop.connect_read_pipe(lambda output=output: output, os.fdopen(handle, "rb", 0))  # type: ignore[misc]
+        near = session.terminal
+        handles = session.pipes if near is None else (os.dup(near), near)
+        self._files = [os.fdopen(handle, "rb" if place else "wb", 0) for place, handle in enumerate(handles)]
+        for file, kind in zip(self._files[1:], (None, asyncssh.EXTENDED_DATA_STDERR), strict=False):
+            output = _Output(self._channel, kind, file)
+            await loop.connect_read_pipe(lambda output=output: output, file)  # type: ignore[misc]
             self._outputs.append(output)
-        transport, _ = await loop.connect_write_pipe(lambda: _Input(self._channel), os.fdopen(writing, "wb", 0))
+        transport, _ = await loop.connect_write_pipe(lambda: self._writing, self._files[0])
         transport.set_write_buffer_limits(_WAITING_BYTES)
         self._input = transport
         for early in self._early:
@@ -158,61 +171,67 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
         self._channel.resume_reading()
 
     async def _drained(self) -> None:
-        """Wait for the rest of its output: to the end, or until none comes for a while although the client takes it."""
-        while not all(output.is_over for output in self._outputs):
-            before = sum(output.passed for output in self._outputs)
-            waiting = [asyncio.ensure_future(output.over.wait()) for output in self._outputs]
-            await asyncio.wait(waiting, timeout=LINGER_SECONDS)
-            for one in waiting:
+        """Wait until all that it has printed is passed on, however slowly the client takes it; what it left behind may print on."""
+        while rest := [output for output in self._outputs if output.has_more]:
+            waiting = [asyncio.ensure_future(output.moved.wait()) for output in rest]
+            await asyncio.wait(waiting, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            for output, one in zip(rest, waiting, strict=True):
+                output.moved.clear()
                 one.cancel()
-            is_held = any(output.is_paused for output in self._outputs)
-            if not is_held and sum(output.passed for output in self._outputs) == before:
-                return
 
     def _let_go(self) -> None:
-        for output in self._outputs:
-            output.close()
-        if self._input is not None:
-            self._input.abort()
+        self._leave()
         if self._session is not None:
             self._session.close()
-        self._leave()
+        for output in self._outputs:
+            output.close()
+        if self._input is not None and not self._writing.is_over:
+            self._input.abort()
+        for file in self._files:
+            file.close()
+
+
+def _told(running: asyncio.Task[None]) -> None:
+    if not running.cancelled() and (error := running.exception()) is not None:
+        _log.warning("seat.session_failed", error=f"{error!r:.400}")
 
 
 class _Output(asyncio.Protocol):
     """What the program prints on one of its two ways out."""
 
-    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], kind: int | None) -> None:
-        self._channel, self._kind = channel, kind
-        self.passed = 0
-        self.is_paused = False
-        self.over = asyncio.Event()
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], kind: int | None, file: IO[bytes]) -> None:
+        self._channel, self._kind, self._file = channel, kind, file
+        self.moved = asyncio.Event()
+        """Some of it was passed on, or it is over."""
+        self._is_over = self._is_paused = False
         self._transport: asyncio.ReadTransport | None = None
 
     @property
-    def is_over(self) -> bool:
-        return self.over.is_set()
+    def has_more(self) -> bool:
+        """Whether something is printed that was not passed on."""
+        return not self._is_over and is_readable(self._file.fileno())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.ReadTransport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.passed += len(data)
+        self.moved.set()
         with contextlib.suppress(OSError):  # the channel is closing
             self._channel.write(data, self._kind)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.over.set()
+        self._is_over = True
+        self.moved.set()
 
     def pause(self) -> None:
-        if self._transport is not None and not self.is_over and not self.is_paused:
-            self.is_paused = True
+        if self._transport is not None and not self._is_over and not self._is_paused:
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None and not self.is_over and self.is_paused:
-            self.is_paused = False
+        if self._transport is not None and not self._is_over and self._is_paused:
+            self._is_paused = False
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -225,9 +244,18 @@ class _Input(asyncio.Protocol):
 
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = channel
+        self.is_over = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_over = True
 
     def pause_writing(self) -> None:
         self._channel.pause_reading()
 
     def resume_writing(self) -> None:
         self._channel.resume_reading()
+
+
+def _discarded(starting: asyncio.Future[JobSession]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().discard()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -42,6 +43,10 @@ _FACTS = (
     "client_signature",
     "note",
 )
+
+
+AGENT_JOURNAL = "agent.sqlite"
+"""Its file in an agent's home."""
 
 
 class AgentJournal:
@@ -198,6 +203,12 @@ class AgentJournal:
         with self._database.write() as connection:
             connection.execute(delete(CURSORS))
             connection.execute(delete(BLOCKS))
+
+
+def open_agent_journal(home: Path) -> AgentJournal:
+    """The journal of the agent of this home, for it and for its operator's commands; nobody else's to read."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return AgentJournal(f"sqlite:///{home.resolve()}/{AGENT_JOURNAL}")
 
 
 def _place(block: BlockRef) -> dict[str, Any]:

@@ -19,8 +19,7 @@ from marketplace.client.journal import JobJournal
 from marketplace.domain.ids import Bytes32, sha256_in
 from marketplace.domain.offers import Offer
 from marketplace.domain.units import UnixTime
-from marketplace.processes import AGENT_JOURNAL
-from marketplace.store.journal.agent import AgentJournal
+from marketplace.store.journal.agent import open_agent_journal
 from marketplace.store.journal.rows import Serving
 from tests.integration.client.conftest import Play
 from tests.integration.gateway.conftest import Gateway
@@ -124,9 +123,7 @@ def keep_an_agents_journal(walk: Walk, gateway: Gateway, offer: Offer) -> None:
     """Of an agent that made the offer, and was killed when a lease had opened on it."""
     order, now = gateway.leased(offer), gateway.now()
     opened_at = gateway.market.lease_of(order.id).opened_at
-    home = walk.shell.folder / "agent"
-    home.mkdir()
-    journal = AgentJournal(f"sqlite:///{home}/{AGENT_JOURNAL}")
+    journal = open_agent_journal(walk.shell.folder / "agent")
     journal.add_listing(offer.id, sha256_in(offer.spec))
     serving = Serving(
         lease=order.id, opened_at=opened_at, offer=offer.id, price=offer.price, order=order.order, opened_in_block=1,

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from marketplace.images.manifests import (
     read_config,
     require_manifest,
 )
+from marketplace.provider.executors.base import MOUNT_FILES, MOUNT_FOLDERS
 from marketplace.provider.images.accounts import ImageUser
 from marketplace.provider.images.unpacking import unpack_image
 
@@ -136,20 +138,8 @@ def found(root: Path) -> dict[str, str]:
 
 def without_mounts(seen: dict[str, str]) -> dict[str, str]:
     """What of it the image brought itself."""
-    ours = (
-        "proc",
-        "dev",
-        "tmp",
-        "etc",
-        "job",
-        "job/in",
-        "job/out",
-        "job/gate",
-        "opt",
-        "opt/driver",
-        "etc/hosts",
-        "etc/resolv.conf",
-    )
+    mounts = [os.fsdecode(path) for path in (*MOUNT_FOLDERS, *MOUNT_FILES)]
+    ours = {"/".join(path.split("/")[:depth]) for path in mounts for depth in range(1, 4)}
     return {name: content for name, content in seen.items() if name not in ours}
 
 

@@ -11,7 +11,7 @@ from marketplace.domain.errors import ImageUnusable
 from marketplace.domain.ids import Sha256
 from marketplace.domain.images import ImageTrouble
 from marketplace.provider.images.accounts import ImageUser
-from marketplace.provider.images.cache import CachedImage, ImageCache, ImageRecord, images_in
+from marketplace.provider.images.cache import MOUNTS, CachedImage, ImageCache, ImageRecord, images_in
 
 MIB = 1 << 20
 A, B, C = (Sha256(letter * 64) for letter in "abc")
@@ -104,6 +104,18 @@ def test_a_crash_leaves_nothing_that_is_used(place: Place, tmp_path: Path) -> No
         assert not any((place.folder / "packed").iterdir())
     assert again.find(B, "one") is None
     assert again.find(A, "one") is not None
+
+
+def test_a_tree_made_for_fewer_mounts_is_not_used(place: Place) -> None:
+    """What an older agent unpacked may have links where a sandbox mounts something now: it is unpacked anew."""
+    made = place.made(A, 10, "one")
+    record = made.folder / "image.json"
+    record.write_text(record.read_text().replace(MOUNTS, "0" * 16))
+
+    assert place.cache.find(A, "one") is None
+    place.over("one")
+    ImageCache(place.folder, place.servings, 100 * MIB, None)
+    assert place.names() == []
 
 
 def test_room_of_one_that_is_given_up_is_free_again(place: Place) -> None:

@@ -18,11 +18,9 @@ from eth_account.messages import encode_defunct
 STAGE = json.loads(os.environ["BOURSE_STAGE"])
 KEYS = {role: Account.from_key(key) for role, key in STAGE["keys"].items()}
 PROVIDERS = (
-    "POST /v1/heartbeats",
-    "POST /v1/measurements",
-    "POST /v1/leases/{lease_id}/logs",
+    "POST /v1/heartbeats", "POST /v1/measurements", "POST /v1/leases/{lease_id}/gpus", "POST /v1/leases/{lease_id}/logs",
     "POST /v1/leases/{lease_id}/receipts",
-)
+)  # fmt: skip
 SIGNATURE = "Bourse-Signature"
 ORDER = (
     "address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,uint16 minBondBps,"
