@@ -20,7 +20,7 @@ def secrets_in_memory(secrets: Mapping[str, bytes]) -> Iterator[int]:
 def secrets_passed(handle: int) -> dict[str, bytes]:
     """Read them, in the supervisor, and put nothing in their place: what it starts must not find them."""
     with os.fdopen(os.dup(handle), "rb") as file:
-        told = json.loads(file.read())
+        told = json.loads(file.read() or b"{}")
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, handle)
     os.close(nothing)
