@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import typer
 
 from marketplace.chain.devnet import ANVIL_KEYS, ANVIL_PRIVATE_KEYS
 from marketplace.chain.keystore import create_key
-from marketplace.cli.main import app
+from marketplace.cli.main import app, main
 from marketplace.client import Job
 from marketplace.client.journal import JobJournal
 from marketplace.domain.ids import Bytes32, sha256_in
@@ -29,7 +30,12 @@ from tests.spelling import misspelled
 __all__ = ["logging_as_it_was"]
 
 ORDER = ("--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait")
-PRINTS_WHAT_STATUS_PRINTS = {"devnet up"}
+ELSEWHERE = {
+    "devnet up", "end", "gpu", "image push", "offer", "provider check", "provider images", "provider init", "rent", "top",
+}  # fmt: skip
+"""What needs a network, a machine, a registry or a sitting of its own: only the names that its code writes are looked at."""
+NO_ANSWER = {"allow_interspersed_args", "bond_floor"}
+"""Settings of the command line itself."""
 ARBITER, PROVIDER, ANYBODY = 9, 2, 4
 
 
@@ -166,7 +172,7 @@ def keep_a_network(walk: Walk) -> None:
 def test_every_command_answers_in_one_spelling(
     shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer], play: Play, running: Job
 ) -> None:
-    """All commands that have ``--json`` are taken, and no name in what they say is spelled otherwise than in HTTP and the ABI."""
+    """All commands that have ``--json`` are taken, but for a few, and no name in what they say is spelled otherwise than in HTTP and the ABI."""
     walk = Walk(shell)
     gateway.fund(ANVIL_KEYS[ARBITER], 1)
     look_around(walk, offers[0].provider)
@@ -176,7 +182,7 @@ def test_every_command_answers_in_one_spelling(
     rent_out(walk, gateway, offers[0])
     keep_a_network(walk)
 
-    assert sorted(walk.taken | PRINTS_WHAT_STATUS_PRINTS) == COMMANDS
+    assert sorted(walk.taken | ELSEWHERE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -188,3 +194,18 @@ def test_every_command_refuses_in_json_too(command: str, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (2, "")
     assert misspelled(document) == []
     assert (document["error"]["reason"], document["error"]["exitCode"]) == ("InvalidField", 2)
+
+
+def test_no_command_writes_a_name_of_another_spelling() -> None:
+    """Every name that stands in an object of ours, in the code of any command, is camelCase."""
+    code = Path(main.__code__.co_filename).parent
+    written = {
+        (file.name, key.value)
+        for file in code.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str) and "_" in key.value
+    }
+
+    assert {(file, name) for file, name in written if name not in NO_ANSWER} == set()
