@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import pytest
 
 from marketplace.domain.errors import InvalidField, ToolMissing
@@ -20,7 +21,7 @@ from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, end_all, f
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.records import JobPlan, JobRecord
 from marketplace.provider.executors.seccomp import seccomp_program
-from marketplace.provider.executors.usage import sandboxes_of, supervisors_of
+from marketplace.provider.executors.usage import sandboxes_of, supervisor_mark, supervisors_of
 from marketplace.provider.runtime import load_runtime
 from tests.integration.bubblewrap_jobs import (
     LIMITS,
@@ -143,6 +144,23 @@ def test_jobs_of_an_agent_that_does_not_come_back_can_be_ended(tmp_path: Path) -
 
     assert left_of(request, find_cgroups()) == []
     end_all(tmp_path / "no such folder")
+
+
+def test_a_job_cannot_pass_for_the_supervisor_of_another(tmp_path: Path) -> None:
+    """Whatever is on its command line: no agent attends to it in the other's place, and nobody ends it for the other's sake."""
+    executor, other = executor_at(tmp_path, find_cgroups()), "lease-of-somebody-else"
+    request = prepared(
+        tmp_path, "python", "-c", "import time; print('up', flush=True); time.sleep(300)", supervisor_mark(other)
+    )
+    execution = executor.start(request)
+    try:
+        await_log(request, execution)
+        running = psutil.process_iter(["cmdline"])
+        assert any(supervisor_mark(other) in (process.info["cmdline"] or []) for process in running)
+        assert supervisors_of(other) == {}
+    finally:
+        executor.reap(request.lease)
+        execution.leave()
 
 
 def test_a_job_ends_with_its_supervisor(tmp_path: Path) -> None:

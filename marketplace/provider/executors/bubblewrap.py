@@ -36,7 +36,7 @@ from marketplace.provider.executors.passing import secrets_in_memory
 from marketplace.provider.executors.records import JobPlan, JobRecord, read_plan
 from marketplace.provider.executors.removal import remove
 from marketplace.provider.executors.seccomp import seccomp_program
-from marketplace.provider.executors.usage import await_end, kill, sandboxes_of, supervisor_mark, supervisors_of
+from marketplace.provider.executors.usage import await_end, kill, sandboxes_of, supervisor_words, supervisors_of
 from marketplace.provider.runtime import Runtime
 
 FIRST_JOB_USER: Final = 60_578
@@ -44,7 +44,6 @@ FIRST_JOB_USER: Final = 60_578
 
 _PREFLIGHT_SECONDS: Final = 30
 _REAP_SECONDS: Final = 20
-_SUPERVISOR: Final = "marketplace.provider.executors.supervisor"
 
 
 class BubblewrapExecutor:
@@ -157,7 +156,7 @@ def end_all(records: Path) -> None:
 
 def _spawn_supervisor(record: JobRecord, request: ExecutionRequest) -> int:
     """Start it in a session of its own, with no environment and no handle of ours but the job's secrets, and its complaints in a file."""
-    words = [sys.executable, "-I", "-m", _SUPERVISOR, str(record.folder), supervisor_mark(request.lease)]
+    words = supervisor_words(record.folder, request.lease)
     complaints = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     heard = (*HEARD, *UNHEARD)
     with secrets_in_memory(request.secrets) as secrets:

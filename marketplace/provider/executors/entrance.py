@@ -30,7 +30,7 @@ from marketplace.provider.executors import enter
 from marketplace.provider.executors.arguments import job_environment, user_inside
 from marketplace.provider.executors.records import JobPlan
 from marketplace.provider.executors.sandbox import job_user
-from marketplace.provider.executors.usage import is_bound, sandboxes_of
+from marketplace.provider.executors.usage import is_bound, numbers_of, sandboxes_of
 
 ENTRY_SECONDS: Final = 20.0
 """How long a process may take to be in the sandbox: on a loaded machine an interpreter starts slowly."""
@@ -329,8 +329,8 @@ class _First:
     @property
     def is_first(self) -> bool:
         """Whether it is number 1 of a namespace right below ours."""
-        numbers = _numbers_of(str(self.pid))
-        return len(numbers) == len(_numbers_of("self")) + 1 and numbers[-1] == "1"
+        numbers = numbers_of(str(self.pid))
+        return len(numbers) == len(numbers_of("self")) + 1 and numbers[-1] == "1"
 
     @property
     def is_ready(self) -> bool:
@@ -344,15 +344,6 @@ def _number_of(handle: int) -> int:
     """The number of a handle's process; -1 when that has ended."""
     lines = Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
-
-
-def _numbers_of(process: str) -> list[str]:
-    """A process's numbers, from our own namespace to its own."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return []
-    return next((line.split()[1:] for line in lines if line.startswith("NSpid:")), [])
 
 
 def _packet(control: socket.socket) -> tuple[str, list[int]]:

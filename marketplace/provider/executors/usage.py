@@ -14,6 +14,7 @@ import psutil
 
 _MARK: Final = "bourse-job:"
 _SUPERVISOR_MARK: Final = "bourse-supervisor:"
+_SUPERVISOR: Final = ("-I", "-m", "marketplace.provider.executors.supervisor")
 _TEMPORARY: Final = ("tmp", "dev/shm")
 
 
@@ -49,14 +50,25 @@ def supervisor_mark(lease: str) -> str:
     return _SUPERVISOR_MARK + lease
 
 
+def supervisor_words(folder: Path, lease: str) -> list[str]:
+    """The command line of a lease's supervisor."""
+    return [sys.executable, *_SUPERVISOR, str(folder), supervisor_mark(lease)]
+
+
 def supervisors_of(lease: str) -> dict[int, int]:
-    """Open handles of all living processes on this machine that are this lease's supervisor, by their numbers."""
+    """Open handles of all living processes on this machine that are this lease's supervisor, by their numbers.
+
+    A job may put any mark on its command line, and with it behind bubblewrap's own first words; but its processes are in
+    a namespace below ours, and have a number there, too.
+    """
     found: dict[int, int] = {}
-    wanted = b"\0" + supervisor_mark(lease).encode() + b"\0"
+    depth, wanted = len(numbers_of("self")), supervisor_mark(lease).encode()
+    shape = [word.encode() for word in _SUPERVISOR]
     for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
         with contextlib.suppress(OSError):
             handle = os.pidfd_open(pid)
-            if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(wanted):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[1:4] == shape and words[5:] == [wanted, b""] and len(numbers_of(str(pid))) == depth:
                 found[pid] = handle
             else:
                 os.close(handle)
@@ -113,7 +125,7 @@ def terminate_command(first: int) -> bool:
     for pid in processes_in(first):
         with contextlib.suppress(OSError):
             handle = os.pidfd_open(pid)
-            is_command = _inner_number(Path(f"/proc/{pid}/status").read_text()) == "2"
+            is_command = numbers_of(str(pid))[-1:] == ["2"]
             if is_command:
                 kill(handle, signal.SIGTERM)
             os.close(handle)
@@ -122,9 +134,13 @@ def terminate_command(first: int) -> bool:
     return False
 
 
-def _inner_number(status: str) -> str:
-    """The process's number in the innermost namespace, out of /proc/PID/status."""
-    return next((line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:")), "")
+def numbers_of(process: str) -> list[str]:
+    """A process's numbers, from our own namespace to its own; empty when it is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return []
+    return next((line.split()[1:] for line in lines if line.startswith("NSpid:")), [])
 
 
 def memory_bytes(first: int) -> int:
