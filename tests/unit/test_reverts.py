@@ -104,7 +104,7 @@ def test_the_specification_lists_every_error() -> None:
         re.M,
     )
     source = (ROOT / "contracts/interfaces/IComputeMarket.sol").read_text()
-    declared = re.findall(r"/// @notice ([^\n]*)\n    error (\w+)\(([^)]*)\)", source)
+    declared = re.findall(r"/// @notice ([^\n]*)\n(?:    /// @param [^\n]*\n)*    error (\w+)\(([^)]*)\)", source)
     enums_as_numbers = [(said, name, arguments.replace("Status", "uint8")) for said, name, arguments in declared]
     selectors = {name: "0x" + error.selector.hex() for name, error in contract_abi("ComputeMarket").errors.items()}
 
