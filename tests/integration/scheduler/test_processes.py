@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,6 +24,23 @@ def operator(floor: Floor, redis_server: RedisHandle, tmp_path: Path) -> Iterato
     operator = Operator(floor, tmp_path, redis_server.url)
     yield operator
     operator.close()
+
+
+def suspend(process: Process, journal: Path) -> None:
+    """Stop it where it does not hold the journal: SQLite has no clock that would take a lock from who stands still."""
+
+    def is_suspended() -> bool:
+        process.send(signal.SIGSTOP)
+        with closing(sqlite3.connect(journal, timeout=1, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send(signal.SIGCONT)
+                return False
+            db.execute("ROLLBACK")
+        return True
+
+    eventually(is_suspended, "it is suspended between two writes")
 
 
 def are_open(floor: Floor, orders: list[SignedOrder]) -> bool:
@@ -47,8 +66,8 @@ def test_one_of_a_pair_acts_and_the_other_takes_over(operator: Operator, floor: 
     orders = [floor.order() for _ in range(10)]
     eventually(lambda: are_open(floor, orders), "the first ten are served")
 
-    first.send(signal.SIGSTOP)
-    first_indexer.send(signal.SIGSTOP)
+    suspend(first, operator.folder / "journal.sqlite")
+    suspend(first_indexer, operator.folder / "journal.sqlite")
     orders += [floor.order() for _ in range(10)]
     eventually(lambda: second.leads and indexer.leads, "who stood by leads")
     eventually(lambda: are_open(floor, orders), "the second ten are served")

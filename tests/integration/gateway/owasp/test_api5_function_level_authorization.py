@@ -7,6 +7,8 @@ import json
 import httpx
 import pytest
 
+from marketplace.api.gpu_use import GpuSampleDocument, GpuSamplesSent
+from marketplace.api.record import to_json
 from marketplace.chain.signing import Key
 from marketplace.domain.ids import sha256_of
 from marketplace.domain.wire import receipt_to_wire
@@ -15,7 +17,7 @@ from tests.integration.gateway.owasp.conftest import Private
 
 OPEN_TO_ALL = {
     ("post", "/v1/orders"), ("post", "/v1/quotes"), ("post", "/v1/sessions"), ("post", "/v1/leases/{lease_id}/declines"),
-    ("post", "/v1/leases/{lease_id}/host-key"),
+    ("post", "/v1/leases/{lease_id}/host-key"), ("post", "/v1/measurements"),
 }  # fmt: skip
 """They carry their own signature, or change nothing."""
 NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {
@@ -23,6 +25,7 @@ NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {
     ("post", "/v1/leases/{lease_id}/logs"): (CLIENT, OTHER_PROVIDER, STRANGER),
     ("post", "/v1/leases/{lease_id}/receipts"): (OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/leases/{lease_id}/key"): (PROVIDER, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
+    ("post", "/v1/leases/{lease_id}/gpus"): (CLIENT, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/heartbeats"): (STRANGER,),
 }
 WITHOUT_FUNCTION = {("put", "/v1/blobs/{name}"), ("delete", "/v1/sessions")}
@@ -41,6 +44,8 @@ def sent(gateway: Gateway, private: Private, route: tuple[str, str], key: Key | 
             "signature": PROVIDER.sign_receipt(receipt, gateway.domain),
         }
         body = json.dumps(wire).encode()
+    if path.endswith("/gpus"):
+        body = to_json(GpuSamplesSent([GpuSampleDocument(2, "GPU-a", 97, 20_000, 400, 71)]))
     if method == "delete":
         body = b""
     if key is None:
