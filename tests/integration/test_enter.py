@@ -22,7 +22,7 @@ from marketplace.domain.sitting import EntryReason, EntryRefused
 from marketplace.provider.executors.base import ExecutionRequest
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.entrance import Entrance, JobSession, Program, Terminal
-from marketplace.provider.executors.usage import sandboxes_of
+from marketplace.provider.executors.usage import numbers_of, processes_in, sandboxes_of
 from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, ROOT, await_log, executor_at, left_of, prepared
 
@@ -114,6 +114,13 @@ def outer(word: str) -> int:
     raise AssertionError(f"nothing has {word}")
 
 
+def first_beside(pid: int) -> int:
+    """The first process of the sandbox that the process is in."""
+    inside = os.readlink(f"/proc/{pid}/ns/pid")
+    numbered = [one for one in psutil.pids() if numbers_of(str(one))[1:] == ["1"]]
+    return next(one for one in numbered if os.readlink(f"/proc/{one}/ns/pid") == inside)
+
+
 def test_what_enters_has_no_more_than_the_job(job: tuple[ExecutionRequest, Entrance]) -> None:
     """Its user is nobody, without any capability, with no way to new privileges, below the job's filter, in its network and groups."""
     request, entrance = job
@@ -133,13 +140,14 @@ def test_what_enters_has_no_more_than_the_job(job: tuple[ExecutionRequest, Entra
 
 
 def test_what_enters_counts_as_the_jobs(tmp_path: Path) -> None:
-    """It is in the groups of its job, and is as near as the job to be ended when the machine has no memory left."""
+    """It is in the groups of its job and among its processes, and is as near to be ended when the machine has no memory left."""
     cgroups = find_cgroups()
     with running(tmp_path) as (request, entrance):
         session = entrance.run(Program(words=("sleep", "271.25")))
         pid = outer("271.25")
 
         assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+        assert pid in processes_in(first_beside(pid))
         for folder in cgroups.of(request.lease).folders.values() if cgroups else ():
             assert str(pid) in (folder / "cgroup.procs").read_text().split()
         shut(session)

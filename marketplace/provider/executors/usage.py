@@ -102,11 +102,22 @@ def kill(handle: int, number: signal.Signals = signal.SIGKILL) -> None:
 
 
 def processes_in(first: int) -> list[int]:
-    """List the processes of the sandbox whose first process this is (as seen from outside)."""
+    """List the processes of the sandbox whose first process this is (as seen from outside), those that have entered it, too.
+
+    They are nobody's children in there, but of its namespace, of which no job can make another.
+    """
+    inside = _namespace_of(first)
+    if inside in ("", _namespace_of(os.getpid())):
+        return []  # it is gone, and its number may be somebody else's by now
+    return [pid for pid in psutil.pids() if _namespace_of(pid) == inside]
+
+
+def _namespace_of(pid: int) -> str:
+    """The namespace of numbers that the process is in; empty when it is gone, or none of ours."""
     try:
-        return [first, *(child.pid for child in psutil.Process(first).children(recursive=True))]
-    except psutil.NoSuchProcess:
-        return []
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def numbered_in(first: int) -> int:
