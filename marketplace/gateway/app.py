@@ -28,6 +28,7 @@ from marketplace.gateway.routes import (
     market,
     measurements,
     orders,
+    past,
     quotes,
     rounds,
     sessions,
@@ -60,6 +61,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     for noun in (
         blobs,
         market,
+        past,
         quotes,
         orders,
         rounds,
@@ -76,5 +78,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
         docs,
     ):
         app.include_router(noun.router)
+    for router in (market.living, leases.past):
+        app.include_router(router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

@@ -27,6 +27,7 @@ from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_lead import LeadTable
+from marketplace.store.board_past import PastReader
 from marketplace.store.board_projection import ProjectionTable
 from marketplace.store.board_rows import beats_in, block_in, lease_in, offer_in, proofs_in, text_of
 from marketplace.store.board_view import ViewReader
@@ -56,6 +57,14 @@ class BoardEvent:
     payload: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class BoardState:
+    """Of two that are equal, every reader of the projection is told the same."""
+
+    fence: bytes
+    beats: Mapping[bytes, bytes]
+
+
 class Board:
     """One Redis. Threads may share it. Every method raises StoreUnavailable when Redis does not answer."""
 
@@ -65,6 +74,7 @@ class Board:
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
         self.leads = LeadTable(self._redis)
+        self.past = PastReader(self._redis)
         self._views, self._offered = ViewReader(self._redis), ViewReader(self._redis, keys.OFFERED)
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
 
@@ -89,6 +99,15 @@ class Board:
         As long as nothing of it has changed, it is the very same object.
         """
         return self._offered.read()
+
+    def standing(self) -> BoardState:
+        """What tells one state of the projection, and of the signs of life, from the next. StoreUnavailable also while rebuilding."""
+        (ready, fence), beats = self._redis.together(
+            [("HMGET", keys.HEAD, "ready", "fence"), ("HGETALL", keys.HEARTBEATS)]
+        )
+        if ready != b"1":
+            raise StoreUnavailable("projection")
+        return BoardState(fence, beats)
 
     def rows(
         self, leases: Sequence[Bytes32], accounts: Sequence[Address], offers: Sequence[OfferId]
