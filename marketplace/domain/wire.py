@@ -235,6 +235,7 @@ def explanation_to_wire(explanation: Explanation) -> dict[str, Any]:
         "order": explanation.order, "block": block_to_wire(explanation.block), "placedOn": explanation.placed_on,
         "reasons": {reason.value: count for reason, count in explanation.reasons.items()},
         "nearestMiss": explanation.nearest_miss,
+        "offers": {reason.value: list(offers) for reason, offers in explanation.offers.items()},
     }  # fmt: skip
 
 
@@ -244,4 +245,5 @@ def explanation_from_wire(value: dict[str, Any]) -> Explanation:
         order=Bytes32(value["order"]), block=block_from_wire(value["block"]), placed_on=value["placedOn"],
         reasons={RejectionReason(reason): count for reason, count in value["reasons"].items()},
         nearest_miss=value["nearestMiss"],
+        offers={RejectionReason(reason): tuple(offers) for reason, offers in value.get("offers", {}).items()},
     )  # fmt: skip
