@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
+from marketplace.domain.annals import About
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
@@ -200,6 +201,11 @@ def event_to_wire(event: Event) -> dict[str, Any]:
         "name": type(event).__name__, "fields": told, "block": _block_told(ref.block), "tx": ref.tx_hash,
         "logIndex": ref.log_index,
     }  # fmt: skip
+
+
+def about_to_wire(about: About) -> dict[str, Any]:
+    """Whom an event concerns: what is told of the market is filtered by it."""
+    return {"order": about.order, "accounts": list(about.accounts), "class": about.gpu_class}
 
 
 @lru_cache(maxsize=64)
