@@ -85,6 +85,21 @@ StatusFilter = Annotated[
 Limit = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="items on a page, 1 to 100")]
 Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's beginning")]
 EventId = Annotated[str | None, Query(pattern=_EVENT_ID, description="the id of the last event seen")]
+OrderFollowed = Annotated[
+    str | None, Query(alias="order", pattern=_BYTES32, description="only what is about this order")
+]
+AccountFollowed = Annotated[
+    str | None, Query(alias="account", pattern=ADDRESS, description="only what concerns this account")
+]
+ClassFollowed = Annotated[
+    str | None,
+    Query(
+        alias="class",
+        pattern=_CLASS,
+        description="only what is about GPUs of this class, by number or name",
+        json_schema_extra=_KNOWN_CLASSES,
+    ),
+]
 SharedBy = Annotated[
     str | None,
     Query(alias="share", pattern=SHARE, description="a party's leave to read, as `bourse share` makes it"),

@@ -58,6 +58,17 @@ class BoardEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicEntry:
+    """Something that was said on a topic, as it was written."""
+
+    topic: str
+    id: str
+    name: str
+    """Of what kind it is; "" of the contract's events, whose content says it."""
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BoardState:
     """Of two that are equal, every reader of the projection is told the same."""
 
@@ -163,7 +174,8 @@ class Board:
         ``signed_at`` and ``signature`` are what it said itself, for who wants to check.
         """
         proof = f"{signed_at} {signature}" if signed_at is not None and signature else ""
-        return UnixTime(int(self._redis.run("beat", (keys.HEARTBEATS,), (provider, at, proof))))
+        names = (keys.HEARTBEATS, keys.events(keys.BEATS_TOPIC))
+        return UnixTime(int(self._redis.run("beat", names, (provider, at, proof, TOLD_KEPT))))
 
     def heartbeats(self) -> dict[Address, UnixTime]:
         """Block time of each provider's last sign of life."""
@@ -286,11 +298,23 @@ class Board:
 
     # Events
 
-    def publish(self, topic: str, payload: dict[str, Any]) -> str:
-        """Tell the readers of a topic; the entry's id. The topic ``chain`` is the projection's."""
-        words = ("XADD", keys.events(topic), "MAXLEN", "~", TOLD_KEPT, "*", "event", text_of(payload))
-        entry: bytes = self._redis.call(*words)
-        return entry.decode()
+    def publish(self, name: str, content: bytes) -> None:
+        """Tell who follows the market as it goes; nobody who comes later."""
+        self._redis.call(
+            "XADD", keys.events(keys.LIVE_TOPIC), "MAXLEN", "~", TOLD_KEPT, "*", "name", name, "event", content
+        )
+
+    def follow(self, after: Mapping[str, str], wait_ms: int) -> list[TopicEntry]:
+        """What was said on these topics beyond given ids, in the order of their names, waiting up to ``wait_ms`` where there is nothing.
+        Raises InvalidField."""
+        if not all(map(_EVENT_ID.fullmatch, after.values())):
+            raise InvalidField("Last-Event-ID", "must be the id of an event")
+        topics = {keys.events(topic): topic for topic in sorted(after, reverse=True)}
+        found = self._redis.wait_stream({key: after[topic] for key, topic in topics.items()}, wait_ms, EVENTS_PER_READ)
+        return [
+            TopicEntry(topics[key], entry, words.get(b"name", b"").decode(), words[b"event"])
+            for key, entry, words in found
+        ]
 
     def read_events(self, after_id: str, wait_ms: int = 0, *, topic: str = keys.CHAIN_TOPIC) -> list[BoardEvent]:
         """Entries beyond ``after_id`` (``0``: from the oldest kept), waiting up to ``wait_ms`` for one. Raises InvalidField."""
