@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from marketplace.gateway.intake import intake_of
+from marketplace.gateway.tags import tag_of
 
 MOST_ANSWERS = 200
 """A page of a hundred rows has about a hundred KiB; beyond so many all are forgotten."""
@@ -45,6 +46,7 @@ class _Remembering(APIRoute):
             response = await write(request)
             if response.status_code == 200:
                 # It may tell of a newer state than the one that was asked about: then it is forgotten with that.
+                response.headers["ETag"] = tag_of(bytes(response.body))
                 known[question] = response
             return response
 

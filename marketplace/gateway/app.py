@@ -35,6 +35,7 @@ from marketplace.gateway.routes import (
     streams,
 )
 from marketplace.gateway.streams import Lines
+from marketplace.gateway.tags import TagAnswers
 
 API_VERSION = "1"
 
@@ -50,6 +51,7 @@ def create_app(desks: Desks, *, origins: Collection[str] = ()) -> FastAPI:
     app.state.lines = Lines()
     app.state.intake = Intake(desks)
     app.state.is_stopping = lambda: False
+    app.add_middleware(TagAnswers)
     app.add_middleware(LimitRequests, limits=desks.limits)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.add_middleware(AnswerHead)
