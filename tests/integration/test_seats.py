@@ -148,11 +148,11 @@ def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
 
 
 @contextmanager
-def sitting_at(url: str, relay: Relay, place: Path) -> Iterator[Seated]:
-    """A job that serves its outputs over HTTP, with a seat."""
+def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Iterator[Seated]:
+    """A job that serves its outputs over HTTP, or whatever that program does, with a seat."""
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
-    request = replace(prepared(place, "python", "-c", SERVER, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
+    request = replace(prepared(place, "python", "-c", server, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
     execution, board = executor.start(request), Noticeboard(url)
     desk = SeatDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
     try:
