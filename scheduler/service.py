@@ -291,4 +291,5 @@ def _standing(view: BookView, head: BlockRef) -> object:
 
 def _refused(event: FillRefused) -> Explanation:
     words = f"the contract refused it on offer {event.offer}: {event.reason.sentence}"
-    return Explanation(event.order, event.ref.block, None, {RejectionReason.of(event.reason): 1}, words)
+    reason = RejectionReason.of(event.reason)
+    return Explanation(event.order, event.ref.block, None, {reason: 1}, words, {reason: (event.offer,)})

@@ -28,6 +28,7 @@ from marketplace.api.fields import (
 from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Record, iso, money, price_text
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.book import is_silent
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.market import MarketTerms
@@ -50,7 +51,10 @@ class OfferTold(Record, frozen=True):
     free: Gpus
     bond_bps: Share
     expires_at: Instant
-    alive: bool
+    listed: bool
+    """On the market: it has not expired. Whether somebody is there, ``silent`` says."""
+    silent: bool
+    """Its provider gave no sign of life for longer than the market's ``maxSilenceSeconds``: it gets no new work now."""
     arbiter: AddressText
     price: Uint80
     """Token units per GPU-hour."""
@@ -73,7 +77,7 @@ class OfferTold(Record, frozen=True):
         return cls(
             id=offer.id, provider=offer.provider, gpu_class=offer.gpu_class, gpus=offer.gpus, free=offer.free, bond_bps=offer.bond_bps,
             class_name=gpu_class.name if gpu_class else f"class {offer.gpu_class}", expires_at=offer.expires_at,
-            alive=offer.is_alive(now), arbiter=offer.arbiter, price=Uint80(offer.price), min_seconds=offer.min_seconds, spec=offer.spec,
+            listed=offer.is_alive(now), silent=is_silent(last_heartbeat, now), arbiter=offer.arbiter, price=Uint80(offer.price), min_seconds=offer.min_seconds, spec=offer.spec,
             reliability_bps=reliability_bps, document=_as_written(machine), last_heartbeat=last_heartbeat,
             price_human=price_text(offer.price, terms), expires_time=iso(offer.expires_at), last_heartbeat_time=iso(last_heartbeat),
         )  # fmt: skip
@@ -152,7 +156,7 @@ class BookAnswer(Record, frozen=True):
 
 
 class PriceAnswer(Record, frozen=True):
-    """What a class has cost: the contract's own cumulative volume, and the cheapest living ask.
+    """What a class has cost: the contract's own cumulative volume, and the cheapest ask that is to be had now.
 
     Informational: self-trading moves the volume for the price of gas.
     """
@@ -164,7 +168,9 @@ class PriceAnswer(Record, frozen=True):
     average: Uint | None
     """Token units per GPU-hour over all time, rounded down; null before the first payment."""
     lowest_ask: Uint80 | None
+    """Of the offers that have a GPU free and whose provider is not silent."""
     gpus_free: Count
+    """Of these offers."""
     block: BlockTold
     paid_human: Word = ""
     average_human: Word | None = None

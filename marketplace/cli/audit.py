@@ -16,7 +16,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import CommandSession, JsonOption
+from marketplace.cli.session import JSON, CommandSession, with_session
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
@@ -35,7 +35,9 @@ _COLOURS = {"ok": "green", "FAILED": "bold red", "warning": "yellow", "not check
 
 
 @app.command()
+@with_session(JSON)
 def audit(
+    session: CommandSession,
     round_hash: Annotated[
         str | None,
         typer.Argument(help="A round, as BatchOpened has it; without one, the market's books.", metavar="ROUND"),
@@ -61,10 +63,8 @@ def audit(
     opener: Annotated[
         str | None, typer.Option("--opener", help="With --last: whose (default: the gateway's scheduler).")
     ] = None,
-    json: JsonOption = False,
 ) -> None:
     """Hold a round of the scheduler, or the market's books, against the chain. Exits with 5 where something does not hold."""
-    session = CommandSession(json)
     if round_hash is not None and last:
         raise InvalidField("--last", "goes without a ROUND")
     if (plan is None) != (snapshot is None):

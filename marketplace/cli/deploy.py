@@ -21,7 +21,7 @@ from marketplace.chain.settlement import inspect_token
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.screen import json_text
-from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import JSON, KEY, CommandSession, with_session
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import (
@@ -57,7 +57,9 @@ class _Wish:
 
 
 @app.command()
+@with_session(JSON, KEY)
 def deploy(
+    session: CommandSession,
     preset: Annotated[
         Preset | None, typer.Option("--preset", help="A set of constants (default: local on a local chain, else l2).")
     ] = None,
@@ -87,12 +89,8 @@ def deploy(
         Path | None,
         typer.Option("--verify-input", help="Write the compiler's standard JSON for explorers here, and ask no chain."),
     ] = None,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Create the market's contracts, at addresses that depend on nothing but what they are; again is harmless."""
-    session = CommandSession(json, keystore, password_file)
     if verify_input:
         _write_verification(session, verify_input)
         return

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from marketplace import devnet
-from marketplace.cli.session import CommandSession, JsonOption
+from marketplace.cli.session import JSON, CommandSession, with_session
 from marketplace.config import DEVNET_FOLDER
 from marketplace.daemon import Stop
 from marketplace.domain.wire import camel
@@ -25,15 +25,15 @@ _HERE = Path(DEVNET_FOLDER)
 
 
 @app.command()
+@with_session(JSON)
 def up(
+    session: CommandSession,
     folder: FolderOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is ready, and leave it running.")
     ] = False,
-    json: JsonOption = False,
 ) -> None:
     """Start a market from nothing: worthless development keys, test dollars, three providers with declared GPUs."""
-    session = CommandSession(json)
     if detach:
         session.say("starting a market; this takes some seconds")
         devnet.start_detached(folder or _HERE)
@@ -44,9 +44,9 @@ def up(
 
 
 @app.command()
-def down(folder: FolderOption = None, json: JsonOption = False) -> None:
+@with_session(JSON)
+def down(session: CommandSession, folder: FolderOption = None) -> None:
     """End the market; its files stay until the next one starts."""
-    session = CommandSession(json)
     place = folder or _nearest()
     was_running = devnet.is_running(place)
     devnet.stop_detached(place)
@@ -54,17 +54,17 @@ def down(folder: FolderOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
-def status(folder: FolderOption = None, json: JsonOption = False) -> None:
+@with_session(JSON)
+def status(session: CommandSession, folder: FolderOption = None) -> None:
     """Show what runs, where, and in whose name."""
-    session = CommandSession(json)
     place = folder or _nearest()
     _status(session, devnet.look(place) | {"running": devnet.is_running(place)})
 
 
 @app.command()
-def hold(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = False) -> None:
+@with_session(JSON)
+def hold(session: CommandSession, name: ProcessArgument, folder: FolderOption = None) -> None:
     """Kill a process (SIGKILL) and keep it down, as when its machine is gone."""
-    session = CommandSession(json)
     pid = devnet.hold(folder or _nearest(), name)
     was = f"pid {pid}" if pid else "down already"
     session.answer(
@@ -73,9 +73,9 @@ def hold(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = 
 
 
 @app.command()
-def release(name: ProcessArgument, folder: FolderOption = None, json: JsonOption = False) -> None:
+@with_session(JSON)
+def release(session: CommandSession, name: ProcessArgument, folder: FolderOption = None) -> None:
     """Let a held process start again."""
-    session = CommandSession(json)
     devnet.release(folder or _nearest(), name)
     session.answer({"released": name}, f"{name} starts again")
 

@@ -10,7 +10,7 @@ from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.client import Market
 from marketplace.domain import events as e
 from marketplace.domain.errors import InvalidField, NotFound
@@ -26,22 +26,21 @@ LeaseArgument = Annotated[
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def dispute(
+    session: CommandSession,
     lease: LeaseArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Object to a running lease or to its provider's claim; stakes as much as the provider's bond, and the arbiter rules."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.dispute(identifier))
 
 
 @app.command()
+@with_session(JSON, KEY)
 def rule(
+    session: CommandSession,
     lease: LeaseArgument,
     seconds: Annotated[
         int,
@@ -53,12 +52,8 @@ def rule(
             "--provider-at-fault/--client-at-fault", help="Whose stake goes to the other side, half of it to you."
         ),
     ],
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Decide a dispute, as the arbiter that the order names."""
-    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         mined = market.leases.rule(identifier, Seconds(seconds), provider_at_fault=provider_at_fault)
@@ -66,29 +61,25 @@ def rule(
 
 
 @app.command()
+@with_session(JSON, KEY)
 def lapse(
+    session: CommandSession,
     lease: LeaseArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """End a dispute on which nobody ruled in time: stakes go back, the disputed seconds are split. The scheduler does this, too."""
-    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.lapse(identifier))
 
 
 @app.command()
+@with_session(JSON, KEY)
 def assign(
+    session: CommandSession,
     lease: LeaseArgument,
     payee: Annotated[str, typer.Argument(help="Who is to receive what the lease still earns.")],
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Pass the right to a lease's future income on, as the one who has it: its provider at first. The bond stays the provider's."""
-    session = CommandSession(json, keystore, password_file)
     receiver = address_from_text(payee, field="payee")
     with session.market() as market:
         identifier = _lease_of(market, lease)

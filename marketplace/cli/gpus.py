@@ -13,7 +13,7 @@ from rich.text import Text
 from marketplace import wiring
 from marketplace.api.gpu_use import GpuSampleDocument
 from marketplace.cli.jobs import JobArgument
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.tables import clock, plain_table
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.wire import camel
@@ -26,16 +26,13 @@ app = typer.Typer()
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def top(
+    session: CommandSession,
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="With every block, until the job is over.")] = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Show how busy a running job's GPUs are, in its provider's words: use, memory, power, temperature."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         found, samples = market.job(job), list[GpuSampleDocument]()
         if follow and not session.as_json:
@@ -52,9 +49,9 @@ def top(
 
 
 @app.command()
-def gpu(json: JsonOption = False) -> None:
+@with_session(JSON)
+def gpu(session: CommandSession) -> None:
     """Show this machine's GPUs: what the driver says of each, the class that it can be offered as, and how busy it is. Exit code 0 also where there are none."""
-    session = CommandSession(json)
     rig = wiring.open_rig(session.settings)
     seen = rig.look()
     samples = {one.uuid: one for one in rig.sample(gpu.uuid for gpu in seen.gpus)} if seen.gpus else {}

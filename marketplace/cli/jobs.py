@@ -10,7 +10,7 @@ import typer
 from marketplace.cli import documents, tables
 from marketplace.cli.following import cancelling, require_free
 from marketplace.cli.numbers import seconds_option
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 
 app = typer.Typer()
 
@@ -19,15 +19,12 @@ JobArgument = Annotated[str, typer.Argument(help="The job's number (bourse ps), 
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def ps(
+    session: CommandSession,
     all_of_them: Annotated[bool, typer.Option("--all", "-a", help="Jobs that are over, too.")] = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """List your jobs, after moving them along once."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         rows = [job for job in market.jobs() if all_of_them or not job.is_terminal]
@@ -35,19 +32,16 @@ def ps(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def logs(
+    session: CommandSession,
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job is over.")] = False,
     raw: Annotated[
         bool, typer.Option("--raw", help="As the job printed it, with whatever a terminal would obey: for a pipe.")
     ] = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Print a job's output."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         found = market.job(job)
         if not session.as_json:
@@ -59,16 +53,13 @@ def logs(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def get(
+    session: CommandSession,
     job: JobArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to; nothing there is overwritten.")],
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Download a job's outputs, verified, and print its receipt."""
-    session = CommandSession(json, keystore, password_file, account)
     require_free(output)
     with session.market() as market:
         next(market.steps(0))
@@ -83,15 +74,12 @@ def get(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def cancel(
+    session: CommandSession,
     job: JobArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Call a job off, for good: on the chain, free before it runs, for the time it ran afterwards."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)
@@ -102,15 +90,12 @@ def cancel(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def explain(
+    session: CommandSession,
     job: JobArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Tell a job's whole story: history, reasons, the nearest miss, money."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         story = market.job(job).explain()
@@ -118,16 +103,13 @@ def explain(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def watch(
+    session: CommandSession,
     once: Annotated[bool, typer.Option("--once", help="End when all jobs are over and their money has moved.")] = False,
     timeout: Annotated[float | None, seconds_option("timeout", "Seconds after which to give up.")] = None,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Move all your jobs along: verify, countersign, order again when a provider falls silent. Ctrl-C ends it."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         for change in market.watch(timeout, until_settled=once):
             note = f" · {change.event.note}" if change.event.note else ""

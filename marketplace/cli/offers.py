@@ -13,7 +13,7 @@ from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_argument, whole_option
 from marketplace.cli.offer_page import offer_page
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import CommandSession, JsonOption
+from marketplace.cli.session import JSON, CommandSession, with_session
 from marketplace.client.measured import measured
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.blocks import BlockRef
@@ -30,50 +30,50 @@ MIN_RELIABILITY = whole_option(
 
 
 @app.command()
+@with_session(JSON)
 def offers(
+    session: CommandSession,
     gpu: Annotated[str | None, typer.Option("--gpu", help="Only offers of this GPU class.")] = None,
-    json: JsonOption = False,
 ) -> None:
     """List the offers on the market."""
-    session = CommandSession(json)
     number = class_named(gpu).number if gpu else None
     with session.gateway() as api:
         rows, told = api.offers(number), api.market()
         seen = measured(api, rows, told.terms)
     now = told.block.timestamp
-    session.answer(
-        [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, told.terms, now, seen)
-    )
+    session.answer([documents.offer(row, seen.get(row.id)) for row in rows], tables.offers(rows, told.terms, now, seen))
 
 
 @app.command()
+@with_session(JSON)
 def offer(
+    session: CommandSession,
     number: Annotated[int, whole_argument("offer", "The offer's number, as `bourse offers` shows it.", least=1)],
-    json: JsonOption = False,
 ) -> None:
     """Show one offer: its terms, its machine, and what its provider's agent saw of its GPUs, if anybody looked."""
-    session = CommandSession(json)
     with session.gateway() as api:
         row, told = api.offer(OfferId(number)), api.market()
         seen = measured(api, [row], told.terms).get(row.id)
     now = told.block.timestamp
-    session.answer(documents.offer(row, now, seen), offer_page(row, told.terms, now, seen))
+    session.answer(documents.offer(row, seen), offer_page(row, told.terms, now, seen))
 
 
 @app.command()
-def market(json: JsonOption = False) -> None:
+@with_session(JSON)
+def market(session: CommandSession) -> None:
     """Say which market the gateway serves: its addresses and windows, who opens orders there, and an arbiter that it knows.
 
     Opener and arbiter are the gateway's word: ask others before you trust them with a dispute.
     """
-    session = CommandSession(json)
     with session.gateway() as api:
         told = api.market()
     session.answer(documents.told(told), tables.market(told))
 
 
 @app.command()
+@with_session(JSON)
 def quote(
+    session: CommandSession,
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
     gpus: Annotated[int, whole_option("gpus", "GPUs needed together.", least=1)] = 1,
@@ -82,10 +82,8 @@ def quote(
         list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
     ] = None,
     min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
-    json: JsonOption = False,
 ) -> None:
     """Say what a job would cost, offer by offer, and why some cannot serve it."""
-    session = CommandSession(json)
     names = [class_named(name).name for name in gpu]
     seconds = seconds_from_text(max_time, field="max-time")
     with session.gateway() as api:
@@ -103,15 +101,15 @@ def quote(
 
 
 @app.command()
+@with_session(JSON)
 def reputation(
+    session: CommandSession,
     provider: Annotated[str, typer.Argument(help="The provider's address (0x and 40 hex digits).", metavar="ADDRESS")],
     check: Annotated[
         bool, typer.Option("--check", help="Compute it from the chain's events, too, and compare (needs the node).")
     ] = False,
-    json: JsonOption = False,
 ) -> None:
     """Say how reliable a provider is, and why: what became of its leases, and what that weighs."""
-    session = CommandSession(json)
     who = address_from_text(provider, field="ADDRESS")
     with session.gateway() as api:
         told, terms = api.provider(who), api.market().terms

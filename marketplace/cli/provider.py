@@ -17,7 +17,7 @@ from marketplace import wiring
 from marketplace.cli import documents, provider_documents, provider_tables, tables
 from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import JSON, KEY, CommandSession, KeystoreOption, PasswordOption, with_session
 from marketplace.client.measured import measured
 from marketplace.config import from_env
 from marketplace.domain.errors import ConfigError
@@ -63,9 +63,9 @@ def up(
 
 
 @app.command()
-def status(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
+@with_session(JSON, KEY)
+def status(session: CommandSession) -> None:
     """Show whether an agent runs, what is on offer, what is being served and what it holds. Exit code 4: no agent runs."""
-    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         seen, account, terms = desk.picture(), desk.key.address, desk.terms
     session.answer(provider_documents.status(seen, account, terms), provider_tables.status(seen, account, terms))
@@ -74,14 +74,12 @@ def status(json: JsonOption = False, keystore: KeystoreOption = None, password_f
 
 
 @app.command()
+@with_session(JSON, KEY)
 def leases(
+    session: CommandSession,
     every: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """List the leases that are being served, from the agent's journal and the chain."""
-    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         head, terms = desk.market.chain.head(), desk.terms
         rows = desk.leases(head, with_closed=every)
@@ -90,11 +88,11 @@ def leases(
 
 
 @app.command("images")
-def cached_images(json: JsonOption = False) -> None:
+@with_session(JSON)
+def cached_images(session: CommandSession) -> None:
     """List the container images that are kept unpacked on this machine, the one used last first, and which of them jobs use."""
     from marketplace.provider.images.cache import images_in
 
-    session = CommandSession(json)
     home = session.settings.home
     found = sorted(images_in(home / "images", home / "servings"), key=lambda one: -one.used_at)
     session.answer([provider_documents.cached_image(one) for one in found], provider_tables.cached_images(found))
@@ -109,17 +107,15 @@ class By(StrEnum):
 
 
 @app.command()
+@with_session(JSON, KEY)
 def earnings(
+    session: CommandSession,
     by: Annotated[By, typer.Option("--by", help="What to add up by.")] = By.LEASE,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Add up what the chain says was earned, and hold it against the balance. Reads all of the market's events.
 
     Exit code 5: the events do not explain the balance.
     """
-    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         head, terms = desk.market.chain.head(), desk.terms
         books, balance = desk.earnings(head)
@@ -132,25 +128,25 @@ def earnings(
 
 
 @app.command()
-def pause(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
+@with_session(JSON, KEY)
+def pause(session: CommandSession) -> None:
     """Withdraw every offer, so that no new lease opens; those that are open are served. It stays so until `resume`.
 
     Exit code 7: the agent has not acted on it within 30 seconds; it will.
     """
     from marketplace.store.journal.wishes import AgentStanding
 
-    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         outcome = desk.stand(AgentStanding.PAUSED)
     _tell(session, "paused", outcome.value, "nothing is on offer until `bourse provider resume`")
 
 
 @app.command()
-def resume(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
+@with_session(JSON, KEY)
+def resume(session: CommandSession) -> None:
     """Put the inventory on offer again. Exit code 7: the agent has not acted on it within 30 seconds; it will."""
     from marketplace.store.journal.wishes import AgentStanding
 
-    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         outcome = desk.stand(AgentStanding.OPEN)
     alone = "no agent runs: `bourse provider up` puts the inventory on offer"
@@ -158,11 +154,10 @@ def resume(json: JsonOption = False, keystore: KeystoreOption = None, password_f
 
 
 @app.command()
+@with_session(JSON, KEY)
 def drain(
+    session: CommandSession,
     wait: Annotated[str, typer.Option("--wait", help="Wait so long for the agent's end: 90s, 2h.")] = "",
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Pause; when every lease is over, or claimed and delivered, the agent ends with exit code 0.
 
@@ -171,7 +166,6 @@ def drain(
     from marketplace.provider.commands import WishOutcome
     from marketplace.store.journal.wishes import AgentStanding
 
-    session = CommandSession(json, keystore, password_file)
     seconds = seconds_from_text(wait, field="wait") if wait else 0
     with _desk(session) as desk:
         outcome = desk.stand(AgentStanding.DRAINING)
@@ -187,20 +181,18 @@ def drain(
 
 
 @app.command()
+@with_session(JSON, KEY)
 def reprice(
+    session: CommandSession,
     offer: OfferArgument,
     price: Annotated[
         str, typer.Argument(help="The new price per GPU-hour, e.g. 0.40; or inventory: the file's again.")
     ],
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Ask another price for an offer from now on; leases that are open keep theirs. It holds until the file's price changes.
 
     Exit code 7: the agent has not acted on it within 30 seconds; it will.
     """
-    session = CommandSession(json, keystore, password_file)
     with _desk(session) as desk:
         units = None if price == "inventory" else units_from_text(price, desk.terms.token_decimals, field="price")
         if units == 0:
@@ -211,29 +203,27 @@ def reprice(
 
 
 @app.command()
-def offers(json: JsonOption = False, keystore: KeystoreOption = None, password_file: PasswordOption = None) -> None:
+@with_session(JSON, KEY)
+def offers(session: CommandSession) -> None:
     """List this account's own offers, as the gateway shows them."""
-    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
         seen = measured(market.api, rows, market.terms)
         session.answer(
-            [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
+            [documents.offer(row, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
         )
 
 
 @app.command()
+@with_session(JSON, KEY)
 def claim(
+    session: CommandSession,
     lease: Annotated[str, typer.Argument(help="The lease's id: 0x and 64 hex digits.")],
     seconds: Annotated[
         int | None, whole_option("seconds", "Seconds used (default: all on the meter).", most=MAX_LEASE_SECONDS)
     ] = None,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Claim a lease's pay by hand, for a result that was posted; the agent does this by itself when a client is silent."""
-    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         mined = market.leases.claim(bytes32(lease, field="lease"), None if seconds is None else Seconds(seconds))
         session.answer(

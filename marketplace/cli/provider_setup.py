@@ -18,7 +18,7 @@ from marketplace import wiring
 from marketplace.chain.checksums import checksum
 from marketplace.chain.token import coin_of
 from marketplace.cli.outcomes import ExitCode
-from marketplace.cli.session import CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import JSON, KEY, CommandSession, with_session
 from marketplace.cli.tables import amount, plain_table
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import ConfigError, ToolMissing
@@ -35,19 +35,17 @@ _STYLES = {"good": "green", "advice": "yellow", "problem": "red"}
 
 
 @app.command()
+@with_session(JSON, KEY)
 def check(
+    session: CommandSession,
     inventory: Annotated[
         Path | None, typer.Option("--inventory", help="Hold this inventory against the machine, too.", dir_okay=False)
     ] = None,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Look at this machine as a provider's, and say what to do about each finding. Runs canaries in the sandbox; changes nothing.
 
     Exit code 2: there is a problem; something cannot be rented out as it is.
     """
-    session = CommandSession(json, keystore, password_file)
     found = list(_findings(session, inventory))
     session.answer([_document(one) for one in found], _table(found))
     if any(one.level == "problem" for one in found):
@@ -55,17 +53,17 @@ def check(
 
 
 @app.command()
+@with_session(JSON)
 def init(
+    session: CommandSession,
     inventory: Annotated[Path, typer.Option("--inventory", help="The file to write.", dir_okay=False)] = Path(
         "inventory.toml"
     ),
     region: Annotated[str, typer.Option("--region", help="Where this machine is, as clients will read it.")] = "eu",
-    json: JsonOption = False,
 ) -> None:
     """Write a first inventory, commented: this machine's GPUs by UUID, at the market's prices. Nothing is overwritten."""
     from marketplace.provider.drafting import draft_inventory
 
-    session = CommandSession(json)
     if inventory.exists():
         raise ConfigError([f"{inventory} is there already, and is left as it is"])
     seen = wiring.open_rig(session.settings).look()
@@ -177,7 +175,9 @@ def _terms(session: CommandSession, seen: SeenMachine, region: str) -> DraftTerm
         told = api.market()
         classes = {gpu.gpu_class for gpu in seen.gpus if isinstance(gpu.gpu_class, GpuClass)}
         asks = {
-            known.name: tuple(int(offer.price) for offer in api.offers(known.number) if offer.alive)
+            known.name: tuple(
+                int(offer.price) for offer in api.offers(known.number) if offer.listed and not offer.silent
+            )
             for known in classes
         }
     place = session.settings.home

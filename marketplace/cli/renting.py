@@ -15,7 +15,7 @@ from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.plans import require_consent, with_asked_price
 from marketplace.cli.run import ssh_keys_of
 from marketplace.cli.secret_options import secrets_of
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Job, JobRequest
 from marketplace.client.gpu_wishes import gpus_wished
@@ -28,7 +28,9 @@ app = typer.Typer()
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def rent(
+    session: CommandSession,
     gpu: o.GpuOption,
     time: Annotated[str, typer.Option("--for", help="The longest time to pay for: 30m, 2h.")],
     max_price: o.MaxPriceOption = None,
@@ -52,13 +54,9 @@ def rent(
     egress_mib: o.EgressMibOption = 1024,
     expires_in: o.ExpiresInOption = "10m",
     name: o.NameOption = "",
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Keep a machine with GPUs, without a command, and say how to sit at it. `bourse end` ends it, and pays for the time until then."""
-    session, wish = CommandSession(json, keystore, password_file, account), gpus_wished(gpu, vram)
+    wish = gpus_wished(gpu, vram)
     with session.market() as market:
         request = JobRequest(
             command=(), session=_terms(idle_stop), image=resolved(image, session.say), gpus_of=wish.classes, gpus=GpuCount(gpus),
@@ -87,15 +85,12 @@ def rent(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def end(
+    session: CommandSession,
     job: JobArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """End a session on the chain, for good: what it ran is paid for, all else comes back."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         next(market.steps(0))
         found = market.job(job)

@@ -13,7 +13,7 @@ from marketplace.cli.following import require_free, run_alone, run_nodes, say_dr
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.plans import require_consent, show_plan, with_asked_price
 from marketplace.cli.secret_options import secrets_of
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
 from marketplace.client.gpu_wishes import gpus_wished
@@ -30,7 +30,9 @@ app = typer.Typer()
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
+@with_session(JSON, KEY, ACCOUNT)
 def run(
+    session: CommandSession,
     gpu: o.GpuOption,
     max_time: o.MaxTimeOption,
     file: o.FileOption = None,
@@ -68,10 +70,6 @@ def run(
     wait: o.WaitOption = True,
     dry_run: o.DryRunOption = False,
     yes: o.YesOption = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Run a command on somebody's GPUs: upload, sign, wait and print its output as it comes, verify, download, and print the receipt.
 
@@ -79,7 +77,6 @@ def run(
     several machines at once, each of which finds its place in BOURSE_NODE_RANK and BOURSE_NODES; when one fails, the others
     are ended. Without --max-price the limit is what the cheapest offer asks that can serve it now: shown, and asked for.
     """
-    session = CommandSession(json, keystore, password_file, account)
     require_free(output)
     words = _words(command, entrypoint=entrypoint)
     files, wish = files_named(words, Path.cwd()), gpus_wished(gpu, vram)

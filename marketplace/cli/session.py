@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 from rich.console import RenderableType
@@ -42,6 +44,20 @@ AccountOption = Annotated[
     ),
 ]
 
+Shared = tuple[inspect.Parameter, ...]
+
+
+def _option(name: str, kind: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+JSON: Final[Shared] = (_option("json", JsonOption, default=False),)
+KEY: Final[Shared] = (
+    _option("keystore", KeystoreOption, default=None),
+    _option("password_file", PasswordOption, default=None),
+)
+ACCOUNT: Final[Shared] = (_option("account", AccountOption, default=None),)
+
 PIPE_COLUMNS = 200
 """Into a pipe or a file, tables are as wide as they like."""
 
@@ -54,14 +70,14 @@ class CommandSession:
 
     def __init__(
         self,
-        as_json: bool = False,
+        json: bool = False,
         keystore: Path | None = None,
         password_file: Path | None = None,
         account: str | None = None,
     ) -> None:
         # Warnings only: what happens on the way is said by the commands themselves.
         configure_logging("cli", level=logging.WARNING)
-        self.as_json, self._account = as_json, account
+        self.as_json, self._account = json, account
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
         self._out = console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         self.err = console(is_error=True)
@@ -135,3 +151,25 @@ def _with_home_key(settings: Settings) -> Settings:
     if settings.keystore is None and settings.keystore_password_file is None and keystore.is_file():
         return replace(settings, keystore=keystore, keystore_password_file=password)
     return settings
+
+
+def with_session(*shared: Shared) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options after its own, and the session that they make as its first argument."""
+    options = [option for one in shared for option in one]
+
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        # After what has a default nothing without one may follow, but by keyword.
+        seen = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *options]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            session = CommandSession(**{option.name: values.pop(option.name) for option in options})
+            command(session, **values)
+
+        # What typer reads.
+        run.__signature__ = inspect.Signature(seen)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in seen}
+        return run
+
+    return given

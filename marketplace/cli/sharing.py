@@ -8,7 +8,7 @@ import typer
 
 from marketplace.chain.shares import MOST_SHARE_SECONDS, Part
 from marketplace.cli.documents import instant
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Sha256
 from marketplace.domain.results import Result
@@ -18,21 +18,19 @@ app = typer.Typer()
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def share(
+    session: CommandSession,
     job: Annotated[str, typer.Argument(help="The job's number, id, or their beginning.")],
     lasting: Annotated[str, typer.Option("--for", help="How long, such as 1h; a week at most.")] = "1h",
     log: Annotated[bool, typer.Option("--log", help="Share the log instead of the outputs.")] = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Print URLs with which anybody may read the outputs, or the log, of a job for a while. They cannot be taken back.
 
     The first URL of outputs is the result document, the others are the files that it names: each output's tar, in its parts, which are to be
     put together in their order. Of a sealed job they are encrypted.
     """
-    seconds, session = seconds_from_text(lasting, field="for"), CommandSession(json, keystore, password_file, account)
+    seconds = seconds_from_text(lasting, field="for")
     if not 1 <= seconds <= MOST_SHARE_SECONDS:
         raise InvalidField("for", "must be from 1s to 7d")
     with session.market() as market:

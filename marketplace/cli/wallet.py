@@ -11,15 +11,7 @@ from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.keystore import create_key
 from marketplace.chain.transactions import Mined
 from marketplace.cli import documents, tables
-from marketplace.cli.session import (
-    KEY_FILE,
-    PASSWORD_FILE,
-    AccountOption,
-    CommandSession,
-    JsonOption,
-    KeystoreOption,
-    PasswordOption,
-)
+from marketplace.cli.session import ACCOUNT, JSON, KEY, KEY_FILE, PASSWORD_FILE, CommandSession, with_session
 from marketplace.client import DepositBy, Market
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
@@ -41,17 +33,17 @@ Amount = Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 1
 
 
 @app.command()
+@with_session(JSON)
 def new(
+    session: CommandSession,
     keystore: Annotated[
         Path | None, typer.Option("--keystore", help="Where the key goes (default: below BOURSE_HOME).")
     ] = None,
     password_file: Annotated[
         Path | None, typer.Option("--password-file", help="Its password; made at random where the file is not there.")
     ] = None,
-    json: JsonOption = False,
 ) -> None:
     """Make a new key in an encrypted file; an existing one is never overwritten."""
-    session = CommandSession(json)
     key_file = keystore or session.settings.home / KEY_FILE
     word_file = password_file or key_file.with_name(PASSWORD_FILE)
     key = create_key(key_file, word_file)
@@ -62,23 +54,20 @@ def new(
 
 
 @app.command()
-def show(
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
-) -> None:
+@with_session(JSON, KEY, ACCOUNT)
+def show(session: CommandSession) -> None:
     """Show the account and its money, in the market and outside."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         _show(session, market)
         # A program that polls has not understood: only what people read counts as said.
-        if not json:
+        if not session.as_json:
             market.wallet.acknowledge()
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def deposit(
+    session: CommandSession,
     amount: Amount,
     permit: Annotated[
         bool, typer.Option("--permit", help="Sign the allowance (EIP-2612): one transaction instead of two.")
@@ -87,35 +76,27 @@ def deposit(
         bool, typer.Option("--authorization", help="Sign the transfer (EIP-3009): one transaction instead of two.")
     ] = False,
     again: AgainOption = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Move money from the wallet into the market."""
     if permit and authorization:
         raise InvalidField("permit", "and --authorization are two ways to say the same: choose one")
     by = DepositBy.PERMIT if permit else DepositBy.AUTHORIZATION if authorization else DepositBy.APPROVAL
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         mined = market.wallet.deposit(market.amount(amount), by, again=again)
         _show(session, market, mined)
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def withdraw(
+    session: CommandSession,
     amount: Annotated[str, typer.Argument(help="In the market's token, e.g. 20 or 12.50; or all that is free: all.")],
     to: Annotated[
         str | None, typer.Option("--to", help="Whom to pay (default: this account), e.g. where the token blocks it.")
     ] = None,
     again: AgainOption = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Move money from the free balance back into the wallet, or to another address."""
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         units = market.balance().free if amount == ALL else market.amount(amount)
         if amount == ALL and not units:
@@ -127,33 +108,28 @@ def withdraw(
 
 
 @app.command()
+@with_session(JSON, KEY)
 def fund(
+    session: CommandSession,
     amount: Amount,
     again: AgainOption = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
 ) -> None:
     """Make test dollars in the wallet, and coin for gas where it has hardly any; on a local chain only."""
-    session = CommandSession(json, keystore, password_file)
     with session.market() as market:
         mined = market.wallet.mint_test_dollars(market.amount(amount), again=again)
         _show(session, market, mined)
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def authorize(
+    session: CommandSession,
     delegate: DelegateArgument,
     budget: Annotated[str, typer.Argument(help="The most that its orders may cost in all, e.g. 20; 0 takes it back.")],
     duration: Annotated[str, typer.Option("--for", help="How long it may sign: 90s, 2h30m, 7d.")] = "",
     again: AgainOption = False,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Let another key sign orders for this account, up to a hard budget that the contract keeps. It can withdraw nothing."""
-    session = CommandSession(json, keystore, password_file, account)
     signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         units = market.amount(budget, field="budget")
@@ -168,15 +144,12 @@ def authorize(
 
 
 @app.command()
+@with_session(JSON, KEY, ACCOUNT)
 def budget(
+    session: CommandSession,
     delegate: DelegateArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Show what a delegate may still spend of this account's money."""
-    session = CommandSession(json, keystore, password_file, account)
     signer = address_from_text(delegate, field="delegate")
     with session.market() as market:
         _show_budget(session, market, signer)

@@ -8,7 +8,7 @@ from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, 
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import MarketContract
-from marketplace.domain.book import BookView
+from marketplace.domain.book import BookView, is_silent
 from marketplace.domain.classes import GpuClass, load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
@@ -44,7 +44,7 @@ class OfferDesk:
         return _whole(self._board.offered())
 
     def page(
-        self, *, gpu_class: ClassNumber | None, provider: Address | None, alive_only: bool, after: OfferId, limit: int
+        self, *, gpu_class: ClassNumber | None, provider: Address | None, listed_only: bool, after: OfferId, limit: int
     ) -> OfferPage:
         """Offers in the order of their ids."""
         view = self.offered()
@@ -54,7 +54,7 @@ class OfferDesk:
                 if offer.id > after
                 and gpu_class in (None, offer.gpu_class)
                 and provider in (None, offer.provider)
-                and (not alive_only or offer.is_alive(view.block.timestamp))
+                and (not listed_only or offer.is_alive(view.block.timestamp))
             ),
             key=lambda offer: offer.id,
         )  # fmt: skip
@@ -100,8 +100,9 @@ class OfferDesk:
         )  # fmt: skip
 
     def price(self, gpu_class: GpuClass) -> PriceAnswer:
-        """What was paid for a class, from the contract; and the cheapest living ask."""
-        asks, block = _asks(gpu_class, self.view()), self._chain.head()
+        """What was paid for a class, from the contract; and the cheapest ask that is to be had."""
+        view, block = self.offered(), self._chain.head()
+        asks = [offer for offer in _asks(gpu_class, view) if _is_to_be_had(offer, view)]
         volume = self._market.volume_of(gpu_class.number, at=block)
         lowest, free = (asks[0].price if asks else None), sum(offer.free for offer in asks)
         return PriceAnswer.of(gpu_class, volume.paid, volume.gpu_seconds, lowest, free, block, self._market.terms())
@@ -123,6 +124,11 @@ def _asks(gpu_class: GpuClass, view: BookView) -> list[Offer]:
     now = view.block.timestamp
     asks = [offer for offer in view.offers if offer.gpu_class == gpu_class.number and offer.is_alive(now)]
     return sorted(asks, key=lambda offer: (offer.price, offer.id))
+
+
+def _is_to_be_had(offer: Offer, view: BookView) -> bool:
+    """Whether it has a GPU free, and a provider that answers."""
+    return offer.free > 0 and not is_silent(view.heartbeats.get(offer.provider), view.block.timestamp)
 
 
 def _is_taken(identifier: Bytes32, view: BookView) -> bool:

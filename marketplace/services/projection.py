@@ -50,7 +50,7 @@ LEVEL_SECONDS = 2.0
 
 ORDERS_AT_ONCE = 500
 
-PROJECTION_VERSION = 2
+PROJECTION_VERSION = 3
 """Grows with the form of the rows: who starts an indexer of another version gets a projection made anew."""
 
 EXPIRED_KEPT_SECONDS = 30
@@ -269,11 +269,12 @@ class Projector:
         fold.expect(news.events)
         for event in news.events:
             fold.take(event)
-        rows = fold.changed
+        rows, past = fold.changed, fold.past
         booked, unbooked = self._book(fold, rows, news)
         return Step(
             cursor=news.cursor, changed=news.orders[-1].changed if news.orders else head.changed,
-            is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings, booked=booked, unbooked=unbooked, machines=news.machines,
+            is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings,
+            annals=past.annals, spans=past.spans, first_days=past.first_days, totals=past.totals, about=past.about, booked=booked, unbooked=unbooked, machines=news.machines,
             refused=self._refused(news.events), faults=self._faults(news.events), events=news.events, expired_before=_expired_before(news.cursor),
             refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS, undo_from=self._undo_from(news),
         )  # fmt: skip

@@ -77,7 +77,7 @@ def list_offers(
     desks: DesksHere,
     gpu: ClassFilter = None,
     provider: ProviderFilter = None,
-    alive: Flag = "true",
+    listed: Flag = "true",
     after: After = None,
     limit: Limit = "50",
 ) -> Response:
@@ -85,7 +85,7 @@ def list_offers(
     found = desks.offers.page(
         gpu_class=None if gpu is None else class_from(gpu).number,
         provider=None if provider is None else address(provider),
-        alive_only=alive == "true",
+        listed_only=listed == "true",
         after=OfferId(int(after or 0)),
         limit=int(limit),
     )
