@@ -324,6 +324,14 @@ def test_what_is_refused(seated: Seated, tmp_path: Path) -> None:
     assert back.returncode == 255
 
 
+def test_what_connections_are_encrypted_with(seated: Seated) -> None:
+    """OpenSSH, which would choose ChaCha20 first, agrees to AES both ways: the agent's side is quicker with it."""
+    words = [tool("ssh"), "-o", "LogLevel=DEBUG1", *seated.options, "job", "true"]
+    told = subprocess.run(words, capture_output=True, check=True).stderr
+
+    assert told.count(b"cipher: aes128-") == 2, told
+
+
 def test_many_at_a_time(seated: Seated) -> None:
     """Eight connections at a time all get their own answer, and none is left at the relay."""
     before = seated.relay.meetings.legs
