@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marketplace.client import choices, lease_events, witnesses
+from marketplace.client import choices, instalments, lease_events, witnesses
 from marketplace.client.choices import Choices
+from marketplace.client.instalments import Instalments
 from marketplace.client.journal_rows import (
     POSTED,
     REFUSED,
@@ -96,12 +97,16 @@ class JobJournal:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            self._db = opened(path, _SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
+            self._db = opened(
+                path, _SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA + instalments.SCHEMA
+            )
             self._db.row_factory = sqlite3.Row
         self.past = LeaseEvents(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
         self.choices = Choices(self._db, self._lock, self._transaction)
         """Which orders were given up, and whose result was taken."""
+        self.instalments = Instalments(self._db, self._lock, self._transaction)
+        """What we signed for leases that go on."""
         self.witnesses = Witnesses(self._db, self._lock, self._transaction)
         """Since when silent providers would have been heard."""
 
