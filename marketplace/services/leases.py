@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
 
 from marketplace.api.leases import LeaseAnswer, LeasePage, LeaseTold, OutputsAnswer
 from marketplace.api.record import BlockTold
@@ -22,16 +21,6 @@ from marketplace.services.servings import Servings
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 
-LeaseKind = Literal["offer", "provider", "client", "payee"]
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseFilter:
-    """Whose leases are asked for."""
-
-    kind: LeaseKind
-    whose: str
-
 
 class LeaseDesk:
     """Shows leases. The projection knows how a lease ended; while it is rebuilt, the chain's own word has to do."""
@@ -46,10 +35,9 @@ class LeaseDesk:
         """The lease. Raises NotFound before the order was ever opened."""
         return self._projected(identifier) or self._from_chain(identifier)
 
-    def page(self, by: LeaseFilter, status: LeaseStatus | None, after: str | None, limit: int) -> LeasePage:
-        """Somebody's leases, all as of one block. Raises StoreUnavailable."""
-        word = f'"status":"{status.name.capitalize()}"' if status is not None else ""
-        found = self._board.past.leases(by.kind, by.whose, word, after, limit)
+    def page(self, named: Mapping[str, str], status: LeaseStatus | None, after: str | None, limit: int) -> LeasePage:
+        """Leases by ``offer``, ``provider``, ``client``, ``payee``, or everybody's, all as of one block. Raises StoreUnavailable."""
+        found = self._board.past.leases(named, status, after, limit)
         told = [LeaseTold.row(record, self._deadline(record), self._market.terms()) for record in found.items]
         return LeasePage(told, BlockTold.of(found.block), found.onward)
 

@@ -15,7 +15,7 @@ from marketplace.api.statements import (
 from marketplace.chain.market import MarketContract
 from marketplace.chain.token import TokenContract
 from marketplace.domain.classes import GpuClass
-from marketplace.domain.errors import InvalidField, StoreUnavailable
+from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.history import Span
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime
@@ -37,14 +37,11 @@ class PastDesk:
     def history(
         self, gpu_class: GpuClass, seconds: SpanSeconds, since: UnixTime | None, upto: UnixTime | None
     ) -> HistoryAnswer:
-        """The spans that ``since`` to ``upto`` fall into; without them the newest ones. Raises InvalidField for too many."""
+        """The spans that ``since`` to ``upto`` fall into, of more than are told the last ones; without both the newest."""
         now = self._now()
         last = _floor(min(now, now if upto is None else upto), seconds)
-        first = _floor(since, seconds) if since is not None else UnixTime(max(0, last - (USUAL_SPANS - 1) * seconds))
-        if last < first:
-            raise InvalidField("from", "must not be after to, nor to come")
-        if (last - first) // seconds >= MOST_SPANS:
-            raise InvalidField("from", f"must be at most {MOST_SPANS} spans of {seconds} s before to")
+        asked = _floor(since, seconds) if since is not None else last - (USUAL_SPANS - 1) * seconds
+        first = UnixTime(max(0, asked, last - (MOST_SPANS - 1) * seconds))
         found = self._board.past.history(gpu_class.number, seconds, first, last)
         spans = self._told(found, seconds, first, last)
         return HistoryAnswer(gpu_class.number, gpu_class.name, seconds, spans, BlockTold.of(found.block))

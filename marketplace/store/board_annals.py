@@ -20,8 +20,8 @@ from marketplace.domain.wire import block_from_wire, block_to_wire, event_to_wir
 from marketplace.store.board_rows import text_of
 
 MOVEMENTS, SCORES, CHARGES, DELEGATES, EVENTS = "movement", "score", "charge", "delegate", "event"
-OFFERS, PROVIDERS, CLIENTS, PAYEES = "offer", "provider", "client", "payee"
-"""Kinds of lines; the last four are of leases."""
+OFFERS, PROVIDERS, CLIENTS, PAYEES, EVERYBODY = "offer", "provider", "client", "payee", "lease"
+"""Kinds of lines; the last five are of leases."""
 FIRST_PLACE, LAST_PLACE = "", "\x7f"
 
 
@@ -49,6 +49,7 @@ def _opening_lines(opening: OpenedLease) -> Iterator[str]:
         (PROVIDERS, opening.provider),
         (CLIENTS, opening.client),
         (PAYEES, opening.payee),
+        (EVERYBODY, ""),
     )
     for kind, whose in named:
         yield _line(kind, whose, f"{opening.opened_in_block:012d}-{opening.lease}", "")
@@ -62,6 +63,11 @@ def place_of(ref: LogRef) -> str:
 def whose(kind: str, who: str) -> str:
     """What all lines of this kind of somebody begin with."""
     return f"{kind}:{who}:"
+
+
+def word_of(field: str, value: str) -> str:
+    """What stands in the row of a lease with this value, and in no other: rows are compact, their fields sorted."""
+    return f'"offer":{value},"openedAt":' if field == OFFERS else f'"{field}":"{value}"'
 
 
 def _line(kind: str, who: str, place: str, text: str) -> str:

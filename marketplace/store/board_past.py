@@ -13,6 +13,7 @@ from marketplace.domain.budgets import NO_BUDGET, Budget
 from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.history import Span
 from marketplace.domain.ids import Address, Bytes32, ClassNumber
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import Volume
 from marketplace.domain.units import UnixTime
@@ -73,12 +74,15 @@ class PastReader:
         """The market's events about an order, in their wire form."""
         return self._page(annals.EVENTS, order, after, limit, lambda _, text: json.loads(text))
 
-    def leases(self, kind: str, who: str, word: str, after: str | None, limit: int) -> PastPage[LeaseRecord]:
-        """Leases by ``board_annals``' kinds; ``word``: only those whose rows have it. A page may be short and lead on."""
-        start = annals.whose(kind, who)
-        told = self._redis.run(
-            "read_leases", (keys.HEAD, keys.ANNALS, keys.LEASES), (start, after or "", word, limit, LOOKS_PER_PAGE)
-        )
+    def leases(
+        self, named: Mapping[str, str], status: LeaseStatus | None, after: str | None, limit: int
+    ) -> PastPage[LeaseRecord]:
+        """Leases that have all these by ``board_annals``' kinds; of the first of them the lines are read. A page may be short and lead on."""
+        kind, who = next(iter(named.items()), (annals.EVERYBODY, ""))
+        words = [annals.word_of(one, whose) for one, whose in named.items()]
+        words += [annals.word_of("status", status.name.capitalize())] if status is not None else []
+        asked: list[str | bytes | int] = [annals.whose(kind, who), after or "", limit, LOOKS_PER_PAGE, *words]
+        told = self._redis.run("read_leases", (keys.HEAD, keys.ANNALS, keys.LEASES), asked)
         ready, cursor, onward, *rows = told
         return PastPage(_whole(ready, cursor), tuple(map(lease_in, rows)), onward.decode() or None)
 

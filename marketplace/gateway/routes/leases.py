@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -31,7 +31,6 @@ from marketplace.gateway.parameters import (
     StatusFilter,
 )
 from marketplace.gateway.responses import Written, answer, once
-from marketplace.services.leases import LeaseFilter, LeaseKind
 from marketplace.services.receipts import PostedReceipt
 
 router = APIRouter(tags=["leases"])
@@ -43,13 +42,10 @@ def list_leases(
     desks: DesksHere, offer: OfferFilter = None, provider: ProviderLeases = None, client: ClientLeases = None, payee: PayeeLeases = None,
     status: StatusFilter = None, after: AfterLease = None, limit: Limit = "50",
 ) -> Response:  # fmt: skip
-    """The leases of one offer, provider, client or payee, the newest openings first."""
-    asked_by: dict[str, str | None] = {"offer": offer, "provider": provider, "client": client, "payee": payee}
-    named = [(kind, whose) for kind, whose in asked_by.items() if whose is not None]
-    if len(named) != 1:
-        raise InvalidField("offer", "give exactly one of offer, provider, client, payee")
-    (kind, whose) = named[0]
-    by = LeaseFilter(cast("LeaseKind", kind), whose if kind == "offer" else address(whose))
+    """The leases of an offer, a provider, a client and a payee, of all that are named, the newest openings first."""
+    people = {"client": client, "payee": payee, "provider": provider}
+    named = {kind: address(whose) for kind, whose in people.items() if whose is not None}
+    by = ({} if offer is None else {"offer": offer}) | named
     found = desks.leases.page(by, LeaseStatus[status.upper()] if status else None, after, int(limit))
     return answer(found)
 

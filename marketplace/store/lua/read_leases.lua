@@ -1,9 +1,17 @@
 -- Leases that somebody has, or had, the newest openings first, as of one block.
--- KEYS: head, annals, leases.  ARGV: what their lines begin with, the place of the last one seen ('' for none), a word that their rows
--- have ('' for any), how many, how many lines may be looked at.
+-- KEYS: head, annals, leases.  ARGV: what their lines begin with, the place of the last one seen ('' for none), how many, how many lines
+-- may be looked at, then words that their rows must have.
 -- Answers: ready, cursor, the place from which the list goes on ('' at its end), then the rows.
 local head = redis.call('HMGET', KEYS[1], 'ready', 'cursor')
-local start, seen, word, most, looks = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local start, seen, most, looks = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local function has_all(row)
+  for n = 5, #ARGV do
+    if not row:find(ARGV[n], 1, true) then
+      return false
+    end
+  end
+  return true
+end
 local found = {head[1] or '0', head[2] or '', ''}
 local top = seen == '' and '(' .. start .. '\127' or '(' .. start .. seen
 local last = seen
@@ -21,7 +29,7 @@ while looks > 0 and #found < most + 3 do
     last = line:sub(#start + 1, #start + 79)  -- the block's twelve digits, a dash, the lease
     local row = redis.call('HGET', KEYS[3], last:sub(14))
     -- A lease that was declined and opened again is found where it is now.
-    if row and row:find('"openedInBlock":' .. tonumber(last:sub(1, 12)) .. ',', 1, true) and (word == '' or row:find(word, 1, true)) then
+    if row and row:find('"openedInBlock":' .. tonumber(last:sub(1, 12)) .. ',', 1, true) and has_all(row) then
       found[#found + 1] = row
     end
   end
