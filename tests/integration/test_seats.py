@@ -28,6 +28,7 @@ from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.statements import host_key_signer
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.relaying import caller_path
 from marketplace.domain.sitting import SignedHostKey
 from marketplace.domain.units import UnixTime
@@ -148,15 +149,21 @@ def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
 
 
 @contextmanager
-def sitting_at(url: str, relay: Relay, place: Path) -> Iterator[Seated]:
-    """A job that serves its outputs over HTTP, with a seat."""
+def sitting_at(
+    url: str, relay: Relay, place: Path, command: tuple[str, ...] = ("python", "-c", SERVER)
+) -> Iterator[Seated]:
+    """A job with a seat: one that serves its outputs over HTTP, or, without a command, a session."""
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
-    request = replace(prepared(place, "python", "-c", SERVER, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
+    request = replace(
+        prepared(place, *(command or ["true"]), disk_mib=600, wall_seconds=600), ssh_keys=(public,), command=command,
+        session=None if command else SessionTerms(),
+    )  # fmt: skip
     execution, board = executor.start(request), Noticeboard(url)
     desk = SeatDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
     try:
-        await_log(request, execution)
+        if command:
+            await_log(request, execution)
         desk.open("serving", LEASE, execution)
         desk.open("serving", LEASE, execution)
         with board.changed:
