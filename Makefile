@@ -39,5 +39,5 @@ deep: setup  ## the long checks of the contracts, of faults and of kills; writes
 	@nice -n 10 .venv/bin/python -m scripts.deep $(PART)
 
 clean:  ## remove everything that setup, tests and demo made
-	rm -rf .venv .runtime .tools node_modules out cache .devnet .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .runtime .tools node_modules web/node_modules web/dist web/fonts web/openapi.json web/src/api/gateway.d.ts out cache .devnet .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

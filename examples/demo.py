@@ -367,6 +367,8 @@ def let_all_live_again() -> None:
 
 def say_how_to_play() -> None:
     console.rule("the market keeps running")
+    gateway = devnet.read_state(FOLDER)["settings"]["gateway_url"]
+    console.print(f"  see it in a browser: {gateway}\n", markup=False)
     for line in (
         "source .venv/bin/activate",
         "bourse offers",

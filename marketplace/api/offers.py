@@ -28,12 +28,11 @@ from marketplace.api.fields import (
 from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Record, iso, money, price_text
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.book import is_silent
+from marketplace.domain.book import BookOrder, is_silent
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
-from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 
@@ -129,30 +128,45 @@ class BidTold(Record, frozen=True):
     """A waiting order, without its signature: who wants it has the order's id, and the opener has the journal."""
 
     id: WordText
+    client: AddressText
     gpus: Gpus
     max_seconds: Duration
     max_price: Uint80
     expires_at: Instant
+    accepted_at: Moment
+    """Block time at which the gateway took it."""
     max_price_human: Word = ""
     expires_time: Word | None = None
+    accepted_time: Word | None = None
 
     @classmethod
-    def of(cls, signed: SignedOrder, terms: MarketTerms) -> BidTold:
-        order = signed.order
+    def of(cls, entry: BookOrder, terms: MarketTerms) -> BidTold:
+        order = entry.signed.order
         return cls(
-            signed.id, order.gpus, order.max_seconds, Uint80(order.max_price), order.expires_at,
-            price_text(order.max_price, terms), iso(order.expires_at),
+            entry.id, order.client, order.gpus, order.max_seconds, Uint80(order.max_price), order.expires_at, entry.accepted_at,
+            price_text(order.max_price, terms), iso(order.expires_at), iso(entry.accepted_at),
         )  # fmt: skip
 
 
 class BookAnswer(Record, frozen=True):
-    """One class's side of the market: the asks, cheapest first, and the orders that would take this class, best first."""
+    """One class's side of the market: the asks, cheapest first, and the orders that would take this class, best first; as many of both as
+    were asked for."""
 
     gpu_class: GpuClassNumber = field(name="class")
     class_name: Word
     asks: list[OfferTold]
     bids: list[BidTold]
     block: BlockTold
+    asks_in_all: Count
+    bids_in_all: Count
+    gpus_wanted: Count
+    """By all of them."""
+    next: Cursor = None
+    """From where the bids go on."""
+
+    @property
+    def items(self) -> list[BidTold]:
+        return self.bids
 
 
 class PriceAnswer(Record, frozen=True):

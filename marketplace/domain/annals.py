@@ -55,7 +55,7 @@ class BudgetCharge:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpenedLease:
     """A lease that opened, or got another payee: by whom it is found."""
 
     lease: Bytes32
@@ -95,7 +95,7 @@ class Annals:
     movements: tuple[Movement, ...] = ()
     scores: tuple[ScoreChange, ...] = ()
     charges: tuple[BudgetCharge, ...] = ()
-    openings: tuple[Opening, ...] = ()
+    openings: tuple[OpenedLease, ...] = ()
     told: tuple[tuple[Bytes32, e.Event], ...] = ()
     """Events with the order that each is about."""
     delegations: frozenset[tuple[Address, Address]] = field(default_factory=frozenset)
@@ -196,10 +196,10 @@ def _charge(before: Rows, event: e.BudgetSpent) -> BudgetCharge:
     return BudgetCharge(event.account, event.delegate, TokenUnits(spent), event.order, event.ref)
 
 
-def _openings(after: Rows, event: e.Event) -> Iterator[Opening]:
+def _openings(after: Rows, event: e.Event) -> Iterator[OpenedLease]:
     if isinstance(event, e.LeaseOpened | e.LeaseAssigned):
         for record in after.leases.values():
             if record.order is not None:
-                yield Opening(
+                yield OpenedLease(
                     record.id, record.opened_in_block, record.lease.offer, record.order.client, record.provider, record.payee
                 )  # fmt: skip

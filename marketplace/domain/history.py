@@ -47,7 +47,7 @@ class Span:
     """By how many GPUs more were let at its end than at its beginning; so below, on the market."""
     listed: int = 0
 
-    def with_change(self, change: Change) -> Span:
+    def with_change(self, change: ClassChange) -> Span:
         moved = Span(
             self.first, self.last, self.lowest, self.highest, self.weighted, self.opened, self.gpus_opened,
             self.let + change.let, self.listed + change.listed,
@@ -64,7 +64,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ClassChange:
     """What one event does to one class at one instant."""
 
     gpu_class: ClassNumber
@@ -76,14 +76,14 @@ class Change:
     """GPUs that were opened at ``price``; 0: none."""
 
 
-def changes_of(before: Rows, after: Rows, event: e.Event) -> Iterator[Change]:
+def changes_of(before: Rows, after: Rows, event: e.Event) -> Iterator[ClassChange]:
     """What ``event`` does, given the state before it and the rows that it changed."""
     yield from _listed(before, event)
     for id_, record in after.leases.items():
         yield from _let(before, before.leases.get(id_), record, event)
 
 
-def spans_after(known: Mapping[SpanName, Span], changes: Iterable[Change]) -> dict[SpanName, Span]:
+def spans_after(known: Mapping[SpanName, Span], changes: Iterable[ClassChange]) -> dict[SpanName, Span]:
     """The spans that these changes fall into, with them."""
     found: dict[SpanName, Span] = {}
     for change in changes:
@@ -98,7 +98,7 @@ def names_at(gpu_class: ClassNumber, at: UnixTime) -> Iterator[SpanName]:
         yield SpanName(gpu_class, seconds, UnixTime(at - at % seconds))
 
 
-def _listed(before: Rows, event: e.Event) -> Iterator[Change]:
+def _listed(before: Rows, event: e.Event) -> Iterator[ClassChange]:
     now = event.ref.block.timestamp
     match event:
         case e.OfferListed(offer=offer):
@@ -110,16 +110,16 @@ def _listed(before: Rows, event: e.Event) -> Iterator[Change]:
             yield from _on_the_market(offer.gpu_class, offer.gpus, now, until)
 
 
-def _on_the_market(gpu_class: ClassNumber, gpus: int, since: UnixTime, until: UnixTime) -> Iterator[Change]:
+def _on_the_market(gpu_class: ClassNumber, gpus: int, since: UnixTime, until: UnixTime) -> Iterator[ClassChange]:
     """From now until then; with fewer than none, no longer."""
     if until <= since:
         return
-    yield Change(gpu_class, since, listed=gpus)
+    yield ClassChange(gpu_class, since, listed=gpus)
     if until <= LAST_INSTANT:
-        yield Change(gpu_class, until, listed=-gpus)
+        yield ClassChange(gpu_class, until, listed=-gpus)
 
 
-def _let(before: Rows, old: LeaseRecord | None, new: LeaseRecord, event: e.Event) -> Iterator[Change]:
+def _let(before: Rows, old: LeaseRecord | None, new: LeaseRecord, event: e.Event) -> Iterator[ClassChange]:
     """A lease has its GPUs as long as it is open."""
     now, had = event.ref.block.timestamp, old is not None and old.lease.status is LeaseStatus.OPEN
     has = new.lease.status is LeaseStatus.OPEN
@@ -128,6 +128,6 @@ def _let(before: Rows, old: LeaseRecord | None, new: LeaseRecord, event: e.Event
         return
     gpus, gpu_class = record.order.gpus, before.offers[record.lease.offer].gpu_class
     if has:
-        yield Change(gpu_class, now, let=gpus, price=record.lease.price, gpus=gpus)
+        yield ClassChange(gpu_class, now, let=gpus, price=record.lease.price, gpus=gpus)
     else:
-        yield Change(gpu_class, now, let=-gpus)
+        yield ClassChange(gpu_class, now, let=-gpus)

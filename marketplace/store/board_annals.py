@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
 
-from marketplace.domain.annals import Annals, BudgetCharge, Movement, Opening, ScoreChange, Totals
+from marketplace.domain.annals import Annals, BudgetCharge, Movement, OpenedLease, ScoreChange, Totals
 from marketplace.domain.events import LogRef
 from marketplace.domain.history import Span, SpanName
 from marketplace.domain.ids import Address, Bytes32
@@ -43,7 +43,7 @@ def lines_of(annals: Annals) -> Iterator[str]:
         yield from _opening_lines(opening)
 
 
-def _opening_lines(opening: Opening) -> Iterator[str]:
+def _opening_lines(opening: OpenedLease) -> Iterator[str]:
     named = (
         (OFFERS, str(opening.offer)),
         (PROVIDERS, opening.provider),

@@ -80,6 +80,10 @@ HEARTBEATS = f"{ROOT}:heartbeats"
 
 CHAIN_TOPIC = "chain"
 """The topic of the market's own events."""
+LIVE_TOPIC = "live"
+"""New blocks, blocks that left the chain, what changed on the book and among the offers."""
+BEATS_TOPIC = "beats"
+"""Signs of life."""
 
 
 def events(topic: str) -> str:

@@ -91,7 +91,7 @@ class ImageJobs:
 
 def sat_at(place: Path, number: int) -> list[str]:
     """One machine that somebody sits at, through a relay and a seat of its own; what is left of it."""
-    with relaying() as (url, relay), sitting_at(url, relay, place, command=()) as seated:
+    with relaying() as (url, relay), sitting_at(url, relay, place, server="") as seated:
         said = seated.ssh(f"echo {number}; sleep 60 >/dev/null 2>&1 & exit 3")
     left = [] if (said.stdout, said.returncode) == (b"%d\n" % number, 3) else [f"ssh: {said}"]
     while not remove(seated.request.folder):

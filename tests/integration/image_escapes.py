@@ -91,7 +91,7 @@ def tried_beside(executor: BubblewrapExecutor, place: Path) -> Found:
 
 def tried_by_ssh(place: Path) -> Found:
     """Every attempt by somebody who sits at a session's machine."""
-    with relaying() as (url, relay), canaries(place) as facts, sitting_at(url, relay, place, command=()) as seated:
+    with relaying() as (url, relay), canaries(place) as facts, sitting_at(url, relay, place, server="") as seated:
         (seated.request.inputs / "attempts.py").write_text(ATTEMPTS.read_text())
         (seated.request.inputs / "facts.json").write_text(json.dumps(facts))
         done = seated.ssh("python attempts.py")

@@ -149,20 +149,17 @@ def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
 
 
 @contextmanager
-def sitting_at(
-    url: str, relay: Relay, place: Path, command: tuple[str, ...] = ("python", "-c", SERVER)
-) -> Iterator[Seated]:
-    """A job with a seat: one that serves its outputs over HTTP, or, without a command, a session."""
+def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Iterator[Seated]:
+    """A job that serves its outputs over HTTP, or does whatever that program does, with a seat; without a program, a session."""
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
-    request = replace(
-        prepared(place, *(command or ["true"]), disk_mib=600, wall_seconds=600), ssh_keys=(public,), command=command,
-        session=None if command else SessionTerms(),
-    )  # fmt: skip
+    request = replace(prepared(place, "python", "-c", server, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
+    if not server:
+        request = replace(request, command=(), session=SessionTerms())
     execution, board = executor.start(request), Noticeboard(url)
     desk = SeatDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
     try:
-        if command:
+        if server:
             await_log(request, execution)
         desk.open("serving", LEASE, execution)
         desk.open("serving", LEASE, execution)

@@ -75,10 +75,7 @@ class GatewayApi(LeaseCalls):
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
-        book = self._told(BookAnswer, f"/v1/book/{gpu_class}", gpu_class=gpu_class)
-        for ask in book.asks:
-            _readable(ask)
-        return tuple(bid.id for bid in book.bids)
+        return tuple(bid.id for bid in self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}))
 
     def quotes(
         self,
@@ -126,12 +123,8 @@ class GatewayApi(LeaseCalls):
 
     def explanation(self, order: Bytes32) -> ExplanationTold | None:
         """What the last round said about the order; None before the first, and when Redis forgot. GatewayProblem 404 for an order that is not here."""
-        try:
-            return self._told(ExplanationTold, f"/v1/orders/{order}/explanation", order=order)
-        except GatewayProblem as exc:
-            if exc.status == 404 and exc.field != "order":
-                return None
-            raise
+        told = self._told(ExplanationTold, f"/v1/orders/{order}/explanation", order=order)
+        return told if told.block else None
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 
