@@ -28,12 +28,14 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.client import Job, JobRequest, Market
 from marketplace.client.images import push_image
-from marketplace.config import DEVNET_FOLDER, Settings, from_env
+from marketplace.config import DEVNET_FOLDER, Settings, from_env, variables
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Address
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.states import JobState
 from marketplace.domain.units import Seconds, TokenUnits, text_from_units
 from marketplace.provider.runtime import load_runtime
+from marketplace.ssh_keys import own_public_key
 from marketplace.store.journal.agent import open_agent_journal
 from marketplace.telemetry import configure_logging
 
@@ -48,6 +50,12 @@ LEFT_TO_PLAY_WITH = TokenUnits(1_000_000_000)
 HOST_IMAGE = ROOT / "examples" / "host_image.py"
 IN_IMAGE = "cat /etc/passwd > /job/out/accounts; echo 1 > /usr/changed; echo its own root"
 IN_IMAGE_SAID = "its own root"
+FETCHED = ROOT / ".tools" / "debian" / "usr"
+"""OpenSSH, where set-up had to fetch it."""
+SITTING_SECONDS = 60
+AT_THE_MACHINE = "echo user $(id -u) in $PWD"
+AT_THE_MACHINE_SAID = "user 65534 in /job/in"
+WITHOUT_SSH = "not here: OpenSSH's client is missing"
 
 console = Console(highlight=False, width=max(120, Console().width))
 
@@ -112,11 +120,13 @@ def play(keep: bool) -> int:
     with TemporaryDirectory() as folder:
         jobs = submit(market, inputs_in(Path(folder)))
         follow(market, jobs, names)
+        rented, heard = rent_a_machine(market, own_public_key(settings.home))
         results = read_results(jobs.trainings, Path(folder))
-    show_jobs(market, jobs, names)
+    show_jobs(market, (*jobs.all, rented), names)
     checks = Checks()
     console.print("\nwhat must be true:")
     check_jobs(checks, market, jobs, results)
+    check_rented(checks, market, rented, heard)
     check_money(checks, market, settings, LEFT_TO_PLAY_WITH if keep else TokenUnits(0), names)
     market.close()
     return checks.failed
@@ -188,6 +198,43 @@ def follow(market: Market, jobs: Jobs, names: dict[Address, str]) -> None:
         console.print(f"  job {change.job.number} ({change.job.name}) is {event.state.value}: {why}")
 
 
+def rent_a_machine(market: Market, ssh_key: str) -> tuple[Job, str]:
+    """A machine without a command, sat at by ssh and then given back, until its money has moved; and what it said."""
+    rented = market.submit(
+        JobRequest(
+            command=(), session=SessionTerms(), gpus_of=("RTX4090",), max_price=market.price("0.40"),
+            max_time=Seconds(120), ssh_keys=(ssh_key,), retries=0, name="a machine to sit at",
+        )
+    )  # fmt: skip
+    console.print(f"\n  job {rented.number}: {rented.name}")
+    for _ in market.steps(TIMEOUT_SECONDS):
+        if rented.state is not JobState.SUBMITTED:
+            break
+    heard = sit_at(market, rented)
+    console.print(f"  bourse exec {rented.number} -- sh -c …: {heard}; the machine is given back")
+    rented.cancel()
+    rented.wait_settled(TIMEOUT_SECONDS)
+    return rented, heard
+
+
+def sit_at(market: Market, machine: Job) -> str:
+    """Run a command there by ssh, through the market's relay, as a user does from a shell; what it said."""
+    path = f"{variables()['PATH']}:{FETCHED}/bin"
+    if not shutil.which("ssh", path=path):
+        return WITHOUT_SSH
+    there = {"PATH": path, "LD_LIBRARY_PATH": f"{FETCHED}/lib/x86_64-linux-gnu"}
+    words = ["exec", str(machine.number), "--", "sh", "-c", AT_THE_MACHINE]
+    said = "nothing"
+    for _ in market.steps(SITTING_SECONDS):  # until its provider has put up the machine's host key
+        done = subprocess.run(
+            [sys.executable, "-m", "marketplace.cli.main", *words], cwd=ROOT, env=there, capture_output=True, text=True
+        )
+        said = (done.stdout or done.stderr).strip()
+        if done.returncode == 0:
+            break
+    return said
+
+
 def read_results(trainings: Iterable[Job], folder: Path) -> dict[str, float]:
     """The accuracy that each training reached, from its verified outputs."""
     found = {}
@@ -223,6 +270,15 @@ def check_jobs(checks: Checks, market: Market, jobs: Jobs, results: dict[str, fl
     checks.that(
         f"the order that nobody serves is explained: {miss}",
         jobs.unwanted.state is JobState.UNPLACED and bool(explanation and explanation.reasons),
+    )
+
+
+def check_rented(checks: Checks, market: Market, rented: Job, heard: str) -> None:
+    """What was promised about the machine that somebody sat at."""
+    paid = rented.sums().paid
+    checks.that(
+        f"a rented machine was sat at by ssh ({heard}), and cost {human(market, paid)}",
+        heard in (AT_THE_MACHINE_SAID, WITHOUT_SSH) and rented.state is JobState.CANCELLED and paid > 0,
     )
 
 
@@ -279,11 +335,11 @@ def show_offers(market: Market, names: dict[Address, str]) -> None:
     console.print(table)
 
 
-def show_jobs(market: Market, jobs: Jobs, names: dict[Address, str]) -> None:
+def show_jobs(market: Market, jobs: Iterable[Job], names: dict[Address, str]) -> None:
     table = Table(
         "job", "attempt", "provider", "price", "seconds", "paid", "refunded", "compensation", "result", title="\njobs"
     )
-    for job in jobs.all:
+    for job in jobs:
         for attempt in job.attempts():
             serving = attempt.servings[-1] if attempt.servings else None
             is_last = attempt.order == job.orders[-1]
@@ -311,6 +367,8 @@ def let_all_live_again() -> None:
 
 def say_how_to_play() -> None:
     console.rule("the market keeps running")
+    gateway = devnet.read_state(FOLDER)["settings"]["gateway_url"]
+    console.print(f"  see it in a browser: {gateway}\n", markup=False)
     for line in (
         "source .venv/bin/activate",
         "bourse offers",

@@ -31,6 +31,7 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.proxies import proxies_in
 from marketplace.gateway.server import serve
+from marketplace.gateway.static_files import read_folder
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.chores import ChorePools
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
@@ -71,6 +72,8 @@ from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"
 """Where `make setup` puts the job runtime."""
+PAGE_FOLDER = Path(__file__).resolve().parents[1] / "web/dist"
+"""Where `make setup` puts the page; without it a gateway serves none."""
 
 _SLICE_SECONDS = 0.25
 """How late a block may be noticed while waiting for a nudge."""
@@ -113,7 +116,7 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
 
     with heads_watched(market.chain):
         serve(
-            create_app(desks, origins=settings.gateway_origins),
+            create_app(desks, origins=settings.gateway_origins, page=read_folder(PAGE_FOLDER)),
             host,
             port,
             listener=listener,
@@ -259,7 +262,7 @@ def run_provider(
                 load_runtime(RUNTIME_FOLDER), records=home.home.folder / "jobs", cgroups=find_cgroups()
             ),
             home=home.home,
-            policy=AgentPolicy.for_terms(market.terms()),
+            policy=AgentPolicy.for_terms(market.terms(), settings.slice_seconds),
             pools=ChorePools.separate(),
             rig=rig,
         )

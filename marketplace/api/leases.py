@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, field
+from msgspec.structs import asdict
 
 from marketplace.api.documents import ResultDocument, named_by_hash
 from marketplace.api.fields import (
@@ -12,6 +13,7 @@ from marketplace.api.fields import (
     BlobText,
     BlockNumber,
     Count,
+    Cursor,
     Duration,
     Instant,
     Moment,
@@ -40,8 +42,8 @@ from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 StatusWord = Literal["None", "Open", "Claimed", "Disputed", "Closed"]
 
 
-class LeaseAnswer(Record, frozen=True):
-    """A lease as of a block, when it falls to ``expire``, and its provider's last sign of life."""
+class LeaseTold(Record, frozen=True):
+    """A lease, when it falls to ``expire``, and by when its GPUs are free again."""
 
     id: WordText
     status: StatusWord
@@ -65,33 +67,31 @@ class LeaseAnswer(Record, frozen=True):
     opened_in_block: BlockNumber
     result: WordText | None
     document: OrderDocument | None = field(name="order")
-    block: BlockTold
     deadline: Instant | None = None
     """Null where the order is not known, or the lease is not live."""
-    last_heartbeat: Moment | None = None
+    ends_by: Instant | None = None
+    """At the latest; null where it has none of them."""
     price_human: Word = ""
     paid_human: Word = ""
     refund_human: Word = ""
     compensation_human: Word = ""
     opened_time: Word | None = None
     deadline_time: Word | None = None
-    last_heartbeat_time: Word | None = None
+    ends_by_time: Word | None = None
 
     @classmethod
-    def of(
-        cls, record: LeaseRecord, block: BlockRef, deadline: UnixTime | None, last_heartbeat: UnixTime | None, terms: MarketTerms
-    ) -> LeaseAnswer:  # fmt: skip
+    def row(cls, record: LeaseRecord, deadline: UnixTime | None, terms: MarketTerms) -> LeaseTold:
         lease = record.lease
-        return cls(
+        ends_by = deadline if lease.status is LeaseStatus.OPEN else None
+        return LeaseTold(
             id=record.id, status=lease.status.name.capitalize(), offer=lease.offer, provider=record.provider, payee=record.payee,  # type: ignore[arg-type]  # a test holds them together
             price=Uint80(lease.price), opened_at=lease.opened_at, paid_seconds=lease.paid_seconds, claimed_seconds=lease.claimed_seconds,
             changed_at=lease.changed_at, tip_paid=lease.tip_paid, no_reopen=lease.no_reopen, assigned=lease.assigned,
             by_acceptor=lease.by_acceptor, charged=lease.charged, exit=record.exit, paid=Uint128(record.paid), refund=Uint128(record.refund),
             compensation=Uint128(record.compensation), opened_in_block=record.opened_in_block, result=record.result,
-            document=OrderDocument.of(record.order) if record.order else None, block=BlockTold.of(block), deadline=deadline,
-            last_heartbeat=last_heartbeat, price_human=price_text(lease.price, terms), paid_human=money(record.paid, terms),
+            document=OrderDocument.of(record.order) if record.order else None, deadline=deadline, ends_by=ends_by, price_human=price_text(lease.price, terms), paid_human=money(record.paid, terms),
             refund_human=money(record.refund, terms), compensation_human=money(record.compensation, terms),
-            opened_time=iso(lease.opened_at), deadline_time=iso(deadline), last_heartbeat_time=iso(last_heartbeat),
+            opened_time=iso(lease.opened_at), deadline_time=iso(deadline), ends_by_time=iso(ends_by),
         )  # fmt: skip
 
     @property
@@ -109,6 +109,31 @@ class LeaseAnswer(Record, frozen=True):
             refund=TokenUnits(int(self.refund)), compensation=TokenUnits(int(self.compensation)), exit=self.exit,
             result=self.result,
         )  # fmt: skip
+
+
+class LeaseAnswer(LeaseTold, frozen=True, kw_only=True):
+    """A lease as of a block, when it falls to ``expire``, and its provider's last sign of life."""
+
+    block: BlockTold
+    last_heartbeat: Moment | None = None
+    last_heartbeat_time: Word | None = None
+
+    @classmethod
+    def of(
+        cls, record: LeaseRecord, block: BlockRef, deadline: UnixTime | None, last_heartbeat: UnixTime | None, terms: MarketTerms
+    ) -> LeaseAnswer:  # fmt: skip
+        return cls(
+            **asdict(LeaseTold.row(record, deadline, terms)), block=BlockTold.of(block), last_heartbeat=last_heartbeat,
+            last_heartbeat_time=iso(last_heartbeat),
+        )  # fmt: skip
+
+
+class LeasePage(Record, frozen=True):
+    """Somebody's leases, the newest openings first. A page may be short and lead on all the same."""
+
+    items: list[LeaseTold]
+    block: BlockTold
+    next: Cursor = None
 
 
 class DeclineTold(Record, frozen=True):

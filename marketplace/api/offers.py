@@ -28,11 +28,11 @@ from marketplace.api.fields import (
 from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Record, iso, money, price_text
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.book import BookOrder, is_silent
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
-from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 
@@ -50,7 +50,10 @@ class OfferTold(Record, frozen=True):
     free: Gpus
     bond_bps: Share
     expires_at: Instant
-    alive: bool
+    listed: bool
+    """On the market: it has not expired. Whether somebody is there, ``silent`` says."""
+    silent: bool
+    """Its provider gave no sign of life for longer than the market's ``maxSilenceSeconds``: it gets no new work now."""
     arbiter: AddressText
     price: Uint80
     """Token units per GPU-hour."""
@@ -73,7 +76,7 @@ class OfferTold(Record, frozen=True):
         return cls(
             id=offer.id, provider=offer.provider, gpu_class=offer.gpu_class, gpus=offer.gpus, free=offer.free, bond_bps=offer.bond_bps,
             class_name=gpu_class.name if gpu_class else f"class {offer.gpu_class}", expires_at=offer.expires_at,
-            alive=offer.is_alive(now), arbiter=offer.arbiter, price=Uint80(offer.price), min_seconds=offer.min_seconds, spec=offer.spec,
+            listed=offer.is_alive(now), silent=is_silent(last_heartbeat, now), arbiter=offer.arbiter, price=Uint80(offer.price), min_seconds=offer.min_seconds, spec=offer.spec,
             reliability_bps=reliability_bps, document=_as_written(machine), last_heartbeat=last_heartbeat,
             price_human=price_text(offer.price, terms), expires_time=iso(offer.expires_at), last_heartbeat_time=iso(last_heartbeat),
         )  # fmt: skip
@@ -125,34 +128,49 @@ class BidTold(Record, frozen=True):
     """A waiting order, without its signature: who wants it has the order's id, and the opener has the journal."""
 
     id: WordText
+    client: AddressText
     gpus: Gpus
     max_seconds: Duration
     max_price: Uint80
     expires_at: Instant
+    accepted_at: Moment
+    """Block time at which the gateway took it."""
     max_price_human: Word = ""
     expires_time: Word | None = None
+    accepted_time: Word | None = None
 
     @classmethod
-    def of(cls, signed: SignedOrder, terms: MarketTerms) -> BidTold:
-        order = signed.order
+    def of(cls, entry: BookOrder, terms: MarketTerms) -> BidTold:
+        order = entry.signed.order
         return cls(
-            signed.id, order.gpus, order.max_seconds, Uint80(order.max_price), order.expires_at,
-            price_text(order.max_price, terms), iso(order.expires_at),
+            entry.id, order.client, order.gpus, order.max_seconds, Uint80(order.max_price), order.expires_at, entry.accepted_at,
+            price_text(order.max_price, terms), iso(order.expires_at), iso(entry.accepted_at),
         )  # fmt: skip
 
 
 class BookAnswer(Record, frozen=True):
-    """One class's side of the market: the asks, cheapest first, and the orders that would take this class, best first."""
+    """One class's side of the market: the asks, cheapest first, and the orders that would take this class, best first; as many of both as
+    were asked for."""
 
     gpu_class: GpuClassNumber = field(name="class")
     class_name: Word
     asks: list[OfferTold]
     bids: list[BidTold]
     block: BlockTold
+    asks_in_all: Count
+    bids_in_all: Count
+    gpus_wanted: Count
+    """By all of them."""
+    next: Cursor = None
+    """From where the bids go on."""
+
+    @property
+    def items(self) -> list[BidTold]:
+        return self.bids
 
 
 class PriceAnswer(Record, frozen=True):
-    """What a class has cost: the contract's own cumulative volume, and the cheapest living ask.
+    """What a class has cost: the contract's own cumulative volume, and the cheapest ask that is to be had now.
 
     Informational: self-trading moves the volume for the price of gas.
     """
@@ -164,7 +182,9 @@ class PriceAnswer(Record, frozen=True):
     average: Uint | None
     """Token units per GPU-hour over all time, rounded down; null before the first payment."""
     lowest_ask: Uint80 | None
+    """Of the offers that have a GPU free and whose provider is not silent."""
     gpus_free: Count
+    """Of these offers."""
     block: BlockTold
     paid_human: Word = ""
     average_human: Word | None = None

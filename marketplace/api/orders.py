@@ -119,6 +119,10 @@ class ExplanationTold(Record, frozen=True):
     """How many offers fell for each reason."""
     nearest_miss: Sentence
     block: BlockTold | None
+    offers: Annotated[dict[Word, Annotated[list[OfferNumber], Meta(max_length=100)]], Meta(max_length=200)] = field(
+        default_factory=dict
+    )
+    """Which ones, the first of each reason by number; of a reason that is not about offers none."""
 
     @classmethod
     def none_yet(cls, order: Bytes32) -> ExplanationTold:
@@ -127,7 +131,8 @@ class ExplanationTold(Record, frozen=True):
     @classmethod
     def of(cls, told: Explanation) -> ExplanationTold:
         reasons = {reason.value: count for reason, count in told.reasons.items()}
-        return cls(told.order, told.placed_on, reasons, told.nearest_miss, BlockTold.of(told.block))
+        offers = {reason.value: list(offers) for reason, offers in told.offers.items()}
+        return cls(told.order, told.placed_on, reasons, told.nearest_miss, BlockTold.of(told.block), offers)
 
 
 class OrderAnswer(Record, frozen=True):

@@ -21,7 +21,6 @@ from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.spending import Opening, Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
-from marketplace.domain.book import is_silent
 from marketplace.domain.budgets import Budget
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
@@ -91,9 +90,9 @@ def budget(value: Budget, account: str, delegate: str, terms: MarketTerms) -> di
     return {"account": account, "delegate": delegate} | money("left", value.left, terms) | instant("until", value.until)
 
 
-def offer(value: OfferTold, now: UnixTime, seen: Measurement | None) -> dict[str, Any]:
+def offer(value: OfferTold, seen: Measurement | None) -> dict[str, Any]:
     """An offer; ``silent``: its provider is not heard of, so that it gets no work now. Without a ``measurement`` nobody looked."""
-    return told(value) | {"silent": is_silent(value.last_heartbeat, now)} | _measured(seen)
+    return told(value) | _measured(seen)
 
 
 def quote(value: QuoteTold, seen: Measurement | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def offer_page(row: OfferTold, terms: MarketTerms, now: UnixTime, seen: Measurem
     head.add_row("heard", heard(row.last_heartbeat, now))
     head.add_row("bond", f"{row.bond_bps / 100:g} %")
     head.add_row("arbiter", checksum(row.arbiter))
-    until = f"{text_from_seconds(row.expires_at - now)} from now" if row.alive else "withdrawn"
+    until = f"{text_from_seconds(row.expires_at - now)} from now" if row.listed else "withdrawn"
     head.add_row("on the market until", until)
     if machine := row.machine:
         head.add_row(

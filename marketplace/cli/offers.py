@@ -41,9 +41,7 @@ def offers(
         rows, told = api.offers(number), api.market()
         seen = measured(api, rows, told.terms)
     now = told.block.timestamp
-    session.answer(
-        [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, told.terms, now, seen)
-    )
+    session.answer([documents.offer(row, seen.get(row.id)) for row in rows], tables.offers(rows, told.terms, now, seen))
 
 
 @app.command()
@@ -57,7 +55,7 @@ def offer(
         row, told = api.offer(OfferId(number)), api.market()
         seen = measured(api, [row], told.terms).get(row.id)
     now = told.block.timestamp
-    session.answer(documents.offer(row, now, seen), offer_page(row, told.terms, now, seen))
+    session.answer(documents.offer(row, seen), offer_page(row, told.terms, now, seen))
 
 
 @app.command()

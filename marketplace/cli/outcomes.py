@@ -8,6 +8,7 @@ from typing import Any
 from marketplace.client import Job, JobReason, JobState
 from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
+from marketplace.domain.sitting import EntryRefused
 
 
 class ExitCode(IntEnum):
@@ -63,6 +64,7 @@ _OF_ERROR: tuple[tuple[type[e.MarketplaceError], ExitCode], ...] = (
     (e.InvalidTransition, ExitCode.REFUSED),
     (e.Unauthorized, ExitCode.REFUSED),
     (e.Forbidden, ExitCode.REFUSED),
+    (EntryRefused, ExitCode.REFUSED),
     (e.HashMismatch, ExitCode.LOST),
     (e.JobFailed, ExitCode.LOST),
     (e.DeadlinePassed, ExitCode.TIMED_OUT),

@@ -210,7 +210,7 @@ def offers(session: CommandSession) -> None:
         rows, now = market.api.offers(provider=market.account), market.chain.head().timestamp
         seen = measured(market.api, rows, market.terms)
         session.answer(
-            [documents.offer(row, now, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
+            [documents.offer(row, seen.get(row.id)) for row in rows], tables.offers(rows, market.terms, now, seen)
         )
 
 

@@ -175,7 +175,9 @@ def _terms(session: CommandSession, seen: SeenMachine, region: str) -> DraftTerm
         told = api.market()
         classes = {gpu.gpu_class for gpu in seen.gpus if isinstance(gpu.gpu_class, GpuClass)}
         asks = {
-            known.name: tuple(int(offer.price) for offer in api.offers(known.number) if offer.alive)
+            known.name: tuple(
+                int(offer.price) for offer in api.offers(known.number) if offer.listed and not offer.silent
+            )
             for known in classes
         }
     place = session.settings.home

@@ -27,6 +27,7 @@ from marketplace.ssh_keys import OWN_KEY
 app = typer.Typer()
 
 WordsArgument = Annotated[list[str] | None, typer.Argument(help="A command, after --; without one, a shell.")]
+PortArgument = Annotated[str, typer.Argument(help="A port of the job's localhost, or HERE:THERE.")]
 _PASS_ON = {"allow_interspersed_args": False}
 
 
@@ -77,19 +78,16 @@ def cp(
 @app.command()
 def forward(
     job: JobArgument,
-    port: Annotated[str, typer.Argument(help="A port of the job's localhost, or HERE:THERE.")],
+    port: PortArgument,
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
     account: AccountOption = None,
 ) -> None:
     """Make a port of a running job one of this machine's 127.0.0.1. Ctrl-C ends it."""
-    here, _, there = port.rpartition(":")
-    for number in filter(None, (here, there)):
-        if not number.isdecimal() or not 0 < int(number) < 1 << 16:
-            raise InvalidField("port", "must be PORT or HERE:THERE, each from 1 to 65535")
+    here, there = ports_of(port)
     seat = _Seat(keystore, password_file, account)
-    print(f"http://127.0.0.1:{here or there} is port {there} of {seat.name(job)}", file=sys.stderr)
-    ports = ["-N", "-L", f"127.0.0.1:{here or there}:localhost:{there}", "-o", "ExitOnForwardFailure=yes"]
+    print(f"http://127.0.0.1:{here} is port {there} of {seat.name(job)}", file=sys.stderr)
+    ports = ["-N", "-L", f"127.0.0.1:{here}:localhost:{there}", "-o", "ExitOnForwardFailure=yes"]
     _run(["ssh", *ports, *seat.options(job), "--", seat.name(job)])
 
 
@@ -119,7 +117,7 @@ def ssh_proxy(
     with seat.market() as market:
         found = market.job(job)
         machine = machine_of(found, market.session.market, market.api)
-        write_known_host(seat.known_hosts(found.id), known_hosts_line(_name(found), machine.host_key))
+        write_known_host(seat.known_hosts(found.id), known_hosts_line(seat_name(found), machine.host_key))
         if why := carry(machine, market.api):
             print(why, file=sys.stderr)  # ssh shows what its ProxyCommand says
 
@@ -140,7 +138,7 @@ class _Seat:
 
     def name(self, job: str) -> str:
         """By what ssh calls it."""
-        return _name(self._found(job))
+        return seat_name(self._found(job))
 
     def known_hosts(self, identifier: str) -> Path:
         return self._session.settings.home.absolute() / "ssh" / f"known_hosts-{identifier[2:18]}"
@@ -152,7 +150,7 @@ class _Seat:
         proxy = shlex.join([sys.executable, "-m", "marketplace.cli.main", "ssh-proxy", *options, found.id])
         there = shlex.quote(f"cd {shlex.quote(str(Path.cwd()))} && exec {proxy}").replace("%", "%%")
         told = {
-            "User": "job", "HostKeyAlias": _name(found), "UserKnownHostsFile": str(self.known_hosts(found.id)),
+            "User": "job", "HostKeyAlias": seat_name(found), "UserKnownHostsFile": str(self.known_hosts(found.id)),
             "GlobalKnownHostsFile": "/dev/null", "StrictHostKeyChecking": "yes", "UpdateHostKeys": "no",
             "CheckHostIP": "no", "ServerAliveInterval": "20", "ProxyCommand": f"sh -c {there}",
         }  # fmt: skip
@@ -183,8 +181,18 @@ class _Opened:
         self._market.close()
 
 
-def _name(job: Job) -> str:
+def seat_name(job: Job) -> str:
+    """By what ssh and browsers call a job."""
     return f"job-{job.id[2:14]}"
+
+
+def ports_of(said: str) -> tuple[int, int]:
+    """This machine's port and the job's, of PORT or HERE:THERE. Raises InvalidField."""
+    here, _, there = said.rpartition(":")
+    numbers = (here or there, there)
+    if not all(number.isdecimal() and 0 < int(number) < 1 << 16 for number in numbers):
+        raise InvalidField("port", "must be PORT or HERE:THERE, each from 1 to 65535")
+    return int(numbers[0]), int(numbers[1])
 
 
 def _place(word: str) -> tuple[str, str]:

@@ -35,7 +35,11 @@ def machine_of(job: Job, market: MarketContract, api: GatewayApi) -> SeatPlace:
     """The machine on which a job runs now. Raises EntryRefused, ChainError, GatewayError."""
     if not job.spec.ssh_keys:
         raise EntryRefused(EntryReason.NO_SSH, "the job was ordered without a key for ssh: bourse run --ssh")
-    lease = running_lease(job, market)
+    return machine_at(running_lease(job, market), market, api)
+
+
+def machine_at(lease: Bytes32, market: MarketContract, api: GatewayApi) -> SeatPlace:
+    """The machine of an open lease. Raises EntryRefused, ChainError, GatewayError."""
     relay = api.market().relay
     if not relay:
         raise EntryRefused(EntryReason.NO_RELAY, f"the gateway {api.base_url} names no relay")
@@ -44,11 +48,15 @@ def machine_of(job: Job, market: MarketContract, api: GatewayApi) -> SeatPlace:
 
 def running_lease(job: Job, market: MarketContract) -> Bytes32:
     """The newest of the job's leases that is open on the chain. Raises EntryRefused."""
-    head = market.chain.head()
     for order in reversed(job.orders):
-        if market.lease_of(order, head).status is LeaseStatus.OPEN:
+        if is_open(order, market):
             return order
     raise EntryRefused(EntryReason.JOB_GONE, f"job {job.number} does not run: it is {job.state}")
+
+
+def is_open(lease: Bytes32, market: MarketContract) -> bool:
+    """Whether a lease runs, by the chain's newest block."""
+    return market.lease_of(lease, market.chain.head()).status is LeaseStatus.OPEN
 
 
 def checked_host_key(lease: Bytes32, market: MarketContract, api: GatewayApi) -> HostKey:

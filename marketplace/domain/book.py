@@ -160,6 +160,9 @@ class RejectionReason(StrEnum):
         return cls(refusal.name)
 
 
+MOST_OFFERS_TOLD = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Why an order stands where it stands after a round: typed reasons with the number of offers, and the nearest miss in words."""
@@ -169,3 +172,5 @@ class Explanation:
     placed_on: OfferId | None
     reasons: Mapping[RejectionReason, int]
     nearest_miss: str = ""
+    offers: Mapping[RejectionReason, tuple[OfferId, ...]] = field(default_factory=dict)
+    """Of each reason that is about offers, the first ``MOST_OFFERS_TOLD`` that fell for it, by number."""

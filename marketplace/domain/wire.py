@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
+from marketplace.domain.annals import About
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
@@ -202,6 +203,11 @@ def event_to_wire(event: Event) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def about_to_wire(about: About) -> dict[str, Any]:
+    """Whom an event concerns: what is told of the market is filtered by it."""
+    return {"order": about.order, "accounts": list(about.accounts), "class": about.gpu_class}
+
+
 @lru_cache(maxsize=64)
 def _event_fields(kind: Any) -> tuple[tuple[str, str, Callable[[Any], Any]], ...]:
     """Each field but the first: its name on the wire, its name, and how it is told."""
@@ -235,6 +241,7 @@ def explanation_to_wire(explanation: Explanation) -> dict[str, Any]:
         "order": explanation.order, "block": block_to_wire(explanation.block), "placedOn": explanation.placed_on,
         "reasons": {reason.value: count for reason, count in explanation.reasons.items()},
         "nearestMiss": explanation.nearest_miss,
+        "offers": {reason.value: list(offers) for reason, offers in explanation.offers.items()},
     }  # fmt: skip
 
 
@@ -244,4 +251,5 @@ def explanation_from_wire(value: dict[str, Any]) -> Explanation:
         order=Bytes32(value["order"]), block=block_from_wire(value["block"]), placed_on=value["placedOn"],
         reasons={RejectionReason(reason): count for reason, count in value["reasons"].items()},
         nearest_miss=value["nearestMiss"],
+        offers={RejectionReason(reason): tuple(offers) for reason, offers in value.get("offers", {}).items()},
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Answers that stay as they are while what they tell of does: written once for each question, and sent again until the offers change.
+"""Answers that stay as they are while what they tell of does: written once for each question, and sent again until that changes.
 
-Whoever asks is told of the offers as they are after the question came; what is spared is writing it down anew.
+Whoever asks is told of things as they are after the question came; what is spared is writing it down anew.
 """
 
 from __future__ import annotations
@@ -12,47 +12,89 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from marketplace.domain.book import BookView
 from marketplace.gateway.intake import intake_of
+from marketplace.gateway.tags import tag_of
 
 MOST_ANSWERS = 200
-"""A page of a hundred offers has about a hundred KiB; beyond so many all are forgotten."""
+"""A page of a hundred rows has about a hundred KiB; beyond so many all are forgotten."""
 
 Question = tuple[bytes | str, ...]
-"""A query as it was sent, and which kinds of answers are taken."""
+"""A path and a query as they were sent, and which kinds of answers are taken."""
 
 
-class AboutOffers(APIRoute):
-    """A route that answers from the offers and its own query only."""
+class _Remembering(APIRoute):
+    """A route that answers from what ``_state`` stands for, and its own path and query, only."""
+
+    async def _state(self, request: Request) -> object:
+        """Something that is another one, by ``_is_same``, as soon as an answer may be another one."""
+        raise NotImplementedError
+
+    def _is_same(self, one: object, other: object) -> bool:
+        return one == other
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own handler, for what is not known."""
         write = super().get_route_handler()
-        answers = _Answers()
+        answers = _Answers(self._is_same)
 
         async def remembered(request: Request) -> Response:
-            question: Question = request.scope["query_string"], *request.headers.getlist("accept")
-            known = answers.about(await intake_of(request).offered.ask(None))
+            scope = request.scope
+            question: Question = scope["path"], scope["query_string"], *request.headers.getlist("accept")
+            known = answers.about(await self._state(request))
             if question in known:
-                return Response(known[question], media_type="application/json")
+                return _again(known[question])
             response = await write(request)
             if response.status_code == 200:
-                # It may tell of newer offers than those that were asked about: then it is forgotten with them.
-                known[question] = bytes(response.body)
+                # It may tell of a newer state than the one that was asked about: then it is forgotten with that.
+                response.headers["ETag"] = tag_of(bytes(response.body))
+                known[question] = response
             return response
 
         return remembered
 
 
+class AboutOffers(_Remembering):
+    """About the offers, and what is known about their machines and providers."""
+
+    async def _state(self, request: Request) -> object:
+        return await intake_of(request).offered.ask(None)
+
+    def _is_same(self, one: object, other: object) -> bool:
+        return one is other
+
+
+class AboutLiving(_Remembering):
+    """About the projection, and the signs of life."""
+
+    async def _state(self, request: Request) -> object:
+        return await intake_of(request).standing.ask(None)
+
+
+class AboutProjection(_Remembering):
+    """About the projection alone."""
+
+    async def _state(self, request: Request) -> object:
+        standing = await intake_of(request).standing.ask(None)
+        return standing and standing.fence
+
+
 class _Answers:
-    """Those that were written of one view of the offers."""
+    """Those that were written of one state."""
 
-    def __init__(self) -> None:
-        self._view: BookView | None = None
-        self._known = dict[Question, bytes]()
+    def __init__(self, is_same: Callable[[object, object], bool]) -> None:
+        self._is_same = is_same
+        self._state: object = None
+        self._known = dict[Question, Response]()
 
-    def about(self, view: BookView | None) -> dict[Question, bytes]:
-        """What is known of this view, to be added to."""
-        if view is not self._view or len(self._known) >= MOST_ANSWERS:
-            self._view, self._known = view, {}
+    def about(self, state: object) -> dict[Question, Response]:
+        """What is known of this state, to be added to."""
+        if not self._is_same(state, self._state) or len(self._known) >= MOST_ANSWERS:
+            self._state, self._known = state, {}
         return self._known
+
+
+def _again(known: Response) -> Response:
+    """The same answer for another request: what middleware does to the one leaves the other alone."""
+    fresh = Response(known.body, known.status_code)
+    fresh.raw_headers = list(known.raw_headers)
+    return fresh

@@ -26,6 +26,7 @@ from marketplace.services.offers import OfferDesk
 from marketplace.services.order_batches import OrderBatches
 from marketplace.services.orders import OrderDesk
 from marketplace.services.participants import Participants
+from marketplace.services.past import PastDesk
 from marketplace.services.quotas import LEAST_STAKE, quotas_over
 from marketplace.services.quotes import QuoteDesk
 from marketplace.services.rate_limits import RateLimits
@@ -34,6 +35,7 @@ from marketplace.services.receipts import ReceiptDesk
 from marketplace.services.rounds import RoundDesk
 from marketplace.services.servings import Servings
 from marketplace.services.sessions import SessionDesk
+from marketplace.services.timelines import TimelineDesk
 from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -74,6 +76,8 @@ class Desks:
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
+    past: PastDesk
+    timelines: TimelineDesk
     uploads: UploadDesk
     access: LeaseAccess
     limits: RateLimits
@@ -127,6 +131,8 @@ def desks_over(
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,
+        past=PastDesk(market, board),
+        timelines=TimelineDesk(journal, board),
         uploads=UploadDesk(blobs, journal.uploads, quotas, participant_limit_bytes=participant_limit_bytes),
         limits=limits or RateLimits(board, clock),
         access=access,

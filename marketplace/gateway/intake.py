@@ -14,6 +14,7 @@ from marketplace.gateway.batching import Batcher
 from marketplace.gateway.desks import Desks
 from marketplace.services.answers import OrderStanding
 from marketplace.services.order_batches import Submission, Taken
+from marketplace.store.board import BoardState
 
 ORDERS_AT_ONCE = 64
 LOOKS_AT_ONCE = 1_024
@@ -25,10 +26,17 @@ class Intake:
     def __init__(self, desks: Desks) -> None:
         self._desks = desks
         self.orders: Batcher[Submission, Taken | None] = Batcher("orders", self._take, most=ORDERS_AT_ONCE)
+        self.standing: Batcher[None, BoardState] = Batcher(
+            "standing", self._stand, most=LOOKS_AT_ONCE, patience_seconds=None
+        )
         self.offered: Batcher[None, BookView] = Batcher("offers", self._look, most=LOOKS_AT_ONCE, patience_seconds=None)
 
     def _take(self, submissions: Sequence[Submission]) -> Sequence[Taken | None]:
         return self._desks.batches.take(submissions, partial(_tell, self._desks.market.terms()))
+
+    def _stand(self, asked: Sequence[None]) -> Sequence[BoardState]:
+        """Raises StoreUnavailable."""
+        return [self._desks.board.standing()] * len(asked)
 
     def _look(self, asked: Sequence[None]) -> Sequence[BookView]:
         """Raises StoreUnavailable."""

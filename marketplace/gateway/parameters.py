@@ -58,9 +58,48 @@ After = Annotated[str | None, Query(pattern=_NUMBER, description="`next` of the 
 AfterRound = Annotated[
     str | None, Query(pattern="^(0|[1-9][0-9]{0,11})-0x[0-9a-f]{64}$", description="`next` of the page before")
 ]
+_PLACE = "^[0-9]{12}-[0-9]{6}$"
+AfterPlace = Annotated[str | None, Query(pattern=_PLACE, description="`next` of the page before")]
+AfterAddress = Annotated[str | None, Query(pattern=ADDRESS, description="`next` of the page before")]
+AfterLease = Annotated[str | None, Query(pattern="^[0-9]{12}-0x[0-9a-f]{64}$", description="`next` of the page before")]
+AfterBid = Annotated[
+    str | None, Query(pattern="^(0|[1-9][0-9]{0,24})-0x[0-9a-f]{64}$", description="`next` of the page before")
+]
+Depth = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="asks, and bids, at most: 1 to 100")]
+Since = Annotated[
+    str | None,
+    Query(alias="from", pattern=_NUMBER, description="block time in the first span; the newest 60 without it"),
+]
+Upto = Annotated[
+    str | None, Query(alias="to", pattern=_NUMBER, description="block time in the last span; now without it")
+]
+Bucket = Annotated[Literal["60", "3600", "86400"], Query(description="how long a span is, in seconds")]
+OfferFilter = Annotated[str | None, Query(alias="offer", pattern=_NUMBER, description="leases of this offer")]
+ProviderLeases = Annotated[str | None, Query(alias="provider", pattern=ADDRESS, description="leases that it serves")]
+ClientLeases = Annotated[str | None, Query(alias="client", pattern=ADDRESS, description="leases of its orders")]
+PayeeLeases = Annotated[str | None, Query(alias="payee", pattern=ADDRESS, description="leases that pay it")]
+StatusFilter = Annotated[
+    Literal["None", "Open", "Claimed", "Disputed", "Closed"] | None,
+    Query(alias="status", description="only those that stand so; `None`: given back"),
+]
 Limit = Annotated[str, Query(pattern="^([1-9][0-9]?|100)$", description="items on a page, 1 to 100")]
 Offset = Annotated[str, Query(pattern=_NUMBER, description="bytes from the log's beginning")]
 EventId = Annotated[str | None, Query(pattern=_EVENT_ID, description="the id of the last event seen")]
+OrderFollowed = Annotated[
+    str | None, Query(alias="order", pattern=_BYTES32, description="only what is about this order")
+]
+AccountFollowed = Annotated[
+    str | None, Query(alias="account", pattern=ADDRESS, description="only what concerns this account")
+]
+ClassFollowed = Annotated[
+    str | None,
+    Query(
+        alias="class",
+        pattern=_CLASS,
+        description="only what is about GPUs of this class, by number or name",
+        json_schema_extra=_KNOWN_CLASSES,
+    ),
+]
 SharedBy = Annotated[
     str | None,
     Query(alias="share", pattern=SHARE, description="a party's leave to read, as `bourse share` makes it"),

@@ -24,6 +24,7 @@ from marketplace.api.record import to_json
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.gateway.desks import Desks
+from marketplace.gateway.following import Following
 from marketplace.gateway.problems import HttpRefusal, Problem, answer_refused, problem_of
 from marketplace.gateway.slots import Slots
 
@@ -150,14 +151,18 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
         yield _event("problem", problem_of(error).document())
 
 
-async def market_events(request: Request, desks: Desks, after: str) -> AsyncIterator[ServerSentEvent]:
-    """The market's events as the indexer tells them, after the one with this id."""
+async def market_events(
+    request: Request, desks: Desks, after: str, following: Following
+) -> AsyncIterator[ServerSentEvent]:
+    """The market's events as the indexer tells them, after the one with this id, and what else is followed."""
     threads = lines_of(request).events
     try:
+        seen = await in_thread(threads, following.start, desks.board, after)
         while not is_stopping(request):
-            for entry in await in_thread(threads, desks.board.read_events, after, WAIT_MS):
-                after = entry.id
-                yield _event(str(entry.payload.get("name", "event")), entry.payload, entry.id)
+            entries = await in_thread(threads, desks.board.follow, seen, WAIT_MS)
+            for entry in following.taken(entries, seen):
+                for name, content, identifier in following.told(entry, desks.offers):
+                    yield ServerSentEvent(content.decode(), event=name, id=identifier, sep="\n")
         yield _goodbye()
     except MarketplaceError as error:
         yield _event("problem", problem_of(error).document())

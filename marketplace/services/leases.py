@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from marketplace.api.leases import LeaseAnswer, OutputsAnswer
+from dataclasses import dataclass
+from typing import Literal
+
+from marketplace.api.leases import LeaseAnswer, LeasePage, LeaseTold, OutputsAnswer
+from marketplace.api.record import BlockTold
 from marketplace.chain.market import MarketContract
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Forbidden, InvalidField, NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.limits import MAX_LOG_BYTES, MAX_RESULT_BYTES
 from marketplace.domain.pricing import deadline_of
@@ -16,6 +21,16 @@ from marketplace.services.blob_access import BlobAccess, Holdings
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
+
+LeaseKind = Literal["offer", "provider", "client", "payee"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFilter:
+    """Whose leases are asked for."""
+
+    kind: LeaseKind
+    whose: str
 
 
 class LeaseDesk:
@@ -30,6 +45,13 @@ class LeaseDesk:
     def lease(self, identifier: Bytes32) -> LeaseAnswer:
         """The lease. Raises NotFound before the order was ever opened."""
         return self._projected(identifier) or self._from_chain(identifier)
+
+    def page(self, by: LeaseFilter, status: LeaseStatus | None, after: str | None, limit: int) -> LeasePage:
+        """Somebody's leases, all as of one block. Raises StoreUnavailable."""
+        word = f'"status":"{status.name.capitalize()}"' if status is not None else ""
+        found = self._board.past.leases(by.kind, by.whose, word, after, limit)
+        told = [LeaseTold.row(record, self._deadline(record), self._market.terms()) for record in found.items]
+        return LeasePage(told, BlockTold.of(found.block), found.onward)
 
     def outputs(self, identifier: Bytes32) -> OutputsAnswer:
         """The result document that the provider signed last, or claimed, and which of its blobs are here. Raises NotFound.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, OfferTold, PriceAnswer
 from marketplace.api.record import BlockTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import MarketContract
-from marketplace.domain.book import BookView
+from marketplace.domain.book import BookOrder, BookView, is_silent
 from marketplace.domain.classes import GpuClass, load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
+from marketplace.domain.ledger import NO_VOLUME
 from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import Bps, UnixTime
@@ -34,6 +36,7 @@ class OfferDesk:
 
     def __init__(self, chain: Chain, market: MarketContract, board: Board) -> None:
         self._chain, self._market, self._board = chain, market, board
+        self._sorted: tuple[BookView | None, dict[int, list[BookOrder]]] = (None, {})
 
     def view(self) -> BookView:
         """The projection at one block. Raises StoreUnavailable while it is being rebuilt."""
@@ -44,7 +47,7 @@ class OfferDesk:
         return _whole(self._board.offered())
 
     def page(
-        self, *, gpu_class: ClassNumber | None, provider: Address | None, alive_only: bool, after: OfferId, limit: int
+        self, *, gpu_class: ClassNumber | None, provider: Address | None, listed_only: bool, after: OfferId, limit: int
     ) -> OfferPage:
         """Offers in the order of their ids."""
         view = self.offered()
@@ -54,7 +57,7 @@ class OfferDesk:
                 if offer.id > after
                 and gpu_class in (None, offer.gpu_class)
                 and provider in (None, offer.provider)
-                and (not alive_only or offer.is_alive(view.block.timestamp))
+                and (not listed_only or offer.is_alive(view.block.timestamp))
             ),
             key=lambda offer: offer.id,
         )  # fmt: skip
@@ -85,26 +88,44 @@ class OfferDesk:
             row.offer, row.gpu_class, row.machine, row.last_heartbeat, row.reliability_bps, view.block.timestamp, self._market.terms()
         )  # fmt: skip
 
-    def book(self, gpu_class: GpuClass) -> BookAnswer:
-        """The living asks for a class, cheapest first, and the waiting orders that accept it, highest limit first."""
+    def book(self, gpu_class: GpuClass, depth: int, after: tuple[int, Bytes32] | None = None) -> BookAnswer:
+        """The listed asks for a class, cheapest first, and the waiting orders that accept it, highest limit first: so many of both,
+        the orders behind the limit and the id of the last one seen."""
         view, terms = self.view(), self._market.terms()
-        now = view.block.timestamp
-        bids = [
-            row.signed for row in view.orders
-            if row.signed.order.accepts(gpu_class.number) and now < row.signed.order.expires_at and not _is_taken(row.id, view)
-        ]  # fmt: skip
+        asks, bids = _asks(gpu_class, view), self._bids(gpu_class, view)
+        start = bisect_right(bids, (-after[0], after[1]), key=_by_limit) if after else 0
+        page = bids[start : start + depth]
+        has_more = start + depth < len(bids)
         return BookAnswer(
             gpu_class=gpu_class.number, class_name=gpu_class.name, block=BlockTold.of(view.block),
-            asks=[self.told(self.row(offer, view), view) for offer in _asks(gpu_class, view)],
-            bids=[BidTold.of(bid, terms) for bid in sorted(bids, key=lambda signed: (-signed.order.max_price, signed.id))],
+            asks=[self.told(self.row(offer, view), view) for offer in asks[:depth]], bids=[BidTold.of(bid, terms) for bid in page],
+            asks_in_all=len(asks), bids_in_all=len(bids), gpus_wanted=sum(bid.signed.order.gpus for bid in bids),
+            next=f"{page[-1].signed.order.max_price}-{page[-1].id}" if has_more else None,
         )  # fmt: skip
 
+    def _bids(self, gpu_class: GpuClass, view: BookView) -> list[BookOrder]:
+        """Sorted once for each view: a deep book is read by pages."""
+        sorted_view, bids = self._sorted
+        if sorted_view is not view:
+            sorted_view, bids = self._sorted = view, {}
+        if gpu_class.number not in bids:
+            now = view.block.timestamp
+            found = [
+                row for row in view.orders
+                if row.signed.order.accepts(gpu_class.number) and now < row.signed.order.expires_at and not _is_taken(row.id, view)
+            ]  # fmt: skip
+            bids[gpu_class.number] = sorted(found, key=_by_limit)
+        return bids[gpu_class.number]
+
     def price(self, gpu_class: GpuClass) -> PriceAnswer:
-        """What was paid for a class, from the contract; and the cheapest living ask."""
-        asks, block = _asks(gpu_class, self.view()), self._chain.head()
-        volume = self._market.volume_of(gpu_class.number, at=block)
+        """What was paid for a class, from the contract; and the cheapest ask that is to be had."""
+        view = self.offered()
+        asks = [offer for offer in _asks(gpu_class, view) if _is_to_be_had(offer, view)]
+        volume = self._board.past.volume(gpu_class.number) or NO_VOLUME
         lowest, free = (asks[0].price if asks else None), sum(offer.free for offer in asks)
-        return PriceAnswer.of(gpu_class, volume.paid, volume.gpu_seconds, lowest, free, block, self._market.terms())
+        return PriceAnswer.of(
+            gpu_class, volume.paid, volume.gpu_seconds, lowest, free, view.block, self._market.terms()
+        )
 
 
 def class_of(number: int) -> GpuClass | None:
@@ -123,6 +144,15 @@ def _asks(gpu_class: GpuClass, view: BookView) -> list[Offer]:
     now = view.block.timestamp
     asks = [offer for offer in view.offers if offer.gpu_class == gpu_class.number and offer.is_alive(now)]
     return sorted(asks, key=lambda offer: (offer.price, offer.id))
+
+
+def _by_limit(entry: BookOrder) -> tuple[int, Bytes32]:
+    return -entry.signed.order.max_price, entry.id
+
+
+def _is_to_be_had(offer: Offer, view: BookView) -> bool:
+    """Whether it has a GPU free, and a provider that answers."""
+    return offer.free > 0 and not is_silent(view.heartbeats.get(offer.provider), view.block.timestamp)
 
 
 def _is_taken(identifier: Bytes32, view: BookView) -> bool:

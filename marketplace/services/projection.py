@@ -32,6 +32,7 @@ from marketplace.domain.repairs import Repairs
 from marketplace.domain.spec import Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
+from marketplace.services.feed import MarketFeed
 from marketplace.services.fold import Fold
 from marketplace.services.reconcile import Reconciler
 from marketplace.store.blobs import FolderBlobs
@@ -50,7 +51,7 @@ LEVEL_SECONDS = 2.0
 
 ORDERS_AT_ONCE = 500
 
-PROJECTION_VERSION = 2
+PROJECTION_VERSION = 3
 """Grows with the form of the rows: who starts an indexer of another version gets a projection made anew."""
 
 EXPIRED_KEPT_SECONDS = 30
@@ -99,7 +100,7 @@ class Projector:
         """``opener``: whose refused fills are kept for the scheduler (nobody acts on a stranger's, P-25)."""
         self._follower, self._journal, self._blobs = follower, journal, blobs
         self._board, self._terms, self._opener, self._limit_blocks = board, terms, opener, limit_blocks
-        self._table = board.projection
+        self._table, self._feed = board.projection, MarketFeed(board)
         self._wanted: set[Sha256] = set()
         """Machine descriptions that were not among the blobs when last looked for."""
         self._last_fence = ""
@@ -147,6 +148,8 @@ class Projector:
         self._wanted |= {sha256_in(event.offer.spec) for event in news.events if isinstance(event, OfferListed)}
         self._wanted -= step.machines.keys()
         self._board.nudge(CHAIN_HINT)
+        if step.is_ready:
+            self._tell(step, news)
         if step.is_ready and not head.is_ready:
             self._log.info("projection.ready", block=step.cursor.number)
         if any(map(self._is_surprise, news.events)):
@@ -154,6 +157,10 @@ class Projector:
         if news.is_level and news.has_block and not self._is_the_contract(written):
             return NextWake.at_once()
         return NextWake(LEVEL_SECONDS) if news.is_level else NextWake.at_once()
+
+    def _tell(self, step: Step, news: _News) -> None:
+        withdrawn = {entry.id: entry.signed.order for entry in news.orders if entry.withdrawn_at is not None}
+        self._feed.stepped(step, withdrawn, self._follower.chain.paced_head().number - step.cursor.number)
 
     def _is_surprise(self, event: Event) -> bool:
         """The scheduler's view of the market was not the contract's."""
@@ -179,6 +186,7 @@ class Projector:
         except NotFound as error:
             self._begin(head, str(error))
             return NextWake.at_once()
+        self._feed.taken_back(head.cursor, standing)
         blocks = head.cursor.number - standing.number
         self._log.warning("projection.reorganised", blocks=blocks, block=standing.number)
         self.repairs = self.repairs.plus(undone_blocks=blocks)
@@ -269,11 +277,12 @@ class Projector:
         fold.expect(news.events)
         for event in news.events:
             fold.take(event)
-        rows = fold.changed
+        rows, past = fold.changed, fold.past
         booked, unbooked = self._book(fold, rows, news)
         return Step(
             cursor=news.cursor, changed=news.orders[-1].changed if news.orders else head.changed,
-            is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings, booked=booked, unbooked=unbooked, machines=news.machines,
+            is_ready=news.is_ready(head), rows=rows, standings=fold.changed_standings,
+            annals=past.annals, spans=past.spans, first_days=past.first_days, totals=past.totals, about=past.about, booked=booked, unbooked=unbooked, machines=news.machines,
             refused=self._refused(news.events), faults=self._faults(news.events), events=news.events, expired_before=_expired_before(news.cursor),
             refused_before=news.cursor.number - REFUSED_KEPT_BLOCKS, undo_from=self._undo_from(news),
         )  # fmt: skip

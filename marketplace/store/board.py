@@ -27,6 +27,7 @@ from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_lead import LeadTable
+from marketplace.store.board_past import PastReader
 from marketplace.store.board_projection import ProjectionTable
 from marketplace.store.board_rows import beats_in, block_in, lease_in, offer_in, proofs_in, text_of
 from marketplace.store.board_view import ViewReader
@@ -56,6 +57,25 @@ class BoardEvent:
     payload: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class TopicEntry:
+    """Something that was said on a topic, as it was written."""
+
+    topic: str
+    id: str
+    name: str
+    """Of what kind it is; "" of the contract's events, whose content says it."""
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BoardState:
+    """Of two that are equal, every reader of the projection is told the same."""
+
+    fence: bytes
+    beats: Mapping[bytes, bytes]
+
+
 class Board:
     """One Redis. Threads may share it. Every method raises StoreUnavailable when Redis does not answer."""
 
@@ -65,6 +85,7 @@ class Board:
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
         self.leads = LeadTable(self._redis)
+        self.past = PastReader(self._redis)
         self._views, self._offered = ViewReader(self._redis), ViewReader(self._redis, keys.OFFERED)
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
 
@@ -89,6 +110,15 @@ class Board:
         As long as nothing of it has changed, it is the very same object.
         """
         return self._offered.read()
+
+    def standing(self) -> BoardState:
+        """What tells one state of the projection, and of the signs of life, from the next. StoreUnavailable also while rebuilding."""
+        (ready, fence), beats = self._redis.together(
+            [("HMGET", keys.HEAD, "ready", "fence"), ("HGETALL", keys.HEARTBEATS)]
+        )
+        if ready != b"1":
+            raise StoreUnavailable("projection")
+        return BoardState(fence, beats)
 
     def rows(
         self, leases: Sequence[Bytes32], accounts: Sequence[Address], offers: Sequence[OfferId]
@@ -144,7 +174,8 @@ class Board:
         ``signed_at`` and ``signature`` are what it said itself, for who wants to check.
         """
         proof = f"{signed_at} {signature}" if signed_at is not None and signature else ""
-        return UnixTime(int(self._redis.run("beat", (keys.HEARTBEATS,), (provider, at, proof))))
+        names = (keys.HEARTBEATS, keys.events(keys.BEATS_TOPIC))
+        return UnixTime(int(self._redis.run("beat", names, (provider, at, proof, TOLD_KEPT))))
 
     def heartbeats(self) -> dict[Address, UnixTime]:
         """Block time of each provider's last sign of life."""
@@ -267,11 +298,23 @@ class Board:
 
     # Events
 
-    def publish(self, topic: str, payload: dict[str, Any]) -> str:
-        """Tell the readers of a topic; the entry's id. The topic ``chain`` is the projection's."""
-        words = ("XADD", keys.events(topic), "MAXLEN", "~", TOLD_KEPT, "*", "event", text_of(payload))
-        entry: bytes = self._redis.call(*words)
-        return entry.decode()
+    def publish(self, name: str, content: bytes) -> None:
+        """Tell who follows the market as it goes; nobody who comes later."""
+        self._redis.call(
+            "XADD", keys.events(keys.LIVE_TOPIC), "MAXLEN", "~", TOLD_KEPT, "*", "name", name, "event", content
+        )
+
+    def follow(self, after: Mapping[str, str], wait_ms: int) -> list[TopicEntry]:
+        """What was said on these topics beyond given ids, in the order of their names, waiting up to ``wait_ms`` where there is nothing.
+        Raises InvalidField."""
+        if not all(map(_EVENT_ID.fullmatch, after.values())):
+            raise InvalidField("Last-Event-ID", "must be the id of an event")
+        topics = {keys.events(topic): topic for topic in sorted(after, reverse=True)}
+        found = self._redis.wait_stream({key: after[topic] for key, topic in topics.items()}, wait_ms, EVENTS_PER_READ)
+        return [
+            TopicEntry(topics[key], entry, words.get(b"name", b"").decode(), words[b"event"])
+            for key, entry, words in found
+        ]
 
     def read_events(self, after_id: str, wait_ms: int = 0, *, topic: str = keys.CHAIN_TOPIC) -> list[BoardEvent]:
         """Entries beyond ``after_id`` (``0``: from the oldest kept), waiting up to ``wait_ms`` for one. Raises InvalidField."""

@@ -33,6 +33,12 @@ REPUTATIONS = _projection("reputations")
 """Hash by provider: what its leases came to."""
 FAULTS = _projection("faults")
 """Hash by client: how many of the scheduler's fills it has spoilt."""
+HISTORY = _projection("history")
+"""Hash: what GPUs of each class cost over time, and how many there were, by spans."""
+TOTALS = _projection("totals")
+"""Hash: what the market owes, all together."""
+ANNALS = _projection("annals")
+"""Sorted set, of one rank: lines of the past, by whose they are (``board_annals``)."""
 REFUSED = _projection("refused")
 REFUSED_AT = _projection("refused-at")
 """Sorted set: refused pairs by block number."""
@@ -49,6 +55,8 @@ PROJECTION_HASHES = (
     REPUTATIONS,
     FAULTS,
     REFUSED,
+    HISTORY,
+    TOTALS,
 )
 VIEWED = (BOOK, OFFERS, ACCOUNTS, REOPENABLE, MACHINES, REFUSED, BUDGETS, REPUTATIONS, FAULTS)
 """What a view is made of."""
@@ -60,7 +68,7 @@ TOUCHED = _projection("touched")
 UNDO = _projection("undo")
 """List: for each of the last steps the block that it began at, and the rows as they were before it."""
 
-PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, TOUCHED, UNDO)
+PROJECTION = (HEAD, *PROJECTION_HASHES, BOOK_EXPIRY, REFUSED_AT, ANNALS, TOUCHED, UNDO)
 
 
 def lead(name: str) -> str:
@@ -72,6 +80,10 @@ HEARTBEATS = f"{ROOT}:heartbeats"
 
 CHAIN_TOPIC = "chain"
 """The topic of the market's own events."""
+LIVE_TOPIC = "live"
+"""New blocks, blocks that left the chain, what changed on the book and among the offers."""
+BEATS_TOPIC = "beats"
+"""Signs of life."""
 
 
 def events(topic: str) -> str:

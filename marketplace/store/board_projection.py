@@ -13,11 +13,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from marketplace.domain.annals import About, Annals, Totals
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, Faults, RefusedFill
 from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import Conflict, NotFound
 from marketplace.domain.events import Event
+from marketplace.domain.history import Span, SpanName
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord, Rows
@@ -26,8 +28,9 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.reputation import Standing
 from marketplace.domain.spec import Machine
 from marketplace.domain.units import TokenUnits, UnixTime
-from marketplace.domain.wire import event_to_wire
+from marketplace.domain.wire import about_to_wire, event_to_wire
 from marketplace.store import board_keys as keys
+from marketplace.store.board_annals import lines_of, span_field, span_in, span_text, totals_in, totals_text
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_rows import (
     block_in,
@@ -90,6 +93,12 @@ class Step:
     machines: Mapping[Sha256, Machine] = field(default_factory=dict)
     refused: Mapping[Bytes32, tuple[RefusedFill, ...]] = field(default_factory=dict)
     faults: Mapping[Address, Faults] = field(default_factory=dict)
+    annals: Annals = field(default_factory=Annals)
+    spans: Mapping[SpanName, Span] = field(default_factory=dict)
+    first_days: Mapping[ClassNumber, UnixTime] = field(default_factory=dict)
+    totals: Totals | None = None
+    about: tuple[About, ...] = ()
+    """Whom each of the events concerns."""
     events: tuple[Event, ...] = ()
     """To tell the readers of the stream: all that a projection that is ready takes in, of one being rebuilt the newest blocks' only."""
     expired_before: UnixTime
@@ -179,6 +188,18 @@ class ProjectionTable:
         texts = self._redis.call("HMGET", keys.LEASES, *names) if names else ()
         return {name: lease_in(text) if text else None for name, text in zip(names, texts, strict=True)}
 
+    def span(self, name: SpanName) -> Span | None:
+        text = self._redis.call("HGET", keys.HISTORY, span_field(name))
+        return span_in(text) if text else None
+
+    def first_day(self, gpu_class: ClassNumber) -> UnixTime | None:
+        """From when on something is known of the class."""
+        text = self._redis.call("HGET", keys.HISTORY, f"{gpu_class}:first")
+        return UnixTime(int(text)) if text else None
+
+    def totals(self) -> Totals:
+        return totals_in(self._redis.call("HGET", keys.TOTALS, "owed"))
+
     def standing(self, provider: Address) -> Standing | None:
         text = self._redis.call("HGET", keys.REPUTATIONS, provider)
         return standing_in(text) if text else None
@@ -223,10 +244,13 @@ class ProjectionTable:
     def digest(self) -> str:
         """sha256 over the whole projection: equal for equal contents, however they came about."""
         hashes = keys.PROJECTION_HASHES
-        head, *tables = self._redis.together(
-            [("HMGET", keys.HEAD, "market", "cursor", "changed"), *(("HGETALL", key) for key in hashes)]
-        )
-        digest = hashlib.sha256(b"\n".join(word or b"" for word in head))
+        head, lines, *tables = self._redis.together(
+            [
+                ("HMGET", keys.HEAD, "market", "cursor", "changed"), ("ZRANGE", keys.ANNALS, 0, -1),
+                *(("HGETALL", key) for key in hashes),
+            ]
+        )  # fmt: skip
+        digest = hashlib.sha256(b"\n".join(word or b"" for word in (*head, *lines)))
         for key, table in zip(hashes, tables, strict=True):
             digest.update(key.encode())
             for name in sorted(table):
@@ -249,13 +273,14 @@ def _document(step: Step, seen: Head, fence: str) -> dict[str, Any]:
         "head": {
             "fence": fence, "cursor": block_text(step.cursor), "changed": str(step.changed), "ready": str(int(step.is_ready)),
         },
-        "put": [*_rows(step.rows), *_standings(step), *_book(step), *_refused(step)],
+        "put": [*_rows(step.rows), *_standings(step), *_book(step), *_refused(step), *_past(step)],
         "drop": [*_dropped(step)],
         "rank": [*_ranks(step)],
         "expired_before": str(step.expired_before),
         "refused_before": str(step.refused_before),
         "events": [
-            (f"{event.ref.block.number}-{event.ref.log_index + 1}", text_of(event_to_wire(event))) for event in news
+            (f"{event.ref.block.number}-{event.ref.log_index + 1}", text_of(event_to_wire(event) | {"about": about_to_wire(whom)}))
+            for event, whom in zip(news, step.about or (About(),) * len(news), strict=False)
         ],
         "events_kept": EVENTS_KEPT,
         # Nobody may read it yet: whoever did all the same reads everything anew.
@@ -303,6 +328,15 @@ def _refused(step: Step) -> Iterator[_Row]:
         yield keys.FAULTS, client, faults_text(faults)
 
 
+def _past(step: Step) -> Iterator[_Row]:
+    for name, span in step.spans.items():
+        yield keys.HISTORY, span_field(name), span_text(span)
+    for gpu_class, day in step.first_days.items():
+        yield keys.HISTORY, f"{gpu_class}:first", str(day)
+    if step.totals:
+        yield keys.TOTALS, "owed", totals_text(step.totals)
+
+
 def _dropped(step: Step) -> Iterator[tuple[str, str]]:
     for order in sorted(step.unbooked):
         yield keys.BOOK, order
@@ -314,6 +348,8 @@ def _dropped(step: Step) -> Iterator[tuple[str, str]]:
 def _ranks(step: Step) -> Iterator[tuple[str, str, str]]:
     for entry in step.booked.values():
         yield keys.BOOK_EXPIRY, entry.id, str(entry.signed.order.expires_at)
+    for line in lines_of(step.annals):
+        yield keys.ANNALS, line, "0"
     for order, fills in step.refused.items():
         for fill in fills:
             yield keys.REFUSED_AT, refused_field(order, fill.offer), str(fill.block_number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.domain.book import BookOrder, Explanation, RejectionReason
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.book import MOST_OFFERS_TOLD, BookOrder, Explanation, RejectionReason
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.leases import LeaseStatus
@@ -202,6 +204,22 @@ class Candidate:
         codes, counts = np.unique(self.codes[self.codes != UNKNOWN], return_counts=True)
         return {NEARNESS[code]: count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
 
+    def told(self, block: BlockRef, placed_on: OfferId | None, words: str) -> Explanation:
+        """The order's explanation: how many offers fell for each reason, and the first of them."""
+        counts = self.counts
+        return Explanation(
+            self.order.id,
+            block,
+            placed_on,
+            counts,
+            words,
+            {reason: self._first_fallen_for(reason) for reason in counts},
+        )
+
+    def _first_fallen_for(self, reason: RejectionReason) -> tuple[OfferId, ...]:
+        rows = self.fallen_for(CODES[reason]).tolist()
+        return tuple(heapq.nsmallest(MOST_OFFERS_TOLD, (self.listed.offers[row].id for row in rows)))
+
 
 def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Explanation:
     """An order that this round places: where, among how many, and what made the price."""
@@ -216,7 +234,7 @@ def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Expl
         most = "limit" if fill.price == candidate.order.signed.order.max_price else "balance"
         because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, cleared)}, of which you pay what your {most} allows"
     words = f"offer {fill.offer} at {_price(snapshot, fill.price)}, {among}{because}"
-    return Explanation(candidate.order.id, snapshot.view.block, fill.offer, candidate.counts, words)
+    return candidate.told(snapshot.view.block, fill.offer, words)
 
 
 def explain_waiting(
@@ -238,13 +256,13 @@ def explain_waiting(
         codes[fitting] = CODES[unseated]
     else:
         _note_lost(codes, fitting, candidate, remaining)
-    told = replace(candidate, codes=codes)
-    words = _nearest_miss(snapshot, told, remaining)
+    fallen = replace(candidate, codes=codes)
+    words = _nearest_miss(snapshot, fallen, remaining)
     if is_last:
         words += (
             f"; fills of yours were refused at least {snapshot.policy.strikes} times lately, so you are served last"
         )
-    return Explanation(order.id, block, None, told.counts, words)
+    return fallen.told(block, None, words)
 
 
 def _note_lost(codes: Ints, fitting: Ints, candidate: Candidate, remaining: Remaining) -> None:

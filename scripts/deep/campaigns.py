@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 
-from scripts.deep.figures import Measured
+from scripts.deep.figures import ROOT, Measured
 from scripts.deep.tools import (
+    TOOLS,
     DeepError,
     NotHeld,
     Test,
@@ -25,21 +28,54 @@ SECONDS_A_SEED = 3_600
 LEAST_CASES = 8_000
 
 
+CAMPAIGNS = TOOLS / "campaigns.jsonl"
+"""What each seed found, a line each: hours of work outlive an interruption."""
+
+
 def invariants() -> Measured:
-    """Run the invariant campaigns from ten seeds; every step of the crowd must have succeeded often."""
-    start, calls, successes = time.monotonic(), 0, Counter[str]()
+    """Run the invariant campaigns from ten seeds; every step of the crowd must have succeeded often.
+
+    What an interrupted run found about these very contracts and campaigns is taken over.
+    """
+    start, digest = time.monotonic(), _digest_of_solidity()
+    found = _found(digest)
     for seed in range(1, SEEDS + 1):
-        arguments = ["--match-path", "tests/solidity/invariants/*", "--fuzz-seed", str(seed)]
-        tests = forge_tests(arguments, profile="deep", seconds=SECONDS_A_SEED)
-        require_success(tests)
-        calls += sum(_calls_of(test) for test in tests)
-        successes += _successes_of(tests)
+        if seed not in found:
+            found[seed] = _campaign(digest, seed)
+        calls = sum(calls for calls, _ in found.values())
         say("invariants", f"seed {seed} of {SEEDS}, {calls:,} calls, 0 violations, {minutes_since(start)}")
+    calls = sum(calls for calls, _ in found.values())
+    successes = sum((successes for _, successes in found.values()), Counter[str]())
     _print_table(successes)
     rare = {step: count for step, count in successes.items() if count < LEAST_SUCCESSES}
     if rare or calls < LEAST_CALLS:
         raise NotHeld(f"{calls:,} calls of {LEAST_CALLS:,}; steps that succeeded too rarely: {rare}")
     return Measured({"invariants.calls": calls, "invariants.violations": 0}, forge_versions())
+
+
+Campaign = tuple[int, Counter[str]]
+"""How many calls it made, and how often each step succeeded."""
+
+
+def _campaign(digest: str, seed: int) -> Campaign:
+    arguments = ["--match-path", "tests/solidity/invariants/*", "--fuzz-seed", str(seed)]
+    tests = forge_tests(arguments, profile="deep", seconds=SECONDS_A_SEED)
+    require_success(tests)
+    calls, successes = sum(_calls_of(test) for test in tests), _successes_of(tests)
+    with CAMPAIGNS.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"of": digest, "seed": seed, "calls": calls, "successes": successes}) + "\n")
+    return calls, successes
+
+
+def _found(digest: str) -> dict[int, Campaign]:
+    lines = CAMPAIGNS.read_text(encoding="utf-8").splitlines() if CAMPAIGNS.exists() else []
+    rows = [row for row in map(json.loads, lines) if row["of"] == digest]
+    return {row["seed"]: (row["calls"], Counter(row["successes"])) for row in rows}
+
+
+def _digest_of_solidity() -> str:
+    files = [path for folder in ("contracts", "tests/solidity") for path in sorted((ROOT / folder).glob("**/*.sol"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, ROOT / "foundry.toml"])).hexdigest()
 
 
 def violations() -> Measured:

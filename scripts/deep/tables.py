@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import api_words, chain_words, flood_words, rules, sizes, ten_million, whole_rounds
+from scripts.bench import api_words, chain_words, exec_words, flood_words, rules, sizes, ten_million, whole_rounds
 from scripts.deep.figures import ROOT, Number, read_figures
 from scripts.gas_snapshot import committed
 
@@ -41,7 +41,12 @@ WORDS = {
     "mutation.python_mutants": "of so many",
     "escapes.tried": "ways out of the sandbox and bombs, tried in each kind of sandbox",
     "escapes.succeeded": "of them, successful",
-    "exec.fuzzed_images": "random images that were unpacked or refused in an hour",
+    "exec.escapes_tried": "ways out tried from jobs in images, from what has entered a job, and by ssh",
+    "exec.escapes": "of them, successful",
+    "exec.image_jobs": "jobs in images, to each kind of end",
+    "exec.sessions": "sessions that somebody sat at by ssh",
+    "exec.leaks": "processes, mounts, groups, files and descriptors that they left behind",
+    "exec.fuzzed_images": "random images that were unpacked or refused, in an hour",
     "exec.fuzz_escapes": "of them, ones that changed a file outside of their tree",
     "faults.seeds": "seeds of the simulation of faults",
     "faults.kinds": "kinds of faults, kills and reorganisations that they met",
@@ -63,6 +68,7 @@ WORDS = {
     **flood_words.words(),
     **chain_words.words(),
     **api_words.words(),
+    **exec_words.words(),
 }
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
 QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)

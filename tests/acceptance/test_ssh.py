@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
+import httpx
+import pytest
+
 from tests.acceptance.conftest import Network, eventually
+from tests.ports import free_port
+
+WORK = """python -m http.server -b 127.0.0.1 8080 >/dev/null 2>&1 &
+until [ -e /job/out/enough ]; do sleep 0.2; done"""
 
 
+@pytest.mark.timeout(600)
 def test_sitting_at_a_job_by_ssh(network: Network, tmp_path: Path) -> None:
-    """`bourse exec` has the command's output and exit code, `cp` copies both ways, `ssh-config` leads OpenSSH there; a job that is over, and one without a key, say so."""
+    """`bourse exec` has the command's output and exit code, `cp` copies both ways, `ssh-config` leads OpenSSH there, `expose` whoever has its token; a job that is over, and one without a key, say so."""
     network.bourse("wallet", "deposit", "2")
     said = ("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "5m", "--no-wait")
-    job = network.answer(*said, "--ssh", "--", "sh", "-c", "until [ -e /job/out/enough ]; do sleep 0.2; done")["id"]
+    job = network.answer(*said, "--ssh", "--", "sh", "-c", WORK)["id"]
     closed = network.answer(*said, "--max-time", "1m", "--", "sleep", "30")["id"]
     command = ("sh", "-c", "cat; echo 'two words'; id -u; exit 4")
     done = eventually(lambda: answered(network, job, *command), "a way into the job", 120)
@@ -32,11 +43,34 @@ def test_sitting_at_a_job_by_ssh(network: Network, tmp_path: Path) -> None:
         check=False,
     )
     assert (shell.stdout, shell.returncode) == ("from here", 0), shell.stderr
+    assert served(network, job) == (401, "from here")
     refused = network.bourse("exec", closed, "--", "true", check=False)
     assert (refused.returncode, "no_ssh" in refused.stderr) == (255, True)
     network.bourse("exec", job, "--", "touch", "/job/out/enough")
     over = eventually(lambda: ended(network, job), "the end of the seat", 120)
     assert "job_gone" in over.stderr
+
+
+def served(network: Network, job: str) -> tuple[int, str]:
+    """What a stranger gets of a file that the job serves, as a status, and what a holder of the token gets."""
+    words = [sys.executable, "-m", "marketplace.cli.main", "expose", "--json", job, f"{(port := free_port())}:8080"]
+    with subprocess.Popen(words, cwd=network.folder, stdout=subprocess.PIPE, text=True) as exposing:
+        try:
+            assert exposing.stdout is not None
+            # The document ends with the line that is its last brace; the command goes on.
+            told = json.loads("".join(iter(exposing.stdout.readline, "}\n")) + "}")
+            host, url = told["origin"].removeprefix("http://"), f"http://127.0.0.1:{port}/there"
+            stranger = httpx.get(url, headers={"Host": host}, timeout=60)
+            bearer = {"Host": host, "Authorization": f"Bearer {told['token']}"}
+            got = eventually(lambda: is_there(httpx.get(url, headers=bearer, timeout=60)), "the job's service", 120)
+            return stranger.status_code, got.text
+        finally:
+            exposing.send_signal(signal.SIGINT)
+
+
+def is_there(answer: httpx.Response) -> httpx.Response | None:
+    """The answer, once it is the job's own."""
+    return answer if answer.status_code == 200 else None
 
 
 def answered(network: Network, job: str, *command: str) -> subprocess.CompletedProcess[str] | None:

@@ -28,6 +28,7 @@ from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.statements import host_key_signer
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.relaying import caller_path
 from marketplace.domain.sitting import SignedHostKey
 from marketplace.domain.units import UnixTime
@@ -148,15 +149,18 @@ def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
 
 
 @contextmanager
-def sitting_at(url: str, relay: Relay, place: Path) -> Iterator[Seated]:
-    """A job that serves its outputs over HTTP, with a seat."""
+def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Iterator[Seated]:
+    """A job that serves its outputs over HTTP, or does whatever that program does, with a seat; without a program, a session."""
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
-    request = replace(prepared(place, "python", "-c", SERVER, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
+    request = replace(prepared(place, "python", "-c", server, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
+    if not server:
+        request = replace(request, command=(), session=SessionTerms())
     execution, board = executor.start(request), Noticeboard(url)
     desk = SeatDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
     try:
-        await_log(request, execution)
+        if server:
+            await_log(request, execution)
         desk.open("serving", LEASE, execution)
         desk.open("serving", LEASE, execution)
         with board.changed:
@@ -322,6 +326,14 @@ def test_what_is_refused(seated: Seated, tmp_path: Path) -> None:
     assert b"HOST IDENTIFICATION HAS CHANGED" in fooled.stderr or b"verification failed" in fooled.stderr
     back = seated.run("ssh", "-o", "ExitOnForwardFailure=yes", "-R", "18080:localhost:1", "job", "true")
     assert back.returncode == 255
+
+
+def test_what_connections_are_encrypted_with(seated: Seated) -> None:
+    """OpenSSH, which would choose ChaCha20 first, agrees to AES both ways: the agent's side is quicker with it."""
+    words = [tool("ssh"), "-o", "LogLevel=DEBUG1", *seated.options, "job", "true"]
+    told = subprocess.run(words, capture_output=True, check=True).stderr
+
+    assert told.count(b"cipher: aes128-") == 2, told
 
 
 def test_many_at_a_time(seated: Seated) -> None:

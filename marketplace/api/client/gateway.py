@@ -75,10 +75,7 @@ class GatewayApi(LeaseCalls):
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
-        book = self._told(BookAnswer, f"/v1/book/{gpu_class}", gpu_class=gpu_class)
-        for ask in book.asks:
-            _readable(ask)
-        return tuple(bid.id for bid in book.bids)
+        return tuple(bid.id for bid in self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}))
 
     def quotes(
         self,

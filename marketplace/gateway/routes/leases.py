@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from marketplace.api.leases import LeaseAnswer, OutputsAnswer
+from marketplace.api.leases import LeaseAnswer, LeasePage, OutputsAnswer
 from marketplace.api.receipts import ReceiptsAnswer, ReceiptSubmission, ReceiptTold
 from marketplace.chain.shares import Part
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import bytes32
+from marketplace.domain.ids import address, bytes32
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.wire import receipt_from_wire, signature_from_wire
+from marketplace.gateway.answer_cache import AboutProjection
 from marketplace.gateway.auth import DesksHere, LeaseReader, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
-from marketplace.gateway.parameters import IdempotencyKey, LeaseId
+from marketplace.gateway.parameters import (
+    AfterLease,
+    ClientLeases,
+    IdempotencyKey,
+    LeaseId,
+    Limit,
+    OfferFilter,
+    PayeeLeases,
+    ProviderLeases,
+    StatusFilter,
+)
 from marketplace.gateway.responses import Written, answer, once
+from marketplace.services.leases import LeaseFilter, LeaseKind
 from marketplace.services.receipts import PostedReceipt
 
 router = APIRouter(tags=["leases"])
+past = APIRouter(tags=["leases"], route_class=AboutProjection)
+
+
+@past.get("/v1/leases", responses=told(LeasePage))
+def list_leases(
+    desks: DesksHere, offer: OfferFilter = None, provider: ProviderLeases = None, client: ClientLeases = None, payee: PayeeLeases = None,
+    status: StatusFilter = None, after: AfterLease = None, limit: Limit = "50",
+) -> Response:  # fmt: skip
+    """The leases of one offer, provider, client or payee, the newest openings first."""
+    asked_by: dict[str, str | None] = {"offer": offer, "provider": provider, "client": client, "payee": payee}
+    named = [(kind, whose) for kind, whose in asked_by.items() if whose is not None]
+    if len(named) != 1:
+        raise InvalidField("offer", "give exactly one of offer, provider, client, payee")
+    (kind, whose) = named[0]
+    by = LeaseFilter(cast("LeaseKind", kind), whose if kind == "offer" else address(whose))
+    found = desks.leases.page(by, LeaseStatus[status.upper()] if status else None, after, int(limit))
+    return answer(found)
 
 
 @router.get("/v1/leases/{lease_id}", responses=told(LeaseAnswer))

@@ -13,14 +13,16 @@ from marketplace.api.market import ClassPage, ClassTold, MarketAnswer
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnswer
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain.classes import load_classes
-from marketplace.domain.ids import OfferId, address, sha256_of
-from marketplace.gateway.answer_cache import AboutOffers
+from marketplace.domain.ids import OfferId, address, bytes32, sha256_of
+from marketplace.gateway.answer_cache import AboutLiving, AboutOffers
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import (
     After,
+    AfterBid,
     ClassFilter,
     ClassName,
+    Depth,
     Flag,
     Limit,
     OfferNumber,
@@ -31,6 +33,8 @@ from marketplace.gateway.ranges import is_known
 from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["market"])
+living = APIRouter(tags=["market"], route_class=AboutLiving)
+"""What changes with blocks, orders and signs of life only."""
 
 _ABI: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}},
@@ -66,18 +70,20 @@ def list_classes() -> Response:
     return answer(ClassPage([ClassTold.of(row) for row in load_classes()]))
 
 
-@router.get("/v1/book/{class_name}", responses=told(BookAnswer))
-@router.get("/v1/offers/book/{class_name}", responses=told(BookAnswer), include_in_schema=False)
-def get_book(class_name: ClassName, desks: DesksHere) -> Response:
-    """Asks and bids of one class."""
-    return answer(desks.offers.book(class_from(class_name)))
+@living.get("/v1/book/{class_name}", responses=told(BookAnswer))
+@living.get("/v1/offers/book/{class_name}", responses=told(BookAnswer), include_in_schema=False)
+def get_book(class_name: ClassName, desks: DesksHere, depth: Depth = "50", after: AfterBid = None) -> Response:
+    """Asks and bids of one class, the best of both."""
+    price, _, order = (after or "").partition("-")
+    seen = (int(price), bytes32(order)) if after else None
+    return answer(desks.offers.book(class_from(class_name), int(depth), seen))
 
 
 def list_offers(
     desks: DesksHere,
     gpu: ClassFilter = None,
     provider: ProviderFilter = None,
-    alive: Flag = "true",
+    listed: Flag = "true",
     after: After = None,
     limit: Limit = "50",
 ) -> Response:
@@ -85,7 +91,7 @@ def list_offers(
     found = desks.offers.page(
         gpu_class=None if gpu is None else class_from(gpu).number,
         provider=None if provider is None else address(provider),
-        alive_only=alive == "true",
+        listed_only=listed == "true",
         after=OfferId(int(after or 0)),
         limit=int(limit),
     )
@@ -100,13 +106,13 @@ def add_often_asked(app: FastAPI) -> None:
     )  # fmt: skip
 
 
-@router.get("/v1/offers/{offer}", responses=told(OfferAnswer))
+@living.get("/v1/offers/{offer}", responses=told(OfferAnswer))
 def get_offer(offer: OfferNumber, desks: DesksHere) -> Response:
     """One offer."""
     return answer(desks.offers.offer(OfferId(int(offer))))
 
 
-@router.get("/v1/prices/{class_name}", responses=told(PriceAnswer))
+@living.get("/v1/prices/{class_name}", responses=told(PriceAnswer))
 def get_price(class_name: ClassName, desks: DesksHere) -> Response:
     """What a class has cost, from the contract's own volumes. Informational: nobody should settle on it."""
     return answer(desks.offers.price(class_from(class_name)))

@@ -6,12 +6,13 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
 from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderPage, OrderSubmission
+from marketplace.api.timelines import OrderEventPage
 from marketplace.domain.ids import address, bytes32
 from marketplace.domain.wire import order_from_wire, signature_from_wire
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
-from marketplace.gateway.parameters import After, ClientFilter, IdempotencyKey, Limit, OrderId
+from marketplace.gateway.parameters import After, AfterPlace, ClientFilter, IdempotencyKey, Limit, OrderId
 from marketplace.gateway.responses import Written, answer, once
 from marketplace.gateway.taking import TakesOrders
 
@@ -63,6 +64,12 @@ def get_explanation(order_id: OrderId, desks: DesksHere) -> Response:
     order = bytes32(order_id)
     found = desks.orders.explanation(order)
     return answer(ExplanationTold.of(found) if found else ExplanationTold.none_yet(order))
+
+
+@router.get("/v1/orders/{order_id}/events", responses=told(OrderEventPage))
+def list_order_events(order_id: OrderId, desks: DesksHere, after: AfterPlace = None, limit: Limit = "50") -> Response:
+    """What has happened to an order, from its acceptance to the end of its lease."""
+    return answer(desks.timelines.events(bytes32(order_id), after, int(limit)))
 
 
 @router.delete("/v1/orders/{order_id}", responses=told(OrderAnswer))

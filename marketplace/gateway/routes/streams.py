@@ -8,14 +8,27 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from marketplace.api.leases import LogLength
+from marketplace.api.live import BookChanges, HeadTold, OfferChanges, ReorganisationTold, SignOfLifeTold
 from marketplace.chain.shares import Part
-from marketplace.domain.ids import bytes32
+from marketplace.domain.ids import address, bytes32
 from marketplace.gateway.auth import DesksHere, LeaseReader, LogSender
 from marketplace.gateway.bodies import LogChunk
+from marketplace.gateway.following import Following
 from marketplace.gateway.methods import is_head
 from marketplace.gateway.negotiation import require_taken
-from marketplace.gateway.openapi import bytes_asked, told
-from marketplace.gateway.parameters import EventId, Flag, LastEventId, LastLogEventId, LeaseId, Offset
+from marketplace.gateway.openapi import REF, bytes_asked, told
+from marketplace.gateway.parameters import (
+    AccountFollowed,
+    ClassFollowed,
+    EventId,
+    Flag,
+    LastEventId,
+    LastLogEventId,
+    LeaseId,
+    Offset,
+    OrderFollowed,
+    class_from,
+)
 from marketplace.gateway.problems import HttpRefusal
 from marketplace.gateway.responses import answer
 from marketplace.gateway.streams import (
@@ -35,7 +48,14 @@ router = APIRouter(tags=["streams"])
 
 # Of no type: some who read this expect one event here, others the text of all.
 _EVENT: dict[str, Any] = {"description": "Server-sent events, each with a name, an id, and JSON as its data"}
-_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {"schema": _EVENT}}}}
+_LIVE = {
+    "head": HeadTold, "reorg": ReorganisationTold, "book": BookChanges, "offer": OfferChanges, "heartbeat": SignOfLifeTold,
+}  # fmt: skip
+_NAMED = {name: {"$ref": REF + kind.__name__} for name, kind in _LIVE.items()}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {EVENT_STREAM: {"schema": {**_EVENT, "x-events": _NAMED}}}}
+}
+"""With the form of each event's data, by its name, for those who make types of it."""
 _LOG: dict[int | str, dict[str, Any]] = {
     200: {"content": {PLAIN_TEXT: {"schema": {"type": "string"}}, EVENT_STREAM: {"schema": _EVENT}}},
     204: {"description": "The log is over, and who asks has read its `end`"},
@@ -81,11 +101,17 @@ def append_log(
     return answer(LogLength(length))
 
 
-@router.get("/v1/events", responses=_STREAM)
+@router.get("/v1/events", responses=_EVENTS)
 async def get_events(
-    request: Request, desks: DesksHere, after: EventId = None, last_event_id: LastEventId = None
-) -> Response:
-    """The market's events as the indexer tells them: from ``after`` on, or from now on. Hints: the chain is the evidence."""
+    request: Request, desks: DesksHere, after: EventId = None, live: Flag = "false", order: OrderFollowed = None,
+    account: AccountFollowed = None, gpu: ClassFollowed = None, last_event_id: LastEventId = None,
+) -> Response:  # fmt: skip
+    """The market's events as the indexer tells them: from ``after`` on, or from now on; with ``live=true`` blocks, the book, offers and
+    signs of life, too. Hints: the chain is the evidence."""
+    following = Following(
+        is_live=live == "true", order=None if order is None else bytes32(order), account=None if account is None else address(account),
+        gpu_class=None if gpu is None else class_from(gpu).number,
+    )  # fmt: skip
     lines_of(request).event_places.require_room(address_of(request))  # before anything is read for who gets no place
     seen = last_event_id or after
     if seen is None:
@@ -94,7 +120,7 @@ async def get_events(
     await in_thread(lines_of(request).reads, desks.board.read_events, seen)
     if is_head(request):
         return headers_only()
-    return event_stream(request, lines_of(request).event_places, market_events(request, desks, seen))
+    return event_stream(request, lines_of(request).event_places, market_events(request, desks, seen, following))
 
 
 def _start(offset: str, last_event_id: str | None) -> int:

@@ -127,6 +127,24 @@ def test_what_the_client_has_is_not_sent_again(gateway: Gateway, blob: str) -> N
         assert gateway.http.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+def test_an_answer_that_the_client_has_is_not_sent_again(gateway: Gateway) -> None:
+    """Reads in JSON have a tag, also those that are remembered: with it a 304 without a body, until what they tell has changed."""
+    for path in ("/v1/classes", "/v1/offers", "/v1/book/RTX4090", f"/v1/accounts/{CLIENT.address}/statement.csv"):
+        gateway.http.get(path)
+        told = gateway.http.get(path)
+        tag = told.headers["etag"]
+        known = gateway.http.get(path, headers={"If-None-Match": tag})
+        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag), path
+        assert gateway.http.head(path).headers["etag"] == tag
+        other = gateway.http.get(path, headers={"If-None-Match": '"other"'})
+        assert (other.status_code, other.content) == (200, told.content)
+    path = f"/v1/accounts/{CLIENT.address}"
+    before = gateway.http.get(path).headers["etag"]
+    gateway.fund(CLIENT, 5)
+    assert gateway.http.get(path, headers={"If-None-Match": before}).status_code == 200
+    assert "etag" not in gateway.http.get("/v1/nothing").headers
+
+
 @pytest.mark.parametrize(
     ("path", "accept", "status"),
     [

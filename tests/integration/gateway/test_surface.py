@@ -19,6 +19,7 @@ from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnsw
 from marketplace.api.problems import ProblemTold
 from marketplace.chain.contracts import Signature, contract_abi
 from marketplace.chain.devnet import increase_time, mine
+from marketplace.domain.book import SILENT_AFTER_SECONDS
 from marketplace.domain.classes import load_classes
 from marketplace.domain.offers import Offer
 from marketplace.domain.wire import offer_from_wire
@@ -29,6 +30,7 @@ from tests.integration.gateway.conftest import (
     DOLLAR,
     MACHINE,
     OPENER,
+    OTHER_PROVIDER,
     PROVIDER,
     STRANGER,
     Gateway,
@@ -89,7 +91,7 @@ def test_offers_come_in_pages_with_their_machines(gateway: Gateway, offer: Offer
     ids = [row["id"] for row in found]
     assert ids == sorted({*ids, offer.id, *(other.id for other in others)})
     assert dead.id not in ids
-    assert dead.id in [row["id"] for row in gateway.http.get("/v1/offers?alive=false&limit=100").json()["items"]]
+    assert dead.id in [row["id"] for row in gateway.http.get("/v1/offers?listed=false&limit=100").json()["items"]]
     told = gateway.http.get(f"/v1/offers/{offer.id}").json()
     check_form(OfferAnswer, told)
     assert offer_from_wire(told) == gateway.market.offer_of(offer.id)
@@ -110,6 +112,7 @@ def test_offers_are_filtered(gateway: Gateway, offer: Offer) -> None:
 
 def test_a_book_has_two_sides(gateway: Gateway, offer: Offer) -> None:
     """Asks with their machines, cheapest first; bids without their signatures, highest first."""
+    gateway.write(PROVIDER, "POST", "/v1/heartbeats", b"{}")
     cheap, dear = gateway.signed(max_price=2 * DOLLAR), gateway.signed(max_price=4 * DOLLAR)
     for signed in (cheap, dear):
         assert gateway.post_order(signed).status_code == 201
@@ -126,6 +129,27 @@ def test_a_book_has_two_sides(gateway: Gateway, offer: Offer) -> None:
     check_form(PriceAnswer, price)
     assert price["lowestAsk"] == str(2 * DOLLAR)
     assert price["average"] is None
+
+
+def test_a_price_is_one_that_is_to_be_had(gateway: Gateway, offer: Offer) -> None:
+    """Neither an offer without a free GPU counts, nor one whose provider has fallen silent; the list of offers says which are."""
+    full, silent = gateway.list(price=DOLLAR, gpus=1), gateway.list(OTHER_PROVIDER, price=DOLLAR // 2, gpus=1)
+    signed = gateway.signed(gpus=1)
+    assert gateway.post_order(signed).status_code == 201
+    gateway.open(signed, full)
+    gateway.write(OTHER_PROVIDER, "POST", "/v1/heartbeats", b"{}")
+    increase_time(gateway.chain, SILENT_AFTER_SECONDS + 1)
+    gateway.write(PROVIDER, "POST", "/v1/heartbeats", b"{}")
+    gateway.sync()
+
+    price = gateway.http.get("/v1/prices/RTX4090").json()
+
+    rows = {row["id"]: row for row in gateway.http.get("/v1/offers?limit=100").json()["items"]}
+    mine = [row for row in rows.values() if row["provider"] == PROVIDER.address]
+    assert (rows[silent.id]["listed"], rows[silent.id]["silent"], rows[full.id]["silent"]) == (True, True, False)
+    assert gateway.http.get("/v1/market").json()["maxSilenceSeconds"] == SILENT_AFTER_SECONDS
+    assert price["lowestAsk"] == str(min(int(row["price"]) for row in mine if row["free"]))
+    assert price["gpusFree"] == sum(row["free"] for row in mine)
 
 
 def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
@@ -159,7 +183,7 @@ def test_a_provider_is_shown(gateway: Gateway, offer: Offer) -> None:
         ("GET", "/v1/offers?limit=101", 422, "InvalidField"),
         ("GET", "/v1/offers?limit=\uff15", 422, "InvalidField"),
         ("GET", "/v1/offers?after=-1", 422, "InvalidField"),
-        ("GET", "/v1/offers?alive=yes", 422, "InvalidField"),
+        ("GET", "/v1/offers?listed=yes", 422, "InvalidField"),
         ("GET", "/v1/book/RTX9999", 422, "InvalidField"),
         ("GET", "/v1/book/999999999999999999999", 422, "InvalidField"),
         ("GET", "/v1/prices/%00", 422, "InvalidField"),

@@ -14,6 +14,7 @@ from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import OfferId
 from marketplace.domain.units import UnixTime
 from marketplace.store.board import Board
+from marketplace.store.board_keys import BEATS_TOPIC, LIVE_TOPIC
 from marketplace.store.redis_server import RedisHandle
 from tests.unit.store.rows import CLIENT, PROVIDER, block, word
 
@@ -82,27 +83,31 @@ def test_a_reader_waits_no_longer_than_it_said(board: Board) -> None:
     assert board.read_log(LEASE, 0, 20) == b""
 
 
-def test_events_are_read_from_where_the_reader_was(board: Board) -> None:
-    """By id; a reader that wants only new ones begins at the last."""
-    first = board.publish("rounds", {"n": 1})
-    second = board.publish("rounds", {"n": 2})
+def test_what_is_told_is_read_from_where_the_reader_was(board: Board) -> None:
+    """By id, on several topics at once; a reader that wants only new ones begins at the last."""
+    board.publish("head", b"1")
+    first = board.last_event_id(topic=LIVE_TOPIC)
+    board.publish("book", b"2")
+    board.beat(PROVIDER, FIRST)
+    board.beat(PROVIDER, FIRST)
 
-    assert [(event.id, event.payload) for event in board.read_events("0", topic="rounds")] == [
-        (first, {"n": 1}),
-        (second, {"n": 2}),
+    told = board.follow({LIVE_TOPIC: "0", BEATS_TOPIC: "0"}, 0)
+    assert [(entry.topic, entry.name, entry.content) for entry in told] == [
+        (LIVE_TOPIC, "head", b"1"),
+        (LIVE_TOPIC, "book", b"2"),
+        (BEATS_TOPIC, "heartbeat", f'{{"provider":"{PROVIDER}","at":{FIRST}}}'.encode()),
     ]
-    assert [event.payload for event in board.read_events(first, topic="rounds")] == [{"n": 2}]
-    assert board.last_event_id(topic="rounds") == second
-    assert board.read_events(second, topic="rounds") == []
+    assert [entry.content for entry in board.follow({LIVE_TOPIC: first}, 0)] == [b"2"]
+    assert board.follow({LIVE_TOPIC: board.last_event_id(topic=LIVE_TOPIC)}, 0) == []
     assert board.read_events("0") == []
     assert board.last_event_id() == "0"
 
 
-def test_a_reader_of_events_is_woken(board: Board) -> None:
-    """By the next event, not by the end of its patience."""
-    thread = later(lambda: board.publish("rounds", {"n": 1}))
+def test_who_follows_is_woken(board: Board) -> None:
+    """By the next word, not by the end of its patience."""
+    thread = later(lambda: board.publish("head", b"1"))
 
-    assert [event.payload for event in board.read_events("0", LONG_MS, topic="rounds")] == [{"n": 1}]
+    assert [entry.content for entry in board.follow({LIVE_TOPIC: "0"}, LONG_MS)] == [b"1"]
     thread.join()
 
 
@@ -111,6 +116,8 @@ def test_an_event_id_that_is_none_is_refused(board: Board, after: str) -> None:
     """It comes from strangers (Last-Event-ID)."""
     with pytest.raises(InvalidField):
         board.read_events(after)
+    with pytest.raises(InvalidField):
+        board.follow({LIVE_TOPIC: after}, 0)
 
 
 def test_a_nudge_wakes_every_waiter(redis_server: RedisHandle, board: Board) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from redis import Redis
 
@@ -10,6 +12,7 @@ from marketplace.chain.devnet import mine
 from marketplace.chain.events import KEPT_BLOCKS
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.repairs import Repairs
+from marketplace.gateway.following import Following
 from marketplace.services.reconcile import reconcile
 from tests.integration.chain.lying_node import reorganise
 from tests.integration.store.test_projector import Indexing, indexing, level
@@ -105,6 +108,29 @@ def test_readers_of_changes_are_told_what_was_taken_back(indexing: Indexing) -> 
 
     assert indexing.view().offers == indexing.board.view().offers  # type: ignore[union-attr]
     assert len(indexing.view().offers) == 1
+
+
+def test_who_follows_is_told_of_blocks_that_left(indexing: Indexing) -> None:
+    """Each block is told by its hash, the way back by both ends; events of the new branch are read, though the old one had their ids."""
+    trading, projector, following = indexing.trading, indexing.projector(), Following(is_live=True)
+    level(projector)
+    seen = following.start(indexing.board, indexing.board.last_event_id())
+    trading.list()
+    level(projector)
+    following.taken(indexing.board.follow(seen, 0), seen)
+    old = indexing.view().block
+
+    reorganise(trading.chain, 1)
+    trading.senders.clear()
+    trading.list()
+    level(projector)
+
+    first = following.taken(indexing.board.follow(seen, 0), seen)
+    then = following.taken(indexing.board.follow(seen, 0), seen)
+    told = {entry.name: json.loads(entry.content) for entry in first}
+    assert (told["reorg"]["from"]["hash"], told["reorg"]["to"]["number"]) == (old.hash, old.number - 1)
+    assert (told["head"]["hash"], told["head"]["lag"]) == (indexing.view().block.hash, 0)
+    assert [json.loads(entry.content)["name"] for entry in then] == ["OfferListed"]
 
 
 def test_the_stream_does_not_tell_later_readers_what_never_happened(indexing: Indexing) -> None:

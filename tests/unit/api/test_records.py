@@ -102,7 +102,8 @@ def test_an_offer_with_a_wrong_machine_is_unreadable() -> None:
 
 def test_where_an_order_stands_is_told_with_its_explanation() -> None:
     """The reasons by name, and the block that each is as of."""
-    explanation = Explanation(WORD, BLOCK, None, {RejectionReason.OUTBID: 3}, "2.00 more")
+    outbid = RejectionReason.OUTBID
+    explanation = Explanation(WORD, BLOCK, None, {outbid: 3}, "2.00 more", {outbid: (OfferId(2), OfferId(7))})
     signed = SignedOrder(WORD, ORDER, "0x00")
     told = OrderAnswer.of(signed, "book", NOW, None, replace(LEASE, status=LeaseStatus.NONE), explanation, BLOCK, TERMS)
 
@@ -111,6 +112,7 @@ def test_where_an_order_stands_is_told_with_its_explanation() -> None:
     assert (back.order, back.withdrawn, back.lease) == (ORDER, False, None)
     assert back.explanation == ExplanationTold.of(explanation)
     assert json.loads(to_json(told))["explanation"]["nearestMiss"] == "2.00 more"
+    assert json.loads(to_json(told))["explanation"]["offers"] == {"Outbid": [2, 7]}
 
 
 def test_a_reputation_and_a_decline_are_the_same_after_the_wire() -> None:

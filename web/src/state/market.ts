@@ -1,0 +1,22 @@
+// The market's terms: asked for once, needed everywhere that money is written.
+import { computed, signal } from "@preact/signals";
+import type { Market } from "../api/kinds";
+import { Problem, read } from "../api/read";
+import { heard } from "./head";
+
+export const market = signal<Market | undefined>(undefined);
+export const marketProblem = signal<Problem | undefined>(undefined);
+export const token = computed(() => ({ symbol: market.value?.token.symbol ?? "", decimals: market.value?.token.decimals ?? 6 }));
+
+export async function openMarket(): Promise<void> {
+  try {
+    market.value = await read("/v1/market");
+    marketProblem.value = undefined;
+    heard(market.value.block);
+  } catch (error) {
+    marketProblem.value = error instanceof Problem ? error : new Problem(0, "UnreadableAnswer", "The gateway's answer cannot be read.");
+  }
+}
+
+/** After how long without a sign of life a provider is silent, in seconds of block time. */
+export const silentAfter = computed(() => market.value?.maxSilenceSeconds ?? 60);
