@@ -70,10 +70,11 @@ def described() -> FastAPI:
     render_problems(app)
     for often_asked in (orders, market):  # routes are tried one after the other, and those of routers at some expense
         often_asked.add_often_asked(app)
+    for router in (market.living, past.router, leases.past, orders.timelines):
+        app.include_router(router)
     for noun in (
         blobs,
         market,
-        past,
         quotes,
         orders,
         rounds,
@@ -90,7 +91,5 @@ def described() -> FastAPI:
         docs,
     ):
         app.include_router(noun.router)
-    for router in (market.living, leases.past):
-        app.include_router(router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

@@ -123,7 +123,7 @@ def desks_over(
         offers=offers,
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
-        receipts=ReceiptDesk(chain, market, journal, library, servings),
+        receipts=ReceiptDesk(chain, market, journal, library, servings, board),
         declines=DeclineDesk(market, board, servings),
         host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),

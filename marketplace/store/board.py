@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from marketplace.domain.blocks import BlockRef
@@ -69,6 +70,16 @@ class TopicEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderNews:
+    """Of two that are equal, every reader is told the same of an order."""
+
+    fence: bytes
+    explanation: bytes | None
+    declines: int
+    said: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class BoardState:
     """Of two that are equal, every reader of the projection is told the same."""
 
@@ -119,6 +130,22 @@ class Board:
         if ready != b"1":
             raise StoreUnavailable("projection")
         return BoardState(fence, beats)
+
+    def news_of(self, orders: Sequence[Bytes32]) -> list[OrderNews]:
+        """What tells whether there is anything new about each of these orders. StoreUnavailable also while rebuilding."""
+        asked = [
+            (("GET", keys.explanation(one)), ("HLEN", keys.declines(one)), ("GET", keys.said(one))) for one in orders
+        ]
+        (ready, fence), *found = self._redis.together(
+            [("HMGET", keys.HEAD, "ready", "fence"), *chain.from_iterable(asked)]
+        )
+        if ready != b"1":
+            raise StoreUnavailable("projection")
+        return [OrderNews(fence, *found[at : at + 3]) for at in range(0, len(found), 3)]
+
+    def note_said(self, order: Bytes32) -> None:
+        """Something was written into the journal about the order that the projection does not show."""
+        self._redis.together([("INCR", keys.said(order)), ("EXPIRE", keys.said(order), EXPLANATION_KEPT_SECONDS)])
 
     def rows(
         self, leases: Sequence[Bytes32], accounts: Sequence[Address], offers: Sequence[OfferId]

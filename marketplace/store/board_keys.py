@@ -137,5 +137,10 @@ def let_through(window: int, who: str) -> str:
     return f"{ROOT}:let-through:{window}:{who}"
 
 
+def said(order: Bytes32) -> str:
+    """How often something was said about an order that is in the journal only."""
+    return f"{ROOT}:said:{order}"
+
+
 def explanation(order: Bytes32) -> str:
     return f"{ROOT}:explanation:{order}"

@@ -75,7 +75,14 @@ class GatewayApi(LeaseCalls):
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
-        return tuple(bid.id for bid in self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}))
+
+        def check(book: BookAnswer) -> None:
+            same("gpu_class", book.gpu_class, gpu_class)
+            for ask in book.asks:
+                _readable(ask)
+
+        bids = self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}, check)
+        return tuple(bid.id for bid in bids)
 
     def quotes(
         self,
