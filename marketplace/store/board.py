@@ -18,7 +18,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.measurements import SignedMeasurement, read_measurement
 from marketplace.domain.offers import Offer
@@ -41,6 +41,7 @@ LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
 MEASUREMENT_KEPT_SECONDS = 24 * 3600
+WARM_IMAGES_KEPT_SECONDS = 900
 JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
 
 Name = TypeVar("Name")
@@ -266,6 +267,19 @@ class Board:
         texts = self._redis.call("MGET", *map(keys.measurement, offers))
         rows = [json.loads(text) if text else None for text in texts]
         return tuple(row and SignedMeasurement(read_measurement(row["measurement"]), row["signature"]) for row in rows)
+
+    # Which images providers have
+
+    def keep_warm_images(self, provider: Address, images: Sequence[Sha256]) -> None:
+        """In the place of what it said before; forgotten where it does not repeat it."""
+        self._redis.call("SET", keys.warm_images(provider), " ".join(images), "EX", WARM_IMAGES_KEPT_SECONDS)
+
+    def warm_images_of(self, providers: Sequence[Address]) -> dict[Address, frozenset[str]]:
+        """What each of them said last; those that said nothing lately are left out."""
+        texts = self._redis.call("MGET", *map(keys.warm_images, providers)) if providers else ()
+        return {
+            provider: frozenset(text.decode().split()) for provider, text in zip(providers, texts, strict=True) if text
+        }
 
     # How busy GPUs are
 
