@@ -26,6 +26,7 @@ from marketplace.client.journal_rows import (
     KeptOrder,
     KeptReceipt,
     NewJob,
+    Reorder,
     history_text,
     order_of_row,
     receipt_of_row,
@@ -123,7 +124,7 @@ class JobJournal:
         self,
         kept: KeptJob,
         job: TrackedJob,
-        order: tuple[SignedOrder, bytes, UnixTime] | None = None,
+        order: Reorder | None = None,
         *,
         gives_up: bool = False,
     ) -> KeptJob:
@@ -135,10 +136,9 @@ class JobJournal:
             self._replace_job(kept, job)
             if order is not None:
                 if gives_up:
-                    self.choices.mark_given_up(kept.job.order, order[2])
+                    self.choices.mark_given_up(kept.job.order, order.at)
                 self.choices.release(job.id)
-                (signed, spec, at), work = order, self.orders(job.id)[0].work
-                self._add_order(job.id, len(job.orders), signed, spec, work, at)
+                self._add_order(job.id, len(job.orders), order.signed, order.spec, order.work, order.at)
         return replace(kept, job=job, version=kept.version + 1)
 
     def job(self, identifier: Bytes32) -> KeptJob:

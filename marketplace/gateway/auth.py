@@ -20,6 +20,7 @@ from marketplace.domain.units import UnixTime
 from marketplace.gateway.bodies import LogChunk, RawBody
 from marketplace.gateway.desks import Desks, desks_of
 from marketplace.gateway.methods import method_as_sent
+from marketplace.gateway.page_session import kept_token
 from marketplace.gateway.parameters import SharedBy
 from marketplace.gateway.rate_limiting import cost_of
 from marketplace.services.access import Asker
@@ -89,10 +90,21 @@ async def _reader(request: Request, desks: DesksHere) -> Address | None:
     token = token_in(request)
     if token is not None:
         return await run_in_threadpool(_account_of, desks, token)
+    kept = kept_token(request)
+    if kept is not None:
+        return await run_in_threadpool(_account_kept, desks, kept)
     names = (ACCOUNT_HEADER, TIME_HEADER, SIGNATURE_HEADER)
     if not any(name in request.headers for name in names):
         return None
     return await run_in_threadpool(sender_of, request, desks, _NO_BODY)
+
+
+def _account_kept(desks: Desks, token: str) -> Address | None:
+    """A browser brings its cookie whether it helps or not: one that is over is nobody's, and what is public stays readable."""
+    try:
+        return _account_of(desks, token)
+    except Unauthorized:
+        return None
 
 
 def _account_of(desks: Desks, token: str) -> Address:

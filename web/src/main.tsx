@@ -1,6 +1,10 @@
 // Begins: the theme, the market's terms, the stream, and the view that the address names.
 import { render } from "preact";
 import { openTheme } from "./state/theme";
+import { useEffect } from "preact/hooks";
+import { units } from "./logic/amounts";
+import { useAnswer } from "./state/answers";
+import { wallet } from "./state/wallet";
 import { keepTime } from "./state/head";
 import { market, marketProblem, openMarket } from "./state/market";
 import { place, watchAddress } from "./state/route";
@@ -10,9 +14,17 @@ import { Foot, StreamBand, Tabs, Top } from "./parts/frame";
 import { Boundary, ProblemNote } from "./parts/panel";
 import { listenToKeys } from "./parts/keys";
 import { Dialogs } from "./parts/dialogs";
+import { AccountView } from "./views/account";
+import { JobView } from "./views/job";
+import { JobsView } from "./views/jobs";
 import { MarketView } from "./views/market";
+import { MoreView, NetworkView, RoundsView, RoundView } from "./views/network";
+import { OfferView, ProvidersView, ProviderView } from "./views/providers";
 
-const VIEWS: Record<string, () => preact.JSX.Element> = { market: MarketView };
+const VIEWS: Record<string, () => preact.JSX.Element> = {
+  market: MarketView, job: JobView, jobs: JobsView, account: AccountView, providers: ProvidersView, provider: ProviderView, offer: OfferView,
+  rounds: RoundsView, round: RoundView, network: NetworkView, more: MoreView,
+};
 
 function Page() {
   const View = VIEWS[place.value.view];
@@ -27,8 +39,19 @@ function Page() {
       <Foot />
       <Tabs />
       <Dialogs />
+      <OwnMoney />
     </>
   );
+}
+
+/** What one's own account has free, beside its name in the header. */
+function OwnMoney() {
+  const own = wallet.value.account;
+  const told = useAnswer(own ? "/v1/accounts/{account}" : undefined, { path: { account: own ?? "" } }).value.value;
+  useEffect(() => {
+    if (told && told.address === wallet.value.account) wallet.value = { ...wallet.value, free: units(told.free) };
+  }, [told]);
+  return null;
 }
 
 function Opening() {

@@ -1,4 +1,4 @@
-"""The page: what people see who come with a browser. No account, no cookie, nothing from elsewhere."""
+"""The page: what people see who come with a browser. No account to look, and nothing from elsewhere."""
 
 from __future__ import annotations
 

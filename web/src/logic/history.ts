@@ -1,5 +1,6 @@
 // What was paid and how much was let, over time: for drawing and for sentences. Numbers here are for the eye; no money is worked out from them.
-import type { Serving } from "../state/ledger";
+import type { LeaseRow, Span } from "../api/kinds";
+import { units } from "./amounts";
 
 export interface Fill {
   at: number;
@@ -23,18 +24,24 @@ export interface History {
   use: { at: number; gpus: number }[];
 }
 
-const STEPS = [10, 30, 60, 300, 900, 3_600, 14_400, 86_400];
-const MOST_BUCKETS = 48;
+const STEPS = [10, 30, 60];
+const MOST_FINE = 45;
 
-/** The class's history up to now, in so many buckets as can be told apart. */
-export function historyOf(servings: readonly Serving[], gpuClass: number, now: number): History {
-  const own = servings.filter((one) => one.gpuClass === gpuClass);
-  const fills = own.map((one) => ({ at: one.openedAt, price: one.price, gpus: one.gpus }));
-  const first = Math.min(now, ...fills.map((one) => one.at));
-  const step = STEPS.find((one) => (now - first) / one <= MOST_BUCKETS) ?? 86_400;
-  const from = Math.floor(first / step) * step;
-  return { from, to: now, step, fills, buckets: bucketsOf(fills, from, step), use: useOf(own) };
+/** A class's past: the gateway's spans, and each opening that is known; the young market's finer than a minute. */
+export function historyOf(spans: readonly Span[], spanSeconds: number, leases: readonly LeaseRow[], now: number): History {
+  const first = spans.findIndex((one) => one.opened > 0 || one.listed > 0);
+  const told = first < 0 ? [] : spans.slice(first);
+  const from = told[0]?.start ?? now;
+  const fills = leases.filter((one) => one.openedAt >= from && one.order).map((one) => ({ at: one.openedAt, price: units(one.price), gpus: Number(one.order?.gpus ?? 0) })).sort((one, other) => one.at - other.at);
+  const use = told.map((one) => ({ at: Math.min(one.start + spanSeconds, now), gpus: one.let }));
+  const step = STEPS.find((one) => (now - from) / one <= MOST_FINE) ?? spanSeconds;
+  const isFine = step < spanSeconds && sum(fills) === told.reduce((all, one) => all + one.gpusOpened, 0);
+  if (isFine) return { from: fills[0] ? Math.floor(fills[0].at / step) * step : from, to: now, step, fills, buckets: bucketsOf(fills, from, step), use };
+  const buckets = told.filter((one) => one.mean !== null).map((one) => ({ from: one.start, mean: units(one.mean), low: units(one.lowest), high: units(one.highest), gpus: one.gpusOpened }));
+  return { from, to: now, step: spanSeconds, fills, buckets, use };
 }
+
+const sum = (fills: readonly Fill[]) => fills.reduce((all, one) => all + one.gpus, 0);
 
 function bucketsOf(fills: readonly Fill[], from: number, step: number): Bucket[] {
   const found = new Map<number, Fill[]>();
@@ -50,39 +57,19 @@ function bucketsOf(fills: readonly Fill[], from: number, step: number): Bucket[]
   });
 }
 
-function useOf(servings: readonly Serving[]): { at: number; gpus: number }[] {
-  const changes = servings.flatMap((one) => [
-    { at: one.openedAt, gpus: one.gpus },
-    ...(one.ended ? [{ at: one.ended.block.timestamp, gpus: -one.gpus }] : []),
-  ]);
-  changes.sort((one, other) => one.at - other.at);
-  const use: { at: number; gpus: number }[] = [];
-  let gpus = 0;
-  for (const change of changes) {
-    gpus += change.gpus;
-    const last = use.at(-1);
-    if (last?.at === change.at) last.gpus = gpus;
-    else use.push({ at: change.at, gpus });
-  }
-  return use;
-}
-
 /** What it cleared at last, and what it cleared at before that instant. */
 export function clearedAt(history: History, before: number): { last: Fill | undefined; earlier: Fill | undefined } {
-  const last = history.fills.at(-1);
-  return { last, earlier: history.fills.findLast((one) => one.at <= before) };
+  const told = history.fills.length ? history.fills : history.buckets.map((one) => ({ at: one.from, price: one.mean, gpus: one.gpus }));
+  return { last: told.at(-1), earlier: told.findLast((one) => one.at <= before) ?? (told.length > 1 ? told[0] : undefined) };
 }
 
-/** When so many more GPUs of an offer must have come free: the latest instant at which its leases end. */
-export function freeBy(servings: readonly Serving[], offer: number, missing: number, grace: number): number | undefined {
-  const ends = servings
-    .filter((one) => one.offer === offer && !one.ended)
-    .map((one) => ({ at: one.openedAt + one.maxSeconds + grace, gpus: one.gpus }))
-    .sort((one, other) => one.at - other.at);
+/** By when so many more GPUs of an offer must have come free: the latest instant at which its leases end. */
+export function freeBy(leases: readonly LeaseRow[], offer: number, missing: number): number | undefined {
+  const ends = leases.filter((one) => one.offer === offer && one.endsBy !== null).sort((one, other) => (one.endsBy ?? 0) - (other.endsBy ?? 0));
   let freed = 0;
   for (const one of ends) {
-    freed += one.gpus;
-    if (freed >= missing) return one.at;
+    freed += Number(one.order?.gpus ?? 0);
+    if (freed >= missing) return one.endsBy ?? undefined;
   }
   return undefined;
 }

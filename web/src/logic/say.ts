@@ -21,7 +21,7 @@ export function canServe(offer: Offer, isSilent: (offer: Offer) => boolean, toge
 }
 
 export function isListed(offer: Offer): boolean {
-  return offer.listed ?? offer.alive;
+  return offer.listed;
 }
 
 export function cheapest(offers: readonly Offer[]): Offer | undefined {

@@ -8,6 +8,7 @@ import { liveOf } from "../logic/ladder";
 import { clock, span } from "../logic/times";
 import { isSilent } from "../state/offers";
 import { token } from "../state/market";
+import { SPANS, spanSeconds } from "../state/past";
 import { theme } from "../state/theme";
 import { isCut } from "../state/head";
 import type { Drawn } from "./charts";
@@ -22,7 +23,7 @@ export function ClearingChart({ history, offers }: { history: ReadonlySignal<His
     <section class="chart" aria-label="Clearing price">
       <div class="hd">
         <h2>Clearing price</h2>
-        <span class="cap">{token.value.symbol} per GPU-hour, mean and range of {span(step.value)} · <span class="provider">○</span> a fill, by GPUs · <button type="button" class="u" data-key="v" aria-pressed={asTable} onClick={() => show(!asTable)}>{asTable ? "as a chart" : "as a table"}</button></span>
+        <span class="cap">{token.value.symbol} per GPU-hour, mean and range of {span(step.value)} · <span class="provider">○</span> an opening, by GPUs · {SPANS.map(([seconds, words]) => <><button type="button" class={spanSeconds.value === seconds ? "ink" : "u"} aria-pressed={spanSeconds.value === seconds} onClick={() => (spanSeconds.value = seconds)}>{words}</button> · </>)}<button type="button" class="u" data-key="v" aria-pressed={asTable} onClick={() => show(!asTable)}>{asTable ? "as a chart" : "as a table"}</button></span>
       </div>
       {asTable ? <PriceTable history={history.value} /> : <Canvases history={history} all={all} reading={(text) => (reading.value = text)} note={<><b class="provider">{live.let}</b> of {all}{live.silent ? `, ${live.silent} of them silent` : ""}</>} />}
       <p class="cap num" aria-live="off">{reading.value || "\u00a0"}</p>

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { closeDialog, dialog } from "../state/dialog";
 import { areKeysOff, turnKeys } from "./keys";
+import { OrderPreview } from "./order_preview";
 import { Boundary } from "./panel";
 
 export function Dialogs() {
@@ -14,7 +15,7 @@ export function Dialogs() {
   if (!shown) return null;
   return (
     <dialog ref={place} onClose={closeDialog} aria-labelledby="dialog-title">
-      <Boundary what="This"><>{shown.kind === "keys" ? <Keys /> : null}</></Boundary>
+      <Boundary what="This"><>{shown.kind === "keys" ? <Keys /> : <OrderPreview draft={shown} />}</></Boundary>
       <p class="acts"><button type="button" class="btn ghost" onClick={closeDialog}>Close</button></p>
     </dialog>
   );

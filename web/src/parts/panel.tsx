@@ -35,5 +35,6 @@ const NEXT: Record<string, string> = {
 
 export function ProblemNote({ problem }: { problem: Problem | undefined }) {
   if (!problem) return null;
+  if (problem.reason === "Unauthorized") return <p class="empty">{NEXT["Unauthorized"]}</p>;
   return <p class="problem" role="status">✗ {NEXT[problem.reason] ?? (problem.detail || problem.reason)} <span class="cap">{problem.reason}</span></p>;
 }

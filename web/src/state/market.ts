@@ -19,4 +19,4 @@ export async function openMarket(): Promise<void> {
 }
 
 /** After how long without a sign of life a provider is silent, in seconds of block time. */
-export const silentAfter = computed(() => (market.value as { maxSilenceSeconds?: number } | undefined)?.maxSilenceSeconds ?? 60);
+export const silentAfter = computed(() => market.value?.maxSilenceSeconds ?? 60);

@@ -25,9 +25,9 @@ async function allOffers(signal: AbortSignal): Promise<Offer[]> {
 
 export const useOffers = () => useQuestion<Offer[]>("all offers", "each block", allOffers);
 
-/** Silent: no sign of life for longer than the market's threshold, by the gateway's word where it says so. */
+/** Silent: no sign of life for longer than the market's threshold, by the gateway's word, and by the clock since it gave it. */
 export function isSilent(offer: Offer): boolean {
-  return offer.silent ?? (offer.lastHeartbeat === null || chainTime.value - offer.lastHeartbeat > silentAfter.value);
+  return offer.silent || offer.lastHeartbeat === null || chainTime.value - offer.lastHeartbeat > silentAfter.value;
 }
 
 /** The block time of the last sign of life, and since when nobody has heard one. */

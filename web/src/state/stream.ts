@@ -1,26 +1,23 @@
 // The one stream of the market's events, resumed where it broke off; and a look at the head where no event says it.
-import { openMarket } from "./market";
+import { askAgain } from "./answers";
 import { forgetHead, head, heard, noteReplaced, now, stream, turn } from "./head";
-import { learn, type Told } from "./ledger";
 import type { Block } from "../api/kinds";
 import { json } from "../api/read";
 
 const WAITS_SECONDS = [1, 2, 4, 8, 15];
 const LOOK_MS = 1_000;
-const MOST_BATCH = 5_000;
 
 let source: EventSource | undefined;
 let failures = 0;
-let lastId = "0";
+let lastId = "";
 let retry = 0;
 let headsCome = false;
-let batch: Told[] = [];
-let drawing = 0;
+let nudge = 0;
 
 export function openStream(): void {
   clearTimeout(retry);
   source?.close();
-  const opened = (source = new EventSource(`/v1/events?after=${encodeURIComponent(lastId)}`));
+  const opened = (source = new EventSource(`/v1/events?live=true${lastId ? `&after=${encodeURIComponent(lastId)}` : ""}`));
   opened.onopen = () => {
     failures = 0;
     stream.value = { state: "open", nextTryAt: 0 };
@@ -51,22 +48,30 @@ function listen(opened: EventSource): void {
   for (const name of NAMES) {
     opened.addEventListener(name, (event) => {
       lastId = event.lastEventId || lastId;
-      const told = parsed<Told>(event.data);
-      if (told) gather(told);
+      changed();
     });
   }
   opened.addEventListener("head", (event) => {
     headsCome = true;
-    const told = parsed<Partial<Block> & { block?: Block }>(event.data);
-    const block = told?.block ?? (told?.hash ? (told as Block) : undefined);
-    if (block) heard(block);
+    const told = parsed<Block & { lag: number }>(event.data);
+    if (told) heard(told);
   });
   opened.addEventListener("reorg", (event) => {
-    const told = parsed<{ from?: Block; to?: Block }>(event.data);
-    if (told?.from && told.to) noteReplaced(told.from.number, told.from.hash, told.to.hash);
+    const told = parsed<{ from: { number: number; hash: string }; to: { number: number; hash: string } }>(event.data);
+    if (told) noteReplaced(told.from.number, told.from.hash, told.to.hash);
     forgetHead();
-    void openMarket();
+    askAgain();
   });
+  for (const name of ["book", "offer", "heartbeat"]) opened.addEventListener(name, changed);
+}
+
+/** However many changes come, what is shown is asked for again once for all of them: at most four times a second, and not where nobody looks. */
+function changed(): void {
+  if (nudge) return;
+  nudge = window.setTimeout(() => requestAnimationFrame(() => {
+    nudge = 0;
+    turn.value += 1;
+  }), 250);
 }
 
 function parsed<T>(text: string): T | undefined {
@@ -75,22 +80,6 @@ function parsed<T>(text: string): T | undefined {
   } catch {
     return undefined; // it was no event of ours; the next one is read all the same
   }
-}
-
-/** Events come one by one and are taken in together, once a frame and at most four times a second. */
-function gather(told: Told): void {
-  if (batch.length < MOST_BATCH) batch.push(told);
-  if (drawing) return;
-  drawing = window.setTimeout(() => requestAnimationFrame(commit), 250);
-}
-
-function commit(): void {
-  drawing = 0;
-  const come = batch;
-  batch = [];
-  learn(come);
-  const last = come.at(-1);
-  if (last) heard(last.block);
 }
 
 /** Where the gateway tells no heads, look for one; a page that nobody sees does not. */

@@ -1,6 +1,6 @@
 // The market, one class at a time: what one costs now and n together, who waits and why, what it cost before.
 import { useComputed } from "@preact/signals";
-import type { Book, Offer } from "../api/kinds";
+import type { Book, LeaseRow, Offer } from "../api/kinds";
 import { priced, units } from "../logic/amounts";
 import { clearedAt, freeBy, historyOf, type History } from "../logic/history";
 import { ladderOf, liveOf, sizesOf } from "../logic/ladder";
@@ -15,9 +15,8 @@ import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
 import { Offers } from "../parts/offers";
 import { Quote } from "../parts/quote";
 import { useAnswer } from "../state/answers";
-import { chainTime } from "../state/head";
-import { ledger } from "../state/ledger";
-import { market, token } from "../state/market";
+import { useLeasesOf, useSpans } from "../state/past";
+import { token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { isSilent, useOffers } from "../state/offers";
 
@@ -33,7 +32,7 @@ export function MarketView() {
   const offers = useOffers();
   const listed = useComputed(() => (offers.value.value ?? []).filter(isListed));
   const name = chosen(place.value.of, listed.value);
-  const book = useAnswer(name ? "/v1/book/{class_name}" : undefined, { path: { class_name: name } });
+  const book = useAnswer(name ? "/v1/book/{class_name}" : undefined, { path: { class_name: name }, query: { depth: "100" } });
   const problem = offers.value.problem ?? book.value.problem;
   const own = book.value.value?.asks.filter(isListed) ?? listed.value.filter((one) => one.className === name);
   const isKnown = offers.value.value !== undefined && (!name || book.value.value !== undefined || book.value.problem !== undefined);
@@ -56,12 +55,13 @@ export function MarketView() {
 }
 
 function ClassBody({ name, offers, isKnown }: { name: string; offers: readonly Offer[]; isKnown: boolean }) {
-  const gpuClass = offers[0]?.class ?? -1;
-  const history = useComputed(() => historyOf(ledger.value.servings, gpuClass, chainTime.value));
+  const spans = useSpans(name);
+  const leases = useLeasesOf(offers);
+  const history = useComputed(() => historyOf(spans.value.value?.items ?? [], spans.value.value?.bucketSeconds ?? 60, leases.value.value ?? [], spans.value.value?.block.timestamp ?? 0));
   return (
     <>
       <Before name={name} history={history.value} />
-      {offers.length ? <Sizes offers={offers} /> : null}
+      {offers.length ? <Sizes offers={offers} leases={leases.value.value ?? []} /> : null}
       <ClearingChart history={history} offers={offers} />
       <Panel title="Offers, cheapest first" kind="offers">
         {offers.length ? <Offers offers={offers} /> : isKnown ? <Empty>Nobody offers {name || "a GPU"} now. An order waits for one: sign one, or be the first to list. <code class="mono">bourse provider up</code></Empty> : null}
@@ -75,20 +75,18 @@ function Before({ name, history }: { name: string; history: History }) {
   const index = useAnswer(name ? "/v1/prices/{class_name}" : undefined, { path: { class_name: name } }, "seldom");
   const { decimals } = token.value;
   const { last, earlier } = clearedAt(history, history.to - 3600);
-  const before = earlier ?? (history.fills.length > 1 ? history.fills[0] : undefined);
   const average = index.value.value?.average;
   if (!last && !average) return <p class="sub">Nothing of this class has cleared yet.</p>;
   return (
     <p class="sub">
-      {last ? <>Last cleared at {priced(last.price, decimals)}, <Ago at={last.at} />{before && before !== last ? <>; {priced(before.price, decimals)} <Ago at={before.at} /></> : null}. </> : null}
+      {last ? <>Last cleared at {priced(last.price, decimals)}, <Ago at={last.at} />{earlier && earlier !== last ? <>; {priced(earlier.price, decimals)} <Ago at={earlier.at} /></> : null}. </> : null}
       {average ? <>All settled work so far paid {priced(units(average), decimals)} on average <span class="ink3">(informational: self-trading moves it)</span>.</> : null}
     </p>
   );
 }
 
-function Sizes({ offers }: { offers: readonly Offer[] }) {
-  const grace = market.value?.claimGrace ?? 0;
-  const endsBy = (offer: number, missing: number) => freeBy(ledger.value.servings, offer, missing, grace);
+function Sizes({ offers, leases }: { offers: readonly Offer[]; leases: readonly LeaseRow[] }) {
+  const endsBy = (offer: number, missing: number) => freeBy(leases, offer, missing);
   const sizes = sizesOf(offers, isSilent, endsBy, (at) => clock(at, false));
   const { decimals } = token.value;
   return (
@@ -137,6 +135,6 @@ function ClassRow({ name, offers, isShown }: { name: string; offers: readonly Of
 
 function TheBook({ book, name }: { book: Book | undefined; name: string }) {
   if (!name) return null;
-  const ladder = book && ladderOf(book.bids, book.asks.filter(isListed), isSilent);
+  const ladder = book && { ...ladderOf(book.bids, book.asks.filter(isListed), isSilent), wanted: { orders: book.bidsInAll, gpus: book.gpusWanted } };
   return <BookLadder ladder={ladder} />;
 }

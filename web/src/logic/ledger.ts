@@ -1,5 +1,4 @@
-// What the events tell, taken in one after the other: every lease, every price, every payment. Pure, but for the one signal at the end.
-import { signal } from "@preact/signals";
+// What the events tell, taken in one after the other: every opening of a lease, and how it ended. Pure.
 import type { Block, OrderDocument } from "../api/kinds";
 
 export interface Told {
@@ -26,27 +25,19 @@ export interface Serving {
   events: Told[];
 }
 
-export interface Movement {
-  account: string;
-  amount: bigint;
-  kind: "deposit" | "withdrawal";
-  told: Told;
-}
-
 export interface Ledger {
   offers: ReadonlyMap<number, { provider: string; gpuClass: number; gpus: number }>;
   servings: readonly Serving[];
-  movements: readonly Movement[];
   seen: ReadonlySet<string>;
 }
 
-export const NOTHING: Ledger = { offers: new Map(), servings: [], movements: [], seen: new Set() };
+export const NOTHING: Ledger = { offers: new Map(), servings: [], seen: new Set() };
 const ENDS = new Set(["LeaseSettled", "LeaseFinalized", "LeaseTerminated", "LeaseDeclined", "LeaseExpired", "LeaseRuled", "LeaseLapsed"]);
 const MOST_SERVINGS = 5_000;
 
 /** The ledger with these events taken in; each counts once, however often it is told. */
 export function taken(ledger: Ledger, events: readonly Told[]): Ledger {
-  const next = { offers: new Map(ledger.offers), servings: [...ledger.servings], movements: [...ledger.movements], seen: new Set(ledger.seen) };
+  const next = { offers: new Map(ledger.offers), servings: [...ledger.servings], seen: new Set(ledger.seen) };
   for (const told of events) {
     const id = `${told.block.hash}:${told.logIndex}`;
     if (next.seen.has(id)) continue;
@@ -60,7 +51,6 @@ export function taken(ledger: Ledger, events: readonly Told[]): Ledger {
 interface Growing {
   offers: Map<number, { provider: string; gpuClass: number; gpus: number }>;
   servings: Serving[];
-  movements: Movement[];
 }
 
 function takeIn(next: Growing, told: Told): void {
@@ -70,8 +60,6 @@ function takeIn(next: Growing, told: Told): void {
     next.offers.set(Number(fields["offer"]), { provider: String(fields["provider"]), gpuClass: value.class, gpus: value.gpus });
   } else if (told.name === "LeaseOpened") {
     next.servings.push(opened(next, told));
-  } else if (told.name === "Deposited" || told.name === "Withdrawn") {
-    next.movements.push({ account: String(fields["account"]), amount: whole(fields["amount"]), kind: told.name === "Deposited" ? "deposit" : "withdrawal", told });
   } else if (told.name.startsWith("Lease")) {
     const at = next.servings.findLastIndex((one) => one.lease === fields["lease"]);
     const one = next.servings[at];
@@ -98,10 +86,4 @@ function ends(told: Told): boolean {
 
 export function whole(value: unknown): bigint {
   return typeof value === "number" || typeof value === "string" ? BigInt(value) : 0n;
-}
-
-export const ledger = signal<Ledger>(NOTHING);
-
-export function learn(events: readonly Told[]): void {
-  if (events.length) ledger.value = taken(ledger.value, events);
 }

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { isNewer } from "./answers";
+import { forgetHead, head, heard, replaced } from "./head";
+import { grown } from "./log";
+import { placeOf } from "./route";
+
+const at = (number: number, hash = `0x${number}`) => ({ block: { number, hash, timestamp: 1_000 + number, time: "" } });
+
+describe("answers", () => {
+  it("of an older block never replace a newer one", () => {
+    expect(isNewer(at(5), at(4))).toBe(false);
+    expect(isNewer(at(5), at(5))).toBe(true);
+    expect(isNewer(undefined, at(1))).toBe(true);
+    expect(isNewer(at(5), { items: [] })).toBe(true);
+  });
+});
+
+describe("the head", () => {
+  it("goes forward only, and knows a replaced block by its hash", () => {
+    forgetHead();
+    heard(at(7).block);
+    heard(at(6).block);
+    expect(head.value?.block.number).toBe(7);
+    heard(at(7, "0xother").block);
+    expect(head.value?.block.hash).toBe("0xother");
+    expect(replaced.value.at(-1)).toEqual({ number: 7, from: "0x7", to: "0xother" });
+  });
+});
+
+describe("places", () => {
+  it("are read from any address, hostile ones too", () => {
+    expect(placeOf("#/job/0xab?share=log.1")).toMatchObject({ view: "job", of: "0xab" });
+    expect(placeOf("#/market/%E0%A4%A")).toMatchObject({ view: "market", of: "%E0%A4%A" });
+    expect(placeOf("")).toMatchObject({ view: "market", of: "" });
+  });
+});
+
+describe("a log", () => {
+  it("stays short, and its line numbers stay true", () => {
+    let kept = { text: "", dropped: 0, state: "following" as const, problem: undefined };
+    for (let turn = 0; turn < 60; turn++) kept = { ...grown(kept, "0123456789abcdef\n".repeat(1_000)), state: "following", problem: undefined };
+    expect(kept.text.length).toBeLessThanOrEqual(400_000);
+    expect(kept.dropped + kept.text.split("\n").length - 1).toBe(60_000);
+  });
+});

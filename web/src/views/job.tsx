@@ -1,0 +1,138 @@
+// One job: is it done, where and why there, what did it cost to the unit, what did it print and make, what can still be done.
+import type { Explanation, Lease, OrderTold } from "../api/kinds";
+import { counted } from "../logic/amounts";
+import { attemptsOf, happeningsOf, reasonsOf, servingsOf, type Attempt, type Happening, type Known } from "../logic/job";
+import { oneLine, plural } from "../logic/names";
+import { saidOfJob } from "../logic/say";
+import { span } from "../logic/times";
+import { Outputs, exitCodeOf } from "../parts/outputs";
+import { JobActs } from "../parts/job_acts";
+import { JobTimeline } from "../parts/timeline";
+import { Log } from "../parts/log";
+import { Amount, Answer, Clock, Command, Hash } from "../parts/words";
+import { Key, KeyGlass } from "../parts/glass";
+import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
+import { useAnswer } from "../state/answers";
+import { chainTime, head } from "../state/head";
+import { market, token } from "../state/market";
+import { linkTo, place } from "../state/route";
+import { useOffers } from "../state/offers";
+
+export function JobView() {
+  const id = place.value.of;
+  const share = place.value.query.get("share") ?? undefined;
+  const at = { path: { order_id: id, lease_id: id } };
+  const order = useAnswer("/v1/orders/{order_id}", at).value;
+  const wasOpened = order.value?.lease != null;
+  const lease = useAnswer(wasOpened ? "/v1/leases/{lease_id}" : undefined, at).value.value;
+  const receipts = useAnswer(wasOpened ? "/v1/leases/{lease_id}/receipts" : undefined, at, "seldom").value.value;
+  const declines = useAnswer("/v1/leases/{lease_id}/declines", at, "seldom").value.value;
+  const outputs = useAnswer(lease?.result ? "/v1/leases/{lease_id}/outputs" : undefined, { ...at, query: { share } }, "seldom").value;
+  const offers = useOffers();
+  const events = useAnswer("/v1/orders/{order_id}/events", { ...at, query: { limit: "100" } }).value.value?.items ?? [];
+  if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
+  const told = order.value.explanation;
+  const explanation = told?.block ? (told as Explanation) : undefined;
+  const known: Known = {
+    order: order.value, lease, servings: servingsOf(events), receipts: receipts?.receipts ?? [], declines: declines?.declines ?? [], explanation, market: market.value!,
+    bondBps: (offer) => offers.value.value?.find((one) => one.id === offer)?.bondBps ?? 0, coin: token.value,
+  };
+  const attempts = attemptsOf(known);
+  const code = exitCodeOf(outputs.value);
+  return (
+    <div class="job">
+      <div>
+        <Crumb id={id} />
+        <Answer said={saidOfJob(order.value, lease, token.value, "The job", explanation?.nearestMiss ?? "", code)} />
+        <StateLine order={order.value} lease={lease} attempts={attempts} code={code} />
+        {attempts.length ? <TimeAndMoney attempts={attempts} order={order.value} /> : null}
+        <Boundary what="What happened"><Happened rows={happeningsOf(known, head.value?.block.number ?? 0)} /></Boundary>
+      </div>
+      <aside class="aside" aria-label="Money, reasons, output and log">
+        <Boundary what="The money">{attempts.length ? <MoneyTable attempts={attempts} /> : null}</Boundary>
+        <Boundary what="The reasons"><Why explanation={explanation} order={order.value} /></Boundary>
+        <Boundary what="The acts"><JobActs order={order.value} lease={lease} receipts={known.receipts} outputs={outputs.value} /></Boundary>
+        {lease?.result ? <Boundary what="The output"><Outputs lease={id} told={outputs} result={lease.result} share={share} /></Boundary> : null}
+        {wasOpened ? <Boundary what="The log"><Log lease={id} share={share} /></Boundary> : null}
+      </aside>
+    </div>
+  );
+}
+
+const Crumb = ({ id }: { id: string }) => <p class="crumb"><a class="u" href={linkTo("jobs")}>Jobs</a> / <Hash of={oneLine(id, 80)} longer /></p>;
+
+function StateLine({ order, lease, attempts, code }: { order: OrderTold; lease: Lease | undefined; attempts: readonly Attempt[]; code: number | undefined }) {
+  const isBad = lease?.exit === "LeaseExpired" || (code !== undefined && code !== 0);
+  const mark = isBad ? "✗" : order.state === "closed" ? "✓" : "●";
+  const ended = attempts.at(-1)?.endedAt;
+  const words = [code === undefined ? "" : `exit code ${code}`, ended ? `${span(ended - order.acceptedAt)} from order to end` : "", plural(Number(order.order.gpus), "GPU"), attempts.length > 1 ? plural(attempts.length, "opening") : ""];
+  return <p class="sub"><b class={isBad ? "bad" : "ink"}>{mark} {order.state}</b>{words.filter(Boolean).map((one) => ` · ${one}`)}</p>;
+}
+
+function TimeAndMoney({ attempts, order }: { attempts: readonly Attempt[]; order: OrderTold }) {
+  const grace = market.value?.claimGrace ?? 0;
+  const from = Math.min(order.acceptedAt, attempts[0]?.openedAt ?? order.acceptedAt);
+  return (
+    <section class="timeline" aria-label="Money and time">
+      <div class="hd"><h2>Money and time</h2><Key><KeyGlass kind="paid">paid</KeyGlass><KeyGlass kind="run">has run, unpaid</KeyGlass><KeyGlass kind="stake">at stake</KeyGlass><KeyGlass kind="stake" side="provider">provider’s bond</KeyGlass><KeyGlass>never used</KeyGlass></Key></div>
+      <div class="only-desk"><JobTimeline attempts={attempts} from={from} now={chainTime.value} grace={grace} /></div>
+      <div class="only-phone"><JobTimeline attempts={attempts} from={from} now={chainTime.value} grace={grace} width={358} /></div>
+    </section>
+  );
+}
+
+function Happened({ rows }: { rows: readonly Happening[] }) {
+  return (
+    <section aria-label="What happened">
+      <div class="hd"><h2>What happened</h2></div>
+      <table class="happened">
+        <tbody>
+          {rows.map((one) => (
+            <tr>
+              <td class="ink2"><Clock at={one.at} /></td>
+              <td class={one.isProvisional ? "provisional" : ""} title={one.isProvisional ? "Not deep enough in the chain yet" : undefined}>{one.what}</td>
+              <td class="ink2">{one.reason ? <span class="bad">{one.reason}{one.detail ? ": " : ""}</span> : null}{one.detail}</td>
+              <td class="mono ink3">{one.evidence}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function MoneyTable({ attempts }: { attempts: readonly Attempt[] }) {
+  const sum = (of: (one: Attempt) => bigint) => attempts.reduce((total, one) => total + of(one), 0n);
+  const isOver = attempts.every((one) => one.exit);
+  const [lock, paid, back] = [sum((one) => one.locked), sum((one) => one.paid), sum((one) => one.refund)];
+  return (
+    <section aria-label="To the unit">
+      <h2>To the unit</h2>
+      <table class="money">
+        <thead><tr><th scope="col">opening</th><th scope="col" class="r">locked</th><th scope="col" class="r">paid</th><th scope="col" class="r">came back</th><th scope="col" class="r">compensation</th><th scope="col" class="r desk">provider’s bond</th></tr></thead>
+        <tbody>
+          {attempts.map((one) => (
+            <tr>
+              <td>{one.number} · {one.exit.replace("Lease", "").toLowerCase() || "open"}</td><td class="r"><Amount of={one.locked} /></td><td class="r client"><Amount of={one.paid} /></td><td class="r"><Amount of={one.refund} /></td>
+              <td class={`r${one.compensation ? " bad" : ""}`}><Amount of={one.compensation} sign /></td><td class="r provider desk"><Amount of={one.bond} /></td>
+            </tr>
+          ))}
+          <tr class="sum"><td>sum</td><td class="r"><Amount of={lock} /></td><td class="r"><Amount of={paid} /></td><td class="r"><Amount of={back} /></td><td class="r"><Amount of={sum((one) => one.compensation)} sign /></td><td class="desk" /></tr>
+        </tbody>
+      </table>
+      <p class="cap">{isOver ? (lock === paid + back ? `✓ ${counted(lock)} units locked = ${counted(paid)} paid + ${counted(back)} back, to the last unit.` : `✗ ${counted(lock)} units locked, but ${counted(paid)} paid + ${counted(back)} back: ask another gateway.`) : `${counted(lock)} units are locked as long as it is open.`}</p>
+    </section>
+  );
+}
+
+function Why({ explanation, order }: { explanation: Explanation | undefined; order: OrderTold }) {
+  const title = explanation?.placedOn ? `Why offer ${explanation.placedOn}` : order.state === "book" ? "Why not yet" : "Why";
+  const rows = reasonsOf(explanation);
+  return (
+    <Panel title={title} note={explanation ? <>as of block {explanation.block.number}</> : undefined}>
+      {explanation ? <p>{oneLine(explanation.nearestMiss, 400)}</p> : <Empty>{order.state === "book" ? "No round has looked at this order yet." : "The gateway has forgotten why."}</Empty>}
+      {rows.length ? <ul class="reasons">{rows.map((one) => <li><span class="num">{one.count}</span><span title={one.name}>{one.count === 1 ? "offer is" : "offers are"} {one.words}{one.offers.length ? <>: {one.offers.map((offer, at) => <>{at ? ", " : ""}<a class="u" href={linkTo("offer", offer)}>{offer}</a></>)}</> : null}</span></li>)}</ul> : null}
+      <Command words={`bourse explain ${order.id}`} />
+    </Panel>
+  );
+}
