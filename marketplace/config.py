@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.domain.errors import ConfigError, InvalidField
-from marketplace.domain.units import whole_from_text
+from marketplace.domain.units import seconds_from_text, whole_from_text
 
 DEVNET_FOLDER = ".devnet"
 DEFAULT_CONFIRMATIONS = 1
@@ -68,6 +68,8 @@ class Settings:
     """The origins of web pages that browsers let use the gateway, e.g. "https://shop.example"; "*" for all. None by default."""
     relay_url: str = ""
     """Where clients and providers meet who sit at a job by ssh: a WebSocket's URL without a path, which the gateway tells; empty: nowhere."""
+    slice_seconds: int = 0
+    """How long a provider's sessions run between two receipts that pay for them so far; 0: by the market's windows."""
     expose_domain: str = ""
     """Below which `bourse expose` gives each job a host, behind a proxy with TLS; empty: below this machine's own "localhost"."""
     gpu_locks: Path | None = None
@@ -136,6 +138,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
     ]
     origins = _origins(text("GATEWAY_ORIGINS"), problems)
     relay_url = _relay(text("RELAY_URL"), problems)
+    slice_seconds = _slice(text("SLICE"), problems)
     expose_domain = _domain(text("EXPOSE_DOMAIN"), problems)
     if problems:
         raise ConfigError(problems)
@@ -163,6 +166,7 @@ def from_env(environment: Mapping[str, str] | None = None, folder: Path | None =
         gateway_origins=origins,
         relay_url=relay_url,
         expose_domain=expose_domain,
+        slice_seconds=slice_seconds,
         gpu_locks=path("GPU_LOCKS"),
         nvml=path("NVML"),
         cdi=path("CDI"),
@@ -183,6 +187,14 @@ def _relay(url: str, problems: list[str]) -> str:
     if url and not _RELAY.fullmatch(url):
         problems.append(f"BOURSE_RELAY_URL: {url!r} is not ws://host:port or wss://host")
     return url.rstrip("/")
+
+
+def _slice(said: str, problems: list[str]) -> int:
+    try:
+        return seconds_from_text(said, field="BOURSE_SLICE") if said else 0
+    except InvalidField as exc:
+        problems.append(f"BOURSE_SLICE {exc.rule}")
+        return 0
 
 
 def _domain(name: str, problems: list[str]) -> str:

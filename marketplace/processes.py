@@ -262,7 +262,7 @@ def run_provider(
                 load_runtime(RUNTIME_FOLDER), records=home.home.folder / "jobs", cgroups=find_cgroups()
             ),
             home=home.home,
-            policy=AgentPolicy.for_terms(market.terms()),
+            policy=AgentPolicy.for_terms(market.terms(), settings.slice_seconds),
             pools=ChorePools.separate(),
             rig=rig,
         )

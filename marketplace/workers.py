@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkProcess
 
 import structlog
@@ -16,6 +17,8 @@ from marketplace.watchdog import EXIT_STATUS
 
 LOOK_SECONDS = 0.5
 BACKLOG = 2_048
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Serve = Callable[[socket.socket], None]
 
@@ -49,7 +52,8 @@ class _Worker:
     def __init__(self, serve: Serve, listener: socket.socket) -> None:
         self._process: ForkProcess = multiprocessing.get_context("fork").Process(target=_work, args=(serve, listener))
         self._is_asked = False
-        self._process.start()
+        with _signals_held():
+            self._process.start()
 
     @property
     def pid(self) -> int | None:
@@ -77,9 +81,20 @@ class _Worker:
         self._process.terminate()
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A signal waits meanwhile, also for the process that is forked: what its parent would do on it is not for it to do."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(serve: Serve, listener: socket.socket) -> None:
-    """What the parent does on a signal is not what its worker does; until it has its own way, a signal ends it."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    """Until it has its own way with signals, one ends it, also one that has come since it was forked."""
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     die_with_supervisor()
     serve(listener)

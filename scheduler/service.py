@@ -33,6 +33,7 @@ from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from scheduler.engine.clear import Auctioneer, clear, hold_here
 from scheduler.engine.columns import ColumnReader
+from scheduler.engine.gains import sums_of
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
@@ -218,7 +219,7 @@ class SchedulerService:
         self._blobs.put(rows, plan.snapshot, len(rows))
         at = plan.block.timestamp
         self._journal.uploads.note(plan.snapshot, self._sender.address, len(rows), at, is_public=True, for_good=True)
-        self._journal.add_round(plan.round, plan.canonical(), plan.block.number)
+        self._journal.add_round(plan.round, plan.canonical(), plan.block.number, sums_of(plan))
 
     def _post(self, posting: _Posting) -> None:
         """Send the batch, or wait on for it: the sender never signs a call twice that may still be mined."""

@@ -28,7 +28,7 @@ from marketplace.api.fields import (
 from marketplace.api.record import BlockTold, Document, Record, iso, money, price_text
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation
-from marketplace.domain.ids import OfferId, sha256_in
+from marketplace.domain.ids import Bytes32, OfferId, sha256_in
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.orders import Order, SignedOrder
@@ -108,18 +108,25 @@ class LeaseInBrief(Record, frozen=True):
 
 
 class ExplanationTold(Record, frozen=True):
-    """Why an order stands where it stands: what the last round said about it, as of that round's block."""
+    """Why an order stands where it stands: what the last round said about it, as of that round's block.
+
+    ``block`` is None, and the rest says nothing, where no round has looked at the order yet, or what it said was forgotten.
+    """
 
     order: WordText
     placed_on: OfferNumber | None
     reasons: Annotated[dict[Word, Count], Meta(max_length=200)]
     """How many offers fell for each reason."""
     nearest_miss: Sentence
-    block: BlockTold
+    block: BlockTold | None
     offers: Annotated[dict[Word, Annotated[list[OfferNumber], Meta(max_length=100)]], Meta(max_length=200)] = field(
         default_factory=dict
     )
     """Which ones, the first of each reason by number; of a reason that is not about offers none."""
+
+    @classmethod
+    def none_yet(cls, order: Bytes32) -> ExplanationTold:
+        return cls(order, None, {}, "", None)
 
     @classmethod
     def of(cls, told: Explanation) -> ExplanationTold:

@@ -103,6 +103,11 @@ class Sender:
         self._awaited: set[int] = set()
         """Nonces that a thread of this process waits for: an equal call of another thread is another call."""
 
+    @property
+    def wei_per_unit(self) -> int:
+        """What a token unit is worth in the chain's coin; 0: not known."""
+        return self._fees.wei_per_unit
+
     def send(
         self,
         call: Call,

@@ -6,21 +6,26 @@ order, in a small pool of threads. A signature is in the journal before it leave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from marketplace.api.client.gateway import GatewayApi
+from marketplace.api.receipts import ReceiptTold
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
+from marketplace.client.beats import is_heard
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder, KeptReceipt
-from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_receipt, check_result
+from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_progress, check_receipt, check_result
 from marketplace.client.retries import Sight
-from marketplace.domain.errors import Conflict, DomainError, GatewayError
+from marketplace.domain.errors import Conflict, DomainError, GatewayError, InvalidField
 from marketplace.domain.ids import Bytes32
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.results import EndedBy, Result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobState
+from marketplace.domain.units import Seconds, UnixTime
 from marketplace.domain.work import read_work
 from marketplace.library_log import LibraryLog
 
@@ -28,6 +33,8 @@ _log = LibraryLog(__name__)
 
 HANDS = 8
 """Jobs whose outputs are fetched at once."""
+HEARD_SECONDS = 60
+"""Block time: nothing is paid on the way to a provider that has not signed a beat for so long."""
 PATIENCE_SECONDS = 2.0
 """How long a step waits for the signatures that it asked for; what takes longer goes on, and is seen by a later step."""
 
@@ -99,14 +106,47 @@ class Countersigner:
         if own is not None and not own.is_posted:
             self._hand_out(own)
 
+    def _pay_on_the_way(self, order: KeptOrder, sight: Sight, told: Sequence[ReceiptTold]) -> None:
+        """Sign the newest progress receipt of a lease that goes on, if all of it holds and its provider is there; and hand it out.
+
+        Not of a lease that was given up: nobody may be at work there. Raises InvalidField, GatewayError.
+        """
+        identifier, lease, kept = order.signed.id, sight.lease, self._book.instalments
+        own = kept.newest(identifier, lease.opened_at)
+        signed_seconds = own.receipt.used_seconds if own else Seconds(0)
+        newer = [
+            one
+            for one in told
+            if one.role == "provider" and not one.receipt.last and one.receipt.used_seconds > signed_seconds
+        ]
+        is_due = lease.status is LeaseStatus.OPEN and order.given_up_at is None and sight.provider is not None
+        if newer and is_due and sight.provider is not None:
+            serving = OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block)
+            newest = max(newer, key=lambda one: one.receipt.used_seconds)
+            check_progress(newest, serving, self._market.domain, signed_seconds)
+            since = UnixTime(sight.block.timestamp - HEARD_SECONDS)
+            if not is_heard(self._api.heartbeats(sight.provider), sight.provider, since, self._market.domain):
+                raise InvalidField(
+                    "receipt", f"is not paid on the way: its provider was not heard for {HEARD_SECONDS} s"
+                )
+            kept.add(newest.receipt, self._key.sign_receipt(newest.receipt, self._market.domain))
+            self._book.note(identifier, "")
+            own = kept.newest(identifier, lease.opened_at)
+        if own is not None and not own.is_posted and lease.status is LeaseStatus.OPEN:
+            self._api.post_receipt(identifier, own.receipt, "client", own.signature)
+            kept.mark_posted(own.receipt)
+
     def _sign(self, job: Bytes32, order: KeptOrder, sight: Sight) -> KeptReceipt | None:
         """Sign and journal; None while there is no receipt. Raise what is wrong with it."""
         identifier, lease, domain = order.signed.id, sight.lease, self._market.domain
+        told = self._api.receipts(identifier)
         offered = [
             signed
-            for signed in self._api.receipts(identifier)
+            for signed in told
             if signed.role == "provider" and signed.receipt.opened_at == lease.opened_at and signed.receipt.last
         ]
+        if not offered:
+            self._pay_on_the_way(order, sight, told)
         if not offered or sight.provider is None:
             return None
         signed = offered[-1]

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marketplace.client import choices, lease_events, witnesses
+from marketplace.client import choices, instalments, lease_events, witnesses
 from marketplace.client.choices import Choices
+from marketplace.client.instalments import Instalments
 from marketplace.client.journal_rows import (
     POSTED,
     REFUSED,
@@ -25,6 +26,7 @@ from marketplace.client.journal_rows import (
     KeptOrder,
     KeptReceipt,
     NewJob,
+    Reorder,
     history_text,
     order_of_row,
     receipt_of_row,
@@ -95,12 +97,16 @@ class JobJournal:
         self.path = path
         self._lock = _FileLock()
         with self._lock:
-            self._db = opened(path, _SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA)
+            self._db = opened(
+                path, _SCHEMA + lease_events.SCHEMA + choices.SCHEMA + witnesses.SCHEMA + instalments.SCHEMA
+            )
             self._db.row_factory = sqlite3.Row
         self.past = LeaseEvents(self._db, self._lock, self._transaction)
         """What the chain did, up to which block."""
         self.choices = Choices(self._db, self._lock, self._transaction)
         """Which orders were given up, and whose result was taken."""
+        self.instalments = Instalments(self._db, self._lock, self._transaction)
+        """What we signed for leases that go on."""
         self.witnesses = Witnesses(self._db, self._lock, self._transaction)
         """Since when silent providers would have been heard."""
 
@@ -118,7 +124,7 @@ class JobJournal:
         self,
         kept: KeptJob,
         job: TrackedJob,
-        order: tuple[SignedOrder, bytes, UnixTime] | None = None,
+        order: Reorder | None = None,
         *,
         gives_up: bool = False,
     ) -> KeptJob:
@@ -130,10 +136,9 @@ class JobJournal:
             self._replace_job(kept, job)
             if order is not None:
                 if gives_up:
-                    self.choices.mark_given_up(kept.job.order, order[2])
+                    self.choices.mark_given_up(kept.job.order, order.at)
                 self.choices.release(job.id)
-                (signed, spec, at), work = order, self.orders(job.id)[0].work
-                self._add_order(job.id, len(job.orders), signed, spec, work, at)
+                self._add_order(job.id, len(job.orders), order.signed, order.spec, order.work, order.at)
         return replace(kept, job=job, version=kept.version + 1)
 
     def job(self, identifier: Bytes32) -> KeptJob:

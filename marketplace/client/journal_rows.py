@@ -60,8 +60,18 @@ class SecretSources:
 
 
 @dataclass(frozen=True, slots=True)
+class Reorder:
+    """The fresh order of a retry, with its spec and work, as it is written down."""
+
+    signed: SignedOrder
+    spec: bytes
+    work: bytes
+    at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
 class KeptOrder:
-    """An order of a job, with the spec that its hash stands for, and the work that all of the job's orders share."""
+    """An order of a job, with the spec that its hash stands for, and the work that the spec names."""
 
     signed: SignedOrder
     job: Bytes32

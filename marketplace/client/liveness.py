@@ -18,6 +18,7 @@ from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
 from marketplace.chain.signing import recover_text, text_id
+from marketplace.client.beats import BEATS_READ
 from marketplace.client.witnesses import Witnessed, Witnesses
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayError
@@ -26,9 +27,6 @@ from marketplace.domain.units import Seconds, UnixTime
 
 LEAST_FRESH_SECONDS = 3
 """Beats come every two seconds, with the block time of when they were sent."""
-
-BEATS_READ = 16
-"""Of one answer; each may cost a question to the chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from marketplace.client.transfers import fetch_part
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_parts import PartStream, part_sizes
 from marketplace.domain.errors import HashMismatch, InvalidField
-from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in, sha256_of
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, Sha256, sha256_in, sha256_of
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.limits import PART_BYTES, most_bundle_bytes, most_sealed_bytes
 from marketplace.domain.orders import Order
@@ -34,6 +34,7 @@ from marketplace.domain.pricing import elapsed_of
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result, read_result
 from marketplace.domain.spec import JobSpec
+from marketplace.domain.units import Seconds
 from marketplace.domain.work import Work
 from marketplace.sealing import unseal_into
 
@@ -54,13 +55,39 @@ def check_receipt(signed: ReceiptTold, serving: OpenServing, domain: SigningDoma
     receipt, lease = signed.receipt, serving.lease
     _check_serving(receipt, serving)
     if not receipt.last:
-        raise InvalidField("receipt.last", "must be true: progress receipts are not signed here")
+        raise InvalidField("receipt.last", "must be true: this one closes the lease")
     elapsed = elapsed_of(serving.order, lease, serving.block.timestamp)
     if lease.status is LeaseStatus.CLAIMED:
         elapsed = min(elapsed, lease.claimed_seconds)
     if not lease.paid_seconds <= receipt.used_seconds <= elapsed:
         allowed = f"{lease.paid_seconds} to {elapsed} at block {serving.block.number}"
         rule = f"is {receipt.used_seconds}; the meter allows {allowed}"
+        raise InvalidField("receipt.usedSeconds", rule)
+    if recover(receipt_id(receipt, domain), signed.signature) != serving.provider:
+        raise InvalidField("receipt.signature", f"is not the provider's ({serving.provider})")
+
+
+def check_progress(signed: ReceiptTold, serving: OpenServing, domain: SigningDomain, signed_seconds: Seconds) -> None:
+    """Raise InvalidField for the first rule that a progress receipt breaks: it pays, and closes nothing.
+
+    Of an open lease of ours, at no higher price than was signed, over more seconds than were paid, or signed for before
+    (``signed_seconds``), and over no more than have passed at the block in which we look: so it costs no more than ending the lease now.
+    """
+    receipt, order, lease = signed.receipt, serving.order, serving.lease
+    _check_serving(receipt, serving)
+    if lease.status is not LeaseStatus.OPEN:
+        raise InvalidField(
+            "receipt.lease", f"is {lease.status.name.lower()}: nothing is paid for it on the way any more"
+        )
+    if receipt.last or receipt.result != ZERO_BYTES32:
+        raise InvalidField("receipt.result", "must be zero: a progress receipt names none")
+    if lease.price > order.max_price:
+        raise InvalidField("receipt.lease", f"is at {lease.price}; {order.max_price} was signed")
+    paid, elapsed = max(lease.paid_seconds, signed_seconds), elapsed_of(order, lease, serving.block.timestamp)
+    if not paid < receipt.used_seconds <= elapsed:
+        rule = (
+            f"is {receipt.used_seconds}; more than {paid} and at most {elapsed} are due at block {serving.block.number}"
+        )
         raise InvalidField("receipt.usedSeconds", rule)
     if recover(receipt_id(receipt, domain), signed.signature) != serving.provider:
         raise InvalidField("receipt.signature", f"is not the provider's ({serving.provider})")

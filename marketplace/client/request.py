@@ -145,6 +145,7 @@ def prepare(request: JobRequest) -> Prepared:
     opened = Work(
         request.command, secrets.token_hex(32), dict(request.env), listed, request.outputs,
         entrypoint="session" if request.session else request.entrypoint, secrets=private.named if private else None,
+        job_name="" if request.sealed else request.name,  # the provider of a sealed job would read it
     )  # fmt: skip
     read_work(opened.canonical())
     work = (seal_work(opened, recipient_of(key)) if key else opened).canonical()

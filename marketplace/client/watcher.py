@@ -19,7 +19,7 @@ from marketplace.client.declines import why_declined
 from marketplace.client.explanations import Explanations, nearest_miss
 from marketplace.client.job_keys import KeyBearer
 from marketplace.client.journal import JobJournal
-from marketplace.client.journal_rows import KeptJob, KeptOrder
+from marketplace.client.journal_rows import KeptJob, KeptOrder, Reorder
 from marketplace.client.liveness import SignsOfLife
 from marketplace.client.posting import Poster
 from marketplace.client.receipt_checks import ResultFolder, check_result
@@ -53,10 +53,10 @@ from marketplace.domain.ids import OfferId, bytes32_of
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedBy, Result, read_result
-from marketplace.domain.spec import read_spec
+from marketplace.domain.spec import JobSpec, read_spec
 from marketplace.domain.states import JobReason, JobState, advance
 from marketplace.domain.units import Seconds
-from marketplace.domain.work import read_work
+from marketplace.domain.work import read_work, work_name
 from marketplace.library_log import LibraryLog
 
 _log = LibraryLog(__name__)
@@ -248,7 +248,7 @@ class Watcher:
 
     def _order_again(self, kept: KeptJob, order: KeptOrder, decision: OrderAgain, block: BlockRef) -> KeptJob:
         """Sign a fresh order for the same work, without the provider that failed it; journalled before it is posted."""
-        spec = read_spec(order.spec)
+        spec, work = _following(order)
         fresh = spec.excluding(decision.provider) if decision.provider else spec
         content = fresh.canonical()
         signed = self._key.sign_order(
@@ -262,7 +262,7 @@ class Watcher:
         job = replace(job, orders=(*job.orders, signed.id), excluded=excluded, spec=fresh.sha256, taken=None)
         _log.info("job.ordered_again", job=job.id, order=signed.id, reason=decision.reason)
         is_silent = decision.reason is JobReason.PROVIDER_SILENT
-        return self._book.change_job(kept, job, (signed, content, block.timestamp), gives_up=is_silent)
+        return self._book.change_job(kept, job, Reorder(signed, content, work, block.timestamp), gives_up=is_silent)
 
     # -- receipts -----------------------------------------------------------------------------------------------------
 
@@ -338,6 +338,15 @@ class Watcher:
             True,
         )
         self._book.add_receipt(kept.job.id, receipt, "", content, sight.block.timestamp)
+
+
+def _following(order: KeptOrder) -> tuple[JobSpec, bytes]:
+    """Spec and work of the next attempt: the work says of which order it is one. The nodes of a group go on sharing theirs."""
+    spec = read_spec(order.spec)
+    if spec.group is not None:
+        return spec, order.work
+    work = replace(read_work(order.work), previous=order.signed.id).canonical()
+    return replace(spec, work=work_name(work)), work
 
 
 def _is_long_closed(sight: Sight) -> bool:

@@ -33,6 +33,7 @@ MAX_ENTRUSTED_LETTERS: Final = 64 * 1024
 """Of that text: the secrets and a key, in base64, sealed, and armored."""
 MAX_WORD_BYTES: Final = 128_000
 """Of a word of the command, and of a variable with its name: Linux takes 131,071."""
+MAX_JOB_NAME_LETTERS: Final = 200
 MAX_RESULT_BYTES: Final = 960 * 1024
 MAX_LEFT_OUT: Final = 200
 """How many files that were not delivered a result names one by one; it counts the rest."""

@@ -14,11 +14,12 @@ from typing import Any, Literal
 from marketplace.domain.bundle_parts import part_sizes
 from marketplace.domain.canonical import canonical_json, parse_json, shown_name
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Sha256, sha256, sha256_of
+from marketplace.domain.ids import Bytes32, Sha256, bytes32, sha256, sha256_of
 from marketplace.domain.job_secrets import JobSecrets, SecretNames, read_secret_names
 from marketplace.domain.json_reader import Reader
 from marketplace.domain.limits import (
     MAX_INPUTS,
+    MAX_JOB_NAME_LETTERS,
     MAX_OUTPUTS,
     MAX_PARTS,
     MAX_VARIABLES,
@@ -26,6 +27,7 @@ from marketplace.domain.limits import (
     MAX_WORK_BYTES,
     PART_BYTES,
 )
+from marketplace.domain.printable import harmless_line
 from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec, WorkName, job_path, read_recipient
 
 WORK_VERSION = 1
@@ -73,6 +75,10 @@ class Work:
     """The secrets that its provider is handed; their values are in no document."""
     entrypoint: Literal["none", "image", "session"] = "none"
     """``session``: there is no command. ``image``: the command stands behind the image's own entrypoint, and, where it is empty, the image's own words do."""
+    job_name: str = ""
+    """What its client calls it; for people."""
+    previous: Bytes32 | None = None
+    """The order of the attempt before this one, where it is ordered again."""
 
     def canonical(self) -> bytes:
         """The document in its full form. A client may leave defaults out: then its own bytes are the work, not these."""
@@ -83,6 +89,10 @@ class Work:
             del document["secrets"]
         if self.entrypoint == "none":
             del document["entrypoint"]
+        if self.previous is None:
+            del document["previous"]
+        if job_name := document.pop("job_name"):
+            document["name"] = job_name
         return canonical_json(document)
 
     def opened_content(self) -> bytes:
@@ -137,7 +147,9 @@ def read_work(content: bytes) -> Work:
     entrypoint = _entrypoint(reader)
     command, env = (_command(reader, entrypoint), _env(reader)) if sealed is None else ((), {})
     secrets = read_secret_names(reader)
-    work = Work(command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets, entrypoint)
+    work = Work(
+        command, _salt(reader), env, _inputs(reader), _outputs(reader), sealed, secrets, entrypoint, _job_name(reader), _previous(reader)
+    )  # fmt: skip
     reader.end()
     if canonical_json(document) != content:
         raise InvalidField("work", "must be canonical JSON (RFC 8785)")
@@ -159,6 +171,18 @@ def _entrypoint(reader: Reader) -> Literal["none", "image", "session"]:
     if said not in ("none", "image", "session"):
         raise InvalidField("work.entrypoint", 'must be "image" or "session", or absent')
     return "image" if said == "image" else "session" if said == "session" else "none"
+
+
+def _job_name(reader: Reader) -> str:
+    name: str = reader.take("name", str, "")
+    if len(name) > MAX_JOB_NAME_LETTERS or harmless_line(name) != name:
+        raise InvalidField("work.name", f"must be one printable line of at most {MAX_JOB_NAME_LETTERS} letters")
+    return name
+
+
+def _previous(reader: Reader) -> Bytes32 | None:
+    said = reader.take("previous", str, None)
+    return None if said is None else bytes32(said, field="work.previous")
 
 
 def _command(reader: Reader, entrypoint: str) -> tuple[str, ...]:

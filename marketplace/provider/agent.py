@@ -44,6 +44,7 @@ from marketplace.provider.isolation import apart
 from marketplace.provider.listing import Lister
 from marketplace.provider.openings import LIVE, Openings, ends_job, is_live
 from marketplace.provider.pause_monitor import PauseMonitor
+from marketplace.provider.progress import ProgressReceipts
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.schedule import Part, parts_of
 from marketplace.provider.seats.desk import SeatDesk
@@ -95,7 +96,10 @@ class ProviderAgent:
         self._attendant = Attendant(tools, lister, self._capacity, self._seats)
         self._handover = Handover(tools)
         self._settler = Settler(tools, self._capacity)
-        self._pay, self._rest = parts_of(self._timekeeper, self._attendant, self._settler, GpuSampler(tools))
+        self._progress = ProgressReceipts(tools, lambda: self._housekeeping.gas_funds.wei_per_gas)
+        self._pay, self._rest = parts_of(
+            self._timekeeper, self._attendant, self._settler, self._progress, GpuSampler(tools)
+        )
         self._attendances: dict[ServingKey, Attendance] = {}
         self._leaving: list[tuple[ServingKey, Attendance]] = []
         self._found: set[ServingKey] = set()
@@ -365,9 +369,11 @@ class ProviderAgent:
             attendance.stop()
 
     def _settle(self, head: BlockRef) -> None:
-        settling = self._tools.journal.servings(ServingState.SETTLING)
-        pairs = [(serving, self._attendances[serving.key]) for serving in settling if serving.key in self._attendances]
-        self._settler.settle([pair for pair in pairs if is_live(pair[0], pair[1].lease)], head)
+        servings = self._tools.journal.servings(*LIVE)
+        pairs = [(serving, self._attendances[serving.key]) for serving in servings if serving.key in self._attendances]
+        live = [pair for pair in pairs if is_live(pair[0], pair[1].lease)]
+        self._settler.settle([pair for pair in live if pair[0].state is ServingState.SETTLING], head)
+        self._progress.settle(live, head)
 
     def _leave(self, head: BlockRef) -> None:
         """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""

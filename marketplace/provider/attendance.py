@@ -11,6 +11,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import Lease
 from marketplace.domain.offers import Offer
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
@@ -53,6 +54,33 @@ class SampledUse:
         self.sampling: Chore[Sequence[GpuSample]] = Chore(machine)
         self.sending = sending
         self.sampled_at = UnixTime(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Countersigned:
+    """A receipt of ours, and the signature of the client's side under it."""
+
+    receipt: Receipt
+    signature: str
+
+
+class ProgressMade:
+    """How far a serving is signed for while it runs; the journal has all of it, but for who was told."""
+
+    def __init__(self, asking: AtEach[tuple[Countersigned, ...]]) -> None:
+        self.asking = asking
+        self.is_recalled = False
+        self.ours: Receipt | None = None
+        """The newest that we signed, with our signature."""
+        self.signature = ""
+        self.signed: Countersigned | None = None
+        """The newest that the client's side signed, too."""
+        self.refused_seconds = Seconds(0)
+        """The contract did not take a signature over so many: none over as many or fewer is sent again."""
+        self.holders: set[GatewayLine] = set()
+        """The gateways that have the newest one."""
+        self.ask_at = UnixTime(0)
+        """Block time before which nobody is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +165,7 @@ class Attendance:
         self.delivering: AtEach[Bytes32] = AtEach(gateways, is_large=True)
         self.watching: AtEach[tuple[str, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
+        self.progress = ProgressMade(AtEach(gateways))
         self.gpu_use = SampledUse(machine, AtEach(gateways))
         self.dispatch = Dispatch(tools.sender, money)
 

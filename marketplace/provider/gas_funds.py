@@ -40,6 +40,7 @@ class Funds:
 
     coin_wei: int
     needed_wei: int
+    wei_per_gas: int
 
 
 class GasFunds:
@@ -63,6 +64,11 @@ class GasFunds:
             f" offers are withdrawn until {self._account} has {_coin(REOPENED_AT * self._funds.needed_wei)}"
         )
 
+    @property
+    def wei_per_gas(self) -> int:
+        """What gas cost at the last look; 0 before the first one."""
+        return self._funds.wei_per_gas if self._funds else 0
+
     def look(self, head: BlockRef, leases: int, offers: int) -> bool:
         """Look, if it is time; whether ``is_short`` changed."""
         try:
@@ -77,7 +83,8 @@ class GasFunds:
 
     def _counted(self, leases: int, offers: int) -> Funds:
         coin = int(self._chain.rpc("eth_getBalance", self._account, LATEST), 16)
-        return Funds(coin, needed_wei(Fees.now(self._chain), leases, offers))
+        fees = Fees.now(self._chain)
+        return Funds(coin, needed_wei(fees, leases, offers), fees.likely_wei)
 
     def _judged(self, funds: Funds) -> bool:
         self._funds, was_short = funds, self.is_short

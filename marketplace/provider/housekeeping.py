@@ -107,7 +107,8 @@ class Housekeeping:
         try:
             report = self._listing.take(head.number)
             if report is not None:
-                is_newest = self._reporter.listed(report)
+                # GPUs and coin change what is wanted as wishes do: what has changed since it began does not wait its turn.
+                is_newest = self._reporter.listed(report) and report.wanted == self._lister.wanted
                 self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds if is_newest else 0)
                 _log.info(
                     "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)

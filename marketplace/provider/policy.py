@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import Seconds
 
+LEAST_SLICE_SECONDS = 60
+"""Unless the operator wants it otherwise."""
 _HOUR = 3_600
 """The claim grace is there for chains that stall, and is no measure of how fast people and gateways are."""
 
@@ -30,6 +32,8 @@ class AgentPolicy:
     """How long an open lease waits for a gateway that does not deliver its inputs, once it is too late to decline."""
     wall_slack_seconds: Seconds
     """Block time ends a job; the executor's wall clock is the second line, this much later."""
+    slice_seconds: Seconds
+    """How long a session, or another long lease, runs before its client is asked to sign for it, and is paid for so far."""
     away_seconds: Seconds
     """A job that did not survive an absence this long is not begun again: a client orders elsewhere by then, unless it said otherwise."""
     grace_seconds: int = 10
@@ -39,8 +43,11 @@ class AgentPolicy:
     log_bytes: int = 16 * 1024 * 1024
 
     @classmethod
-    def for_terms(cls, terms: MarketTerms) -> AgentPolicy:
-        """Shares of the market's own windows, for a local chain of seconds; bounded, where a window is a day long."""
+    def for_terms(cls, terms: MarketTerms, slice_seconds: int = 0) -> AgentPolicy:
+        """Shares of the market's own windows, for a local chain of seconds; bounded, where a window is a day long.
+
+        ``slice_seconds``: what the operator said of it, 0 for nothing.
+        """
         return cls(
             patience_seconds=Seconds(min(2 * terms.claim_grace, _HOUR)),
             claim_margin_seconds=Seconds(max(2, min(2 * terms.claim_grace // 5, 6 * _HOUR))),
@@ -50,6 +57,7 @@ class AgentPolicy:
             listing_seconds=Seconds(600),
             fetch_patience_seconds=Seconds(min(4 * terms.claim_grace, _HOUR)),
             wall_slack_seconds=Seconds(2),
+            slice_seconds=Seconds(slice_seconds or max(LEAST_SLICE_SECONDS, min(terms.claim_grace, _HOUR))),
             away_seconds=Seconds(3 * terms.start_grace),
             grace_seconds=max(2, min(10, terms.claim_grace // 5)),
         )

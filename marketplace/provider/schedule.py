@@ -10,6 +10,7 @@ from marketplace.domain.states import ServingState
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.gpus.sampling import GpuSampler
+from marketplace.provider.progress import ProgressReceipts
 from marketplace.provider.settler import Settler
 from marketplace.provider.timekeeper import Timekeeper
 from marketplace.store.journal.rows import Serving
@@ -20,7 +21,7 @@ Parts = Mapping[ServingState, Sequence[Part]]
 
 
 def parts_of(
-    timekeeper: Timekeeper, attendant: Attendant, settler: Settler, sampler: GpuSampler
+    timekeeper: Timekeeper, attendant: Attendant, settler: Settler, progress: ProgressReceipts, sampler: GpuSampler
 ) -> tuple[Parts, Parts]:
     """What is seen to first, whatever else fails; and the parts that touch a job, a file or the gateway, each for itself."""
     claim, found, log = ("claim", settler.claimed_if_due), ("find", attendant.found), ("log", attendant.pump)
@@ -32,7 +33,13 @@ def parts_of(
     }
     rest: dict[ServingState, Sequence[Part]] = {
         ServingState.SEEN: (found, ("prepare", attendant.seen), log),
-        ServingState.RUNNING: (found, ("run", attendant.running), log, ("gpus", sampler.sampled)),
+        ServingState.RUNNING: (
+            found,
+            ("run", attendant.running),
+            ("progress", progress.progressed),
+            log,
+            ("gpus", sampler.sampled),
+        ),
         ServingState.EXITED: (found, receipt, deliver, log),
         ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),
         ServingState.SETTLING: (found, receipt, deliver, log),

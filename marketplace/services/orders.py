@@ -82,12 +82,9 @@ class OrderDesk:
         """Where an order stands as of the chain's head, and what the last round said about it. Raises NotFound."""
         return self._standing_now(identifier, self._explanation(identifier))
 
-    def explanation(self, identifier: Bytes32) -> Explanation:
-        """What the last round said about an order, alone. Raises NotFound for both, and StoreUnavailable: it is in Redis only."""
-        found = self._board.explanation(self._row(identifier).signed.id)
-        if found is None:
-            raise NotFound("explanation of order", identifier)
-        return found
+    def explanation(self, identifier: Bytes32) -> Explanation | None:
+        """What the last round said about an order; None before the first. Raises NotFound, and StoreUnavailable: it is in Redis only."""
+        return self._board.explanation(self._row(identifier).signed.id)
 
     def page_of(self, client: Address, after: int | None, limit: int) -> tuple[list[OrderStanding], int | None]:
         """A client's orders, newest first, all as of one block; and where to go on."""

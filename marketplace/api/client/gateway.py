@@ -123,12 +123,8 @@ class GatewayApi(LeaseCalls):
 
     def explanation(self, order: Bytes32) -> ExplanationTold | None:
         """What the last round said about the order; None before the first, and when Redis forgot. GatewayProblem 404 for an order that is not here."""
-        try:
-            return self._told(ExplanationTold, f"/v1/orders/{order}/explanation", order=order)
-        except GatewayProblem as exc:
-            if exc.status == 404 and exc.field != "order":
-                return None
-            raise
+        told = self._told(ExplanationTold, f"/v1/orders/{order}/explanation", order=order)
+        return told if told.block else None
 
     # -- accounts and signs of life -----------------------------------------------------------------------------------
 

@@ -61,7 +61,9 @@ def get_order(order_id: OrderId, desks: DesksHere) -> Response:
 @router.get("/v1/orders/{order_id}/explanation", responses=told(ExplanationTold))
 def get_explanation(order_id: OrderId, desks: DesksHere) -> Response:
     """Why an order stands where it stands: what the last round said about it, and nothing that needs the chain."""
-    return answer(ExplanationTold.of(desks.orders.explanation(bytes32(order_id))))
+    order = bytes32(order_id)
+    found = desks.orders.explanation(order)
+    return answer(ExplanationTold.of(found) if found else ExplanationTold.none_yet(order))
 
 
 @router.get("/v1/orders/{order_id}/events", responses=told(OrderEventPage))

@@ -22,7 +22,8 @@ def list_rounds(desks: DesksHere, after: AfterRound = None, limit: Limit = "50")
     """Rounds that were written down to be posted, those of the newest blocks first."""
     number, _, name = (after or "").partition("-")
     entries, onward = desks.rounds.page((int(number), bytes32(name)) if after else None, int(limit))
-    told = [RoundTold(entry.hash, entry.block_number, entry.bytes) for entry in entries]
+    terms = desks.market.terms()
+    told = [RoundTold.of(entry.hash, entry.block_number, entry.bytes, entry.sums, terms) for entry in entries]
     return answer(RoundPage(told, None if onward is None else f"{onward[0]}-{onward[1]}"))
 
 

@@ -15,7 +15,8 @@ from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
-from marketplace.domain.units import UnixTime
+from marketplace.domain.rounds import RoundSums
+from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import order_from_wire
 from marketplace.store.journal.answers import AnswerTable
 from marketplace.store.journal.engine import Database, history_of, next_number, record_move
@@ -30,7 +31,7 @@ from marketplace.store.journal.rows import (
     Role,
     RoundRow,
 )
-from marketplace.store.journal.schema import OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUNDS
+from marketplace.store.journal.schema import OPERATOR_TABLES, ORDER_CHANGES, ORDERS, ROUND_SUMS, ROUNDS
 from marketplace.store.journal.sessions import SessionTable
 from marketplace.store.journal.uploads import UploadTable
 
@@ -138,12 +139,16 @@ class OperatorJournal:
 
     # Rounds
 
-    def add_round(self, round_hash: Bytes32, content: bytes, block_number: int) -> bool:
+    def add_round(self, round_hash: Bytes32, content: bytes, block_number: int, sums: RoundSums | None = None) -> bool:
         """Keep a round by the hash under which it is posted; False where it is there."""
         with self._database.write() as connection:
             if connection.execute(select(ROUNDS.c.hash).where(ROUNDS.c.hash == round_hash)).first() is not None:
                 return False
             connection.execute(insert(ROUNDS).values(hash=round_hash, content=content, block_number=block_number))
+            if sums is not None:
+                gains = {"client_gain": str(sums.client_gain), "provider_gain": str(sums.provider_gain)}
+                row = {"hash": round_hash, "fills": sums.fills, "gpus": sums.gpus, **gains}
+                connection.execute(insert(ROUND_SUMS).values(row))
         return True
 
     def round(self, round_hash: Bytes32) -> JournalRound | None:
@@ -154,14 +159,31 @@ class OperatorJournal:
     def rounds(self, after: RoundCursor | None = None, limit: int = 50) -> list[RoundRow]:
         """The rounds, those of the newest blocks first. ``after``: the last one of the page before."""
         size = func.length(ROUNDS.c.content).label("bytes")
-        query = select(ROUNDS.c.hash, ROUNDS.c.block_number, size).limit(limit)
+        sums = ROUND_SUMS.c
+        both = ROUNDS.outerjoin(ROUND_SUMS, sums.hash == ROUNDS.c.hash)
+        columns = (
+            ROUNDS.c.hash,
+            ROUNDS.c.block_number,
+            size,
+            sums.fills,
+            sums.gpus,
+            sums.client_gain,
+            sums.provider_gain,
+        )
+        query = select(*columns).select_from(both).limit(limit)
         if after is not None:
             number, name = after
             is_older = ROUNDS.c.block_number < number
             query = query.where(is_older | ((ROUNDS.c.block_number == number) & (ROUNDS.c.hash > name)))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(ROUNDS.c.block_number.desc(), ROUNDS.c.hash))
-            return [RoundRow(Bytes32(row.hash), row.block_number, row.bytes) for row in rows]
+            return [RoundRow(Bytes32(row.hash), row.block_number, row.bytes, _sums(row)) for row in rows]
+
+
+def _sums(row: Any) -> RoundSums | None:
+    if row.fills is None:
+        return None
+    return RoundSums(row.fills, row.gpus, TokenUnits(int(row.client_gain)), TokenUnits(int(row.provider_gain)))
 
 
 def _order_row(connection: Connection, order_id: Bytes32, *, for_update: bool = False) -> Row[Any] | None:

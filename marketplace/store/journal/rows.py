@@ -9,6 +9,7 @@ from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedReason
+from marketplace.domain.rounds import RoundSums
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 
@@ -84,12 +85,14 @@ class JournalRound:
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """A round in a list: what it is called, and how large it is."""
+    """A round in a list: what it is called, how large it is, and what it came to."""
 
     hash: Bytes32
     block_number: int
     """Of its snapshot."""
     bytes: int
+    sums: RoundSums | None = None
+    """None where nobody wrote them down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,17 @@ ROUNDS = Table(
     Index("rounds_by_block", "block_number", "hash"),
 )
 
+ROUND_SUMS = Table(
+    "round_sums",
+    METADATA,
+    Column("hash", String(66), primary_key=True),
+    Column("fills", Integer, nullable=False),
+    Column("gpus", BigInteger, nullable=False),
+    Column("client_gain", String(78), nullable=False),
+    Column("provider_gain", String(78), nullable=False),
+)
+"""What a round came to; beside the rounds, because older journals have rounds without."""
+
 UPLOADS = Table(
     "uploads",
     METADATA,
@@ -256,7 +267,7 @@ WISHES = Table(
 """What an agent's operator wants of it, and what the agent last told of itself: one row each."""
 
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
-OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, UPLOADS, USES, SESSIONS, SECRETS)
+OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, ROUND_SUMS, UPLOADS, USES, SESSIONS, SECRETS)
 AGENT_TABLES = (*SHARED_TABLES, SERVINGS, PARTINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {

@@ -16,6 +16,7 @@ from marketplace.domain.ids import bytes32_of
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.units import GpuCount, Seconds
+from marketplace.domain.work import read_work
 from tests.integration.client.conftest import Desk, Play
 from tests.integration.client.doorman import Doorman
 from tests.integration.gateway.conftest import CLIENT, OPENER, OTHER_PROVIDER, PROVIDER, Gateway
@@ -180,7 +181,10 @@ def test_the_result_of_a_provider_that_was_thought_dead_is_not_thrown_away(
 ) -> None:
     """It comes back and is done first: its result is taken, and the other lease is terminated for the time it ran."""
     before = gateway.market.balance_of(CLIENT.address)
-    job = _ordered_again(desk, play)
+    job = _ordered_again(desk, play, name="night run")
+    first_work, second_work = (read_work(desk.market.book.order(order).work) for order in job.orders)
+    assert (first_work.job_name, first_work.previous) == ("night run", None)
+    assert second_work == replace(first_work, previous=job.orders[0])
     _receipt_of(play, job, 0, PROVIDER, 20)
 
     _step_until_over(desk, job)

@@ -111,10 +111,10 @@ def test_problems_are_typed(gateway: Gateway, client: GatewayApi) -> None:
 
 
 def test_an_explanation_is_there_after_the_first_round(gateway: Gateway, client: GatewayApi) -> None:
-    """By itself and in the order's answer the same; before a round has looked at the order there is none."""
+    """By itself and in the order's answer the same; before a round has looked at the order, it is there and says nothing."""
     signed = gateway.signed()
     client.post_order(signed)
-    before = client.explanation(signed.id)
+    before, early = client.explanation(signed.id), gateway.http.get(f"/v1/orders/{signed.id}/explanation")
     why = Explanation(
         signed.id, gateway.chain.head(), None, {RejectionReason.PRICE_OUT_OF_BOUNDS: 2}, "cheapest asks 2.80, your limit is 2.50"
     )  # fmt: skip
@@ -124,6 +124,9 @@ def test_an_explanation_is_there_after_the_first_round(gateway: Gateway, client:
     told = gateway.http.get(f"/v1/orders/{signed.id}/explanation").json()
 
     assert before is None
+    assert (early.status_code, early.json()) == (
+        200, {"order": signed.id, "placedOn": None, "reasons": {}, "nearestMiss": "", "block": None},
+    )  # fmt: skip
     assert after is not None
     assert (after.placed_on, dict(after.reasons), after.nearest_miss) == (
         None, {"PriceOutOfBounds": 2}, "cheapest asks 2.80, your limit is 2.50",

@@ -9,6 +9,8 @@ import pytest
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
+from marketplace.domain.rounds import RoundSums
+from marketplace.domain.units import TokenUnits
 from tests.integration.gateway.conftest import Gateway
 
 
@@ -47,8 +49,20 @@ def test_rounds_are_listed_newest_first(gateway: Gateway) -> None:
     first = gateway.http.get("/v1/rounds?limit=3").json()
     second = gateway.http.get(f"/v1/rounds?limit=3&after={first['next']}").json()
     listed = [row["round"] for row in first["items"] + second["items"]]
-    assert first["items"][0] == {"round": names[6], "block": 1_003, "bytes": 11}
+    assert (first["items"][0]["round"], first["items"][0]["block"], first["items"][0]["bytes"]) == (names[6], 1_003, 11)
+    assert first["items"][0]["fills"] is None
     assert set(listed) == {*names[2:], min(names[:2])}
     with closing(GatewayApi(gateway.url)) as api:
         assert [entry.round for entry in api.rounds(limit=6)] == listed
     assert gateway.http.get("/v1/rounds?after=12").status_code == 422
+
+
+def test_a_round_says_what_it_came_to(gateway: Gateway) -> None:
+    """Fills, GPUs, and what both sides gain; of a round of an older scheduler nobody knows."""
+    summed = b'{"round":"summed"}'
+    gateway.journal.add_round(
+        bytes32_of(sha256_of(summed)), summed, 2_000, RoundSums(2, 5, TokenUnits(1_500_000), TokenUnits(0))
+    )
+    newest = gateway.http.get("/v1/rounds?limit=1").json()["items"][0]
+    assert (newest["fills"], newest["gpus"], newest["clientGain"], newest["providerGain"]) == (2, 5, "1500000", "0")
+    assert newest["clientGainHuman"] == "1.50 tUSD"

@@ -12,7 +12,7 @@ import psutil
 
 from tests.integration.gateway import gateway_process
 from tests.integration.gateway.conftest import Gateway, submission
-from tests.integration.gateway.test_outages import process_of
+from tests.integration.gateway.test_outages import PROCESSES, process_of
 from tests.ports import free_port
 
 
@@ -40,6 +40,18 @@ def test_workers_take_each_order_once_and_outlive_one_of_them(gateway: Gateway) 
     assert statuses == [200] * len(orders) + [201] * len(orders)
     assert sorted(kept) == sorted(signed.id for signed in orders)
     assert process.exitcode == 0
+
+
+def test_a_worker_that_is_asked_to_stop_as_it_begins_stops() -> None:
+    """Between its first breath and its own way with signals a SIGTERM is neither lost nor a failure: the status of all is 0."""
+    process = PROCESSES.Process(target=gateway_process.run_asked_at_birth, args=({"port": free_port()},))
+    process.start()
+    try:
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
 
 
 def _workers(pid: int | None) -> list[psutil.Process]:

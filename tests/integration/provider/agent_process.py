@@ -20,6 +20,7 @@ from marketplace.daemon import Stop, run_forever
 from tests.integration.provider.stage import INVENTORY, build_agent
 
 PATIENT = {"patience_seconds": 100_000}
+SHORT_SLICES = {"slice_seconds": 4}
 
 
 def run_agent(rpc_url: str, book: str, gateway_url: str, home: str, kill_at: str) -> None:
@@ -32,7 +33,9 @@ def run_agent(rpc_url: str, book: str, gateway_url: str, home: str, kill_at: str
         return event
 
     structlog.configure(processors=[kill, structlog.processors.KeyValueRenderer(key_order=["event"])])
-    agent = build_agent(rpc_url, AddressBook.read(Path(book)), gateway_url, Path(home), INVENTORY, patience)
+    agent = build_agent(
+        rpc_url, AddressBook.read(Path(book)), gateway_url, Path(home), INVENTORY, patience | SHORT_SLICES
+    )
     run_forever(agent.step, "provider", Stop().on_signals())
     agent.close()
 

@@ -306,7 +306,9 @@ class Stage:
             try:
                 receipts = self.client_api.receipts(signed.id)
                 for item in receipts:
-                    if item.role == "provider" and not any(other.role == "client" for other in receipts):
+                    if item.role == "provider" and not any(
+                        (other.role, other.receipt) == ("client", item.receipt) for other in receipts
+                    ):
                         signature = CLIENT.sign_receipt(item.receipt, self.market.domain)
                         self.client_api.post_receipt(signed.id, item.receipt, "client", signature)
             except GatewayError:

@@ -19,7 +19,7 @@ from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address, Bytes32, bytes32_of, sha256_of
 from marketplace.domain.leases import LeaseStatus
-from marketplace.domain.ledger import replay
+from marketplace.domain.ledger import LeaseRecord, Rows, locked_in, replay
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
@@ -86,6 +86,10 @@ def level(projector: Projector) -> None:
         if projector.step().within_seconds > 0:
             return
     pytest.fail("the projector does not get level")
+
+
+def live_leases(rows: Rows) -> list[LeaseRecord]:
+    return [record for record in rows.leases.values() if record.lease.status.is_live]
 
 
 @pytest.fixture
@@ -243,6 +247,10 @@ def test_a_wiped_redis_is_rebuilt_to_the_same_digest(indexing: Indexing, raw_red
     level(projector)
     digest = projector.digest()
     told = indexing.board.read_events("0")
+    rows, owed = indexing.board.projection.all_rows(), indexing.board.projection.totals()
+    floor = indexing.trading.market.terms().bond_floor
+    held = [locked_in(record, rows.offers[record.lease.offer], floor) for record in live_leases(rows)]
+    assert (owed.free, owed.locked) == (sum(rows.accounts.values()), sum(held))
 
     raw_redis.flushall()
     assert indexing.board.view() is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.client.journal import JobJournal
-from marketplace.client.journal_rows import KeptJob, NewJob
+from marketplace.client.journal_rows import KeptJob, NewJob, Reorder
 from marketplace.client.terms import JobTerms
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
@@ -96,7 +96,7 @@ def test_a_lost_race_adds_no_order(book: JobJournal) -> None:
     retried = replace(kept.job, orders=(an_id(7), an_id(8)), excluded=(Address("0x" + "a" * 40),))
 
     with pytest.raises(Conflict):
-        book.change_job(kept, retried, (signed(8), b"{}", UnixTime(9)))
+        book.change_job(kept, retried, Reorder(signed(8), b"{}", b"work", UnixTime(9)))
     assert len(book.orders(an_id(7))) == 1
 
 
@@ -105,7 +105,7 @@ def test_a_retry_is_kept_with_its_order(book: JobJournal) -> None:
     kept = book.change_job(add(book, 7), replace(add(book, 6).job, id=an_id(7), excluded=(Address("0x" + "a" * 40),)))
     job = replace(kept.job, orders=(an_id(7), an_id(8)))
 
-    book.change_job(kept, job, (signed(8), b"{2}", UnixTime(9)))
+    book.change_job(kept, job, Reorder(signed(8), b"{2}", b"work", UnixTime(9)))
 
     found = book.job(an_id(7)).job
     assert found.orders == (an_id(7), an_id(8))

@@ -10,7 +10,7 @@ import pytest
 
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import Sha256
+from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.limits import PART_BYTES
 from marketplace.domain.spec import Group, JobSpec
 from marketplace.domain.work import Assignment, Input, Work, read_work, work_name
@@ -29,6 +29,16 @@ def test_work_survives_the_way_to_bytes_and_back() -> None:
     assert read_work(WORK.canonical()) == WORK
     assert WORK.name == work_name(WORK.canonical())
     assert WORK.name.bytes == len(WORK.canonical())
+
+
+def test_a_work_may_say_what_it_is_called_and_what_it_goes_on_from() -> None:
+    """By the names of the document; a work that says neither has the bytes that it always had."""
+    named = replace(WORK, job_name="träin", previous=Bytes32("0x" + "ab" * 32))
+    document = json.loads(named.canonical())
+
+    assert (document["name"], document["previous"]) == ("träin", "0x" + "ab" * 32)
+    assert read_work(named.canonical()) == named
+    assert {"name", "previous"} & set(json.loads(WORK.canonical())) == set()
 
 
 def test_a_client_may_leave_defaults_out() -> None:
@@ -67,6 +77,7 @@ BAD = [
     ("inputs", [ONE | {"path": "/job/in/../../etc"}]), ("inputs", [ONE | {"path": "/job/out"}]), ("inputs", [ONE | {"parts": ["zz"]}]),
     ("inputs", [ONE | {"bytes": 0, "parts": []}]), ("inputs", [ONE | {"parts": []}]), ("inputs", [ONE | {"parts": [HASH, HASH]}]),
     ("inputs", [ONE | {"bytes": PART_BYTES + 1}]), ("inputs", [ONE, ONE]), ("inputs", [{"path": "/job/in", "parts": [HASH]}]),
+    ("name", "x" * 201), ("name", "two\nlines"), ("name", "\u202e"), ("name", 1), ("previous", "0x12"), ("previous", 1),
     ("image", "host"), ("surprise", 1),
 ]  # fmt: skip
 

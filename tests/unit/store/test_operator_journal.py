@@ -12,7 +12,8 @@ from sqlalchemy.schema import CreateTable
 
 from marketplace.domain.errors import ConfigError, IdempotencyMismatch, NotFound, StoreUnavailable
 from marketplace.domain.results import EndedReason
-from marketplace.domain.units import UnixTime
+from marketplace.domain.rounds import RoundSums
+from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.schema import METADATA
 from tests.unit.store.rows import CLIENT, PROVIDER, SPEC, receipt, signed, word
@@ -191,8 +192,9 @@ def test_a_round_is_found_by_its_hash(journal: OperatorJournal) -> None:
 
 def test_rounds_are_listed_newest_block_first_page_by_page(journal: OperatorJournal) -> None:
     """Several may be of one block; each is on exactly one page."""
+    sums = RoundSums(2, 5, TokenUnits(1 << 200), TokenUnits(0))
     for number, block in ((1, 7), (2, 9), (3, 7), (4, 8)):
-        journal.add_round(word(number), b"{}" * number, block)
+        journal.add_round(word(number), b"{}" * number, block, sums if number == 4 else None)
 
     first = journal.rounds(limit=3)
     rest = journal.rounds(after=(first[-1].block_number, first[-1].hash), limit=3)
@@ -200,6 +202,7 @@ def test_rounds_are_listed_newest_block_first_page_by_page(journal: OperatorJour
         (word(2), 9, 4), (word(4), 8, 8), (word(1), 7, 2),
     ]  # fmt: skip
     assert [row.hash for row in rest] == [word(3)]
+    assert [row.sums for row in first] == [None, sums, None]
     assert journal.rounds(after=(7, word(3))) == []
 
 

@@ -32,7 +32,8 @@ export function JobView() {
   const offers = useOffers();
   const events = useAnswer("/v1/orders/{order_id}/events", { ...at, query: { limit: "100" } }).value.value?.items ?? [];
   if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
-  const explanation = (order.value.explanation ?? undefined) as Explanation | undefined;
+  const told = order.value.explanation;
+  const explanation = told?.block ? (told as Explanation) : undefined;
   const known: Known = {
     order: order.value, lease, servings: servingsOf(events, order.value.order), receipts: receipts?.receipts ?? [], declines: declines?.declines ?? [], explanation, market: market.value!,
     bondBps: (offer) => offers.value.value?.find((one) => one.id === offer)?.bondBps ?? 0, coin: token.value,
