@@ -34,6 +34,7 @@ from marketplace.gateway.routes import (
     sessions,
     static,
     streams,
+    warm_images,
 )
 from marketplace.gateway.static_files import Folder
 from marketplace.gateway.streams import Lines
@@ -83,6 +84,7 @@ def described() -> FastAPI:
         host_keys,
         measurements,
         gpu_use,
+        warm_images,
         job_keys,
         streams,
         accounts,

@@ -19,6 +19,7 @@ from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.gpus.measuring import Measuring
 from marketplace.provider.gpus.watching import GpuWatch
 from marketplace.provider.heartbeats import Heartbeats
+from marketplace.provider.images.announcing import ImageAnnouncer
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
@@ -42,7 +43,7 @@ class Housekeeping:
         self._listing: Chore[ListingReport] = Chore(money)
         self._tending: Chore[None] = Chore(money)
         self._describing: AtEach[bool] = AtEach(tools.gateways)
-        self._heartbeats = Heartbeats(tools)
+        self._heartbeats, self._images = Heartbeats(tools), ImageAnnouncer(tools)
         self._checking: Chore[bool] = Chore(machine)
         self.decline_notices = DeclineNotices(tools)
         self._gpus, self._measuring = GpuWatch(tools, capacity), Measuring(tools)
@@ -67,6 +68,7 @@ class Housekeeping:
         self._keep_listed(head)
         self._keep_described(head)
         self._heartbeats.step(head)
+        self._images.step(head)
         self.decline_notices.step(head)
 
     def has_news(self) -> bool:
@@ -107,7 +109,8 @@ class Housekeeping:
         try:
             report = self._listing.take(head.number)
             if report is not None:
-                is_newest = self._reporter.listed(report)
+                # GPUs and coin change what is wanted as wishes do: what has changed since it began does not wait its turn.
+                is_newest = self._reporter.listed(report) and report.wanted == self._lister.wanted
                 self._list_at = UnixTime(head.timestamp + self._tools.policy.listing_seconds if is_newest else 0)
                 _log.info(
                     "offers.standing", offers=[offer.id for _, offer in report.offers], free=str(report.free_balance)

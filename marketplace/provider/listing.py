@@ -82,6 +82,8 @@ class ListingPlan:
 class ListingReport:
     """How the listings stand, and whether the free balance can carry the bonds of leases on them."""
 
+    wanted: Wanted
+    """What they were brought in line with."""
     offers: tuple[tuple[InventoryOffer, Offer], ...]
     free_balance: TokenUnits
     advised_balance: TokenUnits
@@ -236,7 +238,7 @@ class Lister:
     def _report(self, wanted: Wanted, pairs: tuple[tuple[InventoryOffer, Offer], ...]) -> ListingReport:
         terms = self._tools.terms
         free = self._tools.market.balance_of(self._tools.key.address)
-        report = ListingReport(pairs, free, advised_balance(wanted.inventory, terms))
+        report = ListingReport(wanted, pairs, free, advised_balance(wanted.inventory, terms))
         if report.to_deposit and wanted.is_open:
             _log.warning(
                 "balance.low", free=text_from_units(free, terms.token_decimals), token=terms.token_symbol,

@@ -5,7 +5,7 @@ The braces make a Redis Cluster keep all of it on one node: what is written toge
 
 from __future__ import annotations
 
-from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 
 ROOT = "{bourse}"
 
@@ -110,6 +110,11 @@ def log_hint(lease: Bytes32) -> str:
 def measurement(offer: OfferId) -> str:
     """What the provider's agent saw of the GPUs behind an offer."""
     return f"{ROOT}:measurement:{offer}"
+
+
+def warm_images(provider: Address) -> str:
+    """Which container images a provider has unpacked."""
+    return f"{ROOT}:warm-images:{provider}"
 
 
 def gpu_samples(lease: Bytes32) -> str:

@@ -113,21 +113,23 @@ def canaries(place: Path) -> Iterator[dict[str, object]]:
         path_listener.listen()
         abstract_listener.bind(abstract)
         abstract_listener.listen()
-        yield {
-            "canary": canary,
-            "secret": str(place / "secret"),
-            "repository": str(ROOT),
-            "home": str(Path.home()),
-            "cwd": os.getcwd(),
-            "port": v4.getsockname()[1],
-            "socket": str(place / "listener"),
-            "abstract": abstract[1:],
-            "pid": victim.pid,
-            "library": os.__file__,
-            "denied": list(DENIED),
-        }
-        _SHARED_MEMORY.shmctl(segment, 0, None)  # IPC_RMID
-        victim.kill()
+        try:
+            yield {
+                "canary": canary,
+                "secret": str(place / "secret"),
+                "repository": str(ROOT),
+                "home": str(Path.home()),
+                "cwd": os.getcwd(),
+                "port": v4.getsockname()[1],
+                "socket": str(place / "listener"),
+                "abstract": abstract[1:],
+                "pid": victim.pid,
+                "library": os.__file__,
+                "denied": list(DENIED),
+            }
+        finally:
+            _SHARED_MEMORY.shmctl(segment, 0, None)  # IPC_RMID
+            victim.kill()
 
 
 def attempted(executor: BubblewrapExecutor, facts: Mapping[str, object], place: Path) -> dict[str, str | None]:

@@ -12,26 +12,17 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from examples.host_image import layer_of, python_layer
+from examples.host_image import layer_of
 from marketplace.domain.keeping import SessionTerms
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, JobImage
-from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, BubblewrapExecutor
+from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.entrance import Program
-from marketplace.provider.executors.folders import hand_over
-from marketplace.provider.executors.sandbox import image_user
-from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names
+from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries
 from tests.integration.bubblewrap_jobs import ROOT, Ran, await_log, executor_at, left_of, prepared, run
 from tests.integration.bubblewrap_ordinary import ORDINARY_USER
+from tests.integration.image_escapes import ImageExecutor, foreign, report_of, rooted, tried_beside, with_tools
 from tests.integration.test_enter import output
-from tests.unit.provider.image_layers import image, item, layer, unpacked
-
-OWN_FILES = {
-    "see the home folder, the repository or the agent's working folder",
-    "read account, host and key files",
-    "write outside the job's own folders",
-}
-"""What these attempts find or make is the image's: it has folders of these names, and all of it is the job's to change."""
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +30,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> BubblewrapExecutor:
     return executor_at(tmp_path_factory.mktemp("agent"), find_cgroups())
 
 
-def rooted(place: Path, *layers: bytes, config: dict[str, object] | None = None) -> JobImage:
-    """The layers as a job's root, belonging to whom an agent would give it."""
-    root, user = unpacked(image(*layers, packed="", config=config), place, 1 << 30)
-    owner = image_user(FIRST_JOB_USER)
-    if owner is not None:
-        hand_over((root,), owner)
-    folder = str((config or {}).get("WorkingDir", "/"))
-    return JobImage(root, {"FROM_IMAGE": "1", "HIDDEN": "1"}, user.uid, user.gid, user.home, folder)
-
-
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> JobImage:
-    """An image with a shell, Python and little else, to be run as a user of its own."""
-    programs = layer_of(["sh", "cat", "id", "touch", "rm", "mkdir"])
-    more = layer(item("srv/own", content=b"the image's\n"), item("home/job", "folder"))
-    return rooted(
-        tmp_path_factory.mktemp("tools"), programs, python_layer(), more, config={"User": "4711", "WorkingDir": "/srv"}
-    )
+    return with_tools(tmp_path_factory.mktemp("tools"))
 
 
 def in_image(request: ExecutionRequest, used: JobImage) -> ExecutionRequest:
@@ -130,15 +106,18 @@ def test_an_image_opens_no_way_out(executor: BubblewrapExecutor, tools: JobImage
     with canaries(tmp_path) as facts:
         files = {"attempts.py": ATTEMPTS.read_text(), "facts.json": json.dumps(facts)}
         request = in_image(prepared(tmp_path, "python3", "attempts.py", files=files), tools)
-        result = executor.start(request).wait(120)
-    report = request.inputs / "report.json"
-    found = json.loads(report.read_text()) if report.exists() else {}
+        ran = run(executor, request)
 
-    assert result is not None
-    assert set(found) >= set(names()), request.log.read_text()
-    assert {name: how for name, how in found.items() if how and name not in OWN_FILES} == {}
+    assert {name: how for name, how in foreign(report_of(request)).items() if how} == {}, ran.log
     assert not Path("/planted").exists()
-    assert str(sys.prefix) not in request.log.read_text()
+    assert str(sys.prefix) not in ran.log
+
+
+def test_a_session_in_an_image_opens_no_way_out(tools: JobImage, tmp_path: Path) -> None:
+    """Nor do they work for what has entered a session that runs in an image."""
+    found = foreign(tried_beside(ImageExecutor(tmp_path, find_cgroups(), tools), tmp_path))
+
+    assert {name: how for name, how in found.items() if how} == {}
 
 
 def test_secrets_are_in_memory_over_an_image_too(executor: BubblewrapExecutor, tools: JobImage, tmp_path: Path) -> None:
@@ -193,7 +172,8 @@ from tests.integration.bubblewrap_ordinary import become_ordinary
 from tests.integration.bubblewrap_jobs import ROOT
 become_ordinary([Path(sys.base_prefix), ROOT])
 from marketplace.provider.executors.removal import remove
-from tests.integration.test_image_jobs import layer, item, layer_of, ran_in, rooted
+from tests.integration.image_escapes import layer, item, layer_of, rooted
+from tests.integration.test_image_jobs import ran_in
 from tests.integration.bubblewrap_jobs import executor_at
 place = Path(sys.argv[1])
 used = rooted(place / "image", layer_of(["sh", "id", "rm", "mkdir", "cat"]), layer(item("srv/own", content=b"1")))

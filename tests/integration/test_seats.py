@@ -28,6 +28,7 @@ from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.statements import host_key_signer
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.relaying import caller_path
 from marketplace.domain.sitting import SignedHostKey
 from marketplace.domain.units import UnixTime
@@ -149,14 +150,17 @@ def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
 
 @contextmanager
 def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Iterator[Seated]:
-    """A job that serves its outputs over HTTP, or whatever that program does, with a seat."""
+    """A job that serves its outputs over HTTP, or does whatever that program does, with a seat; without a program, a session."""
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
     request = replace(prepared(place, "python", "-c", server, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
+    if not server:
+        request = replace(request, command=(), session=SessionTerms())
     execution, board = executor.start(request), Noticeboard(url)
     desk = SeatDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
     try:
-        await_log(request, execution)
+        if server:
+            await_log(request, execution)
         desk.open("serving", LEASE, execution)
         desk.open("serving", LEASE, execution)
         with board.changed:

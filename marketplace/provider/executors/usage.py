@@ -76,11 +76,13 @@ def supervisors_of(lease: str) -> dict[int, int]:
 
 
 def await_end(handles: list[int], timeout_seconds: float) -> None:
-    """Wait until the processes have ended, at most this long for each, and close the handles."""
+    """Wait until the processes have ended, at most this long for each, and close the handles; no child of ours stays a zombie."""
     for handle in handles:
         ended = select.poll()
         ended.register(handle, select.POLLIN)
         ended.poll(timeout_seconds * 1000)
+        with contextlib.suppress(ChildProcessError):  # most are no children of ours
+            os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG)
         os.close(handle)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.gpus.nvml import Nvml
 from marketplace.provider.gpus.rig import GpuRig
 from marketplace.services.projection import Projector
+from tests.faults.proxy import FaultProxy
+from tests.faults.rules import Fault, Rule
 from tests.integration.provider.stage import INVENTORY, PROVIDER, Stage
 from tests.nvml import MACHINES, gpu_of, nvml_at
 from tests.nvml.cdi import cdi_at
@@ -71,6 +74,27 @@ def test_gpus_that_the_driver_shows_are_said_to_be_measured(stage: Stage, projec
     assert stage.market.offer_of(listed).provider == PROVIDER.address
     assert trouble == f"1 x RTX4090: GPU {SECOND} is not there: see nvidia-smi -L"
     assert stage.journal(agent).desk.report().trouble == ""
+
+
+def test_a_gpu_that_is_back_while_its_offer_is_taken_down_is_offered_at_once(stage: Stage, tmp_path: Path) -> None:
+    """The transaction that withdraws takes its time. What is seen meanwhile counts when it is through, not only ten minutes later."""
+    with FaultProxy(stage.rpc_url) as node:
+        agent = agent_on(replace(stage, rpc_url=node.url()), tmp_path / "rig")
+        listed, before = stage.listed(agent), sent(stage)
+        nvml_at(tmp_path / "rig", {"gpus": [gpu_of("two 4090", 0)]})
+        stage.jump(60)
+        node.rules.add(Rule(Fault.DELAY, "eth_sendRawTransaction", times=1, setting=4_000))
+        stage.until(agent, lambda: stage.journal(agent).desk.report().trouble, "it is seen to be gone")
+        nvml_at(tmp_path / "rig", "two 4090")
+        stage.jump(60)
+        stage.until(agent, lambda: sent(stage) >= before + 2, "the offer is withdrawn, and put up again")
+
+        assert is_alive(stage, listed)
+
+
+def sent(stage: Stage) -> int:
+    """How many transactions of the provider's are mined."""
+    return int(stage.chain.rpc("eth_getTransactionCount", PROVIDER.address, "latest"), 16)
 
 
 def test_a_job_finds_its_gpu_and_no_other(stage: Stage, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ function Waiting({ orders }: { orders: readonly OrderTold[] }) {
   const waiting = orders.filter((one) => one.state === "book").sort((one, other) => (units(one.order.maxPrice) > units(other.order.maxPrice) ? -1 : 1));
   const shown = waiting.slice(0, 8);
   const why = useQuestion<Record<string, string>>(shown.length ? `why ${shown.map((one) => one.id).join()}` : "", "seldom", async (signal) =>
-    Object.fromEntries(await Promise.all(shown.map(async (one) => [one.id, await read("/v1/orders/{order_id}/explanation", { path: { order_id: one.id } }, signal).then((told) => oneLine(told.nearestMiss.split(";")[0] ?? "", 110), () => "no round has looked at it yet")] as const))));
+    Object.fromEntries(await Promise.all(shown.map(async (one) => [one.id, await read("/v1/orders/{order_id}/explanation", { path: { order_id: one.id } }, signal).then((told) => oneLine(told.nearestMiss.split(";")[0] || "no round has looked at it yet", 110), () => "no round has looked at it yet")] as const))));
   if (!orders.length) return <Panel title="Orders"><Empty>You have no orders. Looking is free; a deposit lets you sign one.</Empty></Panel>;
   return (
     <Panel title="Orders that wait" note={waiting.length ? <>highest limit first, {shown.length} of {waiting.length} · <a class="u" href={linkTo("jobs", shown[0]?.order.client ?? "")}>all orders</a></> : undefined}>
