@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -98,7 +99,7 @@ def questions() -> dict[str, Question]:
         "offers": Question(lambda api: api.offers(), OfferPage, given=page),
         "offer": Question(lambda api: api.offer(OfferId(1)), OfferAnswer, {"id": 1}),
         "measurements": Question(lambda api: api.gpus.measurements([OfferId(1)]), MeasurementsAnswer),
-        "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}),
+        "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}, page),
         "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), QuotesAnswer),
         "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), OrderAnswer, lease),
         "order": Question(lambda api: api.order(WORD), OrderAnswer, lease),
@@ -130,8 +131,8 @@ def _first(chunks: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def tell(question: Question) -> Verdicts:
-    """All lies that there are about one answer. The honest answer is read, or nothing that follows would say anything."""
+def tell(question: Question, *, one_in: int = 1) -> Verdicts:
+    """All lies that there are about one answer, or one in so many of them. The honest answer is read, or nothing that follows would say anything."""
     given = {**question.given, **question.identities}
     document = lies.honest(question.kind, given)
     verdicts = Verdicts()
@@ -147,7 +148,8 @@ def tell(question: Question) -> Verdicts:
         _say(liar, question, lies._body(document, (), document))
         if question.status < 400:
             assert sound(question.ask(api)), "the honest answer is not read"
-        for lie in lies.lies(question.kind, document, frozenset(question.identities)):
+        told = lies.lies(question.kind, document, frozenset(question.identities))
+        for lie in itertools.islice(told, 0, None, one_in):
             _say(liar, question, lie.body)
             _judge(verdicts, lie, question, api)
         api.close()
