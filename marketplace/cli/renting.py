@@ -1,7 +1,8 @@
-"""`bourse rent` and `bourse end`: a machine to sit at, until it is ended or its time is up."""
+"""`bourse rent`, `bourse extend` and `bourse end`: a machine to sit at, until it is ended or its time is up."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Job, JobRequest
+from marketplace.client.extending import KEPT_SECONDS, follow_on
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.images import resolved
 from marketplace.config import variables
@@ -25,6 +27,12 @@ from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.units import Bps, GpuCount, Seconds, seconds_from_text
 
 app = typer.Typer()
+
+_NOW = "its offer has GPUs free: the machine goes over to the new lease now. What runs there ends, /job/in and /job/out stay"
+_LATER = (
+    "its offer has no GPUs free: the new lease is opened when this one is over, and somebody else may be faster, who then has"
+    f" the machine. What lies in /job/in and /job/out is kept for it for {KEPT_SECONDS // 60} minutes"
+)
 
 
 @app.command()
@@ -80,6 +88,39 @@ def rent(
             tables.jobs([job], market.terms),
             Text(
                 f"sit at it: bourse ssh {job.number}    end it: bourse end {job.number}    pay when its time is up: bourse watch"
+            ),
+        )
+
+
+@app.command()
+@with_session(JSON, KEY, ACCOUNT)
+def extend(
+    session: CommandSession,
+    job: JobArgument,
+    time: Annotated[str, typer.Option("--for", help="How much longer: 30m, 1h.")],
+    max_price: o.MaxPriceOption = None,
+    yes: o.YesOption = False,
+    secret: o.SecretOption = None,
+) -> None:
+    """Order more time for a rented machine, on the very same offer: at once where that has GPUs free, else when this lease is over."""
+    with session.market() as market:
+        found = market.job(job)
+        limit = market.price(max_price, field="max-price") if max_price else None
+        wanted = follow_on(found, market.session.market, seconds_from_text(time, field="for"), limit)
+        draft = market.draft(replace(wanted.request, secrets=secrets_of(secret or [], variables())))
+        session.say(_NOW if wanted.is_early else _LATER)
+        say_draft(session, market, draft)
+        require_consent(session, market, draft, is_given=yes or max_price is not None)
+        with telling_refused(session, market):
+            follower = market.sign(draft)
+        assert isinstance(follower, Job), "one machine"
+        if wanted.is_early:
+            require_running(session, market, follower)
+        session.answer(
+            documents.job(follower, market.terms) | {"follows": found.id, "isEarly": wanted.is_early},
+            tables.jobs([follower], market.terms),
+            Text(
+                f"sit at it when it runs: bourse ssh {follower.number}    move it along, and sign for it: bourse watch"
             ),
         )
 

@@ -137,6 +137,12 @@ class Attendance:
         self.pull_seconds = Seconds(0)
         """Block time until it was here, which is not charged."""
 
+        self.inheriting: Chore[str] = Chore(machine)
+        self.has_inherited = False
+        """What the session before left is in its folder, or cannot be had."""
+        self.is_followed = False
+        """It was stopped because its follow-on is there."""
+
         self.is_found = False
         """An agent before us had it, and what is left of its job is not known yet."""
         self.taking_up: Chore[TakenUp] = Chore(machine)
@@ -177,7 +183,15 @@ class Attendance:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing works in its folder any more."""
-        chores = (self.making, self.unpacking, self.pulling, self.taking_up, self.wrapping, self.gpu_use.sampling)
+        chores = (
+            self.making,
+            self.unpacking,
+            self.inheriting,
+            self.pulling,
+            self.taking_up,
+            self.wrapping,
+            self.gpu_use.sampling,
+        )
         asked = (self.fetching, self.collecting, self.pumping, self.delivering)
         return (
             not self.is_running
@@ -202,7 +216,7 @@ class Attendance:
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""
         self.run = None
-        self.is_made = self.has_inputs = False
+        self.is_made = self.has_inputs = self.has_inherited = False
         self.execution = None
         self.seen_running = None
         self.ended = None

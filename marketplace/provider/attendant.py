@@ -104,7 +104,9 @@ class Attendant:
         """See that the job runs, from the beginning where an agent before us lost it, and not for longer than its seconds."""
         if attendance.execution is not None:
             self._seats.open(serving.key, serving.lease, attendance.execution)
-            if metering.seconds_left(serving.order, lease, head.timestamp) == 0 and attendance.ended is None:
+            attendance.is_followed = attendance.is_followed or self._tools.workspaces.is_wanted(serving.key)
+            is_up = metering.seconds_left(serving.order, lease, head.timestamp) == 0 or attendance.is_followed
+            if is_up and attendance.ended is None:
                 attendance.execution.kill()
             return self._noted(serving, attendance.execution)
         if attendance.is_found or attendance.obstacle or attendance.ended or attendance.starting.is_under_way:
@@ -123,6 +125,8 @@ class Attendant:
 
     def pump(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Stream what is new in the log to the gateways. Its failures are the log's alone."""
+        if attendance.ended is not None and not attendance.is_running:
+            self._tools.workspaces.note_quiet(serving.key)
         offsets, pumping, folder = attendance.log_offsets, attendance.pumping, attendance.folder
         for answer in pumping.answers(head.number):
             if answer.found is None:

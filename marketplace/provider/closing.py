@@ -23,7 +23,7 @@ from marketplace.domain.errors import InvalidField, UnreadableAnswer
 from marketplace.domain.ids import Bytes32, Sha256, sha256_of
 from marketplace.domain.limits import MAX_CONTENT_BYTES, MAX_LEFT_OUT, PART_BYTES
 from marketplace.domain.results import EndedBy, EndedReason, LogFile, Output, Result, named, read_result
-from marketplace.domain.spec import read_spec
+from marketplace.domain.spec import JOB_IN, JOB_OUT, read_spec
 from marketplace.domain.work import Work, read_work
 from marketplace.provider.gpus.use import notes_of_use
 from marketplace.provider.home import NOTE_PREFIX, ServingFolder, path_in_run, slimmed
@@ -95,6 +95,8 @@ def slim_down(folder: ServingFolder) -> int | None:
     """Delete what is not delivered of a job that is over and wrapped up; how many MiB are left of it (``home.slimmed``)."""
     try:
         work = _work_of(folder)
+        if work and work.entrypoint == "session":
+            return slimmed(folder, (JOB_IN, JOB_OUT))  # for a session that may go on with it
         return slimmed(folder, work.outputs if work and not folder.sealed.exists() else ())
     except OSError as exc:  # what is delivered is there; the room is not free yet, and that is all
         _log.warning("folder.not_slimmed", folder=folder.name, error=str(exc))

@@ -46,6 +46,8 @@ class Handover:
 
     def begin(self, serving: Serving, attendance: Attendance, ending: e.Event | None, now: BlockRef) -> None:
         """Remember what is owed of a serving that has just been closed: nothing where nothing ran, or all was delivered."""
+        if attendance.execution is not None and attendance.execution.request.session is not None:
+            self._tools.workspaces.keep(serving, attendance.folder, now.timestamp)
         ran = serving.state is not ServingState.SEEN and bool(serving.folder)
         if not ran or attendance.is_delivered or serving.state in (ServingState.RECEIPTED, ServingState.SETTLING):
             return
@@ -73,7 +75,7 @@ class Handover:
         """Whether all is handed over and its folder is gone; else the next bit of that is begun. Only when nothing runs in it."""
         owed = self._owed.get(key)
         if owed is None:
-            return self._is_removed(attendance, head)
+            return self._is_removed(key, attendance, head)
         has_all = len(attendance.holders) == len(self._tools.gateways)
         if has_all or head.timestamp >= owed.until:
             _log.info("serving.parted", lease=key[0], is_delivered=attendance.is_delivered)
@@ -85,9 +87,11 @@ class Handover:
             self._deliver(owed, attendance, result, head)
         return False
 
-    def _is_removed(self, attendance: Attendance, head: BlockRef) -> bool:
+    def _is_removed(self, key: ServingKey, attendance: Attendance, head: BlockRef) -> bool:
         """Whether its folder is gone; else that is being done, or tried again with the next block."""
         home, executor, name = self._tools.home, self._tools.executor, attendance.folder.name
+        if self._tools.workspaces.is_kept(key, head.timestamp):
+            return False
 
         def remove() -> bool:
             executor.reap(name)

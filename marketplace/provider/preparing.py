@@ -14,7 +14,9 @@ import structlog
 
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, MarketplaceError
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import Lease
+from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import Assignment
 from marketplace.provider import metering
@@ -23,6 +25,7 @@ from marketplace.provider.capacity import Capacity, disk_taken_mib
 from marketplace.provider.egress.rules import WayOut
 from marketplace.provider.executors.base import ExecutionRequest, Limits, open_files_for, processes_for
 from marketplace.provider.gateways import InTurn
+from marketplace.provider.home import ServingFolder, mark_run
 from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack_inputs
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.job_images import JobImages, command_of
@@ -30,12 +33,14 @@ from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
 from marketplace.provider.toolbox import Toolbox
 from marketplace.provider.unsealing import Unsealer
-from marketplace.store.journal.rows import Serving
+from marketplace.provider.workspaces import inherited
+from marketplace.store.journal.rows import Serving, ServingKey
 
 T = TypeVar("T")
 
 _log = structlog.get_logger()
 
+_LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
 FETCH_SECONDS = 60.0
 """For a small thing."""
 LEAST_BYTES_PER_SECOND = 64 * 1024
@@ -69,11 +74,26 @@ class Preparing:
         task = attendance.assignment or self._fetched(serving, attendance, offer, head)
         if not isinstance(task, Assignment):
             return task
+        before = self._followed(serving, attendance, task)
+        if before is not None and not self._tools.workspaces.is_over(before):
+            return None  # first it ends: that gives its GPUs and memory back
+        return self._with_room(serving, attendance, task, offer, left, head)
+
+    def _with_room(
+        self,
+        serving: Serving,
+        attendance: Attendance,
+        task: Assignment,
+        offer: InventoryOffer,
+        left: Seconds,
+        head: BlockRef,
+    ) -> ExecutionRequest | Obstacle | None:
         # Room comes before the inputs: what is unpacked takes disk that must be this job's.
         disk_mib = disk_taken_mib(task.spec.resources.disk_mib, is_sealed=task.work.sealed is not None)
         share = self._capacity.take(serving.key, offer, task.spec.resources, disk_mib)
         attendance.is_waiting_for_room = share is None
         if share is None:
+            self._tools.workspaces.make_room()
             return None
         # Both on their way at once; neither is waited for before the other.
         in_the_way = self._images.obstacle_to(serving, attendance, task, offer, head)
@@ -83,6 +103,8 @@ class Preparing:
         if not isinstance(run, Path):
             return run
         if task.spec.image_name and attendance.image is None:
+            return None
+        if not self._has_inherited(serving, attendance, task, run, head):
             return None
         try:
             return self._request(attendance, task, run, offer, share.gpus, left)
@@ -139,6 +161,31 @@ class Preparing:
             attendance.unpacking.begin(lambda: _or_obstacle(lambda: unpack_inputs(task, folder)), head.number)
         return found
 
+    def _followed(self, serving: Serving, attendance: Attendance, task: Assignment) -> ServingKey | None:
+        """The session that this one goes on with, if it is here and its files are not copied yet."""
+        session = task.spec.session
+        if attendance.has_inherited or session is None or not session.follows:
+            return None
+        live = self._tools.journal.servings(*_LIVE)
+        return self._tools.workspaces.followed(Bytes32(session.follows), serving.order.client, live)
+
+    def _has_inherited(
+        self, serving: Serving, attendance: Attendance, task: Assignment, run: Path, head: BlockRef
+    ) -> bool:
+        """Whether a session that goes on with another one has what that left; or it follows none."""
+        if attendance.has_inherited or task.spec.session is None or not task.spec.session.follows:
+            return True
+        before, said = self._followed(serving, attendance, task), attendance.inheriting.take(head.number)
+        if said is None:
+            folder = self._tools.home.serving(*before) if before else None
+            attendance.inheriting.begin(lambda: _inherited(folder, run, task.spec.resources.disk_mib), head.number)
+            return False
+        if before:
+            self._tools.workspaces.hand_on(before)
+        _log.info("workspace.inherited", lease=serving.lease, said=said)
+        attendance.has_inherited = True
+        return True
+
     def _collected(self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef) -> Obstacle | None:
         """Its inputs, from one gateway after the other. While one of them has not failed, what is arriving is waited for."""
         if attendance.has_inputs:
@@ -181,6 +228,16 @@ class Preparing:
             image=image.for_job() if image else None, ssh_keys=task.spec.ssh_keys, secrets=values, session=task.spec.session,
             way_out=WayOut(task.spec.egress, needs.egress_mib << 20, offer.local) if task.spec.egress else None,
         )  # fmt: skip
+
+
+def _inherited(before: ServingFolder | None, run: Path, disk_mib: int) -> str:
+    """Never an obstacle: a session without the files of the one before is one all the same, and its log says so."""
+    try:
+        said = inherited(before, run, disk_mib)
+        mark_run(run, said)
+    except OSError as exc:
+        return f"not copied: {exc}"
+    return said
 
 
 def _from_one(collecting: InTurn[bool | Obstacle], head: BlockRef) -> bool | Obstacle | None:

@@ -44,6 +44,7 @@ _STOPPED: dict[EndReason, str] = {
 _OURS = frozenset({EndReason.LOST, EndReason.UNATTENDED})
 """What ended the job was this provider's doing, and costs nothing."""
 _HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
+_FOLLOWED = "ended: the session that goes on with it is there"
 _ENDED: dict[EndReason, EndedReason] = {
     EndReason.EXITED: EndedReason.EXITED,
     EndReason.TIME_LIMIT: EndedReason.TIME_LIMIT,
@@ -144,7 +145,8 @@ class Timekeeper:
             if serving.lost_seconds
             else ""
         )
-        why = _HANDED_BACK if attendance.is_handed_back else _note_on(result)
+        is_followed = attendance.is_followed and result.ended is EndReason.KILLED
+        why = _HANDED_BACK if attendance.is_handed_back else _FOLLOWED if is_followed else _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
         self._capacity.end(serving.key)
         _log.info(

@@ -22,6 +22,7 @@ from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.home import AgentHome
 from marketplace.provider.policy import AgentPolicy
+from marketplace.provider.workspaces import Workspaces
 from marketplace.store.journal.agent import AgentJournal
 
 NOTHING = TokenUnits(0)
@@ -46,6 +47,7 @@ class Toolbox:
     policy: AgentPolicy
     pools: ChorePools
     rig: GpuRig = field(default_factory=GpuRig)
+    workspaces: Workspaces = field(default_factory=Workspaces)
 
     def close_pools(self) -> None:
         """Forget what waits; what runs ends by itself."""

@@ -11,13 +11,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
 from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
-from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.ledger import LeaseRecord, Rows
 from marketplace.domain.measurements import SignedMeasurement, read_measurement
 from marketplace.domain.offers import Offer
@@ -40,6 +41,7 @@ LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
 EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
 MEASUREMENT_KEPT_SECONDS = 24 * 3600
+WARM_IMAGES_KEPT_SECONDS = 900
 JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
 
 Name = TypeVar("Name")
@@ -66,6 +68,16 @@ class TopicEntry:
     name: str
     """Of what kind it is; "" of the contract's events, whose content says it."""
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNews:
+    """Of two that are equal, every reader is told the same of an order."""
+
+    fence: bytes
+    explanation: bytes | None
+    declines: int
+    said: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,22 @@ class Board:
         if ready != b"1":
             raise StoreUnavailable("projection")
         return BoardState(fence, beats)
+
+    def news_of(self, orders: Sequence[Bytes32]) -> list[OrderNews]:
+        """What tells whether there is anything new about each of these orders. StoreUnavailable also while rebuilding."""
+        asked = [
+            (("GET", keys.explanation(one)), ("HLEN", keys.declines(one)), ("GET", keys.said(one))) for one in orders
+        ]
+        (ready, fence), *found = self._redis.together(
+            [("HMGET", keys.HEAD, "ready", "fence"), *chain.from_iterable(asked)]
+        )
+        if ready != b"1":
+            raise StoreUnavailable("projection")
+        return [OrderNews(fence, *found[at : at + 3]) for at in range(0, len(found), 3)]
+
+    def note_said(self, order: Bytes32) -> None:
+        """Something was written into the journal about the order that the projection does not show."""
+        self._redis.together([("INCR", keys.said(order)), ("EXPIRE", keys.said(order), EXPLANATION_KEPT_SECONDS)])
 
     def rows(
         self, leases: Sequence[Bytes32], accounts: Sequence[Address], offers: Sequence[OfferId]
@@ -239,6 +267,19 @@ class Board:
         texts = self._redis.call("MGET", *map(keys.measurement, offers))
         rows = [json.loads(text) if text else None for text in texts]
         return tuple(row and SignedMeasurement(read_measurement(row["measurement"]), row["signature"]) for row in rows)
+
+    # Which images providers have
+
+    def keep_warm_images(self, provider: Address, images: Sequence[Sha256]) -> None:
+        """In the place of what it said before; forgotten where it does not repeat it."""
+        self._redis.call("SET", keys.warm_images(provider), " ".join(images), "EX", WARM_IMAGES_KEPT_SECONDS)
+
+    def warm_images_of(self, providers: Sequence[Address]) -> dict[Address, frozenset[str]]:
+        """What each of them said last; those that said nothing lately are left out."""
+        texts = self._redis.call("MGET", *map(keys.warm_images, providers)) if providers else ()
+        return {
+            provider: frozenset(text.decode().split()) for provider, text in zip(providers, texts, strict=True) if text
+        }
 
     # How busy GPUs are
 

@@ -51,6 +51,24 @@ def test_sitting_at_a_job_by_ssh(network: Network, tmp_path: Path) -> None:
     assert "job_gone" in over.stderr
 
 
+@pytest.mark.timeout(600)
+def test_more_time_for_a_rented_machine(network: Network) -> None:
+    """`bourse extend` orders a follow-on on the same offer, which has the files of the first session when that was ended; what is no session has none."""
+    network.bourse("wallet", "deposit", "2")
+    job = network.answer("rent", "--gpu", "RTX4090", "--for", "10m", "--max-price", "0.40")["id"]
+    eventually(lambda: answered(network, job, "sh", "-c", "echo kept > there"), "a way into the session", 120)
+    follower = network.answer("extend", job, "--for", "10m", "--yes")
+    assert follower["follows"] == job
+    if not follower["isEarly"]:
+        network.bourse("end", job)
+    done = eventually(lambda: answered(network, follower["id"], "cat", "there"), "a way into the follow-on", 180)
+
+    assert done.stdout == "kept\n"
+    again = network.bourse("extend", job, "--for", "10m", "--yes", check=False)
+    assert (again.returncode, "job_gone" in again.stderr) == (3, True)
+    network.bourse("end", follower["id"])
+
+
 def served(network: Network, job: str) -> tuple[int, str]:
     """What a stranger gets of a file that the job serves, as a status, and what a holder of the token gets."""
     words = [sys.executable, "-m", "marketplace.cli.main", "expose", "--json", job, f"{(port := free_port())}:8080"]

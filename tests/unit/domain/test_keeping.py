@@ -19,7 +19,7 @@ WORK_OF_SESSION = Work((), "ab" * 32, entrypoint="session")
 SPEC = JobSpec(WORK, session=SessionTerms(900))
 
 
-@pytest.mark.parametrize("terms", [SessionTerms(), SessionTerms(60)])
+@pytest.mark.parametrize("terms", [SessionTerms(), SessionTerms(60), SessionTerms(60, "0x" + "5e" * 32)])
 def test_a_session_is_read_as_it_was_written(terms: SessionTerms) -> None:
     """With an idle stop and without; a spec of a command says nothing of sessions."""
     spec = replace(SPEC, session=terms)
@@ -28,7 +28,10 @@ def test_a_session_is_read_as_it_was_written(terms: SessionTerms) -> None:
     assert b"session" not in JobSpec(WORK).canonical()
 
 
-@pytest.mark.parametrize("session", [{"idle_stop_seconds": 59}, {"idle_stop_seconds": 0}, {"idle": 1}, True])
+@pytest.mark.parametrize(
+    "session",
+    [{"idle_stop_seconds": 59}, {"idle_stop_seconds": 0}, {"idle": 1}, {"follows": ""}, {"follows": "0x5E"}, True],
+)
 def test_an_idle_stop_leaves_time_to_come_in(session: object) -> None:
     """A minute at least, in whole seconds, and nothing that nothing obeys."""
     document = parse_json(SPEC.canonical(), field="spec") | {"session": session}
