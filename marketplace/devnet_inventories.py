@@ -32,6 +32,9 @@ price = "0.31"
 bond_bps = 2000
 arbiter = "{arbiter}"
 days = 30
+
+[egress]
+most_mib = 1024
 """,
     "provider-3": """\
 region = "eu"
@@ -56,4 +59,4 @@ arbiter = "{arbiter}"
 days = 30
 """,
 }
-"""What the three providers declare. Nothing of it is measured; ``bourse offers`` says so."""
+"""What the three providers declare. Nothing of it is measured; ``bourse offers`` says so. One of them gives jobs a way out."""

@@ -9,8 +9,8 @@ from typing import Any
 CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
 NAMED_BY_HASH = frozenset({"machine", "measurement"})
 """Documents whose names were hashed."""
-BY_VALUE = frozenset({"outcomes", "reasons", "processes", "accounts"})
-"""Objects whose names are values: an outcome, a process, a role."""
+BY_VALUE = frozenset({"outcomes", "reasons", "processes", "accounts", "offers"})
+"""Objects whose names are values: an outcome, a process, a role, a reason."""
 
 
 def misspelled(document: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from marketplace.api.reading import MOST_LIST_BYTES, read
@@ -25,14 +25,17 @@ class Page(Protocol[T_co]):
 
 
 def all_items(
-    kind: type[Page[T]], path: str, query: Mapping[str, object], get: Callable[[str], bytes]
+    kind: type[Page[T]], path: str, query: Mapping[str, object], get: Callable[[str], bytes], check: Callable[[Any], None] | None = None
 ) -> Iterator[T]:  # fmt: skip
-    """The items of all pages. A list that goes round in circles, or on for ever, raises UnreadableAnswer."""
+    """The items of all pages, each of which ``check`` looks at first. A list that goes round in circles, or on for ever, raises
+    UnreadableAnswer."""
     after: str | None = None
     seen = set[str]()
     while True:
         asked = {key: value for key, value in {**query, "after": after}.items() if value is not None}
         page = read(kind, get(path + (f"?{urlencode(asked)}" if asked else "")), most_bytes=MOST_LIST_BYTES)
+        if check is not None:
+            check(page)
         yield from page.items
         after = page.next
         if after is None:

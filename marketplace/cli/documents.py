@@ -95,9 +95,10 @@ def offer(value: OfferTold, seen: Measurement | None) -> dict[str, Any]:
     return told(value) | _measured(seen)
 
 
-def quote(value: QuoteTold, seen: Measurement | None) -> dict[str, Any]:
-    """What an offer would cost, or why it cannot serve."""
-    return told(value) | _measured(seen)
+def quote(value: QuoteTold, seen: Measurement | None, warm: frozenset[Address] | None = None) -> dict[str, Any]:
+    """What an offer would cost, or why it cannot serve. ``imageIsWarm`` is null where no image was named."""
+    is_warm = None if warm is None else value.offer.provider in warm
+    return told(value) | _measured(seen) | {"imageIsWarm": is_warm}
 
 
 def _measured(seen: Measurement | None) -> dict[str, Any]:

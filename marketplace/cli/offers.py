@@ -19,6 +19,7 @@ from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import class_named
 from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.images import HOST_IMAGE, read_image
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, seconds_from_text, units_from_text
 
@@ -82,8 +83,12 @@ def quote(
         list[str] | None, typer.Option("--prefer-region", help="Rather there, if hardly dearer; repeat.")
     ] = None,
     min_reliability: Annotated[int, MIN_RELIABILITY] = 0,
+    image: Annotated[
+        str, typer.Option("--image", help="Say where this container image is warm: a job in it starts at once.")
+    ] = HOST_IMAGE,
 ) -> None:
     """Say what a job would cost, offer by offer, and why some cannot serve it."""
+    named = read_image(image, field="image")
     names = [class_named(name).name for name in gpu]
     seconds = seconds_from_text(max_time, field="max-time")
     with session.gateway() as api:
@@ -97,7 +102,10 @@ def quote(
                 min_reliability_bps=min_reliability,
             )  # fmt: skip
         seen = measured(api, [row.offer for row in rows], terms)
-    session.answer([documents.quote(row, seen.get(row.offer.id)) for row in rows], tables.quotes(rows, terms, seen))
+        warm = api.warm_at(named.digest) if named else None
+    session.answer(
+        [documents.quote(row, seen.get(row.offer.id), warm) for row in rows], tables.quotes(rows, terms, seen, warm)
+    )
 
 
 @app.command()

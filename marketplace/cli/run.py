@@ -18,6 +18,7 @@ from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.images import resolved
+from marketplace.client.packages import PACKAGES, with_packages
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.config import variables
 from marketplace.domain.errors import InvalidField
@@ -44,6 +45,7 @@ def run(
     nodes: o.NodesOption = 1,
     inputs: o.InputOption = None,
     output: o.OutputOption = None,
+    pip: o.PipOption = None,
     env: o.EnvOption = None,
     region: o.RegionOption = None,
     prefer_region: o.PreferRegionOption = None,
@@ -92,6 +94,8 @@ def run(
             secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
+        if pip is not None:
+            request = with_packages(request, pip, session.settings.home, session.say)
         if max_price is None:
             request = with_asked_price(session, market, request)
         draft = market.draft(request, nodes if nodes > 1 else None)
@@ -108,7 +112,7 @@ def run(
 
 
 def _signed(session: CommandSession, market: Market, draft: Draft) -> Job | JobGroup:
-    for file in draft.request.files:
+    for file in draft.request.files.keys() - {PACKAGES}:
         session.say(f"sending {file} along: the command names it")
     with telling_refused(session, market), uploading(session, draft) as line:
         return market.sign(draft, line.show)

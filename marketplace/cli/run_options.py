@@ -71,6 +71,15 @@ ImageOption = Annotated[
 EntrypointOption = Annotated[
     bool, typer.Option("--entrypoint", help="Start the image's own entrypoint, with the command as its words.")
 ]
+PipOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--pip",
+        help="Requirements file, with hashes: its wheels are fetched here and sent along.",
+        dir_okay=False,
+        exists=True,
+    ),
+]
 EnvOption = Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for the job; repeat.")]
 SshOption = Annotated[
     bool, typer.Option("--ssh", help="Let me sit at it while it runs (bourse ssh), by a key of this home's own.")

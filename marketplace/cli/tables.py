@@ -134,8 +134,10 @@ def market(told: MarketAnswer) -> Table:
     return table
 
 
-def quotes(rows: Sequence[QuoteTold], terms: MarketTerms, seen: Mapping[OfferId, Measurement]) -> RenderableType:
-    """What a job would cost, offer by offer, and why some cannot serve it."""
+def quotes(
+    rows: Sequence[QuoteTold], terms: MarketTerms, seen: Mapping[OfferId, Measurement], warm: frozenset[Address] | None
+) -> RenderableType:
+    """What a job would cost, offer by offer, and why some cannot serve it; ``warm``: whose machines have the image that was named."""
     if not rows:
         return Text("No offer of these GPU classes is on the market.")
     table = plain_table("offer", "GPU", "GPUs are", "price per GPU-hour", "locked at most", "provider's bond", "")
@@ -147,9 +149,14 @@ def quotes(rows: Sequence[QuoteTold], terms: MarketTerms, seen: Mapping[OfferId,
             amount(row.offer.price, terms),
             "–" if row.locked is None else amount(row.locked, terms),
             "–" if row.bond is None else amount(row.bond, terms),
-            Text("can serve", style="green") if row.can_serve else Text(_why_not(row), style="yellow"),
+            _serves(row, warm) if row.can_serve else Text(_why_not(row), style="yellow"),
         )
     return table
+
+
+def _serves(row: QuoteTold, warm: frozenset[Address] | None) -> Text:
+    image = "" if warm is None else ", image warm" if row.offer.provider in warm else ", pulls the image first"
+    return Text(f"can serve{image}", style="green")
 
 
 def _why_not(row: QuoteTold) -> str:

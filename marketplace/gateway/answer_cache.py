@@ -6,12 +6,14 @@ Whoever asks is told of things as they are after the question came; what is spar
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from marketplace.domain.ids import Bytes32
 from marketplace.gateway.intake import intake_of
 from marketplace.gateway.tags import tag_of
 
@@ -35,19 +37,22 @@ class _Remembering(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own handler, for what is not known."""
         write = super().get_route_handler()
-        answers = _Answers(self._is_same)
+        known = dict[Question, _Known]()
 
         async def remembered(request: Request) -> Response:
             scope = request.scope
             question: Question = scope["path"], scope["query_string"], *request.headers.getlist("accept")
-            known = answers.about(await self._state(request))
-            if question in known:
-                return _again(known[question])
+            state = await self._state(request)
+            found = known.get(question)
+            if found is not None and self._is_same(found.state, state):
+                return _again(found.response)
             response = await write(request)
             if response.status_code == 200:
+                if len(known) >= MOST_ANSWERS:
+                    known.clear()
                 # It may tell of a newer state than the one that was asked about: then it is forgotten with that.
                 response.headers["ETag"] = tag_of(bytes(response.body))
-                known[question] = response
+                known[question] = _Known(state, response)
             return response
 
         return remembered
@@ -78,19 +83,19 @@ class AboutProjection(_Remembering):
         return standing and standing.fence
 
 
-class _Answers:
-    """Those that were written of one state."""
+class AboutOrder(_Remembering):
+    """About one order: the projection, and what rounds, providers and both sides have said about it."""
 
-    def __init__(self, is_same: Callable[[object, object], bool]) -> None:
-        self._is_same = is_same
-        self._state: object = None
-        self._known = dict[Question, Response]()
+    async def _state(self, request: Request) -> object:
+        return await intake_of(request).news.ask(Bytes32(request.path_params["order_id"].lower()))
 
-    def about(self, state: object) -> dict[Question, Response]:
-        """What is known of this state, to be added to."""
-        if not self._is_same(state, self._state) or len(self._known) >= MOST_ANSWERS:
-            self._state, self._known = state, {}
-        return self._known
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An answer, and the state that it was written of."""
+
+    state: object
+    response: Response
 
 
 def _again(known: Response) -> Response:

@@ -34,6 +34,7 @@ from marketplace.gateway.routes import (
     sessions,
     static,
     streams,
+    warm_images,
 )
 from marketplace.gateway.static_files import Folder
 from marketplace.gateway.streams import Lines
@@ -70,10 +71,11 @@ def described() -> FastAPI:
     render_problems(app)
     for often_asked in (orders, market):  # routes are tried one after the other, and those of routers at some expense
         often_asked.add_often_asked(app)
+    for router in (market.living, past.router, leases.past, orders.timelines):
+        app.include_router(router)
     for noun in (
         blobs,
         market,
-        past,
         quotes,
         orders,
         rounds,
@@ -82,6 +84,7 @@ def described() -> FastAPI:
         host_keys,
         measurements,
         gpu_use,
+        warm_images,
         job_keys,
         streams,
         accounts,
@@ -90,7 +93,5 @@ def described() -> FastAPI:
         docs,
     ):
         app.include_router(noun.router)
-    for router in (market.living, leases.past):
-        app.include_router(router)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

@@ -37,6 +37,7 @@ from marketplace.services.servings import Servings
 from marketplace.services.sessions import SessionDesk
 from marketplace.services.timelines import TimelineDesk
 from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
+from marketplace.services.warm_images import WarmImageDesk
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
@@ -73,6 +74,7 @@ class Desks:
     host_keys: HostKeyDesk
     measurements: MeasurementDesk
     gpu_use: GpuUseDesk
+    warm_images: WarmImageDesk
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
@@ -123,11 +125,12 @@ def desks_over(
         offers=offers,
         quotes=QuoteDesk(offers, library.public, market.terms()),
         leases=leases,
-        receipts=ReceiptDesk(chain, market, journal, library, servings),
+        receipts=ReceiptDesk(chain, market, journal, library, servings, board),
         declines=DeclineDesk(market, board, servings),
         host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
         gpu_use=GpuUseDesk(access, servings, board),
+        warm_images=WarmImageDesk(board, offers),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,

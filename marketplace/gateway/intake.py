@@ -9,12 +9,13 @@ from fastapi import Request
 
 from marketplace.api.record import to_json
 from marketplace.domain.book import BookView
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.market import MarketTerms
 from marketplace.gateway.batching import Batcher
 from marketplace.gateway.desks import Desks
 from marketplace.services.answers import OrderStanding
 from marketplace.services.order_batches import Submission, Taken
-from marketplace.store.board import BoardState
+from marketplace.store.board import BoardState, OrderNews
 
 ORDERS_AT_ONCE = 64
 LOOKS_AT_ONCE = 1_024
@@ -29,6 +30,9 @@ class Intake:
         self.standing: Batcher[None, BoardState] = Batcher(
             "standing", self._stand, most=LOOKS_AT_ONCE, patience_seconds=None
         )
+        self.news: Batcher[Bytes32, OrderNews] = Batcher(
+            "news", self._read_news, most=LOOKS_AT_ONCE, patience_seconds=None
+        )
         self.offered: Batcher[None, BookView] = Batcher("offers", self._look, most=LOOKS_AT_ONCE, patience_seconds=None)
 
     def _take(self, submissions: Sequence[Submission]) -> Sequence[Taken | None]:
@@ -37,6 +41,10 @@ class Intake:
     def _stand(self, asked: Sequence[None]) -> Sequence[BoardState]:
         """Raises StoreUnavailable."""
         return [self._desks.board.standing()] * len(asked)
+
+    def _read_news(self, asked: Sequence[Bytes32]) -> Sequence[OrderNews]:
+        """Raises StoreUnavailable."""
+        return self._desks.board.news_of(asked)
 
     def _look(self, asked: Sequence[None]) -> Sequence[BookView]:
         """Raises StoreUnavailable."""

@@ -19,6 +19,7 @@ from marketplace.provider.gateways import AtEach, GatewayLine
 from marketplace.provider.gpus.measuring import Measuring
 from marketplace.provider.gpus.watching import GpuWatch
 from marketplace.provider.heartbeats import Heartbeats
+from marketplace.provider.images.announcing import ImageAnnouncer
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.steering import Steering
@@ -42,7 +43,7 @@ class Housekeeping:
         self._listing: Chore[ListingReport] = Chore(money)
         self._tending: Chore[None] = Chore(money)
         self._describing: AtEach[bool] = AtEach(tools.gateways)
-        self._heartbeats = Heartbeats(tools)
+        self._heartbeats, self._images = Heartbeats(tools), ImageAnnouncer(tools)
         self._checking: Chore[bool] = Chore(machine)
         self.decline_notices = DeclineNotices(tools)
         self._gpus, self._measuring = GpuWatch(tools, capacity), Measuring(tools)
@@ -67,6 +68,7 @@ class Housekeeping:
         self._keep_listed(head)
         self._keep_described(head)
         self._heartbeats.step(head)
+        self._images.step(head)
         self.decline_notices.step(head)
 
     def has_news(self) -> bool:

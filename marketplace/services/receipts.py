@@ -16,7 +16,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import receipt_id, recover
-from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused
+from marketplace.domain.errors import Forbidden, HashMismatch, InvalidField, Refused, StoreUnavailable
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, sha256_in, sha256_of
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.limits import MAX_RESULT_BYTES
@@ -27,6 +27,7 @@ from marketplace.domain.results import EndedReason, Result, read_result
 from marketplace.domain.units import UnixTime
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.servings import ServedLease, Servings
+from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from marketplace.store.journal.rows import JournalReceipt, Role
 
@@ -50,9 +51,9 @@ class ReceiptDesk:
     """Takes and shows receipts."""
 
     def __init__(
-        self, chain: Chain, market: MarketContract, journal: OperatorJournal, library: BlobAccess, servings: Servings
-    ) -> None:
-        self._chain, self._market, self._journal = chain, market, journal
+        self, chain: Chain, market: MarketContract, journal: OperatorJournal, library: BlobAccess, servings: Servings, board: Board
+    ) -> None:  # fmt: skip
+        self._chain, self._market, self._journal, self._board = chain, market, journal, board
         self._library, self._servings = library, servings
         self._log = structlog.get_logger()
 
@@ -72,8 +73,16 @@ class ReceiptDesk:
         at = serving.block.timestamp
         ended = self._keep_result(sender, posted, at)
         is_new = self._journal.add_receipt(posted.receipt, posted.role, posted.signature, at, ended)
+        self._tell(lease)
         self._log.info("receipt.posted", lease=lease, role=posted.role, used_seconds=posted.receipt.used_seconds)
         return ReceiptTold.of(posted.role, posted.receipt, posted.signature, at), is_new
+
+    def _tell(self, lease: Bytes32) -> None:
+        """Have what is remembered of the order's events forgotten. Without Redis nothing is remembered either."""
+        try:
+            self._board.note_said(lease)
+        except StoreUnavailable:
+            self._log.warning("receipt.untold", lease=lease)
 
     def receipts(self, lease: Bytes32) -> ReceiptsAnswer:
         """Both sides' receipts of the serving that the chain knows now, or knew last; oldest first."""

@@ -11,17 +11,15 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView, Explanation
-from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.errors import InvalidField, StoreUnavailable
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.ledger import LeaseRecord, Rows
-from marketplace.domain.measurements import SignedMeasurement, read_measurement
 from marketplace.domain.offers import Offer
-from marketplace.domain.sitting import HostKey, SignedHostKey
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import explanation_from_wire, explanation_to_wire
 from marketplace.store import board_keys as keys
@@ -31,6 +29,7 @@ from marketplace.store.board_past import PastReader
 from marketplace.store.board_projection import ProjectionTable
 from marketplace.store.board_rows import beats_in, block_in, lease_in, offer_in, proofs_in, text_of
 from marketplace.store.board_view import ViewReader
+from marketplace.store.board_words import EXPLANATION_KEPT_SECONDS, BoardWords
 
 EVENTS_PER_READ = 500
 TOLD_KEPT = 1_000
@@ -38,9 +37,6 @@ TOLD_KEPT = 1_000
 
 LOG_KEPT_SECONDS = 7 * 24 * 3600
 LIMITS_KEPT_SECONDS = 60
-EXPLANATION_KEPT_SECONDS = 7 * 24 * 3600
-MEASUREMENT_KEPT_SECONDS = 24 * 3600
-JOB_KEY_KEPT_SECONDS = 7 * 24 * 3600
 
 Name = TypeVar("Name")
 Row = TypeVar("Row")
@@ -69,6 +65,16 @@ class TopicEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderNews:
+    """Of two that are equal, every reader is told the same of an order."""
+
+    fence: bytes
+    explanation: bytes | None
+    declines: int
+    said: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class BoardState:
     """Of two that are equal, every reader of the projection is told the same."""
 
@@ -76,12 +82,12 @@ class BoardState:
     beats: Mapping[bytes, bytes]
 
 
-class Board:
+class Board(BoardWords):
     """One Redis. Threads may share it. Every method raises StoreUnavailable when Redis does not answer."""
 
     def __init__(self, url: str) -> None:
         """``redis://host:port/0`` or ``unix:///path?db=0``; connects when first used, and again after a loss."""
-        self._redis = RedisConnection(url)
+        super().__init__(RedisConnection(url))
         self.projection = ProjectionTable(self._redis)
         """The writing side; the indexer's alone."""
         self.leads = LeadTable(self._redis)
@@ -119,6 +125,22 @@ class Board:
         if ready != b"1":
             raise StoreUnavailable("projection")
         return BoardState(fence, beats)
+
+    def news_of(self, orders: Sequence[Bytes32]) -> list[OrderNews]:
+        """What tells whether there is anything new about each of these orders. StoreUnavailable also while rebuilding."""
+        asked = [
+            (("GET", keys.explanation(one)), ("HLEN", keys.declines(one)), ("GET", keys.said(one))) for one in orders
+        ]
+        (ready, fence), *found = self._redis.together(
+            [("HMGET", keys.HEAD, "ready", "fence"), *chain.from_iterable(asked)]
+        )
+        if ready != b"1":
+            raise StoreUnavailable("projection")
+        return [OrderNews(fence, *found[at : at + 3]) for at in range(0, len(found), 3)]
+
+    def note_said(self, order: Bytes32) -> None:
+        """Something was written into the journal about the order that the projection does not show."""
+        self._redis.together([("INCR", keys.said(order)), ("EXPIRE", keys.said(order), EXPLANATION_KEPT_SECONDS)])
 
     def rows(
         self, leases: Sequence[Bytes32], accounts: Sequence[Address], offers: Sequence[OfferId]
@@ -223,78 +245,6 @@ class Board:
         """How the order fared in the last round that looked at it."""
         text = self._redis.call("GET", keys.explanation(order))
         return explanation_from_wire(json.loads(text)) if text else None
-
-    # Measurements
-
-    def keep_measurement(self, signed: SignedMeasurement) -> None:
-        """A provider's newest word about an offer: it stands for a day, and as long as the agent repeats it."""
-        row = {"measurement": signed.measurement.document(), "signature": signed.signature}
-        key = keys.measurement(signed.measurement.offer)
-        self._redis.call("SET", key, text_of(row), "EX", MEASUREMENT_KEPT_SECONDS)
-
-    def measurements_of(self, offers: Sequence[OfferId]) -> tuple[SignedMeasurement | None, ...]:
-        """What was said of each of these, in this order."""
-        if not offers:
-            return ()
-        texts = self._redis.call("MGET", *map(keys.measurement, offers))
-        rows = [json.loads(text) if text else None for text in texts]
-        return tuple(row and SignedMeasurement(read_measurement(row["measurement"]), row["signature"]) for row in rows)
-
-    # How busy GPUs are
-
-    def keep_gpu_samples(self, lease: Bytes32, samples: Sequence[bytes], most: int) -> None:
-        """Behind those that are there, of which the newest stay, ``most`` together."""
-        key = keys.gpu_samples(lease)
-        self._redis.together(
-            [("RPUSH", key, *samples), ("LTRIM", key, -most, -1), ("EXPIRE", key, MEASUREMENT_KEPT_SECONDS)]
-        )
-
-    def gpu_samples(self, lease: Bytes32) -> list[bytes]:
-        """As they were kept, oldest first."""
-        return list(self._redis.call("LRANGE", keys.gpu_samples(lease), 0, -1))
-
-    # Declines
-
-    def keep_decline(self, provider: Address, signed: SignedDecline) -> bool:
-        """What the provider says about one opening; False where it has said something about it before, which stays."""
-        key, field = keys.declines(signed.decline.lease), f"{provider}@{signed.decline.opened_at}"
-        put, _ = self._redis.together(
-            [("HSETNX", key, field, text_of(decline_to_wire(signed))), ("EXPIRE", key, EXPLANATION_KEPT_SECONDS)]
-        )
-        return bool(put)
-
-    def declines_of(self, leases: Sequence[Bytes32]) -> dict[Bytes32, tuple[SignedDecline, ...]]:
-        """What providers have said about their openings of these orders; whether it is theirs is not looked at here."""
-        found = self._redis.together([("HVALS", keys.declines(lease)) for lease in leases]) if leases else []
-        rows = zip(leases, found, strict=True)
-        return {lease: tuple(decline_from_wire(json.loads(text)) for text in texts) for lease, texts in rows}
-
-    # Keys of sealed jobs
-
-    def keep_job_key(self, lease: Bytes32, sealed: str) -> None:
-        """The newest one takes the place of the one before."""
-        self._redis.call("SET", keys.job_key(lease), sealed, "EX", JOB_KEY_KEPT_SECONDS)
-
-    def job_key(self, lease: Bytes32) -> str | None:
-        """What the client's side has left for the lease's provider."""
-        found = self._redis.call("GET", keys.job_key(lease))
-        return found.decode() if found else None
-
-    # Keys of machines
-
-    def keep_host_key(self, signed: SignedHostKey) -> None:
-        """The newest one takes the place of the one before."""
-        said = signed.host_key
-        text = text_of({"key": said.key, "validUntil": said.valid_until, "signature": signed.signature})
-        self._redis.call("SET", keys.host_key(said.lease), text, "EX", JOB_KEY_KEPT_SECONDS)
-
-    def host_key(self, lease: Bytes32) -> SignedHostKey | None:
-        """What the lease's provider has left."""
-        found = self._redis.call("GET", keys.host_key(lease))
-        if not found:
-            return None
-        told = json.loads(found)
-        return SignedHostKey(HostKey(lease, told["key"], UnixTime(told["validUntil"])), told["signature"])
 
     # Events
 

@@ -5,7 +5,7 @@ The braces make a Redis Cluster keep all of it on one node: what is written toge
 
 from __future__ import annotations
 
-from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 
 ROOT = "{bourse}"
 
@@ -112,6 +112,11 @@ def measurement(offer: OfferId) -> str:
     return f"{ROOT}:measurement:{offer}"
 
 
+def warm_images(provider: Address) -> str:
+    """Which container images a provider has unpacked."""
+    return f"{ROOT}:warm-images:{provider}"
+
+
 def gpu_samples(lease: Bytes32) -> str:
     """How busy the GPUs of a lease were lately."""
     return f"{ROOT}:gpu-samples:{lease}"
@@ -135,6 +140,11 @@ def host_key(lease: Bytes32) -> str:
 def let_through(window: int, who: str) -> str:
     """How many requests of one sender all gateways let through in one window of time."""
     return f"{ROOT}:let-through:{window}:{who}"
+
+
+def said(order: Bytes32) -> str:
+    """How often something was said about an order that is in the journal only."""
+    return f"{ROOT}:said:{order}"
 
 
 def explanation(order: Bytes32) -> str:

@@ -31,7 +31,7 @@ from scripts.deep import tables
 from scripts.deep.figures import Measured, Number, write_figures
 
 TURNS = 7
-ORDERS, OFFERS, BLOBS = 1_500, 6_000, 3_000
+ORDERS, OFFERS, BLOBS, READS = 1_500, 6_000, 3_000, 2_000
 """Requests of one turn to one server."""
 QUICK = 5
 LIBRARIES = ("fastapi", "redis", "sqlalchemy", "uvicorn")
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print, and write unless only a look was asked for."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.api", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fifth of the requests; print only")
-    parser.add_argument("--part", choices=("orders", "offers", "blobs"), help="only this one; print only")
+    parser.add_argument("--part", choices=("orders", "offers", "blobs", "reads"), help="only this one; print only")
     options = parser.parse_args(arguments)
     divisor = QUICK if options.quick else 1
     values: dict[str, Number] = {}
@@ -77,12 +77,20 @@ def main(arguments: list[str]) -> int:
         if options.part in (None, "blobs"):
             blobs = [request("GET", f"/v1/blobs/{stage.file}")] * (BLOBS // divisor)
             values[w.BLOB_RATIO], _ = _compared("blobs", ours, bare, lambda: blobs, 200)
+        if options.part in (None, "reads"):
+            values[w.READS_RATIO] = min(_read_ratio(path, ours, bare, READS // divisor) for path in stage.reads)
     for key, value in values.items():
         print(f"{value:>10,}  {w.words()[key]}{'  (below its bar)' if w.missed(key, value) else ''}")
     if not (options.quick or options.part):
         write_figures(Measured(values, versions_of(LIBRARIES)), w.COMMAND)
         tables.main([])
     return 0
+
+
+def _read_ratio(path: str, ours: Server, bare: Server, count: int) -> float:
+    reads = [request("GET", path)] * count
+    ratio, _ = _compared(path.partition("?")[0], ours, bare, lambda: reads, 200)
+    return ratio
 
 
 def _new_orders(stage: ApiStage, count: int) -> Sequence[bytes]:
@@ -120,7 +128,8 @@ def _both(stage: ApiStage) -> Iterator[tuple[Server, Server]]:
             order = http.post(
                 "/v1/orders", content=example.partition(b"\r\n\r\n")[2], headers={"Content-Type": "application/json"}
             )
-            said = Said(order.content, http.get("/v1/offers").content, stage.path_of(stage.file))
+            reads = {path.partition("?")[0]: http.get(path).content for path in stage.reads}
+            said = Said(order.content, http.get("/v1/offers").content, stage.path_of(stage.file), reads)
         yield ours, at_end.enter_context(_server(crowd, run_bare, said, stage.behind.redis_url))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import time  # noqa: TID251
@@ -48,6 +49,8 @@ class Said:
     order: bytes
     offers: bytes
     file: Path
+    reads: Mapping[str, bytes]
+    """By path."""
 
 
 def run_gateway(behind: Behind, port: int) -> None:
@@ -115,4 +118,13 @@ def run_bare(said: Said, redis_url: str, port: int) -> None:
         assert name
         return FileResponse(said.file, media_type="application/octet-stream")
 
+    for path, content in said.reads.items():
+        app.get(path)(_saying(content))
     serve(app, port=port)
+
+
+def _saying(content: bytes) -> Callable[[], Coroutine[None, None, Response]]:
+    async def read() -> Response:
+        return Response(content, media_type="application/json")
+
+    return read

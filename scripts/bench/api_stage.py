@@ -12,7 +12,8 @@ from marketplace.chain import verbs
 from marketplace.chain.events import EventFollower
 from marketplace.domain.bundles import Bundle
 from marketplace.domain.ids import Bytes32, ClassNumber, Sha256, bytes32_of, sha256_of
-from marketplace.domain.spec import JobSpec, Machine
+from marketplace.domain.orders import SignedOrder
+from marketplace.domain.spec import JobSpec, Machine, WorkName
 from marketplace.domain.units import Bps, GpuCount, Seconds, UnixTime
 from marketplace.domain.wire import order_to_wire
 from marketplace.domain.work import Input, Work
@@ -27,7 +28,7 @@ from scripts.bench.api_load import request
 from scripts.bench.api_servers import Behind
 from scripts.bench.chain_stage import ARBITER, CLIENT, FAR, OPENER, PRICE, PROVIDER, Stage, order_of, running_stage
 
-OFFERS = 20
+OFFERS, PAGE = 20, 100
 BLOCK_SECONDS = 2
 MACHINE = Machine("eu", "NVIDIA GeForce RTX 4090", 24_564, 4, 16, 65_536, 200_000)
 
@@ -42,6 +43,8 @@ class ApiStage:
     spec: Bytes32
     file: Sha256
     projector: Projector
+    reads: Sequence[str]
+    """What is asked of the past and of the book, as full as a page gets."""
 
     def catch_up(self) -> None:
         """Let the projection be level with the chain and the journal."""
@@ -80,7 +83,8 @@ def running_api_stage() -> Iterator[ApiStage]:
         projector = Projector(follower, journal, blobs, board, stage.market.terms(), opener=OPENER.address)
         roles = MarketRoles(stage.book.catalogue, OPENER.address, ARBITER.address)
         behind = Behind(stage.chain.rpc_url, stage.book.market, journal_url, redis.url, str(blobs.path), roles)
-        found = ApiStage(stage, behind, blobs, bytes32_of(spec), file, projector)
+        orders = _lived(stage, journal, JobSpec(WorkName(Sha256("5a" * 32), 100)).canonical())
+        found = ApiStage(stage, behind, blobs, bytes32_of(spec), file, projector, _reads(orders[0]))
         found.catch_up()
         board.beat(PROVIDER.address, stage.chain.head().timestamp)
         stage.chain.rpc("evm_setAutomine", False)
@@ -102,6 +106,27 @@ def _uploaded(journal: OperatorJournal, blobs: FolderBlobs, at: UnixTime) -> tup
     keep(work.canonical())
     keep(MACHINE.canonical(), is_public=True)
     return keep(JobSpec(work.name).canonical()), keep(bytes(range(256)) * (w.BLOB_BYTES >> 8), is_public=True)
+
+
+def _lived(stage: Stage, journal: OperatorJournal, spec: bytes) -> Sequence[SignedOrder]:
+    """Leases that opened and were settled, as many as two pages have, and orders that wait, as many as one."""
+    served, waiting = stage.signed(2 * PAGE), stage.signed(PAGE + 1)
+    at = stage.chain.head().timestamp
+    for signed in (*served, *waiting):
+        journal.add_order(signed, spec, at)
+    for start in range(0, len(served), PAGE // 2):
+        stage.serve(served[start : start + PAGE // 2], stage.listed(PAGE))
+    return served
+
+
+def _reads(order: SignedOrder) -> Sequence[str]:
+    client, provider = CLIENT.address, PROVIDER.address
+    return (
+        f"/v1/book/RTX4090?depth={PAGE}", "/v1/prices/RTX4090", "/v1/history/RTX4090?bucket=60",
+        f"/v1/leases?client={client}&limit={PAGE}", f"/v1/accounts/{client}/statement?limit={PAGE}",
+        f"/v1/accounts/{client}/delegates", f"/v1/providers/{provider}/scores?limit={PAGE}", "/v1/solvency",
+        f"/v1/orders/{order.id}/events", f"/v1/accounts/{provider}", f"/v1/providers/{provider}",
+    )  # fmt: skip
 
 
 def _list(stage: Stage) -> None:

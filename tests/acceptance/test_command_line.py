@@ -12,22 +12,22 @@ from marketplace.chain.create2 import default_salt
 from marketplace.chain.verification import blueprint_of
 from marketplace.config import from_env
 from tests.acceptance.conftest import Network
+from tests.integration.client.test_packages import hashed, wheel, written
 
 
 @pytest.mark.parametrize("sealing", [(), ("--seal",)], ids=["open", "sealed"])
 def test_a_job_runs_and_is_paid_for_to_the_unit(network: Network, tmp_path: Path, sealing: tuple[str, ...]) -> None:
-    """deposit, run, get: the file comes back, the client pays floor(price × seconds / 3600), the provider earns just that (P-03)."""
+    """deposit, run with a package of its own, get: the file comes back, the client pays floor(price × seconds / 3600), the provider earns just that (P-03)."""
     network.bourse("wallet", "deposit", "5")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "word.txt").write_text("bourse")
-    program = (
-        "import pathlib; pathlib.Path('/job/out/upper.txt').write_text(pathlib.Path('word.txt').read_text().upper())"
-    )
+    wheels = written(tmp_path, hashed(wheel(tmp_path)))
+    program = "import mini, pathlib; print(mini.WORD); pathlib.Path('/job/out/upper.txt').write_text(pathlib.Path('word.txt').read_text().upper())"
     before = wiring.audit(from_env({}, network.folder))
 
     done = network.answer(
         "run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--input", str(tmp_path / "in"),
-        "--output", str(tmp_path / "out"), *sealing, "--", "python", "-c", program,
+        "--output", str(tmp_path / "out"), "--pip", str(wheels), *sealing, "--", "python", "-c", program,
     )  # fmt: skip
 
     assert (tmp_path / "out" / "upper.txt").read_text() == "BOURSE"

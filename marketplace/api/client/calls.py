@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,8 +93,10 @@ class GatewayCalls:
             same(name, getattr(told, name), value)
         return told
 
-    def _pages(self, kind: type[Page[T]], path: str, query: dict[str, Any]) -> Iterator[T]:
-        return all_items(kind, path, query, lambda page: self._get(page, MOST_LIST_BYTES))
+    def _pages(
+        self, kind: type[Page[T]], path: str, query: dict[str, Any], check: Callable[[Any], None] | None = None
+    ) -> Iterator[T]:
+        return all_items(kind, path, query, lambda page: self._get(page, MOST_LIST_BYTES), check)
 
     def _write(self, method: str, path: str) -> None:
         accepted(self._write_raw(method, path, b"", {}))

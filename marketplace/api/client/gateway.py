@@ -28,6 +28,7 @@ from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
 from marketplace.api.reading import MOST_LIST_BYTES, read, same
 from marketplace.api.record import to_json
 from marketplace.api.rounds import RoundPage, RoundTold
+from marketplace.api.warm_images import WarmImageAnswer, WarmImagesSent
 from marketplace.chain.request_signing import HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import GatewayProblem, GatewayUnavailable, HashMismatch
@@ -75,7 +76,14 @@ class GatewayApi(LeaseCalls):
 
     def waiting(self, gpu_class: int) -> tuple[Bytes32, ...]:
         """The ids of the orders that wait for GPUs of this class."""
-        return tuple(bid.id for bid in self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}))
+
+        def check(book: BookAnswer) -> None:
+            same("gpu_class", book.gpu_class, gpu_class)
+            for ask in book.asks:
+                _readable(ask)
+
+        bids = self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}, check)
+        return tuple(bid.id for bid in bids)
 
     def quotes(
         self,
@@ -137,6 +145,14 @@ class GatewayApi(LeaseCalls):
     def heartbeats(self, provider: Address) -> tuple[BeatTold, ...]:
         """The provider's last sign of life, and the newest of others beside it. Nothing about them has been checked."""
         return tuple(self._told(BeatsAnswer, f"{HEARTBEAT_PATH}?provider={provider}").heartbeats)
+
+    def post_warm_images(self, images: Sequence[Sha256]) -> None:
+        """Say which container images our agent has unpacked, in the place of those that it named before."""
+        accepted(self._write_raw("POST", "/v1/images", to_json(WarmImagesSent(list(images))), JSON_BODY))
+
+    def warm_at(self, image: Sha256) -> frozenset[Address]:
+        """The providers that say that they have it: their word, and a hint only."""
+        return frozenset(self._told(WarmImageAnswer, f"/v1/images/{image}/providers", image=image).providers)
 
     def account(self, address: Address) -> AccountAnswer:
         """The account's free balance in the projection."""

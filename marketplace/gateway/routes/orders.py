@@ -9,6 +9,7 @@ from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderPage, Orde
 from marketplace.api.timelines import OrderEventPage
 from marketplace.domain.ids import address, bytes32
 from marketplace.domain.wire import order_from_wire, signature_from_wire
+from marketplace.gateway.answer_cache import AboutOrder
 from marketplace.gateway.auth import DesksHere, Sender
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
@@ -17,6 +18,7 @@ from marketplace.gateway.responses import Written, answer, once
 from marketplace.gateway.taking import TakesOrders
 
 router = APIRouter(tags=["orders"])
+timelines = APIRouter(tags=["orders"], route_class=AboutOrder)
 
 
 def post_order(
@@ -66,7 +68,7 @@ def get_explanation(order_id: OrderId, desks: DesksHere) -> Response:
     return answer(ExplanationTold.of(found) if found else ExplanationTold.none_yet(order))
 
 
-@router.get("/v1/orders/{order_id}/events", responses=told(OrderEventPage))
+@timelines.get("/v1/orders/{order_id}/events", responses=told(OrderEventPage))
 def list_order_events(order_id: OrderId, desks: DesksHere, after: AfterPlace = None, limit: Limit = "50") -> Response:
     """What has happened to an order, from its acceptance to the end of its lease."""
     return answer(desks.timelines.events(bytes32(order_id), after, int(limit)))

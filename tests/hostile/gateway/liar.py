@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 Speech = Callable[[socket.socket, bytes], None]
 """Answers one request on a connection, given its head; may send anything, and may take as long as the test lets it."""
@@ -19,6 +19,7 @@ class Liar:
         self.closed = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
+        self._open: set[socket.socket] = set()
         self._start(self._accept)
 
     @property
@@ -29,6 +30,9 @@ class Liar:
         self.closed.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for connection in tuple(self._open):
+            with suppress(OSError):  # it has ended meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
@@ -42,16 +46,19 @@ class Liar:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self._open.add(connection)
             self._start(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(5)
-            try:
+        """As long as the other side likes: who asks on a connection that was idle for a while finds it as it was."""
+        try:
+            with connection:
                 while head := _head(connection):
                     self.speech(connection, head)
-            except OSError:
-                return
+        except OSError:
+            return
+        finally:
+            self._open.discard(connection)
 
     def drip(self, connection: socket.socket, piece: bytes, every_seconds: float) -> None:
         """The same bytes again and again until whoever reads hangs up, or the test is over."""

@@ -98,7 +98,7 @@ def questions() -> dict[str, Question]:
         "offers": Question(lambda api: api.offers(), OfferPage, given=page),
         "offer": Question(lambda api: api.offer(OfferId(1)), OfferAnswer, {"id": 1}),
         "measurements": Question(lambda api: api.gpus.measurements([OfferId(1)]), MeasurementsAnswer),
-        "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}),
+        "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}, page),
         "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), QuotesAnswer),
         "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), OrderAnswer, lease),
         "order": Question(lambda api: api.order(WORD), OrderAnswer, lease),

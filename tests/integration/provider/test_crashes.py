@@ -14,6 +14,7 @@ from marketplace.domain.orders import SignedOrder
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
+from marketplace.provider.agent import WATCHED
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.runtime import load_runtime
@@ -172,13 +173,18 @@ def test_time_in_which_the_agent_stood_still_is_not_charged(stage: Stage, crashi
     """A process that is held and let go on takes the time in between off what it meters, and says so in the job's log."""
     held_blocks = 20
     crashing.agents.start(is_patient=True)
-    signed = crashing.opened("python", "-c", "import time; time.sleep(14)")
+    signed = crashing.opened("sh", "-c", "while [ ! -e go ]; do sleep 0.1; done")
     journal, agent = crashing.journal, int((stage.folder / "pid").read_text())
     stage.clock.until(lambda: any(row.pid for row in journal.servings(ServingState.RUNNING)), "the job runs")
+    (run,) = (stage.folder / "home" / "servings").glob("*/runs/*")
+    begun = stage.chain.head()
+    stage.clock.until(lambda: (journal.cursor(WATCHED) or begun).number > begun.number + 1, "it is watched")
     before = stage.chain.head()
     os.kill(agent, signal.SIGSTOP)
     stage.clock.until(lambda: stage.chain.head().number > before.number + held_blocks, "it is held for a while")
     os.kill(agent, signal.SIGCONT)
+    stage.clock.until(lambda: journal.servings()[0].lost_seconds >= held_blocks, "what was lost is counted")
+    (run / "in" / "go").touch()
     stage.clock.until(lambda: journal.servings(ServingState.EXITED, ServingState.RECEIPTED), "it is over")
     (serving,) = journal.servings()
     crashing.agents.terminate()

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psutil
 import pytest
 
 from marketplace.domain.leases import LeaseStatus
@@ -31,6 +32,7 @@ def suspend(process: Process, journal: Path) -> None:
 
     def is_suspended() -> bool:
         process.send(signal.SIGSTOP)
+        eventually(lambda: psutil.Process(process.running.pid).status() == psutil.STATUS_STOPPED, "it stands still")
         with closing(sqlite3.connect(journal, timeout=1, isolation_level=None)) as db:
             try:
                 db.execute("BEGIN IMMEDIATE")

@@ -37,7 +37,7 @@ def level(spans: dict[SpanName, Span], seconds: int, before: int) -> tuple[int, 
 
 def busy_life(seed: int) -> Life:
     """Leases that open, end in several ways, and are given back; offers that expire, are withdrawn, and come back."""
-    draw, life, now = random.Random(seed), Life(), START
+    draw, life, now = random.Random(seed), Life(), int(START)
     ends = (
         lambda lease, at: life.settle(lease, 5, at),
         life.decline,

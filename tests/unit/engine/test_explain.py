@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from marketplace.domain.book import RejectionReason
+from marketplace.domain.book import MOST_OFFERS_TOLD, RejectionReason
 from marketplace.domain.ids import OfferId
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
@@ -23,6 +23,16 @@ CENT = DOLLAR // 100
 
 def _words(order: Any, offers: list[Any], **market: Any) -> str:
     return clear(a_snapshot([order], offers, **market)).rejections[0].nearest_miss
+
+
+def test_each_reason_names_the_first_offers_that_fell_for_it() -> None:
+    """By number, and no more than are told; all of them are counted."""
+    small, dear = [an_offer(n, free=1) for n in range(2, 40)], an_offer(1, price=900 * CENT)
+    (told,) = clear(a_snapshot([an_order(gpus=2, max_price=250 * CENT)], [*reversed(small), dear])).rejections
+
+    assert told.reasons[RejectionReason.NOT_ENOUGH_GPUS] == len(small)
+    assert told.offers[RejectionReason.NOT_ENOUGH_GPUS] == tuple(range(2, 2 + MOST_OFFERS_TOLD))
+    assert told.offers[RejectionReason.PRICE_OUT_OF_BOUNDS] == (1,)
 
 
 def test_the_cheapest_feasible_offer_is_named_with_its_price_and_the_limit() -> None:

@@ -45,9 +45,9 @@ export interface Known {
 }
 
 /** The openings of an order's lease, as the gateway tells the order's events. */
-export function servingsOf(events: readonly OrderEvent[]): readonly Serving[] {
+export function servingsOf(events: readonly OrderEvent[], order: OrderTold["order"]): readonly Serving[] {
   const told = events.filter((one) => one.tx !== null && one.block !== null).map((one, at): Told => ({
-    name: one.name, fields: one.fields, block: { number: one.block ?? 0, hash: one.tx ?? "", timestamp: one.at, time: one.atTime ?? "" }, tx: one.tx ?? "", logIndex: at,
+    name: one.name, fields: { ...one.fields, order }, block: { number: one.block ?? 0, hash: one.tx ?? "", timestamp: one.at, time: one.atTime ?? "" }, tx: one.tx ?? "", logIndex: at,
   }));
   return taken(NOTHING, told).servings;
 }

@@ -25,6 +25,7 @@ export function JobActs({ order, lease, receipts, outputs }: Known) {
   if (order.state !== "book" && !isLive) return null;
   return (
     <Panel title="What can be done" note={lease?.deadline ? <>deadline <Until at={lease.deadline} /></> : undefined}>
+      {isLive && lease && last && !mine && isMine ? <Countersign lease={lease} receipt={last.receipt} outputs={outputs} /> : null}
       {order.state === "book" ? (
         <>
           {isMine ? <p class="acts"><Act id="take-off" run={async (step) => (await acts()).withdrawOrder(terms, order.id, step)}>Take it off the book</Act><Act ghost run={async (step) => (await acts()).cancelOnChain(terms, order.order, step)}>Cancel on the chain</Act></p> : null}
@@ -35,7 +36,6 @@ export function JobActs({ order, lease, receipts, outputs }: Known) {
       {lease?.status === "Open" ? (
         <>
           {isMine ? <p class="acts"><Act id="terminate" ghost run={async (step) => (await acts()).terminate(terms, order.order, step)}>End it now</Act></p> : null}
-          {last && !mine && isMine ? <Countersign lease={lease} receipt={last.receipt} outputs={outputs} /> : null}
           <Command words={last && !mine ? "bourse watch" : `bourse cancel ${order.id}`} />
         </>
       ) : null}

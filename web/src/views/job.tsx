@@ -27,14 +27,15 @@ export function JobView() {
   const lease = useAnswer(wasOpened ? "/v1/leases/{lease_id}" : undefined, at).value.value;
   const receipts = useAnswer(wasOpened ? "/v1/leases/{lease_id}/receipts" : undefined, at, "seldom").value.value;
   const declines = useAnswer("/v1/leases/{lease_id}/declines", at, "seldom").value.value;
-  const outputs = useAnswer(lease?.result ? "/v1/leases/{lease_id}/outputs" : undefined, { ...at, query: { share } }, "seldom").value;
+  const hasResult = lease?.result != null || (receipts?.receipts.some((one) => one.role === "provider" && one.receipt.last) ?? false);
+  const outputs = useAnswer(hasResult ? "/v1/leases/{lease_id}/outputs" : undefined, { ...at, query: { share } }, "seldom").value;
   const offers = useOffers();
   const events = useAnswer("/v1/orders/{order_id}/events", { ...at, query: { limit: "100" } }).value.value?.items ?? [];
   if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
   const told = order.value.explanation;
   const explanation = told?.block ? (told as Explanation) : undefined;
   const known: Known = {
-    order: order.value, lease, servings: servingsOf(events), receipts: receipts?.receipts ?? [], declines: declines?.declines ?? [], explanation, market: market.value!,
+    order: order.value, lease, servings: servingsOf(events, order.value.order), receipts: receipts?.receipts ?? [], declines: declines?.declines ?? [], explanation, market: market.value!,
     bondBps: (offer) => offers.value.value?.find((one) => one.id === offer)?.bondBps ?? 0, coin: token.value,
   };
   const attempts = attemptsOf(known);
@@ -52,7 +53,7 @@ export function JobView() {
         <Boundary what="The money">{attempts.length ? <MoneyTable attempts={attempts} /> : null}</Boundary>
         <Boundary what="The reasons"><Why explanation={explanation} order={order.value} /></Boundary>
         <Boundary what="The acts"><JobActs order={order.value} lease={lease} receipts={known.receipts} outputs={outputs.value} /></Boundary>
-        {lease?.result ? <Boundary what="The output"><Outputs lease={id} told={outputs} result={lease.result} share={share} /></Boundary> : null}
+        {hasResult ? <Boundary what="The output"><Outputs lease={id} told={outputs} result={lease?.result ?? outputs.value?.resultSha256 ?? ""} share={share} /></Boundary> : null}
         {wasOpened ? <Boundary what="The log"><Log lease={id} share={share} /></Boundary> : null}
       </aside>
     </div>

@@ -27,6 +27,7 @@ NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {
     ("post", "/v1/leases/{lease_id}/key"): (PROVIDER, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/leases/{lease_id}/gpus"): (CLIENT, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/heartbeats"): (STRANGER,),
+    ("post", "/v1/images"): (CLIENT, OTHER_CLIENT, STRANGER),
 }
 WITHOUT_FUNCTION = {("put", "/v1/blobs/{name}"), ("delete", "/v1/sessions")}
 """Anybody may, for itself only."""
@@ -46,6 +47,8 @@ def sent(gateway: Gateway, private: Private, route: tuple[str, str], key: Key | 
         body = json.dumps(wire).encode()
     if path.endswith("/gpus"):
         body = to_json(GpuSamplesSent([GpuSampleDocument(2, "GPU-a", 97, 20_000, 400, 71)]))
+    if path == "/v1/images":
+        body = b'{"images": []}'
     if method == "delete":
         body = b""
     if key is None:

@@ -1,0 +1,52 @@
+"""`python -m scripts.page.pictures`: the page's pictures in the documents, anew, from a market that is brought up for them.
+
+They are documentation: nothing compares them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from marketplace import devnet
+from marketplace.config import DEVNET_FOLDER
+from marketplace.domain.errors import ToolMissing
+from scripts.page.scene import H100, Scene, network, play
+
+ROOT = Path(__file__).resolve().parents[2]
+INTO = ROOT / "docs" / "pictures"
+PHONE = [390, 844]
+
+
+def shots(scene: Scene) -> list[dict[str, object]]:
+    """What is taken: three views in light and dark, and the market on a phone."""
+    views = {"market": f"#/market/{H100}", "job": f"#/job/{scene.retried}", "account": f"#/account/{scene.client}"}
+    both = [
+        {"name": f"{name}-{theme}", "view": view, "theme": theme}
+        for name, view in views.items()
+        for theme in ("light", "dark")
+    ]
+    return [*both, {"name": "market-phone", "view": views["market"], "size": PHONE}]
+
+
+def take(gateway: str, scene: Scene) -> None:
+    """Have Chromium take them. Raises ToolMissing, CalledProcessError."""
+    node = shutil.which("node")
+    if node is None:
+        raise ToolMissing("node", "install Node 20 or newer")
+    INTO.mkdir(exist_ok=True)
+    told = {"gateway": gateway, "into": str(INTO), "shots": shots(scene)}
+    subprocess.run([node, "web/browser/pictures.mjs"], input=json.dumps(told), text=True, check=True, cwd=ROOT)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place, network(Path(place, DEVNET_FOLDER)):
+        scene = play(Path(place))
+        take(devnet.read_state(Path(place, DEVNET_FOLDER))["settings"]["gateway_url"], scene)
+
+
+if __name__ == "__main__":
+    main()

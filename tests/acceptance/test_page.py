@@ -1,0 +1,83 @@
+"""The page in a real Chromium, on a market that runs, with a wallet of its own. One browser looks at everything; each test is one thing that it saw."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from secrets import token_hex
+
+import httpx
+import pytest
+
+from tests.acceptance.conftest import Network, eventually
+from tests.acceptance.test_strangers import CAST, FAUCET, run
+
+ROOT = Path(__file__).parents[2]
+LOOK = ROOT / "web/browser/look.mjs"
+WITHIN_SECONDS = 500
+
+pytestmark = pytest.mark.timeout(2 * WITHIN_SECONDS)
+"""One browser does all of it before the first test is over."""
+
+
+@pytest.fixture(scope="module")
+def seen(network: Network) -> dict[str, str]:
+    """What the browser saw, by name: "" where all was well, else what was not."""
+    settings, key = network.settings, "0x" + token_hex(32)
+    gateway, rpc = settings["gateway_url"], settings["rpc_urls"]
+    address = run(CAST, "wallet", "address", "--private-key", key)
+    token = httpx.get(gateway + "/v1/market", trust_env=False).json()["token"]["address"]
+    for words in ((address, "--value", "1ether"), (token, "mint(address,uint256)", address, "5000000")):
+        run(CAST, "send", "--rpc-url", rpc, "--private-key", FAUCET, *words)
+    network.bourse("wallet", "deposit", "1")
+    network.bourse("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--", "true")
+    client = network.state["accounts"]["client"]["address"]
+    orders = eventually(
+        lambda: httpx.get(f"{gateway}/v1/orders?client={client}", trust_env=False).json()["items"], "an order"
+    )
+    told = {
+        "gateway": gateway, "rpc": rpc, "key": key, "job": orders[0]["id"], "client": client,
+        "provider": network.state["accounts"]["provider-1"]["address"],
+    }  # fmt: skip
+    node = shutil.which("node")
+    assert node
+    done = subprocess.run(
+        [node, str(LOOK)], input=json.dumps(told), capture_output=True, text=True, timeout=WITHIN_SECONDS, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-4_000:]
+    saw: dict[str, str] = json.loads(done.stdout)
+    return saw
+
+
+@pytest.mark.parametrize("size", ["light", "dark", "phone"])
+def test_every_view_can_be_read_by_everybody(seen: dict[str, str], size: str) -> None:
+    """No view has a serious finding of axe, breaks the policy of what may be loaded, fails, or is wider than its screen."""
+    assert seen[f"every view, {size}"] == ""
+
+
+def test_the_market_is_said_in_a_sentence_and_goes_on_with_the_chain(seen: dict[str, str]) -> None:
+    """The view begins with what one GPU costs, the book has its fixed lines, the block moves on by itself, and `/` finds a class."""
+    assert seen["the market"] == ""
+
+
+def test_a_gateway_that_goes_away_is_said_in_words(seen: dict[str, str]) -> None:
+    """Where the stream is cut a band says so, nothing can be signed, what was shown stays, and all is well when it is back."""
+    assert seen["a gateway that goes away"] == ""
+
+
+def test_hostile_words_are_shown_as_words(seen: dict[str, str]) -> None:
+    """Markup, escapes and turned writing in every name and reason that a gateway tells are text, and run nothing."""
+    assert seen["hostile words"] == ""
+
+
+def test_fingers_hit_what_they_aim_at(seen: dict[str, str]) -> None:
+    """On a phone every tab and every button is at least 48 px high."""
+    assert seen["touch targets"] == ""
+
+
+def test_a_wallet_deposits_orders_reads_and_countersigns(seen: dict[str, str]) -> None:
+    """Money goes in by permit, a refusal moves nothing, an order is signed for its worst cost, its log is read by a cookie that no script
+    sees, its output is hashed before the receipt is signed, and the sum is right to the unit."""
+    assert seen["acts with a wallet"] == ""

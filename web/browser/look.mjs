@@ -1,0 +1,165 @@
+// Looks at the page in a real Chromium as people do, and tells what it saw as JSON: {name: "" or what was wrong}.
+// What it needs comes on standard input: {gateway, rpc, key, job, client, provider}.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { between } from "./between.mjs";
+import { launch } from "./chromium.mjs";
+import { giveWallet } from "./wallet.mjs";
+
+const told = JSON.parse(readFileSync(0, "utf8"));
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const LONG = Number(process.env.LONG ?? 60_000);
+const seen = {};
+const browser = await launch();
+
+const only = process.env.ONLY ?? "";
+
+/** Looks, unless somebody asked for another look only (`ONLY=market`). */
+async function check(name, look) {
+  if (!name.includes(only)) return;
+  const began = Date.now();
+  try {
+    await look();
+    seen[name] = "";
+  } catch (error) {
+    const shown = browser.contexts().at(-1)?.pages().at(-1);
+    const said = await shown?.evaluate(() => [...document.querySelectorAll(".problem, [role=status], h1")].map((one) => one.textContent).join(" | ")).catch(() => "");
+    seen[name] = `${String(error.stack ?? error).slice(0, 1_500)}\nThe page says: ${said} ${shown?.wrong ?? ""}`;
+    await shown?.context().close();
+  }
+  process.stderr.write(`${name}: ${Date.now() - began} ms ${seen[name] ? "✗" : "✓"}\n`);
+}
+
+async function open(base, path = "", options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.wrong = [];
+  page.on("pageerror", (error) => page.wrong.push(String(error)));
+  page.on("console", (message) => /Content Security Policy|Refused to/.test(message.text()) && page.wrong.push(message.text()));
+  if (options.wallet) page.wallet = await giveWallet(page, options.wallet);
+  await page.goto(`${base}/${path}`);
+  await page.waitForFunction(() => (document.querySelector("h1")?.textContent ?? "").trim().length > 3, null, { timeout: LONG });
+  return page;
+}
+
+const close = (page) => page.context().close();
+const views = ["", `#/job/${told.job}`, `#/jobs/${told.client}`, `#/account/${told.client}`, "#/jobs", "#/providers", `#/provider/${told.provider}`, "#/offer/1", "#/rounds", "#/network", "#/more", "#/account"];
+
+/** What axe finds that is serious or worse, as sentences. */
+async function findings(page) {
+  const { violations } = await page.evaluate(`(() => { ${AXE}; return axe.run(document, { resultTypes: ["violations"] }); })()`);
+  return violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) => `${one.id}: ${one.nodes.map((node) => node.html).slice(0, 2).join(" ").slice(0, 300)}`);
+}
+
+const rounds = [["light", {}, views], ["dark", { colorScheme: "dark" }, views.slice(0, 4)], ["phone", { viewport: { width: 390, height: 844 } }, views.slice(0, 6)]];
+for (const [name, options, shown] of rounds) {
+  await check(`every view, ${name}`, async () => {
+    const page = await open(told.gateway, "", options);
+    const wrong = [];
+    for (const view of shown) {
+      await page.evaluate((to) => (location.hash = to), view || "#/market");
+      await page.waitForFunction(() => (document.querySelector("h1")?.textContent ?? "").trim().length > 3, null, { timeout: LONG });
+      await page.waitForTimeout(300);
+      wrong.push(...(await findings(page)).map((one) => `${view}: ${one}`));
+      const broken = await page.locator("text=cannot be shown").allTextContents();
+      if (broken.length) wrong.push(`${view}: ${broken[0]}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (wide > 0) wrong.push(`${view} is ${wide} px too wide`);
+    }
+    assert.deepEqual([...wrong, ...page.wrong], []);
+    await close(page);
+  });
+}
+
+await check("the market", async () => {
+  const page = await open(told.gateway);
+  assert.match(await page.textContent("h1"), /is to be had for [\d.]+ tUSD an hour/);
+  await page.waitForSelector(".book tr.mark", { timeout: LONG });
+  assert.equal(await page.locator(".book tbody tr").count(), 25);
+  await page.waitForSelector(".prices canvas", { timeout: LONG });
+  const block = async () => Number(/block (\d+)/.exec(await page.textContent(".asof"))?.[1]);
+  const before = await block();
+  await page.waitForFunction((than) => Number(/block (\d+)/.exec(document.querySelector(".asof").textContent)?.[1]) > than, before, { timeout: LONG });
+  await page.keyboard.press("/");
+  await page.keyboard.type("RTX4090");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector("h1").textContent.includes("RTX4090"), null, { timeout: LONG });
+  await close(page);
+});
+
+await check("a gateway that goes away", async () => {
+  const middle = await between(told.gateway);
+  const page = await open(middle.url);
+  middle.leave();
+  await page.waitForSelector(".cut", { timeout: LONG });
+  assert.match(await page.textContent(".cut"), /The stream is cut/);
+  assert.ok(await page.isDisabled(".quote .btn"));
+  assert.match(await page.textContent("h1"), /\w/);
+  middle.comeBack();
+  await page.click(".cut button");
+  await page.waitForSelector(".cut", { state: "detached", timeout: LONG });
+  await close(page);
+  middle.end();
+});
+
+await check("hostile words", async () => {
+  const middle = await between(told.gateway);
+  middle.state.isHostile = true;
+  const page = await open(middle.url);
+  for (const view of views) {
+    await page.evaluate((to) => (location.hash = to), view || "#/market");
+    await page.waitForTimeout(700);
+  }
+  assert.equal(await page.evaluate(() => window.hit), undefined);
+  assert.equal(await page.locator("main img, main script").count(), 0);
+  await page.evaluate(() => (location.hash = "#/offer/1"));
+  await page.waitForFunction(() => document.body.textContent.includes("onerror="), null, { timeout: LONG });
+  assert.ok(!/[\u202e\u001b]/.test(await page.textContent("main")));
+  assert.deepEqual(page.wrong, []);
+  await close(page);
+  middle.end();
+});
+
+await check("touch targets", async () => {
+  const page = await open(told.gateway, "", { viewport: { width: 390, height: 844 } });
+  const small = await page.$$eval("nav.tabs a, .btn", (all) => all.filter((one) => one.offsetParent && one.getBoundingClientRect().height < 48).map((one) => one.textContent));
+  assert.deepEqual(small, []);
+  await close(page);
+});
+
+await check("acts with a wallet", async () => {
+  const page = await open(told.gateway, "#/account", { wallet: told });
+  await page.click("[data-wallets] .btn");
+  await page.waitForSelector("#deposit", { timeout: LONG });
+  await page.fill("#deposit", "5");
+  page.wallet.refuseNext();
+  await page.click("#deposit-act");
+  await page.waitForSelector("text=Not signed. Nothing was sent.", { timeout: LONG });
+  await page.click("#deposit-act");
+  await page.waitForFunction(() => document.querySelector(".who b")?.textContent === "5.00", null, { timeout: LONG });
+  await page.click("#sign-in");
+  await page.waitForSelector("text=Signed in until", { timeout: LONG });
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  await page.evaluate(() => (location.hash = "#/market/RTX4090"));
+  await page.waitForFunction(() => document.querySelector("h1").textContent.includes("RTX4090"), null, { timeout: LONG });
+  await page.locator(".quote input").nth(1).fill("60s");
+  await page.locator(".quote input").nth(2).fill("0.4");
+  await page.click(".quote .btn");
+  await page.waitForSelector("#sign-order", { timeout: LONG });
+  assert.match(await page.textContent("dialog"), /0\.006667 tUSD/);
+  await page.fill("#order-command", `python -c "print('<b>six</b>', 6 * 7)"`);
+  await page.click("#sign-order");
+  await page.waitForFunction(() => location.hash.startsWith("#/job/0x") || document.querySelector("dialog .problem"), null, { timeout: LONG });
+  assert.equal(await page.locator("dialog .problem").allTextContents().then(String), "");
+  await page.waitForFunction(() => document.querySelector("#log")?.textContent.includes("<b>six</b> 42"), null, { timeout: LONG });
+  await page.click("#countersign", { timeout: LONG });
+  await page.waitForFunction(() => /The job is done\. The work cost/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
+  assert.match(await page.textContent("main"), /to the last unit/);
+  assert.match(await page.textContent("main"), /Lease settled/);
+  assert.deepEqual(page.wrong, []);
+  await close(page);
+});
+
+await browser.close();
+process.stdout.write(JSON.stringify(seen));

@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import type { Lease, Market, OrderEvent, OrderTold } from "../api/kinds";
+import { attemptsOf, happeningsOf, runOf, servingsOf, type Known } from "./job";
+import { asText, saidOfJob } from "./say";
+
+const COIN = { symbol: "tUSD", decimals: 6 };
+const event = (name: string, at: number, block: number | null, fields: object) => ({ name, at, reason: "", detail: "", fields, block, tx: block === null ? null : `0xtx${block}`, atTime: null }) as unknown as OrderEvent;
+const order = { id: "0xo", state: "closed", acceptedAt: 90, withdrawnAt: null, worstCost: "32500", order: { gpus: "1", maxSeconds: "45", maxPrice: "2600000" }, lease: { offer: 2, price: "2050000", openedAt: 200, paidSeconds: 25 } } as unknown as OrderTold;
+const lease = { status: "Closed", exit: "LeaseSettled", offer: 2, price: "2050000", openedAt: 200, paidSeconds: 25, paid: "14236", refund: "11389", compensation: "0" } as unknown as Lease;
+const EVENTS = [
+  event("accepted", 90, null, {}),
+  event("LeaseOpened", 100, 10, { lease: "0xo", offer: 3, price: "1980000" }),
+  event("LeaseDeclined", 105, 15, { lease: "0xo", refund: "24750" }),
+  event("LeaseOpened", 200, 20, { lease: "0xo", offer: 2, price: "2050000" }),
+  event("LeaseSettled", 226, 46, { lease: "0xo", last: true, paid: "14236", refund: "11389" }),
+];
+const known: Known = { order, lease, servings: servingsOf(EVENTS, order.order), receipts: [], declines: [], explanation: undefined, market: { bondFloor: "100000" } as Market, bondBps: () => 2_000, coin: COIN };
+
+describe("a job", () => {
+  it("has an attempt for each opening, and each adds up to the unit", () => {
+    const attempts = attemptsOf(known);
+    expect(attempts.map((one) => [one.offer, one.exit, one.locked, one.paid, one.refund])).toEqual([[3, "LeaseDeclined", 24_750n, 0n, 24_750n], [2, "LeaseSettled", 25_625n, 14_236n, 11_389n]]);
+    for (const one of attempts) expect(one.paid + one.refund).toBe(one.locked);
+  });
+  it("is told in the order of block time, with what failed never left out, and what is not deep enough marked", () => {
+    const rows = happeningsOf(known, 46, 2);
+    expect(rows.map((one) => one.what)).toEqual(["Order accepted", "Lease opened", "Declined by the provider", "Lease opened", "Lease settled"]);
+    expect(rows[2]).toMatchObject({ reason: "LeaseDeclined", isBad: true });
+    expect(rows.map((one) => one.isProvisional)).toEqual([false, false, false, false, true]);
+  });
+  it("costs, when it is ended now, what has run and is not paid yet", () => {
+    expect(runOf(3_600_000n, 2n, 100, 60, 10, 130)).toBe(40_000n);
+    expect(runOf(3_600_000n, 2n, 100, 60, 0, 9_999)).toBe(120_000n);
+  });
+  it("is said in a sentence by what is known, and not as done where nobody knows", () => {
+    expect(asText(saidOfJob(order, lease, COIN))).toBe("The job is over. The work cost 0.014236; 0.011389 came back.");
+    expect(asText(saidOfJob(order, lease, COIN, "The job", "", 3))).toContain("failed with exit code 3");
+    expect(asText(saidOfJob({ ...order, state: "book" }, undefined, COIN, "The job", "you need 4 together"))).toBe("The job waits. You need 4 together.");
+  });
+});
