@@ -34,6 +34,11 @@ LONGEST_FIRST = (
     "integration/test_bubblewrap_agent.py",
     "integration/chain/test_sending_lies.py",
     "integration/gateway/test_outages.py",
+    "integration/gateway/test_any_request.py",
+    "integration/provider/test_crashes.py",
+    "integration/provider/test_sealed.py",
+    "integration/provider/test_measuring.py",
+    "hostile/gateway/test_fields.py",
 )
 """What takes a worker half a minute or more begins before the rest, so that in the end none works alone."""
 

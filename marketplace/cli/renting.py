@@ -19,11 +19,11 @@ from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Job, JobRequest
-from marketplace.client.extending import KEPT_SECONDS, follow_on
+from marketplace.client.extending import follow_on
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.images import resolved
 from marketplace.config import variables
-from marketplace.domain.keeping import SessionTerms
+from marketplace.domain.keeping import KEPT_SECONDS, SessionTerms
 from marketplace.domain.units import Bps, GpuCount, Seconds, seconds_from_text
 
 app = typer.Typer()

@@ -10,12 +10,10 @@ from marketplace.client.request import JobRequest
 from marketplace.client.sitting import running_lease
 from marketplace.domain.classes import class_numbered
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.keeping import KEPT_SECONDS
 from marketplace.domain.orders import Order
 from marketplace.domain.pricing import start_of
 from marketplace.domain.units import PricePerGpuHour, Seconds
-
-KEPT_SECONDS = Seconds(600)
-"""How long a provider's agent keeps what a session left (``provider.workspaces``)."""
 
 
 @dataclass(frozen=True, slots=True)

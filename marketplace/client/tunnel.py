@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -46,11 +45,9 @@ class TunnelEnd(Protocol):
 class Tunnel:
     """``dial`` connects, to the machine too where that is needed (again). Of one event loop."""
 
-    def __init__(
-        self, machine: TunnelEnd, key: Path | None, *, on_change: Callable[[str], None] = lambda said: None
-    ) -> None:
+    def __init__(self, machine: TunnelEnd, key: Path | None) -> None:
         """``key``: the file of the secret key; None: those that OpenSSH would try, its agent's included."""
-        self._machine, self._key, self._on_change = machine, key, on_change
+        self._machine, self._key = machine, key
         self._connecting = asyncio.Lock()
         self._connection: asyncssh.SSHClientConnection | None = None
         self._carrying: asyncio.Task[None] | None = None
@@ -88,7 +85,6 @@ class Tunnel:
                     raise EntryRefused(
                         EntryReason.ENTRY_FAILED, f"no way to the machine now ({exc or 'too slow'})"
                     ) from exc
-                self._on_change("connected to the job's machine")
             return self._connection
 
     async def _met(self, place: SeatPlace) -> asyncssh.SSHClientConnection:

@@ -8,7 +8,10 @@ from typing import Final
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.json_reader import Reader
+from marketplace.domain.units import Seconds
 
+KEPT_SECONDS: Final = Seconds(600)
+"""Block time from a session's close, for which its provider's agent keeps its files for a follow-on."""
 LEAST_IDLE_SECONDS = 60
 _MOST_IDLE_SECONDS = 1 << 31
 _LEASE: Final = re.compile(r"0x[0-9a-f]{64}")

@@ -15,7 +15,8 @@ from typing import Final
 import structlog
 
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.units import Seconds, UnixTime
+from marketplace.domain.keeping import KEPT_SECONDS
+from marketplace.domain.units import UnixTime
 from marketplace.provider.executors.base import JOB_INPUTS, JOB_OUTPUTS
 from marketplace.provider.executors.folders import Occupied, measure
 from marketplace.provider.home import ServingFolder
@@ -23,8 +24,6 @@ from marketplace.store.journal.rows import Serving, ServingKey
 
 _log = structlog.get_logger()
 
-KEEP_SECONDS: Final = Seconds(600)
-"""Block time, from the closing of a session's lease."""
 COPY_SECONDS: Final = 300
 """By this machine's clock: what is not copied by then stays behind."""
 
@@ -65,8 +64,8 @@ class Workspaces:
         self._quiet.discard(serving.key)
         self._wanted.discard(serving.key)
         if serving.key not in self._handed_on:
-            self._kept[serving.key] = _Kept(serving.order.client, folder, UnixTime(now + KEEP_SECONDS))
-            _log.info("workspace.kept", lease=serving.lease, seconds=KEEP_SECONDS)
+            self._kept[serving.key] = _Kept(serving.order.client, folder, UnixTime(now + KEPT_SECONDS))
+            _log.info("workspace.kept", lease=serving.lease, seconds=KEPT_SECONDS)
         self._handed_on.discard(serving.key)
 
     def is_kept(self, key: ServingKey, now: UnixTime) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from marketplace.api.quotes import QuotesAnswer
 from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.api.rounds import RoundPage
 from marketplace.api.sitting import HostKeyTold
+from marketplace.api.warm_images import WarmImageAnswer
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi
 from marketplace.domain.errors import GatewayError
@@ -41,6 +43,7 @@ WORD, OTHER_WORD = Bytes32("0x" + "ab" * 32), Bytes32("0x" + "cd" * 32)
 WHO = Address("0x" + "ab" * 20)
 DOMAIN = SigningDomain(31337, WHO)
 NOW = UnixTime(1_700_000_000)
+IMAGE = Sha256("ab" * 32)
 RESULT = Result(0, EndedReason.EXITED, (Output("/job/out", 7, (Sha256("ab" * 32),)),), LogFile(Sha256("cd" * 32), 5))
 ORDER = Order(
     WHO, 2, OfferId(0), GpuCount(1), Seconds(60), Seconds(0), PricePerGpuHour(1), Bps(0), UnixTime(0), UnixTime(9), TokenUnits(0), WHO, WHO,
@@ -117,6 +120,7 @@ def questions() -> dict[str, Question]:
         "host key": Question(lambda api: api.host_key(WORD), HostKeyTold, {"lease": WORD}, {"key": SSH_KEY}),
         "heartbeat": Question(lambda api: api.heartbeat(), HeartbeatAnswer),
         "heartbeats": Question(lambda api: api.heartbeats(WHO), BeatsAnswer),
+        "warm image": Question(lambda api: tuple(api.warm_at(IMAGE)), WarmImageAnswer, {"image": IMAGE}),
         "account": Question(lambda api: api.account(WHO), AccountAnswer, {"address": WHO}),
         "provider": Question(lambda api: api.provider(WHO), ProviderAnswer, {"address": WHO}),
         "rounds": Question(lambda api: api.rounds(), RoundPage, given=page),
@@ -130,8 +134,8 @@ def _first(chunks: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def tell(question: Question) -> Verdicts:
-    """All lies that there are about one answer. The honest answer is read, or nothing that follows would say anything."""
+def tell(question: Question, *, one_in: int = 1) -> Verdicts:
+    """All lies that there are about one answer, or one in so many of them. The honest answer is read, or nothing that follows would say anything."""
     given = {**question.given, **question.identities}
     document = lies.honest(question.kind, given)
     verdicts = Verdicts()
@@ -147,7 +151,8 @@ def tell(question: Question) -> Verdicts:
         _say(liar, question, lies._body(document, (), document))
         if question.status < 400:
             assert sound(question.ask(api)), "the honest answer is not read"
-        for lie in lies.lies(question.kind, document, frozenset(question.identities)):
+        told = lies.lies(question.kind, document, frozenset(question.identities))
+        for lie in itertools.islice(told, 0, None, one_in):
             _say(liar, question, lie.body)
             _judge(verdicts, lie, question, api)
         api.close()

@@ -10,15 +10,17 @@ from marketplace.api.record import Record
 from tests.hostile.gateway.telling import questions, tell
 
 QUESTIONS = questions()
+ONE_IN = 5
+"""A sample, of each field and of each kind of lie; `make deep PART=hostile` tells them all."""
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_lie_is_refused_or_harmless(name: str) -> None:
     """Missing, null, negative, huge, of a wrong type, another's, of another time: nothing gets past the typed error."""
-    verdicts = tell(QUESTIONS[name])
+    verdicts = tell(QUESTIONS[name], one_in=ONE_IN)
 
     assert verdicts.wrongs == []
-    assert verdicts.told >= 25
+    assert verdicts.told >= 5
 
 
 def test_every_answer_is_lied_about() -> None:

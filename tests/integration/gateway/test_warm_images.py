@@ -8,8 +8,8 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.warm_images import MOST_WARM_IMAGES, WarmImageAnswer
 from marketplace.domain.ids import Sha256
 from marketplace.domain.offers import Offer
-from marketplace.store.board import WARM_IMAGES_KEPT_SECONDS
 from marketplace.store.board_keys import warm_images
+from marketplace.store.board_words import WARM_IMAGES_KEPT_SECONDS
 from tests.integration.gateway.conftest import PROVIDER, Gateway, running
 from tests.integration.gateway.forms import check_form
 

@@ -55,7 +55,14 @@ def test_a_worker_that_is_asked_to_stop_as_it_begins_stops() -> None:
 
 
 def _workers(pid: int | None) -> list[psutil.Process]:
-    return [one for one in psutil.Process(pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in psutil.Process(pid).children() if _lives(one)]
+
+
+def _lives(worker: psutil.Process) -> bool:
+    try:
+        return worker.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # reaped since it was listed
+        return False
 
 
 def _until(is_so: Callable[[], bool]) -> None:

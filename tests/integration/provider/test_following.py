@@ -8,14 +8,14 @@ from pathlib import Path
 from marketplace.chain import verbs
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import OfferId
-from marketplace.domain.keeping import SessionTerms
+from marketplace.domain.keeping import KEPT_SECONDS, SessionTerms
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
 from marketplace.provider.agent import ProviderAgent
 from marketplace.provider.home import ServingFolder
-from marketplace.provider.workspaces import KEEP_SECONDS, inherited
+from marketplace.provider.workspaces import inherited
 from tests.integration.provider.stage import ACCEPTOR, CLIENT, OPENER, PRICE, Stage
 
 HELD = 1_000
@@ -74,7 +74,7 @@ def test_what_a_session_left_is_kept_for_its_follow_on_and_not_for_long(stage: S
     assert (inputs_of(stage, second) / "there").read_text() == "kept"
     stage.until(agent, lambda: not folder_of(stage, first).path.exists(), "what was handed on is removed")
     assert folder_of(stage, other).path.exists()
-    stage.jump(KEEP_SECONDS)
+    stage.jump(KEPT_SECONDS)
     stage.until(agent, lambda: not folder_of(stage, other).path.exists(), "what nobody came for is removed")
 
 
