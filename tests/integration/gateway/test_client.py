@@ -125,7 +125,7 @@ def test_an_explanation_is_there_after_the_first_round(gateway: Gateway, client:
 
     assert before is None
     assert (early.status_code, early.json()) == (
-        200, {"order": signed.id, "placedOn": None, "reasons": {}, "nearestMiss": "", "block": None},
+        200, {"order": signed.id, "placedOn": None, "reasons": {}, "nearestMiss": "", "block": None, "offers": {}},
     )  # fmt: skip
     assert after is not None
     assert (after.placed_on, dict(after.reasons), after.nearest_miss) == (
