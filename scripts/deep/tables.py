@@ -14,7 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import api_words, chain_words, exec_words, flood_words, rules, sizes, ten_million, whole_rounds
+from scripts.bench import (
+    api_words,
+    chain_words,
+    exec_words,
+    flood_words,
+    page_words,
+    rules,
+    sizes,
+    ten_million,
+    whole_rounds,
+)
 from scripts.deep.figures import ROOT, Number, read_figures
 from scripts.gas_snapshot import committed
 
@@ -69,6 +79,7 @@ WORDS = {
     **chain_words.words(),
     **api_words.words(),
     **exec_words.words(),
+    **page_words.words(),
 }
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)
 QUOTE = re.compile(r"(<!-- figure:([\w.]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)

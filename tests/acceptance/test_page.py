@@ -51,6 +51,17 @@ def seen(network: Network) -> dict[str, str]:
     return saw
 
 
+def test_what_the_views_say_and_add_up_is_right() -> None:
+    """Sentences, amounts, instants, the ladder, histories and stories: the page's own unit tests (Vitest)."""
+    node = shutil.which("node")
+    assert node
+    done = subprocess.run(
+        [node, "node_modules/vitest/vitest.mjs", "run"], cwd=ROOT / "web", capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 0, done.stdout[-4_000:]
+
+
 @pytest.mark.parametrize("size", ["light", "dark", "phone"])
 def test_every_view_can_be_read_by_everybody(seen: dict[str, str], size: str) -> None:
     """No view has a serious finding of axe, breaks the policy of what may be loaded, fails, or is wider than its screen."""

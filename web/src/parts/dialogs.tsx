@@ -23,7 +23,7 @@ export function Dialogs() {
 
 const ALL: [string, string][] = [
   ["/", "find"], ["g m · g j · g a · g p · g r · g n", "market, jobs, account, providers, rounds, network"], ["j k", "next, earlier row; Enter opens it"], ["o", "an order"],
-  ["[ ]", "earlier, later job"], ["l · f", "log · follow"], ["v", "chart as a table"], ["c · y", "copy command · copy id"], ["d w e", "deposit, withdraw, end a lease: puts the focus there"], ["t", "light or dark"], ["Esc", "back"],
+  ["l · f", "log · follow"], ["v", "chart as a table"], ["c · y", "copy command · copy id"], ["d w e", "deposit, withdraw, end a lease: puts the focus there"], ["t", "light or dark"], ["Esc", "back"],
 ];
 
 function Keys() {

@@ -113,7 +113,7 @@ export function Tabs() {
 
 const KEYS: Record<string, [string, string][]> = {
   market: [["/", "find"], ["j k", "row"], ["o", "order"], ["g", "then m market, j jobs, a account"], ["?", "all keys"]],
-  job: [["[ ]", "earlier, later job"], ["l", "log"], ["f", "follow"], ["c", "copy command"], ["?", "all keys"]],
+  job: [["l", "log"], ["f", "follow"], ["c", "copy command"], ["?", "all keys"]],
   account: [["d", "deposit"], ["w", "withdraw"], ["e", "end the lease in focus"], ["?", "all keys"]],
 };
 

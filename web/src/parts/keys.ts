@@ -40,7 +40,7 @@ const ACTS: Record<string, () => void> = {
   "/": () => focusOn("#find"), "?": () => openDialog({ kind: "keys" }), j: () => row(1), k: () => row(-1), o: () => focusOn("#order-gpus"),
   t: turnTheme, c: () => void copy(document.querySelector<HTMLElement>("[data-command]")?.dataset["command"] ?? ""), y: () => void copy(location.hash.split("/")[2] ?? ""),
   l: () => focusOn("#log"), f: () => press("[data-key=f]"), v: () => press("[data-key=v]"), d: () => focusOn("#deposit"), w: () => focusOn("#withdraw"),
-  e: () => focusOn("[data-key=e]"), "[": () => press("[data-key=earlier]"), "]": () => press("[data-key=later]"),
+  e: () => focusOn("[data-key=e]"),
 };
 
 function isWriting(target: EventTarget | null): boolean {

@@ -29,7 +29,7 @@ const NEXT: Record<string, string> = {
   StoreUnavailable: "The gateway's copy of the market is away. Orders and receipts are still taken.",
   NotReady: "The gateway is not ready yet. It is asked again with the next block.",
   NotFound: "There is no such thing here. The address may be of another market.",
-  Unauthorized: "Only its parties may read this. Sign in with the client's or the provider's wallet.",
+  Unauthorized: "Only its parties may read this. Sign in with the client’s or the provider’s wallet.",
   TooManyRequests: "The gateway was asked too often. It is asked again with a later block.",
 };
 

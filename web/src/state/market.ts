@@ -1,12 +1,13 @@
 // The market's terms: asked for once, needed everywhere that money is written.
 import { computed, signal } from "@preact/signals";
 import type { Market } from "../api/kinds";
+import { oneLine } from "../logic/names";
 import { Problem, read } from "../api/read";
 import { heard } from "./head";
 
 export const market = signal<Market | undefined>(undefined);
 export const marketProblem = signal<Problem | undefined>(undefined);
-export const token = computed(() => ({ symbol: market.value?.token.symbol ?? "", decimals: market.value?.token.decimals ?? 6 }));
+export const token = computed(() => ({ symbol: oneLine(market.value?.token.symbol ?? "", 12), decimals: market.value?.token.decimals ?? 6 }));
 
 export async function openMarket(): Promise<void> {
   try {
