@@ -20,15 +20,17 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.watching import heads_watched
+from marketplace.client.trust import roots_of
 from marketplace.config import Settings
 from marketplace.daemon import GentleStop, Stop
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.classes import load_classes
-from marketplace.domain.errors import ToolMissing
+from marketplace.domain.errors import ConfigError, ToolMissing
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.gateway.own_page import OwnWord, own_page
 from marketplace.gateway.proxies import proxies_in
 from marketplace.gateway.server import serve
 from marketplace.gateway.static_files import read_folder
@@ -123,6 +125,20 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
             about=about,
             proxies=proxies,
         )
+
+
+def run_own_page(settings: Settings, port: int, *, say: Callable[[str], None]) -> None:
+    """Serve the page of this install at 127.0.0.1, over a gateway, until SIGTERM or Ctrl-C. Raises ConfigError where no page was built."""
+    settings.require("gateway_url", "address_book")
+    book, told = open_address_book(settings), roots_of(settings.opener, settings.arbiter)
+    page = read_folder(PAGE_FOLDER)
+    if page is None:
+        raise ConfigError(["the page is not built: make setup does that"])
+    word = OwnWord(
+        urlsplit(settings.gateway_url).netloc, book.chain_id, book.market, book.token, told.opener or book.opener, told.arbiter or book.arbiter
+    )  # fmt: skip
+    say(f"the page of this install, over {settings.gateway_url}: http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+    serve(own_page(page, settings.gateway_url, word), "127.0.0.1", port)
 
 
 def run_relay(settings: Settings, host: str, port: int) -> None:

@@ -44,6 +44,19 @@ def relay(
 
 
 @app.command()
+def page(
+    gateway: Annotated[str, typer.Option("--gateway", help="Whose market (default: BOURSE_GATEWAY_URL).")] = "",
+    port: Annotated[int, whole_option("port", "Port to listen on.", least=1, most=65535)] = 8900,
+) -> None:
+    """Serve the page from this install, with your own address book, over a gateway that serves the rest. Ctrl-C ends it."""
+    configure_logging("page")
+    from marketplace import processes
+
+    settings = from_env()
+    processes.run_own_page(replace(settings, gateway_url=gateway or settings.gateway_url), port, say=print)
+
+
+@app.command()
 def indexer(health_port: HealthPortOption = None) -> None:
     """Follow the chain and keep the projection of the market; stand by while another indexer does."""
     configure_logging("indexer")

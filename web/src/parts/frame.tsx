@@ -3,7 +3,7 @@ import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ageSeconds, head, isCut, replaced, stream, tick } from "../state/head";
 import { exactly, span } from "../logic/times";
-import { market, token } from "../state/market";
+import { market, own, token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { openStream } from "../state/stream";
 import { wallet } from "../state/wallet";
@@ -122,7 +122,7 @@ export function Foot() {
   return (
     <footer class="keys">
       {keys.map(([key, name]) => <span>{key.split(" ").map((one) => <><kbd>{one}</kbd> </>)}{name}</span>)}
-      <span>times are UTC, block time · what you see is this gateway’s word; the chain is the judge</span>
+      <span>times are UTC, block time · {own ? `market and roles are those of your address book, the rest is the word of ${own.gateway}` : "what you see is this gateway’s word"}; the chain is the judge</span>
     </footer>
   );
 }

@@ -3,7 +3,11 @@ import { computed, signal } from "@preact/signals";
 import type { Market } from "../api/kinds";
 import { oneLine } from "../logic/names";
 import { Problem, read } from "../api/read";
+import { contradiction, ownWordIn } from "../logic/own";
 import { heard } from "./head";
+
+/** What this install says by itself; nothing where a gateway serves the page. */
+export const own = ownWordIn(document.querySelector<HTMLMetaElement>('meta[name="bourse-own"]')?.content);
 
 export const market = signal<Market | undefined>(undefined);
 export const marketProblem = signal<Problem | undefined>(undefined);
@@ -11,9 +15,12 @@ export const token = computed(() => ({ symbol: oneLine(market.value?.token.symbo
 
 export async function openMarket(): Promise<void> {
   try {
-    market.value = await read("/v1/market");
+    const told = await read("/v1/market");
+    const other = own ? contradiction(own, told) : "";
+    if (other) throw new Problem(0, "OtherMarket", other);
+    market.value = told;
     marketProblem.value = undefined;
-    heard(market.value.block);
+    heard(told.block);
   } catch (error) {
     marketProblem.value = error instanceof Problem ? error : new Problem(0, "UnreadableAnswer", "The gateway's answer cannot be read.");
   }

@@ -4,6 +4,7 @@ import type { Market, OrderDocument, OrderTold, Receipts } from "../api/kinds";
 import { ask, json, pathOf, read } from "../api/read";
 import { sha256 } from "../parts/outputs";
 import { askAgain } from "../state/answers";
+import { own as install } from "../state/market";
 import { wallet } from "../state/wallet";
 import { domainOf, ORDER_TYPES, orderOf, RECEIPT_TYPES, requestText, specOf, workOf, type Draft } from "./documents";
 import { ofWallet, WalletRefusal } from "./provider";
@@ -150,7 +151,8 @@ export async function countersign(market: Market, receipt: Receipts["receipts"][
 export async function signIn(step: Step): Promise<void> {
   const own = account();
   const challenge = await json<{ message: string; domain: string }>(pathOf("/v1/sessions/challenge", { query: { account: own } }));
-  if (challenge.domain !== location.host) throw new WalletRefusal("OtherDomain", `The gateway calls itself ${challenge.domain}, and you are at ${location.host}: somebody may stand in between. Nothing was signed.`);
+  const wanted = install?.gateway ?? location.host;
+  if (challenge.domain !== wanted) throw new WalletRefusal("OtherDomain", `The gateway calls itself ${challenge.domain}, and you are at ${wanted}: somebody may stand in between. Nothing was signed.`);
   step("Your wallet asks you to sign in");
   const signature = await ofWallet<string>("personal_sign", toHex(new TextEncoder().encode(challenge.message)), own);
   const opened = await json<{ expiresAt: number }>("/v1/sessions", { method: "POST", body: JSON.stringify({ message: challenge.message, signature }), headers: { "Content-Type": "application/json", "Bourse-Page": "1" } });
