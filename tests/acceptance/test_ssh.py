@@ -22,7 +22,7 @@ until [ -e /job/out/enough ]; do sleep 0.2; done"""
 def test_sitting_at_a_job_by_ssh(network: Network, tmp_path: Path) -> None:
     """`bourse exec` has the command's output and exit code, `cp` copies both ways, `ssh-config` leads OpenSSH there, `expose` whoever has its token; a job that is over, and one without a key, say so."""
     network.bourse("wallet", "deposit", "2")
-    said = ("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "5m", "--no-wait")
+    said = ("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "30m", "--no-wait")
     job = network.answer(*said, "--ssh", "--", "sh", "-c", WORK)["id"]
     closed = network.answer(*said, "--max-time", "1m", "--", "sleep", "30")["id"]
     command = ("sh", "-c", "cat; echo 'two words'; id -u; exit 4")

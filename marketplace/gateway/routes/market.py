@@ -64,7 +64,7 @@ def get_abi(request: Request) -> Response:
 
 
 @router.get("/v1/classes", responses=told(ClassPage))
-@router.get("/v1/offers/classes", responses=told(ClassPage), include_in_schema=False)
+@living.get("/v1/offers/classes", responses=told(ClassPage), include_in_schema=False)
 def list_classes() -> Response:
     """The catalogue of GPU classes."""
     return answer(ClassPage([ClassTold.of(row) for row in load_classes()]))

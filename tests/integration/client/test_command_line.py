@@ -134,6 +134,7 @@ def test_a_provider_that_is_not_heard_of_is_listed_as_silent(
     now = gateway.now()
     gateway.board.beat(offers[0].provider, UnixTime(now))
     gateway.board.beat(offers[1].provider, UnixTime(now - 25))
+    gateway.sync()
     rows = {row["id"]: row for row in shell.answer("offers", "--json")}
     lines = shell.run("offers").stdout.splitlines()
 

@@ -17,6 +17,8 @@ def test_a_first_inventory_is_the_machines_at_the_markets_price(
     shell: Shell, gateway: Gateway, offers: tuple[Offer, Offer], tmp_path: Path
 ) -> None:
     """Written once, with UUIDs, the lowest ask and the gateway's arbiter; then checked against machine and market, with a canary on each GPU."""
+    for listed in offers:
+        gateway.board.beat(listed.provider, gateway.now())
     gpus = MACHINES["two 4090"]["gpus"]
     nvml = nvml_at(tmp_path / "nvml", "two 4090")
     cdi = cdi_at(tmp_path / "cdi", [(gpu["uuid"], gpu["minor"]) for gpu in gpus])

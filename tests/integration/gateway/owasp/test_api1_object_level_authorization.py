@@ -17,7 +17,9 @@ from tests.integration.gateway.owasp.conftest import OUTSIDERS, SECRET, Private
 PUBLIC = {
     "/v1/orders/{order_id}", "/v1/orders/{order_id}/explanation", "/v1/leases/{lease_id}", "/v1/leases/{lease_id}/receipts",
     "/v1/offers/{offer}", "/v1/book/{class_name}", "/v1/prices/{class_name}", "/v1/rounds/{round_hash}", "/v1/accounts/{account}",
-    "/v1/providers/{provider}", "/v1/leases/{lease_id}/declines",
+    "/v1/providers/{provider}", "/v1/leases/{lease_id}/declines", "/v1/history/{class_name}", "/v1/providers/{provider}/scores",
+    "/v1/accounts/{account}/statement", "/v1/accounts/{account}/statement.csv", "/v1/accounts/{account}/delegates",
+    "/v1/orders/{order_id}/events", "/v1/images/{name}/providers",
 }  # fmt: skip
 """What the chain's log says to everybody anyway, and what anybody may audit."""
 
