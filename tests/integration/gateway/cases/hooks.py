@@ -76,7 +76,9 @@ def make_real(case):
         make_whole(case, turn)
     if "Idempotency-Key" in case.headers:  # one that was used before, with another request, is refused
         case.headers["Idempotency-Key"] = f"{turn}"
-    if label in STAGE["streams"]:  # whatever is behind the first event is waited for
+    if (
+        label in STAGE["streams"]
+    ):  # whatever is behind the first event is waited for, and of a narrow stream none may come but heads
         case.query = {**case.query, **STAGE["streams"][label]}
         case.headers.pop("Last-Event-ID", None)
 

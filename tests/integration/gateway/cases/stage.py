@@ -102,7 +102,7 @@ def _told(gateway: Gateway) -> dict[str, Any]:
             "account": [CLIENT.address, PROVIDER.address], "provider": [PROVIDER.address],
         },
         "serving": receipt_to_wire(receipt) | {"last": False},
-        "streams": {"GET /v1/events": {"after": "0"}, "GET /v1/leases/{lease_id}/logs": {"offset": "0"}},
+        "streams": {"GET /v1/events": {"after": "0", "live": "true"}, "GET /v1/leases/{lease_id}/logs": {"offset": "0"}},
     }  # fmt: skip
 
 
