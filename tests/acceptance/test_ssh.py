@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +82,7 @@ def served(network: Network, job: str) -> tuple[int, str]:
             got = eventually(lambda: is_there(httpx.get(url, headers=bearer, timeout=60)), "the job's service", 120)
             return stranger.status_code, got.text
         finally:
-            exposing.send_signal(signal.SIGINT)
+            exposing.terminate()  # not Ctrl-C's signal: who is started in a shell's background ignores it, and so do its children
 
 
 def is_there(answer: httpx.Response) -> httpx.Response | None:

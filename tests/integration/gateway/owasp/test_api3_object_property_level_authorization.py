@@ -15,7 +15,7 @@ def public_answers(gateway: Gateway, private: Private) -> Iterator[tuple[str, st
     """Everything that a stranger may read, lists included."""
     ids = {
         "order_id": private.lease.id, "lease_id": private.lease.id, "offer": private.offer.id, "class_name": "RTX4090",
-        "round_hash": private.lease.id, "account": CLIENT.address, "provider": private.offer.provider,
+        "round_hash": private.lease.id, "account": CLIENT.address, "provider": private.offer.provider, "name": "0" * 64,
     }  # fmt: skip
     plain = {
         path
