@@ -74,6 +74,40 @@ def test_a_session_writes_nothing(gateway: Gateway, private: Private) -> None:
         assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized"), path
 
 
+def test_the_pages_session_is_a_cookie_that_counts_for_the_page_only(gateway: Gateway, private: Private) -> None:
+    """No script reads it, no token is told; it reads only where the browser says that this origin's page asks, and goes when it is closed."""
+    ours = {"Sec-Fetch-Site": "same-origin"}
+    message = challenge(gateway, CLIENT.address)
+    signed = {"message": message, "signature": CLIENT.sign_text(message)}
+    told = httpx.post(
+        f"{gateway.url}/v1/sessions", json=signed, headers={"Bourse-Page": "1", **ours}, trust_env=False, timeout=20
+    )
+    kept, _, rest = told.headers["set-cookie"].partition(";")
+    cookie = {"Cookie": kept}
+
+    assert (told.status_code, told.json()["token"]) == (201, "")
+    assert {word.strip().lower() for word in rest.split(";")} >= {"httponly", "samesite=strict", "path=/v1"}
+    assert log_of(gateway, private, cookie | ours) == 200
+    for site in ("cross-site", "same-site", "none"):
+        assert log_of(gateway, private, cookie | {"Sec-Fetch-Site": site}) == 401, site
+    assert log_of(gateway, private, cookie) == 401
+    assert gateway.http.delete("/v1/sessions", headers=cookie).status_code == 401
+    assert gateway.http.delete("/v1/sessions", headers=cookie | ours).status_code == 200
+    assert log_of(gateway, private, cookie | ours) == 401
+
+
+def test_another_page_gets_no_cookie(gateway: Gateway) -> None:
+    """A sign-in that another origin's page sends, or that does not say that it is the page's, is told its token as ever."""
+    for headers in ({"Bourse-Page": "1", "Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-origin"}):
+        message = challenge(gateway, CLIENT.address)
+        signed = {"message": message, "signature": CLIENT.sign_text(message)}
+        told = gateway.http.post("/v1/sessions", json=signed, headers=headers)
+
+        assert told.status_code == 201
+        assert told.json()["token"]
+        assert "set-cookie" not in told.headers
+
+
 def test_a_session_is_short(gateway: Gateway, private: Private) -> None:
     """An hour of block time, and no longer than the message says."""
     session = bearer(sign_in(gateway, CLIENT, challenge(gateway, CLIENT.address)))
