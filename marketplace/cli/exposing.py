@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from marketplace.cli.jobs import JobArgument
-from marketplace.cli.session import AccountOption, CommandSession, JsonOption, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.sitting import PortArgument, ports_of, seat_name
 from marketplace.client import Job, Market
 from marketplace.client.sitting import SeatPlace, is_open, machine_at, machine_of
@@ -34,19 +34,12 @@ _HTTP: Final = 80
 
 
 @app.command()
-def expose(
-    job: JobArgument,
-    port: PortArgument,
-    json: JsonOption = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
-) -> None:
+@with_session(JSON, KEY, ACCOUNT)
+def expose(session: CommandSession, job: JobArgument, port: PortArgument) -> None:
     """Open a port of a running job to whom you give its address: HTTP and WebSocket, on a host of the job's own. Ctrl-C takes it back."""
     from marketplace.client.tunnel import Tunnel  # with it comes asyncssh, which no other command needs
 
     here, there = ports_of(port)
-    session = CommandSession(json, keystore, password_file, account)
     with session.market() as market:
         found = market.job(job)
         machine = _Machine(machine_of(found, market.session.market, market.api).lease, market)

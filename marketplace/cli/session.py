@@ -77,7 +77,9 @@ class CommandSession:
     ) -> None:
         # Warnings only: what happens on the way is said by the commands themselves.
         configure_logging("cli", level=logging.WARNING)
-        self.as_json, self._account = json, account
+        self.as_json, self.account = json, account
+        self.given = {"--keystore": keystore, "--password-file": password_file, "--account": account}
+        """For a command that starts another one in the same name."""
         self.settings = _with_home_key(from_env().with_key(keystore, password_file))
         self._out = console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         self.err = console(is_error=True)
@@ -109,7 +111,7 @@ class CommandSession:
     def market(self) -> Iterator[Market]:
         """The market, opened with the key in the account's name, and closed in the end."""
         self.settings.require("gateway_url", "rpc_urls", "address_book", "keystore", "keystore_password_file")
-        market = wiring.open_market(self.settings, account=self._account)
+        market = wiring.open_market(self.settings, account=self.account)
         try:
             self._tell_pending(market)
             yield market

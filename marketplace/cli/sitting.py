@@ -18,7 +18,7 @@ import typer
 
 from marketplace import wiring
 from marketplace.cli.jobs import JobArgument
-from marketplace.cli.session import AccountOption, CommandSession, KeystoreOption, PasswordOption
+from marketplace.cli.session import ACCOUNT, KEY, CommandSession, with_session
 from marketplace.client import Job, Market
 from marketplace.client.sitting import carry, known_hosts_line, machine_of, write_known_host
 from marketplace.domain.errors import InvalidField, ToolMissing
@@ -32,88 +32,82 @@ _PASS_ON = {"allow_interspersed_args": False}
 
 
 @app.command(context_settings=_PASS_ON)
+@with_session(KEY, ACCOUNT)
 def ssh(
+    session: CommandSession,
     job: JobArgument,
     command: WordsArgument = None,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Sit at a running job's machine: a shell, or one command whose exit code is ours."""
-    seat = _Seat(keystore, password_file, account)
+    seat = _Seat(session)
     _run(["ssh", *seat.options(job), "--", seat.name(job), *_line(command)])
 
 
 @app.command(context_settings=_PASS_ON)
+@with_session(KEY, ACCOUNT)
 def exec(  # noqa: A001  the word that everybody types
+    session: CommandSession,
     job: JobArgument,
     command: Annotated[list[str], typer.Argument(help="The command, after --.", metavar="-- COMMAND…")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Run a command beside a running job: no terminal, its output and its exit code as they are."""
-    seat = _Seat(keystore, password_file, account)
+    seat = _Seat(session)
     _run(["ssh", "-T", *seat.options(job), "--", seat.name(job), *_line(command)])
 
 
 @app.command()
+@with_session(KEY, ACCOUNT)
 def cp(
+    session: CommandSession,
     source: Annotated[str, typer.Argument(help="A file or folder here, or JOB:PATH.")],
     target: Annotated[str, typer.Argument(help="Where to: a path here, or JOB:PATH.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Copy files to or from a running job. Paths in a job begin in /job/in."""
     jobs = {job for job, path in (_place(source), _place(target)) if job}
     if len(jobs) != 1:
         raise InvalidField("source", "exactly one of the two must be JOB:PATH")
     (job,) = jobs
-    seat = _Seat(keystore, password_file, account)
+    seat = _Seat(session)
     places = [f"{seat.name(job)}:{path}" if of else path for of, path in map(_place, (source, target))]
     _run(["scp", "-r", "-p", "-q", *seat.options(job), "--", *places])
 
 
 @app.command()
+@with_session(KEY, ACCOUNT)
 def forward(
+    session: CommandSession,
     job: JobArgument,
     port: PortArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Make a port of a running job one of this machine's 127.0.0.1. Ctrl-C ends it."""
     here, there = ports_of(port)
-    seat = _Seat(keystore, password_file, account)
+    seat = _Seat(session)
     print(f"http://127.0.0.1:{here} is port {there} of {seat.name(job)}", file=sys.stderr)
     ports = ["-N", "-L", f"127.0.0.1:{here}:localhost:{there}", "-o", "ExitOnForwardFailure=yes"]
     _run(["ssh", *ports, *seat.options(job), "--", seat.name(job)])
 
 
 @app.command()
+@with_session(KEY, ACCOUNT)
 def ssh_config(
+    session: CommandSession,
     job: JobArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Print a block for ~/.ssh/config: then ssh, scp, sftp, rsync and editors reach the job by that name."""
-    seat = _Seat(keystore, password_file, account)
+    seat = _Seat(session)
     print(f"Host {seat.name(job)}")
     for name, value in seat.settings(job).items():
         print(f"  {name} {value}")
 
 
 @app.command()
+@with_session(KEY, ACCOUNT)
 def ssh_proxy(
+    session: CommandSession,
     job: JobArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordOption = None,
-    account: AccountOption = None,
 ) -> None:
     """Lead ssh to a job: its ProxyCommand, not for typing."""
-    seat = _Seat(keystore, password_file, account)
+    seat = _Seat(session)
     with seat.market() as market:
         found = market.job(job)
         machine = machine_of(found, market.session.market, market.api)
@@ -125,16 +119,14 @@ def ssh_proxy(
 class _Seat:
     """One command's way to jobs."""
 
-    def __init__(self, keystore: Path | None, password_file: Path | None, account: str | None) -> None:
-        self._given = {"--keystore": keystore, "--password-file": password_file, "--account": account}
-        self._account = account
-        self._session = CommandSession(False, keystore, password_file, account)
+    def __init__(self, session: CommandSession) -> None:
+        self._session = session
         self._jobs: dict[str, Job] = {}
 
     def market(self) -> _Opened:
         """Without looking after earlier transactions: each connection opens it."""
         self._session.settings.require("keystore", "keystore_password_file")
-        return _Opened(wiring.open_market(self._session.settings, account=self._account))
+        return _Opened(wiring.open_market(self._session.settings, account=self._session.account))
 
     def name(self, job: str) -> str:
         """By what ssh calls it."""
@@ -146,7 +138,7 @@ class _Seat:
     def settings(self, job: str) -> dict[str, str]:
         """What OpenSSH is told about it. The folder, because a development network is found from there."""
         found = self._found(job)
-        options = [f"{name}={value}" for name, value in self._given.items() if value]
+        options = [f"{name}={value}" for name, value in self._session.given.items() if value]
         proxy = shlex.join([sys.executable, "-m", "marketplace.cli.main", "ssh-proxy", *options, found.id])
         there = shlex.quote(f"cd {shlex.quote(str(Path.cwd()))} && exec {proxy}").replace("%", "%%")
         told = {

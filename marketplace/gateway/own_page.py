@@ -7,11 +7,9 @@ What passes is chosen on both ways: other programs of this machine keep their co
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Final
 
@@ -77,9 +75,9 @@ def own_page(page: Folder, gateway: str, word: OwnWord) -> FastAPI:
 
 def _with_word(index: StaticFile, word: OwnWord) -> StaticFile:
     told = escape(json.dumps(asdict(word)), quote=True).encode()
-    content = index.content.replace(b"</head>", b'<meta name="bourse-own" content="' + told + b'">\n</head>', 1)
-    tag = f'"{sha256(content).hexdigest()[:32]}"'
-    return replace(index, content=content, packed=gzip.compress(content, 9, mtime=0), etag=tag)
+    return index.saying(
+        index.content.replace(b"</head>", b'<meta name="bourse-own" content="' + told + b'">\n</head>', 1)
+    )
 
 
 class _Passing:

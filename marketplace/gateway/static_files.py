@@ -6,9 +6,10 @@ Names below ``assets/`` carry a hash of their content and may be kept for ever; 
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from marketplace.gateway.tags import tag_of
 
 KINDS = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
@@ -35,9 +36,12 @@ class StaticFile:
     @classmethod
     def of(cls, path: Path, *, for_ever: bool) -> StaticFile:
         content = path.read_bytes()
-        packed = None if path.suffix in _PACKED_ALREADY else gzip.compress(content, 9, mtime=0)
-        tag = f'"{sha256(content).hexdigest()[:32]}"'
-        return cls(content, packed, KINDS[path.suffix], tag, FOR_EVER if for_ever else "no-cache")
+        packed = None if path.suffix in _PACKED_ALREADY else _packed(content)
+        return cls(content, packed, KINDS[path.suffix], tag_of(content), FOR_EVER if for_ever else "no-cache")
+
+    def saying(self, content: bytes) -> StaticFile:
+        """The same file with other content."""
+        return replace(self, content=content, packed=self.packed and _packed(content), etag=tag_of(content))
 
 
 Folder = dict[str, StaticFile]
@@ -54,3 +58,7 @@ def read_folder(folder: Path) -> Folder | None:
             name = path.relative_to(folder).as_posix()
             found[name] = StaticFile.of(path, for_ever=name.startswith("assets/"))
     return found
+
+
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, 9, mtime=0)

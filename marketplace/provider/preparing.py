@@ -16,7 +16,6 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import Lease
-from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds
 from marketplace.domain.work import Assignment
 from marketplace.provider import metering
@@ -30,6 +29,7 @@ from marketplace.provider.intake import collect_inputs, fetch_assignment, unpack
 from marketplace.provider.inventory import InventoryOffer
 from marketplace.provider.job_images import JobImages, command_of
 from marketplace.provider.listing import Lister
+from marketplace.provider.openings import LIVE
 from marketplace.provider.preflight import Obstacle, ObstacleReason, obstacle_to
 from marketplace.provider.toolbox import Toolbox
 from marketplace.provider.unsealing import Unsealer
@@ -40,7 +40,6 @@ T = TypeVar("T")
 
 _log = structlog.get_logger()
 
-_LIVE = tuple(state for state in ServingState if state is not ServingState.CLOSED)
 FETCH_SECONDS = 60.0
 """For a small thing."""
 LEAST_BYTES_PER_SECOND = 64 * 1024
@@ -166,7 +165,7 @@ class Preparing:
         session = task.spec.session
         if attendance.has_inherited or session is None or not session.follows:
             return None
-        live = self._tools.journal.servings(*_LIVE)
+        live = self._tools.journal.servings(*LIVE)
         return self._tools.workspaces.followed(Bytes32(session.follows), serving.order.client, live)
 
     def _has_inherited(

@@ -44,6 +44,18 @@ async function open(base, path = "", options = {}) {
 }
 
 const close = (page) => page.context().close();
+
+/** Let the gateway say something else at `url`, while `look` goes on. */
+async function lying(page, url, change, look) {
+  const lie = async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, json: change(await answer.json()) });
+  };
+  await page.route(url, lie);
+  await look();
+  await page.unroute(url, lie);
+}
+
 const views = ["", `#/job/${told.job}`, `#/jobs/${told.client}`, `#/account/${told.client}`, "#/jobs", "#/providers", `#/provider/${told.provider}`, "#/offer/1", "#/rounds", "#/network", "#/more", "#/account"];
 
 /** What axe finds that is serious or worse, as sentences. */
@@ -138,6 +150,10 @@ await check("acts with a wallet", async () => {
   await page.waitForSelector("text=Not signed. Nothing was sent.", { timeout: LONG });
   await page.click("#deposit-act");
   await page.waitForFunction(() => document.querySelector(".who b")?.textContent === "5.00", null, { timeout: LONG });
+  await lying(page, "**/v1/sessions/challenge*", (told) => ({ ...told, message: `Compute Bourse request\n\nDELETE /v1/orders/${told.nonce}` }), async () => {
+    await page.click("#sign-in");
+    await page.waitForSelector("text=is no sign-in to", { timeout: LONG });
+  });
   await page.click("#sign-in");
   await page.waitForSelector("text=Signed in until", { timeout: LONG });
   assert.equal(await page.evaluate(() => document.cookie), "");
@@ -153,7 +169,16 @@ await check("acts with a wallet", async () => {
   await page.waitForFunction(() => location.hash.startsWith("#/job/0x") || document.querySelector("dialog .problem"), null, { timeout: LONG });
   assert.equal(await page.locator("dialog .problem").allTextContents().then(String), "");
   await page.waitForFunction(() => document.querySelector("#log")?.textContent.includes("<b>six</b> 42"), null, { timeout: LONG });
-  await page.click("#countersign", { timeout: LONG });
+  const more = (one) => (one.role === "provider" ? { ...one, receipt: { ...one.receipt, usedSeconds: String(Number(one.receipt.usedSeconds) + 1) } } : one);
+  await lying(page, "**/v1/leases/*/receipts", (told) => ({ ...told, receipts: told.receipts?.map(more) }), async () => {
+    await page.evaluate(() => (location.hash = "#/market"));
+    await page.goBack();
+    await page.click("#countersign", { timeout: LONG });
+    await page.waitForSelector("text=/not signed by its provider|clock allows/", { timeout: LONG });
+  });
+  const lied = await page.textContent("#countersign");
+  await page.waitForFunction((than) => document.querySelector("#countersign").textContent !== than, lied, { timeout: LONG });
+  await page.click("#countersign");
   await page.waitForFunction(() => /The job is done\. The work cost/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
   assert.match(await page.textContent("main"), /to the last unit/);
   assert.match(await page.textContent("main"), /Lease settled/);

@@ -46,7 +46,7 @@ export function AccountActs({ address }: { address: string }) {
       <MoneyAct kind="deposit" />
       <MoneyAct kind="withdraw" />
       <p class="acts">
-        {signedInUntil ? <Act ghost run={async () => (await acts()).signOut()}>Sign out</Act> : <Act ghost id="sign-in" run={async (step) => (await acts()).signIn(step)}>Sign in to read your jobs</Act>}
+        {signedInUntil ? <Act ghost run={async () => (await acts()).signOut()}>Sign out</Act> : <Act ghost id="sign-in" run={async (step) => (await acts()).signIn(market.value!, step)}>Sign in to read your jobs</Act>}
       </p>
       <p class="cap">{signedInUntil ? `Signed in until ${clock(signedInUntil)}, for reading only.` : "A signature, no transaction: your logs and outputs, for an hour."}</p>
     </>

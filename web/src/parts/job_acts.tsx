@@ -1,6 +1,6 @@
 // What can still be done about a job, until when, and the same for the terminal. Countersigning waits until the outputs were hashed here.
 import { useSignal } from "@preact/signals";
-import type { Lease, OrderTold, Outputs, Receipts } from "../api/kinds";
+import type { Lease, OrderDocument, OrderTold, Outputs, Receipts } from "../api/kinds";
 import { exitCodeOf, fetchChecked, foldersOf, resultHash } from "./outputs";
 import { market } from "../state/market";
 import { wallet } from "../state/wallet";
@@ -10,13 +10,15 @@ import { Panel } from "./panel";
 import { Command, Until } from "./words";
 
 interface Known {
+  /** The job that is looked at, as its address says: what a gateway hands over is held against it. */
+  id: string;
   order: OrderTold;
   lease: Lease | undefined;
   receipts: Receipts["receipts"];
   outputs: Outputs | undefined;
 }
 
-export function JobActs({ order, lease, receipts, outputs }: Known) {
+export function JobActs({ id, order, lease, receipts, outputs }: Known) {
   const isMine = wallet.value.account !== undefined && wallet.value.account === order.order.client;
   const last = receipts.findLast((one) => one.role === "provider" && one.receipt.last);
   const mine = receipts.some((one) => one.role === "client" && one.receipt.last);
@@ -25,40 +27,38 @@ export function JobActs({ order, lease, receipts, outputs }: Known) {
   if (order.state !== "book" && !isLive) return null;
   return (
     <Panel title="What can be done" note={lease?.deadline ? <>deadline <Until at={lease.deadline} /></> : undefined}>
-      {isLive && lease && last && !mine && isMine ? <Countersign lease={lease} receipt={last.receipt} outputs={outputs} /> : null}
+      {isLive && lease && last && !mine && isMine ? <Countersign id={id} order={order.order} lease={lease} told={last} outputs={outputs} /> : null}
       {order.state === "book" ? (
         <>
-          {isMine ? <p class="acts"><Act id="take-off" run={async (step) => (await acts()).withdrawOrder(terms, order.id, step)}>Take it off the book</Act><Act ghost run={async (step) => (await acts()).cancelOnChain(terms, order.order, step)}>Cancel on the chain</Act></p> : null}
+          {isMine ? <p class="acts"><Act id="take-off" run={async (step) => (await acts()).withdrawOrder(terms, id, step)}>Take it off the book</Act><Act ghost run={async (step) => (await acts()).endOnChain("cancel", terms, id, order.order, step)}>Cancel on the chain</Act></p> : null}
           <p class="cap">Off the book is free; whoever holds the signature may still open it. On the chain it is for good.</p>
-          <Command words={`bourse cancel ${order.id}`} />
+          <Command words={`bourse cancel ${id}`} />
         </>
       ) : null}
       {lease?.status === "Open" ? (
         <>
-          {isMine ? <p class="acts"><Act id="terminate" ghost run={async (step) => (await acts()).terminate(terms, order.order, step)}>End it now</Act></p> : null}
-          <Command words={last && !mine ? "bourse watch" : `bourse cancel ${order.id}`} />
+          {isMine ? <p class="acts"><Act id="terminate" ghost run={async (step) => (await acts()).endOnChain("terminate", terms, id, order.order, step)}>End it now</Act></p> : null}
+          <Command words={last && !mine ? "bourse watch" : `bourse cancel ${id}`} />
         </>
       ) : null}
       {lease?.status === "Claimed" ? (
         <>
-          {isMine ? <p class="acts"><Act id="dispute" ghost run={async (step) => (await acts()).dispute(terms, order.order, step)}>Dispute the claim of {lease.claimedSeconds} s</Act></p> : null}
-          <Command words={`bourse dispute ${order.id}`} />
+          {isMine ? <p class="acts"><Act id="dispute" ghost run={async (step) => (await acts()).endOnChain("dispute", terms, id, order.order, step)}>Dispute the claim of {lease.claimedSeconds} s</Act></p> : null}
+          <Command words={`bourse dispute ${id}`} />
         </>
       ) : null}
     </Panel>
   );
 }
 
-function Countersign({ lease, receipt, outputs }: { lease: Lease; receipt: Receipts["receipts"][number]["receipt"]; outputs: Outputs | undefined }) {
+function Countersign({ id, order, lease, told, outputs }: { id: string; order: OrderDocument; lease: Lease; told: Receipts["receipts"][number]; outputs: Outputs | undefined }) {
   const said = useSignal("");
   const sign = async (step: (said: string) => void) => {
     step("Hashing what it made");
-    const elapsed = (lease.block.timestamp ?? 0) - lease.openedAt;
-    if (Number(receipt.usedSeconds) > elapsed) throw new Problem(0, "TooManySeconds", `The receipt names ${receipt.usedSeconds} s, and only ${elapsed} have gone by. Not signed.`);
-    if (!outputs || (await resultHash(outputs)) !== receipt.result) throw new Problem(0, "HashMismatch", "The result is not the one that the receipt names. Nothing was countersigned. Dispute it if it is claimed.");
+    if (!outputs || (await resultHash(outputs)) !== told.receipt.result) throw new Problem(0, "HashMismatch", "The result is not the one that the receipt names. Nothing was countersigned. Dispute it if it is claimed.");
     for (const folder of foldersOf(outputs)) await fetchChecked(lease.id, folder, undefined);
     said.value = `✓ every hash matches, exit code ${exitCodeOf(outputs)}`;
-    await (await acts()).countersign(market.value!, receipt, step);
+    await (await acts()).countersign(market.value!, id, order, told, step);
   };
-  return <p class="acts"><Act id="countersign" run={sign}>Check its output and sign for {receipt.usedSeconds} s</Act><span class="cap">{said.value || (outputs ? "" : "Sign in first: only its parties may read the output.")}</span></p>;
+  return <p class="acts"><Act id="countersign" run={sign}>Check its output and sign for {told.receipt.usedSeconds} s</Act><span class="cap">{said.value || (outputs ? "" : "Sign in first: only its parties may read the output.")}</span></p>;
 }

@@ -52,7 +52,7 @@ export function JobView() {
       <aside class="aside" aria-label="Money, reasons, output and log">
         <Boundary what="The money">{attempts.length ? <MoneyTable attempts={attempts} /> : null}</Boundary>
         <Boundary what="The reasons"><Why explanation={explanation} order={order.value} /></Boundary>
-        <Boundary what="The acts"><JobActs order={order.value} lease={lease} receipts={known.receipts} outputs={outputs.value} /></Boundary>
+        <Boundary what="The acts"><JobActs id={id} order={order.value} lease={lease} receipts={known.receipts} outputs={outputs.value} /></Boundary>
         {hasResult ? <Boundary what="The output"><Outputs lease={id} told={outputs} result={lease?.result ?? outputs.value?.resultSha256 ?? ""} share={share} /></Boundary> : null}
         {wasOpened ? <Boundary what="The log"><Log lease={id} share={share} /></Boundary> : null}
       </aside>

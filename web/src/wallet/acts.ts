@@ -1,18 +1,22 @@
 // Acts: what the wallet is asked to sign or send, after it was checked against the chain through the wallet itself. A chunk of its own.
-import { decodeFunctionResult, encodeFunctionData, hashTypedData, parseAbi, parseSignature, toHex, type Hex } from "viem";
+import { decodeFunctionResult, encodeFunctionData, parseAbi, parseSignature, toHex, type Hex } from "viem";
 import type { Market, OrderDocument, OrderTold, Receipts } from "../api/kinds";
-import { ask, json, pathOf, read } from "../api/read";
+import { ask, json, pathOf } from "../api/read";
 import { sha256 } from "../parts/outputs";
 import { askAgain } from "../state/answers";
 import { own as install } from "../state/market";
 import { wallet } from "../state/wallet";
+import { orderFault, orderId, receiptFault, signInFault, type Serving } from "./checks";
 import { domainOf, ORDER_TYPES, orderOf, RECEIPT_TYPES, requestText, specOf, workOf, type Draft } from "./documents";
 import { ofWallet, WalletRefusal } from "./provider";
 
 const ORDER = "(address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,uint16 minBondBps,uint40 startsAt,uint40 expiresAt,uint96 tip,address opener,address acceptor,address arbiter,bytes32 spec,uint256 salt) order";
 const MARKET = parseAbi([
   `function orderId(${ORDER}) view returns (bytes32)`, `function cancel(${ORDER})`, `function terminate(${ORDER})`, `function dispute(${ORDER})`, `function token() view returns (address)`,
-  "function deposit(address account,uint256 amount)", "function depositWithPermit(address owner,uint256 amount,uint256 deadline,uint8 v,bytes32 r,bytes32 s)", "function withdraw(address to,uint256 amount)", "function reprice(uint40 offer,uint80 price,uint40 expiresAt)",
+  "function depositWithPermit(address owner,uint256 amount,uint256 deadline,uint8 v,bytes32 r,bytes32 s)", "function withdraw(address to,uint256 amount)",
+  "struct Lease { uint8 status; bool tipPaid; bool noReopen; bool assigned; bool byAcceptor; bool charged; uint40 offer; uint80 price; uint32 openedAt; uint32 paidSeconds; uint32 claimedSeconds; uint32 changedAt; }",
+  "struct Offer { address provider; uint8 class; uint16 gpus; uint16 free; uint16 bondBps; uint40 expiresAt; address arbiter; uint80 price; uint16 minSeconds; bytes32 spec; }",
+  "function leaseOf(bytes32 id) view returns (Lease)", "function offerOf(uint40 offer) view returns (Offer)",
 ] as const);
 const TOKEN = parseAbi([
   "function nonces(address owner) view returns (uint256)", "function balanceOf(address owner) view returns (uint256)",
@@ -50,11 +54,21 @@ async function typed(types: Record<string, readonly { name: string; type: string
   return ofWallet<Hex>("eth_signTypedData_v4", account(), JSON.stringify(whole, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value)));
 }
 
+/** Block time, as the wallet's own node has it: a gateway could have a request signed for later. */
+async function chainNow(): Promise<number> {
+  return Number((await ofWallet<{ timestamp: string }>("eth_getBlockByNumber", "latest", false)).timestamp);
+}
+
+/** Throws where a gateway's word does not hold. */
+function refuseIf(fault: string): void {
+  if (fault) throw new WalletRefusal("GatewayDiffers", fault);
+}
+
 async function signedHeaders(market: Market, method: string, path: string, bodySha256: string): Promise<Record<string, string>> {
-  const { block } = await read("/v1/market");
-  const text = requestText(method, path, bodySha256, block.timestamp, market);
+  const now = await chainNow();
+  const text = requestText(method, path, bodySha256, now, market);
   const signature = await ofWallet<string>("personal_sign", toHex(new TextEncoder().encode(text)), account());
-  return { "Bourse-Account": account(), "Bourse-Time": String(block.timestamp), "Bourse-Signature": signature };
+  return { "Bourse-Account": account(), "Bourse-Time": String(now), "Bourse-Signature": signature };
 }
 
 async function upload(market: Market, text: string, isPublic: boolean): Promise<string> {
@@ -76,7 +90,7 @@ export async function signOrder(market: Market, draft: Draft, step: Step): Promi
   step("Signature 2 of 3: the upload of its public part");
   const spec = await upload(market, specOf(draft, { sha256: name, bytes: new TextEncoder().encode(work).length }), true);
   const order = orderOf(draft, market, spec, BigInt(random(32)));
-  const id = hashTypedData({ types: ORDER_TYPES, primaryType: "Order", domain: domainOf(market), message: order as never });
+  const id = orderId(market, order);
   if ((await call<string>(market.market, MARKET, "orderId", [order])) !== id) throw new WalletRefusal("GatewayDiffers", "The market on the chain names this order otherwise. Nothing was signed.");
   step("Signature 3 of 3: the order itself");
   const signature = await typed(ORDER_TYPES, "Order", domainOf(market), order);
@@ -112,11 +126,13 @@ async function send(market: Market, functionName: string, args: Args, step: Step
   throw new WalletRefusal("NotMined", `No block has ${hash.slice(0, 10)}… yet. It may still come: look again later.`);
 }
 
-export const cancelOnChain = (market: Market, order: OrderDocument, step: Step) => send(market, "cancel", [order], step);
-export const terminate = (market: Market, order: OrderDocument, step: Step) => send(market, "terminate", [order], step);
-export const dispute = (market: Market, order: OrderDocument, step: Step) => send(market, "dispute", [order], step);
+/** End an order or its lease on the chain: the very one that is looked at, and only its client's own. */
+export async function endOnChain(verb: "cancel" | "terminate" | "dispute", market: Market, id: string, order: OrderDocument, step: Step): Promise<void> {
+  refuseIf(orderFault(market, id, order, account()));
+  await send(market, verb, [order], step);
+}
+
 export const withdraw = (market: Market, amount: bigint, step: Step) => send(market, "withdraw", [account(), amount], step);
-export const reprice = (market: Market, offer: number, price: bigint, expiresAt: number, step: Step) => send(market, "reprice", [offer, price, expiresAt], step);
 
 /** Deposit by permit: one signature, one transaction, no allowance that stays. */
 export async function deposit(market: Market, amount: bigint, step: Step): Promise<void> {
@@ -127,16 +143,25 @@ export async function deposit(market: Market, amount: bigint, step: Step): Promi
   if (held < amount) throw new WalletRefusal("InsufficientBalance", `Your wallet holds less than that: ${held} units.`);
   const [, name, version, chainId, verifyingContract] = await call<[string, string, string, bigint, string]>(token, TOKEN, "eip712Domain", []);
   const nonce = await call<bigint>(token, TOKEN, "nonces", [own]);
-  const deadline = BigInt((await read("/v1/market")).block.timestamp + PERMIT_SECONDS);
+  const deadline = BigInt((await chainNow()) + PERMIT_SECONDS);
   step("Signature: a permit for this amount, good for 20 minutes");
   const signature = await typed(PERMIT, "Permit", { name, version, chainId: Number(chainId), verifyingContract }, { owner: own, spender: market.market, value: amount, nonce, deadline });
   const { r, s, yParity } = parseSignature(signature);
   await send(market, "depositWithPermit", [own, amount, deadline, 27 + yParity, r, s], step);
 }
 
-/** Sign the receipt that the provider signed: after the outputs were hashed here, never before. */
-export async function countersign(market: Market, receipt: Receipts["receipts"][number]["receipt"], step: Step): Promise<void> {
+async function servingOf(market: Market, id: string): Promise<Serving> {
+  const lease = await call<Pick<Serving, "status" | "offer" | "openedAt" | "paidSeconds" | "claimedSeconds">>(market.market, MARKET, "leaseOf", [id]);
+  const { provider } = await call<{ provider: string }>(market.market, MARKET, "offerOf", [lease.offer]);
+  return { ...lease, provider, now: await chainNow() };
+}
+
+/** Sign the receipt that the provider signed for this very serving: after the outputs were hashed here, never before. */
+export async function countersign(market: Market, id: string, order: OrderDocument, told: Receipts["receipts"][number], step: Step): Promise<void> {
   await checkMarket(market);
+  refuseIf(orderFault(market, id, order, account()));
+  refuseIf(await receiptFault(market, id, order, told, await servingOf(market, id)));
+  const { receipt } = told;
   step("Signature 1 of 2: the receipt, as the provider signed it");
   const signature = await typed(RECEIPT_TYPES, "Receipt", domainOf(market), receipt);
   const path = pathOf("/v1/leases/{lease}/receipts", { path: { lease: receipt.lease } });
@@ -148,11 +173,12 @@ export async function countersign(market: Market, receipt: Receipts["receipts"][
 }
 
 /** Sign in with Ethereum (EIP-4361), for reading only: the session stays in a cookie that no script sees. */
-export async function signIn(step: Step): Promise<void> {
+export async function signIn(market: Market, step: Step): Promise<void> {
   const own = account();
-  const challenge = await json<{ message: string; domain: string }>(pathOf("/v1/sessions/challenge", { query: { account: own } }));
+  const challenge = await json<{ message: string; domain: string; nonce: string }>(pathOf("/v1/sessions/challenge", { query: { account: own } }));
   const wanted = install?.gateway ?? location.host;
   if (challenge.domain !== wanted) throw new WalletRefusal("OtherDomain", `The gateway calls itself ${challenge.domain}, and you are at ${wanted}: somebody may stand in between. Nothing was signed.`);
+  refuseIf(signInFault(market, own, wanted, challenge.nonce, challenge.message));
   step("Your wallet asks you to sign in");
   const signature = await ofWallet<string>("personal_sign", toHex(new TextEncoder().encode(challenge.message)), own);
   const opened = await json<{ expiresAt: number }>("/v1/sessions", { method: "POST", body: JSON.stringify({ message: challenge.message, signature }), headers: { "Content-Type": "application/json", "Bourse-Page": "1" } });
