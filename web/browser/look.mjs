@@ -1,5 +1,5 @@
 // Looks at the page in a real Chromium as people do, and tells what it saw as JSON: {name: "" or what was wrong}.
-// What it needs comes on standard input: {gateway, rpc, key, job, client, provider}.
+// What it needs comes on standard input: {gateway, rpc, key, job, retry, client, provider, offer}.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -45,6 +45,13 @@ async function open(base, path = "", { wallet, before, ...options } = {}) {
 }
 
 const close = (page) => page.context().close();
+
+/** Goes away and comes back, so that the view asks the gateway anew. */
+async function look(page, view) {
+  await page.evaluate(() => (location.hash = "#/more"));
+  await page.waitForSelector("h1:text-is('More')", { timeout: LONG });
+  await page.evaluate((to) => (location.hash = to), view);
+}
 
 /** Let the gateway say something else at `url`, while `look` goes on. */
 async function lying(page, url, change, look) {
@@ -134,19 +141,33 @@ await check("hostile words", async () => {
   middle.end();
 });
 
+await check("a job ordered twice", async () => {
+  const page = await open(told.gateway, `#/jobs/${told.client}`);
+  const row = page.locator("tr[data-row]", { hasText: "twice <b>told</b>" });
+  await row.waitFor({ timeout: LONG });
+  assert.deepEqual(await row.locator("td").evaluateAll((cells) => cells.slice(2, 4).map((one) => one.textContent)), ["book", "2"]);
+  await look(page, `#/job/${told.retry}`);
+  await page.waitForSelector("#attempts", { timeout: LONG });
+  assert.match(await page.textContent("#attempts"), /ordered 2 times: 1 0x\w+… closed · 2 this order book/);
+  await page.waitForSelector("text=/units locked = .* to the last unit/", { timeout: LONG });
+  assert.match(await page.textContent("h1"), /“twice <b>told<\/b>” waits/);
+  assert.match(await page.textContent(".happened"), /Lease settled.*Ordered again/s);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+  const deceived = await open(told.gateway, "#/more", { before: (one) => one.route("**/v1/leases/*/blobs/*", (route) => route.fulfill({ body: JSON.stringify({ name: "forged" }) })) });
+  await look(deceived, `#/jobs/${told.client}`);
+  await deceived.waitForSelector(`a[title="${told.retry}"]`, { timeout: LONG });
+  await deceived.waitForSelector(`a[title="${told.job}"]`, { timeout: LONG });
+  assert.ok(!(await deceived.textContent("main")).includes("forged"));
+  await close(deceived);
+});
+
 await check("touch targets", async () => {
   const page = await open(told.gateway, "", { viewport: { width: 390, height: 844 } });
   const small = await page.$$eval("nav.tabs a, .btn", (all) => all.filter((one) => one.offsetParent && one.getBoundingClientRect().height < 48).map((one) => one.textContent));
   assert.deepEqual(small, []);
   await close(page);
 });
-
-/** Goes away and comes back, so that the view asks the gateway anew. */
-async function look(page, view) {
-  await page.evaluate(() => (location.hash = "#/more"));
-  await page.waitForSelector("h1:text-is('More')", { timeout: LONG });
-  await page.evaluate((to) => (location.hash = to), view);
-}
 
 await check("one's own offer", async () => {
   const page = await open(told.gateway, "#/account", { wallet: told });
