@@ -13,7 +13,7 @@ from marketplace.cli import run_options as o
 from marketplace.cli.following import cancelling, require_running, say_draft, telling_refused
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.offers import MIN_RELIABILITY
-from marketplace.cli.plans import require_consent, with_asked_price
+from marketplace.cli.plans import require_consent, say_warm, with_asked_price
 from marketplace.cli.run import ssh_keys_of
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
@@ -79,6 +79,7 @@ def rent(
             request = with_asked_price(session, market, request)
         draft = market.draft(request, say=session.say)
         say_draft(session, market, draft)
+        say_warm(session, market, draft)
         require_consent(session, market, draft, is_given=yes or max_price is not None)
         with telling_refused(session, market), uploading(session, draft) as line:
             job = market.sign(draft, line.show)

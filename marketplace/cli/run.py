@@ -11,7 +11,7 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.cli import run_options as o
 from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.offers import MIN_RELIABILITY
-from marketplace.cli.plans import require_consent, show_plan, with_asked_price
+from marketplace.cli.plans import require_consent, say_warm, show_plan, with_asked_price
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
@@ -101,6 +101,7 @@ def run(
             show_plan(session, market, draft)
             return
         say_draft(session, market, draft)
+        say_warm(session, market, draft)
         require_consent(session, market, draft, is_given=yes or max_price is not None)
         submitted = _signed(session, market, draft)
         if isinstance(submitted, JobGroup):

@@ -36,9 +36,11 @@ from marketplace.client.submitting import Draft, Submitter
 from marketplace.client.transfers import OnUpload
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.wallet import Wallet
+from marketplace.client.warm_images import WarmOffers, warm_offers
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address
-from marketplace.domain.images import HOST_IMAGE
+from marketplace.domain.images import HOST_IMAGE, read_image
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, seconds_from_text
@@ -159,6 +161,19 @@ class Market:
     def asked_price(self, request: JobRequest) -> CheapestOffer:
         """What the cheapest offer asks that can serve the request now, whatever limit it has. Raise InvalidField where there is none."""
         return asked_price(request, self._quotes(request, None), self.session.market)
+
+    def warm_offers(self, request: JobRequest) -> WarmOffers | None:
+        """Which of the offers that can serve the request now have its image; None where it names none, or the gateway does not tell.
+
+        A hint, by which no order goes: it never raises for a gateway.
+        """
+        image = read_image(request.image)
+        if image is None:
+            return None
+        try:
+            return warm_offers(request, self.quote(request), self.api.warm_at(image.digest))
+        except GatewayError:
+            return None
 
     def _quotes(self, request: JobRequest, limit: PricePerGpuHour | None) -> tuple[QuoteTold, ...]:
         return self.api.quotes(
