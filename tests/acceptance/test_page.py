@@ -17,6 +17,8 @@ from tests.acceptance.test_strangers import CAST, FAUCET, run
 ROOT = Path(__file__).parents[2]
 LOOK = ROOT / "web/browser/look.mjs"
 WITHIN_SECONDS = 500
+UNSERVED_CLASS = 51
+"""RX7900XTX, the last of the catalogue."""
 
 pytestmark = pytest.mark.timeout(2 * WITHIN_SECONDS)
 """One browser does all of it before the first test is over."""
@@ -25,23 +27,7 @@ pytestmark = pytest.mark.timeout(2 * WITHIN_SECONDS)
 @pytest.fixture(scope="module")
 def seen(network: Network) -> dict[str, str]:
     """What the browser saw, by name: "" where all was well, else what was not."""
-    settings, key = network.settings, "0x" + token_hex(32)
-    gateway, rpc = settings["gateway_url"], settings["rpc_urls"]
-    address = run(CAST, "wallet", "address", "--private-key", key)
-    token = httpx.get(gateway + "/v1/market", trust_env=False).json()["token"]["address"]
-    for words in ((address, "--value", "1ether"), (token, "mint(address,uint256)", address, "5000000")):
-        run(CAST, "send", "--rpc-url", rpc, "--private-key", FAUCET, *words)
-    network.bourse("wallet", "deposit", "1")
-    network.bourse("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--", "true")
-    client = network.state["accounts"]["client"]["address"]
-    orders = eventually(
-        lambda: httpx.get(f"{gateway}/v1/orders?client={client}", trust_env=False).json()["items"], "an order"
-    )
-    told = {
-        "gateway": gateway, "rpc": rpc, "key": key, "job": orders[0]["id"], "client": client,
-        "provider": network.state["accounts"]["provider-1"]["address"],
-    }  # fmt: skip
-    node = shutil.which("node")
+    node, told = shutil.which("node"), prepared(network)
     assert node
     done = subprocess.run(
         [node, str(LOOK)], input=json.dumps(told), capture_output=True, text=True, timeout=WITHIN_SECONDS, cwd=ROOT
@@ -49,6 +35,39 @@ def seen(network: Network) -> dict[str, str]:
     assert done.returncode == 0, done.stderr[-4_000:]
     saw: dict[str, str] = json.loads(done.stdout)
     return saw
+
+
+def prepared(network: Network) -> dict[str, object]:
+    """What there is to look at: a job of the network's client, and a wallet with coin, tokens and an offer of its own."""
+    settings, key = network.settings, "0x" + token_hex(32)
+    gateway, rpc = settings["gateway_url"], settings["rpc_urls"]
+    address = run(CAST, "wallet", "address", "--private-key", key)
+    token = httpx.get(gateway + "/v1/market", trust_env=False).json()["token"]["address"]
+    for words in ((address, "--value", "1ether"), (token, "mint(address,uint256)", address, "5000000")):
+        run(CAST, "send", "--rpc-url", rpc, "--private-key", FAUCET, *words)
+    offer = listed_by_hand(gateway, rpc, key, address)
+    network.bourse("wallet", "deposit", "1")
+    network.bourse("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--", "true")
+    client = network.state["accounts"]["client"]["address"]
+    orders = eventually(
+        lambda: httpx.get(f"{gateway}/v1/orders?client={client}", trust_env=False).json()["items"], "an order"
+    )
+    return {
+        "gateway": gateway, "rpc": rpc, "key": key, "job": orders[0]["id"], "client": client,
+        "provider": network.state["accounts"]["provider-1"]["address"], "offer": offer,
+    }  # fmt: skip
+
+
+def listed_by_hand(gateway: str, rpc: str, key: str, address: str) -> int:
+    """An offer of the wallet's own, of a class that nobody else offers and that nobody serves: which."""
+    market = httpx.get(gateway + "/v1/market", trust_env=False).json()
+    terms = (UNSERVED_CLASS, 1, 1000, 900_000, 0, 2**40 - 1, market["arbiter"], "0x" + "5a" * 32)
+    verb = "list(uint8,uint16,uint16,uint80,uint16,uint40,address,bytes32)"
+    run(CAST, "send", "--rpc-url", rpc, "--private-key", key, market["market"], verb, *terms)
+    found = eventually(
+        lambda: httpx.get(f"{gateway}/v1/offers?provider={address}", trust_env=False).json()["items"], "an offer"
+    )
+    return int(found[0]["id"])
 
 
 def test_what_the_views_say_and_add_up_is_right() -> None:
@@ -92,3 +111,9 @@ def test_a_wallet_deposits_orders_reads_and_countersigns(seen: dict[str, str]) -
     """Money goes in by permit, a refusal moves nothing, an order is signed for its worst cost, its log is read by a cookie that no script
     sees, its output is hashed before the receipt is signed, what a lying gateway would have signed is not, and the sum is right to the unit."""
     assert seen["acts with a wallet"] == ""
+
+
+def test_a_provider_reprices_its_own_offer_and_takes_it_off_the_market(seen: dict[str, str]) -> None:
+    """The price is the one that was typed, to the unit the token has; a gateway that names other decimals, or shows somebody
+    else's offer as one's own, gets nothing sent; what is off the market says so."""
+    assert seen["one's own offer"] == ""
