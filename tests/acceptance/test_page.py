@@ -132,6 +132,11 @@ def test_a_retry_is_an_attempt_of_the_same_job(seen: dict[str, str]) -> None:
     assert seen["a job ordered twice"] == ""
 
 
+def test_how_busy_a_jobs_gpus_are_is_drawn_and_said(seen: dict[str, str]) -> None:
+    """What a provider samples of a job's GPUs is a line over time and numbers beside it; where it tells nothing, the page says that."""
+    assert seen["GPUs at work"] == ""
+
+
 def test_hostile_words_are_shown_as_words(seen: dict[str, str]) -> None:
     """Markup, escapes and turned writing in every name and reason that a gateway tells are text, and run nothing."""
     assert seen["hostile words"] == ""

@@ -10,6 +10,7 @@ import { giveWallet } from "./wallet.mjs";
 const told = JSON.parse(readFileSync(0, "utf8"));
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LONG = Number(process.env.LONG ?? 60_000);
+const HOSTILE_GPU = "GPU-<img src=x onerror=alert(1)>";
 const seen = {};
 const browser = await launch();
 
@@ -160,6 +161,21 @@ await check("a job ordered twice", async () => {
   await deceived.waitForSelector(`a[title="${told.job}"]`, { timeout: LONG });
   assert.ok(!(await deceived.textContent("main")).includes("forged"));
   await close(deceived);
+});
+
+await check("GPUs at work", async () => {
+  const now = 1_796_000_000;
+  const samples = Array.from({ length: 60 }, (_, at) => ({ at: now + at * 5, uuid: HOSTILE_GPU, busyPercent: at % 3 ? 90 : 60, memoryUsedMib: 1_000 + at * 10, powerWatts: at ? 300 : null, temperatureCelsius: null }));
+  const page = await open(told.gateway, "#/more", { before: (one) => one.route("**/v1/leases/*/gpus", (route) => route.fulfill({ json: { samples } })) });
+  await look(page, `#/job/${told.job}`);
+  await page.waitForSelector("text=GPUs at work", { timeout: LONG });
+  assert.match(await page.textContent("section[aria-label='GPUs at work'] tbody"), /GPU-<img src.*80 %.*1,590 MiB.*300 W.*–/s);
+  assert.ok((await page.getAttribute("section[aria-label='GPUs at work'] path >> nth=1", "d")).split("L").length > 50);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+  const bare = await open(told.gateway, `#/job/${told.job}`);
+  await bare.waitForSelector("text=Its provider tells nothing of its GPUs", { timeout: LONG });
+  await close(bare);
 });
 
 await check("touch targets", async () => {

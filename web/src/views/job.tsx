@@ -10,6 +10,7 @@ import { span } from "../logic/times";
 import { Outputs, exitCodeOf } from "../parts/outputs";
 import { JobActs } from "../parts/job_acts";
 import { JobTimeline } from "../parts/timeline";
+import { GpuUse } from "../parts/gpu_use";
 import { Log } from "../parts/log";
 import { Amount, Answer, Clock, Command, Hash } from "../parts/words";
 import { Key, KeyGlass } from "../parts/glass";
@@ -19,6 +20,7 @@ import { chainTime, head } from "../state/head";
 import { market, token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { useOffers } from "../state/offers";
+import { wallet } from "../state/wallet";
 import { useWorks } from "../state/works";
 import { useOrders } from "./account";
 
@@ -38,6 +40,8 @@ export function JobView() {
   const offers = useOffers();
   const events = useAnswer("/v1/orders/{order_id}/events", { ...at, query: { limit: "100" } }).value.value?.items ?? [];
   const job = useJob(order.value);
+  const mayRead = job.isReadable || wallet.value.signedInUntil !== undefined;
+  const use = useAnswer(wasOpened && mayRead ? "/v1/leases/{lease_id}/gpus" : undefined, at, "seldom").value.value;
   if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
   const told = order.value.explanation;
   const explanation = told?.block ? (told as Explanation) : undefined;
@@ -57,6 +61,7 @@ export function JobView() {
         <StateLine order={order.value} lease={lease} attempts={attemptsOf(known)} code={code} />
         <Attempts orders={job.orders} of={id} />
         {attempts.length ? <TimeAndMoney attempts={attempts} order={job.orders[0] ?? order.value} /> : null}
+        {use ? <Boundary what="The GPUs"><GpuUse job={id} samples={use.samples} /></Boundary> : null}
         <Boundary what="What happened"><Happened rows={happeningsOver(whole, head.value?.block.number ?? 0)} /></Boundary>
       </div>
       <aside class="aside" aria-label="Money, reasons, output and log">
@@ -76,7 +81,7 @@ interface Story {
 }
 
 /** The job that an order is an attempt of, as far as who looks may read its work: all orders of it, and what the chain says of the other ones. */
-function useJob(order: OrderTold | undefined): { name: string; orders: readonly OrderTold[]; stories: ReadonlyMap<string, Story> } {
+function useJob(order: OrderTold | undefined): { isReadable: boolean; name: string; orders: readonly OrderTold[]; stories: ReadonlyMap<string, Story> } {
   const isReadable = useWorks(order ? [order] : []).has(order?.id ?? "");
   const all = useOrders(isReadable && order ? order.order.client : "", "seldom");
   const said = useWorks(all);
@@ -84,7 +89,7 @@ function useJob(order: OrderTold | undefined): { name: string; orders: readonly 
   const orders = order ? (found?.orders ?? [order]).slice(-MOST_ATTEMPTS).map((one) => (one.id === order.id ? order : one)) : [];
   const served = orders.filter((one) => one.id !== order?.id && one.lease !== null);
   const stories = useQuestion(served.length ? `stories of ${served.map((one) => one.id).join()}` : "", "seldom", async (signal) => new Map(await Promise.all(served.map((one) => storyOf(one, signal))))).value.value;
-  return { name: (order && said.get(order.id)?.name) || found?.name || "", orders, stories: stories ?? new Map<string, Story>() };
+  return { isReadable, name: (order && said.get(order.id)?.name) || found?.name || "", orders, stories: stories ?? new Map<string, Story>() };
 }
 
 async function storyOf(order: OrderTold, signal: AbortSignal): Promise<[string, Story]> {
