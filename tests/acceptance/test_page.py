@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -22,6 +25,7 @@ from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.domain.work import read_work, work_name
 from tests.acceptance.conftest import Network, eventually
 from tests.acceptance.test_strangers import CAST, FAUCET, run
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LOOK = ROOT / "web/browser/look.mjs"
@@ -38,12 +42,36 @@ def seen(network: Network) -> dict[str, str]:
     """What the browser saw, by name: "" where all was well, else what was not."""
     node, told = shutil.which("node"), prepared(network)
     assert node
-    done = subprocess.run(
-        [node, str(LOOK)], input=json.dumps(told), capture_output=True, text=True, timeout=WITHIN_SECONDS, cwd=ROOT
-    )
+    with own_page(network) as own:
+        done = subprocess.run(
+            [node, str(LOOK)], input=json.dumps(told | {"own": own}), capture_output=True, text=True,
+            timeout=WITHIN_SECONDS, cwd=ROOT,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4_000:]
     saw: dict[str, str] = json.loads(done.stdout)
     return saw
+
+
+@contextmanager
+def own_page(network: Network) -> Iterator[str]:
+    """The page of this install over the network's gateway, as `bourse page` serves it: its address."""
+    port = free_port()
+    words = [sys.executable, "-m", "marketplace.cli.main", "page", "--port", str(port)]
+    with subprocess.Popen(words, cwd=network.folder, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout
+        try:
+            assert f"http://127.0.0.1:{port}/" in serving.stdout.readline()
+            eventually(lambda: is_served(port), "the page of this install")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            serving.terminate()
+
+
+def is_served(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == httpx.codes.OK
+    except httpx.ConnectError:
+        return False
 
 
 def prepared(network: Network) -> dict[str, object]:
@@ -150,6 +178,11 @@ def test_how_busy_a_jobs_gpus_are_is_drawn_and_said(seen: dict[str, str]) -> Non
 def test_hostile_words_are_shown_as_words(seen: dict[str, str]) -> None:
     """Markup, escapes and turned writing in every name and reason that a gateway tells are text, and run nothing."""
     assert seen["hostile words"] == ""
+
+
+def test_a_page_of_ones_own_install_holds_the_gateway_to_the_address_book(seen: dict[str, str]) -> None:
+    """`bourse page` shows the gateway's market and signs in through it, and shows nothing of one that names another market than the book."""
+    assert seen["a page of one's own install"] == ""
 
 
 def test_fingers_hit_what_they_aim_at(seen: dict[str, str]) -> None:

@@ -1,5 +1,5 @@
 // Looks at the page in a real Chromium as people do, and tells what it saw as JSON: {name: "" or what was wrong}.
-// What it needs comes on standard input: {gateway, rpc, key, job, retry, client, provider, offer}.
+// What it needs comes on standard input: {gateway, own, rpc, key, job, retry, client, provider, offer}.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -182,6 +182,21 @@ await check("hostile words", async () => {
   assert.deepEqual(page.wrong, []);
   await close(page);
   middle.end();
+});
+
+await check("a page of one's own install", async () => {
+  const page = await open(told.own, "#/account", { wallet: told });
+  assert.match(await page.textContent("footer"), /those of your address book/);
+  await page.click("[data-wallets] .btn");
+  await page.click("#sign-in", { timeout: LONG });
+  await page.waitForSelector("text=Signed in until", { timeout: LONG });
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  await lying(page, "**/v1/market", (one) => ({ ...one, market: `0x${"11".repeat(20)}` }), async () => {
+    await page.reload();
+    await page.waitForSelector("text=/your address book names .* Nothing of it is shown/", { timeout: LONG });
+  });
+  assert.deepEqual(page.wrong, []);
+  await close(page);
 });
 
 await check("a job ordered twice", async () => {
