@@ -24,7 +24,7 @@ from marketplace.cli import (
     renting,
     run,
     sharing,
-    sitting,
+    ssh,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -43,7 +43,7 @@ for commands in (
     run.app,
     renting.app,
     jobs.app,
-    sitting.app,
+    ssh.app,
     exposing.app,
     gpus.app,
     sharing.app,
