@@ -30,6 +30,11 @@ def has_started(order: Order, lease: Lease, now: UnixTime) -> bool:
     return now >= start_of(order, lease)
 
 
+def is_term_lease(order: Order, lease: Lease) -> bool:
+    """Whether its meter starts later than it was opened: then it cannot be declined (P-21)."""
+    return order.is_for_later(lease.opened_at)
+
+
 @dataclass(frozen=True, slots=True)
 class DeclineWindow:
     """Half-open, as all windows are: a decline must be mined before ``closes_at``."""
@@ -48,7 +53,7 @@ def can_decline(order: Order, lease: Lease, now: UnixTime, bond_bps: Bps, terms:
     """Whether ``decline`` can still be mined in the next block, going by the contract's rule."""
     bond = bond_of(lock_of(order, lease.price), bond_bps, terms.bond_floor)
     is_affordable = earned_rounded_down(lease.price, order.gpus, lease.paid_seconds) <= bond
-    return now + 1 < lease.opened_at + terms.start_grace and order.starts_at <= lease.opened_at and is_affordable
+    return now + 1 < lease.opened_at + terms.start_grace and not is_term_lease(order, lease) and is_affordable
 
 
 @dataclass(frozen=True, slots=True)
