@@ -8,8 +8,9 @@ FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 export FOUNDRY_DISABLE_NIGHTLY_WARNING = 1
 # Whatever the shell says: tests start hundreds of processes, and each would compile all of the program again.
 unexport PYTHONDONTWRITEBYTECODE
-# What `make test FAST=1` looks for tests in: not all, which takes each worker a while, nor where benchmarks are tried, which take a fifth of it.
-QUICK = --ignore=tests/unit/bench tests/unit tests/architecture $(shell grep -rl --include='test_*.py' 'pytest.mark.quick' tests)
+# What `make test FAST=1` looks for tests in: not all, which takes each worker a while, nor where benchmarks are tried or many rounds are cleared
+# one after the other, which take a third of it.
+QUICK = --ignore=tests/unit/bench --ignore=tests/unit/engine/test_going_on.py tests/unit tests/architecture $(shell grep -rl --include='test_*.py' 'pytest.mark.quick' tests)
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8

@@ -14,8 +14,10 @@ from marketplace.chain.checksums import checksum
 from marketplace.cli import documents, tables
 from marketplace.cli.session import CommandSession
 from marketplace.client import Draft, JobRequest, Market
+from marketplace.client.warm_images import WarmOffers
 from marketplace.domain.bundles import Bundle
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.images import HOST_IMAGE
 from marketplace.domain.units import TokenUnits, text_from_units
 
 _SHOWN_IGNORED = 20
@@ -48,15 +50,36 @@ def total_of(draft: Draft) -> TokenUnits:
     return TokenUnits(draft.worst_cost * draft.leases_at_most)
 
 
+def say_warm(session: CommandSession, market: Market, draft: Draft) -> None:
+    """Say where the image is warm, where there is one."""
+    if draft.request.image != HOST_IMAGE:
+        session.say(f"image: {_warm(market.warm_offers(draft.request))}")
+
+
+def _warm(found: WarmOffers | None) -> str:
+    if found is None:
+        return "the gateway does not tell where it is warm"
+    able = len(found.warm) + len(found.cold)
+    if not able:
+        return "no offer can serve the job now, warm or not"
+    others = "the others pull it first" if found.warm else "whichever serves it pulls it first"
+    return f"warm at {len(found.warm)} of {able} offers that can serve the job now" + (
+        f"; {others}" if found.cold else ""
+    )
+
+
 def show_plan(session: CommandSession, market: Market, draft: Draft) -> None:
     """The answer of ``--dry-run``: what would be sent, signed and paid at most."""
     terms, request, order = market.terms, draft.request, draft.order
     inputs = draft.prepared[0].inputs
+    warm = market.warm_offers(request)
     ignored = [one.path for one in inputs.left_out] if isinstance(inputs, Bundle) else []
     document: dict[str, Any] = {
         "name": request.name,
         "command": list(request.command),
         "image": request.image,
+        "imageWarmAt": warm and list(warm.warm),
+        "imageColdAt": warm and list(warm.cold),
         "gpu": list(request.gpus_of),
         "gpus": request.gpus,
         "nodes": len(draft.prepared),
@@ -71,12 +94,12 @@ def show_plan(session: CommandSession, market: Market, draft: Draft) -> None:
         "specSha256": draft.prepared[0].spec.sha256,
     }
     table = Table(show_header=False, box=None, pad_edge=False)
-    for name, told in _rows(market, draft, ignored):
+    for name, told in _rows(market, draft, ignored, warm):
         table.add_row(name, told)
     session.answer(document, table, "Nothing was signed or sent.")
 
 
-def _rows(market: Market, draft: Draft, ignored: list[str]) -> list[tuple[str, str]]:
+def _rows(market: Market, draft: Draft, ignored: list[str], warm: WarmOffers | None) -> list[tuple[str, str]]:
     terms, request, first = market.terms, draft.request, draft.prepared[0]
     size = (
         f"{first.inputs.bytes:,} bytes in {len(first.parts)} part{'s' if len(first.parts) > 1 else ''}"
@@ -88,7 +111,7 @@ def _rows(market: Market, draft: Draft, ignored: list[str]) -> list[tuple[str, s
     classes = ", ".join(request.gpus_of) if len(request.gpus_of) <= 8 else f"any of {len(request.gpus_of)} classes"
     return [
         ("command", " ".join(request.command)),
-        ("image", request.image),
+        ("image", request.image + ("" if request.image == HOST_IMAGE else f" ({_warm(warm)})")),
         ("GPUs", f"{machines}{request.gpus} × {classes}"),
         ("inputs", size),
         ("ignored", (", ".join(ignored[:_SHOWN_IGNORED]) + more) or "nothing"),

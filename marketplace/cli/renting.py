@@ -13,7 +13,7 @@ from marketplace.cli import run_options as o
 from marketplace.cli.following import cancelling, require_running, say_draft, telling_refused
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.offers import MIN_RELIABILITY
-from marketplace.cli.plans import require_consent, with_asked_price
+from marketplace.cli.plans import require_consent, say_warm, with_asked_price
 from marketplace.cli.run import ssh_keys_of
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
@@ -50,6 +50,7 @@ def rent(
     ] = None,
     gpus: o.GpusOption = 1,
     inputs: o.InputOption = None,
+    pip: o.PipOption = None,
     region: o.RegionOption = None,
     vram: o.VramOption = 0,
     cpus: o.CpusOption = 1,
@@ -69,15 +70,16 @@ def rent(
         request = JobRequest(
             command=(), session=_terms(idle_stop), image=resolved(image, session.say), gpus_of=wish.classes, gpus=GpuCount(gpus),
             name=name or f"{gpu[0]} for {time}", max_price=market.price(max_price or "0", field="max-price"),
-            max_time=seconds_from_text(time, field="for"), inputs=inputs, regions=tuple(region or ()), vram_mib=wish.vram_mib, cpus=cpus,
+            max_time=seconds_from_text(time, field="for"), inputs=inputs, pip=pip, regions=tuple(region or ()), vram_mib=wish.vram_mib, cpus=cpus,
             memory_mib=memory, disk_mib=disk, min_bond_bps=Bps(min_bond), min_reliability_bps=min_reliability, retries=0,
             expires_in=seconds_from_text(expires_in, field="expires-in"), secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=True),
         )  # fmt: skip
         if max_price is None:
             request = with_asked_price(session, market, request)
-        draft = market.draft(request)
+        draft = market.draft(request, say=session.say)
         say_draft(session, market, draft)
+        say_warm(session, market, draft)
         require_consent(session, market, draft, is_given=yes or max_price is not None)
         with telling_refused(session, market), uploading(session, draft) as line:
             job = market.sign(draft, line.show)

@@ -11,14 +11,14 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.cli import run_options as o
 from marketplace.cli.following import require_free, run_alone, run_nodes, say_draft, telling_refused
 from marketplace.cli.offers import MIN_RELIABILITY
-from marketplace.cli.plans import require_consent, show_plan, with_asked_price
+from marketplace.cli.plans import require_consent, say_warm, show_plan, with_asked_price
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
 from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.images import resolved
-from marketplace.client.packages import PACKAGES, with_packages
+from marketplace.client.packages import PACKAGES
 from marketplace.client.request import NO_TIME, files_named
 from marketplace.config import variables
 from marketplace.domain.errors import InvalidField
@@ -86,7 +86,7 @@ def run(
         request = JobRequest(
             command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=wish.classes, name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price or "0", field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
-            inputs=inputs, files=_not_in(inputs, files), env=_env_of(env or []), regions=tuple(region or ()),
+            inputs=inputs, files=_not_in(inputs, files), pip=pip, env=_env_of(env or []), regions=tuple(region or ()),
             prefer_regions=tuple(prefer_region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
             min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
@@ -94,15 +94,14 @@ def run(
             secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib,
         )  # fmt: skip
-        if pip is not None:
-            request = with_packages(request, pip, session.settings.home, session.say)
         if max_price is None:
             request = with_asked_price(session, market, request)
-        draft = market.draft(request, nodes if nodes > 1 else None)
+        draft = market.draft(request, nodes if nodes > 1 else None, session.say)
         if dry_run:
             show_plan(session, market, draft)
             return
         say_draft(session, market, draft)
+        say_warm(session, market, draft)
         require_consent(session, market, draft, is_given=yes or max_price is not None)
         submitted = _signed(session, market, draft)
         if isinstance(submitted, JobGroup):

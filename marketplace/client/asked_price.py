@@ -28,7 +28,7 @@ def asked_price(request: JobRequest, quotes: tuple[QuoteTold, ...], market: Mark
     """
     block = market.chain.head()
     for quote in sorted(quotes, key=lambda quote: quote.offer.price):
-        if not quote.can_serve or not _fits(request, quote.offer):
+        if not quote.can_serve or not fits(request, quote.offer):
             continue
         offer = market.offer_of(quote.offer.id, block)
         if offer is not None and offer.is_alive(block.timestamp) and offer.price <= quote.offer.price:
@@ -40,7 +40,7 @@ def asked_price(request: JobRequest, quotes: tuple[QuoteTold, ...], market: Mark
     )
 
 
-def _fits(request: JobRequest, offer: OfferTold) -> bool:
+def fits(request: JobRequest, offer: OfferTold) -> bool:
     """Whether the offer's machine, as its provider describes it, is what the request needs."""
     machine = offer.machine
     if offer.provider in request.exclude_providers:

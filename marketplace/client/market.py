@@ -26,6 +26,7 @@ from marketplace.client.images import resolved
 from marketplace.client.job import Job
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
+from marketplace.client.packages import Say
 from marketplace.client.remote import RemoteFunction
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest
@@ -35,9 +36,11 @@ from marketplace.client.submitting import Draft, Submitter
 from marketplace.client.transfers import OnUpload
 from marketplace.client.trust import Roles, TrustRoots
 from marketplace.client.wallet import Wallet
+from marketplace.client.warm_images import WarmOffers, warm_offers
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address
-from marketplace.domain.images import HOST_IMAGE
+from marketplace.domain.images import HOST_IMAGE, read_image
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.reputation import Reputation
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, seconds_from_text
@@ -159,6 +162,19 @@ class Market:
         """What the cheapest offer asks that can serve the request now, whatever limit it has. Raise InvalidField where there is none."""
         return asked_price(request, self._quotes(request, None), self.session.market)
 
+    def warm_offers(self, request: JobRequest) -> WarmOffers | None:
+        """Which of the offers that can serve the request now have its image; None where it names none, or the gateway does not tell.
+
+        A hint, by which no order goes: it never raises for a gateway.
+        """
+        image = read_image(request.image)
+        if image is None:
+            return None
+        try:
+            return warm_offers(request, self.quote(request), self.api.warm_at(image.digest))
+        except GatewayError:
+            return None
+
     def _quotes(self, request: JobRequest, limit: PricePerGpuHour | None) -> tuple[QuoteTold, ...]:
         return self.api.quotes(
             request.gpus_of, gpus=request.gpus, max_seconds=request.max_time, max_price=limit,
@@ -175,9 +191,12 @@ class Market:
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
-    def draft(self, request: JobRequest, nodes: int | None = None) -> Draft:
-        """What would be signed: opener, arbiter, limits, and the most that it can cost. All that can be refused before is; nothing is signed or sent."""
-        return self._submitter.draft(request, nodes)
+    def draft(self, request: JobRequest, nodes: int | None = None, say: Say = lambda _: None) -> Draft:
+        """What would be signed: opener, arbiter, limits, and the most that it can cost. All that can be refused before is; nothing is signed or sent.
+
+        ``say`` is told what takes a while.
+        """
+        return self._submitter.draft(request, nodes, say)
 
     def sign(self, draft: Draft, on_upload: OnUpload = lambda upload: None) -> Job | JobGroup:
         """Upload the inputs, sign, write down, put on the book. Raise what the gateway refuses it for."""
@@ -202,18 +221,18 @@ class Market:
 
     def remote(
         self, *, gpu: str | Sequence[str], max_price: str, max_time: str = "10m", image: str = HOST_IMAGE,
-        python: Sequence[str] = ("python",), trust_provider: bool = False, **options: Any,
+        python: Sequence[str] = ("python",), pip: str | Path | None = None, trust_provider: bool = False, **options: Any,
     ) -> Callable[[Callable[P, T]], RemoteFunction[P, T]]:  # fmt: skip
         """A decorator: each call of the function is a job on these terms; ``options`` are further fields of ``JobRequest``.
 
         @market.remote(gpu="RTX4090", max_price="0.40")
         def train(rate: float) -> float: …
 
-        What comes back is JSON or numpy arrays; with ``trust_provider`` anything, by pickle: then the provider can run what it likes here.
+        ``pip`` is a requirements file, with hashes, whose packages go along. What comes back is JSON or numpy arrays; with ``trust_provider`` anything, by pickle: then the provider can run what it likes here.
         """
         wish = gpus_wished([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
         request = JobRequest(
-            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image),
+            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image), pip=Path(pip) if pip is not None else None,
             max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
         )  # fmt: skip
         terms = CallTerms(request, trust_provider)

@@ -82,7 +82,7 @@ def open_session(
     return ClientSession(
         key, market, lines.api, JobJournal(folder / "jobs.sqlite"), folder / "results", watching=lines.watching,
         gateways=lines.each, outbox=OutboxFile(outbox_path(home, market.chain, key.address)), fees=fees,
-        confirmations=confirmations, stop=stop, account=mandate.account, variables=variables,
+        confirmations=confirmations, stop=stop, account=mandate.account, variables=variables, packages=home / "packages",
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Python packages that a job brings along: wheels only, by hashes, unpacked here and sent with its inputs.
 
 pip does it, in the client's own environment and with its settings: the provider needs no index, and the job no network. A
-folder of packages is made once for each requirements file and Python, below the home, and used again.
+folder of packages is made once for each requirements file and Python, below the home, and used again. Whatever is ordered
+with them (jobs, sessions, calls) goes through here when it is drafted.
 """
 
 from __future__ import annotations
@@ -35,41 +36,46 @@ _INCLUDES: Final = re.compile(r"^\s*(-r|-c|--requirement|--constraint)\b", re.MU
 _GUARD: Final = """\
 import os, sys
 if sys.version_info[:2] != {version}:
-    os.write(2, b"bourse run --pip: the packages sent along are for Python {name}, and this one is %d.%d\\n" % sys.version_info[:2])
+    os.write(2, b"--pip: the packages sent along are for Python {name}, and this one is %d.%d\\n" % sys.version_info[:2])
     os._exit(1)
 """
 
 Say = Callable[[str], None]
 
 
-def with_packages(request: JobRequest, requirements: Path, home: Path, say: Say = lambda _: None) -> JobRequest:
-    """The same request, with the packages of a requirements file before all others that its Python finds. Raises InvalidField, ToolMissing."""
-    folder = packages_of(requirements, home, say)
+def with_packages(request: JobRequest, made: Path, say: Say = lambda _: None) -> JobRequest:
+    """The same request, with the packages of its requirements file, if it has one, before all others that its Python finds.
+
+    ``made`` is where folders of packages lie. Raises InvalidField, ToolMissing.
+    """
+    if request.pip is None:
+        return request
+    folder = packages_of(request.pip, made, say)
     path = f"{JOB_IN}/{PACKAGES}"
     told = request.env.get("PYTHONPATH")
     env = {**request.env, "PYTHONPATH": f"{path}:{told}" if told else path}
-    return replace(request, files={**request.files, PACKAGES: folder}, env=env)
+    return replace(request, pip=None, files={**request.files, PACKAGES: folder}, env=env)
 
 
-def packages_of(requirements: Path, home: Path, say: Say = lambda _: None) -> Path:
+def packages_of(requirements: Path, made: Path, say: Say = lambda _: None) -> Path:
     """The folder with what the file names, made unless it is there. Raises InvalidField, ToolMissing."""
     content = _read(requirements)
     version = sys.version_info[:2]
     parts = (content, f"{version}".encode(), "\0".join(PLATFORMS).encode())
-    place = home / "packages" / hashlib.sha256(b"\0\0".join(parts)).hexdigest()[:32]
+    place = made / hashlib.sha256(b"\0\0".join(parts)).hexdigest()[:32]
     if place.exists():
         os.utime(place)
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(mkdtemp(prefix="making-", dir=place.parent))
+    made.mkdir(parents=True, exist_ok=True)
+    making = Path(mkdtemp(prefix="making-", dir=made))
     try:
         say(f"fetching the wheels that {requirements} names")
         _install(requirements, making)
         guard(making, version)
-        making.rename(place)
+        _keep(making, place)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    _forget_old(place.parent)
+    _forget_old(made)
     return place
 
 
@@ -109,6 +115,15 @@ def _install(requirements: Path, into: Path) -> None:
         raise InvalidField("pip", f"pip refuses {requirements}: {ran.stderr.strip()[-_SAID_LETTERS:]}")
     # Their first line names this machine's Python; `python -m` works without them.
     shutil.rmtree(into / "bin", ignore_errors=True)
+
+
+def _keep(making: Path, place: Path) -> None:
+    """Where somebody else has made the same folder meanwhile, theirs is as good."""
+    try:
+        making.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
 
 
 def _forget_old(folder: Path) -> None:

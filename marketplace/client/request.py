@@ -65,6 +65,8 @@ class JobRequest:
     """A folder whose content unpacks in /job/in, but for ``.git``, ``__pycache__`` and what its ``.bourseignore`` names."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Further files and folders by their names below /job/in."""
+    pip: Path | None = None
+    """A requirements file, with hashes, whose packages the job finds: they are put among its ``files`` when it is drafted (``client.packages``)."""
     outputs: tuple[str, ...] = (JOB_OUT,)
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = HOST_IMAGE

@@ -57,10 +57,12 @@ class ClientSession:
         account: Address | None = None,
         gateways: Sequence[GatewayApi] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
+        packages: Path | None = None,
     ) -> None:
         """``gateways``: all that this client may use, each by itself, the preferred one first (default: the one of ``watching``).
 
         ``variables``: where the values of secrets are looked for that another process has ordered a job with.
+        ``packages``: where folders of packages are made that jobs bring along (default: beside ``results``).
         """
         self.key, self.market, self.chain = key, market, market.chain
         self.mandate = Mandate(key, account or key.address, market)
@@ -70,6 +72,7 @@ class ClientSession:
         self.stop = stop or threading.Event()
         """Set it, and every wait ends soon."""
         self.results = ResultFolder(results, api)
+        self.packages = packages or results.with_name("packages")
         self._outbox = outbox or OutboxFile()
         self.sender = Sender(self.chain, key, self._outbox, confirmations=confirmations, fees=fees)
         self.ender = Ender(market, api, book, self.sender)

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
 from marketplace.client.journal_rows import KeptJob, NewJob, SecretSources
+from marketplace.client.packages import Say, with_packages
 from marketplace.client.posting import is_refusal
 from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for, prepare, terms_of
 from marketplace.client.session import ClientSession
@@ -55,12 +56,13 @@ class Submitter:
         self._session, self._market, self._api, self._book = session, session.market, session.api, session.book
         self._poster, self._roots, self._check_gateway = session.poster(session.api), roots, check_gateway
 
-    def draft(self, request: JobRequest, nodes: int | None = None) -> Draft:
+    def draft(self, request: JobRequest, nodes: int | None = None, say: Say = lambda _: None) -> Draft:
         """What ``submit`` would sign, but for salt and time; ``nodes``: for so many machines together. Nothing is signed or sent.
 
-        Raise ConfigError, GatewayDiffers, InvalidField, Refused and InsufficientBalance: all that can be known before is said before.
+        ``say`` is told what takes a while: packages that are fetched. Raise ConfigError, GatewayDiffers, InvalidField, ToolMissing, Refused and InsufficientBalance: all that can be known before is said before.
         """
         request = request if nodes is None else replace(request, retries=0)
+        request = with_packages(request, self._session.packages, say)
         prepared = (prepare(request),) if nodes is None else nodes_of(request, nodes)
         self._check_opener(request)
         block, spec = self._market.chain.head(), prepared[0].spec

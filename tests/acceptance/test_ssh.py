@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.conftest import Network, eventually
+from tests.integration.client.test_packages import hashed, wheel, written
 from tests.ports import free_port
 
 WORK = """python -m http.server -b 127.0.0.1 8080 >/dev/null 2>&1 &
@@ -50,18 +51,21 @@ def test_sitting_at_a_job_by_ssh(network: Network, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_more_time_for_a_rented_machine(network: Network) -> None:
-    """`bourse extend` orders a follow-on on the same offer, which has the files of the first session when that was ended; what is no session has none."""
+def test_more_time_for_a_rented_machine(network: Network, tmp_path: Path) -> None:
+    """`bourse extend` orders a follow-on on the same offer, which has the files of the first session, and its packages, when that was ended; what is no session has none."""
     network.bourse("wallet", "deposit", "2")
-    job = network.answer("rent", "--gpu", "RTX4090", "--for", "10m", "--max-price", "0.40")["id"]
-    eventually(lambda: answered(network, job, "sh", "-c", "echo kept > there"), "a way into the session", 120)
+    wheels = written(tmp_path, hashed(wheel(tmp_path)))
+    job = network.answer("rent", "--gpu", "RTX4090", "--for", "10m", "--max-price", "0.40", "--pip", str(wheels))["id"]
+    write = "import mini, pathlib; pathlib.Path('there').write_text(mini.WORD)"
+    eventually(lambda: answered(network, job, "python", "-c", write), "a way into the session", 120)
     follower = network.answer("extend", job, "--for", "10m", "--yes")
     assert follower["follows"] == job
     if not follower["isEarly"]:
         network.bourse("end", job)
-    done = eventually(lambda: answered(network, follower["id"], "cat", "there"), "a way into the follow-on", 180)
+    read = "import mini, pathlib; print(mini.WORD == pathlib.Path('there').read_text())"
+    done = eventually(lambda: answered(network, follower["id"], "python", "-c", read), "a way into the follow-on", 180)
 
-    assert done.stdout == "kept\n"
+    assert done.stdout == "True\n"
     eventually(lambda: is_gone(network, job), "the end of the first session", 120)
     again = network.bourse("extend", job, "--for", "10m", "--yes", check=False)
     assert (again.returncode, "job_gone" in again.stderr) == (3, True)

@@ -64,8 +64,9 @@ def test_packages_from_elsewhere_with_their_own_tests(tmp_path: Path) -> None:
         max_price=PricePerGpuHour(1),
         max_time=Seconds(60),
         env={"BLAS": BLAS},
+        pip=wheels / "requirements.txt",
     )
-    sent = with_packages(wanted, wheels / "requirements.txt", tmp_path / "home")
+    sent = with_packages(wanted, tmp_path / "packages")
     request = prepared(tmp_path, *sent.command, env=sent.env, disk_mib=512)
     shutil.copytree(sent.files[PACKAGES], request.inputs / PACKAGES)
     ran = run(executor_at(tmp_path, find_cgroups()), request)

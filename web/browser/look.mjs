@@ -1,5 +1,5 @@
 // Looks at the page in a real Chromium as people do, and tells what it saw as JSON: {name: "" or what was wrong}.
-// What it needs comes on standard input: {gateway, rpc, key, job, client, provider}.
+// What it needs comes on standard input: {gateway, own, rpc, key, job, client, provider, offer}.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -31,13 +31,14 @@ async function check(name, look) {
   process.stderr.write(`${name}: ${Date.now() - began} ms ${seen[name] ? "✗" : "✓"}\n`);
 }
 
-async function open(base, path = "", options = {}) {
+async function open(base, path = "", { wallet, before, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
   page.wrong = [];
   page.on("pageerror", (error) => page.wrong.push(String(error)));
   page.on("console", (message) => /Content Security Policy|Refused to/.test(message.text()) && page.wrong.push(message.text()));
-  if (options.wallet) page.wallet = await giveWallet(page, options.wallet);
+  if (wallet) page.wallet = await giveWallet(page, wallet);
+  await before?.(page);
   await page.goto(`${base}/${path}`);
   await page.waitForFunction(() => (document.querySelector("h1")?.textContent ?? "").trim().length > 3, null, { timeout: LONG });
   return page;
@@ -133,11 +134,61 @@ await check("hostile words", async () => {
   middle.end();
 });
 
+await check("a page of one's own install", async () => {
+  const page = await open(told.own, "#/account", { wallet: told });
+  assert.match(await page.textContent("footer"), /those of your address book/);
+  await page.click("[data-wallets] .btn");
+  await page.click("#sign-in", { timeout: LONG });
+  await page.waitForSelector("text=Signed in until", { timeout: LONG });
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  await lying(page, "**/v1/market", (one) => ({ ...one, market: `0x${"11".repeat(20)}` }), async () => {
+    await page.reload();
+    await page.waitForSelector("text=/your address book names .* Nothing of it is shown/", { timeout: LONG });
+  });
+  assert.deepEqual(page.wrong, []);
+  await close(page);
+});
+
 await check("touch targets", async () => {
   const page = await open(told.gateway, "", { viewport: { width: 390, height: 844 } });
   const small = await page.$$eval("nav.tabs a, .btn", (all) => all.filter((one) => one.offsetParent && one.getBoundingClientRect().height < 48).map((one) => one.textContent));
   assert.deepEqual(small, []);
   await close(page);
+});
+
+/** Goes away and comes back, so that the view asks the gateway anew. */
+async function look(page, view) {
+  await page.evaluate(() => (location.hash = "#/more"));
+  await page.waitForSelector("h1:text-is('More')", { timeout: LONG });
+  await page.evaluate((to) => (location.hash = to), view);
+}
+
+await check("one's own offer", async () => {
+  const page = await open(told.gateway, "#/account", { wallet: told });
+  await page.click("[data-wallets] .btn");
+  await lying(page, "**/v1/offers/1", (offer) => ({ ...offer, provider: page.wallet.address }), async () => {
+    await look(page, "#/offer/1");
+    await page.click("#withdraw-offer", { timeout: LONG });
+    await page.waitForSelector("text=/On the chain offer 1 is of .* not of your wallet/", { timeout: LONG });
+  });
+  await look(page, `#/offer/${told.offer}`);
+  await page.fill("#reprice", "0.95", { timeout: LONG });
+  await page.click("#reprice-act");
+  await page.waitForSelector("h1:has-text('Asks 0.95')", { timeout: LONG });
+  await page.click("#withdraw-offer");
+  await page.waitForSelector("text=It is off the market", { timeout: LONG });
+  assert.match(await page.textContent("h1"), /^Asked 0\.95/);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+  const deceived = await open(told.gateway, "#/account", { wallet: told, before: (one) => one.route("**/v1/market", async (route) => {
+    const answer = await route.fetch();
+    const market = await answer.json();
+    await route.fulfill({ response: answer, json: { ...market, token: { ...market.token, decimals: 4 } } });
+  }) });
+  await deceived.click("[data-wallets] .btn");
+  await deceived.click("#deposit-act", { timeout: LONG });
+  await deceived.waitForSelector("text=writes amounts with 4 decimals, the token has 6", { timeout: LONG });
+  await close(deceived);
 });
 
 await check("acts with a wallet", async () => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from marketplace.domain.results import Output
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from marketplace.domain.unpacking import unpack_bundle
 from tests.integration.client.conftest import Desk, Gateway, Play
+from tests.integration.client.test_packages import hashed, wheel, written
 from tests.integration.gateway.conftest import PROVIDER
 
 SOON = 60.0
@@ -42,10 +43,10 @@ def executor(desk: Desk, play: Play) -> Iterator[JobExecutor]:
     executor.abandon()
 
 
-def honest(folder: Path) -> None:
-    """What the sandbox does: run the worker where the inputs are."""
+def honest(folder: Path, env: Mapping[str, str] | None = None) -> None:
+    """What the sandbox does: run the worker where the inputs are, with the job's variables."""
     script = "import runpy, sys; sys.exit(runpy.run_path('.bourse/call_worker.py')['main']('.bourse', '../out'))"
-    subprocess.run([sys.executable, "-c", script], cwd=folder / "in", check=False, timeout=SOON)
+    subprocess.run([sys.executable, "-c", script], cwd=folder / "in", env=env, check=False, timeout=SOON)
 
 
 def serve(desk: Desk, play: Play, job: Job, work: Callable[[Path], None] = honest) -> None:
@@ -94,6 +95,25 @@ def test_a_decorated_function_is_a_job_each_time_it_is_called(desk: Desk, play: 
     desk.market.close()
     with pytest.raises(JobFailed, match="not watched any more"):
         left.result(SOON)
+
+
+def test_a_function_brings_its_packages_along(desk: Desk, play: Play, tmp_path: Path) -> None:
+    """As a decorated function and through an executor alike: the packages of the requirements file lie where the job's Python looks."""
+
+    def word() -> str:
+        import mini  # type: ignore[import-not-found]
+
+        return str(mini.WORD)
+
+    requirements = written(tmp_path, hashed(wheel(tmp_path)))
+    decorated = desk.market.remote(gpu="RTX4090", max_price="3", max_time="1m", pip=str(requirements))(word)
+    executor = JobExecutor(desk.market, CallTerms(play.request(command=("python",), pip=requirements)))
+    for future in (decorated.submit(), executor.submit(word)):
+        (_, _, place) = future.job.work.env["PYTHONPATH"].rpartition("/job/in/")
+        serve(desk, play, future.job, lambda folder, at=place: honest(folder, {"PYTHONPATH": str(folder / "in" / at)}))  # type: ignore[misc]
+
+        assert future.result(SOON) == "mini was brought along"
+    executor.abandon()
 
 
 def test_a_decorator_takes_gpus_as_the_command_line_does_and_any_image(desk: Desk) -> None:

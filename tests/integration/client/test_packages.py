@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from threading import Barrier
 from zipfile import ZipFile
 
 import pytest
@@ -48,7 +51,8 @@ def written(folder: Path, text: str) -> Path:
 def test_a_job_finds_what_it_brought_along(tmp_path: Path) -> None:
     """The packages are a folder of its inputs that comes before what its own PYTHONPATH says; made once, they are used again."""
     requirements = written(tmp_path, hashed(wheel(tmp_path)))
-    made = with_packages(JobRequest(**{**_fields(), "env": {"PYTHONPATH": "/mine"}}), requirements, tmp_path / "home")
+    wanted = replace(REQUEST, pip=requirements, env={"PYTHONPATH": "/mine"})
+    made = with_packages(wanted, tmp_path / "made")
     (folder,) = made.files.values()
     (tmp_path / "mini-1.0-py3-none-any.whl").unlink()
     said = subprocess.run(
@@ -58,13 +62,27 @@ def test_a_job_finds_what_it_brought_along(tmp_path: Path) -> None:
         text=True,
     )
 
+    assert made.pip is None
     assert made.env == {"PYTHONPATH": f"/job/in/{PACKAGES}:/mine"}
     assert said.stdout == "mini was brought along\n"
-    assert packages_of(requirements, tmp_path / "home") == folder
+    assert packages_of(requirements, tmp_path / "made") == folder
+    assert with_packages(REQUEST, tmp_path / "made") is REQUEST
 
 
-def _fields() -> dict[str, object]:
-    return {name: getattr(REQUEST, name) for name in ("command", "gpus_of", "max_price", "max_time")}
+def test_two_may_make_the_same_folder_at_once(tmp_path: Path) -> None:
+    """Whoever comes second uses what the first has made, and leaves nothing beside it."""
+    requirements, made = written(tmp_path, hashed(wheel(tmp_path))), tmp_path / "made"
+    together = Barrier(2, timeout=60)
+
+    def meet() -> None:
+        together.wait()
+
+    with ThreadPoolExecutor() as both:
+        found = both.map(lambda _: packages_of(requirements, made, lambda _: meet()), range(2))
+        first, second = found
+
+    assert first == second
+    assert list(made.iterdir()) == [first]
 
 
 REFUSED = {
@@ -85,16 +103,16 @@ def test_what_is_refused(text: str, why: str, tmp_path: Path) -> None:
         member.size = 1
         tar.addfile(member, BytesIO(b"\n"))
     with pytest.raises(InvalidField, match=why):
-        packages_of(written(tmp_path, text), tmp_path / "home")
+        packages_of(written(tmp_path, text), tmp_path / "made")
 
-    assert not list((tmp_path / "home").glob("packages/*"))
+    assert not list((tmp_path / "made").glob("*"))
 
 
 def test_what_a_package_needs_must_be_named(tmp_path: Path) -> None:
     """A requirements file that leaves out what its packages need is refused here, and not found out by a job that is paid for."""
     file = wheel(tmp_path, needs="other>=1")
     with pytest.raises(InvalidField, match="other"):
-        packages_of(written(tmp_path, hashed(file)), tmp_path / "home")
+        packages_of(written(tmp_path, hashed(file)), tmp_path / "made")
 
 
 def test_compiled_packages_say_which_python_they_are_for(tmp_path: Path) -> None:
@@ -115,7 +133,7 @@ def test_folders_of_packages_do_not_pile_up(tmp_path: Path) -> None:
     made = []
     file = wheel(tmp_path)
     for number in range(KEPT + 1):
-        made.append(packages_of(written(tmp_path, hashed(file) + "#\n" * number), tmp_path / "home"))
+        made.append(packages_of(written(tmp_path, hashed(file) + "#\n" * number), tmp_path / "made"))
         os.utime(made[-1], (number, number))
 
     assert [place.exists() for place in made] == [False] + [True] * KEPT

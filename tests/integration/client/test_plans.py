@@ -11,6 +11,7 @@ import pytest
 from marketplace.cli.plans import require_consent
 from marketplace.cli.session import CommandSession
 from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import Sha256
 from marketplace.domain.offers import Offer
 from marketplace.domain.units import PricePerGpuHour
 from tests.integration.client.conftest import Desk, Gateway, Play
@@ -53,6 +54,34 @@ def test_a_dry_run_shows_what_it_would_cost_and_signs_nothing(
     assert "Nothing was signed or sent." in shown
     assert "9.00" not in shown  # at ten minutes it is less
     assert "1.50 tUSD for at most 3" in shown
+
+
+def test_the_plan_says_where_the_image_is_warm(shell: Shell, folder: Path, play: Play) -> None:
+    """By the offers that can serve the job now, in one line and in the document; without an image there is nothing to say."""
+    for api in (play.api, play.other_api):
+        api.heartbeat()
+    play.api.post_warm_images([Sha256("a" * 64)])
+    words = ("run", "--gpu", "RTX4090", "--max-price", "3", "--max-time", "1m", "--dry-run")
+    image = ("--image", f"blob@sha256:{'a' * 64}")
+    plan = shell.answer(*words, *image, "--json", "--", "true")
+    shown = " ".join(shell.run(*words, *image, "--", "true").stdout.split())
+    cold = shell.answer(*words, "--image", f"blob@sha256:{'b' * 64}", "--json", "--", "true")
+    bare = shell.answer(*words, "--json", "--", "true")
+    sent = shell.run(*words[:-1], *image, "--no-wait", "--", "true").stderr
+
+    assert (plan["imageWarmAt"], len(plan["imageColdAt"])) == ([play.offer.id], 1)
+    assert "warm at 1 of 2 offers that can serve the job now; the others pull it first" in shown
+    assert (cold["imageWarmAt"], len(cold["imageColdAt"])) == ([], 2)
+    assert (bare["imageWarmAt"], bare["imageColdAt"]) == (None, None)
+    assert "image: warm at 1 of 2 offers" in sent
+
+
+def test_a_gateway_that_tells_nothing_of_images_holds_up_no_order(desk: Desk, play: Play) -> None:
+    """What it answers instead of a list is as good as none: the plan says that it is not told."""
+    request = play.request(image=f"blob@sha256:{'a' * 64}")
+    desk.line.tampers.append(lambda _, content: content.replace(b'"providers"', b'"provider"'))
+
+    assert desk.market.warm_offers(request) is None
 
 
 def test_a_job_file_is_run(shell: Shell, folder: Path, offers: tuple[Offer, Offer]) -> None:

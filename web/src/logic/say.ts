@@ -67,6 +67,12 @@ export function saidOfJob(order: OrderTold, lease: Lease | undefined, coin: Coin
   return [`${name} ${done}. The work cost `, strong(amount(lease.paid)), `; ${amount(lease.refund)} came back.`];
 }
 
+/** What becomes of a price that a provider's wallet gave an offer, once its agent looks: the inventory is what the agent keeps to. */
+export function saidOfAgent(isSilent: boolean): string {
+  const who = isSilent ? "Its agent is silent; when it is back" : "Its agent is there: within ten minutes";
+  return `${who}, it puts back what its inventory says for what it listed. The commands, on its machine, tell it.`;
+}
+
 function sentence(text: string): string {
   const one = text.trim().replace(/\.$/, "");
   return `${one.charAt(0).toUpperCase()}${one.slice(1)}.`;

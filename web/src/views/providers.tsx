@@ -6,6 +6,7 @@ import { oneLine, plural } from "../logic/names";
 import { isListed } from "../logic/say";
 import { exactly } from "../logic/times";
 import { Machine } from "../parts/glass";
+import { OfferActs } from "../parts/offer_acts";
 import { Offers, SignOfLife } from "../parts/offers";
 import { Empty, Panel, ProblemNote } from "../parts/panel";
 import { AccountName, Ago, Answer, Command, Hash } from "../parts/words";
@@ -74,6 +75,7 @@ export function OfferView() {
           <dt>provider</dt><dd><AccountName of={offer.provider} view="provider" /></dd><dt>bond</dt><dd>{percent(offer.bondBps, 0)} of what is locked</dd><dt>reliable</dt><dd>{percent(offer.reliabilityBps, 2)}</dd>
           <dt>at least</dt><dd>{offer.minSeconds ? `${offer.minSeconds} s are paid` : "nothing"}</dd><dt>listed until</dt><dd class="num">{exactly(offer.expiresAt)}</dd><dt>arbiter</dt><dd><AccountName of={offer.arbiter} /></dd>
         </dl></section>
+        <OfferActs offer={offer} />
         <section><h2>Machine <small>{machine?.measured ? "measured" : "declared by the provider"}</small></h2>
           {machine ? <dl class="facts"><dt>GPUs</dt><dd>{machine.gpu.count} × {oneLine(machine.gpu.model, 60)}, {counted(machine.gpu.vram_mib)} MiB each</dd><dt>CPUs</dt><dd>{machine.cpus}</dd><dt>memory</dt><dd>{counted(machine.memory_mib)} MiB</dd><dt>disk</dt><dd>{counted(machine.disk_mib)} MiB</dd><dt>region</dt><dd>{oneLine(String(machine.region ?? "–"), 60)}</dd></dl> : <Empty>Its provider describes no machine.</Empty>}
           {measurements.map((one) => <p class="cap">Its agent saw driver {oneLine(String(one.measurement.driver), 40)} and {one.measurement.gpus.length} GPUs, signed.</p>)}

@@ -8,6 +8,7 @@ import { own as install } from "../state/market";
 import { wallet } from "../state/wallet";
 import { orderFault, orderId, receiptFault, signInFault, type Serving } from "./checks";
 import { domainOf, ORDER_TYPES, orderOf, RECEIPT_TYPES, requestText, specOf, workOf, type Draft } from "./documents";
+import { listingFault, type Listing } from "./listings";
 import { ofWallet, WalletRefusal } from "./provider";
 
 const ORDER = "(address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,uint16 minBondBps,uint40 startsAt,uint40 expiresAt,uint96 tip,address opener,address acceptor,address arbiter,bytes32 spec,uint256 salt) order";
@@ -16,10 +17,10 @@ const MARKET = parseAbi([
   "function depositWithPermit(address owner,uint256 amount,uint256 deadline,uint8 v,bytes32 r,bytes32 s)", "function withdraw(address to,uint256 amount)",
   "struct Lease { uint8 status; bool tipPaid; bool noReopen; bool assigned; bool byAcceptor; bool charged; uint40 offer; uint80 price; uint32 openedAt; uint32 paidSeconds; uint32 claimedSeconds; uint32 changedAt; }",
   "struct Offer { address provider; uint8 class; uint16 gpus; uint16 free; uint16 bondBps; uint40 expiresAt; address arbiter; uint80 price; uint16 minSeconds; bytes32 spec; }",
-  "function leaseOf(bytes32 id) view returns (Lease)", "function offerOf(uint40 offer) view returns (Offer)",
+  "function leaseOf(bytes32 id) view returns (Lease)", "function offerOf(uint40 offer) view returns (Offer)", "function reprice(uint40 offer,uint80 price,uint40 expiresAt)",
 ] as const);
 const TOKEN = parseAbi([
-  "function nonces(address owner) view returns (uint256)", "function balanceOf(address owner) view returns (uint256)",
+  "function nonces(address owner) view returns (uint256)", "function balanceOf(address owner) view returns (uint256)", "function decimals() view returns (uint8)",
   "function eip712Domain() view returns (bytes1 fields,string name,string version,uint256 chainId,address verifyingContract,bytes32 salt,uint256[] extensions)",
 ] as const);
 const PERMIT = { Permit: [{ name: "owner", type: "address" }, { name: "spender", type: "address" }, { name: "value", type: "uint256" }, { name: "nonce", type: "uint256" }, { name: "deadline", type: "uint256" }] };
@@ -35,12 +36,14 @@ function account(): string {
   return own;
 }
 
-/** The wallet is on the market's chain, and the market there is the one that is told: its token is. */
+/** The wallet is on the market's chain, and the market there is the one that is told: its token is, to the decimal, by which all that is typed becomes units. */
 export async function checkMarket(market: Market): Promise<void> {
   const chainId = Number(await ofWallet<string>("eth_chainId"));
   if (chainId !== market.chainId) throw new WalletRefusal("WrongChain", `Your wallet is on chain ${chainId}, the market on ${market.chainId}. Switch there, then try again.`);
   const token = await call<string>(market.market, MARKET, "token", []);
-  if (token.toLowerCase() !== market.token.address) throw new WalletRefusal("GatewayDiffers", "This gateway names another token than the market on the chain does. Nothing was signed.");
+  refuseIf(token.toLowerCase() === market.token.address ? "" : "This gateway names another token than the market on the chain does. Nothing was signed.");
+  const decimals = await call<number>(token, TOKEN, "decimals", []);
+  refuseIf(decimals === market.token.decimals ? "" : `This gateway writes amounts with ${market.token.decimals} decimals, the token has ${decimals}. Nothing was signed.`);
 }
 
 async function call<T>(to: string, abi: typeof MARKET | typeof TOKEN, functionName: string, args: Args): Promise<T> {
@@ -130,6 +133,26 @@ async function send(market: Market, functionName: string, args: Args, step: Step
 export async function endOnChain(verb: "cancel" | "terminate" | "dispute", market: Market, id: string, order: OrderDocument, step: Step): Promise<void> {
   refuseIf(orderFault(market, id, order, account()));
   await send(market, verb, [order], step);
+}
+
+async function listingOf(market: Market, offer: number): Promise<Listing> {
+  return { ...(await call<Omit<Listing, "now">>(market.market, MARKET, "offerOf", [offer])), now: await chainNow() };
+}
+
+/** Ask another price for one's own offer. Its expiry stays what the chain says it is, whatever the gateway shows. */
+export async function reprice(market: Market, offer: number, price: bigint, step: Step): Promise<void> {
+  await checkMarket(market);
+  const listed = await listingOf(market, offer);
+  refuseIf(listingFault(offer, listed, account(), price));
+  await send(market, "reprice", [offer, price, listed.expiresAt], step);
+}
+
+/** Take one's own offer off the market: from this block's time on nothing opens on it. */
+export async function withdrawOffer(market: Market, offer: number, step: Step): Promise<void> {
+  await checkMarket(market);
+  const listed = await listingOf(market, offer);
+  refuseIf(listingFault(offer, listed, account()));
+  await send(market, "reprice", [offer, listed.price, listed.now], step);
 }
 
 export const withdraw = (market: Market, amount: bigint, step: Step) => send(market, "withdraw", [account(), amount], step);
