@@ -20,6 +20,18 @@ def used_seconds(order: Order, lease: Lease, ended_at: UnixTime, lost: Seconds) 
     return Seconds(max(lease.paid_seconds, elapsed_of(order, lease, ended_at) - lost))
 
 
+def owed_seconds(order: Order, lease: Lease, ended_at: UnixTime, lost: Seconds) -> Seconds:
+    """The same of a job that was over by itself: of a term lease at least what the order guarantees, for which its GPUs were held."""
+    if not is_term_lease(order, lease):
+        return used_seconds(order, lease, ended_at, lost)
+    return Seconds(max(lease.paid_seconds, elapsed_of(order, lease, ended_at) - lost, order.min_seconds - lost))
+
+
+def unpaid_seconds(order: Order, lease: Lease, now: UnixTime, signed: Seconds) -> Seconds:
+    """What was served and is neither paid, nor signed for (``signed`` seconds are), nor guaranteed."""
+    return Seconds(max(0, elapsed_of(order, lease, now) - max(lease.paid_seconds, signed, order.min_seconds)))
+
+
 def seconds_left(order: Order, lease: Lease, now: UnixTime) -> Seconds:
     """How long the job may still run before the client has paid for all of ``maxSeconds``."""
     return Seconds(max(0, start_of(order, lease) + order.max_seconds - now))

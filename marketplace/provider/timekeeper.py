@@ -44,6 +44,7 @@ _STOPPED: dict[EndReason, str] = {
 _OURS = frozenset({EndReason.LOST, EndReason.UNATTENDED})
 """What ended the job was this provider's doing, and costs nothing."""
 _HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
+_UNPAID = "stopped: what was served beyond the guarantee was not signed for; it is claimed"
 _FOLLOWED = "ended: the session that goes on with it is there"
 _ENDED: dict[EndReason, EndedReason] = {
     EndReason.EXITED: EndedReason.EXITED,
@@ -135,7 +136,8 @@ class Timekeeper:
         result = attendance.ended.result
         used = lease.paid_seconds
         if result.ended not in _OURS:
-            used = metering.used_seconds(serving.order, lease, ended_at, serving.lost_seconds)
+            metered = metering.used_seconds if attendance.is_handed_back else metering.owed_seconds
+            used = metered(serving.order, lease, ended_at, serving.lost_seconds)
         was_handed_back = attendance.is_handed_back and result.ended is EndReason.KILLED
         ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]
         exit_code = result.exit_code if ended is EndedReason.EXITED else None
@@ -146,7 +148,9 @@ class Timekeeper:
             else ""
         )
         is_followed = attendance.is_followed and result.ended is EndReason.KILLED
-        why = _HANDED_BACK if attendance.is_handed_back else _FOLLOWED if is_followed else _note_on(result)
+        is_unpaid = attendance.is_unpaid and result.ended is EndReason.KILLED
+        ours = _HANDED_BACK if attendance.is_handed_back else _FOLLOWED if is_followed else _UNPAID if is_unpaid else ""
+        why = ours or _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
         self._capacity.end(serving.key)
         _log.info(

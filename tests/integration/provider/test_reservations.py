@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from marketplace.chain import verbs
 from marketplace.chain.events import EventFollower
+from marketplace.client import JobRequest, Market
+from marketplace.client.trust import TrustRoots
 from marketplace.domain import events as e
 from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.keeping import SessionTerms
@@ -16,7 +18,7 @@ from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.provider.agent import ProviderAgent
 from marketplace.services.projection import Projector
-from tests.integration.provider.stage import CLIENT, INVENTORY, OPENER, PRICE, Stage
+from tests.integration.provider.stage import ARBITER, CLIENT, INVENTORY, OPENER, PRICE, Stage
 
 RESERVE = """
 [[reserve]]
@@ -26,7 +28,8 @@ lead = "1h"
 price = "36"
 guaranteed_bps = 1000
 """
-LEAD, TERM, GUARANTEED = 60, 600, 60
+LEAD, TERM, GUARANTEED, UPFRONT = 60, 600, 60, 30
+SLICE, PATIENCE = 5, 5
 
 
 @contextmanager
@@ -104,3 +107,73 @@ def test_a_gateway_that_is_away_before_the_term_begins_costs_nobody_anything(sta
         assert (serving.state, serving.note) == (ServingState.SEEN, "")
         stage.gateway.start()
         until(stage, agent, step, lambda: stage.journal(agent).servings(ServingState.RUNNING), "it runs")
+
+
+@contextmanager
+def sdk_client(stage: Stage) -> Iterator[Market]:
+    """The client's own market, by the SDK."""
+    market = Market.connect(
+        stage.gateway.url, [stage.rpc_url], CLIENT, stage.folder / "client", address_book=stage.book,
+        roots=TrustRoots(OPENER.address, ARBITER.address),
+    )  # fmt: skip
+    try:
+        yield market
+    finally:
+        market.close()
+
+
+def test_a_client_prepays_signs_slice_by_slice_and_is_claimed_from_when_it_stops(stage: Stage) -> None:
+    """What was promised up front is paid before the term begins, each slice while the client's watcher is there; without it the provider serves on
+    as far as is guaranteed and a slice and its patience further, stops, and claims."""
+    agent = stage.agent(inventory=INVENTORY + RESERVE, slice_seconds=SLICE, patience_seconds=PATIENCE)
+    with indexed(stage) as step, sdk_client(stage) as market:
+        stage.listed(agent)
+        step()
+        request = JobRequest(
+            command=(), session=SessionTerms(), gpus_of=("RTX4090",), max_price=PRICE, max_time=Seconds(TERM), retries=0,
+            min_time=Seconds(GUARANTEED), starts_at=UnixTime(stage.chain.head().timestamp + LEAD), upfront=Seconds(UPFRONT),
+            memory_mib=256, disk_mib=64,
+        )  # fmt: skip
+        job = market.submit(request)
+        (lease,) = job.orders
+
+        def client_too() -> None:
+            step()
+            for _ in market.steps(0):
+                pass
+
+        until(stage, agent, client_too, lambda: stage.market.lease_of(lease).paid_seconds == UPFRONT, "it is prepaid")
+        assert stage.chain.head().timestamp < request.starts_at
+        stage.jump(request.starts_at + GUARANTEED - stage.chain.head().timestamp)
+        until(
+            stage, agent, client_too, lambda: stage.market.lease_of(lease).paid_seconds > GUARANTEED, "slices are paid"
+        )
+        signed = stage.market.lease_of(lease).paid_seconds
+        until(stage, agent, step, lambda: stage.status(lease) is LeaseStatus.CLAIMED, "it is claimed")
+
+    claimed = stage.market.lease_of(lease)
+    assert claimed.paid_seconds >= signed
+    assert claimed.claimed_seconds < TERM
+    assert claimed.claimed_seconds - claimed.paid_seconds >= SLICE + PATIENCE
+    assert "not signed for" in stage.journal(agent).servings()[0].note
+
+
+def test_a_job_that_ends_before_what_it_guarantees_costs_that(stage: Stage) -> None:
+    """The GPUs were held for it: ending it from inside is no way around the guarantee."""
+    agent = stage.agent(inventory=INVENTORY + RESERVE)
+    with indexed(stage) as step:
+        stage.listed(agent)
+        at = UnixTime(stage.chain.head().timestamp + LEAD)
+        signed = stage.order(
+            stage.spec("true"),
+            starts_at=at,
+            expires_at=at,
+            opener=ZERO_ADDRESS,
+            max_seconds=Seconds(TERM),
+            min_seconds=Seconds(GUARANTEED),
+        )
+        until(stage, agent, step, lambda: stage.status(signed.id) is LeaseStatus.OPEN, "it is opened")
+        stage.jump(LEAD)
+        until(stage, agent, step, lambda: not stage.is_serving(agent), "it is settled", signs=True)
+
+    stage.check_paid_once(signed, GUARANTEED)
