@@ -94,14 +94,13 @@ class ProviderAgent:
             Speaker(tools.key, tools.domain, lambda: tools.chain.paced_head().timestamp),
         )
         self._attendant = Attendant(tools, lister, self._capacity, self._seats)
-        self._handover = Handover(tools)
+        self._handover = Handover(tools, self._attendant, self._capacity)
         self._settler = Settler(tools, self._capacity)
         self._progress = ProgressReceipts(tools, lambda: self._housekeeping.gas_funds.wei_per_gas)
         self._pay, self._rest = parts_of(
             self._timekeeper, self._attendant, self._settler, self._progress, GpuSampler(tools)
         )
         self._attendances: dict[ServingKey, Attendance] = {}
-        self._leaving: list[tuple[ServingKey, Attendance]] = []
         self._found: set[ServingKey] = set()
         """Servings of an agent before us that are not attended to yet."""
         self._watched: BlockRef | None = None
@@ -163,10 +162,10 @@ class ProviderAgent:
             self._attend(serving, head)
         self._settle(head)
         self._housekeeping.step(head, len(servings))
-        self._leave(head)
+        self._handover.step(head)
         self.shutdown.leave_when_finished(self._attendances)
         self._reporter.tell(head, self._housekeeping.trouble)
-        return NextWake(POLL_SECONDS if servings or self._leaving else IDLE_SECONDS)
+        return NextWake(IDLE_SECONDS if self._handover.is_idle and not servings else POLL_SECONDS)
 
     def wait(self, seconds: float, stop: Signal) -> None:
         """Wait at most so long: less when a block comes, a chore ends, or ``stop`` is set. The node is asked when a block is due."""
@@ -207,7 +206,8 @@ class ProviderAgent:
         for serving in live:
             _log.info("serving.found", lease=serving.lease, state=serving.state)
         begun = self._handover.begun()
-        self._leaving = [(serving.key, self._found_again(serving, head)) for serving in begun]
+        for serving in begun:
+            self._handover.take_up(serving, self._found_again(serving, head))
         kept = {self._tools.home.serving(*serving.key).name for serving in (*live, *begun)}
         self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
@@ -257,17 +257,11 @@ class ProviderAgent:
         return servings
 
     def _attending(self, serving: Serving, head: BlockRef) -> Attendance:
-        for leaving in self._leaving:
-            if leaving[0] == serving.key:
-                # Its ending was taken back before its folder was gone.
-                self._leaving.remove(leaving)
-                self._attendances[serving.key] = leaving[1]
-                return leaving[1]
-        if serving.key in self._found:
-            self._found.discard(serving.key)
-            attendance = self._found_again(serving, head)
-        else:
-            attendance = self._fresh(serving, head)
+        attendance = self._handover.take_back(serving.key)
+        if attendance is None:
+            look = self._found_again if serving.key in self._found else self._fresh
+            attendance = look(serving, head)
+        self._found.discard(serving.key)
         self._attendances[serving.key] = attendance
         return attendance
 
@@ -350,8 +344,7 @@ class ProviderAgent:
         self._tools.journal.advance(serving, ServingState.CLOSED, at=self.openings.cursor.timestamp, note=note)
         paid = str(getattr(ending, "paid", 0))
         _log.info("serving.closed", lease=serving.lease, exit=exit_name, paid=paid, why=why)
-        self._handover.begin(serving, attendance, ending, self.openings.cursor)
-        self._leaving.append((serving.key, self._attendances.pop(serving.key)))
+        self._handover.begin(serving, self._attendances.pop(serving.key), ending, self.openings.cursor)
 
     def _is_confirmed_over(self, serving: Serving, attendance: Attendance, cursor: BlockRef) -> bool:
         """Whether confirmed blocks say so, too: by an event, or, where an earlier agent has read that, by its state at two of them."""
@@ -374,19 +367,6 @@ class ProviderAgent:
         live = [pair for pair in pairs if is_live(pair[0], pair[1].lease)]
         self._settler.settle([pair for pair in live if pair[0].state is ServingState.SETTLING], head)
         self._progress.settle(live, head)
-
-    def _leave(self, head: BlockRef) -> None:
-        """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""
-        for key, attendance in tuple(self._leaving):
-            self._attendant.started(attendance, head)
-            if attendance.is_found:
-                apart("find", key[0], partial(self._attendant.ended, key, attendance, head), None)
-            if attendance.is_found or not attendance.is_quiet:
-                continue
-            self._capacity.end(key)
-            if apart("handover", key[0], partial(self._handover.is_over, key, attendance, head), otherwise=False):
-                self._capacity.release(key)
-                self._leaving.remove((key, attendance))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from marketplace.provider.images.cache import CachedImage
 from marketplace.provider.preflight import Obstacle
 from marketplace.provider.toolbox import NOTHING, Dispatch, Toolbox
 from marketplace.provider.twice_told import TwiceTold
+from marketplace.store.journal.rows import ServingKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,8 @@ class Attendance:
         self.inheriting: Chore[str] = Chore(machine)
         self.has_inherited = False
         """What the session before left is in its folder, or cannot be had."""
+        self.inherits: ServingKey | None = None
+        """The session whose files were copied, until this one runs with them: before, whatever happens, they are copied again."""
         self.is_followed = False
         """It was stopped because its follow-on is there."""
 

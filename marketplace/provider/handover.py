@@ -1,10 +1,12 @@
-"""Handing over what a job left whose lease the chain ended before its result was delivered: cancelled, disputed, expired.
+"""What becomes of closed servings: what their jobs left is handed over, or kept for a follow-on, and then their folders are removed.
 
-Nothing is paid for it, so nothing waits for it: its GPUs are free when the job's last process is gone, and after a while the
+Handed over is what a job left whose lease the chain ended before its result was delivered: cancelled, disputed, expired. Nothing is paid for it, so nothing waits for it: its GPUs are free when the job's last process is gone, and after a while the
 folder is removed, delivered or not. The receipt that names the result is worth no more than the chain has paid by then.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import structlog
 
@@ -16,8 +18,11 @@ from marketplace.domain.results import EndedReason, Result
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.provider.attendance import Attendance
+from marketplace.provider.attendant import Attendant
+from marketplace.provider.capacity import Capacity
 from marketplace.provider.closing import LOST, Ending, wrapped
 from marketplace.provider.delivering import offer_to_all
+from marketplace.provider.isolation import apart
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import OwedHandover, Serving, ServingKey
 
@@ -36,18 +41,50 @@ _NOTES = {
 
 
 class Handover:
-    """Delivers, beside the agent's step, what is left of closed servings. One part at a time; may be repeated.
+    """Sees closed servings off, beside the agent's step. One part at a time; may be repeated.
 
     What it has begun is in the journal, and goes on with the next agent of this home."""
 
-    def __init__(self, tools: Toolbox) -> None:
-        self._tools = tools
+    def __init__(self, tools: Toolbox, attendant: Attendant, capacity: Capacity) -> None:
+        self._tools, self._attendant, self._capacity = tools, attendant, capacity
         self._owed: dict[ServingKey, OwedHandover] = {}
+        self._leaving: dict[ServingKey, Attendance] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every closed serving is gone to its last file."""
+        return not self._leaving
 
     def begin(self, serving: Serving, attendance: Attendance, ending: e.Event | None, now: BlockRef) -> None:
-        """Remember what is owed of a serving that has just been closed: nothing where nothing ran, or all was delivered."""
-        if attendance.execution is not None and attendance.execution.request.session is not None:
-            self._tools.workspaces.keep(serving, attendance.folder, now.timestamp)
+        """See off a serving that has just been closed."""
+        self._leaving[serving.key] = attendance
+        self._tools.workspaces.keep(serving, now.timestamp)
+        self._owe(serving, attendance, ending, now)
+
+    def take_up(self, serving: Serving, attendance: Attendance) -> None:
+        """One of those that were ``begun`` by an agent before us."""
+        self._leaving[serving.key] = attendance
+
+    def take_back(self, key: ServingKey) -> Attendance | None:
+        """Its ending was taken back before its folder was gone; None where it is none of ours."""
+        self._tools.workspaces.take_back(key)
+        return self._leaving.pop(key, None)
+
+    def step(self, head: BlockRef) -> None:
+        """Free the GPUs and delete the folders of closed servings whose last process and last chore are gone."""
+        for key, attendance in tuple(self._leaving.items()):
+            self._attendant.started(attendance, head)
+            if attendance.is_found:
+                apart("find", key[0], partial(self._attendant.ended, key, attendance, head), None)
+            if attendance.is_found or not attendance.is_quiet:
+                continue
+            self._capacity.end(key)
+            if apart("handover", key[0], partial(self._is_over, key, attendance, head), otherwise=False):
+                self._capacity.release(key)
+                del self._leaving[key]
+
+    def _owe(self, serving: Serving, attendance: Attendance, ending: e.Event | None, now: BlockRef) -> None:
+        """Remember what is owed: nothing where nothing ran, or all was delivered."""
         ran = serving.state is not ServingState.SEEN and bool(serving.folder)
         if not ran or attendance.is_delivered or serving.state in (ServingState.RECEIPTED, ServingState.SETTLING):
             return
@@ -64,14 +101,18 @@ class Handover:
         self._owed[serving.key] = owed
 
     def begun(self) -> list[Serving]:
-        """The closed servings that an agent before us had begun with."""
-        journal = self._tools.journal
+        """The closed servings that an agent before us had begun with, or kept the files of."""
+        journal, workspaces = self._tools.journal, self._tools.workspaces
         for owed in journal.handovers.all():
             self._owed[owed.key] = owed
-        found = [journal.serving(*key) for key in self._owed]
-        return [serving for serving in found if serving and serving.state is ServingState.CLOSED]
+        expected = workspaces.expected()
+        found = [journal.serving(*key) for key in dict.fromkeys((*self._owed, *expected))]
+        closed = [serving for serving in found if serving and serving.state is ServingState.CLOSED]
+        for serving in closed:
+            workspaces.keep(serving, serving.updated_at)
+        return closed
 
-    def is_over(self, key: ServingKey, attendance: Attendance, head: BlockRef) -> bool:
+    def _is_over(self, key: ServingKey, attendance: Attendance, head: BlockRef) -> bool:
         """Whether all is handed over and its folder is gone; else the next bit of that is begun. Only when nothing runs in it."""
         owed = self._owed.get(key)
         if owed is None:

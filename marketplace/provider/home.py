@@ -4,7 +4,7 @@ home/lock                            held while an agent lives
 home/images/                         container images, unpacked (``images.cache``)
 home/gate/                           what lets a job in an image wait for its start (``executors.gate``)
 home/identity                        the agent's own age key (``unsealing``)
-home/servings/<lease>-<openedAt>/    gone when the serving is closed
+home/servings/<lease>-<openedAt>/    gone when the serving is closed, a session's some minutes later (``workspaces``)
     spec.json, work.json             as fetched and verified
     inputs/<sha256>                  parts of bundles as fetched and verified
     runs/<n>/in, out, root, mark, log    one per attempt: an agent that restarts runs the job in a fresh folder

@@ -179,8 +179,7 @@ class Preparing:
             folder = self._tools.home.serving(*before) if before else None
             attendance.inheriting.begin(lambda: _inherited(folder, run, task.spec.resources.disk_mib), head.number)
             return False
-        if before:
-            self._tools.workspaces.hand_on(before)
+        attendance.inherits = before
         _log.info("workspace.inherited", lease=serving.lease, said=said)
         attendance.has_inherited = True
         return True

@@ -47,13 +47,16 @@ class Toolbox:
     policy: AgentPolicy
     pools: ChorePools
     rig: GpuRig = field(default_factory=GpuRig)
-    workspaces: Workspaces = field(default_factory=Workspaces)
 
     def close_pools(self) -> None:
         """Forget what waits; what runs ends by itself."""
         self.pools.close()
         for line in self.gateways:
             line.close_pools()
+
+    @cached_property
+    def workspaces(self) -> Workspaces:
+        return Workspaces(self.journal.workspaces)
 
     @cached_property
     def terms(self) -> MarketTerms:

@@ -1,7 +1,8 @@
 """What sessions leave to those that follow them: their /job/in and /job/out, for a while, on this machine, for the same client only.
 
-Kept in memory: an agent that is started anew keeps nothing of closed servings. What is kept counts as disk that is taken, and
-goes as soon as anybody else's job needs the room.
+Which sessions they are is in the journal before they run, and until their files are handed on or may go: an agent that is started
+anew keeps the same files for the same time. What is kept counts as disk that is taken, and goes as soon as anybody else's job needs
+the room.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from marketplace.provider.executors.base import JOB_INPUTS, JOB_OUTPUTS
 from marketplace.provider.executors.folders import Occupied, measure
 from marketplace.provider.home import ServingFolder
 from marketplace.store.journal.rows import Serving, ServingKey
+from marketplace.store.journal.workspaces import WorkspaceTable
 
 _log = structlog.get_logger()
 
@@ -31,7 +33,6 @@ COPY_SECONDS: Final = 300
 @dataclass(slots=True)
 class _Kept:
     client: Address
-    folder: ServingFolder
     until: UnixTime
     is_quiet: bool = False
 
@@ -42,13 +43,17 @@ class Workspaces:
     A folder is handed on only when nothing of its job lives any more: whoever copies could be led elsewhere by what still moves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journal: WorkspaceTable) -> None:
+        self._journal = journal
         self._kept: dict[ServingKey, _Kept] = {}
         self._quiet: set[ServingKey] = set()
         self._wanted: set[ServingKey] = set()
-        self._handed_on: set[ServingKey] = set()
 
     # Whoever is followed
+
+    def expect(self, key: ServingKey) -> None:
+        """A session is about to run: what it leaves is to be kept. Raises StoreUnavailable."""
+        self._journal.add(key)
 
     def is_wanted(self, key: ServingKey) -> bool:
         """Whether its follow-on is there, and waits for it to end."""
@@ -59,14 +64,21 @@ class Workspaces:
         if key in self._wanted:
             self._quiet.add(key)
 
-    def keep(self, serving: Serving, folder: ServingFolder, now: UnixTime) -> None:
-        """Its serving was closed: what it leaves is kept, unless it was handed on before."""
+    def keep(self, serving: Serving, closed_at: UnixTime) -> None:
+        """Its serving was closed: what it leaves is kept, if it was a session that nobody has gone on with."""
         self._quiet.discard(serving.key)
         self._wanted.discard(serving.key)
-        if serving.key not in self._handed_on:
-            self._kept[serving.key] = _Kept(serving.order.client, folder, UnixTime(now + KEPT_SECONDS))
-            _log.info("workspace.kept", lease=serving.lease, seconds=KEPT_SECONDS)
-        self._handed_on.discard(serving.key)
+        if self._journal.has(serving.key):
+            self._kept[serving.key] = _Kept(serving.order.client, UnixTime(closed_at + KEPT_SECONDS))
+            _log.info("workspace.kept", lease=serving.lease, until=closed_at + KEPT_SECONDS)
+
+    def expected(self) -> list[ServingKey]:
+        """All that an agent before us was to keep, or kept."""
+        return self._journal.all()
+
+    def take_back(self, key: ServingKey) -> None:
+        """A reorganisation has undone its close."""
+        self._kept.pop(key, None)
 
     def is_kept(self, key: ServingKey, now: UnixTime) -> bool:
         """Whether its folder stays. Asked only when nothing of its job lives any more."""
@@ -75,7 +87,7 @@ class Workspaces:
             return False
         kept.is_quiet = True
         if now >= kept.until:
-            del self._kept[key]
+            self.let_go(key)
         return now < kept.until
 
     # Whoever follows
@@ -94,17 +106,17 @@ class Workspaces:
         self._wanted.add(key)
         return key in self._quiet
 
-    def hand_on(self, key: ServingKey) -> None:
-        """It was copied, as far as it could be."""
-        if self._kept.pop(key, None) is None:
-            self._handed_on.add(key)
+    def let_go(self, key: ServingKey) -> None:
+        """It was copied, as far as it could be, and whoever copied it runs; or its time is up. Raises StoreUnavailable."""
+        self._journal.forget(key)
+        self._kept.pop(key, None)
 
     def make_room(self) -> None:
         """Somebody waits for disk: the oldest one goes."""
         if self._kept:
             key = min(self._kept, key=lambda key: self._kept[key].until)
             _log.info("workspace.dropped", lease=key[0], why="the room is needed")
-            del self._kept[key]
+            self.let_go(key)
 
 
 def inherited(before: ServingFolder | None, run: Path, disk_mib: int) -> str:

@@ -8,12 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import httpx
 import pytest
 
+from marketplace import wiring
+from marketplace.client import JobRequest
+from marketplace.client.request import order_again
+from marketplace.config import from_env
+from marketplace.domain.ids import Bytes32, sha256_of
+from marketplace.domain.spec import read_spec
+from marketplace.domain.units import PricePerGpuHour, Seconds
+from marketplace.domain.work import read_work, work_name
 from tests.acceptance.conftest import Network, eventually
 from tests.acceptance.test_strangers import CAST, FAUCET, run
 from tests.ports import free_port
@@ -75,15 +84,35 @@ def prepared(network: Network) -> dict[str, object]:
         run(CAST, "send", "--rpc-url", rpc, "--private-key", FAUCET, *words)
     offer = listed_by_hand(gateway, rpc, key, address)
     network.bourse("wallet", "deposit", "1")
-    network.bourse("run", "--gpu", "RTX4090", "--max-price", "0.40", "--max-time", "1m", "--", "true")
-    client = network.state["accounts"]["client"]["address"]
-    orders = eventually(
-        lambda: httpx.get(f"{gateway}/v1/orders?client={client}", trust_env=False).json()["items"], "an order"
-    )
+    job, retry = ordered_twice(network)
     return {
-        "gateway": gateway, "rpc": rpc, "key": key, "job": orders[0]["id"], "client": client,
+        "gateway": gateway, "rpc": rpc, "key": key, "job": job, "retry": retry, "client": network.state["accounts"]["client"]["address"],
         "provider": network.state["accounts"]["provider-1"]["address"], "offer": offer,
     }  # fmt: skip
+
+
+def ordered_twice(network: Network) -> tuple[Bytes32, Bytes32]:
+    """A job that everybody may read: an order that was served, and one that follows it as a retry does, whose limit nobody meets."""
+    market = wiring.open_market(from_env({}, network.folder))
+    try:
+        request = JobRequest(
+            command=("true",), name="twice <b>told</b>", public=True, gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(60),
+        )  # fmt: skip
+        job = market.submit(request)
+        list(market.wait_all([job], WITHIN_SECONDS, settled=True))
+        first = market.book.orders(job.id)[-1]
+        work = replace(read_work(first.work), previous=first.signed.id).canonical()
+        spec = replace(read_spec(first.spec), work=work_name(work)).canonical()
+        market.api.put_blob(work)
+        market.api.put_blob(spec, public=True)
+        now = market.chain.head().timestamp
+        low = replace(first.signed.order, max_price=PricePerGpuHour(1))
+        again = order_again(low, sha256_of(spec), now=now, expires_in=Seconds(3600))
+        return first.signed.id, market.api.post_order(
+            market.session.key.sign_order(again, market.session.market.domain)
+        )
+    finally:
+        market.close()
 
 
 def listed_by_hand(gateway: str, rpc: str, key: str, address: str) -> int:
@@ -123,6 +152,17 @@ def test_the_market_is_said_in_a_sentence_and_goes_on_with_the_chain(seen: dict[
 def test_a_gateway_that_goes_away_is_said_in_words(seen: dict[str, str]) -> None:
     """Where the stream is cut a band says so, nothing can be signed, what was shown stays, and all is well when it is back."""
     assert seen["a gateway that goes away"] == ""
+
+
+def test_a_retry_is_an_attempt_of_the_same_job(seen: dict[str, str]) -> None:
+    """Two orders whose works are hashed by the page and follow one another are one job by its name, in the list and in its own view, to
+    the unit; where a gateway hands over another work than was signed, they are two."""
+    assert seen["a job ordered twice"] == ""
+
+
+def test_how_busy_a_jobs_gpus_are_is_drawn_and_said(seen: dict[str, str]) -> None:
+    """What a provider samples of a job's GPUs is a line over time and numbers beside it; where it tells nothing, the page says that."""
+    assert seen["GPUs at work"] == ""
 
 
 def test_hostile_words_are_shown_as_words(seen: dict[str, str]) -> None:

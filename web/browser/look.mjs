@@ -1,5 +1,5 @@
 // Looks at the page in a real Chromium as people do, and tells what it saw as JSON: {name: "" or what was wrong}.
-// What it needs comes on standard input: {gateway, own, rpc, key, job, client, provider, offer}.
+// What it needs comes on standard input: {gateway, own, rpc, key, job, retry, client, provider, offer}.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -10,6 +10,7 @@ import { giveWallet } from "./wallet.mjs";
 const told = JSON.parse(readFileSync(0, "utf8"));
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LONG = Number(process.env.LONG ?? 60_000);
+const HOSTILE_GPU = "GPU-<img src=x onerror=alert(1)>";
 const seen = {};
 const browser = await launch();
 
@@ -45,6 +46,13 @@ async function open(base, path = "", { wallet, before, ...options } = {}) {
 }
 
 const close = (page) => page.context().close();
+
+/** Goes away and comes back, so that the view asks the gateway anew. */
+async function look(page, view) {
+  await page.evaluate(() => (location.hash = "#/more"));
+  await page.waitForSelector("h1:text-is('More')", { timeout: LONG });
+  await page.evaluate((to) => (location.hash = to), view);
+}
 
 /** Let the gateway say something else at `url`, while `look` goes on. */
 async function lying(page, url, change, look) {
@@ -149,19 +157,48 @@ await check("a page of one's own install", async () => {
   await close(page);
 });
 
+await check("a job ordered twice", async () => {
+  const page = await open(told.gateway, `#/jobs/${told.client}`);
+  const row = page.locator("tr[data-row]", { hasText: "twice <b>told</b>" });
+  await row.waitFor({ timeout: LONG });
+  assert.deepEqual(await row.locator("td").evaluateAll((cells) => cells.slice(2, 4).map((one) => one.textContent)), ["book", "2"]);
+  await look(page, `#/job/${told.retry}`);
+  await page.waitForSelector("#attempts", { timeout: LONG });
+  assert.match(await page.textContent("#attempts"), /ordered 2 times: 1 0x\w+… closed · 2 this order book/);
+  await page.waitForSelector("text=/units locked = .* to the last unit/", { timeout: LONG });
+  assert.match(await page.textContent("h1"), /“twice <b>told<\/b>” waits/);
+  assert.match(await page.textContent(".happened"), /Lease settled.*Ordered again/s);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+  const deceived = await open(told.gateway, "#/more", { before: (one) => one.route("**/v1/leases/*/blobs/*", (route) => route.fulfill({ body: JSON.stringify({ name: "forged" }) })) });
+  await look(deceived, `#/jobs/${told.client}`);
+  await deceived.waitForSelector(`a[title="${told.retry}"]`, { timeout: LONG });
+  await deceived.waitForSelector(`a[title="${told.job}"]`, { timeout: LONG });
+  assert.ok(!(await deceived.textContent("main")).includes("forged"));
+  await close(deceived);
+});
+
+await check("GPUs at work", async () => {
+  const now = 1_796_000_000;
+  const samples = Array.from({ length: 60 }, (_, at) => ({ at: now + at * 5, uuid: HOSTILE_GPU, busyPercent: at % 3 ? 90 : 60, memoryUsedMib: 1_000 + at * 10, powerWatts: at ? 300 : null, temperatureCelsius: null }));
+  const page = await open(told.gateway, "#/more", { before: (one) => one.route("**/v1/leases/*/gpus", (route) => route.fulfill({ json: { samples } })) });
+  await look(page, `#/job/${told.job}`);
+  await page.waitForSelector("text=GPUs at work", { timeout: LONG });
+  assert.match(await page.textContent("section[aria-label='GPUs at work'] tbody"), /GPU-<img src.*80 %.*1,590 MiB.*300 W.*–/s);
+  assert.ok((await page.getAttribute("section[aria-label='GPUs at work'] path >> nth=1", "d")).split("L").length > 50);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+  const bare = await open(told.gateway, `#/job/${told.job}`);
+  await bare.waitForSelector("text=Its provider tells nothing of its GPUs", { timeout: LONG });
+  await close(bare);
+});
+
 await check("touch targets", async () => {
   const page = await open(told.gateway, "", { viewport: { width: 390, height: 844 } });
   const small = await page.$$eval("nav.tabs a, .btn", (all) => all.filter((one) => one.offsetParent && one.getBoundingClientRect().height < 48).map((one) => one.textContent));
   assert.deepEqual(small, []);
   await close(page);
 });
-
-/** Goes away and comes back, so that the view asks the gateway anew. */
-async function look(page, view) {
-  await page.evaluate(() => (location.hash = "#/more"));
-  await page.waitForSelector("h1:text-is('More')", { timeout: LONG });
-  await page.evaluate((to) => (location.hash = to), view);
-}
 
 await check("one's own offer", async () => {
   const page = await open(told.gateway, "#/account", { wallet: told });

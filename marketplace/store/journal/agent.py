@@ -27,6 +27,7 @@ from marketplace.store.journal.receipts import ReceiptTable
 from marketplace.store.journal.rows import JournalEvent, JournalReceipt, Listing, Role, Serving, ServingKey
 from marketplace.store.journal.schema import AGENT_TABLES, BLOCKS, CURSORS, LISTINGS, SERVINGS
 from marketplace.store.journal.wishes import WishTable
+from marketplace.store.journal.workspaces import WorkspaceTable
 
 _CHAIN = "chain"
 BLOCKS_KEPT = 160
@@ -62,6 +63,8 @@ class AgentJournal:
         """What the operator wants of the agent, and what the agent tells of itself."""
         self.handovers = HandoverTable(self._database)
         """What is still to be handed over of closed servings."""
+        self.workspaces = WorkspaceTable(self._database)
+        """Sessions whose files are kept for a while after their close."""
         self.write_probe, self.kind = self._database.write_probe, self._database.kind
 
     def close(self) -> None:

@@ -234,6 +234,14 @@ PARTINGS = Table(
 )
 """Closed servings of which something is still to be handed over."""
 
+WORKSPACES = Table(
+    "workspaces",
+    METADATA,
+    Column("lease", String(66), primary_key=True),
+    Column("opened_at", BigInteger, primary_key=True),
+)
+"""Servings of sessions whose files are for whoever goes on with them."""
+
 LISTINGS = Table(
     "listings",
     METADATA,
@@ -268,7 +276,7 @@ WISHES = Table(
 
 SHARED_TABLES = (COUNTERS, MOVES, EVENTS, TRANSACTIONS, RECEIPTS)
 OPERATOR_TABLES = (*SHARED_TABLES, ORDERS, ANSWERS, ROUNDS, ROUND_SUMS, UPLOADS, USES, SESSIONS, SECRETS)
-AGENT_TABLES = (*SHARED_TABLES, SERVINGS, PARTINGS, LISTINGS, CURSORS, BLOCKS, WISHES)
+AGENT_TABLES = (*SHARED_TABLES, SERVINGS, PARTINGS, WORKSPACES, LISTINGS, CURSORS, BLOCKS, WISHES)
 
 ORDER_MOVES: Mapping[str, frozenset[str]] = {
     "": frozenset({"accepted"}),

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from marketplace.chain import verbs
 from marketplace.domain import events as e
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.results import EndedReason
@@ -19,7 +21,7 @@ from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.runtime import load_runtime
 from marketplace.store.journal.agent import AgentJournal
-from tests.integration.provider.stage import CONSTANTS, ROOT, Stage
+from tests.integration.provider.stage import CLIENT, CONSTANTS, ROOT, Stage
 
 POINTS = (
     "serving.seen",
@@ -51,6 +53,20 @@ class Crashing:
         self.stage.clock.until(self.journal.listings, "an offer is listed")
         signed = self.stage.order(self.stage.spec(*command), max_seconds=Seconds(3_000))
         self.stage.open(signed, self.journal.listings()[0].offer)
+        return signed
+
+    def ordered(self, session: SessionTerms) -> SignedOrder:
+        """The lease of a session."""
+        self.stage.clock.until(self.journal.listings, "an offer is listed")
+        spec = self.stage.spec(work={"entrypoint": "session", "inputs": ()}, session=session)
+        signed = self.stage.order(spec, max_seconds=Seconds(3_000))
+        self.stage.open(signed, self.journal.listings()[0].offer)
+        return signed
+
+    def sat_at(self) -> SignedOrder:
+        """A session that runs."""
+        signed = self.ordered(SessionTerms())
+        self.stage.clock.until(lambda: any(row.pid for row in self.journal.servings()), "it runs")
         return signed
 
     def killed_at(self, point: str, *, signs: bool = False) -> None:
@@ -116,6 +132,28 @@ def test_a_running_job_is_taken_up_by_the_next_agent(stage: Stage, crashing: Cra
     assert stage.result(signed.id).exit_code == 3
     log = stage.log_of(signed.id)
     assert [line for line in log.splitlines() if "[provider]" not in line] == ["up", "told after two agents had died"]
+
+
+def test_what_a_session_left_outlives_every_agent_on_its_way_to_the_follow_on(stage: Stage, crashing: Crashing) -> None:
+    """Killed when it has closed a session, kept its files, copied them, and begun the follow-on: the last agent has them there, and nothing is left of the first."""
+    crashing.agents.start(kill_at="serving.closed", is_patient=True)
+    first = crashing.sat_at()
+    (run,) = (stage.folder / "home" / "servings").glob(f"{first.id}-*/runs/*")
+    (run / "in" / "there").write_text("kept")
+    stage.send(CLIENT, verbs.terminate(stage.book.market, first.order))
+    crashing.died("serving.closed")
+    crashing.killed_at("workspace.kept", signs=True)
+    second = crashing.ordered(session=SessionTerms(0, first.id))
+    stage.jump(CONSTANTS.start_grace)  # too late to give it back: agents that come and go have all the time they need
+    crashing.killed_at("workspace.inherited", signs=True)
+    crashing.killed_at("job.starting", signs=True)
+    crashing.agents.start(is_patient=True)
+    servings = stage.folder / "home" / "servings"
+    stage.clock.until(lambda: not list(servings.glob(f"{first.id}-*")), "what was handed on is removed")
+
+    *_, run = sorted(servings.glob(f"{second.id}-*/runs/*"))
+    assert (run / "in" / "there").read_text() == "kept"
+    assert [key[0] for key in crashing.journal.workspaces.all()] == [second.id]
 
 
 def test_agent_killed_around_its_claim_is_paid_once(stage: Stage, crashing: Crashing) -> None:

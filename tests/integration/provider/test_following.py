@@ -78,6 +78,28 @@ def test_what_a_session_left_is_kept_for_its_follow_on_and_not_for_long(stage: S
     stage.until(agent, lambda: not folder_of(stage, other).path.exists(), "what nobody came for is removed")
 
 
+def test_an_agent_that_is_started_anew_keeps_what_sessions_left_for_as_long(stage: Stage) -> None:
+    """A follow-on finds the files of a session that an agent before has closed; what nobody came for is removed when its time is up."""
+    agent = stage.agent()
+    first, other = opened(stage, agent, stage.listed(agent)), opened(stage, agent, stage.listed(agent))
+    for signed in (first, other):
+        (inputs_of(stage, signed) / "there").write_text("kept")
+        stage.send(CLIENT, verbs.terminate(stage.book.market, signed.order))
+    stage.until(agent, lambda: not stage.is_serving(agent), "both are over")
+    agent.close()
+    agent = stage.agent()
+    second = opened(stage, agent, stage.listed(agent), follows=first.id)
+    assert (inputs_of(stage, second) / "there").read_text() == "kept"
+    assert folder_of(stage, other).path.exists()
+    stage.until(agent, lambda: not folder_of(stage, first).path.exists(), "what was handed on is removed")
+    agent.close()
+    stage.jump(KEPT_SECONDS)
+    agent = stage.agent()
+    stage.until(agent, lambda: not folder_of(stage, other).path.exists(), "what nobody came for is removed")
+
+    assert [key[0] for key in stage.journal(agent).workspaces.all()] == [second.id]
+
+
 def test_another_client_neither_ends_a_session_nor_sees_it(stage: Stage) -> None:
     """An order of somebody else that names a session as its own predecessor begins empty, and the session goes on."""
     agent = stage.agent()

@@ -22,6 +22,7 @@ export type Account = Told["AccountAnswer"];
 export type Provider = Told["ProviderAnswer"];
 export type Receipts = Told["ReceiptsAnswer"];
 export type Outputs = Told["OutputsAnswer"];
+export type GpuSample = Told["GpuSampleDocument"];
 export type Decline = Told["DeclineTold"];
 export type Paths = paths;
 

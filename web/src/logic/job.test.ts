@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Lease, Market, OrderEvent, OrderTold } from "../api/kinds";
-import { attemptsOf, happeningsOf, runOf, servingsOf, type Known } from "./job";
+import { attemptsOf, attemptsOver, happeningsOf, happeningsOver, runOf, servingsOf, type Known } from "./job";
 import { asText, saidOfJob } from "./say";
 
 const COIN = { symbol: "tUSD", decimals: 6 };
@@ -27,6 +27,11 @@ describe("a job", () => {
     expect(rows.map((one) => one.what)).toEqual(["Order accepted", "Lease opened", "Declined by the provider", "Lease opened", "Lease settled"]);
     expect(rows[2]).toMatchObject({ reason: "LeaseDeclined", isBad: true });
     expect(rows.map((one) => one.isProvisional)).toEqual([false, false, false, false, true]);
+  });
+  it("of several orders is one story: attempts are numbered through, and the same work is ordered again", () => {
+    const again: Known = { ...known, order: { ...order, acceptedAt: 230 }, lease: undefined, servings: servingsOf([event("LeaseOpened", 240, 60, { lease: "0xp", offer: 4, price: "2050000" })], order.order) };
+    expect(attemptsOver([known, again]).map((one) => [one.number, one.offer])).toEqual([[1, 3], [2, 2], [3, 4]]);
+    expect(happeningsOver([known, again], 60).map((one) => one.what).slice(-3)).toEqual(["Lease settled", "Ordered again", "Lease opened"]);
   });
   it("costs, when it is ended now, what has run and is not paid yet", () => {
     expect(runOf(3_600_000n, 2n, 100, 60, 10, 130)).toBe(40_000n);

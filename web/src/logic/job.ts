@@ -72,6 +72,17 @@ export function attemptsOf(known: Known): Attempt[] {
   });
 }
 
+/** The attempts of a job over all of its orders, numbered through. */
+export function attemptsOver(orders: readonly Known[]): Attempt[] {
+  return orders.flatMap(attemptsOf).map((one, at) => ({ ...one, number: at + 1 }));
+}
+
+/** What happened to a job over all of its orders: the first is accepted, every later one is the same work ordered again. */
+export function happeningsOver(orders: readonly Known[], head: number, confirmations = 1): Happening[] {
+  const rows = orders.flatMap((one, at) => happeningsOf(one, head, confirmations).map((row) => (at > 0 && row.what === ACCEPTED ? { ...row, what: "Ordered again" } : row)));
+  return rows.sort((one, other) => one.at - other.at);
+}
+
 /** What ending a lease at this instant would cost its client: what has run and is not paid yet. */
 export function runOf(price: bigint, gpus: bigint, openedAt: number, maxSeconds: number, paidSeconds: number, at: number): bigint {
   const seconds = Math.max(0, Math.min(maxSeconds, at - openedAt));
@@ -82,6 +93,7 @@ const EVENTS: Record<string, string> = {
   LeaseOpened: "Lease opened", LeaseSettled: "Lease settled", LeaseClaimed: "Provider claims", LeaseFinalized: "Claim became final", LeaseTerminated: "Ended by the client",
   LeaseDeclined: "Declined by the provider", LeaseExpired: "Lease expired", LeaseDisputed: "Disputed", LeaseRuled: "Arbiter ruled", LeaseLapsed: "Dispute lapsed", LeaseAssigned: "Pay goes to another account",
 };
+const ACCEPTED = "Order accepted";
 const BAD = new Set(["LeaseExpired", "LeaseDeclined", "LeaseDisputed"]);
 
 /** Everything that is known to have happened, in the order of block time; failures are never folded away. */
@@ -89,7 +101,7 @@ export function happeningsOf(known: Known, head: number, confirmations = 1): Hap
   const { order, coin } = known;
   const amount = (value: bigint) => spoken(value, coin.decimals);
   const rows: Happening[] = [
-    plainly(order.acceptedAt, "Order accepted", `at most ${amount(units(order.order.maxPrice))} for ${order.order.maxSeconds} s: ${amount(units(order.worstCost))} at worst`, "gateway"),
+    plainly(order.acceptedAt, ACCEPTED, `at most ${amount(units(order.order.maxPrice))} for ${order.order.maxSeconds} s: ${amount(units(order.worstCost))} at worst`, "gateway"),
   ];
   if (order.withdrawnAt) rows.push(plainly(order.withdrawnAt, "Taken off the book", "nothing was locked", "gateway"));
   const told = known.explanation;

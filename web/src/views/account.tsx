@@ -13,7 +13,7 @@ import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
 import { Stakes } from "../parts/stakes";
 import { Solvency } from "../parts/solvency";
 import { AccountName, Ago, Amount, Answer, Command, Hash, Until } from "../parts/words";
-import { useAnswer, useQuestion } from "../state/answers";
+import { useAnswer, useQuestion, type Often } from "../state/answers";
 import { chainTime } from "../state/head";
 import { market, silentAfter, token } from "../state/market";
 import { useOffers } from "../state/offers";
@@ -62,8 +62,8 @@ function OneAccount({ address }: { address: string }) {
   );
 }
 
-export function useOrders(address: string): readonly OrderTold[] {
-  const told = useAnswer(address ? "/v1/orders" : undefined, { query: { client: address, limit: String(MOST_ORDERS) } });
+export function useOrders(address: string, often: Often = "each block"): readonly OrderTold[] {
+  const told = useAnswer(address ? "/v1/orders" : undefined, { query: { client: address, limit: String(MOST_ORDERS) } }, often);
   return told.value.value?.items ?? [];
 }
 

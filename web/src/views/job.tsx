@@ -1,22 +1,30 @@
-// One job: is it done, where and why there, what did it cost to the unit, what did it print and make, what can still be done.
+// One job, over all orders that it took: is it done, where and why there, what did it cost to the unit, what did it print and make, what can still be done.
 import type { Explanation, Lease, OrderTold } from "../api/kinds";
+import { read } from "../api/read";
 import { counted } from "../logic/amounts";
-import { attemptsOf, happeningsOf, reasonsOf, servingsOf, type Attempt, type Happening, type Known } from "../logic/job";
+import { jobsOf } from "../logic/attempts";
+import { attemptsOf, attemptsOver, happeningsOver, reasonsOf, servingsOf, type Attempt, type Happening, type Known } from "../logic/job";
 import { oneLine, plural } from "../logic/names";
 import { saidOfJob } from "../logic/say";
 import { span } from "../logic/times";
 import { Outputs, exitCodeOf } from "../parts/outputs";
 import { JobActs } from "../parts/job_acts";
 import { JobTimeline } from "../parts/timeline";
+import { GpuUse } from "../parts/gpu_use";
 import { Log } from "../parts/log";
 import { Amount, Answer, Clock, Command, Hash } from "../parts/words";
 import { Key, KeyGlass } from "../parts/glass";
 import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
-import { useAnswer } from "../state/answers";
+import { useAnswer, useQuestion } from "../state/answers";
 import { chainTime, head } from "../state/head";
 import { market, token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { useOffers } from "../state/offers";
+import { wallet } from "../state/wallet";
+import { useWorks } from "../state/works";
+import { useOrders } from "./account";
+
+const MOST_ATTEMPTS = 16;
 
 export function JobView() {
   const id = place.value.of;
@@ -31,6 +39,9 @@ export function JobView() {
   const outputs = useAnswer(hasResult ? "/v1/leases/{lease_id}/outputs" : undefined, { ...at, query: { share } }, "seldom").value;
   const offers = useOffers();
   const events = useAnswer("/v1/orders/{order_id}/events", { ...at, query: { limit: "100" } }).value.value?.items ?? [];
+  const job = useJob(order.value);
+  const mayRead = job.isReadable || wallet.value.signedInUntil !== undefined;
+  const use = useAnswer(wasOpened && mayRead ? "/v1/leases/{lease_id}/gpus" : undefined, at, "seldom").value.value;
   if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
   const told = order.value.explanation;
   const explanation = told?.block ? (told as Explanation) : undefined;
@@ -38,16 +49,20 @@ export function JobView() {
     order: order.value, lease, servings: servingsOf(events, order.value.order), receipts: receipts?.receipts ?? [], declines: declines?.declines ?? [], explanation, market: market.value!,
     bondBps: (offer) => offers.value.value?.find((one) => one.id === offer)?.bondBps ?? 0, coin: token.value,
   };
-  const attempts = attemptsOf(known);
+  const whole = job.orders.map((one): Known => (one.id === id ? known : { ...known, order: one, receipts: [], declines: [], explanation: undefined, lease: undefined, servings: [], ...job.stories.get(one.id) }));
+  const attempts = attemptsOver(whole);
+  const name = job.name ? `“${oneLine(job.name, 60)}”` : "The job";
   const code = exitCodeOf(outputs.value);
   return (
     <div class="job">
       <div>
         <Crumb id={id} />
-        <Answer said={saidOfJob(order.value, lease, token.value, "The job", explanation?.nearestMiss ?? "", code)} />
-        <StateLine order={order.value} lease={lease} attempts={attempts} code={code} />
-        {attempts.length ? <TimeAndMoney attempts={attempts} order={order.value} /> : null}
-        <Boundary what="What happened"><Happened rows={happeningsOf(known, head.value?.block.number ?? 0)} /></Boundary>
+        <Answer said={saidOfJob(order.value, lease, token.value, name, explanation?.nearestMiss ?? "", code)} />
+        <StateLine order={order.value} lease={lease} attempts={attemptsOf(known)} code={code} />
+        <Attempts orders={job.orders} of={id} />
+        {attempts.length ? <TimeAndMoney attempts={attempts} order={job.orders[0] ?? order.value} /> : null}
+        {use ? <Boundary what="The GPUs"><GpuUse job={id} samples={use.samples} /></Boundary> : null}
+        <Boundary what="What happened"><Happened rows={happeningsOver(whole, head.value?.block.number ?? 0)} /></Boundary>
       </div>
       <aside class="aside" aria-label="Money, reasons, output and log">
         <Boundary what="The money">{attempts.length ? <MoneyTable attempts={attempts} /> : null}</Boundary>
@@ -57,6 +72,39 @@ export function JobView() {
         {wasOpened ? <Boundary what="The log"><Log lease={id} share={share} /></Boundary> : null}
       </aside>
     </div>
+  );
+}
+
+interface Story {
+  lease: Lease | undefined;
+  servings: Known["servings"];
+}
+
+/** The job that an order is an attempt of, as far as who looks may read its work: all orders of it, and what the chain says of the other ones. */
+function useJob(order: OrderTold | undefined): { isReadable: boolean; name: string; orders: readonly OrderTold[]; stories: ReadonlyMap<string, Story> } {
+  const isReadable = useWorks(order ? [order] : []).has(order?.id ?? "");
+  const all = useOrders(isReadable && order ? order.order.client : "", "seldom");
+  const said = useWorks(all);
+  const found = order && jobsOf(all, said).find((one) => one.orders.some((of) => of.id === order.id));
+  const orders = order ? (found?.orders ?? [order]).slice(-MOST_ATTEMPTS).map((one) => (one.id === order.id ? order : one)) : [];
+  const served = orders.filter((one) => one.id !== order?.id && one.lease !== null);
+  const stories = useQuestion(served.length ? `stories of ${served.map((one) => one.id).join()}` : "", "seldom", async (signal) => new Map(await Promise.all(served.map((one) => storyOf(one, signal))))).value.value;
+  return { isReadable, name: (order && said.get(order.id)?.name) || found?.name || "", orders, stories: stories ?? new Map<string, Story>() };
+}
+
+async function storyOf(order: OrderTold, signal: AbortSignal): Promise<[string, Story]> {
+  const at = { path: { order_id: order.id, lease_id: order.id } };
+  const [lease, events] = await Promise.all([read("/v1/leases/{lease_id}", at, signal), read("/v1/orders/{order_id}/events", { ...at, query: { limit: "100" } }, signal)]);
+  return [order.id, { lease, servings: servingsOf(events.items, order.order) }];
+}
+
+/** The orders of a job that took several: each names the one before it in its work. */
+function Attempts({ orders, of }: { orders: readonly OrderTold[]; of: string }) {
+  if (orders.length < 2) return null;
+  return (
+    <p class="sub" id="attempts">
+      One job, ordered {plural(orders.length, "time")}: {orders.map((one, at) => <>{at ? " · " : ""}{one.id === of ? <b class="ink">{at + 1} this order</b> : <>{at + 1} <Hash of={one.id} view="job" /></>} {one.state}</>)}
+    </p>
   );
 }
 

@@ -1,7 +1,8 @@
-// Somebody's jobs: all orders of an account, newest first, each with where it stands.
+// Somebody's jobs, newest first, each with where it stands: all orders of an account, those that are attempts of one job together.
 import { priced, units } from "../logic/amounts";
 import { checksummed } from "../logic/checksum";
-import { plural } from "../logic/names";
+import { jobsOf, newestOf, type JobTold } from "../logic/attempts";
+import { oneLine, plural } from "../logic/names";
 import { duration } from "../logic/times";
 import { Empty, Panel } from "../parts/panel";
 import { Ago, Amount, Answer, Hash } from "../parts/words";
@@ -11,6 +12,7 @@ import { useLeasesOf } from "../state/past";
 import { token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { wallet } from "../state/wallet";
+import { useWorks } from "../state/works";
 import { useOrders } from "./account";
 
 export function JobsView() {
@@ -20,27 +22,37 @@ export function JobsView() {
 
 function JobsOf({ address }: { address: string }) {
   const orders = useOrders(address);
-  const [waiting, running] = [orders.filter((one) => one.state === "book").length, orders.filter((one) => one.state === "open").length];
+  const jobs = jobsOf(orders, useWorks(orders));
+  const count = (state: string) => jobs.filter((one) => newestOf(one).state === state).length;
+  const [waiting, running] = [count("book"), count("open")];
+  const isMine = wallet.value.account === address && !wallet.value.signedInUntil;
   return (
     <>
       <Answer said={[{ strong: plural(running, "job") }, ` ${running === 1 ? "runs" : "run"}, `, { strong: String(waiting) }, ` ${waiting === 1 ? "waits" : "wait"}.`]} />
-      <p class="sub">Orders of <a class="addr u" href={linkTo("account", address)}>{checksummed(address)}</a>, the newest first.</p>
-      <Panel title="Orders" note={`${orders.length} shown`}>
-        {orders.length ? (
+      <p class="sub">Jobs of <a class="addr u" href={linkTo("account", address)}>{checksummed(address)}</a>, the newest first.{isMine ? <> <a class="u" href={linkTo("account", address)}>Sign in</a> to read their names, and which orders are attempts of one job.</> : null}</p>
+      <Panel title="Jobs" note={jobs.length === orders.length ? `${orders.length} shown` : `${jobs.length} of ${orders.length} orders`}>
+        {jobs.length ? (
           <div class="scroll">
             <table>
-              <thead><tr><th scope="col">order</th><th scope="col">stands</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r">at most</th><th scope="col" class="r">worst cost</th><th scope="col" class="gap">offer</th><th scope="col">signed</th></tr></thead>
-              <tbody>{orders.map((one) => (
-                <tr key={one.id} data-row>
-                  <td><Hash of={one.id} view="job" longer /></td><td>{one.state}</td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), token.value.decimals)}</td><td class="num r">{duration(Number(one.order.maxSeconds))}</td>
-                  <td class="r"><Amount of={units(one.worstCost)} /></td><td class="gap num">{one.lease ? <a class="u" href={linkTo("offer", one.lease.offer)}>{one.lease.offer} at {priced(units(one.lease.price), token.value.decimals)}</a> : "–"}</td><td class="num"><Ago at={one.acceptedAt} /></td>
-                </tr>
-              ))}</tbody>
+              <thead><tr><th scope="col">job</th><th scope="col">order</th><th scope="col">stands</th><th scope="col" class="r">attempts</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r">at most</th><th scope="col" class="r">worst cost</th><th scope="col" class="gap">offer</th><th scope="col">signed</th></tr></thead>
+              <tbody>{jobs.map((job) => <JobRow key={job.orders[0].id} job={job} />)}</tbody>
             </table>
           </div>
-        ) : <Empty>No orders. Looking is free; a deposit lets you sign one.</Empty>}
+        ) : <Empty>No jobs. Looking is free; a deposit lets you sign an order.</Empty>}
       </Panel>
     </>
+  );
+}
+
+/** A job by its newest order, which is the one that counts now. */
+function JobRow({ job }: { job: JobTold }) {
+  const one = newestOf(job);
+  const { decimals } = token.value;
+  return (
+    <tr data-row>
+      <td title={job.name}>{oneLine(job.name, 40) || <span class="ink3">–</span>}</td><td><Hash of={one.id} view="job" longer /></td><td>{one.state}</td><td class="num r">{job.orders.length}</td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), decimals)}</td><td class="num r">{duration(Number(one.order.maxSeconds))}</td>
+      <td class="r"><Amount of={units(one.worstCost)} /></td><td class="gap num">{one.lease ? <a class="u" href={linkTo("offer", one.lease.offer)}>{one.lease.offer} at {priced(units(one.lease.price), decimals)}</a> : "–"}</td><td class="num"><Ago at={job.orders[0].acceptedAt} /></td>
+    </tr>
   );
 }
 

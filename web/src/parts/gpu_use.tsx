@@ -1,0 +1,38 @@
+// How busy a job's GPUs are, in their provider's words: one row for each, drawn over one axis of time and said in numbers beside it.
+import type { GpuSample } from "../api/kinds";
+import { gpuUseOf, lineOf, type Drawn } from "../logic/gpu_use";
+import { counted } from "../logic/amounts";
+import { oneLine } from "../logic/names";
+import { clock } from "../logic/times";
+import { Empty, Panel } from "./panel";
+import { Ago, Command } from "./words";
+
+const [WIDTH, HEIGHT] = [150, 22];
+
+export function GpuUse({ job, samples }: { job: string; samples: readonly GpuSample[] }) {
+  const rows = gpuUseOf(samples);
+  const instants = samples.map((one) => one.at);
+  const [from, to] = [Math.min(...instants), Math.max(...instants)];
+  const graph = (points: readonly Drawn[], top: number) => (
+    <svg class="use-graph" width={WIDTH} height={HEIGHT + 2} viewBox={`0 -1 ${WIDTH} ${HEIGHT + 2}`} aria-hidden="true">
+      <path d={`M0 ${HEIGHT}H${WIDTH}`} stroke="var(--rule)" /><path d={lineOf(points, top, from, to, WIDTH, HEIGHT)} fill="none" stroke="var(--provider)" stroke-width="1.5" />
+    </svg>
+  );
+  const said = (value: number | null | undefined, unit: string) => (value === null || value === undefined ? "–" : `${counted(value)} ${unit}`);
+  return (
+    <Panel title="GPUs at work" note={rows.length ? `${clock(from)} to ${clock(to)}, its provider’s word` : undefined}>
+      {rows.length ? (
+        <div class="scroll" role="region" aria-label="GPUs at work, a table" tabIndex={0}><table>
+          <thead><tr><th scope="col">GPU</th><th scope="col">busy</th><th scope="col" class="r">mean</th><th scope="col" class="gap">memory</th><th scope="col" class="r">most</th><th scope="col" class="r">power</th><th scope="col" class="r">heat</th><th scope="col" class="r">last</th></tr></thead>
+          <tbody>{rows.map((one) => (
+            <tr key={one.uuid}>
+              <td class="mono" title={oneLine(one.uuid, 80)}>{oneLine(one.uuid, 14)}</td><td>{graph(one.busy, 100)}</td><td class="num r">{said(one.meanBusy, "%")}</td><td class="gap">{graph(one.memory, one.mostMemory ?? 1)}</td>
+              <td class="num r">{said(one.mostMemory, "MiB")}</td><td class="num r">{said(one.last.powerWatts, "W")}</td><td class="num r">{said(one.last.temperatureCelsius, "°C")}</td><td class="num r"><Ago at={one.last.at} /></td>
+            </tr>
+          ))}</tbody>
+        </table></div>
+      ) : <Empty>Its provider tells nothing of its GPUs: they are declared, or the job does not run yet.</Empty>}
+      <Command words={`bourse top ${job}`} />
+    </Panel>
+  );
+}
