@@ -95,8 +95,10 @@ class Attendant:
         if prepared.session is not None:
             self._tools.workspaces.expect(serving.key)
         folder = str(attendance.folder.path)
+        # What was pulled before a term lease began has cost its client nothing.
+        lost = min(attendance.pull_seconds, elapsed_of(serving.order, lease, head.timestamp))
         running = self._tools.journal.advance(
-            serving, ServingState.RUNNING, at=head.timestamp, folder=folder, lost_seconds=attendance.pull_seconds
+            serving, ServingState.RUNNING, at=head.timestamp, folder=folder, lost_seconds=lost
         )
         _log.info("serving.running", lease=serving.lease, gpus=prepared.gpus)
         self._begin(attendance, prepared, head)
