@@ -22,9 +22,10 @@ from marketplace.cli import (
     provider,
     provider_setup,
     renting,
+    reserving,
     run,
     sharing,
-    sitting,
+    ssh,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -42,8 +43,9 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 for commands in (
     run.app,
     renting.app,
+    reserving.app,
     jobs.app,
-    sitting.app,
+    ssh.app,
     exposing.app,
     gpus.app,
     sharing.app,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from marketplace.chain.market import MarketContract
 from marketplace.client.job import Job
 from marketplace.client.request import JobRequest
-from marketplace.client.sitting import running_lease
+from marketplace.client.ssh import running_lease
 from marketplace.domain.classes import class_numbered
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.keeping import KEPT_SECONDS
@@ -33,6 +33,8 @@ def follow_on(job: Job, market: MarketContract, longer: Seconds, limit: PricePer
     """
     if job.spec.session is None:
         raise InvalidField("job", "is no session: only a rented machine can be extended")
+    if job.signed.starts_at:
+        raise InvalidField("job", "is a reservation: reserve the time after it, too")
     lease, head = running_lease(job, market), market.chain.head()
     word = market.lease_of(lease, head)
     offer = market.listing_of(word.offer, head)

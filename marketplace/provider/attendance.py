@@ -59,16 +59,24 @@ class SampledUse:
 
 @dataclass(frozen=True, slots=True)
 class Countersigned:
-    """A receipt of ours, and the signature of the client's side under it."""
+    """A receipt, and the signature of the client's side under it."""
 
     receipt: Receipt
     signature: str
 
 
+@dataclass(frozen=True, slots=True)
+class SignaturesHeard:
+    """What one gateway was handed of ours, if anything was, and what it told."""
+
+    handed: Receipt | None
+    found: tuple[Countersigned, ...]
+
+
 class ProgressMade:
     """How far a serving is signed for while it runs; the journal has all of it, but for who was told."""
 
-    def __init__(self, asking: AtEach[tuple[Countersigned, ...]]) -> None:
+    def __init__(self, asking: AtEach[SignaturesHeard]) -> None:
         self.asking = asking
         self.is_recalled = False
         self.ours: Receipt | None = None
@@ -82,6 +90,11 @@ class ProgressMade:
         """The gateways that have the newest one."""
         self.ask_at = UnixTime(0)
         """Block time before which nobody is asked again."""
+
+    @property
+    def signed_seconds(self) -> Seconds:
+        """What the client's side has signed for."""
+        return self.signed.receipt.used_seconds if self.signed else Seconds(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,8 @@ class Attendance:
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
         self.is_handed_back = False
         """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
+        self.is_unpaid = False
+        """It was stopped because its client has not signed for what was served."""
         self.seen_running: BlockRef | None = None
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None
