@@ -319,8 +319,8 @@ await check("acts with a wallet", async () => {
   await page.waitForFunction((than) => document.querySelector("#countersign").textContent !== than, lied, { timeout: LONG });
   await page.click("#countersign");
   await page.waitForFunction(() => /^“six <i>times<\/i>” is done\. The work cost/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
-  assert.match(await page.textContent("main"), /to the last unit/);
-  assert.match(await page.textContent("main"), /Lease settled/);
+  await page.waitForSelector("text=to the last unit", { timeout: LONG });
+  await page.waitForSelector("text=Lease settled", { timeout: LONG });
   assert.deepEqual(page.wrong, []);
   await close(page);
 });
