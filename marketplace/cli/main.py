@@ -22,6 +22,7 @@ from marketplace.cli import (
     provider,
     provider_setup,
     renting,
+    reserving,
     run,
     sharing,
     ssh,
@@ -42,6 +43,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 for commands in (
     run.app,
     renting.app,
+    reserving.app,
     jobs.app,
     ssh.app,
     exposing.app,

@@ -17,11 +17,19 @@ from marketplace.chain.signing import Key
 from marketplace.client.beats import is_heard
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, KeptOrder, KeptReceipt
-from marketplace.client.receipt_checks import OpenServing, ResultFolder, check_progress, check_receipt, check_result
+from marketplace.client.receipt_checks import (
+    OpenServing,
+    ResultFolder,
+    check_progress,
+    check_receipt,
+    check_result,
+    prepayment,
+)
 from marketplace.client.retries import Sight
 from marketplace.domain.errors import Conflict, DomainError, GatewayError, InvalidField
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedBy, Result
 from marketplace.domain.spec import read_spec
 from marketplace.domain.states import JobState
@@ -106,35 +114,49 @@ class Countersigner:
         if own is not None and not own.is_posted:
             self._hand_out(own)
 
-    def _pay_on_the_way(self, order: KeptOrder, sight: Sight, told: Sequence[ReceiptTold]) -> None:
-        """Sign the newest progress receipt of a lease that goes on, if all of it holds and its provider is there; and hand it out.
+    def _pay_on_the_way(self, upfront: Seconds, order: KeptOrder, sight: Sight, told: Sequence[ReceiptTold]) -> None:
+        """Sign what was promised up front, and the newest progress receipt of a lease that goes on, if all of it holds and its provider is
+        there; and hand it out.
 
         Not of a lease that was given up: nobody may be at work there. Raises InvalidField, GatewayError.
         """
         identifier, lease, kept = order.signed.id, sight.lease, self._book.instalments
         own = kept.newest(identifier, lease.opened_at)
+        if lease.status is not LeaseStatus.OPEN or sight.provider is None:
+            return
+        serving = OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block)
         signed_seconds = own.receipt.used_seconds if own else Seconds(0)
-        newer = [
-            one
-            for one in told
-            if one.role == "provider" and not one.receipt.last and one.receipt.used_seconds > signed_seconds
-        ]
-        is_due = lease.status is LeaseStatus.OPEN and order.given_up_at is None and sight.provider is not None
-        if newer and is_due and sight.provider is not None:
-            serving = OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block)
-            newest = max(newer, key=lambda one: one.receipt.used_seconds)
-            check_progress(newest, serving, self._market.domain, signed_seconds)
+        receipt = None if order.given_up_at is not None else self._due(serving, upfront, told, signed_seconds)
+        if receipt is not None:
             since = UnixTime(sight.block.timestamp - HEARD_SECONDS)
             if not is_heard(self._api.heartbeats(sight.provider), sight.provider, since, self._market.domain):
                 raise InvalidField(
                     "receipt", f"is not paid on the way: its provider was not heard for {HEARD_SECONDS} s"
                 )
-            kept.add(newest.receipt, self._key.sign_receipt(newest.receipt, self._market.domain))
+            kept.add(receipt, self._key.sign_receipt(receipt, self._market.domain))
             self._book.note(identifier, "")
             own = kept.newest(identifier, lease.opened_at)
-        if own is not None and not own.is_posted and lease.status is LeaseStatus.OPEN:
+        if own is not None and not own.is_posted:
             self._api.post_receipt(identifier, own.receipt, "client", own.signature)
             kept.mark_posted(own.receipt)
+
+    def _due(
+        self, serving: OpenServing, upfront: Seconds, told: Sequence[ReceiptTold], signed_seconds: Seconds
+    ) -> Receipt | None:
+        """What is to be signed next, over more seconds than were; None where nothing is. Raises InvalidField for what a provider may not ask."""
+        promised = prepayment(serving, upfront)
+        if promised is not None and promised.used_seconds > signed_seconds:
+            return promised
+        newer = [
+            one
+            for one in told
+            if one.role == "provider" and not one.receipt.last and one.receipt.used_seconds > signed_seconds
+        ]
+        if not newer:
+            return None
+        newest = max(newer, key=lambda one: one.receipt.used_seconds)
+        check_progress(newest, serving, self._market.domain, signed_seconds)
+        return newest.receipt
 
     def _sign(self, job: Bytes32, order: KeptOrder, sight: Sight) -> KeptReceipt | None:
         """Sign and journal; None while there is no receipt. Raise what is wrong with it."""
@@ -146,7 +168,7 @@ class Countersigner:
             if signed.role == "provider" and signed.receipt.opened_at == lease.opened_at and signed.receipt.last
         ]
         if not offered:
-            self._pay_on_the_way(order, sight, told)
+            self._pay_on_the_way(self._book.job(job).terms.upfront_seconds, order, sight, told)
         if not offered or sight.provider is None:
             return None
         signed = offered[-1]

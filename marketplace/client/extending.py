@@ -33,6 +33,8 @@ def follow_on(job: Job, market: MarketContract, longer: Seconds, limit: PricePer
     """
     if job.spec.session is None:
         raise InvalidField("job", "is no session: only a rented machine can be extended")
+    if job.signed.starts_at:
+        raise InvalidField("job", "is a reservation: reserve the time after it, too")
     lease, head = running_lease(job, market), market.chain.head()
     word = market.lease_of(lease, head)
     offer = market.listing_of(word.offer, head)

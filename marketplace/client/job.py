@@ -155,7 +155,7 @@ class Job:
         order = self._order()
         servings = servings_of(self._session.book.moves(order.signed.id))
         is_running = bool(servings) and not servings[-1].exit and self.state is JobState.RUNNING
-        elapsed = block.timestamp - servings[-1].opened_at if is_running else 0
+        elapsed = block.timestamp - max(servings[-1].opened_at, order.signed.order.starts_at) if is_running else 0
         limit = order.signed.order.max_seconds
         note = order.note or self._session.provisional(order, block)
         return Progress(self.state, block, Seconds(max(0, min(elapsed, limit))), limit, note, order.is_posted)

@@ -59,6 +59,7 @@ def check_receipt(signed: ReceiptTold, serving: OpenServing, domain: SigningDoma
     elapsed = elapsed_of(serving.order, lease, serving.block.timestamp)
     if lease.status is LeaseStatus.CLAIMED:
         elapsed = min(elapsed, lease.claimed_seconds)
+    elapsed = max(elapsed, lease.paid_seconds)  # paid ahead of the meter: to sign for that again costs nothing
     if not lease.paid_seconds <= receipt.used_seconds <= elapsed:
         allowed = f"{lease.paid_seconds} to {elapsed} at block {serving.block.number}"
         rule = f"is {receipt.used_seconds}; the meter allows {allowed}"
@@ -91,6 +92,19 @@ def check_progress(signed: ReceiptTold, serving: OpenServing, domain: SigningDom
         raise InvalidField("receipt.usedSeconds", rule)
     if recover(receipt_id(receipt, domain), signed.signature) != serving.provider:
         raise InvalidField("receipt.signature", f"is not the provider's ({serving.provider})")
+
+
+def prepayment(serving: OpenServing, upfront: Seconds) -> Receipt | None:
+    """The progress receipt that pays what its client has promised of a term lease, as soon as it is open; None where that is paid, or not due.
+
+    Of an open lease of ours, at no higher price than was signed, and within what it guarantees: that is due in the end whatever happens,
+    unless its provider fails it. What is paid is never taken back.
+    """
+    order, lease = serving.order, serving.lease
+    is_due = lease.status is LeaseStatus.OPEN and order.is_for_later(lease.opened_at) and lease.price <= order.max_price
+    if not is_due or not lease.paid_seconds < upfront <= order.min_seconds:
+        return None
+    return Receipt(serving.id, lease.offer, lease.opened_at, upfront, ZERO_BYTES32, False)
 
 
 def _check_serving(receipt: Receipt, serving: OpenServing) -> None:

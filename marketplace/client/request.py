@@ -41,6 +41,7 @@ from marketplace.domain.work import Input, Work, read_work, work_name
 from marketplace.sealing import SealedFile, new_identity, recipient_of, seal_into, seal_work
 
 ONE_GPU, NO_TIME, TEN_MINUTES = GpuCount(1), Seconds(0), Seconds(600)
+AT_ONCE = UnixTime(0)
 NO_BOND, NO_TIP, ANY_OFFER = Bps(0), TokenUnits(0), OfferId(0)
 
 
@@ -89,6 +90,10 @@ class JobRequest:
     disk_mib: int = 1024
     min_time: Seconds = NO_TIME
     """Take-or-pay: what ``cancel`` costs at least once it runs; some offers ask for it."""
+    starts_at: UnixTime = AT_ONCE
+    """When its term begins, in block time: then it is a reservation, which an offer's own provider opens before. 0: it is opened as soon as may be."""
+    upfront: Seconds = NO_TIME
+    """Of a reservation: how much of its guaranteed time is signed for, and so paid, as soon as it is opened. Never comes back."""
     min_bond_bps: Bps = NO_BOND
     min_reliability_bps: int = 0
     """Only providers whose score is at least that; a newcomer's is 9,000."""
@@ -271,8 +276,14 @@ def order_for(
     now: UnixTime,
     salt: int | None = None,
 ) -> Order:
-    """The order that says ``request``; ``now`` is block time, the salt random unless given."""
-    if request.tip and roles.opener == ZERO_ADDRESS:
+    """The order that says ``request``; ``now`` is block time, the salt random unless given.
+
+    One for a term lease names no opener, for its provider is the only one who can be that, and expires before it begins: from then on it
+    would be an order that anybody could open, at its highest price.
+    """
+    opener = ZERO_ADDRESS if request.starts_at else roles.opener
+    expires_at = UnixTime(now + request.expires_in)
+    if request.tip and opener == ZERO_ADDRESS:
         raise InvalidField("tip", "needs a named opener, and this order names none")
     return Order(
         client=client,
@@ -283,10 +294,10 @@ def order_for(
         min_seconds=request.min_time,
         max_price=request.max_price,
         min_bond_bps=request.min_bond_bps,
-        starts_at=UnixTime(0),
-        expires_at=UnixTime(now + request.expires_in),
+        starts_at=request.starts_at,
+        expires_at=min(expires_at, request.starts_at) if request.starts_at else expires_at,
         tip=request.tip,
-        opener=roles.opener,
+        opener=opener,
         acceptor=acceptor,
         arbiter=roles.arbiter,
         spec=bytes32_of(spec),
@@ -303,4 +314,4 @@ def order_again(order: Order, spec: Sha256, *, now: UnixTime, expires_in: Second
 def terms_of(request: JobRequest, start_grace: Seconds) -> JobTerms:
     """What retries are signed by."""
     silent_after = request.silent_after if request.silent_after is not None else Seconds(3 * start_grace)
-    return JobTerms(request.retries, request.expires_in, silent_after, request.on_silence)
+    return JobTerms(request.retries, request.expires_in, silent_after, request.on_silence, request.upfront)

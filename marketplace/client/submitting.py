@@ -16,7 +16,7 @@ from marketplace.client.request import JobRequest, Prepared, nodes_of, order_for
 from marketplace.client.session import ClientSession
 from marketplace.client.transfers import OnUpload, send_bundle
 from marketplace.client.trust import Roles, TrustRoots
-from marketplace.client.vetting import require_acceptable, require_machine
+from marketplace.client.vetting import require_acceptable, require_machine, require_term
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.fills import refusal_of_offer, refused
@@ -66,6 +66,7 @@ class Submitter:
         prepared = (prepare(request),) if nodes is None else nodes_of(request, nodes)
         self._check_opener(request)
         block, spec = self._market.chain.head(), prepared[0].spec
+        require_term(request, block.timestamp)
         order = self._order(request, spec.sha256, block)
         require_acceptable(order, self._market.balance_of(order.client, block), block)
         self._session.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
@@ -137,7 +138,8 @@ class Submitter:
     def _require_offer(self, order: Order, block: BlockRef) -> None:
         """Raise Refused where the pinned offer, as the chain has it, will not serve the order; that it is busy now passes."""
         offer = self._market.offer_of(order.offer, block)
-        refusal = refusal_of_offer(order, offer, block.timestamp, order.opener)
+        opener = offer.provider if offer and order.starts_at else order.opener
+        refusal = refusal_of_offer(order, offer, block.timestamp, opener)
         if refusal is None or (refusal is Refusal.NotEnoughGpus and offer and order.gpus <= offer.gpus):
             return
         names = (

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.offers import OfferTold
+from marketplace.client.request import JobRequest
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.classes import classes_in
 from marketplace.domain.errors import GatewayError, InvalidField
@@ -20,7 +21,7 @@ from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.runnable import require_room
 from marketplace.domain.spec import JobSpec
-from marketplace.domain.units import TokenUnits
+from marketplace.domain.units import TokenUnits, UnixTime
 
 
 def require_acceptable(order: Order, free: TokenUnits, block: BlockRef) -> None:
@@ -34,6 +35,25 @@ def require_acceptable(order: Order, free: TokenUnits, block: BlockRef) -> None:
         raise refused(Refusal.PriceOutOfBounds, "it must be at least 1")
     if free < (cost := worst_cost_of(order)):
         raise refused(Refusal.ClientBalanceTooLow, f"the worst cost is {cost} token units, {free} are free")
+
+
+def require_term(request: JobRequest, now: UnixTime) -> None:
+    """Raise InvalidField for a reservation that no provider could open, or whose first payment the contract would not take.
+
+    The contract lets a client sign ahead of the meter up to what it guarantees, and no further.
+    """
+    if not request.starts_at:
+        if request.upfront:
+            raise InvalidField("upfront", "is for reservations: name when it begins")
+        return
+    if request.starts_at <= now:
+        raise InvalidField("from", "must lie ahead: order it as it is, or rent it")
+    if request.min_time > request.max_time:
+        raise InvalidField("min", "must not be longer than the term")
+    if request.upfront > request.min_time:
+        raise InvalidField("upfront", f"must be within the guaranteed time, which is {request.min_time} s")
+    if request.retries:
+        raise InvalidField("retries", "must be 0: a reservation is not ordered again by itself")
 
 
 def require_machine(api: GatewayApi, order: Order, spec: JobSpec, block: BlockRef, *, sealed: bool) -> None:

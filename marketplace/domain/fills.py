@@ -85,7 +85,7 @@ def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime, opener: A
         (offer.price > order.max_price, Refusal.PriceOutOfBounds),
         (offer.free < order.gpus, Refusal.NotEnoughGpus),
         # A term lease blocks GPUs for later: only who has them may do that (P-21).
-        (order.starts_at > now and opener != offer.provider, Refusal.TermLeaseNotByProvider),
+        (order.is_for_later(now) and opener != offer.provider, Refusal.TermLeaseNotByProvider),
     )
     return next((refusal for broken, refusal in checks if broken), None)
 

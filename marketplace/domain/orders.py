@@ -32,6 +32,10 @@ class Order:
     def accepts(self, gpu_class: int) -> bool:
         return bool(self.classes >> gpu_class & 1)
 
+    def is_for_later(self, now: UnixTime) -> bool:
+        """Whether opening it now would make it a term lease: nobody but an offer's own provider may do that (P-21)."""
+        return self.starts_at > now
+
     def is_client_side(self, who: Address) -> bool:
         """Whether ``who`` may act for the client's side: the client or the acceptor."""
         return who == self.client or (self.acceptor != ZERO_ADDRESS and who == self.acceptor)

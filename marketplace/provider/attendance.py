@@ -59,16 +59,24 @@ class SampledUse:
 
 @dataclass(frozen=True, slots=True)
 class Countersigned:
-    """A receipt of ours, and the signature of the client's side under it."""
+    """A receipt, and the signature of the client's side under it."""
 
     receipt: Receipt
     signature: str
 
 
+@dataclass(frozen=True, slots=True)
+class SignaturesHeard:
+    """What one gateway was handed of ours, if anything was, and what it told."""
+
+    handed: Receipt | None
+    found: tuple[Countersigned, ...]
+
+
 class ProgressMade:
     """How far a serving is signed for while it runs; the journal has all of it, but for who was told."""
 
-    def __init__(self, asking: AtEach[tuple[Countersigned, ...]]) -> None:
+    def __init__(self, asking: AtEach[SignaturesHeard]) -> None:
         self.asking = asking
         self.is_recalled = False
         self.ours: Receipt | None = None
@@ -83,6 +91,11 @@ class ProgressMade:
         self.ask_at = UnixTime(0)
         """Block time before which nobody is asked again."""
 
+    @property
+    def signed_seconds(self) -> Seconds:
+        """What the client's side has signed for."""
+        return self.signed.receipt.used_seconds if self.signed else Seconds(0)
+
 
 @dataclass(frozen=True, slots=True)
 class PullOutcome:
@@ -92,6 +105,17 @@ class PullOutcome:
     obstacle: Obstacle | None = None
     is_warm: bool = False
     """It was here before."""
+
+
+@dataclass(slots=True)
+class Inheritance:
+    """The files that a session takes over from the one before it."""
+
+    copying: Chore[str]
+    is_over: bool = False
+    """They are in its folder, or cannot be had."""
+    source: ServingKey | None = None
+    """Whose they are, until this one runs with them: before, whatever happens, they are copied again."""
 
 
 class Attendance:
@@ -138,11 +162,7 @@ class Attendance:
         self.pull_seconds = Seconds(0)
         """Block time until it was here, which is not charged."""
 
-        self.inheriting: Chore[str] = Chore(machine)
-        self.has_inherited = False
-        """What the session before left is in its folder, or cannot be had."""
-        self.inherits: ServingKey | None = None
-        """The session whose files were copied, until this one runs with them: before, whatever happens, they are copied again."""
+        self.inheritance = Inheritance(Chore(machine))
         self.is_followed = False
         """It was stopped because its follow-on is there."""
 
@@ -155,6 +175,8 @@ class Attendance:
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
         self.is_handed_back = False
         """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
+        self.is_unpaid = False
+        """It was stopped because its client has not signed for what was served."""
         self.seen_running: BlockRef | None = None
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None
@@ -189,7 +211,7 @@ class Attendance:
         chores = (
             self.making,
             self.unpacking,
-            self.inheriting,
+            self.inheritance.copying,
             self.pulling,
             self.taking_up,
             self.wrapping,
@@ -219,7 +241,7 @@ class Attendance:
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""
         self.run = None
-        self.is_made = self.has_inputs = self.has_inherited = False
+        self.is_made = self.has_inputs = self.inheritance.is_over = False
         self.execution = None
         self.seen_running = None
         self.ended = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marketplace.domain.errors import ConfigError, MarketplaceError
+from marketplace.domain.units import text_from_bps, text_from_seconds
 from marketplace.provider.canary import CanaryWord, fly_canary, fly_image_canary
 from marketplace.provider.executors.base import Executor
 from marketplace.provider.gpus.names import Unfit
@@ -18,6 +19,7 @@ from marketplace.provider.gpus.nvml import SeenGpu
 from marketplace.provider.gpus.picking import uuids_of
 from marketplace.provider.gpus.rig import GpuRig
 from marketplace.provider.inventory import Inventory, InventoryOffer
+from marketplace.provider.reserving import ReserveRule
 
 HOT_CELSIUS = 85
 
@@ -88,9 +90,26 @@ def findings_of_machine(executor: Executor, rig: GpuRig, *, has_agent: bool) -> 
 
 
 def findings_of_inventory(inventory: Inventory, rig: GpuRig) -> Iterator[MachineFinding]:
-    """Each offer, held against what was seen."""
+    """Each offer, held against what was seen; and each rule for reservations, against the offers."""
     for number, offer in enumerate(inventory.offers):
         yield _of_offer(f"offer[{number}]", offer, rig)
+    for number, rule in enumerate(inventory.reserve):
+        yield _of_rule(f"reserve[{number}]", rule, inventory)
+
+
+def _of_rule(about: str, rule: ReserveRule, inventory: Inventory) -> MachineFinding:
+    offered = {offer.gpu.number for offer in inventory.offers}
+    missing = [row.name for row in rule.classes if row.number not in offered]
+    if missing:
+        return problem(about, f"no [[offer]] is of {', '.join(missing)}", "name classes that the file offers")
+    if not rule.guaranteed_bps:
+        todo = "with guaranteed_bps = 0 a client may leave when its term begins, and pay nothing for GPUs that were held for it"
+        return advice(about, "reservations need no guarantee", todo)
+    longest, lead = text_from_seconds(rule.longest), text_from_seconds(rule.lead)
+    return good(
+        about,
+        f"up to {longest}, at most {lead} ahead, {text_from_bps(rule.guaranteed_bps)} guaranteed; GPUs are taken from the opening on",
+    )
 
 
 def _sandbox(word: CanaryWord) -> MachineFinding:

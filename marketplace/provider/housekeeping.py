@@ -22,6 +22,7 @@ from marketplace.provider.heartbeats import Heartbeats
 from marketplace.provider.images.announcing import ImageAnnouncer
 from marketplace.provider.listing import Lister, ListingReport, Wanted
 from marketplace.provider.reporter import Reporter
+from marketplace.provider.reservations import Reservations
 from marketplace.provider.steering import Steering
 from marketplace.provider.toolbox import Toolbox
 
@@ -48,6 +49,7 @@ class Housekeeping:
         self.decline_notices = DeclineNotices(tools)
         self._gpus, self._measuring = GpuWatch(tools, capacity), Measuring(tools)
         self.gas_funds = GasFunds(tools.chain, tools.key.address, money)
+        self._reservations = Reservations(tools, lister, lambda: self.gas_funds.wei_per_gas)
         self._list_at = self._check_at = UnixTime(0)
         self._described: set[GatewayLine] = set()
         """The gateways that have the descriptions of the machine."""
@@ -69,6 +71,7 @@ class Housekeeping:
         self._keep_described(head)
         self._heartbeats.step(head)
         self._images.step(head)
+        self._reservations.step(head)
         self.decline_notices.step(head)
 
     def has_news(self) -> bool:

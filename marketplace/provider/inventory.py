@@ -21,6 +21,8 @@
     [images]                 # which container images jobs may run in; see ``images.policy``
     registries = ["registry.example"]
     cache_mib = 20480
+    [[reserve]]              # which reservations are accepted; without it, none: see ``reserving``
+    classes = ["RTX4090"]
 
 One file is one machine, and one key is one agent: every offer of the key that the file does not name is withdrawn.
 """
@@ -44,6 +46,7 @@ from marketplace.domain.units import BPS_WHOLE, Bps, GpuCount, PricePerGpuHour, 
 from marketplace.provider.gpus.nvml import NO_GPUS, SeenMachine
 from marketplace.provider.gpus.picking import GpuPicker, Named, named_gpus
 from marketplace.provider.images.policy import ANY_BLOBS, ImagePolicy, read_policy
+from marketplace.provider.reserving import ReserveRule, read_rules
 
 SECONDS_PER_DAY = 86_400
 MAX_DAYS = 3_650
@@ -93,6 +96,8 @@ class Inventory:
     """Everything one agent offers."""
 
     offers: tuple[InventoryOffer, ...]
+    reserve: tuple[ReserveRule, ...] = ()
+    """Which reservations it accepts."""
 
     @property
     def gpus(self) -> tuple[str, ...]:
@@ -130,7 +135,7 @@ def read_inventory(
     )  # fmt: skip
     egress_mib, local = _egress(reader)
     machine = replace(machine, egress_mib=egress_mib)
-    tables, images = reader.take("offer", list), read_policy(reader)
+    tables, images, reserve = reader.take("offer", list), read_policy(reader), read_rules(reader, decimals)
     reader.end()
     if not 1 <= len(tables) <= MAX_OFFERS:
         raise InvalidField("offer", f"must be one to {MAX_OFFERS} [[offer]] tables")
@@ -141,7 +146,8 @@ def read_inventory(
         tuple(
             replace(_offer(reader, machine, some, picker, decimals), images=images, local=local)
             for reader, some in zip(readers, named, strict=True)
-        )
+        ),
+        reserve,
     )
 
 

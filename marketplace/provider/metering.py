@@ -20,6 +20,18 @@ def used_seconds(order: Order, lease: Lease, ended_at: UnixTime, lost: Seconds) 
     return Seconds(max(lease.paid_seconds, elapsed_of(order, lease, ended_at) - lost))
 
 
+def owed_seconds(order: Order, lease: Lease, ended_at: UnixTime, lost: Seconds) -> Seconds:
+    """The same of a job that was over by itself: of a term lease at least what the order guarantees, for which its GPUs were held."""
+    if not is_term_lease(order, lease):
+        return used_seconds(order, lease, ended_at, lost)
+    return Seconds(max(lease.paid_seconds, elapsed_of(order, lease, ended_at) - lost, order.min_seconds - lost))
+
+
+def unpaid_seconds(order: Order, lease: Lease, now: UnixTime, signed: Seconds) -> Seconds:
+    """What was served and is neither paid, nor signed for (``signed`` seconds are), nor guaranteed."""
+    return Seconds(max(0, elapsed_of(order, lease, now) - max(lease.paid_seconds, signed, order.min_seconds)))
+
+
 def seconds_left(order: Order, lease: Lease, now: UnixTime) -> Seconds:
     """How long the job may still run before the client has paid for all of ``maxSeconds``."""
     return Seconds(max(0, start_of(order, lease) + order.max_seconds - now))
@@ -28,6 +40,11 @@ def seconds_left(order: Order, lease: Lease, now: UnixTime) -> Seconds:
 def has_started(order: Order, lease: Lease, now: UnixTime) -> bool:
     """Whether metering has begun: at once, but for a term lease."""
     return now >= start_of(order, lease)
+
+
+def is_term_lease(order: Order, lease: Lease) -> bool:
+    """Whether its meter starts later than it was opened: then it cannot be declined (P-21)."""
+    return order.is_for_later(lease.opened_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +65,7 @@ def can_decline(order: Order, lease: Lease, now: UnixTime, bond_bps: Bps, terms:
     """Whether ``decline`` can still be mined in the next block, going by the contract's rule."""
     bond = bond_of(lock_of(order, lease.price), bond_bps, terms.bond_floor)
     is_affordable = earned_rounded_down(lease.price, order.gpus, lease.paid_seconds) <= bond
-    return now + 1 < lease.opened_at + terms.start_grace and order.starts_at <= lease.opened_at and is_affordable
+    return now + 1 < lease.opened_at + terms.start_grace and not is_term_lease(order, lease) and is_affordable
 
 
 @dataclass(frozen=True, slots=True)

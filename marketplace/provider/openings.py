@@ -173,7 +173,8 @@ class Openings:
 
     def _claimed_until(self, serving: Serving) -> int:
         """Block time until which something can be earned by it."""
-        return serving.opened_at + serving.order.max_seconds + self._tools.terms.claim_grace
+        start = max(serving.opened_at, serving.order.starts_at)
+        return start + serving.order.max_seconds + self._tools.terms.claim_grace
 
     # Reconciling
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from marketplace.domain.declines import ObstacleReason, one_line
 from marketplace.domain.ids import Address
 from marketplace.domain.orders import Order
-from marketplace.domain.spec import JOB_IN, JOB_OUT
+from marketplace.domain.spec import JOB_IN, JOB_OUT, JobSpec
 from marketplace.domain.work import Assignment
 from marketplace.provider.capacity import disk_taken_mib
 from marketplace.provider.inventory import InventoryOffer
@@ -32,9 +32,16 @@ class Obstacle:
 
 def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider: Address) -> Obstacle | None:
     """The first thing about this job that this machine cannot or must not do; None when it can be run."""
-    spec, machine = task.spec, offer.machine
-    needs, where = spec.resources, spec.constraints
-    disk_mib = disk_taken_mib(needs.disk_mib, is_sealed=task.work.sealed is not None)
+    is_sealed = task.work.sealed is not None
+    return obstacle_in_spec(task.spec, order, offer, provider, is_sealed=is_sealed) or _obstacle_in_files(task)
+
+
+def obstacle_in_spec(
+    spec: JobSpec, order: Order, offer: InventoryOffer, provider: Address, *, is_sealed: bool
+) -> Obstacle | None:
+    """The first thing in what everybody may see of it. Where nobody knows yet whether the work is sealed, say that it is."""
+    machine, needs, where = offer.machine, spec.resources, spec.constraints
+    disk_mib = disk_taken_mib(needs.disk_mib, is_sealed=is_sealed)
     is_excluded = provider in where.exclude_providers or (bool(where.providers) and provider not in where.providers)
     image = spec.image_name
     image_refusal = offer.images.refusal(image) if image else ""
@@ -51,8 +58,7 @@ def obstacle_to(task: Assignment, order: Order, offer: InventoryOffer, provider:
         (bool(where.regions) and machine.region not in where.regions, ObstacleReason.WRONG_REGION, machine.region),
         (is_excluded, ObstacleReason.PROVIDER_EXCLUDED, "the spec does not want this provider"),
     )  # fmt: skip
-    found = next((Obstacle(reason, detail) for is_broken, reason, detail in checks if is_broken), None)
-    return found or _obstacle_in_files(task)
+    return next((Obstacle(reason, detail) for is_broken, reason, detail in checks if is_broken), None)
 
 
 def _obstacle_in_files(task: Assignment) -> Obstacle | None:

@@ -22,8 +22,8 @@ from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.provider import metering
-from marketplace.provider.attendance import Attendance, Countersigned, ProgressMade
-from marketplace.provider.countersignatures import countersignatures, is_countersigned
+from marketplace.provider.attendance import Attendance, Countersigned, ProgressMade, SignaturesHeard
+from marketplace.provider.countersignatures import countersignatures, is_countersigned, prepayments
 from marketplace.provider.gateways import GatewayLine
 from marketplace.provider.settler import BATCH, WATCH_SECONDS
 from marketplace.provider.toolbox import Dispatch, Toolbox
@@ -59,6 +59,17 @@ class ProgressReceipts:
         if lease.status is LeaseStatus.OPEN and self._is_due(serving, attendance, lease, head, used):
             self._sign(serving, made, used, head)
         self._ask(serving, made, lease, head)
+        self._stop_unpaid(serving, attendance, lease, head)
+        return serving
+
+    def prepaid(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
+        """Before a reservation's job runs: see whether its client's side pays ahead of the meter."""
+        made = attendance.progress
+        if metering.is_term_lease(serving.order, lease):
+            if not made.is_recalled:
+                self._recall(serving, made)
+            self._hear(serving, made, head)
+            self._ask(serving, made, lease, head)
         return serving
 
     def settle(self, pairs: Sequence[tuple[Serving, Attendance]], head: BlockRef) -> None:
@@ -103,7 +114,8 @@ class ProgressReceipts:
         execution, ours = attendance.execution, attendance.progress.ours
         if execution is None or attendance.ended is not None or attendance.seen_running != head:
             return False
-        slice_seconds, last = self._slice(serving), max(lease.paid_seconds, ours.used_seconds if ours else 0)
+        signed = attendance.progress.signed_seconds
+        slice_seconds, last = self._slice(serving), max(lease.paid_seconds, signed, ours.used_seconds if ours else 0)
         if used - last < slice_seconds:
             return False
         return execution.request.session is not None or self._pays_for_itself(serving, slice_seconds)
@@ -128,40 +140,60 @@ class ProgressReceipts:
     # The client's signature
 
     def _ask(self, serving: Serving, made: ProgressMade, lease: Lease, head: BlockRef) -> None:
-        """Hand ours to each gateway, and look there for the client's. Rarely: who is away may stay away for long."""
-        ours, order, domain = made.ours, serving.order, self._tools.domain
-        known = max(lease.paid_seconds, made.refused_seconds, made.signed.receipt.used_seconds if made.signed else 0)
-        if ours is None or ours.used_seconds <= known:
-            return
-        if head.timestamp < made.ask_at:
+        """Hand ours to each gateway, and look there for the client's. Rarely: who is away may stay away for long.
+
+        In a reservation also for what the client has signed ahead of the meter, and of us: as far as the order guarantees."""
+        order, domain = serving.order, self._tools.domain
+        known = Seconds(max(lease.paid_seconds, made.refused_seconds, made.signed_seconds))
+        ours = made.ours if made.ours and made.ours.used_seconds > known else None
+        may_be_ahead = metering.is_term_lease(order, lease) and known < order.min_seconds
+        if (ours is None and not may_be_ahead) or head.timestamp < made.ask_at:
             return
         made.ask_at = UnixTime(head.timestamp + max(1, self._slice(serving) // LOOKS_PER_SLICE))
         signature, holders = made.signature, frozenset(made.holders)
+        like = Receipt(serving.lease, serving.offer, serving.opened_at, Seconds(0), ZERO_BYTES32, False)
 
-        def asked(line: GatewayLine) -> tuple[Countersigned, ...]:
-            if line not in holders:
+        def asked(line: GatewayLine) -> SignaturesHeard:
+            if ours is not None and line not in holders:
                 line.api.post_receipt(ours.lease, ours, "provider", signature)
-            found = countersignatures(line.api.receipts(ours.lease), ours, order, domain)
-            return tuple(Countersigned(ours, one) for one in found)
+            told = line.api.receipts(serving.lease)
+            under_ours = countersignatures(told, ours, order, domain) if ours is not None else ()
+            ahead = prepayments(told, like, known, order, domain) if may_be_ahead else ()
+            found = [Countersigned(ours, one) for one in under_ours if ours is not None]
+            return SignaturesHeard(ours, (*found, *(Countersigned(*one) for one in ahead)))
 
         made.asking.begin(asked, head.number, seconds=WATCH_SECONDS)
 
     def _hear(self, serving: Serving, made: ProgressMade, head: BlockRef) -> None:
         for answer in made.asking.answers(head.number):
-            if answer.problem is not None:
+            if answer.found is None:
                 _log.debug(
                     "progress.not_told", lease=serving.lease, gateway=answer.line.url, reason=str(answer.problem)
                 )
                 continue
-            made.holders.add(answer.line)
-            for found in answer.found or ():
+            if answer.found.handed is not None and answer.found.handed == made.ours:
+                made.holders.add(answer.line)
+            for found in answer.found.found:
                 # Again, on this thread: what a gateway told is no evidence of what we signed.
-                known = max(made.refused_seconds, made.signed.receipt.used_seconds if made.signed else 0)
-                is_newer = found.receipt.used_seconds > known
+                is_newer = found.receipt.used_seconds > max(made.refused_seconds, made.signed_seconds)
                 if is_newer and is_countersigned(found.receipt, found.signature, serving.order, self._tools.domain):
                     self._tools.journal.add_receipt(found.receipt, "client", found.signature, head.timestamp)
                     made.signed = found
                     _log.info("progress.countersigned", lease=serving.lease, used_seconds=found.receipt.used_seconds)
+
+    def _stop_unpaid(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> None:
+        """A reservation whose client does not sign what a gateway holds for it: served on as far as is guaranteed, then one slice and our
+        patience further; then it is stopped, and claimed from."""
+        made, execution = attendance.progress, attendance.execution
+        if execution is None or attendance.ended is not None or attendance.is_unpaid or not made.holders:
+            return
+        if lease.status is not LeaseStatus.OPEN or not metering.is_term_lease(serving.order, lease):
+            return
+        unpaid = metering.unpaid_seconds(serving.order, lease, head.timestamp, made.signed_seconds)
+        if unpaid > self._slice(serving) + self._tools.policy.patience_seconds:
+            _log.warning("reservation.unpaid", lease=serving.lease, unpaid_seconds=unpaid)
+            attendance.is_unpaid = True
+            execution.kill()
 
     # The pay
 
@@ -178,8 +210,9 @@ class ProgressReceipts:
             earned_rounded_down(serving.price, serving.order.gpus, seconds)
             for seconds in (lease.paid_seconds, signed.receipt.used_seconds)
         ]
-        is_running = lease.status is LeaseStatus.OPEN and serving.state is ServingState.RUNNING
-        return is_running and self._is_worth(TokenUnits(earned[1] - earned[0]))
+        is_ahead = metering.is_term_lease(serving.order, lease) and serving.state is ServingState.SEEN
+        is_running = serving.state is ServingState.RUNNING or is_ahead
+        return lease.status is LeaseStatus.OPEN and is_running and self._is_worth(TokenUnits(earned[1] - earned[0]))
 
     def _is_worth(self, income: TokenUnits) -> bool:
         """Where nobody knows what gas is worth in tokens, a slice is taken to be worth it."""

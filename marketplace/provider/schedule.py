@@ -32,7 +32,7 @@ def parts_of(
         ServingState.RUNNING: (("meter", timekeeper.metered),),
     }
     rest: dict[ServingState, Sequence[Part]] = {
-        ServingState.SEEN: (found, ("prepare", attendant.seen), log),
+        ServingState.SEEN: (found, ("prepare", attendant.seen), ("prepaid", progress.prepaid), log),
         ServingState.RUNNING: (
             found,
             ("run", attendant.running),

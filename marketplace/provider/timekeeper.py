@@ -44,6 +44,7 @@ _STOPPED: dict[EndReason, str] = {
 _OURS = frozenset({EndReason.LOST, EndReason.UNATTENDED})
 """What ended the job was this provider's doing, and costs nothing."""
 _HANDED_BACK = "stopped: this provider is leaving; what was done until then is delivered, and paid by the second"
+_UNPAID = "stopped: what was served beyond the guarantee was not signed for; it is claimed"
 _FOLLOWED = "ended: the session that goes on with it is there"
 _ENDED: dict[EndReason, EndedReason] = {
     EndReason.EXITED: EndedReason.EXITED,
@@ -135,7 +136,8 @@ class Timekeeper:
         result = attendance.ended.result
         used = lease.paid_seconds
         if result.ended not in _OURS:
-            used = metering.used_seconds(serving.order, lease, ended_at, serving.lost_seconds)
+            metered = metering.used_seconds if attendance.is_handed_back else metering.owed_seconds
+            used = metered(serving.order, lease, ended_at, serving.lost_seconds)
         was_handed_back = attendance.is_handed_back and result.ended is EndReason.KILLED
         ended = EndedReason.STOPPED if was_handed_back else _ENDED[result.ended]
         exit_code = result.exit_code if ended is EndedReason.EXITED else None
@@ -146,7 +148,9 @@ class Timekeeper:
             else ""
         )
         is_followed = attendance.is_followed and result.ended is EndReason.KILLED
-        why = _HANDED_BACK if attendance.is_handed_back else _FOLLOWED if is_followed else _note_on(result)
+        is_unpaid = attendance.is_unpaid and result.ended is EndReason.KILLED
+        ours = _HANDED_BACK if attendance.is_handed_back else _FOLLOWED if is_followed else _UNPAID if is_unpaid else ""
+        why = ours or _note_on(result)
         note = "; ".join(filter(None, (why, lost)))
         self._capacity.end(serving.key)
         _log.info(
@@ -195,7 +199,7 @@ class Timekeeper:
 
     def declining(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """Give the lease back while that is free: at once where the obstacle stays, as late as possible where it may pass."""
-        if attendance.obstacle is None and self._gas_funds.trouble:
+        if attendance.obstacle is None and self._gas_funds.trouble and not metering.is_term_lease(serving.order, lease):
             attendance.obstacle = Obstacle(ObstacleReason.NO_COIN_FOR_GAS, self._gas_funds.trouble)
         if attendance.obstacle is None:
             attendance.obstacle = self._overdue(serving, attendance, lease, head)
@@ -237,7 +241,7 @@ class Timekeeper:
         """What is given up now, of all that might still have come."""
         if metering.seconds_left(serving.order, lease, head.timestamp) == 0:
             return Obstacle(ObstacleReason.OUT_OF_TIME, "the seconds that the order pays for are used up")
-        if not self._is_too_late(attendance, lease, head):
+        if not self._is_too_late(serving, attendance, lease, head):
             return None
         if attendance.is_found:
             return Obstacle(ObstacleReason.MACHINE_FAILED, "what an agent before left of it cannot be ended")
@@ -250,9 +254,14 @@ class Timekeeper:
         # A large input that is still arriving is no reason to give up; one that has failed to arrive is.
         return None
 
-    def _is_too_late(self, attendance: Attendance, lease: Lease, head: BlockRef) -> bool:
-        """Whether what is not there by now is given up: in time to decline, or, past that, when our patience ends."""
+    def _is_too_late(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> bool:
+        """Whether what is not there by now is given up: in time to decline, or, past that, when our patience ends.
+
+        A term lease cannot be declined, and costs nobody anything before it begins: our patience begins then."""
         policy = self._tools.policy
+        if metering.is_term_lease(serving.order, lease):
+            since = max(attendance.since, start_of(serving.order, lease))
+            return head.timestamp >= since + policy.fetch_patience_seconds
         decide_by = metering.decline_window(lease, self._tools.terms, policy).decide_by
         if attendance.since < decide_by:
             return head.timestamp >= decide_by

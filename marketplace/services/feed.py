@@ -42,7 +42,9 @@ class MarketFeed:
     def stepped(self, step: Step, withdrawn: Mapping[Bytes32, Order], lag: int) -> None:
         """Tell of a step that was written. ``withdrawn``: orders that the journal took off the book."""
         left = {**withdrawn, **dict(_opened_or_cancelled(step.events, step))}
-        changes = [*map(_came, step.booked.values()), *(_left(id_, order) for id_, order in left.items())]
+        # Of the spot book: who follows it counts what a scheduler may open.
+        booked = [one for one in step.booked.values() if not one.signed.order.is_for_later(one.accepted_at)]
+        changes = [*map(_came, booked), *(_left(id_, order) for id_, order in left.items())]
         if changes:
             self._tell("book", BookChanges(changes[:CHANGES_AT_ONCE]))
         offers = list(islice(step.rows.offers.values(), CHANGES_AT_ONCE))

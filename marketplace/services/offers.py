@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, OfferTold, PriceAnswer
 from marketplace.api.record import BlockTold
+from marketplace.api.reservations import ReservationPage, ReservationTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import MarketContract
 from marketplace.domain.book import BookOrder, BookView, is_silent
@@ -111,11 +113,29 @@ class OfferDesk:
         if gpu_class.number not in bids:
             now = view.block.timestamp
             found = [
-                row for row in view.orders
-                if row.signed.order.accepts(gpu_class.number) and now < row.signed.order.expires_at and not _is_taken(row.id, view)
+                row for row in _waiting(view)
+                if row.signed.order.accepts(gpu_class.number) and not row.signed.order.is_for_later(now)
             ]  # fmt: skip
             bids[gpu_class.number] = sorted(found, key=_by_limit)
         return bids[gpu_class.number]
+
+    def reservations(
+        self, gpu_class: GpuClass | None, after: tuple[UnixTime, Bytes32] | None, limit: int
+    ) -> ReservationPage:
+        """The waiting orders for term leases, the oldest first; ``after``: when the last one seen was taken, and its id."""
+        view, terms = self.view(), self._market.terms()
+        found = sorted(
+            (
+                row for row in _waiting(view)
+                if row.signed.order.is_for_later(view.block.timestamp)
+                and (gpu_class is None or row.signed.order.accepts(gpu_class.number))
+                and (after is None or _by_age(row) > after)
+            ),
+            key=_by_age,
+        )  # fmt: skip
+        page = found[:limit]
+        onward = f"{page[-1].accepted_at:012}-{page[-1].id}" if len(found) > limit else None
+        return ReservationPage([ReservationTold.of(row, terms) for row in page], BlockTold.of(view.block), onward)
 
     def price(self, gpu_class: GpuClass) -> PriceAnswer:
         """What was paid for a class, from the contract; and the cheapest ask that is to be had."""
@@ -144,6 +164,16 @@ def _asks(gpu_class: GpuClass, view: BookView) -> list[Offer]:
     now = view.block.timestamp
     asks = [offer for offer in view.offers if offer.gpu_class == gpu_class.number and offer.is_alive(now)]
     return sorted(asks, key=lambda offer: (offer.price, offer.id))
+
+
+def _waiting(view: BookView) -> Iterator[BookOrder]:
+    """The orders that may still be opened, now or later."""
+    now = view.block.timestamp
+    return (row for row in view.orders if now < row.signed.order.expires_at and not _is_taken(row.id, view))
+
+
+def _by_age(entry: BookOrder) -> tuple[UnixTime, Bytes32]:
+    return entry.accepted_at, entry.id
 
 
 def _by_limit(entry: BookOrder) -> tuple[int, Bytes32]:

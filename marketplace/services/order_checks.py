@@ -14,7 +14,7 @@ from marketplace.domain.book import BookView
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ImageUnusable, InvalidField, MissingBlob, Refused
 from marketplace.domain.fills import refusal_of_offer, refusal_of_order, refused
-from marketplace.domain.ids import Address, Sha256, sha256_in
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Sha256, sha256_in
 from marketplace.domain.leases import Lease
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
 from marketplace.domain.offers import Offer
@@ -65,20 +65,29 @@ def check_order(order: Order, facts: OrderFacts) -> None:
     """Raise Refused with the contract's reason (P-20), or with the one that every later fill would meet.
 
     An order stands until it expires, so what passes by itself is no reason to refuse: that a pinned offer is busy now,
-    or that its provider's balance is too low for a bond.
+    or that its provider's balance is too low for a bond. One for a term lease expires before that begins (InvalidField).
     """
     _check_shape(order)
-    refusal = refusal_of_order(order, facts.lease, facts.block.timestamp, facts.opener)
-    if refusal is None and order.starts_at > facts.block.timestamp:
-        refusal = Refusal.TermLeaseNotByProvider
+    opener = _opener_of(order, facts)
+    refusal = refusal_of_order(order, facts.lease, facts.block.timestamp, opener)
     if refusal is None and order.offer:
-        refusal = _refusal_of_pinned(order, facts)
+        refusal = _refusal_of_pinned(order, facts, opener)
     if refusal is not None:
         raise of_order(refusal)
+    if order.is_for_later(facts.block.timestamp) and order.expires_at > order.starts_at:
+        # From startsAt on anybody whom the order lets could open it, at its highest price: a reservation never becomes that.
+        raise InvalidField("order.expiresAt", "must not be later than order.startsAt: a term lease is opened before")
     needed = lock_of(order, order.max_price) + (0 if facts.lease.tip_paid else order.tip)
     if facts.client_free < needed:
         detail = f"the worst cost is {needed} token units, {facts.client_free} are free"
         raise of_order(Refusal.ClientBalanceTooLow, detail)
+
+
+def _opener_of(order: Order, facts: OrderFacts) -> Address:
+    """Who would open it: the scheduler; but of a term lease the pinned offer's provider, or, where none is pinned, anybody's."""
+    if not order.is_for_later(facts.block.timestamp):
+        return facts.opener
+    return facts.offer.provider if facts.offer else ZERO_ADDRESS
 
 
 def of_order(refusal: Refusal, detail: str = "", field: str = "") -> Refused:
@@ -110,8 +119,8 @@ def _known_classes() -> int:
     return sum(1 << row.number for row in load_classes())
 
 
-def _refusal_of_pinned(order: Order, facts: OrderFacts) -> Refusal | None:
-    refusal = refusal_of_offer(order, facts.offer, facts.block.timestamp, facts.opener)
+def _refusal_of_pinned(order: Order, facts: OrderFacts, opener: Address) -> Refusal | None:
+    refusal = refusal_of_offer(order, facts.offer, facts.block.timestamp, opener)
     is_busy = refusal is Refusal.NotEnoughGpus and facts.offer is not None and order.gpus <= facts.offer.gpus
     return None if is_busy else refusal
 

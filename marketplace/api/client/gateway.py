@@ -27,6 +27,7 @@ from marketplace.api.orders import ExplanationTold, OrderAnswer, OrderDocument, 
 from marketplace.api.quotes import DraftQuoteRequest, QuotesAnswer, QuoteTold
 from marketplace.api.reading import MOST_LIST_BYTES, read, same
 from marketplace.api.record import to_json
+from marketplace.api.reservations import ReservationPage
 from marketplace.api.rounds import RoundPage, RoundTold
 from marketplace.api.warm_images import WarmImageAnswer, WarmImagesSent
 from marketplace.chain.request_signing import HEARTBEAT_BODY, HEARTBEAT_PATH
@@ -84,6 +85,12 @@ class GatewayApi(LeaseCalls):
 
         bids = self._pages(BookAnswer, f"/v1/book/{gpu_class}", {"depth": _MOST_PER_PAGE}, check)
         return tuple(bid.id for bid in bids)
+
+    def reservations(self, after: str = "") -> ReservationPage:
+        """A page of the waiting orders for term leases, oldest first, behind ``after``; nothing about them has been checked."""
+        return self._told(
+            ReservationPage, f"/v1/reservations?limit={_MOST_PER_PAGE}" + (f"&after={after}" if after else "")
+        )
 
     def quotes(
         self,

@@ -11,15 +11,18 @@ from starlette.responses import Response
 
 from marketplace.api.market import ClassPage, ClassTold, MarketAnswer
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnswer
+from marketplace.api.reservations import ReservationPage
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import OfferId, address, bytes32, sha256_of
+from marketplace.domain.units import UnixTime
 from marketplace.gateway.answer_cache import AboutLiving, AboutOffers
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.openapi import told
 from marketplace.gateway.parameters import (
     After,
     AfterBid,
+    AfterLease,
     ClassFilter,
     ClassName,
     Depth,
@@ -77,6 +80,16 @@ def get_book(class_name: ClassName, desks: DesksHere, depth: Depth = "50", after
     price, _, order = (after or "").partition("-")
     seen = (int(price), bytes32(order)) if after else None
     return answer(desks.offers.book(class_from(class_name), int(depth), seen))
+
+
+@living.get("/v1/reservations", responses=told(ReservationPage))
+def list_reservations(
+    desks: DesksHere, gpu: ClassFilter = None, after: AfterLease = None, limit: Limit = "50"
+) -> Response:
+    """Orders for term leases that wait for a provider, with their signatures, the oldest first."""
+    accepted_at, _, order = (after or "").partition("-")
+    seen = (UnixTime(int(accepted_at)), bytes32(order)) if after else None
+    return answer(desks.offers.reservations(class_from(gpu) if gpu else None, seen, int(limit)))
 
 
 def list_offers(

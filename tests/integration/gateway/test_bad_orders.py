@@ -76,7 +76,8 @@ REFUSED = (
     Case("a tip for nobody", {"tip": 1, "opener": ZERO_ADDRESS}, 409, "TipWithoutOpener", "order.opener"),
     Case("no arbiter", {"arbiter": ZERO_ADDRESS}, 409, "WrongArbiter", "order.arbiter"),
     Case("more bond than all", {"min_bond_bps": 10_001}, 409, "BondTooSmall", "order.minBondBps"),
-    Case("a term lease", {"starts_at": 2**40 - 2}, 409, "TermLeaseNotByProvider", "order.startsAt"),
+    Case("a term lease that a scheduler is to open", {"starts_at": 2**40 - 2}, 409, "OpenerNotAllowed", "order.opener"),
+    Case("a term lease that outlives its beginning", {"starts_at": 2**40 - 2, "opener": ZERO_ADDRESS}, 422, "InvalidField", "order.expiresAt"),
     Case("an offer that does not exist", {"offer": 2**40 - 1}, 409, "OfferNotAlive", "order.offer"),
     Case(
         "more than the client has", {"max_price": 2**80 - 1, "max_seconds": 2**31}, 402, "ClientBalanceTooLow", "order.client",

@@ -12,11 +12,13 @@ import pytest
 from marketplace.api.history import HistoryAnswer, ScorePage
 from marketplace.api.leases import LeasePage
 from marketplace.api.offers import BookAnswer
+from marketplace.api.reservations import ReservationPage
 from marketplace.api.statements import DelegatePage, SolvencyAnswer, StatementPage
 from marketplace.api.timelines import OrderEventPage
 from marketplace.chain import verbs
 from marketplace.chain.devnet import increase_time
 from marketplace.chain.token import TokenContract
+from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import TokenUnits, UnixTime
@@ -194,6 +196,25 @@ def test_a_deep_book_comes_in_pages(gateway: Gateway, offer: Offer) -> None:
     assert all(row["acceptedAt"] for row in mine)
     assert (first["bidsInAll"], first["gpusWanted"]) == (len(rows), sum(row["gpus"] for row in rows))
     assert len(first["asks"]) == min(2, first["asksInAll"])
+
+
+def test_reservations_are_apart_from_the_spot_book(gateway: Gateway, offer: Offer) -> None:
+    """Orders for term leases are listed by themselves, oldest first and in pages, and with what their providers need to open them."""
+    assert offer
+    begins = gateway.now() + 5_000
+    terms: dict[str, Any] = {"starts_at": begins, "expires_at": begins, "opener": ZERO_ADDRESS}
+    posted = [gateway.signed(**terms, min_seconds=seconds) for seconds in (10, 20, 30)]
+    for signed in posted:
+        assert gateway.post_order(signed).status_code == 201
+    gateway.sync()
+
+    told = list(pages(gateway, "/v1/reservations?class=RTX4090&limit=2", ReservationPage))
+    bids = [row["id"] for row in pages(gateway, "/v1/book/RTX4090", BookAnswer, "bids")]
+
+    assert {row["id"]: row["signature"] for row in told} == {signed.id: signed.signature for signed in posted}
+    assert [row["acceptedAt"] for row in told] == sorted(row["acceptedAt"] for row in told)
+    assert not {signed.id for signed in posted} & set(bids)
+    assert list(pages(gateway, "/v1/reservations?class=H100-SXM-80GB", ReservationPage)) == []
 
 
 def test_a_new_block_is_told_at_once(gateway: Gateway) -> None:

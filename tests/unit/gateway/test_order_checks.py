@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.errors import Refused
+from marketplace.domain.errors import InvalidField, Refused
 from marketplace.domain.fills import LAST_INSTANT
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
@@ -48,7 +48,8 @@ def refusal(order: Order, facts: OrderFacts = FACTS) -> tuple[Refusal, str] | No
         ({"expires_at": NOW}, (Refusal.OrderExpired, "order.expiresAt")),
         ({"expires_at": NOW + 1}, None),
         ({"starts_at": NOW}, None),
-        ({"starts_at": NOW + 1}, (Refusal.TermLeaseNotByProvider, "order.startsAt")),
+        ({"starts_at": NOW + 1, "opener": ZERO_ADDRESS, "tip": 0}, None),
+        ({"starts_at": NOW + 1}, (Refusal.OpenerNotAllowed, "order.opener")),
         ({"min_seconds": 3600}, None),
         ({"min_seconds": 3601}, (Refusal.BadAmounts, "order.minSeconds")),
         ({"max_price": 1}, None),
@@ -66,6 +67,22 @@ def refusal(order: Order, facts: OrderFacts = FACTS) -> tuple[Refusal, str] | No
 def test_boundaries(changed: dict[str, Any], expected: tuple[Refusal, str] | None) -> None:
     """One step on either side of each rule."""
     assert refusal(replace(ORDER, **changed)) == expected
+
+
+def test_a_term_lease_is_left_to_providers_and_ordered_before_it_begins() -> None:
+    """Its opener is nobody in particular, or the pinned offer's provider; and it expires before anybody else could open it (P-21)."""
+    later = replace(
+        ORDER, starts_at=UnixTime(NOW + 50), expires_at=UnixTime(NOW + 50), opener=ZERO_ADDRESS, tip=TokenUnits(0)
+    )
+    pinned, facts = replace(later, offer=OFFER.id), replace(FACTS, offer=OFFER)
+
+    assert refusal(later) is None
+    assert refusal(pinned, facts) is None
+    assert refusal(replace(pinned, opener=PROVIDER, tip=TokenUnits(7)), facts) is None
+    assert refusal(replace(pinned, opener=OPENER), facts) == (Refusal.OpenerNotAllowed, "order.opener")
+    with pytest.raises(InvalidField) as told:
+        check_order(replace(later, expires_at=UnixTime(NOW + 51)), FACTS)
+    assert told.value.field == "order.expiresAt"
 
 
 def test_a_tip_is_charged_once() -> None:

@@ -62,6 +62,31 @@ def test_term_lease_is_metered_from_its_start() -> None:
     assert not metering.can_decline(order, LEASE, UnixTime(1_000), Bps(1_000), TERMS)
 
 
+@pytest.mark.parametrize(
+    ("ended_at", "paid", "lost", "owed"),
+    [(2_000, 0, 0, 20), (2_019, 0, 0, 20), (2_021, 0, 0, 21), (2_005, 20, 0, 20), (2_005, 0, 7, 13)],
+)
+def test_a_term_lease_owes_what_it_guarantees(ended_at: int, paid: int, lost: int, owed: int) -> None:
+    """Its GPUs were held for it: a job that ends itself earlier is charged that, less what its provider lost; any other lease what it ran."""
+    order, lease = replace(ORDER, starts_at=UnixTime(2_000)), replace(LEASE, paid_seconds=Seconds(paid))
+
+    assert metering.owed_seconds(order, lease, UnixTime(ended_at), Seconds(lost)) == owed
+    assert metering.owed_seconds(ORDER, LEASE, UnixTime(1_005), Seconds(0)) == 5
+
+
+@pytest.mark.parametrize(
+    ("now", "paid", "signed", "unpaid"),
+    [(2_000, 0, 0, 0), (2_020, 0, 0, 0), (2_021, 0, 0, 1), (2_060, 30, 50, 10), (2_060, 50, 30, 10), (2_010, 0, 15, 0)],
+)
+def test_what_is_unpaid_is_beyond_what_is_paid_signed_and_guaranteed(
+    now: int, paid: int, signed: int, unpaid: int
+) -> None:
+    """The largest of the three covers what was served up to there."""
+    order, lease = replace(ORDER, starts_at=UnixTime(2_000)), replace(LEASE, paid_seconds=Seconds(paid))
+
+    assert metering.unpaid_seconds(order, lease, UnixTime(now), Seconds(signed)) == unpaid
+
+
 @pytest.mark.parametrize(("now", "can"), [(1_000, True), (1_003, True), (1_004, False), (1_005, False)])
 def test_decline_must_be_mined_inside_the_grace(now: int, can: bool) -> None:
     """A decline that is sent now is mined a block later, and must be there before openedAt + START_GRACE."""

@@ -1,0 +1,106 @@
+"""What a client signs for a term lease: the order, what is promised up front, and nothing that was paid before a second time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from marketplace.api.receipts import ReceiptTold
+from marketplace.chain.devnet import ANVIL_KEYS
+from marketplace.chain.signing import SigningDomain
+from marketplace.client.receipt_checks import OpenServing, check_receipt, prepayment
+from marketplace.client.request import JobRequest, order_for, terms_of
+from marketplace.client.trust import Roles
+from marketplace.client.vetting import require_term
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, Bytes32, OfferId, sha256_of
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
+from marketplace.domain.receipts import Receipt
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+
+CLIENT, OPENER, ARBITER, MARKET = (Address("0x" + digit * 40) for digit in "abcd")
+PROVIDER = ANVIL_KEYS[2]
+ROLES = Roles(OPENER, ARBITER)
+NOW = UnixTime(1_000)
+REQUEST = JobRequest(
+    command=(), gpus_of=("RTX4090",), max_price=PricePerGpuHour(100), max_time=Seconds(600), min_time=Seconds(300),
+    starts_at=UnixTime(2_000), upfront=Seconds(120), retries=0, expires_in=Seconds(600),
+)  # fmt: skip
+ORDER = order_for(REQUEST, sha256_of(b"1"), client=CLIENT, roles=ROLES, now=NOW)
+LEASE = replace(
+    NO_LEASE, status=LeaseStatus.OPEN, offer=OfferId(3), price=PricePerGpuHour(90), opened_at=UnixTime(1_100)
+)
+ID = Bytes32("0x" + "5" * 64)
+SERVING = OpenServing(ID, ORDER, LEASE, PROVIDER.address, BlockRef(9, ID, UnixTime(1_200)))
+
+
+def test_it_is_its_providers_to_open_and_expires_before_it_begins() -> None:
+    """No scheduler is named, which could not open it, and from startsAt on nobody can (P-21)."""
+    late = order_for(replace(REQUEST, expires_in=Seconds(5_000)), sha256_of(b"1"), client=CLIENT, roles=ROLES, now=NOW)
+
+    assert (ORDER.opener, ORDER.starts_at, ORDER.expires_at) == (ZERO_ADDRESS, 2_000, 1_600)
+    assert late.expires_at == late.starts_at == 2_000
+    assert terms_of(REQUEST, Seconds(5)).upfront_seconds == 120
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({}, None),
+        ({"upfront": Seconds(300)}, None),
+        ({"upfront": Seconds(301)}, "upfront"),
+        ({"min_time": Seconds(601), "upfront": Seconds(0)}, "min"),
+        ({"starts_at": NOW}, "from"),
+        ({"retries": 1}, "retries"),
+        ({"starts_at": UnixTime(0)}, "upfront"),
+    ],
+    ids=str,
+)
+def test_what_the_contract_would_not_take_is_refused_before_it_is_signed(
+    changed: dict[str, Any], field: str | None
+) -> None:
+    """A client signs ahead of the meter up to what it guarantees (settle's bound), and reserves what lies ahead."""
+    request = replace(REQUEST, **changed)
+    if field is None:
+        require_term(request, NOW)
+        return
+    with pytest.raises(InvalidField) as told:
+        require_term(request, NOW)
+    assert told.value.field == field
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": LeaseStatus.CLAIMED},
+        {"price": PricePerGpuHour(101)},
+        {"paid_seconds": Seconds(120)},
+        {"opened_at": UnixTime(2_000)},
+    ],
+    ids=str,
+)
+def test_the_upfront_part_is_signed_once_and_only_for_what_was_ordered(changed: dict[str, Any]) -> None:
+    """Over the promised seconds of this very serving; not of a lease that is over, too dear, paid that far, or no term lease."""
+    assert prepayment(SERVING, Seconds(120)) == Receipt(
+        ID, OfferId(3), UnixTime(1_100), Seconds(120), ZERO_BYTES32, False
+    )
+    assert prepayment(replace(SERVING, lease=replace(LEASE, **changed)), Seconds(120)) is None
+    assert prepayment(SERVING, Seconds(0)) is None
+    assert prepayment(SERVING, Seconds(301)) is None
+
+
+def test_a_last_receipt_over_what_is_paid_already_is_signed() -> None:
+    """A job that ended behind what was paid ahead of the meter can be closed without a claim; a second more is not signed."""
+    domain = SigningDomain(31_337, MARKET)
+    paid = replace(SERVING, lease=replace(LEASE, paid_seconds=Seconds(120)))
+    last = Receipt(ID, OfferId(3), LEASE.opened_at, Seconds(120), Bytes32("0x" + "7" * 64), True)
+
+    def told(receipt: Receipt) -> ReceiptTold:
+        return ReceiptTold.of("provider", receipt, PROVIDER.sign_receipt(receipt, domain), NOW)
+
+    check_receipt(told(last), paid, domain)
+    with pytest.raises(InvalidField, match=r"receipt\.usedSeconds"):
+        check_receipt(told(replace(last, used_seconds=Seconds(121))), paid, domain)
