@@ -174,6 +174,6 @@ def test_a_job_that_ends_before_what_it_guarantees_costs_that(stage: Stage) -> N
         )
         until(stage, agent, step, lambda: stage.status(signed.id) is LeaseStatus.OPEN, "it is opened")
         stage.jump(LEAD)
-        until(stage, agent, step, lambda: not stage.is_serving(agent), "it is settled", signs=True)
+        until(stage, agent, step, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "it is settled", signs=True)
 
     stage.check_paid_once(signed, GUARANTEED)
