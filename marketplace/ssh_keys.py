@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.sitting import checked_ssh_key
+from marketplace.domain.ssh import checked_ssh_key
 from marketplace.private_files import OWNERS_FOLDER, owners_only
 
 OWN_KEY: Final = Path("ssh", "id_ed25519")

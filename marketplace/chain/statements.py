@@ -6,7 +6,7 @@ from marketplace.chain.signing import Key, SigningDomain, message_text, recover_
 from marketplace.domain.declines import Decline
 from marketplace.domain.ids import Address
 from marketplace.domain.measurements import Measurement
-from marketplace.domain.sitting import HostKey
+from marketplace.domain.ssh import HostKey
 
 
 def decline_text(decline: Decline, domain: SigningDomain) -> str:

@@ -12,13 +12,13 @@ import typer
 
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
-from marketplace.cli.sitting import PortArgument, ports_of, seat_name
+from marketplace.cli.ssh import PortArgument, host_name_of, ports_of
 from marketplace.client import Job, Market
-from marketplace.client.sitting import SeatPlace, is_open, machine_at, machine_of
+from marketplace.client.ssh import SshPlace, is_open, machine_at, machine_of
 from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.exposure.door import Door, ExposedHost
 from marketplace.exposure.server import Exposure
 from marketplace.ssh_keys import OWN_KEY
@@ -54,8 +54,8 @@ def expose(session: CommandSession, job: JobArgument, port: PortArgument) -> Non
 def _host(session: CommandSession, job: Job, here: int) -> ExposedHost:
     """One of this machine's own names, or one below the domain that the settings name, whose TLS is somebody else's."""
     if domain := session.settings.expose_domain:
-        return ExposedHost(f"{seat_name(job)}.{domain}", "https")
-    return ExposedHost(f"{seat_name(job)}.localhost" + (f":{here}" if here != _HTTP else ""))
+        return ExposedHost(f"{host_name_of(job)}.{domain}", "https")
+    return ExposedHost(f"{host_name_of(job)}.localhost" + (f":{here}" if here != _HTTP else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class _Machine:
     lease: Bytes32
     market: Market
 
-    def place(self) -> SeatPlace:
+    def place(self) -> SshPlace:
         if not self.is_there():
             raise EntryRefused(EntryReason.JOB_GONE, "its lease is over")
         return machine_at(self.lease, self.market.session.market, self.market.api)

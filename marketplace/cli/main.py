@@ -25,7 +25,7 @@ from marketplace.cli import (
     reserving,
     run,
     sharing,
-    sitting,
+    ssh,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -45,7 +45,7 @@ for commands in (
     renting.app,
     reserving.app,
     jobs.app,
-    sitting.app,
+    ssh.app,
     exposing.app,
     gpus.app,
     sharing.app,

@@ -8,7 +8,7 @@ from typing import Any
 from marketplace.client import Job, JobReason, JobState
 from marketplace.domain import chain_errors
 from marketplace.domain import errors as e
-from marketplace.domain.sitting import EntryRefused
+from marketplace.domain.ssh import EntryRefused
 
 
 class ExitCode(IntEnum):

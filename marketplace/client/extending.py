@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from marketplace.chain.market import MarketContract
 from marketplace.client.job import Job
 from marketplace.client.request import JobRequest
-from marketplace.client.sitting import running_lease
+from marketplace.client.ssh import running_lease
 from marketplace.domain.classes import class_numbered
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.keeping import KEPT_SECONDS

@@ -12,7 +12,7 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import OfferId
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.measurements import Measurement
-from marketplace.domain.sitting import speaker_of
+from marketplace.domain.ssh import speaker_of
 
 
 def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -> dict[OfferId, Measurement]:

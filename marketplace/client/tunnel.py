@@ -16,10 +16,10 @@ import asyncssh
 from websockets.exceptions import WebSocketException
 
 from marketplace.api.client.relay import bridged, connected
-from marketplace.client.sitting import SeatPlace
+from marketplace.client.ssh import SshPlace
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, caller_path
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 
 CONNECT_SECONDS: Final = 30
 """For the whole way to the machine."""
@@ -35,7 +35,7 @@ _WHY: Final = {
 class TunnelEnd(Protocol):
     """Where the tunnel leads. Both block."""
 
-    def place(self) -> SeatPlace:
+    def place(self) -> SshPlace:
         """Raises MarketplaceError."""
         ...
 
@@ -87,7 +87,7 @@ class Tunnel:
                     ) from exc
             return self._connection
 
-    async def _met(self, place: SeatPlace) -> asyncssh.SSHClientConnection:
+    async def _met(self, place: SshPlace) -> asyncssh.SSHClientConnection:
         near, far = socket.socketpair()
         headers = await asyncio.to_thread(self._machine.signed_headers, caller_path(place.lease))
         self._carrying = asyncio.ensure_future(_carried(far, place, headers))
@@ -99,7 +99,7 @@ class Tunnel:
         )  # fmt: skip
 
 
-async def _carried(far: socket.socket, place: SeatPlace, headers: dict[str, str]) -> None:
+async def _carried(far: socket.socket, place: SshPlace, headers: dict[str, str]) -> None:
     """Pass bytes between our end and the relay; closing ours tells ssh that it is over, however it came to be."""
     reader, writer = await asyncio.open_connection(sock=far, limit=FRAME_BYTES * FRAMES)
     try:

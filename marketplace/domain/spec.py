@@ -21,7 +21,7 @@ from marketplace.domain.images import HOST_IMAGE, ImageName, read_image
 from marketplace.domain.json_reader import Reader
 from marketplace.domain.keeping import SessionTerms, read_session
 from marketplace.domain.limits import MAX_SPEC_BYTES, MAX_WORK_BYTES
-from marketplace.domain.sitting import MOST_SSH_KEYS, checked_ssh_key
+from marketplace.domain.ssh import MOST_SSH_KEYS, checked_ssh_key
 
 SPEC_VERSION = 2
 MACHINE_VERSION = 1

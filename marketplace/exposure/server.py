@@ -14,7 +14,7 @@ from typing import Final
 
 import h11
 
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.exposure.door import Admitted, Door, TurnedAway
 from marketplace.exposure.heads import asked_of_job, said_by_job, switched
 from marketplace.exposure.wire import CHUNK_BYTES, ByteSink, ByteSource, Wire

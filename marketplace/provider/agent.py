@@ -47,10 +47,10 @@ from marketplace.provider.pause_monitor import PauseMonitor
 from marketplace.provider.progress import ProgressReceipts
 from marketplace.provider.reporter import Reporter
 from marketplace.provider.schedule import Part, parts_of
-from marketplace.provider.seats.desk import SeatDesk
-from marketplace.provider.seats.seat import Speaker
 from marketplace.provider.settler import Settler
 from marketplace.provider.shutdown import Shutdown
+from marketplace.provider.ssh.access import Speaker
+from marketplace.provider.ssh.desk import SshDesk
 from marketplace.provider.steering import Steering
 from marketplace.provider.timekeeper import Timekeeper
 from marketplace.provider.toolbox import Toolbox
@@ -89,11 +89,11 @@ class ProviderAgent:
         self._timekeeper = Timekeeper(
             tools, self._capacity, self._housekeeping.gas_funds, self._housekeeping.decline_notices
         )
-        self._seats = SeatDesk(
+        self._ssh = SshDesk(
             tuple(line.api for line in tools.gateways),
             Speaker(tools.key, tools.domain, lambda: tools.chain.paced_head().timestamp),
         )
-        self._attendant = Attendant(tools, lister, self._capacity, self._seats)
+        self._attendant = Attendant(tools, lister, self._capacity, self._ssh)
         self._handover = Handover(tools, self._attendant, self._capacity)
         self._settler = Settler(tools, self._capacity)
         self._progress = ProgressReceipts(tools, lambda: self._housekeeping.gas_funds.wei_per_gas)
@@ -133,7 +133,7 @@ class ProviderAgent:
     def close(self) -> None:
         """Stop. Jobs run on for a while; the next agent on this home takes them up again."""
         self._pause_monitor.close()
-        self._seats.close()
+        self._ssh.close()
         for attendance in self._attendances.values():
             if attendance.execution:
                 attendance.execution.leave()

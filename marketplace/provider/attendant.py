@@ -26,7 +26,7 @@ from marketplace.provider.home import ServingFolder, mark_run
 from marketplace.provider.listing import Lister
 from marketplace.provider.preflight import Obstacle, ObstacleReason
 from marketplace.provider.preparing import Preparing
-from marketplace.provider.seats.desk import SeatDesk
+from marketplace.provider.ssh.desk import SshDesk
 from marketplace.provider.toolbox import Toolbox
 from marketplace.store.journal.rows import Serving, ServingKey
 
@@ -38,8 +38,8 @@ PUMP_SECONDS = 60.0
 class Attendant:
     """Prepares, starts and watches the jobs of servings."""
 
-    def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity, seats: SeatDesk) -> None:
-        self._tools, self._seats = tools, seats
+    def __init__(self, tools: Toolbox, lister: Lister, capacity: Capacity, ssh: SshDesk) -> None:
+        self._tools, self._ssh = tools, ssh
         self._capacity = capacity
         self._preparing = Preparing(tools, lister, capacity)
 
@@ -107,7 +107,7 @@ class Attendant:
     def running(self, serving: Serving, attendance: Attendance, lease: Lease, head: BlockRef) -> Serving:
         """See that the job runs, from the beginning where an agent before us lost it, and not for longer than its seconds."""
         if attendance.execution is not None:
-            self._seats.open(serving.key, serving.lease, attendance.execution)
+            self._ssh.open(serving.key, serving.lease, attendance.execution)
             if attendance.inherits is not None:
                 self._tools.workspaces.let_go(attendance.inherits)
                 attendance.inherits = None

@@ -11,7 +11,7 @@ from marketplace.chain.request_signing import verify_request
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32, sha256_of
 from marketplace.domain.relaying import caller_path, line_path
-from marketplace.domain.sitting import speaker_of
+from marketplace.domain.ssh import speaker_of
 from marketplace.services.access import LeaseAccess
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.leases import LeaseDesk

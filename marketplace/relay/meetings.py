@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from marketplace.domain.errors import TooManyRequests
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.relaying import MEET_SECONDS
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 
 MOST_CALLERS: Final = 32
 """Clients at one lease at a time, those that wait included: some programs open a connection for each file."""

@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from marketplace.domain.errors import Forbidden, MarketplaceError, NotFound, TooManyRequests, Unauthorized
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, KEEPALIVE_SECONDS, MEET_SECONDS, way_in
-from marketplace.domain.sitting import EntryRefused
+from marketplace.domain.ssh import EntryRefused
 from marketplace.relay.meetings import Meetings
 
 CHECKS: Final = 16

@@ -8,7 +8,7 @@ from marketplace.api.record import to_json
 from marketplace.chain.shares import Part
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.sitting import speaker_of
+from marketplace.domain.ssh import speaker_of
 from marketplace.services.access import Asker, LeaseAccess
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board

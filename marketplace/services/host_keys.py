@@ -8,7 +8,7 @@ from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import host_key_signer
 from marketplace.domain.errors import Forbidden, NotFound
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.sitting import SignedHostKey, speaker_of
+from marketplace.domain.ssh import SignedHostKey, speaker_of
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
 

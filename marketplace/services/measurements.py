@@ -9,7 +9,7 @@ from marketplace.chain.statements import measurer_of
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.measurements import SignedMeasurement
-from marketplace.domain.sitting import speaker_of
+from marketplace.domain.ssh import speaker_of
 from marketplace.services.offers import OfferDesk
 from marketplace.store.board import Board
 

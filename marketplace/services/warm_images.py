@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketplace.api.warm_images import WarmImageAnswer, WarmImagesSent
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Sha256
-from marketplace.domain.sitting import speaker_of
+from marketplace.domain.ssh import speaker_of
 from marketplace.services.offers import OfferDesk
 from marketplace.store.board import Board
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from marketplace.domain.declines import SignedDecline, decline_from_wire, decline_to_wire
 from marketplace.domain.ids import Address, Bytes32, OfferId, Sha256
 from marketplace.domain.measurements import SignedMeasurement, read_measurement
-from marketplace.domain.sitting import HostKey, SignedHostKey
+from marketplace.domain.ssh import HostKey, SignedHostKey
 from marketplace.domain.units import UnixTime
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection

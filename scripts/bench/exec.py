@@ -28,7 +28,7 @@ from scripts.bench.exec_words import COMMAND, HOST_SECONDS, SSH_ECHO, SSH_RATE, 
 from scripts.deep import tables
 from scripts.deep.figures import Measured, Number, write_figures
 from tests.integration.bubblewrap_jobs import executor_at, prepared, run
-from tests.integration.test_seats import Seated, relaying, sitting_at, tool
+from tests.integration.test_ssh import JobBySsh, job_by_ssh, relaying, tool
 
 BYTES = 200 << 20
 TRIES = 3
@@ -44,8 +44,8 @@ def main() -> int:
     values: dict[str, Number] = {}
     with TemporaryDirectory() as place:
         values |= _images(Path(place))
-    with relaying() as (url, relay), TemporaryDirectory() as place, sitting_at(url, relay, Path(place)) as seated:
-        values |= _sitting(seated, Path(place))
+    with relaying() as (url, relay), TemporaryDirectory() as place, job_by_ssh(url, relay, Path(place)) as reached:
+        values |= _by_ssh(reached, Path(place))
     for name, value in values.items():
         print(f"{name} {value}")
     if "--quick" not in sys.argv:
@@ -114,37 +114,37 @@ def _start(executor: BubblewrapExecutor, place: Path, image: JobImage | None) ->
 # -- ssh --------------------------------------------------------------------------------------------------------------
 
 
-def _sitting(seated: Seated, place: Path) -> dict[str, Number]:
+def _by_ssh(reached: JobBySsh, place: Path) -> dict[str, Number]:
     (place / "zeros").touch()
     with (place / "zeros").open("r+b") as file:
         file.truncate(BYTES)
-    rates = [min(_outwards(seated), _inwards(seated, place / "zeros")) for _ in range(TRIES)]
-    return {SSH_RATE: round(max(rates), 1), SSH_ECHO: round(_echo_ms(seated), 2)}
+    rates = [min(_outwards(reached), _inwards(reached, place / "zeros")) for _ in range(TRIES)]
+    return {SSH_RATE: round(max(rates), 1), SSH_ECHO: round(_echo_ms(reached), 2)}
 
 
-def _outwards(seated: Seated) -> float:
+def _outwards(reached: JobBySsh) -> float:
     """Megabytes a second out of the job, the connection's beginning included. Agent's and relay's parts share this process with us: `wc` reads."""
     began = time.monotonic()
-    words = [tool("ssh"), *seated.options, "job", f"head -c {BYTES} /dev/zero"]
+    words = [tool("ssh"), *reached.options, "job", f"head -c {BYTES} /dev/zero"]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as ssh:
         counted = subprocess.run(["wc", "-c"], stdin=ssh.stdout, capture_output=True, check=True).stdout
     assert int(counted) == BYTES
     return BYTES / 1e6 / (time.monotonic() - began)
 
 
-def _inwards(seated: Seated, zeros: Path) -> float:
+def _inwards(reached: JobBySsh, zeros: Path) -> float:
     """Megabytes a second into the job."""
     began = time.monotonic()
-    words = [tool("ssh"), *seated.options, "job", "wc -c"]
+    words = [tool("ssh"), *reached.options, "job", "wc -c"]
     with zeros.open("rb") as file:
         done = subprocess.run(words, stdin=file, capture_output=True, check=True)
     assert int(done.stdout) == BYTES
     return BYTES / 1e6 / (time.monotonic() - began)
 
 
-def _echo_ms(seated: Seated) -> float:
+def _echo_ms(reached: JobBySsh) -> float:
     """The median time of one byte to a `cat` in the job and back, in milliseconds."""
-    words = [tool("ssh"), *seated.options, "job", "cat"]
+    words = [tool("ssh"), *reached.options, "job", "cat"]
     times = []
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as cat:
         assert cat.stdin is not None

@@ -154,6 +154,16 @@ def test_a_gateway_that_goes_away_is_said_in_words(seen: dict[str, str]) -> None
     assert seen["a gateway that goes away"] == ""
 
 
+def test_a_stream_that_stays_open_and_says_nothing_is_given_up(seen: dict[str, str]) -> None:
+    """No block for ten seconds is said in words with the last one's number, nothing can be signed, and a new stream is opened by itself."""
+    assert seen["a stream that falls silent"] == ""
+
+
+def test_blocks_that_leave_the_chain_are_named_and_what_they_told_is_gone(seen: dict[str, str]) -> None:
+    """After a reorganisation the page says which blocks were replaced, and goes on with blocks that the chain has."""
+    assert seen["a reorganisation"] == ""
+
+
 def test_a_retry_is_an_attempt_of_the_same_job(seen: dict[str, str]) -> None:
     """Two orders whose works are hashed by the page and follow one another are one job by its name, in the list and in its own view, to
     the unit; where a gateway hands over another work than was signed, they are two."""

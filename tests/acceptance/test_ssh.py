@@ -47,7 +47,7 @@ def test_sitting_at_a_job_by_ssh(network: Network, tmp_path: Path) -> None:
     refused = network.bourse("exec", closed, "--", "true", check=False)
     assert (refused.returncode, "no_ssh" in refused.stderr) == (255, True)
     network.bourse("exec", job, "--", "touch", "/job/out/enough")
-    eventually(lambda: is_gone(network, job), "the end of the seat", 120)
+    eventually(lambda: is_gone(network, job), "the end of the way in", 120)
 
 
 @pytest.mark.timeout(600)

@@ -22,7 +22,7 @@ from marketplace.provider.images.cache import ImageCache
 from marketplace.provider.images.pulling import ImagePuller, Pull
 from scripts.bench.exec import FolderBlobs
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, executor_at, left_of, prepared
-from tests.integration.test_seats import relaying, sitting_at
+from tests.integration.test_ssh import job_by_ssh, relaying
 
 IMAGE_SCRIPT: Final = "echo 1 > /new; cat /etc/passwd >> /new; mkdir /tmp/x; sleep 60 & {rest}"
 ENDS: Final[dict[EndReason, str]] = {
@@ -90,13 +90,13 @@ class ImageJobs:
 
 
 def sat_at(place: Path, number: int) -> list[str]:
-    """One machine that somebody sits at, through a relay and a seat of its own; what is left of it."""
-    with relaying() as (url, relay), sitting_at(url, relay, place, server="") as seated:
-        said = seated.ssh(f"echo {number}; sleep 60 >/dev/null 2>&1 & exit 3")
+    """One machine that somebody sits at, through a relay and a server of its own; what is left of it."""
+    with relaying() as (url, relay), job_by_ssh(url, relay, place, server="") as reached:
+        said = reached.ssh(f"echo {number}; sleep 60 >/dev/null 2>&1 & exit 3")
     left = [] if (said.stdout, said.returncode) == (b"%d\n" % number, 3) else [f"ssh: {said}"]
-    while not remove(seated.request.folder):
+    while not remove(reached.request.folder):
         pass
-    return left + left_of(seated.request, find_cgroups())
+    return left + left_of(reached.request, find_cgroups())
 
 
 def _until(is_so: Callable[[], bool], execution: Execution) -> None:
@@ -117,13 +117,13 @@ def _cleared(executor: BubblewrapExecutor, execution: Execution, request: Execut
 
 def leaks(place: Path, image_jobs: int, sessions: int) -> list[str]:
     """Run them; all that is left afterwards, in words. The first of each only warms up: what is made once may stay."""
-    for name in ("jobs", "seats"):
+    for name in ("jobs", "sessions"):
         (place / name).mkdir()
     jobs = ImageJobs(place / "jobs")
-    found = [*jobs.run(0), *sat_at(place / "seats", 0)]
+    found = [*jobs.run(0), *sat_at(place / "sessions", 0)]
     before = held_at(place)
     for number in range(1, image_jobs + 1):
         found += jobs.run(number)
     for number in range(1, sessions + 1):
-        found += sat_at(place / "seats", number)
+        found += sat_at(place / "sessions", number)
     return found + held_at(place).more_than(before)

@@ -10,7 +10,7 @@ from typing import Final
 
 from examples.host_image import layer_of, python_layer
 from marketplace.domain.keeping import SessionTerms
-from marketplace.domain.sitting import EntryRefused
+from marketplace.domain.ssh import EntryRefused
 from marketplace.provider.executors.attended import AttendedExecution
 from marketplace.provider.executors.base import Execution, ExecutionRequest, JobImage
 from marketplace.provider.executors.bubblewrap import FIRST_JOB_USER, BubblewrapExecutor
@@ -22,7 +22,7 @@ from marketplace.provider.runtime import load_runtime
 from tests.integration.bubblewrap_escapes import ATTEMPTS, all_tried, canaries, names
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, ROOT, prepared
 from tests.integration.test_enter import output
-from tests.integration.test_seats import relaying, sitting_at
+from tests.integration.test_ssh import job_by_ssh, relaying
 from tests.unit.provider.image_layers import image, item, layer, unpacked
 
 OWN_FILES: Final = {
@@ -91,12 +91,12 @@ def tried_beside(executor: BubblewrapExecutor, place: Path) -> Found:
 
 def tried_by_ssh(place: Path) -> Found:
     """Every attempt by somebody who sits at a session's machine."""
-    with relaying() as (url, relay), canaries(place) as facts, sitting_at(url, relay, place, server="") as seated:
-        (seated.request.inputs / "attempts.py").write_text(ATTEMPTS.read_text())
-        (seated.request.inputs / "facts.json").write_text(json.dumps(facts))
-        done = seated.ssh("python attempts.py")
+    with relaying() as (url, relay), canaries(place) as facts, job_by_ssh(url, relay, place, server="") as reached:
+        (reached.request.inputs / "attempts.py").write_text(ATTEMPTS.read_text())
+        (reached.request.inputs / "facts.json").write_text(json.dumps(facts))
+        done = reached.ssh("python attempts.py")
         assert done.returncode == 0, done.stderr
-        return report_of(seated.request)
+        return report_of(reached.request)
 
 
 def entered(execution: Execution, program: Program) -> JobSession:

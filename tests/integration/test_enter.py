@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.provider.executors.base import ExecutionRequest
 from marketplace.provider.executors.cgroups import find_cgroups
 from marketplace.provider.executors.entrance import Entrance, JobSession, Program, Terminal

@@ -15,16 +15,16 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from marketplace.client.sitting import SeatPlace
+from marketplace.client.ssh import SshPlace
 from marketplace.client.tunnel import Tunnel
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.sitting import EntryReason, EntryRefused, HostKey
+from marketplace.domain.ssh import EntryReason, EntryRefused, HostKey
 from marketplace.domain.units import UnixTime
 from marketplace.exposure.door import Door, ExposedHost
 from marketplace.exposure.server import Bounds, Exposure
 from marketplace.exposure.wire import ByteSink, ByteSource
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS
-from tests.integration.test_seats import LEASE, Seated, relaying, sitting_at
+from tests.integration.test_ssh import LEASE, JobBySsh, job_by_ssh, relaying
 from tests.ports import free_port
 
 SERVICE = """
@@ -142,24 +142,24 @@ class Known:
     relay: str
     host_key: str
 
-    def place(self) -> SeatPlace:
-        return SeatPlace(Bytes32(LEASE), HostKey(LEASE, self.host_key, UnixTime(1)), self.relay)
+    def place(self) -> SshPlace:
+        return SshPlace(Bytes32(LEASE), HostKey(LEASE, self.host_key, UnixTime(1)), self.relay)
 
     def signed_headers(self, path: str) -> dict[str, str]:
         return {"Who": "client"}
 
 
 @pytest.fixture(scope="module")
-def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seated, str]]:
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JobBySsh, str]]:
     """The job, and the relay that leads to it."""
-    with relaying() as (url, relay), sitting_at(url, relay, tmp_path_factory.mktemp("exposed"), SERVICE) as found:
+    with relaying() as (url, relay), job_by_ssh(url, relay, tmp_path_factory.mktemp("exposed"), SERVICE) as found:
         yield found, url
 
 
 @contextmanager
-def shown_job(seated: tuple[Seated, str], port: int, host_key: str = "") -> Iterator[Shown]:
+def shown_job(reached: tuple[JobBySsh, str], port: int, host_key: str = "") -> Iterator[Shown]:
     """A port of the job, through a tunnel that takes this key for its machine's."""
-    found, url = seated
+    found, url = reached
     key = host_key or found.known_hosts.read_text().removeprefix("the-job ").strip()
     tunnel = Tunnel(Known(url, key), found.known_hosts.parent / "ssh" / "id_ed25519")
     with shown(lambda: tunnel.dial(port), end=tunnel.close) as shown_:
@@ -167,8 +167,8 @@ def shown_job(seated: tuple[Seated, str], port: int, host_key: str = "") -> Iter
 
 
 @pytest.fixture(scope="module")
-def service(seated: tuple[Seated, str]) -> Iterator[Shown]:
-    with shown_job(seated, 8888) as found:
+def service(reached: tuple[JobBySsh, str]) -> Iterator[Shown]:
+    with shown_job(reached, 8888) as found:
         yield found
 
 
@@ -214,19 +214,19 @@ def test_a_websocket_into_a_job(service: Shown) -> None:
             service.websocket(wrong, origin)
 
 
-def test_a_port_that_nobody_listens_on(seated: tuple[Seated, str]) -> None:
+def test_a_port_that_nobody_listens_on(reached: tuple[JobBySsh, str]) -> None:
     """As long as the service is not there, the page says so in words, and asks to come again."""
-    with shown_job(seated, 8889) as closed, closed.guest() as guest:
+    with shown_job(reached, 8889) as closed, closed.guest() as guest:
         answer = guest.get("/")
 
     assert (answer.status_code, answer.headers["refresh"]) == (502, "3")
     assert "does not answer, or not yet. port_closed" in answer.text
 
 
-def test_a_machine_with_another_key_is_not_talked_to(seated: tuple[Seated, str]) -> None:
+def test_a_machine_with_another_key_is_not_talked_to(reached: tuple[JobBySsh, str]) -> None:
     """Where the relay leads to somebody without the host key that was signed, nothing is sent there: the port stays closed."""
-    other = (seated[0].known_hosts.parent / "ssh" / "id_ed25519.pub").read_text().strip()
-    with shown_job(seated, 8888, other) as fooled, fooled.guest() as guest:
+    other = (reached[0].known_hosts.parent / "ssh" / "id_ed25519.pub").read_text().strip()
+    with shown_job(reached, 8888, other) as fooled, fooled.guest() as guest:
         answer = guest.get("/")
 
     assert (answer.status_code, "entry_failed" in answer.text) == (502, True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.domain.keeping import SessionTerms
-from marketplace.domain.sitting import EntryRefused
+from marketplace.domain.ssh import EntryRefused
 from marketplace.provider.executors.base import EndReason, Execution, ExecutionRequest
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups

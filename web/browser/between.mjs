@@ -1,4 +1,4 @@
-// A small server between the page and its gateway: it can go away, and it can put words into the gateway's mouth.
+// A small server between the page and its gateway: it can go away, fall silent on streams that stay open, and put words into the gateway's mouth.
 import { createServer, request } from "node:http";
 
 export const HOSTILE = `"><img src=x onerror="window.hit=1"><script>window.hit=1</script>\u202egpj\u001b[31m`;
@@ -12,6 +12,9 @@ function poisoned(value, name = "") {
 
 export async function between(gateway) {
   const sockets = new Set();
+  const streams = new Set();
+  let begin;
+  const begun = new Promise((resolve) => (begin = resolve));
   const state = { isGone: false, isHostile: false };
   const server = createServer((asked, told) => {
     if (state.isGone) return asked.socket.destroy();
@@ -19,9 +22,14 @@ export async function between(gateway) {
     if (state.isHostile) delete headers["if-none-match"];
     const onward = request(gateway + asked.url, { method: asked.method, headers }, (answer) => {
       const isJson = (answer.headers["content-type"] ?? "").startsWith("application/json");
+      const isStream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
       if (!state.isHostile || !isJson) {
         told.writeHead(answer.statusCode, answer.headers);
         answer.pipe(told);
+        if (!isStream) return;
+        streams.add(answer);
+        answer.on("data", (piece) => piece.includes("event: head") && begin());
+        answer.on("close", () => streams.delete(answer));
         return;
       }
       const pieces = [];
@@ -47,6 +55,11 @@ export async function between(gateway) {
     leave() {
       state.isGone = true;
       for (const socket of sockets) socket.destroy();
+    },
+    /** Streams that are open stay so, and bring nothing any more; those that come after them are let through. Waits for the first block of one. */
+    async hush() {
+      await begun;
+      for (const one of streams) one.unpipe().pause();
     },
     comeBack: () => (state.isGone = false),
     end: () => {

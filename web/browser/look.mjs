@@ -45,6 +45,12 @@ async function open(base, path = "", { wallet, before, ...options } = {}) {
   return page;
 }
 
+/** Asks the chain's node, as nobody but a test may. */
+async function node(method, params) {
+  const answer = await fetch(told.rpc, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) });
+  return (await answer.json()).result;
+}
+
 const close = (page) => page.context().close();
 
 /** Goes away and comes back, so that the view asks the gateway anew. */
@@ -122,6 +128,42 @@ await check("a gateway that goes away", async () => {
   await page.waitForSelector(".cut", { state: "detached", timeout: LONG });
   await close(page);
   middle.end();
+});
+
+await check("a stream that falls silent", async () => {
+  const middle = await between(told.gateway);
+  const page = await open(middle.url);
+  const block = async () => Number(/block (\d+)/.exec(await page.textContent(".asof"))?.[1]);
+  await page.waitForFunction(() => document.documentElement.dataset.stream === "live" && document.querySelector(".quote .btn:enabled"), null, { timeout: LONG });
+  await middle.hush();
+  await page.waitForSelector(".cut", { timeout: LONG });
+  const last = await block();
+  assert.match(await page.textContent(".cut"), new RegExp(`The stream is cut.*as of block ${last}, \\d+ s ago; prices may have moved`));
+  assert.ok(await page.isDisabled(".quote .btn"));
+  await page.waitForSelector(".cut", { state: "detached", timeout: LONG });
+  assert.ok((await block()) > last);
+  assert.ok(await page.isEnabled(".quote .btn"));
+  await close(page);
+  middle.end();
+});
+
+await check("a reorganisation", async () => {
+  const page = await open(told.gateway, "#/network");
+  const shown = async () => {
+    const [, number, hash] = /block (\d+) of chain \d+, (0x\w{64})/.exec(await page.getAttribute(".asof", "title")) ?? [];
+    return { number: Number(number), hash };
+  };
+  await page.waitForFunction(() => /, 0x/.test(document.querySelector(".asof").title), null, { timeout: LONG });
+  const gone = await shown();
+  await node("anvil_reorg", [2, []]);
+  await page.waitForSelector("text=/Blocks? \\d+( to \\d+)? (was|were) replaced/", { timeout: LONG });
+  assert.match(await page.textContent(".cut:has-text('replaced')"), /What was told of it is gone; everything is read again/);
+  await page.waitForFunction((than) => Number(/block (\d+) of/.exec(document.querySelector(".asof").title)?.[1]) > than, gone.number, { timeout: LONG });
+  const { number, hash } = await shown();
+  assert.equal((await node("eth_getBlockByNumber", [`0x${number.toString(16)}`, false])).hash, hash);
+  assert.match(await page.textContent("main"), /blocks replaced while you looked[1-9]/);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
 });
 
 await check("hostile words", async () => {

@@ -24,13 +24,13 @@ from marketplace.api.leases import (
 from marketplace.api.reading import MOST_LIST_BYTES, read, same
 from marketplace.api.receipts import ReceiptDocument, ReceiptsAnswer, ReceiptSubmission, ReceiptTold, Side
 from marketplace.api.record import to_json
-from marketplace.api.sitting import HostKeyTold
+from marketplace.api.ssh import HostKeyTold
 from marketplace.chain.shares import Part
 from marketplace.domain.declines import SignedDecline
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import Result
-from marketplace.domain.sitting import SignedHostKey
+from marketplace.domain.ssh import SignedHostKey
 from marketplace.domain.units import UnixTime
 
 MOST_LOG_BYTES = 64 << 20

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from marketplace.api.reading import asked_in
-from marketplace.api.sitting import HostKeyDocument, HostKeyTold
+from marketplace.api.ssh import HostKeyDocument, HostKeyTold
 from marketplace.domain.ids import bytes32
 from marketplace.gateway.auth import DesksHere
 from marketplace.gateway.bodies import JsonObject

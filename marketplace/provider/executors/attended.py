@@ -8,7 +8,7 @@ import select
 import signal
 import threading
 
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
 from marketplace.provider.executors.entrance import Entrance
 from marketplace.provider.executors.guard import ASK

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from marketplace.domain.sitting import EntryReason, EntryRefused
 from marketplace.domain.spec import JOB_IN
+from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.provider.executors import enter
 from marketplace.provider.executors.arguments import job_environment, user_inside
 from marketplace.provider.executors.records import JobPlan

@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from typing import Final
 
-from marketplace.domain.sitting import EntryRefused
+from marketplace.domain.ssh import EntryRefused
 from marketplace.provider.egress.proxy import COUNTS
 from marketplace.provider.egress.rules import PROXY_PORT
 from marketplace.provider.executors.entrance import Entrance

@@ -24,7 +24,7 @@ from marketplace.api.problems import ProblemTold
 from marketplace.api.quotes import QuotesAnswer
 from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.api.rounds import RoundPage
-from marketplace.api.sitting import HostKeyTold
+from marketplace.api.ssh import HostKeyTold
 from marketplace.api.warm_images import WarmImageAnswer
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi

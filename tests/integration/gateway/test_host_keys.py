@@ -9,16 +9,16 @@ import httpx
 import pytest
 
 from marketplace.api.client.gateway import GatewayApi
-from marketplace.api.sitting import HostKeyTold
+from marketplace.api.ssh import HostKeyTold
 from marketplace.chain.request_signing import sign_request
 from marketplace.chain.signing import Key
 from marketplace.chain.statements import sign_host_key
-from marketplace.client.sitting import checked_host_key
+from marketplace.client.ssh import checked_host_key
 from marketplace.domain.errors import Forbidden, NotFound, Unauthorized
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.offers import Offer
 from marketplace.domain.relaying import caller_path, line_path
-from marketplace.domain.sitting import EntryReason, EntryRefused, HostKey
+from marketplace.domain.ssh import EntryReason, EntryRefused, HostKey
 from marketplace.domain.units import UnixTime
 from marketplace.relay.doors import doors_over
 from tests.integration.gateway.conftest import (

@@ -78,6 +78,11 @@ function sentence(text: string): string {
   return `${one.charAt(0).toUpperCase()}${one.slice(1)}.`;
 }
 
+/** Which blocks left the chain. */
+export function saidOfReplaced({ first, last }: { first: number; last: number }): string {
+  return first === last ? `Block ${last} was replaced.` : `Blocks ${first} to ${last} were replaced.`;
+}
+
 /** Whether the market has what it owes. */
 export function saidOfNetwork(difference: bigint | undefined, block: number, coin: Coin): Said {
   if (difference === undefined) return [`The market stands at block `, strong(String(block)), ". What it holds has not been read yet."];

@@ -2,6 +2,7 @@
 import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ageSeconds, head, isCut, replaced, stream, tick } from "../state/head";
+import { saidOfReplaced } from "../logic/say";
 import { exactly, span } from "../logic/times";
 import { market, own, token } from "../state/market";
 import { linkTo, place } from "../state/route";
@@ -90,8 +91,8 @@ export function StreamBand() {
       {isCut.value ? (
         <div class="cut" role="status"><b>The stream is cut.</b> <span>{said}</span> <button type="button" class="u" onClick={openStream}>Try now</button></div>
       ) : null}
-      {last && head.value && head.value.block.number - last.number < 20 ? (
-        <div class="cut" role="status"><b>Block {last.number} was replaced.</b> <span>What it told is gone; all of it was read again.</span></div>
+      {last && head.value && head.value.block.number - last.last < 20 ? (
+        <div class="cut" role="status"><b>{saidOfReplaced(last)}</b> <span>What was told of it is gone; everything is read again.</span></div>
       ) : null}
     </>
   );

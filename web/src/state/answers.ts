@@ -13,6 +13,8 @@ export type Often = "once" | "each block" | "seldom";
 
 interface Kept {
   held: Signal<Held<unknown>>;
+  /** What is held is of blocks that are on the chain no more. */
+  isGone: boolean;
   shown: number;
   asking: AbortController | undefined;
   askedAt: number;
@@ -36,7 +38,7 @@ export function blockOf(answer: unknown): Block | undefined {
 function entry(key: string): Kept {
   let found = kept.get(key);
   if (!found) {
-    found = { held: signal<Held<unknown>>({ value: undefined, problem: undefined }), shown: 0, asking: undefined, askedAt: -Infinity, stop: undefined };
+    found = { held: signal<Held<unknown>>({ value: undefined, problem: undefined }), isGone: false, shown: 0, asking: undefined, askedAt: -Infinity, stop: undefined };
     kept.set(key, found);
   }
   return found;
@@ -48,9 +50,12 @@ async function refresh(one: Kept, question: (signal: AbortSignal) => Promise<unk
   one.askedAt = performance.now();
   try {
     const value = await question(asking.signal);
+    if (asking.signal.aborted) return;
     const block = blockOf(value);
     if (block) heard(block);
-    if (isNewer(one.held.value.value, value)) one.held.value = { value, problem: undefined };
+    if (!one.isGone && !isNewer(one.held.value.value, value)) return;
+    one.isGone = false;
+    one.held.value = { value, problem: undefined };
   } catch (error) {
     if (!asking.signal.aborted) one.held.value = { value: one.held.value.value, problem: asProblem(error) };
   } finally {
@@ -62,7 +67,8 @@ function asProblem(error: unknown): Problem {
   return error instanceof Problem ? error : new Problem(0, "UnreadableAnswer", "The gateway's answer cannot be read.");
 }
 
-function show(key: string, often: Often, question: (signal: AbortSignal) => Promise<unknown>): () => void {
+/** Ask while somebody shows it, as often as that; the function that is returned ends it. */
+export function show(key: string, often: Often, question: (signal: AbortSignal) => Promise<unknown>): () => void {
   const one = entry(key);
   one.shown += 1;
   if (one.shown === 1) {
@@ -100,3 +106,16 @@ export function askAgain(): void {
   for (const one of kept.values()) one.askedAt = -Infinity;
   turn.value += 1;
 }
+
+/** The chain went another way: what is held is replaced by whatever comes next, be it of a lower block, and what is under way does not count. */
+export function startOver(): void {
+  for (const one of kept.values()) {
+    one.asking?.abort();
+    one.asking = undefined;
+    one.isGone = true;
+  }
+  askAgain();
+}
+
+/** What is held of a question that somebody shows. */
+export const heldOf = (key: string): unknown => kept.get(key)?.held.value.value;

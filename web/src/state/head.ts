@@ -8,7 +8,7 @@ export const head = signal<{ block: Block; heardAt: number } | undefined>(undefi
 export const tick = signal(now());
 export const stream = signal<{ state: "opening" | "open" | "cut"; nextTryAt: number }>({ state: "opening", nextTryAt: 0 });
 /** Blocks that were replaced by others of the same chain, newest last. */
-export const replaced = signal<{ number: number; from: string; to: string }[]>([]);
+export const replaced = signal<readonly { first: number; last: number }[]>([]);
 /** Changes with every block: whoever shows something asks for it again. */
 export const turn = signal(0);
 export const MOST_AGE_SECONDS = 10;
@@ -23,15 +23,15 @@ export function heard(block: Block): void {
   if (last && block.number < last.block.number) return;
   if (last && block.number === last.block.number) {
     if (block.hash === last.block.hash) return;
-    noteReplaced(block.number, last.block.hash, block.hash);
+    noteReplaced(block.number, block.number);
   }
   head.value = { block, heardAt: now() };
   turn.value += 1;
 }
 
 /** The chain went another way behind this block: what comes next may be lower, and counts all the same. */
-export function noteReplaced(number: number, from: string, to: string): void {
-  replaced.value = [...replaced.value.slice(-9), { number, from, to }];
+export function noteReplaced(first: number, last: number): void {
+  replaced.value = [...replaced.value.slice(-9), { first: Math.min(first, last), last }];
 }
 
 export function forgetHead(): void {

@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
-import { isNewer } from "./answers";
+import { describe, expect, it, vi } from "vitest";
+import { saidOfReplaced } from "../logic/say";
+import { heldOf, isNewer, show, startOver } from "./answers";
 import { forgetHead, head, heard, replaced } from "./head";
 import { grown } from "./log";
 import { placeOf } from "./route";
@@ -13,6 +14,21 @@ describe("answers", () => {
     expect(isNewer(undefined, at(1))).toBe(true);
     expect(isNewer(at(5), { items: [] })).toBe(true);
   });
+  it("of blocks that left the chain are replaced by those of lower ones, and what was asked before the turn does not count", async () => {
+    vi.stubGlobal("document", { hidden: false });
+    const asked: ((answer: unknown) => Promise<void>)[] = [];
+    const question = () => new Promise((resolve) => asked.push(async (answer) => (resolve(answer), await new Promise((turn) => setTimeout(turn)))));
+    const stop = show("prices", "each block", question);
+    await asked[0]!(at(9));
+    startOver();
+    startOver();
+    await asked[1]!(at(9, "0xgone"));
+    expect(heldOf("prices")).toEqual(at(9));
+    await asked[2]!(at(7));
+    expect(heldOf("prices")).toEqual(at(7));
+    stop();
+    vi.unstubAllGlobals();
+  });
 });
 
 describe("the head", () => {
@@ -23,7 +39,8 @@ describe("the head", () => {
     expect(head.value?.block.number).toBe(7);
     heard(at(7, "0xother").block);
     expect(head.value?.block.hash).toBe("0xother");
-    expect(replaced.value.at(-1)).toEqual({ number: 7, from: "0x7", to: "0xother" });
+    expect([saidOfReplaced({ first: 7, last: 7 }), saidOfReplaced({ first: 7, last: 9 })]).toEqual(["Block 7 was replaced.", "Blocks 7 to 9 were replaced."]);
+    expect(replaced.value.at(-1)).toEqual({ first: 7, last: 7 });
   });
 });
 

@@ -1,11 +1,13 @@
 // The one stream of the market's events, resumed where it broke off; and a look at the head where no event says it.
-import { askAgain } from "./answers";
+import { startOver } from "./answers";
 import { forgetHead, head, heard, noteReplaced, now, stream, turn } from "./head";
 import type { Block } from "../api/kinds";
 import { json } from "../api/read";
 
 const WAITS_SECONDS = [1, 2, 4, 8, 15];
 const LOOK_MS = 1_000;
+/** A stream that stays open and brings no block for so long is given up for a new one: nothing else would tell. */
+const QUIET_MS = 15_000;
 
 let source: EventSource | undefined;
 let failures = 0;
@@ -13,10 +15,12 @@ let lastId = "";
 let retry = 0;
 let headsCome = false;
 let nudge = 0;
+let openedAt = 0;
 
 export function openStream(): void {
   clearTimeout(retry);
   source?.close();
+  openedAt = now();
   const opened = (source = new EventSource(`/v1/events?live=true${lastId ? `&after=${encodeURIComponent(lastId)}` : ""}`));
   opened.onopen = () => {
     failures = 0;
@@ -58,9 +62,9 @@ function listen(opened: EventSource): void {
   });
   opened.addEventListener("reorg", (event) => {
     const told = parsed<{ from: { number: number; hash: string }; to: { number: number; hash: string } }>(event.data);
-    if (told) noteReplaced(told.from.number, told.from.hash, told.to.hash);
+    if (told) noteReplaced(told.to.number + 1, told.from.number);
     forgetHead();
-    askAgain();
+    startOver();
   });
   for (const name of ["book", "offer", "heartbeat"]) opened.addEventListener(name, changed);
 }
@@ -91,6 +95,7 @@ export function watchHead(): void {
     }, () => undefined); // the age of the last block says it all
   }, LOOK_MS);
   window.setInterval(() => {
-    if (head.value && stream.value.state === "opening" && now() - head.value.heardAt > 12_000) lose();
+    const quietSince = Math.max(openedAt, head.value?.heardAt ?? 0);
+    if (!document.hidden && stream.value.state !== "cut" && now() - quietSince > QUIET_MS) lose();
   }, 2_000);
 }

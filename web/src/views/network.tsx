@@ -39,7 +39,7 @@ export function NetworkView() {
           <dl class="facts">
             <dt>head</dt><dd class="num">{ready.value?.head ? counted(ready.value.head.number) : "–"}</dd><dt>copy of the market at</dt><dd class="num">{ready.value?.projection ? counted(ready.value.projection.number) : "–"}</dd>
             {Object.entries(ready.value?.checks ?? {}).map(([name, one]) => <><dt>{name}</dt><dd class={one.ok ? "" : "bad"}>{one.ok ? "✓" : `✗ ${one.reason ?? ""}`}</dd></>)}
-            <dt>blocks replaced while you looked</dt><dd class="num">{replaced.value.length}</dd>
+            <dt>blocks replaced while you looked</dt><dd class="num">{replaced.value.reduce((sum, one) => sum + one.last - one.first + 1, 0)}</dd>
           </dl>
           <ProblemNote problem={ready.problem} />
         </section>

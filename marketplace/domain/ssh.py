@@ -1,4 +1,4 @@
-"""Sitting at a job's machine by ssh: the keys that may, the machine's own key, and why somebody is told no.
+"""A job's machine by ssh: the keys that may, the machine's own key, and why somebody is told no.
 
 The errors are part of the tree in ``domain.errors``.
 """

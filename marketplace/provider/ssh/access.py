@@ -1,4 +1,4 @@
-"""The seat at one job: its host key, signed and left at each gateway, and a line at each one's relay, until the job is over."""
+"""The way by ssh into one job: its host key, signed and left at each gateway, and a line at each one's relay, until the job is over."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from marketplace.chain.statements import sign_host_key
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, answer_path, line_path
-from marketplace.domain.sitting import EntryRefused, HostKey, SignedHostKey
+from marketplace.domain.ssh import EntryRefused, HostKey, SignedHostKey
 from marketplace.domain.units import UnixTime
 from marketplace.provider.executors.base import Execution
-from marketplace.provider.seats.server import SeatUse, server_options
+from marketplace.provider.ssh.server import SshUse, server_options
 
 KEY_GOOD_SECONDS: Final = 6 * 3600
 """Of block time, for which a host key is signed."""
@@ -40,8 +40,8 @@ MOST_CONNECTIONS: Final = 32
 _log = structlog.get_logger()
 
 
-class SeatGateway(Protocol):
-    """What a seat asks of a gateway (``api.client.gateway``). Blocks."""
+class SshGateway(Protocol):
+    """What it asks of a gateway (``api.client.gateway``). Blocks."""
 
     @property
     def base_url(self) -> str: ...
@@ -67,11 +67,11 @@ class Speaker:
         return SignedHostKey(said, sign_host_key(self.key, said, self.domain))
 
 
-class Seat:
-    """One job's. ``attend`` runs in the seats' loop until the job is over, or it is cancelled."""
+class SshAccess:
+    """One job's. ``attend`` runs in the desk's loop until the job is over, or it is cancelled."""
 
     def __init__(
-        self, lease: Bytes32, execution: Execution, gateways: tuple[SeatGateway, ...], speaker: Speaker
+        self, lease: Bytes32, execution: Execution, gateways: tuple[SshGateway, ...], speaker: Speaker
     ) -> None:
         self._lease, self._execution, self._gateways, self._speaker = lease, execution, gateways, speaker
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -79,16 +79,16 @@ class Seat:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def attend(self) -> None:
-        """Keep the seat. Raises nothing but what a fault of ours would."""
+        """Keep the way open. Raises nothing but what a fault of ours would."""
         end = await self._end_of_job()
         if end is None:
             return
         loop, entrance = asyncio.get_running_loop(), self._execution.entrance()
-        use = SeatUse(entrance)
+        use = SshUse(entrance)
         options = server_options(use, self._host_key, self._execution.request.ssh_keys)
         loop.add_reader(end, self._over.set)
         attending = [asyncio.ensure_future(self._at(gateway, options)) for gateway in self._gateways]
-        _log.info("seat.opened", lease=self._lease)
+        _log.info("ssh.opened", lease=self._lease)
         try:
             await self._over.wait()
         finally:
@@ -98,7 +98,7 @@ class Seat:
                 task.cancel()
             await asyncio.gather(*attending, *self._connections, return_exceptions=True)
             entrance.network.close()
-            _log.info("seat.closed", lease=self._lease)
+            _log.info("ssh.closed", lease=self._lease)
 
     async def _end_of_job(self) -> int | None:
         """A handle that is readable when the job is over, as soon as its sandbox is ready; None where it is over before."""
@@ -109,7 +109,7 @@ class Seat:
                 await self._rest(READY_SECONDS)
         return None
 
-    async def _at(self, gateway: SeatGateway, options: asyncssh.SSHServerConnectionOptions) -> None:
+    async def _at(self, gateway: SshGateway, options: asyncssh.SSHServerConnectionOptions) -> None:
         """Be found through one gateway: leave the host key there, and keep a line at its relay."""
         public = " ".join(self._host_key.export_public_key("openssh").decode().split()[:2])
         while not self._over.is_set():
@@ -123,7 +123,7 @@ class Seat:
             except TimeoutError:
                 continue  # time to sign anew
             except (MarketplaceError, OSError, WebSocketException) as exc:
-                _log.debug("seat.no_line", lease=self._lease, gateway=gateway.base_url, error=f"{exc}"[:200])
+                _log.debug("ssh.no_line", lease=self._lease, gateway=gateway.base_url, error=f"{exc}"[:200])
             await self._rest(RETRY_SECONDS)
 
     async def _on_line(self, relay: str, headers: dict[str, str], options: asyncssh.SSHServerConnectionOptions) -> None:
@@ -147,7 +147,7 @@ class Seat:
                 finally:
                     await _ended(serving)
         except (OSError, WebSocketException, asyncssh.Error) as exc:
-            _log.debug("seat.connection_ended", lease=self._lease, error=f"{exc}"[:200])
+            _log.debug("ssh.connection_ended", lease=self._lease, error=f"{exc}"[:200])
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

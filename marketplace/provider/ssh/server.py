@@ -15,9 +15,9 @@ from typing import Final
 import asyncssh
 from asyncssh.stream import SSHTCPStreamSession
 
-from marketplace.domain.sitting import EntryReason, EntryRefused
+from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.provider.executors.entrance import Entrance
-from marketplace.provider.seats.session import SeatSession
+from marketplace.provider.ssh.session import SshSession
 
 MOST_SESSIONS: Final = 16
 """Shells, commands and transfers of one job at a time: each has a process beside it."""
@@ -32,14 +32,14 @@ _LOGIN_SECONDS: Final = 30
 _ALIVE_SECONDS: Final = 20
 
 
-class SeatUse:
-    """How much of one job's seat is in use, over all of its connections. Of one event loop."""
+class SshUse:
+    """How much of one job's server is in use, over all of its connections. Of one event loop."""
 
     def __init__(self, entrance: Entrance) -> None:
         self.entrance = entrance
         self.sessions = self.forwards = 0
 
-    def session(self) -> SeatSession:
+    def session(self) -> SshSession:
         """Raises ChannelOpenError for one too many."""
         if self.sessions >= MOST_SESSIONS:
             raise _too_many(f"{MOST_SESSIONS} sessions")
@@ -48,7 +48,7 @@ class SeatUse:
         def leave() -> None:
             self.sessions -= 1
 
-        return SeatSession(self.entrance, leave)
+        return SshSession(self.entrance, leave)
 
     async def dial(self, port: int) -> socket.socket:
         """A connection to a port of the job's localhost. Raises ChannelOpenError."""
@@ -65,13 +65,13 @@ class SeatUse:
             raise
 
 
-class SeatServer(asyncssh.SSHServer):
+class SshServer(asyncssh.SSHServer):
     """What one connection may do."""
 
-    def __init__(self, use: SeatUse) -> None:
+    def __init__(self, use: SshUse) -> None:
         self._use = use
 
-    def session_requested(self) -> SeatSession:
+    def session_requested(self) -> SshSession:
         return self._use.session()
 
     def connection_requested(
@@ -100,11 +100,11 @@ class SeatServer(asyncssh.SSHServer):
 
 
 def server_options(
-    use: SeatUse, host_key: asyncssh.SSHKey, keys: tuple[str, ...]
+    use: SshUse, host_key: asyncssh.SSHKey, keys: tuple[str, ...]
 ) -> asyncssh.SSHServerConnectionOptions:
     """The options of every connection to one job."""
     return asyncssh.SSHServerConnectionOptions(
-        server_factory=lambda: SeatServer(use), server_host_keys=[host_key],
+        server_factory=lambda: SshServer(use), server_host_keys=[host_key],
         authorized_client_keys=asyncssh.import_authorized_keys("\n".join(keys)), password_auth=False, kbdint_auth=False,
         host_based_auth=False, gss_host=None, encoding=None, line_editor=False, allow_scp=False, x11_forwarding=False,
         agent_forwarding=False, compression_algs=None, encryption_algs=CIPHERS, login_timeout=_LOGIN_SECONDS, keepalive_interval=_ALIVE_SECONDS,

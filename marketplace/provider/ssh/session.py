@@ -16,10 +16,10 @@ from typing import IO, Any, Final
 import asyncssh
 import structlog
 
-from marketplace.domain.sitting import EntryRefused
+from marketplace.domain.ssh import EntryRefused
 from marketplace.provider.executors.entrance import Entrance, JobSession, Program, Terminal, is_readable
 
-FILES: Final = "marketplace.provider.seats.files"
+FILES: Final = "marketplace.provider.ssh.files"
 _LOOK_SECONDS: Final = 1.0
 """Between two looks whether all that a program has printed was passed on."""
 _WAITING_BYTES: Final = 1 << 18
@@ -29,7 +29,7 @@ _NOT_STARTED: Final = 126
 _log = structlog.get_logger()
 
 
-class SeatSession(asyncssh.SSHServerSession[bytes]):
+class SshSession(asyncssh.SSHServerSession[bytes]):
     """A shell, a command or a file transfer. ``leave`` is called once, when it is over."""
 
     def __init__(self, entrance: Entrance, leave: Callable[[], None]) -> None:
@@ -122,7 +122,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
             self._session = await self._started()
             await self._joined(self._session)
         except EntryRefused as exc:
-            _log.debug("seat.refused", lease=self._entrance.lease, reason=exc.reason)
+            _log.debug("ssh.refused", lease=self._entrance.lease, reason=exc.reason)
             if not self._is_lost:
                 self._channel.write_stderr(f"bourse: {exc}\r\n".encode())
                 self._channel.exit(_NOT_STARTED)
@@ -193,7 +193,7 @@ class SeatSession(asyncssh.SSHServerSession[bytes]):
 
 def _told(running: asyncio.Task[None]) -> None:
     if not running.cancelled() and (error := running.exception()) is not None:
-        _log.warning("seat.session_failed", error=f"{error!r:.400}")
+        _log.warning("ssh.session_failed", error=f"{error!r:.400}")
 
 
 class _Output(asyncio.Protocol):

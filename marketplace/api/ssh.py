@@ -10,7 +10,7 @@ from marketplace.api.fields import Instant, SignatureText, WordText
 from marketplace.api.reading import as_answer
 from marketplace.api.record import Document, Record
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.sitting import MOST_SSH_KEY_LETTERS, SSH_KEY_PATTERN, HostKey, SignedHostKey, checked_ssh_key
+from marketplace.domain.ssh import MOST_SSH_KEY_LETTERS, SSH_KEY_PATTERN, HostKey, SignedHostKey, checked_ssh_key
 from marketplace.domain.wire import signature_from_wire
 
 KeyLine = Annotated[

@@ -1,4 +1,4 @@
-"""Sitting at a job's machine: which machine that is, by the chain, and by what key it is known, by its provider's signature.
+"""A job's machine by ssh: which machine that is, by the chain, and by what key it is known, by its provider's signature.
 
 The gateway and its relay carry both, and are believed in neither.
 """
@@ -19,31 +19,31 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, caller_path
-from marketplace.domain.sitting import EntryReason, EntryRefused, HostKey, speaker_of
+from marketplace.domain.ssh import EntryReason, EntryRefused, HostKey, speaker_of
 
 
 @dataclass(frozen=True, slots=True)
-class SeatPlace:
-    """Where somebody is to sit: a lease that runs now, the key of its machine, and the relay that leads there."""
+class SshPlace:
+    """Where ssh is to lead: a lease that runs now, the key of its machine, and the relay that leads there."""
 
     lease: Bytes32
     host_key: HostKey
     relay: str
 
 
-def machine_of(job: Job, market: MarketContract, api: GatewayApi) -> SeatPlace:
+def machine_of(job: Job, market: MarketContract, api: GatewayApi) -> SshPlace:
     """The machine on which a job runs now. Raises EntryRefused, ChainError, GatewayError."""
     if not job.spec.ssh_keys:
         raise EntryRefused(EntryReason.NO_SSH, "the job was ordered without a key for ssh: bourse run --ssh")
     return machine_at(running_lease(job, market), market, api)
 
 
-def machine_at(lease: Bytes32, market: MarketContract, api: GatewayApi) -> SeatPlace:
+def machine_at(lease: Bytes32, market: MarketContract, api: GatewayApi) -> SshPlace:
     """The machine of an open lease. Raises EntryRefused, ChainError, GatewayError."""
     relay = api.market().relay
     if not relay:
         raise EntryRefused(EntryReason.NO_RELAY, f"the gateway {api.base_url} names no relay")
-    return SeatPlace(lease, checked_host_key(lease, market, api), relay)
+    return SshPlace(lease, checked_host_key(lease, market, api), relay)
 
 
 def running_lease(job: Job, market: MarketContract) -> Bytes32:
@@ -75,7 +75,7 @@ def checked_host_key(lease: Bytes32, market: MarketContract, api: GatewayApi) ->
     return told.host_key
 
 
-def carry(place: SeatPlace, api: GatewayApi) -> str:
+def carry(place: SshPlace, api: GatewayApi) -> str:
     """Be ssh's ProxyCommand: pass stdin and stdout through the relay until either side ends; why the relay ended it, or nothing."""
     path = caller_path(place.lease)
     headers = api.signed_headers(path)

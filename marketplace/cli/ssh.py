@@ -20,7 +20,7 @@ from marketplace import wiring
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.session import ACCOUNT, KEY, CommandSession, with_session
 from marketplace.client import Job, Market
-from marketplace.client.sitting import carry, known_hosts_line, machine_of, write_known_host
+from marketplace.client.ssh import carry, known_hosts_line, machine_of, write_known_host
 from marketplace.domain.errors import InvalidField, ToolMissing
 from marketplace.ssh_keys import OWN_KEY
 
@@ -39,8 +39,8 @@ def ssh(
     command: WordsArgument = None,
 ) -> None:
     """Sit at a running job's machine: a shell, or one command whose exit code is ours."""
-    seat = _Seat(session)
-    _run(["ssh", *seat.options(job), "--", seat.name(job), *_line(command)])
+    reach = _Reach(session)
+    _run(["ssh", *reach.options(job), "--", reach.name(job), *_line(command)])
 
 
 @app.command(context_settings=_PASS_ON)
@@ -51,8 +51,8 @@ def exec(  # noqa: A001  the word that everybody types
     command: Annotated[list[str], typer.Argument(help="The command, after --.", metavar="-- COMMAND…")],
 ) -> None:
     """Run a command beside a running job: no terminal, its output and its exit code as they are."""
-    seat = _Seat(session)
-    _run(["ssh", "-T", *seat.options(job), "--", seat.name(job), *_line(command)])
+    reach = _Reach(session)
+    _run(["ssh", "-T", *reach.options(job), "--", reach.name(job), *_line(command)])
 
 
 @app.command()
@@ -67,9 +67,9 @@ def cp(
     if len(jobs) != 1:
         raise InvalidField("source", "exactly one of the two must be JOB:PATH")
     (job,) = jobs
-    seat = _Seat(session)
-    places = [f"{seat.name(job)}:{path}" if of else path for of, path in map(_place, (source, target))]
-    _run(["scp", "-r", "-p", "-q", *seat.options(job), "--", *places])
+    reach = _Reach(session)
+    places = [f"{reach.name(job)}:{path}" if of else path for of, path in map(_place, (source, target))]
+    _run(["scp", "-r", "-p", "-q", *reach.options(job), "--", *places])
 
 
 @app.command()
@@ -81,10 +81,10 @@ def forward(
 ) -> None:
     """Make a port of a running job one of this machine's 127.0.0.1. Ctrl-C ends it."""
     here, there = ports_of(port)
-    seat = _Seat(session)
-    print(f"http://127.0.0.1:{here} is port {there} of {seat.name(job)}", file=sys.stderr)
+    reach = _Reach(session)
+    print(f"http://127.0.0.1:{here} is port {there} of {reach.name(job)}", file=sys.stderr)
     ports = ["-N", "-L", f"127.0.0.1:{here}:localhost:{there}", "-o", "ExitOnForwardFailure=yes"]
-    _run(["ssh", *ports, *seat.options(job), "--", seat.name(job)])
+    _run(["ssh", *ports, *reach.options(job), "--", reach.name(job)])
 
 
 @app.command()
@@ -94,9 +94,9 @@ def ssh_config(
     job: JobArgument,
 ) -> None:
     """Print a block for ~/.ssh/config: then ssh, scp, sftp, rsync and editors reach the job by that name."""
-    seat = _Seat(session)
-    print(f"Host {seat.name(job)}")
-    for name, value in seat.settings(job).items():
+    reach = _Reach(session)
+    print(f"Host {reach.name(job)}")
+    for name, value in reach.settings(job).items():
         print(f"  {name} {value}")
 
 
@@ -107,16 +107,16 @@ def ssh_proxy(
     job: JobArgument,
 ) -> None:
     """Lead ssh to a job: its ProxyCommand, not for typing."""
-    seat = _Seat(session)
-    with seat.market() as market:
+    reach = _Reach(session)
+    with reach.market() as market:
         found = market.job(job)
         machine = machine_of(found, market.session.market, market.api)
-        write_known_host(seat.known_hosts(found.id), known_hosts_line(seat_name(found), machine.host_key))
+        write_known_host(reach.known_hosts(found.id), known_hosts_line(host_name_of(found), machine.host_key))
         if why := carry(machine, market.api):
             print(why, file=sys.stderr)  # ssh shows what its ProxyCommand says
 
 
-class _Seat:
+class _Reach:
     """One command's way to jobs."""
 
     def __init__(self, session: CommandSession) -> None:
@@ -130,7 +130,7 @@ class _Seat:
 
     def name(self, job: str) -> str:
         """By what ssh calls it."""
-        return seat_name(self._found(job))
+        return host_name_of(self._found(job))
 
     def known_hosts(self, identifier: str) -> Path:
         return self._session.settings.home.absolute() / "ssh" / f"known_hosts-{identifier[2:18]}"
@@ -142,7 +142,7 @@ class _Seat:
         proxy = shlex.join([sys.executable, "-m", "marketplace.cli.main", "ssh-proxy", *options, found.id])
         there = shlex.quote(f"cd {shlex.quote(str(Path.cwd()))} && exec {proxy}").replace("%", "%%")
         told = {
-            "User": "job", "HostKeyAlias": seat_name(found), "UserKnownHostsFile": str(self.known_hosts(found.id)),
+            "User": "job", "HostKeyAlias": host_name_of(found), "UserKnownHostsFile": str(self.known_hosts(found.id)),
             "GlobalKnownHostsFile": "/dev/null", "StrictHostKeyChecking": "yes", "UpdateHostKeys": "no",
             "CheckHostIP": "no", "ServerAliveInterval": "20", "ProxyCommand": f"sh -c {there}",
         }  # fmt: skip
@@ -173,7 +173,7 @@ class _Opened:
         self._market.close()
 
 
-def seat_name(job: Job) -> str:
+def host_name_of(job: Job) -> str:
     """By what ssh and browsers call a job."""
     return f"job-{job.id[2:14]}"
 

@@ -30,12 +30,12 @@ from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.relaying import caller_path
-from marketplace.domain.sitting import SignedHostKey
+from marketplace.domain.ssh import SignedHostKey
 from marketplace.domain.units import UnixTime
 from marketplace.provider.executors.base import Execution, ExecutionRequest
 from marketplace.provider.executors.cgroups import find_cgroups
-from marketplace.provider.seats.desk import SeatDesk
-from marketplace.provider.seats.seat import Speaker
+from marketplace.provider.ssh.access import Speaker
+from marketplace.provider.ssh.desk import SshDesk
 from marketplace.relay.server import Relay
 from marketplace.ssh_keys import own_public_key
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, ROOT, await_log, executor_at, left_of, prepared
@@ -72,7 +72,7 @@ class Named:
 
 
 class Noticeboard:
-    """As much of a gateway as a seat asks: where the relay is, and what was left there."""
+    """As much of a gateway as an agent's SSH server asks: where the relay is, and what was left there."""
 
     base_url = "http://noticeboard.example"
 
@@ -101,8 +101,8 @@ class Noticeboard:
 
 
 @dataclass(frozen=True)
-class Seated:
-    """A job with a seat, and how OpenSSH reaches it."""
+class JobBySsh:
+    """A job that can be entered, and how OpenSSH reaches it."""
 
     request: ExecutionRequest
     execution: Execution
@@ -143,21 +143,21 @@ def relaying() -> Iterator[tuple[str, Relay]]:
 
 
 @pytest.fixture(scope="module")
-def seated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seated]:
-    with relaying() as (url, relay), sitting_at(url, relay, tmp_path_factory.mktemp("seated")) as found:
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobBySsh]:
+    with relaying() as (url, relay), job_by_ssh(url, relay, tmp_path_factory.mktemp("reached")) as found:
         yield found
 
 
 @contextmanager
-def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Iterator[Seated]:
-    """A job that serves its outputs over HTTP, or does whatever that program does, with a seat; without a program, a session."""
+def job_by_ssh(url: str, relay: Relay, place: Path, server: str = SERVER) -> Iterator[JobBySsh]:
+    """A job that serves its outputs over HTTP, or does whatever that program does, with a way in by ssh; without a program, a session."""
     public, key = own_public_key(place), Key("0x" + "42" * 32)
     executor = executor_at(place, find_cgroups())
     request = replace(prepared(place, "python", "-c", server, disk_mib=600, wall_seconds=600), ssh_keys=(public,))
     if not server:
         request = replace(request, command=(), session=SessionTerms())
     execution, board = executor.start(request), Noticeboard(url)
-    desk = SeatDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
+    desk = SshDesk((board,), Speaker(key, MARKET, lambda: UnixTime(1_000)))
     try:
         if server:
             await_log(request, execution)
@@ -177,7 +177,7 @@ def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Ite
             "IdentityFile": str(place / "ssh" / "id_ed25519"), "IdentitiesOnly": "yes", "BatchMode": "yes", "LogLevel": "ERROR",
         }  # fmt: skip
         options = tuple(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))
-        yield Seated(request, execution, options, known, relay)
+        yield JobBySsh(request, execution, options, known, relay)
     finally:
         desk.close()
         executor.reap(request.lease)
@@ -185,35 +185,35 @@ def sitting_at(url: str, relay: Relay, place: Path, server: str = SERVER) -> Ite
 
 
 def await_line(relay: Relay) -> None:
-    """Wait until the seat has its line at the relay."""
+    """Wait until the job has its line at the relay."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not relay.meetings.legs:
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)
 
 
-def test_a_command_by_ssh(seated: Seated) -> None:
+def test_a_command_by_ssh(reached: JobBySsh) -> None:
     """Output, errors, input and exit code of a command arrive as its own, in the job's folder and with its rights."""
-    done = seated.ssh("cat; pwd; id -u; grep Seccomp: /proc/self/status; echo wrong >&2; exit 7", input=b"typed\n")
+    done = reached.ssh("cat; pwd; id -u; grep Seccomp: /proc/self/status; echo wrong >&2; exit 7", input=b"typed\n")
 
     assert (done.stdout, done.stderr, done.returncode) == (
         b"typed\n/job/in\n65534\nSeccomp:\t2\n", b"wrong\n", 7,
     )  # fmt: skip
 
 
-def test_much_passes_both_ways_unchanged(seated: Seated) -> None:
+def test_much_passes_both_ways_unchanged(reached: JobBySsh) -> None:
     """Twenty megabytes go in and come out, each byte, though nobody reads the one before the other is written."""
     content = os.urandom(1 << 20) * 20
-    done = seated.ssh("cat", input=content)
+    done = reached.ssh("cat", input=content)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == content
 
 
-def test_a_shell_with_a_terminal(seated: Seated) -> None:
+def test_a_shell_with_a_terminal(reached: JobBySsh) -> None:
     """A shell has a terminal with a name and a size, and Ctrl-C interrupts what runs there, not the shell."""
     near, far = pty.openpty()
-    words = [tool("ssh"), "-tt", *seated.options, "job"]
+    words = [tool("ssh"), "-tt", *reached.options, "job"]
     with subprocess.Popen(words, stdin=far, stdout=far, stderr=far, start_new_session=True) as shell:
         os.close(far)
         os.write(near, b"tty; echo $TERM-he''re\n")
@@ -228,35 +228,35 @@ def test_a_shell_with_a_terminal(seated: Seated) -> None:
     os.close(near)
 
 
-def test_files_by_scp_and_sftp(seated: Seated, tmp_path: Path) -> None:
+def test_files_by_scp_and_sftp(reached: JobBySsh, tmp_path: Path) -> None:
     """Files go in and come out by scp and sftp, without anything of the image, and see the sandbox, not the machine."""
     (tmp_path / "here").write_bytes(os.urandom(3 << 20))
-    assert seated.run("scp", str(tmp_path / "here"), "job:there").returncode == 0
-    assert (seated.request.inputs / "there").read_bytes() == (tmp_path / "here").read_bytes()
-    assert seated.run("scp", "job:/job/in/there", str(tmp_path / "back")).returncode == 0
+    assert reached.run("scp", str(tmp_path / "here"), "job:there").returncode == 0
+    assert (reached.request.inputs / "there").read_bytes() == (tmp_path / "here").read_bytes()
+    assert reached.run("scp", "job:/job/in/there", str(tmp_path / "back")).returncode == 0
     assert (tmp_path / "back").read_bytes() == (tmp_path / "here").read_bytes()
     batch = f"mkdir sub\nput {tmp_path}/here sub/one\nrename sub/one sub/two\nls -l sub\nget sub/two {tmp_path}/two\nls /root\n"
-    done = seated.run("sftp", "-b", "-", "job", input=batch.encode())
+    done = reached.run("sftp", "-b", "-", "job", input=batch.encode())
 
     assert b"two" in done.stdout
     assert b"/root" in done.stderr
     assert (tmp_path / "two").stat().st_size == 3 << 20
 
 
-def test_links_lead_nowhere_outside(seated: Seated, tmp_path: Path) -> None:
+def test_links_lead_nowhere_outside(reached: JobBySsh, tmp_path: Path) -> None:
     """A link of the job's to a file of the machine is, over sftp, a link to nothing."""
     (tmp_path / "secret").write_text("secret")
-    (seated.request.inputs / "link").symlink_to(tmp_path / "secret")
-    done = seated.run("scp", "job:link", str(tmp_path / "got"))
+    (reached.request.inputs / "link").symlink_to(tmp_path / "secret")
+    done = reached.run("scp", "job:link", str(tmp_path / "got"))
 
     assert done.returncode != 0
     assert not (tmp_path / "got").exists()
 
 
 @pytest.mark.parametrize("port", [8888])
-def test_a_port_by_forwarding(seated: Seated, port: int) -> None:
+def test_a_port_by_forwarding(reached: JobBySsh, port: int) -> None:
     """-L reaches what the job listens on, and -D its localhost only."""
-    (seated.request.outputs / "page").write_bytes(os.urandom(1 << 20))
+    (reached.request.outputs / "page").write_bytes(os.urandom(1 << 20))
     here, proxy = free_port(), free_port()
     words = [
         tool("ssh"),
@@ -265,7 +265,7 @@ def test_a_port_by_forwarding(seated: Seated, port: int) -> None:
         f"127.0.0.1:{here}:localhost:{port}",
         "-D",
         f"127.0.0.1:{proxy}",
-        *seated.options,
+        *reached.options,
         "job",
     ]
     with subprocess.Popen(words, stderr=subprocess.PIPE) as forwarding:
@@ -273,7 +273,7 @@ def test_a_port_by_forwarding(seated: Seated, port: int) -> None:
             await_port(here)
             for _ in range(3):
                 with urllib.request.urlopen(f"http://127.0.0.1:{here}/page", timeout=60) as answer:
-                    assert answer.read() == (seated.request.outputs / "page").read_bytes()
+                    assert answer.read() == (reached.request.outputs / "page").read_bytes()
             assert socks(proxy, "127.0.0.1", port) == 0
             for host, other in (("127.0.0.1", 9), ("10.0.0.1", 80), ("metadata.example", 80)):
                 assert socks(proxy, host, other) != 0
@@ -302,12 +302,12 @@ def socks(proxy: int, host: str, port: int) -> int:
         return answer[1] if len(answer) > 1 else 255
 
 
-def test_what_is_refused(seated: Seated, tmp_path: Path) -> None:
+def test_what_is_refused(reached: JobBySsh, tmp_path: Path) -> None:
     """Another key, another machine's host key, and listening on the provider's side (-R)."""
     other = tmp_path / "other"
     own_public_key(other)
     stranger = ["-o", f"IdentityFile={other}/ssh/id_ed25519"]
-    rest = [word for word in seated.options if not word.startswith("IdentityFile=")]
+    rest = [word for word in reached.options if not word.startswith("IdentityFile=")]
     rest = [
         word for place, word in enumerate(rest) if word != "-o" or (place + 1 < len(rest) and rest[place + 1] != "-o")
     ]
@@ -315,72 +315,72 @@ def test_what_is_refused(seated: Seated, tmp_path: Path) -> None:
     assert (denied.returncode, b"Permission denied" in denied.stderr) == (255, True), denied.stderr
     wrong = tmp_path / "known"
     wrong.write_text(f"the-job {own_public_key(other)}\n")
-    elsewhere = seated.run("ssh", "-o", f"UserKnownHostsFile={wrong}", "job", "true")
+    elsewhere = reached.run("ssh", "-o", f"UserKnownHostsFile={wrong}", "job", "true")
     assert elsewhere.returncode == 0  # the first of two options counts: ours
     fooled = subprocess.run(
-        [tool("ssh"), "-o", f"UserKnownHostsFile={wrong}", *seated.options, "job", "true"],
+        [tool("ssh"), "-o", f"UserKnownHostsFile={wrong}", *reached.options, "job", "true"],
         capture_output=True,
         check=False,
     )
     assert fooled.returncode == 255
     assert b"HOST IDENTIFICATION HAS CHANGED" in fooled.stderr or b"verification failed" in fooled.stderr
-    back = seated.run("ssh", "-o", "ExitOnForwardFailure=yes", "-R", "18080:localhost:1", "job", "true")
+    back = reached.run("ssh", "-o", "ExitOnForwardFailure=yes", "-R", "18080:localhost:1", "job", "true")
     assert back.returncode == 255
 
 
-def test_what_connections_are_encrypted_with(seated: Seated) -> None:
+def test_what_connections_are_encrypted_with(reached: JobBySsh) -> None:
     """OpenSSH, which would choose ChaCha20 first, agrees to AES both ways: the agent's side is quicker with it."""
-    words = [tool("ssh"), "-o", "LogLevel=DEBUG1", *seated.options, "job", "true"]
+    words = [tool("ssh"), "-o", "LogLevel=DEBUG1", *reached.options, "job", "true"]
     told = subprocess.run(words, capture_output=True, check=True).stderr
 
     assert told.count(b"cipher: aes128-") == 2, told
 
 
-def test_many_at_a_time(seated: Seated) -> None:
+def test_many_at_a_time(reached: JobBySsh) -> None:
     """Eight connections at a time all get their own answer, and none is left at the relay."""
-    before = seated.relay.meetings.legs
+    before = reached.relay.meetings.legs
     running = [
-        subprocess.Popen([tool("ssh"), *seated.options, "job", f"echo {number}"], stdout=subprocess.PIPE)
+        subprocess.Popen([tool("ssh"), *reached.options, "job", f"echo {number}"], stdout=subprocess.PIPE)
         for number in range(8)
     ]
     said = [process.communicate(timeout=PATIENCE_SECONDS)[0] for process in running]
 
     assert said == [f"{number}\n".encode() for number in range(8)]
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while seated.relay.meetings.legs > before:
+    while reached.relay.meetings.legs > before:
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)
 
 
-def test_rsync(seated: Seated, tmp_path: Path) -> None:
+def test_rsync(reached: JobBySsh, tmp_path: Path) -> None:
     """rsync copies a tree in, by an rsync that lies in the job's folder."""
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
     for number in range(50):
         (tree / "sub" / str(number)).write_bytes(os.urandom(1000))
-    shutil.copy(tool("rsync"), seated.request.inputs / "rsync")
+    shutil.copy(tool("rsync"), reached.request.inputs / "rsync")
     for library in (file for folder in LIBRARIES for file in folder.glob("lib*.so*")):
-        shutil.copy(library, seated.request.inputs / library.name)
-    shell = shlex.join([tool("ssh"), *seated.options])
+        shutil.copy(library, reached.request.inputs / library.name)
+    shell = shlex.join([tool("ssh"), *reached.options])
     path = "env LD_LIBRARY_PATH=/job/in /job/in/rsync"
     local = {"LD_LIBRARY_PATH": ":".join(map(str, LIBRARIES)), "PATH": os.environ["PATH"]}
     words = [tool("rsync"), "-a", "-e", shell, "--rsync-path", path, f"{tree}/", "job:tree"]
     done = subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS, check=False, env=local)
 
     assert done.returncode == 0, done.stderr
-    assert {file.name for file in (seated.request.inputs / "tree" / "sub").iterdir()} == set(map(str, range(50)))
+    assert {file.name for file in (reached.request.inputs / "tree" / "sub").iterdir()} == set(map(str, range(50)))
 
 
-def test_it_ends_with_the_job(seated: Seated) -> None:
+def test_it_ends_with_the_job(reached: JobBySsh) -> None:
     """When the job is ended, an open connection ends, and nothing is left of either."""
-    words = [tool("ssh"), *seated.options, "job", "echo in; sleep 1000"]
+    words = [tool("ssh"), *reached.options, "job", "echo in; sleep 1000"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as inside:
         assert inside.stdout is not None
         assert inside.stdout.readline() == b"in\n"
-        seated.execution.kill()
+        reached.execution.kill()
         assert inside.wait(PATIENCE_SECONDS) != 0
-    result = seated.execution.wait(PATIENCE_SECONDS)
+    result = reached.execution.wait(PATIENCE_SECONDS)
 
     assert result is not None
-    assert left_of(seated.request, find_cgroups()) == []
-    assert seated.ssh("true").returncode == 255
+    assert left_of(reached.request, find_cgroups()) == []
+    assert reached.ssh("true").returncode == 255

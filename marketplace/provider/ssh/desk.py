@@ -1,6 +1,7 @@
-"""All seats of one agent, on one thread with a loop of their own. The agent's step only says which job runs, and never waits.
+"""The ways by ssh into all jobs of one agent, on one thread with a loop of its own. The agent's step only says which job
+runs, and never waits.
 
-Whatever goes wrong here, or hangs, is out of the money's way: nothing of the agent's is held while a seat works, and its
+Whatever goes wrong here, or hangs, is out of the money's way: nothing of the agent's is held while somebody is in a job, and its
 thread keeps no process alive.
 """
 
@@ -14,28 +15,28 @@ import structlog
 
 from marketplace.domain.ids import Bytes32
 from marketplace.provider.executors.base import Execution
-from marketplace.provider.seats.seat import Seat, SeatGateway, Speaker
+from marketplace.provider.ssh.access import Speaker, SshAccess, SshGateway
 
 _log = structlog.get_logger()
 
 
-class SeatDesk:
+class SshDesk:
     """open(key, lease, execution) for every job that runs, as often as one likes; close() when the agent ends."""
 
-    def __init__(self, gateways: tuple[SeatGateway, ...], speaker: Speaker) -> None:
+    def __init__(self, gateways: tuple[SshGateway, ...], speaker: Speaker) -> None:
         self._gateways, self._speaker = gateways, speaker
-        self._seated: dict[Hashable, Execution] = {}
+        self._served: dict[Hashable, Execution] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, key: Hashable, lease: Bytes32, execution: Execution) -> None:
-        """Keep a seat at this job, if its client wants one, until it is over. Returns at once."""
-        if not execution.request.ssh_keys or self._seated.get(key) is execution:
+        """Keep a way into this job, if its client wants one, until it is over. Returns at once."""
+        if not execution.request.ssh_keys or self._served.get(key) is execution:
             return
-        self._seated = {known: one for known, one in self._seated.items() if one.poll() is None} | {key: execution}
+        self._served = {known: one for known, one in self._served.items() if one.poll() is None} | {key: execution}
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=_run, args=(self._loop,), name="seats", daemon=True).start()
+            threading.Thread(target=_run, args=(self._loop,), name="ssh", daemon=True).start()
         self._loop.call_soon_threadsafe(self._begin, lease, execution)
 
     def close(self) -> None:
@@ -45,14 +46,14 @@ class SeatDesk:
             self._loop = None
 
     def _begin(self, lease: Bytes32, execution: Execution) -> None:
-        task = asyncio.ensure_future(Seat(lease, execution, self._gateways, self._speaker).attend())
+        task = asyncio.ensure_future(SshAccess(lease, execution, self._gateways, self._speaker).attend())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("seat.failed", error=f"{error!r:.400}")
+            _log.error("ssh.failed", error=f"{error!r:.400}")
 
     async def _end(self) -> None:
         for task in self._tasks:

@@ -1,6 +1,6 @@
 """File transfer (sftp, and with it scp) as a process inside a job's sandbox, so that it sees what the job sees and no more.
 
-Run as a program of its own (``python -I -m marketplace.provider.seats.files PLAN CONTROL``), and so without anything of the
+Run as a program of its own (``python -I -m marketplace.provider.ssh.files PLAN CONTROL``), and so without anything of the
 agent's. asyncssh's server follows links and opens what it is told to: in the agent that would be the machine's own files.
 So it is imported here, and then the process becomes one of the sandbox's (``executors.enter``), which needs nothing of the
 image. asyncssh speaks to a channel of its own; ours is stdin and stdout, in the few parts that its server looks at.
