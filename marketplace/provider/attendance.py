@@ -90,6 +90,8 @@ class ProgressMade:
         """The gateways that have the newest one."""
         self.ask_at = UnixTime(0)
         """Block time before which nobody is asked again."""
+        self.is_unpaid = False
+        """The job was stopped because its client has not signed for what was served."""
 
     @property
     def signed_seconds(self) -> Seconds:
@@ -175,8 +177,6 @@ class Attendance:
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
         self.is_handed_back = False
         """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
-        self.is_unpaid = False
-        """It was stopped because its client has not signed for what was served."""
         self.seen_running: BlockRef | None = None
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None
