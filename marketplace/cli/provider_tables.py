@@ -18,7 +18,7 @@ from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.states import ServingState
-from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime, text_from_seconds, text_from_units
+from marketplace.domain.units import COIN_DECIMALS, Seconds, TokenUnits, UnixTime, text_from_seconds, text_from_units
 
 if TYPE_CHECKING:
     from marketplace.provider.commands import Attended, Picture
@@ -85,7 +85,7 @@ def leases(rows: Sequence[Attended], head: BlockRef, terms: MarketTerms) -> Rend
         serving = row.serving
         used = serving.used_seconds
         if used is None and serving.state is not ServingState.CLOSED:
-            used = max(0, head.timestamp - serving.opened_at)  # type: ignore[assignment]
+            used = Seconds(max(0, head.timestamp - max(serving.opened_at, serving.order.starts_at)))
         table.add_row(
             short(serving.lease),
             str(serving.offer),

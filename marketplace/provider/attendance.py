@@ -90,6 +90,8 @@ class ProgressMade:
         """The gateways that have the newest one."""
         self.ask_at = UnixTime(0)
         """Block time before which nobody is asked again."""
+        self.is_unpaid = False
+        """The job was stopped because its client has not signed for what was served."""
 
     @property
     def signed_seconds(self) -> Seconds:
@@ -105,6 +107,17 @@ class PullOutcome:
     obstacle: Obstacle | None = None
     is_warm: bool = False
     """It was here before."""
+
+
+@dataclass(slots=True)
+class Inheritance:
+    """The files that a session takes over from the one before it."""
+
+    copying: Chore[str]
+    is_over: bool = False
+    """They are in its folder, or cannot be had."""
+    source: ServingKey | None = None
+    """Whose they are, until this one runs with them: before, whatever happens, they are copied again."""
 
 
 class Attendance:
@@ -151,11 +164,7 @@ class Attendance:
         self.pull_seconds = Seconds(0)
         """Block time until it was here, which is not charged."""
 
-        self.inheriting: Chore[str] = Chore(machine)
-        self.has_inherited = False
-        """What the session before left is in its folder, or cannot be had."""
-        self.inherits: ServingKey | None = None
-        """The session whose files were copied, until this one runs with them: before, whatever happens, they are copied again."""
+        self.inheritance = Inheritance(Chore(machine))
         self.is_followed = False
         """It was stopped because its follow-on is there."""
 
@@ -168,8 +177,6 @@ class Attendance:
         """It was killed because the chain said that its lease is over: how it ended says nothing about the work."""
         self.is_handed_back = False
         """It was stopped because the agent leaves: what it has done until then is metered and delivered."""
-        self.is_unpaid = False
-        """It was stopped because its client has not signed for what was served."""
         self.seen_running: BlockRef | None = None
         """The newest block at which the job was seen to run."""
         self.away_since: UnixTime | None = None
@@ -204,7 +211,7 @@ class Attendance:
         chores = (
             self.making,
             self.unpacking,
-            self.inheriting,
+            self.inheritance.copying,
             self.pulling,
             self.taking_up,
             self.wrapping,
@@ -234,7 +241,7 @@ class Attendance:
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""
         self.run = None
-        self.is_made = self.has_inputs = self.has_inherited = False
+        self.is_made = self.has_inputs = self.inheritance.is_over = False
         self.execution = None
         self.seen_running = None
         self.ended = None

@@ -93,7 +93,7 @@ class Handover:
             reason = _REASONS.get(type(ending), EndedReason.LEASE_OVER) if ending else EndedReason.LEASE_OVER
             how = Ending(reason, None, _NOTES[reason])
         paid = attendance.lease.paid_seconds if attendance.lease else 0
-        elapsed = now.timestamp - serving.opened_at
+        elapsed = now.timestamp - max(serving.opened_at, serving.order.starts_at)
         used = Seconds(min(serving.order.max_seconds, max(paid, elapsed, serving.used_seconds or 0)))
         until = UnixTime(now.timestamp + self._tools.policy.fetch_patience_seconds)
         owed = OwedHandover(serving.key, how.reason, how.exit_code, how.note, used, until)

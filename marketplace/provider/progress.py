@@ -185,14 +185,14 @@ class ProgressReceipts:
         """A reservation whose client does not sign what a gateway holds for it: served on as far as is guaranteed, then one slice and our
         patience further; then it is stopped, and claimed from."""
         made, execution = attendance.progress, attendance.execution
-        if execution is None or attendance.ended is not None or attendance.is_unpaid or not made.holders:
+        if execution is None or attendance.ended is not None or made.is_unpaid or not made.holders:
             return
         if lease.status is not LeaseStatus.OPEN or not metering.is_term_lease(serving.order, lease):
             return
         unpaid = metering.unpaid_seconds(serving.order, lease, head.timestamp, made.signed_seconds)
         if unpaid > self._slice(serving) + self._tools.policy.patience_seconds:
             _log.warning("reservation.unpaid", lease=serving.lease, unpaid_seconds=unpaid)
-            attendance.is_unpaid = True
+            made.is_unpaid = True
             execution.kill()
 
     # The pay

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from marketplace.api.reservations import ReservationTold
 from marketplace.chain import verbs
 from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.signing import order_id, recover
@@ -49,7 +48,7 @@ SOON_SECONDS = 2
 """What begins, or expires, so soon would be mined too late."""
 MOST_SPECS = 16
 """Of one look: the page is asked for again, and those that are known by then are passed over."""
-MOST_KNOWN = 5_000
+MOST_KNOWN, MOST_WAITING = 5_000, 100
 WORTH, OPEN_GAS = 20, 300_000
 """What is guaranteed is worth at least so many times the gas of opening it: else strangers could spend ours for us."""
 
@@ -86,8 +85,9 @@ class _Look:
     """What one page of one gateway came to."""
 
     candidates: tuple[ReservationCandidate, ...]
-    left: tuple[tuple[Order, Bytes32, LeftToOthers], ...]
+    left: tuple[tuple[SignedOrder, LeftToOthers], ...]
     onward: str
+    """The page that is looked at next; the same again where it had too many that are new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +153,17 @@ class Reservations:
         self._ask_at = UnixTime(0)
         self._waiting: dict[Bytes32, ReservationCandidate] = {}
         self._known: dict[Bytes32, _Known] = {}
+        self._judged_by: tuple[ReserveRule, ...] = ()
         self._dispatch = Dispatch(tools.sender, tools.pools.money)
         self._opening: Fill | None = None
 
     def step(self, head: BlockRef) -> None:
         """Hear what was found, see what came of an opening, begin the next one, and look again."""
+        if self._rules != self._judged_by:
+            # What the former rules left may pass now, and the other way round.
+            self._judged_by = self._rules
+            self._known.clear()
+            self._waiting.clear()
         for answer in self._asking.answers(head.number):
             self._hear(answer, head)
         try:
@@ -180,21 +186,25 @@ class Reservations:
 
     def _ask(self, head: BlockRef) -> None:
         rules, domain, now = self._rules, self._tools.domain, UnixTime(head.timestamp + SOON_SECONDS)
-        known = frozenset(order for order, word in self._known.items() if head.timestamp < word.until)
+        known = {order for order, word in self._known.items() if head.timestamp < word.until} | self._waiting.keys()
         onward = dict(self._onward)
 
         def looked(line: GatewayLine) -> _Look:
-            page = line.api.reservations(onward.get(line, ""))
-            fresh = [told for told in page.items if told.id not in known]
-            found = [_judged(line, told, rules, now) for told in fresh[:MOST_SPECS]]
-            signed = [
-                SignedOrder(order_id(one.signed.order, domain), one.signed.order, one.signed.signature) for one in fresh
-            ]
-            pairs = list(zip(signed, found, strict=False))
+            after = onward.get(line, "")
+            page = line.api.reservations(after)
+            # Their ids are our own to say: that is what is signed.
+            fresh = [
+                SignedOrder(order_id(told.signed.order, domain), told.signed.order, told.signature)
+                for told in page.items if told.id not in known
+            ]  # fmt: skip
+            words = {signed.id: refusal_by(rules, signed.order, now) for signed in fresh}
+            fitting = [signed for signed in fresh if words[signed.id] is None]
+            specs = [(signed, _spec_of(line, signed.order)) for signed in fitting[:MOST_SPECS]]
+            left = [(signed, LeftToOthers(word)) for signed in fresh if (word := words[signed.id]) is not None]
             return _Look(
-                tuple(ReservationCandidate(one, spec) for one, spec in pairs if isinstance(spec, JobSpec)),
-                tuple((one.order, one.id, word) for one, word in pairs if isinstance(word, LeftToOthers)),
-                page.next or "" if len(fresh) <= MOST_SPECS else onward.get(line, ""),
+                tuple(ReservationCandidate(signed, spec) for signed, spec in specs if isinstance(spec, JobSpec)),
+                (*left, *((signed, spec) for signed, spec in specs if isinstance(spec, LeftToOthers))),
+                page.next or "" if len(fitting) <= MOST_SPECS else after,
             )
 
         self._asking.begin(looked, head.number, seconds=LOOK_SECONDS)
@@ -204,24 +214,20 @@ class Reservations:
             _log.debug("reservations.not_told", gateway=answer.line.url, reason=str(answer.problem))
             return
         self._onward[answer.line] = answer.found.onward
-        for order, identifier, word in answer.found.left:
-            self._leave(identifier, order, word, head)
+        for signed, word in answer.found.left:
+            self._leave(signed, word, head)
         for candidate in answer.found.candidates:
             known = self._known.get(candidate.signed.id)
-            if known is None or head.timestamp >= known.until:
+            if len(self._waiting) < MOST_WAITING and (known is None or head.timestamp >= known.until):
                 self._waiting.setdefault(candidate.signed.id, candidate)
 
-    def _leave(self, identifier: Bytes32, order: Order, word: LeftToOthers, head: BlockRef) -> None:
-        before = self._known.get(identifier)
-        may_pass = word.reason in (
-            ReserveRefusal.CONTRACT_REFUSES,
-            ReserveRefusal.NOT_WORTH_ITS_GAS,
-            ReserveRefusal.LEAD_TOO_LONG,
-        )
-        until = UnixTime(head.timestamp + AGAIN_SECONDS) if may_pass else order.expires_at
-        self._know(identifier, _Known(until, word.reason))
+    def _leave(self, signed: SignedOrder, word: LeftToOthers, head: BlockRef) -> None:
+        """Remember it for a while where that may pass, else for as long as it can be opened."""
+        before = self._known.get(signed.id)
+        until = UnixTime(head.timestamp + AGAIN_SECONDS) if word.reason.may_pass else signed.order.expires_at
+        self._know(signed.id, _Known(until, word.reason))
         if before is None or before.reason is not word.reason:
-            _log.info("reservation.left", order=identifier, reason=word.reason, detail=word.detail)
+            _log.info("reservation.left", order=signed.id, reason=word.reason, detail=word.detail)
 
     def _know(self, identifier: Bytes32, word: _Known) -> None:
         self._known.pop(identifier, None)
@@ -235,7 +241,7 @@ class Reservations:
         signed, order = candidate.signed, candidate.signed.order
         found = self._placed(candidate, head)
         if isinstance(found, LeftToOthers):
-            self._leave(signed.id, order, found, head)
+            self._leave(signed, found, head)
             return
         self._opening = found
         self._know(signed.id, _Known(order.expires_at, None))
@@ -301,18 +307,11 @@ class Reservations:
         if is_open:
             _log.info("reservation.opened", order=signed.id)
         else:
-            self._leave(signed.id, signed.order, LeftToOthers(ReserveRefusal.CONTRACT_REFUSES), head)
+            self._leave(signed, LeftToOthers(ReserveRefusal.CONTRACT_REFUSES), head)
 
 
-def _judged(
-    line: GatewayLine, told: ReservationTold, rules: Sequence[ReserveRule], now: UnixTime
-) -> JobSpec | LeftToOthers:
-    """Its spec, where it keeps the rules."""
-    order = told.signed.order
-    refusal = refusal_by(rules, order, now)
-    if refusal is not None:
-        return LeftToOthers(refusal)
+def _spec_of(line: GatewayLine, order: Order) -> JobSpec | LeftToOthers:
     try:
         return read_spec(line.api.fetch_blob(sha256_in(order.spec), limit_bytes=MAX_SPEC_BYTES))
     except MarketplaceError as exc:
-        return LeftToOthers(ReserveRefusal.SPEC_NOT_RUN, exc.reason)
+        return LeftToOthers(ReserveRefusal.SPEC_NOT_DELIVERED, exc.reason)

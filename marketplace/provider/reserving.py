@@ -50,11 +50,27 @@ class ReserveRefusal(StrEnum):
     GUARANTEE_TOO_SMALL = "guarantee_too_small"
     NOT_WORTH_ITS_GAS = "not_worth_its_gas"
     """What it guarantees is less than a multiple of what opening it costs."""
+    SPEC_NOT_DELIVERED = "spec_not_delivered"
     SPEC_NOT_RUN = "spec_not_run"
     """The machine could not run its spec."""
     NOT_SIGNED = "not_signed"
     """Not by its client, nor by anybody who may sign for it."""
     CONTRACT_REFUSES = "contract_refuses"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it may be another answer after a while: GPUs come free, balances change, gateways come back."""
+        return self in _PASSING
+
+
+_PASSING = frozenset(
+    {
+        ReserveRefusal.LEAD_TOO_LONG,
+        ReserveRefusal.NOT_WORTH_ITS_GAS,
+        ReserveRefusal.SPEC_NOT_DELIVERED,
+        ReserveRefusal.CONTRACT_REFUSES,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ class Timekeeper:
             else ""
         )
         is_followed = attendance.is_followed and result.ended is EndReason.KILLED
-        is_unpaid = attendance.is_unpaid and result.ended is EndReason.KILLED
+        is_unpaid = attendance.progress.is_unpaid and result.ended is EndReason.KILLED
         ours = _HANDED_BACK if attendance.is_handed_back else _FOLLOWED if is_followed else _UNPAID if is_unpaid else ""
         why = ours or _note_on(result)
         note = "; ".join(filter(None, (why, lost)))

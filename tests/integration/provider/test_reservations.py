@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from marketplace.api.fields import Uint
+from marketplace.api.orders import OrderDocument
+from marketplace.api.record import BlockTold, to_json
+from marketplace.api.reservations import ReservationPage, ReservationTold
 from marketplace.chain import verbs
 from marketplace.chain.events import EventFollower
 from marketplace.client import JobRequest, Market
@@ -17,8 +22,10 @@ from marketplace.domain.orders import SignedOrder
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.provider.agent import ProviderAgent
+from marketplace.provider.reserving import ReserveRefusal
 from marketplace.services.projection import Projector
-from tests.integration.provider.stage import ARBITER, CLIENT, INVENTORY, OPENER, PRICE, Stage
+from tests.integration.provider.hostile import hostile
+from tests.integration.provider.stage import ARBITER, CLIENT, INVENTORY, OPENER, PRICE, PROVIDER, Stage
 
 RESERVE = """
 [[reserve]]
@@ -174,6 +181,29 @@ def test_a_job_that_ends_before_what_it_guarantees_costs_that(stage: Stage) -> N
         )
         until(stage, agent, step, lambda: stage.status(signed.id) is LeaseStatus.OPEN, "it is opened")
         stage.jump(LEAD)
-        until(stage, agent, step, lambda: not stage.is_serving(agent), "it is settled", signs=True)
+        until(stage, agent, step, lambda: stage.status(signed.id) is LeaseStatus.CLOSED, "it is settled", signs=True)
 
     stage.check_paid_once(signed, GUARANTEED)
+
+
+def test_a_reservation_that_a_gateway_made_up_costs_no_gas(stage: Stage) -> None:
+    """Its id and its signature are the agent's own to check: nothing is sent for an order that its client has not signed, whoever shows it."""
+    with hostile(stage.gateway.url) as gateway, indexed(stage) as step:
+        agent = stage.agent(gateway_url=gateway.url, inventory=INVENTORY + RESERVE)
+        stage.listed(agent)
+        true = reserved(stage)
+        made_up = replace(true.order, max_seconds=Seconds(TERM - 1))
+        shown = ReservationTold(true.id, OrderDocument.of(made_up), true.signature, true.order.expires_at, Uint(0))
+        page = to_json(ReservationPage([shown], BlockTold.of(stage.chain.head())))
+        gateway.lie = lambda method, path: (200, page) if path.startswith("/v1/reservations") else None
+        before = nonce_of(stage)
+        until(stage, agent, step, lambda: agent._housekeeping._reservations._known, "it is judged")
+        (word,) = agent._housekeeping._reservations._known.values()
+        assert (word.reason, nonce_of(stage)) == (ReserveRefusal.NOT_SIGNED, before)
+        gateway.lie = lambda *_: None
+        until(stage, agent, step, lambda: stage.status(true.id) is LeaseStatus.OPEN, "the true one is opened")
+
+
+def nonce_of(stage: Stage) -> int:
+    """How many transactions the provider has sent."""
+    return int(stage.chain.rpc("eth_getTransactionCount", PROVIDER.address, "latest"), 16)

@@ -175,3 +175,10 @@ def test_a_check_names_classes_that_nobody_offers_and_a_guarantee_of_nothing() -
     assert [one.level for one in found[RESERVE]] == [CheckLevel.GOOD]
     assert [(one.level, "H100-SXM-80GB" in one.said) for one in found[whole]] == [(CheckLevel.PROBLEM, True)]
     assert [one.level for one in found[loose]] == [CheckLevel.ADVICE]
+
+
+def test_what_may_pass_by_itself_is_looked_at_again() -> None:
+    """Nobody is turned away for good for what a gateway did not deliver, what is busy, or what lies too far ahead as yet."""
+    assert {reason for reason in ReserveRefusal if reason.may_pass} == {
+        ReserveRefusal.LEAD_TOO_LONG, ReserveRefusal.NOT_WORTH_ITS_GAS, ReserveRefusal.SPEC_NOT_DELIVERED, ReserveRefusal.CONTRACT_REFUSES,
+    }  # fmt: skip
