@@ -135,6 +135,8 @@ await check("a stream that falls silent", async () => {
   const page = await open(middle.url, "", { before: (one) => one.clock.install() });
   const block = async () => Number(/block (\d+)/.exec(await page.textContent(".asof"))?.[1]);
   await page.waitForFunction(() => document.documentElement.dataset.stream === "live" && document.querySelector(".quote .btn:enabled"), null, { timeout: LONG });
+  const first = await block();
+  await page.waitForFunction((than) => Number(/block (\d+)/.exec(document.querySelector(".asof").textContent)?.[1]) > than, first, { timeout: LONG }); // now it knows how far apart blocks come
   await middle.hush();
   await page.clock.fastForward(12_000);
   await page.waitForSelector(".cut", { timeout: LONG });

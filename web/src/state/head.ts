@@ -11,7 +11,11 @@ export const stream = signal<{ state: "opening" | "open" | "cut"; nextTryAt: num
 export const replaced = signal<readonly { first: number; last: number }[]>([]);
 /** Changes with every block: whoever shows something asks for it again. */
 export const turn = signal(0);
-export const MOST_AGE_SECONDS = 10;
+const [LEAST_PATIENCE_SECONDS, FIRST_PATIENCE_SECONDS] = [10, 30];
+/** How far apart blocks come, by their own time; nothing before the second one. */
+const pace = signal<number | undefined>(undefined);
+/** How old the newest block may be before what is shown counts as stale: three blocks of this chain, and never less than ten seconds. */
+export const patienceSeconds = computed(() => (pace.value === undefined ? FIRST_PATIENCE_SECONDS : Math.min(FIRST_PATIENCE_SECONDS * 4, Math.max(LEAST_PATIENCE_SECONDS, 3 * pace.value))));
 
 export function now(): number {
   return typeof performance === "undefined" ? 0 : performance.now();
@@ -25,6 +29,7 @@ export function heard(block: Block): void {
     if (block.hash === last.block.hash) return;
     noteReplaced(block.number, block.number);
   }
+  if (last && block.number > last.block.number) pace.value = (block.timestamp - last.block.timestamp) / (block.number - last.block.number);
   head.value = { block, heardAt: now() };
   turn.value += 1;
 }
@@ -40,7 +45,7 @@ export function forgetHead(): void {
 
 export const ageSeconds = computed(() => (head.value ? Math.max(0, Math.round((tick.value - head.value.heardAt) / 1000)) : 0));
 /** Whether what is shown may no longer be so: by the age of the last block, whatever the connection says of itself. */
-export const isCut = computed(() => head.value !== undefined && (stream.value.state === "cut" || ageSeconds.value > MOST_AGE_SECONDS));
+export const isCut = computed(() => head.value !== undefined && (stream.value.state === "cut" || ageSeconds.value > patienceSeconds.value));
 /** Block time as it must be by now. */
 export const chainTime = computed(() => (head.value ? head.value.block.timestamp + (isCut.value ? 0 : ageSeconds.value) : 0));
 

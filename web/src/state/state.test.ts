@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { saidOfReplaced } from "../logic/say";
 import { heldOf, isNewer, show, startOver } from "./answers";
-import { forgetHead, head, heard, replaced } from "./head";
+import { forgetHead, head, heard, isCut, replaced, tick } from "./head";
 import { grown } from "./log";
 import { placeOf } from "./route";
 
@@ -41,6 +41,21 @@ describe("the head", () => {
     expect(head.value?.block.hash).toBe("0xother");
     expect([saidOfReplaced({ first: 7, last: 7 }), saidOfReplaced({ first: 7, last: 9 })]).toEqual(["Block 7 was replaced.", "Blocks 7 to 9 were replaced."]);
     expect(replaced.value.at(-1)).toEqual({ first: 7, last: 7 });
+  });
+});
+
+describe("what is shown", () => {
+  const block = (number: number, timestamp: number) => ({ number, hash: `0x${number}`, timestamp, time: "" });
+  const isCutAfter = (seconds: number) => ((tick.value = head.value!.heardAt + seconds * 1000), isCut.value);
+  it("counts as stale after three blocks of its chain, and never before ten seconds", () => {
+    forgetHead();
+    heard(block(1, 100));
+    heard(block(2, 101));
+    expect([isCutAfter(10), isCutAfter(11)]).toEqual([false, true]);
+    heard(block(4, 125));
+    expect([isCutAfter(36), isCutAfter(37)]).toEqual([false, true]);
+    heard(block(5, 9_000));
+    expect(isCutAfter(121)).toBe(true);
   });
 });
 

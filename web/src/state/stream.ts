@@ -1,13 +1,11 @@
 // The one stream of the market's events, resumed where it broke off; and a look at the head where no event says it.
 import { startOver } from "./answers";
-import { forgetHead, head, heard, noteReplaced, now, stream, turn } from "./head";
+import { forgetHead, head, heard, noteReplaced, now, patienceSeconds, stream, turn } from "./head";
 import type { Block } from "../api/kinds";
 import { json } from "../api/read";
 
 const WAITS_SECONDS = [1, 2, 4, 8, 15];
 const LOOK_MS = 1_000;
-/** A stream that stays open and brings no block for so long is given up for a new one: nothing else would tell. */
-const QUIET_MS = 15_000;
 
 let source: EventSource | undefined;
 let failures = 0;
@@ -94,8 +92,9 @@ export function watchHead(): void {
       if (told.projection ?? told.head) heard((told.projection ?? told.head) as Block);
     }, () => undefined); // the age of the last block says it all
   }, LOOK_MS);
+  // A stream that stays open and brings no block is given up for a new one: nothing else would tell.
   window.setInterval(() => {
     const quietSince = Math.max(openedAt, head.value?.heardAt ?? 0);
-    if (!document.hidden && stream.value.state !== "cut" && now() - quietSince > QUIET_MS) lose();
+    if (!document.hidden && stream.value.state !== "cut" && now() - quietSince > 1_500 * patienceSeconds.value) lose();
   }, 2_000);
 }
