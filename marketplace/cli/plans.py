@@ -110,7 +110,7 @@ def _rows(market: Market, draft: Draft, ignored: list[str], warm: WarmOffers | N
     machines = f"{len(draft.prepared)} machines, " if len(draft.prepared) > 1 else ""
     classes = ", ".join(request.gpus_of) if len(request.gpus_of) <= 8 else f"any of {len(request.gpus_of)} classes"
     return [
-        ("command", " ".join(request.command)),
+        ("command", "none: a session" if request.session else " ".join(request.command) or "the image's own"),
         ("image", request.image + ("" if request.image == HOST_IMAGE else f" ({_warm(warm)})")),
         ("GPUs", f"{machines}{request.gpus} × {classes}"),
         ("inputs", size),

@@ -13,7 +13,7 @@ from marketplace.cli import run_options as o
 from marketplace.cli.following import cancelling, require_running, say_draft, telling_refused
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.offers import MIN_RELIABILITY
-from marketplace.cli.plans import require_consent, say_warm, with_asked_price
+from marketplace.cli.plans import require_consent, say_warm, show_plan, with_asked_price
 from marketplace.cli.run import ssh_keys_of
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
@@ -63,6 +63,7 @@ def rent(
     egress_mib: o.EgressMibOption = 1024,
     expires_in: o.ExpiresInOption = "10m",
     name: o.NameOption = "",
+    dry_run: o.DryRunOption = False,
 ) -> None:
     """Keep a machine with GPUs, without a command, and say how to sit at it. `bourse end` ends it, and pays for the time until then."""
     wish = gpus_wished(gpu, vram)
@@ -78,6 +79,9 @@ def rent(
         if max_price is None:
             request = with_asked_price(session, market, request)
         draft = market.draft(request, say=session.say)
+        if dry_run:
+            show_plan(session, market, draft)
+            return
         say_draft(session, market, draft)
         say_warm(session, market, draft)
         require_consent(session, market, draft, is_given=yes or max_price is not None)

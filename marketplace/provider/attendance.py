@@ -109,6 +109,17 @@ class PullOutcome:
     """It was here before."""
 
 
+@dataclass(slots=True)
+class Inheritance:
+    """The files that a session takes over from the one before it."""
+
+    copying: Chore[str]
+    is_over: bool = False
+    """They are in its folder, or cannot be had."""
+    source: ServingKey | None = None
+    """Whose they are, until this one runs with them: before, whatever happens, they are copied again."""
+
+
 class Attendance:
     """One serving in the agent's hands."""
 
@@ -153,11 +164,7 @@ class Attendance:
         self.pull_seconds = Seconds(0)
         """Block time until it was here, which is not charged."""
 
-        self.inheriting: Chore[str] = Chore(machine)
-        self.has_inherited = False
-        """What the session before left is in its folder, or cannot be had."""
-        self.inherits: ServingKey | None = None
-        """The session whose files were copied, until this one runs with them: before, whatever happens, they are copied again."""
+        self.inheritance = Inheritance(Chore(machine))
         self.is_followed = False
         """It was stopped because its follow-on is there."""
 
@@ -204,7 +211,7 @@ class Attendance:
         chores = (
             self.making,
             self.unpacking,
-            self.inheriting,
+            self.inheritance.copying,
             self.pulling,
             self.taking_up,
             self.wrapping,
@@ -234,7 +241,7 @@ class Attendance:
     def reset_run(self) -> None:
         """Forget how far a run was prepared: the next one begins with a fresh folder."""
         self.run = None
-        self.is_made = self.has_inputs = self.has_inherited = False
+        self.is_made = self.has_inputs = self.inheritance.is_over = False
         self.execution = None
         self.seen_running = None
         self.ended = None

@@ -108,9 +108,9 @@ class Attendant:
         """See that the job runs, from the beginning where an agent before us lost it, and not for longer than its seconds."""
         if attendance.execution is not None:
             self._ssh.open(serving.key, serving.lease, attendance.execution)
-            if attendance.inherits is not None:
-                self._tools.workspaces.let_go(attendance.inherits)
-                attendance.inherits = None
+            if attendance.inheritance.source is not None:
+                self._tools.workspaces.let_go(attendance.inheritance.source)
+                attendance.inheritance.source = None
             attendance.is_followed = attendance.is_followed or self._tools.workspaces.is_wanted(serving.key)
             is_up = metering.seconds_left(serving.order, lease, head.timestamp) == 0 or attendance.is_followed
             if is_up and attendance.ended is None:

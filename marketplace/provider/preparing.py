@@ -163,7 +163,7 @@ class Preparing:
     def _followed(self, serving: Serving, attendance: Attendance, task: Assignment) -> ServingKey | None:
         """The session that this one goes on with, if it is here and its files are not copied yet."""
         session = task.spec.session
-        if attendance.has_inherited or session is None or not session.follows:
+        if attendance.inheritance.is_over or session is None or not session.follows:
             return None
         live = self._tools.journal.servings(*LIVE)
         return self._tools.workspaces.followed(Bytes32(session.follows), serving.order.client, live)
@@ -172,16 +172,18 @@ class Preparing:
         self, serving: Serving, attendance: Attendance, task: Assignment, run: Path, head: BlockRef
     ) -> bool:
         """Whether a session that goes on with another one has what that left; or it follows none."""
-        if attendance.has_inherited or task.spec.session is None or not task.spec.session.follows:
+        if attendance.inheritance.is_over or task.spec.session is None or not task.spec.session.follows:
             return True
-        before, said = self._followed(serving, attendance, task), attendance.inheriting.take(head.number)
+        before, said = self._followed(serving, attendance, task), attendance.inheritance.copying.take(head.number)
         if said is None:
             folder = self._tools.home.serving(*before) if before else None
-            attendance.inheriting.begin(lambda: _inherited(folder, run, task.spec.resources.disk_mib), head.number)
+            attendance.inheritance.copying.begin(
+                lambda: _inherited(folder, run, task.spec.resources.disk_mib), head.number
+            )
             return False
-        attendance.inherits = before
+        attendance.inheritance.source = before
         _log.info("workspace.inherited", lease=serving.lease, said=said)
-        attendance.has_inherited = True
+        attendance.inheritance.is_over = True
         return True
 
     def _collected(self, serving: Serving, attendance: Attendance, task: Assignment, head: BlockRef) -> Obstacle | None:

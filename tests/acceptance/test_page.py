@@ -191,8 +191,8 @@ def test_fingers_hit_what_they_aim_at(seen: dict[str, str]) -> None:
 
 
 def test_a_wallet_deposits_orders_reads_and_countersigns(seen: dict[str, str]) -> None:
-    """Money goes in by permit, a refusal moves nothing, an order is signed for its worst cost, its log is read by a cookie that no script
-    sees, its output is hashed before the receipt is signed, what a lying gateway would have signed is not, and the sum is right to the unit."""
+    """Money goes in by permit, a refusal moves nothing, an order with a file and a name is signed for its worst cost, one in an image by its
+    tag is not, its log is read by a cookie that no script sees, its output is hashed before the receipt is signed, what a lying gateway would have signed is not, and the sum is right to the unit."""
     assert seen["acts with a wallet"] == ""
 
 

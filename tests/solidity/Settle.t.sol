@@ -154,6 +154,12 @@ contract SettleTest is MarketTest {
         pay(order, MAX_SECONDS);
     }
 
+    /// @notice Seconds are counted from the start, also when as much time has passed as lies between the epoch and the start.
+    function testElapsedIsCountedFromTheStartForDecades() external {
+        vm.warp(2 * NOW + 50);
+        pay(order, MAX_SECONDS);
+    }
+
     /// @notice A start that was past at the opening starts nothing earlier than the opening.
     function testMeteringStartsAtTheOpening() external {
         order.salt = 2;

@@ -294,10 +294,19 @@ await check("acts with a wallet", async () => {
   await page.click(".quote .btn");
   await page.waitForSelector("#sign-order", { timeout: LONG });
   assert.match(await page.textContent("dialog"), /0\.006667 tUSD/);
-  await page.fill("#order-command", `python -c "print('<b>six</b>', 6 * 7)"`);
+  await page.fill("#order-command", `python -c "print('<b>six</b>', 6 * int(open('seven.txt').read()))"`);
+  await page.setInputFiles("#order-files", { name: "seven.txt", mimeType: "text/plain", buffer: Buffer.from("7") });
+  await page.fill("#order-name", "six <i>times</i>");
+  await page.fill("#order-image", "app:1");
+  await page.waitForSelector("text=bytes, and no tag", { timeout: LONG });
+  assert.ok(await page.isDisabled("#sign-order"));
+  await page.fill("#order-image", `blob@sha256:${"0".repeat(64)}`);
+  assert.deepEqual(await findings(page), []);
   await page.click("#sign-order");
-  await page.waitForFunction(() => location.hash.startsWith("#/job/0x") || document.querySelector("dialog .problem"), null, { timeout: LONG });
-  assert.equal(await page.locator("dialog .problem").allTextContents().then(String), "");
+  await page.waitForSelector("dialog .problem:has-text('MissingBlob')", { timeout: LONG });
+  await page.fill("#order-image", "host");
+  await page.click("#sign-order");
+  await page.waitForFunction(() => location.hash.startsWith("#/job/0x"), null, { timeout: LONG });
   await page.waitForFunction(() => document.querySelector("#log")?.textContent.includes("<b>six</b> 42"), null, { timeout: LONG });
   const more = (one) => (one.role === "provider" ? { ...one, receipt: { ...one.receipt, usedSeconds: String(Number(one.receipt.usedSeconds) + 1) } } : one);
   await lying(page, "**/v1/leases/*/receipts", (told) => ({ ...told, receipts: told.receipts?.map(more) }), async () => {
@@ -309,9 +318,9 @@ await check("acts with a wallet", async () => {
   const lied = await page.textContent("#countersign");
   await page.waitForFunction((than) => document.querySelector("#countersign").textContent !== than, lied, { timeout: LONG });
   await page.click("#countersign");
-  await page.waitForFunction(() => /The job is done\. The work cost/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
-  assert.match(await page.textContent("main"), /to the last unit/);
-  assert.match(await page.textContent("main"), /Lease settled/);
+  await page.waitForFunction(() => /^“six <i>times<\/i>” is done\. The work cost/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
+  await page.waitForSelector("text=to the last unit", { timeout: LONG });
+  await page.waitForSelector("text=Lease settled", { timeout: LONG });
   assert.deepEqual(page.wrong, []);
   await close(page);
 });

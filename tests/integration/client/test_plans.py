@@ -76,6 +76,30 @@ def test_the_plan_says_where_the_image_is_warm(shell: Shell, folder: Path, play:
     assert "image: warm at 1 of 2 offers" in sent
 
 
+def test_the_plan_of_a_rented_machine(shell: Shell, folder: Path, play: Play) -> None:
+    """Says the same of a session, which has no command; nothing is signed."""
+    play.api.heartbeat()
+    words = (
+        "rent",
+        "--gpu",
+        "RTX4090",
+        "--for",
+        "1h",
+        "--max-price",
+        "3",
+        "--image",
+        f"blob@sha256:{'c' * 64}",
+        "--dry-run",
+    )
+    plan, shown = shell.answer(*words, "--json"), shell.run(*words).stdout
+
+    assert (plan["command"], plan["worstCost"], plan["imageWarmAt"]) == ([], str(3 * DOLLAR), [])
+    assert play.offer.id in plan["imageColdAt"]
+    assert "none: a session" in shown
+    assert "whichever serves it pulls it first" in shown
+    assert shell.answer("ps", "--all", "--json") == []
+
+
 def test_a_gateway_that_tells_nothing_of_images_holds_up_no_order(desk: Desk, play: Play) -> None:
     """What it answers instead of a list is as good as none: the plan says that it is not told."""
     request = play.request(image=f"blob@sha256:{'a' * 64}")

@@ -8,7 +8,7 @@ import { Block, Machine } from "./glass";
 const MOST_BLOCKS = 9;
 
 export function BookLadder({ ladder }: { ladder: Ladder | undefined }) {
-  const told = ladder ? `${plural(ladder.wanted.orders, "order")} want ${plural(ladder.wanted.gpus, "GPU")} · ${ladder.live.free} of ${ladder.live.gpus} live GPUs free` : "";
+  const told = ladder ? `${plural(ladder.wanted.orders, "order")} ${ladder.wanted.orders === 1 ? "wants" : "want"} ${plural(ladder.wanted.gpus, "GPU")} · ${ladder.live.free} of ${ladder.live.gpus} live GPUs free` : "";
   const rows = ladder?.levels ?? [];
   return (
     <section class="book" aria-labelledby="book">

@@ -2,6 +2,7 @@
 import { decodeFunctionResult, encodeFunctionData, parseAbi, parseSignature, toHex, type Hex } from "viem";
 import type { Market, OrderDocument, OrderTold, Receipts } from "../api/kinds";
 import { ask, json, pathOf } from "../api/read";
+import { bundled, type InputFile } from "../logic/bundle";
 import { sha256 } from "../parts/outputs";
 import { askAgain } from "../state/answers";
 import { own as install } from "../state/market";
@@ -74,8 +75,8 @@ async function signedHeaders(market: Market, method: string, path: string, bodyS
   return { "Bourse-Account": account(), "Bourse-Time": String(now), "Bourse-Signature": signature };
 }
 
-async function upload(market: Market, text: string, isPublic: boolean): Promise<string> {
-  const body = new TextEncoder().encode(text);
+async function upload(market: Market, content: string | Uint8Array<ArrayBuffer>, isPublic: boolean): Promise<string> {
+  const body = typeof content === "string" ? new TextEncoder().encode(content) : content;
   const name = await sha256(body);
   const path = `/v1/blobs/${name}?public=${isPublic}`;
   await ask(path, { method: "PUT", body, headers: { ...(await signedHeaders(market, "PUT", path, name)), "Content-Type": "application/octet-stream" } });
@@ -84,18 +85,22 @@ async function upload(market: Market, text: string, isPublic: boolean): Promise<
 
 const random = (bytes: number) => toHex(crypto.getRandomValues(new Uint8Array(bytes)));
 
-/** Upload work and spec, check that the chain names the order as we do, have it signed, send it. Returns the order's id. */
-export async function signOrder(market: Market, draft: Draft, step: Step): Promise<string> {
+/** Upload inputs, work and spec, check that the chain names the order as we do, have it signed, send it. Returns the order's id. */
+export async function signOrder(market: Market, draft: Draft, files: readonly InputFile[], step: Step): Promise<string> {
   await checkMarket(market);
-  const work = workOf(draft, random(32).slice(2));
-  step("Signature 1 of 3: the upload of what it runs");
+  const all = files.length ? 4 : 3;
+  const bundle = files.length ? bundled(files) : undefined;
+  if (bundle) step(`Signature 1 of ${all}: the upload of its input`);
+  const brought = bundle && { sha256: await upload(market, bundle, false), bytes: bundle.length };
+  const work = workOf(draft, random(32).slice(2), brought);
+  step(`Signature ${all - 2} of ${all}: the upload of what it runs`);
   const name = await upload(market, work, false);
-  step("Signature 2 of 3: the upload of its public part");
+  step(`Signature ${all - 1} of ${all}: the upload of its public part`);
   const spec = await upload(market, specOf(draft, { sha256: name, bytes: new TextEncoder().encode(work).length }), true);
   const order = orderOf(draft, market, spec, BigInt(random(32)));
   const id = orderId(market, order);
   if ((await call<string>(market.market, MARKET, "orderId", [order])) !== id) throw new WalletRefusal("GatewayDiffers", "The market on the chain names this order otherwise. Nothing was signed.");
-  step("Signature 3 of 3: the order itself");
+  step(`Signature ${all} of ${all}: the order itself`);
   const signature = await typed(ORDER_TYPES, "Order", domainOf(market), order);
   const taken = await json<OrderTold>("/v1/orders", { method: "POST", body: JSON.stringify({ order, signature }), headers: { "Content-Type": "application/json", "Idempotency-Key": id } });
   askAgain();

@@ -55,16 +55,39 @@ export interface Draft {
   maxSeconds: number;
   maxPrice: bigint;
   expiresAt: number;
+  /** Empty where the image's own words are to be started. */
   command: readonly string[];
+  /** `host`, or a container image by its digest. */
+  image: string;
+  /** What its client calls it; "" for nothing. */
+  name: string;
 }
 
-export function workOf(draft: Draft, salt: string): string {
-  return canonical({ version: 1, salt, command: draft.command });
+/** What a job finds in `/job/in`: a bundle of one part. */
+export interface Brought {
+  sha256: string;
+  bytes: number;
+}
+
+export const HOST_IMAGE = "host";
+const LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+const PLACE = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const IMAGE = new RegExp(`^(?:blob|(?:${LABEL}(?:\\.${LABEL})+(?::[1-9][0-9]{0,4})?|${LABEL}:[1-9][0-9]{0,4})/${PLACE}(?:/${PLACE})*)@sha256:[0-9a-f]{64}$`);
+
+/** Whether jobs can run in it: an image by its bytes. A tag somebody could move after it was signed. */
+export const isImage = (text: string): boolean => text === HOST_IMAGE || (text.length <= 500 && IMAGE.test(text));
+
+export function workOf(draft: Draft, salt: string, brought?: Brought): string {
+  const input = brought && { inputs: [{ path: "/job/in", bytes: brought.bytes, parts: [brought.sha256] }] };
+  return canonical({ version: 1, salt, command: draft.command, ...(draft.command.length ? {} : { entrypoint: "image" }), ...(draft.name ? { name: draft.name } : {}), ...input });
 }
 
 export function specOf(draft: Draft, work: { sha256: string; bytes: number }): string {
-  return canonical({ version: 2, image: "host", resources: { gpus: draft.gpus }, work });
+  return canonical({ version: 2, image: draft.image, resources: { gpus: draft.gpus }, work });
 }
+
+/** A word as a shell takes it for one, whatever is in it. */
+export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
 
 export function orderOf(draft: Draft, market: Market, spec: string, salt: bigint): OrderDocument {
   return {
