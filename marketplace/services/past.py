@@ -41,7 +41,8 @@ class PastDesk:
         now = self._now()
         last = _floor(min(now, now if upto is None else upto), seconds)
         asked = _floor(since, seconds) if since is not None else last - (USUAL_SPANS - 1) * seconds
-        first = UnixTime(max(0, asked, last - (MOST_SPANS - 1) * seconds))
+        # Nothing is told of what is behind the last one: the store counts the days up to the first, so it must not lie ages ahead.
+        first = UnixTime(max(0, min(asked, last + seconds), last - (MOST_SPANS - 1) * seconds))
         found = self._board.past.history(gpu_class.number, seconds, first, last)
         spans = self._told(found, seconds, first, last)
         return HistoryAnswer(gpu_class.number, gpu_class.name, seconds, spans, BlockTold.of(found.block))

@@ -132,14 +132,16 @@ await check("a gateway that goes away", async () => {
 
 await check("a stream that falls silent", async () => {
   const middle = await between(told.gateway);
-  const page = await open(middle.url);
+  const page = await open(middle.url, "", { before: (one) => one.clock.install() });
   const block = async () => Number(/block (\d+)/.exec(await page.textContent(".asof"))?.[1]);
   await page.waitForFunction(() => document.documentElement.dataset.stream === "live" && document.querySelector(".quote .btn:enabled"), null, { timeout: LONG });
   await middle.hush();
+  await page.clock.fastForward(12_000);
   await page.waitForSelector(".cut", { timeout: LONG });
   const last = await block();
   assert.match(await page.textContent(".cut"), new RegExp(`The stream is cut.*as of block ${last}, \\d+ s ago; prices may have moved`));
   assert.ok(await page.isDisabled(".quote .btn"));
+  await page.clock.fastForward(6_000);
   await page.waitForSelector(".cut", { state: "detached", timeout: LONG });
   assert.ok((await block()) > last);
   assert.ok(await page.isEnabled(".quote .btn"));

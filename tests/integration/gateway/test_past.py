@@ -136,6 +136,8 @@ def test_a_history_is_asked_for_in_bounds(gateway: Gateway) -> None:
     long = gateway.http.get(f"/v1/history/RTX4090?bucket=60&from={now - 70_000}").json()["items"]
     assert (len(long), long[-1]["start"]) == (100, long[0]["start"] + 99 * 60)
     assert gateway.http.get(f"/v1/history/RTX4090?from={now}&to={now - 90_000}").json()["items"] == []
+    ages_ahead = gateway.http.get(f"/v1/history/RTX4090?from={10**12 - 1}")
+    assert (ages_ahead.status_code, ages_ahead.json()["items"]) == (200, [])
     later = gateway.http.get(f"/v1/history/RTX4090?to={now + 10**6}").json()
     assert later["items"][-1]["start"] <= later["block"]["timestamp"]
 

@@ -30,11 +30,11 @@ function JobsOf({ address }: { address: string }) {
     <>
       <Answer said={[{ strong: plural(running, "job") }, ` ${running === 1 ? "runs" : "run"}, `, { strong: String(waiting) }, ` ${waiting === 1 ? "waits" : "wait"}.`]} />
       <p class="sub">Jobs of <a class="addr u" href={linkTo("account", address)}>{checksummed(address)}</a>, the newest first.{isMine ? <> <a class="u" href={linkTo("account", address)}>Sign in</a> to read their names, and which orders are attempts of one job.</> : null}</p>
-      <Panel title="Jobs" note={jobs.length === orders.length ? `${orders.length} shown` : `${jobs.length} of ${orders.length} orders`}>
+      <Panel title="Jobs" note={jobs.length === orders.length ? `${orders.length} shown` : `${plural(jobs.length, "job")} of ${orders.length} orders`}>
         {jobs.length ? (
           <div class="scroll">
             <table>
-              <thead><tr><th scope="col">job</th><th scope="col">order</th><th scope="col">stands</th><th scope="col" class="r">attempts</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r">at most</th><th scope="col" class="r">worst cost</th><th scope="col" class="gap">offer</th><th scope="col">signed</th></tr></thead>
+              <thead><tr><th scope="col">job</th><th scope="col">order</th><th scope="col">stands</th><th scope="col" class="r">attempts</th><th scope="col" class="r only-desk">GPUs</th><th scope="col" class="r only-desk">limit</th><th scope="col" class="r only-desk">at most</th><th scope="col" class="r only-desk">worst cost</th><th scope="col" class="gap only-desk">offer</th><th scope="col" class="gap">signed</th></tr></thead>
               <tbody>{jobs.map((job) => <JobRow key={job.orders[0].id} job={job} />)}</tbody>
             </table>
           </div>
@@ -50,8 +50,8 @@ function JobRow({ job }: { job: JobTold }) {
   const { decimals } = token.value;
   return (
     <tr data-row>
-      <td title={job.name}>{oneLine(job.name, 40) || <span class="ink3">–</span>}</td><td><Hash of={one.id} view="job" longer /></td><td>{one.state}</td><td class="num r">{job.orders.length}</td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), decimals)}</td><td class="num r">{duration(Number(one.order.maxSeconds))}</td>
-      <td class="r"><Amount of={units(one.worstCost)} /></td><td class="gap num">{one.lease ? <a class="u" href={linkTo("offer", one.lease.offer)}>{one.lease.offer} at {priced(units(one.lease.price), decimals)}</a> : "–"}</td><td class="num"><Ago at={job.orders[0].acceptedAt} /></td>
+      <td title={job.name}>{oneLine(job.name, 40) || <span class="ink3">–</span>}</td><td><Hash of={one.id} view="job" /></td><td>{one.state}</td><td class="num r">{job.orders.length}</td><td class="num r only-desk">{one.order.gpus}</td><td class="num r only-desk">{priced(units(one.order.maxPrice), decimals)}</td><td class="num r only-desk">{duration(Number(one.order.maxSeconds))}</td>
+      <td class="r only-desk"><Amount of={units(one.worstCost)} /></td><td class="gap num only-desk">{one.lease ? <a class="u" href={linkTo("offer", one.lease.offer)}>{one.lease.offer} at {priced(units(one.lease.price), decimals)}</a> : "–"}</td><td class="num gap"><Ago at={job.orders[0].acceptedAt} /></td>
     </tr>
   );
 }
