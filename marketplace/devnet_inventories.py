@@ -18,6 +18,13 @@ price = "0.34"
 bond_bps = 2000
 arbiter = "{arbiter}"
 days = 30
+
+[[reserve]]
+classes = ["RTX4090"]
+longest = "30d"
+lead = "30d"
+price = "0.34"
+guaranteed_bps = 2500
 """,
     "provider-2": """\
 region = "us"
@@ -59,4 +66,4 @@ arbiter = "{arbiter}"
 days = 30
 """,
 }
-"""What the three providers declare. Nothing of it is measured; ``bourse offers`` says so. One of them gives jobs a way out."""
+"""What the three providers declare. Nothing of it is measured; ``bourse offers`` says so. One of them gives jobs a way out, one may be reserved."""

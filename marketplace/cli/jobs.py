@@ -10,6 +10,7 @@ import typer
 from marketplace.cli import documents, tables
 from marketplace.cli.following import cancelling, require_free
 from marketplace.cli.numbers import seconds_option
+from marketplace.cli.reserving import require_agreed_end
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 
 app = typer.Typer()
@@ -84,6 +85,7 @@ def cancel(
         next(market.steps(0))
         found = market.job(job)
         if not found.is_terminal:
+            require_agreed_end(session, market, found)
             with cancelling(session, found):
                 found.cancel()
         session.answer(documents.job(found, market.terms), tables.jobs([found], market.terms))

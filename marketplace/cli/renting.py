@@ -14,6 +14,7 @@ from marketplace.cli.following import cancelling, require_running, say_draft, te
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.offers import MIN_RELIABILITY
 from marketplace.cli.plans import require_consent, say_warm, show_plan, with_asked_price
+from marketplace.cli.reserving import require_agreed_end
 from marketplace.cli.run import ssh_keys_of
 from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
@@ -142,6 +143,7 @@ def end(
         next(market.steps(0))
         found = market.job(job)
         if not found.is_terminal:
+            require_agreed_end(session, market, found)
             with cancelling(session, found):
                 found.cancel()
         session.answer(documents.job(found, market.terms), tables.jobs([found], market.terms))

@@ -146,6 +146,16 @@ def reservations(
         session.answer([_document(one, market.terms) for one in found], _table(found, market.terms))
 
 
+def require_agreed_end(session: CommandSession, market: Market, job: Job) -> None:
+    """Say what ending a reservation pays, and have that agreed to where somebody is there to ask. Raise InvalidField where it is not."""
+    for one in reservations_of(market.session, (job,), market.chain.head()):
+        if one.ending_costs:
+            cost, paid = (tables.amount(units, market.terms) for units in (one.ending_costs, one.paid))
+            session.say(f"a reservation: ending it now pays {cost} in all, of which {paid} are paid")
+            if not session.as_json and sys.stdin.isatty() and not typer.confirm("End it?", err=True):
+                raise InvalidField("job", "goes on; nothing was sent")
+
+
 def _wait_opened(session: CommandSession, market: Market, job: Job) -> None:
     """Until it is opened, and what was promised up front is signed for; leave with its story where it comes to nothing."""
     require_running(session, market, job)
@@ -271,6 +281,7 @@ def _document(value: ReservationStanding, terms: MarketTerms) -> dict[str, Any]:
         **documents.price("maxPrice", order.max_price, terms),
         **documents.money("guaranteedCost", value.guaranteed, terms),
         **documents.money("paid", value.paid, terms),
+        **documents.money("endingCosts", value.ending_costs, terms),
         "standsStill": value.job.note,
     }
 

@@ -11,7 +11,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.orders import Order
-from marketplace.domain.pricing import earned_rounded_down
+from marketplace.domain.pricing import earned_rounded_down, elapsed_of
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 
 
@@ -54,6 +54,8 @@ class ReservationStanding:
     provider: Address | None
     """Who opened it; None before."""
     upfront_seconds: Seconds
+    ending_costs: TokenUnits
+    """What is paid for it in all if it is ended at this block; 0 where nothing is open. What was paid already is part of that."""
 
     @property
     def ends_at(self) -> UnixTime:
@@ -83,8 +85,17 @@ def _reservation(session: ClientSession, job: Job, lease: Lease, block: BlockRef
     order = job.signed
     provider = session.provider_of(lease.offer) if lease.offer else None
     return ReservationStanding(
-        job, order, lease, state_of(order, lease, block.timestamp), provider, job.kept.terms.upfront_seconds
-    )
+        job, order, lease, state_of(order, lease, block.timestamp), provider, job.kept.terms.upfront_seconds,
+        _ending_costs(order, lease, block.timestamp),
+    )  # fmt: skip
+
+
+def _ending_costs(order: Order, lease: Lease, now: UnixTime) -> TokenUnits:
+    """E(max(elapsed, minSeconds, paidSeconds)), as ``terminate`` pays."""
+    if lease.status is not LeaseStatus.OPEN:
+        return TokenUnits(0)
+    seconds = Seconds(max(elapsed_of(order, lease, now), order.min_seconds, lease.paid_seconds))
+    return earned_rounded_down(lease.price, order.gpus, seconds)
 
 
 def is_prepaid(session: ClientSession, job: Job) -> bool:

@@ -66,7 +66,7 @@ class Submitter:
         prepared = (prepare(request),) if nodes is None else nodes_of(request, nodes)
         self._check_opener(request)
         block, spec = self._market.chain.head(), prepared[0].spec
-        require_term(request, block.timestamp)
+        require_term(request, block.timestamp, nodes)
         order = self._order(request, spec.sha256, block)
         require_acceptable(order, self._market.balance_of(order.client, block), block)
         self._session.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))

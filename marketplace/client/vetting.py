@@ -37,7 +37,7 @@ def require_acceptable(order: Order, free: TokenUnits, block: BlockRef) -> None:
         raise refused(Refusal.ClientBalanceTooLow, f"the worst cost is {cost} token units, {free} are free")
 
 
-def require_term(request: JobRequest, now: UnixTime) -> None:
+def require_term(request: JobRequest, now: UnixTime, nodes: int | None = None) -> None:
     """Raise InvalidField for a reservation that no provider could open, or whose first payment the contract would not take.
 
     The contract lets a client sign ahead of the meter up to what it guarantees, and no further.
@@ -46,6 +46,8 @@ def require_term(request: JobRequest, now: UnixTime) -> None:
         if request.upfront:
             raise InvalidField("upfront", "is for reservations: name when it begins")
         return
+    if nodes is not None:
+        raise InvalidField("nodes", "must be reserved one by one: providers open reservations each by itself")
     if request.starts_at <= now:
         raise InvalidField("from", "must lie ahead: order it as it is, or rent it")
     if request.min_time > request.max_time:

@@ -31,7 +31,8 @@ __all__ = ["logging_as_it_was"]
 
 ORDER = ("--gpu", "RTX4090", "--max-price", "3.00", "--max-time", "10m", "--no-wait")
 ELSEWHERE = {
-    "devnet up", "end", "expose", "extend", "gpu", "image push", "offer", "provider check", "provider images", "provider init", "rent", "top",
+    "devnet up", "end", "expose", "extend", "gpu", "image push", "offer", "provider check", "provider images", "provider init", "rent", "reservations",
+    "reserve", "top",
 }  # fmt: skip
 """What needs a network, a machine, a registry or a sitting of its own: only the names that its code writes are looked at."""
 NO_ANSWER = {"allow_interspersed_args", "bond_floor"}

@@ -45,7 +45,9 @@ def test_a_reservation_is_planned_signed_and_listed(
     assert (reserved["state"], running["state"]) == ("reserved", "running")
     assert (reserved["provider"], int(reserved["price"])) == (offers[0].provider, offers[0].price)
     assert "guaranteed" in shell.run("reservations").stdout
-    shell.answer("end", str(done["job"]), "--json")
+    assert (reserved["endingCosts"], running["endingCosts"]) == (reserved["guaranteedCost"], running["guaranteedCost"])
+    ended = shell.run("end", str(done["job"]), "--json")
+    assert (ended.returncode, "in all, of which" in ended.stderr) == (0, True)
     assert shell.answer("reservations", "--json") == []
     (over,) = shell.answer("reservations", "--all", "--json")
     assert over["state"] == "over"

@@ -72,6 +72,14 @@ def test_what_the_contract_would_not_take_is_refused_before_it_is_signed(
     assert told.value.field == field
 
 
+def test_nodes_of_one_job_are_not_reserved_together() -> None:
+    """Each order for a term lease is opened by itself, so that a group could be left with half of its machines."""
+    with pytest.raises(InvalidField) as told:
+        require_term(REQUEST, NOW, 2)
+
+    assert told.value.field == "nodes"
+
+
 @pytest.mark.parametrize(
     "changed",
     [
