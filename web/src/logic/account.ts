@@ -21,10 +21,11 @@ export function stakeOf(lease: Lease, bondBps: number, bondFloor: bigint, now: n
   if (!order) return undefined;
   const [price, gpus, most] = [units(lease.price), units(order.gpus), Number(order.maxSeconds)];
   const lock = locked(price, gpus, BigInt(most));
-  const run = runOf(price, gpus, lease.openedAt, most, lease.paidSeconds, now);
+  const startsAt = Math.max(lease.openedAt, Number(order.startsAt));
+  const run = runOf(price, gpus, startsAt, most, lease.paidSeconds, now);
   return {
     id: lease.id, gpus: Number(gpus), price, locked: lock - units(lease.paid), run, bond: bondOf(lock, BigInt(bondBps), bondFloor),
-    endsBy: lease.deadline ?? lease.openedAt + most + grace, lastHeartbeat: lease.lastHeartbeat, status: lease.status,
+    endsBy: lease.deadline ?? startsAt + most + grace, lastHeartbeat: lease.lastHeartbeat, status: lease.status,
   };
 }
 

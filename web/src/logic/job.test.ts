@@ -5,7 +5,7 @@ import { asText, saidOfJob } from "./say";
 
 const COIN = { symbol: "tUSD", decimals: 6 };
 const event = (name: string, at: number, block: number | null, fields: object) => ({ name, at, reason: "", detail: "", fields, block, tx: block === null ? null : `0xtx${block}`, atTime: null }) as unknown as OrderEvent;
-const order = { id: "0xo", state: "closed", acceptedAt: 90, withdrawnAt: null, worstCost: "32500", order: { gpus: "1", maxSeconds: "45", maxPrice: "2600000" }, lease: { offer: 2, price: "2050000", openedAt: 200, paidSeconds: 25 } } as unknown as OrderTold;
+const order = { id: "0xo", state: "closed", acceptedAt: 90, withdrawnAt: null, worstCost: "32500", order: { gpus: "1", maxSeconds: "45", maxPrice: "2600000", startsAt: "0" }, lease: { offer: 2, price: "2050000", openedAt: 200, paidSeconds: 25 } } as unknown as OrderTold;
 const lease = { status: "Closed", exit: "LeaseSettled", offer: 2, price: "2050000", openedAt: 200, paidSeconds: 25, paid: "14236", refund: "11389", compensation: "0" } as unknown as Lease;
 const EVENTS = [
   event("accepted", 90, null, {}),
@@ -32,6 +32,10 @@ describe("a job", () => {
     const again: Known = { ...known, order: { ...order, acceptedAt: 230 }, lease: undefined, servings: servingsOf([event("LeaseOpened", 240, 60, { lease: "0xp", offer: 4, price: "2050000" })], order.order) };
     expect(attemptsOver([known, again]).map((one) => [one.number, one.offer])).toEqual([[1, 3], [2, 2], [3, 4]]);
     expect(happeningsOver([known, again], 60).map((one) => one.what).slice(-3)).toEqual(["Lease settled", "Ordered again", "Lease opened"]);
+  });
+  it("that was reserved has its meter begin with its term, not with its opening", () => {
+    const reserved = { ...known, order: { ...order, order: { ...order.order, startsAt: "150" } } };
+    expect(attemptsOf(reserved).map((one) => [one.openedAt, one.startsAt])).toEqual([[100, 150], [200, 200]]);
   });
   it("costs, when it is ended now, what has run and is not paid yet", () => {
     expect(runOf(3_600_000n, 2n, 100, 60, 10, 130)).toBe(40_000n);

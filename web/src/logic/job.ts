@@ -21,6 +21,8 @@ export interface Attempt {
   offer: number;
   price: bigint;
   openedAt: number;
+  /** When its meter begins: a reservation is opened before. */
+  startsAt: number;
   maxSeconds: number;
   endedAt: number | undefined;
   exit: string;
@@ -65,7 +67,7 @@ export function attemptsOf(known: Known): Attempt[] {
     const fields = one.ended?.fields ?? {};
     const amount = (name: "paid" | "refund" | "compensation") => (isLast && lease && lease.status === "Closed" ? units(lease[name]) : units(fields[name] as string | undefined));
     return {
-      number: at + 1, offer: one.offer, price: one.price, openedAt: one.openedAt, maxSeconds, endedAt: one.ended?.block.timestamp,
+      number: at + 1, offer: one.offer, price: one.price, openedAt: one.openedAt, startsAt: Math.max(one.openedAt, Number(order.order.startsAt)), maxSeconds, endedAt: one.ended?.block.timestamp,
       exit: one.ended?.name ?? (isLast ? lease?.exit ?? "" : ""), paidSeconds: isLast ? lease?.paidSeconds ?? 0 : Number(fields["paidSeconds"] ?? 0), locked: lock,
       paid: amount("paid"), refund: amount("refund"), compensation: amount("compensation"), bond: bondOf(lock, BigInt(known.bondBps(one.offer)), units(known.market.bondFloor)),
     };
@@ -84,8 +86,8 @@ export function happeningsOver(orders: readonly Known[], head: number, confirmat
 }
 
 /** What ending a lease at this instant would cost its client: what has run and is not paid yet. */
-export function runOf(price: bigint, gpus: bigint, openedAt: number, maxSeconds: number, paidSeconds: number, at: number): bigint {
-  const seconds = Math.max(0, Math.min(maxSeconds, at - openedAt));
+export function runOf(price: bigint, gpus: bigint, startsAt: number, maxSeconds: number, paidSeconds: number, at: number): bigint {
+  const seconds = Math.max(0, Math.min(maxSeconds, at - startsAt));
   return earned(price, gpus, BigInt(seconds)) - earned(price, gpus, BigInt(Math.min(seconds, paidSeconds)));
 }
 

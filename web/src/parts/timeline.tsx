@@ -11,7 +11,7 @@ export function JobTimeline({ attempts, from, now, grace, width = 924 }: { attem
   const isNarrow = width < 500;
   const left = isNarrow ? 4 : 140;
   const right = width - 20;
-  const ends = attempts.map((one) => Math.max(one.openedAt + one.maxSeconds, one.endedAt ?? 0));
+  const ends = attempts.map((one) => Math.max(one.startsAt + one.maxSeconds, one.endedAt ?? 0));
   const to = Math.max(from + 10, ...ends);
   const x = (at: number) => left + ((Math.min(Math.max(at, from), to) - from) / (to - from)) * (right - left);
   const step = STEPS.find((one) => (to - from) / one <= (isNarrow ? 3 : 6)) ?? 604_800;
@@ -26,12 +26,12 @@ export function JobTimeline({ attempts, from, now, grace, width = 924 }: { attem
 }
 
 function Lane({ attempt, top, x, now, grace, isNarrow }: { attempt: Attempt; top: number; x: (at: number) => number; now: number; grace: number; isNarrow: boolean }) {
-  const { openedAt, maxSeconds, endedAt, paidSeconds, exit } = attempt;
-  const end = openedAt + maxSeconds;
+  const { openedAt, startsAt, maxSeconds, endedAt, paidSeconds, exit } = attempt;
+  const end = startsAt + maxSeconds;
   const isOver = endedAt !== undefined || exit !== "";
   const stakeEnd = isOver ? Math.min(end, endedAt ?? end) : end;
-  const paidEnd = openedAt + paidSeconds;
-  const ranEnd = isOver ? paidEnd : Math.min(end, now);
+  const paidEnd = startsAt + paidSeconds;
+  const ranEnd = isOver ? paidEnd : Math.min(end, Math.max(startsAt, now));
   const bondEnd = endedAt ?? end + grace;
   const said = (value: bigint) => spoken(value, token.value.decimals);
   const box = (from: number, to: number, fill: string, y = top, height = 30, stroke = "var(--client)") => to > from ? <rect x={x(from)} y={y} width={Math.max(0, x(to) - x(from))} height={height} fill={fill} stroke={stroke} /> : null;
@@ -41,7 +41,7 @@ function Lane({ attempt, top, x, now, grace, isNarrow }: { attempt: Attempt; top
       {isNarrow ? null : <text x="0" y={top + 29} font-size="12" fill="var(--ink2)" class="halo">offer {attempt.offer} at {said(attempt.price)}</text>}
       {box(openedAt, end, "var(--sheet)")}
       {box(isOver ? paidEnd : ranEnd, stakeEnd, "url(#hc)")}
-      {box(openedAt, paidEnd, "var(--client)")}
+      {box(startsAt, paidEnd, "var(--client)")}
       {isOver ? null : box(paidEnd, ranEnd, "url(#hx)")}
       {box(openedAt, bondEnd, "url(#hp)", top + 30, 9, "var(--provider)")}
       {exit === "LeaseExpired" && endedAt ? <path d={`M${x(endedAt)} ${top - 4}V${top + 45}`} stroke="var(--bad)" stroke-width="1.5" /> : null}
@@ -56,5 +56,5 @@ function endOf(attempt: Attempt, said: (value: bigint) => string, now: number): 
   if (attempt.exit === "LeaseExpired") return `expired: ${said(attempt.compensation)} of the bond is the client’s`;
   if (attempt.exit === "LeaseDeclined") return "declined: everything came back";
   if (attempt.exit) return `${attempt.paidSeconds} s paid, ${said(attempt.refund)} came back`;
-  return `${Math.max(0, Math.min(attempt.maxSeconds, now - attempt.openedAt))} s on the meter of ${attempt.maxSeconds}`;
+  return `${Math.max(0, Math.min(attempt.maxSeconds, now - attempt.startsAt))} s on the meter of ${attempt.maxSeconds}`;
 }
