@@ -1,7 +1,7 @@
 // What an account has at stake, what waits, and whether it adds up.
 import type { Lease, OrderTold } from "../api/kinds";
 import { bondOf, locked, units } from "./amounts";
-import { runOf } from "./job";
+import { endingCost } from "./job";
 
 export interface Stake {
   id: string;
@@ -22,7 +22,7 @@ export function stakeOf(lease: Lease, bondBps: number, bondFloor: bigint, now: n
   const [price, gpus, most] = [units(lease.price), units(order.gpus), Number(order.maxSeconds)];
   const lock = locked(price, gpus, BigInt(most));
   const startsAt = Math.max(lease.openedAt, Number(order.startsAt));
-  const run = runOf(price, gpus, startsAt, most, lease.paidSeconds, now);
+  const run = endingCost(order, lease, now);
   return {
     id: lease.id, gpus: Number(gpus), price, locked: lock - units(lease.paid), run, bond: bondOf(lock, BigInt(bondBps), bondFloor),
     endsBy: lease.deadline ?? startsAt + most + grace, lastHeartbeat: lease.lastHeartbeat, status: lease.status,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Lease, Market, OrderEvent, OrderTold } from "../api/kinds";
-import { attemptsOf, attemptsOver, happeningsOf, happeningsOver, runOf, servingsOf, type Known } from "./job";
+import { attemptsOf, attemptsOver, happeningsOf, happeningsOver, endingCost, servingsOf, type Known } from "./job";
 import { asText, saidOfJob } from "./say";
 
 const COIN = { symbol: "tUSD", decimals: 6 };
@@ -38,8 +38,15 @@ describe("a job", () => {
     expect(attemptsOf(reserved).map((one) => [one.openedAt, one.startsAt])).toEqual([[100, 150], [200, 200]]);
   });
   it("costs, when it is ended now, what has run and is not paid yet", () => {
-    expect(runOf(3_600_000n, 2n, 100, 60, 10, 130)).toBe(40_000n);
-    expect(runOf(3_600_000n, 2n, 100, 60, 0, 9_999)).toBe(120_000n);
+    const [terms, open] = [{ gpus: "2", maxSeconds: "60", minSeconds: "0", startsAt: "0" }, { price: "3600000", openedAt: 100, paidSeconds: 10 }];
+    expect(endingCost(terms, open, 130)).toBe(40_000n);
+    expect(endingCost(terms, { ...open, paidSeconds: 0 }, 9_999)).toBe(120_000n);
+  });
+  it("costs no less than its order guarantees, before its term begins, too", () => {
+    const [terms, open] = [{ gpus: "2", maxSeconds: "60", minSeconds: "40", startsAt: "500" }, { price: "3600000", openedAt: 100, paidSeconds: 10 }];
+    expect(endingCost(terms, open, 130)).toBe(60_000n);
+    expect(endingCost(terms, open, 545)).toBe(70_000n);
+    expect(endingCost(terms, { ...open, paidSeconds: 50 }, 545)).toBe(0n);
   });
   it("is said in a sentence by what is known, and not as done where nobody knows", () => {
     expect(asText(saidOfJob(order, lease, COIN))).toBe("The job is over. The work cost 0.014236; 0.011389 came back.");

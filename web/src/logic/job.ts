@@ -1,5 +1,5 @@
 // A job as a story: what happened, with its typed reason and its evidence; and each attempt as a pane of money over time.
-import type { Decline, Explanation, Lease, Market, OrderEvent, OrderTold, Receipts } from "../api/kinds";
+import type { Decline, Explanation, Lease, Market, OrderDocument, OrderEvent, OrderTold, Receipts } from "../api/kinds";
 import { NOTHING, taken, type Serving, type Told } from "./ledger";
 import { bondOf, earned, locked, spoken, units } from "./amounts";
 import { oneLine, reasonWords, shortId } from "./names";
@@ -85,10 +85,12 @@ export function happeningsOver(orders: readonly Known[], head: number, confirmat
   return rows.sort((one, other) => one.at - other.at);
 }
 
-/** What ending a lease at this instant would cost its client: what has run and is not paid yet. */
-export function runOf(price: bigint, gpus: bigint, startsAt: number, maxSeconds: number, paidSeconds: number, at: number): bigint {
-  const seconds = Math.max(0, Math.min(maxSeconds, at - startsAt));
-  return earned(price, gpus, BigInt(seconds)) - earned(price, gpus, BigInt(Math.min(seconds, paidSeconds)));
+/** What ending an open lease at this instant would cost its client beyond what is paid: its meter, and never less than the order guarantees. */
+export function endingCost(order: Pick<OrderDocument, "gpus" | "startsAt" | "minSeconds" | "maxSeconds">, lease: Pick<Lease, "price" | "openedAt" | "paidSeconds">, at: number): bigint {
+  const metered = Math.max(0, Math.min(Number(order.maxSeconds), at - Math.max(lease.openedAt, Number(order.startsAt))));
+  const due = Math.max(metered, Number(order.minSeconds), lease.paidSeconds);
+  const [price, gpus] = [units(lease.price), units(order.gpus)];
+  return earned(price, gpus, BigInt(due)) - earned(price, gpus, BigInt(lease.paidSeconds));
 }
 
 const EVENTS: Record<string, string> = {

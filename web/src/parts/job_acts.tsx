@@ -2,12 +2,14 @@
 import { useSignal } from "@preact/signals";
 import type { Lease, OrderDocument, OrderTold, Outputs, Receipts } from "../api/kinds";
 import { exitCodeOf, fetchChecked, foldersOf, resultHash } from "./outputs";
+import { endingCost } from "../logic/job";
+import { chainTime } from "../state/head";
 import { market } from "../state/market";
 import { wallet } from "../state/wallet";
 import { Problem } from "../api/read";
 import { Act, acts } from "./act";
 import { Panel } from "./panel";
-import { Command, Until } from "./words";
+import { Amount, Command, Until } from "./words";
 
 interface Known {
   /** The job that is looked at, as its address says: what a gateway hands over is held against it. */
@@ -38,6 +40,7 @@ export function JobActs({ id, order, lease, receipts, outputs }: Known) {
       {lease?.status === "Open" ? (
         <>
           {isMine ? <p class="acts"><Act id="terminate" ghost run={async (step) => (await acts()).endOnChain("terminate", terms, id, order.order, step)}>End it now</Act></p> : null}
+          <p class="cap">Ending it now costs <Amount of={endingCost(order.order, lease, chainTime.value)} /> beyond what is paid; the rest comes back at once.</p>
           <Command words={last && !mine ? "bourse watch" : `bourse cancel ${id}`} />
         </>
       ) : null}

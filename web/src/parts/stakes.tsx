@@ -27,7 +27,7 @@ export function Stakes({ free, locked, waiting, stakes, width = 960 }: { free: b
       {waiting.count ? <rect x="2" y="31" width={Math.max(2, most)} height="22" fill="var(--client-wash)" stroke="var(--client)" stroke-dasharray="4 3" /> : null}
       {waiting.count ? <text x="10" y="46" font-size="13" fill="var(--client)" class="halo">{waiting.count} waiting {waiting.count === 1 ? "order" : "orders"} could lock {said(waiting.amount)} at worst</text> : null}
       {stakes.length ? <path d={`M${split} 60L1 100M${width - 1} 60V100`} stroke="var(--client)" opacity=".5" fill="none" /> : null}
-      {stakes.length ? <text x={width - 8} y="92" font-size="13" text-anchor="end" fill="var(--ink2)" class="halo">{stakes.length} {stakes.length === 1 ? "lease" : "leases"}: what has run is engraved closely, the rest comes back if you end them</text> : null}
+      {stakes.length ? <text x={width - 8} y="92" font-size="13" text-anchor="end" fill="var(--ink2)" class="halo">{stakes.length} {stakes.length === 1 ? "lease" : "leases"}: what ending them now costs is engraved closely, the rest comes back</text> : null}
       {panes.map((one) => (
         <>
           <rect x={one.x} y="100" width={Math.max(1, one.wide)} height="36" fill="var(--sheet)" />
