@@ -29,7 +29,7 @@ TESTS = (
     ),
 )  # fmt: skip
 """What is about them, for a process each. What numba compiles is watched where one test runs it interpreted."""
-SECONDS = 1_500
+SECONDS = 3_600
 FOLDER = TOOLS / "python-coverage"
 SETTINGS = """\
 [run]

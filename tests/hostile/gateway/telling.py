@@ -23,6 +23,7 @@ from marketplace.api.orders import ExplanationTold, OrderAnswer
 from marketplace.api.problems import ProblemTold
 from marketplace.api.quotes import QuotesAnswer
 from marketplace.api.receipts import ReceiptsAnswer
+from marketplace.api.reservations import ReservationPage
 from marketplace.api.rounds import RoundPage
 from marketplace.api.ssh import HostKeyTold
 from marketplace.api.warm_images import WarmImageAnswer
@@ -90,6 +91,11 @@ def _receipt(lease: Bytes32) -> Receipt:
     return Receipt(lease, OfferId(1), UnixTime(1), Seconds(1), WORD, True)
 
 
+def _signed(page: ReservationPage) -> list[SignedOrder]:
+    """As agents read them."""
+    return [told.signed for told in page.items]
+
+
 def questions() -> dict[str, Question]:
     """Everything that SDK and agent read from a gateway as JSON."""
     lease, page = {"id": WORD}, {"next": None}
@@ -102,6 +108,7 @@ def questions() -> dict[str, Question]:
         "offer": Question(lambda api: api.offer(OfferId(1)), OfferAnswer, {"id": 1}),
         "measurements": Question(lambda api: api.gpus.measurements([OfferId(1)]), MeasurementsAnswer),
         "book": Question(lambda api: api.waiting(1), BookAnswer, {"class": 1}, page),
+        "reservations": Question(lambda api: _signed(api.reservations()), ReservationPage, given=page),
         "quotes": Question(lambda api: api.quotes("RTX4090", max_seconds=Seconds(60)), QuotesAnswer),
         "posted order": Question(lambda api: api.post_order(SignedOrder(WORD, ORDER, "0x")), OrderAnswer, lease),
         "order": Question(lambda api: api.order(WORD), OrderAnswer, lease),
