@@ -2,8 +2,8 @@
 .PHONY: help setup demo test check gas bench deep clean
 
 PYTEST ?= .venv/bin/pytest
-# One more than there are cores: a third of the time, a test waits for a block.
-WORKERS ?= $(shell expr $$(nproc) + 1)
+# Two more than there are cores: a third of the time, a test waits for a block.
+WORKERS ?= $(shell expr $$(nproc) + 2)
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 export FOUNDRY_DISABLE_NIGHTLY_WARNING = 1
 # Whatever the shell says: tests start hundreds of processes, and each would compile all of the program again.

@@ -52,10 +52,11 @@ class Uint16(Uint):
 def decimal_pattern(most: int) -> str:
     """What matches the integers from 0 to ``most`` in decimal, and nothing else.
 
-    Of 256 bits it matches all, and some that are greater but begin alike: exact patterns of that length overstrain generators of values.
+    Of 256 bits it matches all, and some that are greater but begin alike: exact patterns of that length overstrain generators of values. So many
+    digits are alike that hardly any generator comes upon one of those.
     """
     digits = str(most)
-    exact = digits[:3] if len(digits) > _MOST_EXACT_DIGITS else digits
+    exact = digits[: _MOST_EXACT_DIGITS // 2] if len(digits) > _MOST_EXACT_DIGITS else digits
     longest = ""
     for place in range(len(exact) - 1, -1, -1):
         low, digit, behind = int(place == 0), int(digits[place]), len(digits) - place - 1

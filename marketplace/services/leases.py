@@ -56,14 +56,16 @@ class LeaseDesk:
     def append_log(self, sender: Address, identifier: Bytes32, offset: int, chunk: bytes) -> int:
         """Append to the lease's log, for its provider; the log's length, which is not ``offset + len(chunk)`` where it ends elsewhere.
 
-        Raises NotFound, Forbidden, and InvalidField beyond the log's limit.
+        Raises NotFound, Forbidden, and InvalidField where it would grow beyond its limit.
         """
         serving = self._servings.now(identifier)
         if sender != serving.provider:
             raise Forbidden("only the lease's provider may write its log")
-        if offset + len(chunk) > MAX_LOG_BYTES:
+        is_beyond = offset + len(chunk) > MAX_LOG_BYTES
+        length = self._board.append_log(identifier, serving.lease.opened_at, offset, b"" if is_beyond else chunk)
+        if is_beyond and length == offset:
             raise InvalidField("offset", f"the live log holds {MAX_LOG_BYTES} bytes; put the whole into a blob")
-        return self._board.append_log(identifier, serving.lease.opened_at, offset, chunk)
+        return length
 
     def log_so_far(self, identifier: Bytes32, offset: int) -> bytes:
         """What there is of the log from ``offset`` on. Raises NotFound before the order was ever opened."""

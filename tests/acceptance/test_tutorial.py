@@ -24,8 +24,8 @@ def _blocks(text: str) -> list[tuple[str, str]]:
 
 
 def _shapes(text: str) -> set[str]:
-    """The lines of a screen without their numbers, ids and widths, nor what is of one job or one offer alone."""
-    lines = [re.sub(r"0x[0-9a-f]+|[\d.]*\d", "#", " ".join(line.split())) for line in text.splitlines()]
+    """The lines of a screen, and what they list, without numbers, ids and widths, nor what is of one job or one offer alone."""
+    lines = [re.sub(r"0x[0-9a-f]+|[\d.]*\d", "#", " ".join(line.split())) for line in re.split(r"[;\n]", text)]
     return {line for line in lines if not line.startswith(("# ", "$ ", "job "))}
 
 

@@ -96,6 +96,8 @@ def test_a_log_grows_where_it_ends_only(gateway: Gateway, lease: SignedOrder) ->
     gap = refused(gateway, lambda: append(gateway, lease, 9, b"two\n"), 409, "LogOffset", "offset")
 
     assert gap["length"] == 4
+    ages_away = refused(gateway, lambda: append(gateway, lease, 16 << 20, b"two\n"), 409, "LogOffset", "offset")
+    assert ages_away["length"] == 4
     assert append(gateway, lease, 4, b"two\n").json() == {"length": 8}
     assert gateway.read(CLIENT, f"/v1/leases/{lease.id}/logs?follow=false").content == b"one\ntwo\n"
     assert gateway.read(CLIENT, f"/v1/leases/{lease.id}/logs?follow=false&offset=4").content == b"two\n"
@@ -177,10 +179,10 @@ def test_only_the_provider_writes_the_log(gateway: Gateway, lease: SignedOrder, 
 @pytest.mark.parametrize(
     ("query", "field"),
     [("-1", "offset"), ("1.5", "offset"), ("x", "offset"), ("1e3", "offset"), ("\u0663", "offset"), ("9" * 13, "offset"),
-     (str(16 << 20), "offset"), (" 1", "offset"), ("", "offset")],
+     (" 1", "offset"), ("", "offset")],
 )  # fmt: skip
 def test_a_bad_offset_is_refused(gateway: Gateway, lease: SignedOrder, query: str, field: str) -> None:
-    """ASCII digits, within the log's limit."""
+    """ASCII digits, and not too many."""
     path = str(httpx.URL(f"http://x/v1/leases/{lease.id}/logs", params={"offset": query}).raw_path, "ascii")
 
     refused(gateway, lambda: gateway.write(PROVIDER, "POST", path, b"xy"), 422, "InvalidField", field)

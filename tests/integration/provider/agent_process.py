@@ -19,13 +19,15 @@ from marketplace.chain.deployment import AddressBook
 from marketplace.daemon import Stop, run_forever
 from tests.integration.provider.stage import INVENTORY, build_agent
 
-PATIENT = {"patience_seconds": 100_000}
+PATIENT, LATE = {"patience_seconds": 100_000}, {"away_seconds": 100_000}
 SHORT_SLICES = {"slice_seconds": 4}
 
 
 def run_agent(rpc_url: str, book: str, gateway_url: str, home: str, kill_at: str) -> None:
-    """Run one agent until SIGTERM, or until it logs ``kill_at``. A leading ``~`` makes it a patient one."""
-    patience, point = (PATIENT, kill_at[1:]) if kill_at.startswith("~") else ({}, kill_at)
+    """Run one agent until SIGTERM, or until it logs ``kill_at``. A leading ``~`` makes it a patient one; a ``+`` one that takes up what was
+    left to itself for however long its start takes here."""
+    policy: dict[str, int] = SHORT_SLICES | (PATIENT if "~" in kill_at else {}) | (LATE if "+" in kill_at else {})
+    point = kill_at.lstrip("~+")
 
     def kill(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event["event"] == point:
@@ -33,9 +35,7 @@ def run_agent(rpc_url: str, book: str, gateway_url: str, home: str, kill_at: str
         return event
 
     structlog.configure(processors=[kill, structlog.processors.KeyValueRenderer(key_order=["event"])])
-    agent = build_agent(
-        rpc_url, AddressBook.read(Path(book)), gateway_url, Path(home), INVENTORY, patience | SHORT_SLICES
-    )
+    agent = build_agent(rpc_url, AddressBook.read(Path(book)), gateway_url, Path(home), INVENTORY, policy)
     run_forever(agent.step, "provider", Stop().on_signals())
     agent.close()
 

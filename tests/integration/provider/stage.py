@@ -162,11 +162,11 @@ class AgentProcesses:
     process: subprocess.Popen[bytes]
     folder: Path
 
-    def start(self, *, kill_at: str = "", is_patient: bool = False) -> None:
+    def start(self, *, kill_at: str = "", is_patient: bool = False, may_be_late: bool = False) -> None:
         for name in ("pid", "ended"):
             (self.folder / name).unlink(missing_ok=True)
         assert self.process.stdin
-        self.process.stdin.write(f"{'~' if is_patient else ''}{kill_at}\n".encode())
+        self.process.stdin.write(f"{'~' if is_patient else ''}{'+' if may_be_late else ''}{kill_at}\n".encode())
         self.process.stdin.flush()
 
     @property

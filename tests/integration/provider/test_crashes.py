@@ -47,6 +47,8 @@ class Crashing:
         (stage.folder / "home").mkdir()
         self.journal = AgentJournal(f"sqlite:///{stage.folder}/home/agent.sqlite")
         self.agents = stage.agents_apart()
+        self.may_be_late = False
+        """Whether the next agent goes on with a job that was lost, however long this machine takes to start it."""
 
     def opened(self, *command: str) -> SignedOrder:
         """A lease on what the agent that is running has listed."""
@@ -71,7 +73,7 @@ class Crashing:
 
     def killed_at(self, point: str, *, signs: bool = False) -> None:
         """Run an agent until it has killed itself at this point."""
-        self.agents.start(kill_at=point, is_patient=signs)
+        self.agents.start(kill_at=point, is_patient=signs, may_be_late=self.may_be_late)
         self.died(point, signs=signs)
 
     def died(self, point: str, *, signs: bool = False) -> None:
@@ -81,7 +83,7 @@ class Crashing:
 
     def finished(self, *, signs: bool = False) -> None:
         """Run an agent that nobody kills until nothing is left to serve, and stop it."""
-        self.agents.start(is_patient=signs)
+        self.agents.start(is_patient=signs, may_be_late=self.may_be_late)
         each = self.stage.countersign if signs else lambda: None
         self.stage.clock.until(
             lambda: all(row.state is ServingState.CLOSED for row in self.journal.servings()), "all is closed", each=each
@@ -100,6 +102,7 @@ def crashing(stage: Stage) -> Iterator[Crashing]:
 
 def test_agent_killed_at_every_point_is_paid_once(stage: Stage, crashing: Crashing) -> None:
     """One lease outlives nine agents; its job runs to the end, and the last agent is paid for it, once."""
+    crashing.may_be_late = True
     crashing.agents.start(kill_at=POINTS[0], is_patient=True)
     signed = crashing.opened(*WRITES)
     crashing.died(POINTS[0], signs=True)
@@ -136,6 +139,7 @@ def test_a_running_job_is_taken_up_by_the_next_agent(stage: Stage, crashing: Cra
 
 def test_what_a_session_left_outlives_every_agent_on_its_way_to_the_follow_on(stage: Stage, crashing: Crashing) -> None:
     """Killed when it has closed a session, kept its files, copied them, and begun the follow-on: the last agent has them there, and nothing is left of the first."""
+    crashing.may_be_late = True
     crashing.agents.start(kill_at="serving.closed", is_patient=True)
     first = crashing.sat_at()
     (run,) = (stage.folder / "home" / "servings").glob(f"{first.id}-*/runs/*")
@@ -147,7 +151,7 @@ def test_what_a_session_left_outlives_every_agent_on_its_way_to_the_follow_on(st
     stage.jump(CONSTANTS.start_grace)  # too late to give it back: agents that come and go have all the time they need
     crashing.killed_at("workspace.inherited", signs=True)
     crashing.killed_at("job.starting", signs=True)
-    crashing.agents.start(is_patient=True)
+    crashing.agents.start(is_patient=True, may_be_late=True)
     servings = stage.folder / "home" / "servings"
     stage.clock.until(lambda: not list(servings.glob(f"{first.id}-*")), "what was handed on is removed")
 
