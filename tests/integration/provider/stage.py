@@ -358,9 +358,11 @@ class Stage:
         """Every balance is what it was, but for E(used), to the unit; nothing is locked any more."""
         earned = earned_rounded_down(PRICE, signed.order.gpus, Seconds(used))
 
-        assert self.status(signed.id) is LeaseStatus.CLOSED
-        assert self.market.balance_of(PROVIDER.address) == FUNDS + earned
-        assert self.market.balance_of(CLIENT.address) == FUNDS - earned
+        now = self.chain.head()
+        held = self.market.balances_of([PROVIDER.address, CLIENT.address], now)
+        got = held[PROVIDER.address] - FUNDS, FUNDS - held[CLIENT.address]
+        assert self.market.lease_of(signed.id, now).status is LeaseStatus.CLOSED
+        assert got == (earned, earned), f"{got} for {earned}"
 
     def close(self) -> None:
         for process in self.processes:
