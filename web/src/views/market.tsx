@@ -1,5 +1,6 @@
 // The market, one class at a time: what one costs now and n together, who waits and why, what it cost before.
 import { useComputed } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import type { Book, LeaseRow, Offer } from "../api/kinds";
 import { priced, units } from "../logic/amounts";
 import { clearedAt, freeBy, historyOf, type History } from "../logic/history";
@@ -36,16 +37,19 @@ export function MarketView() {
   const problem = offers.value.problem ?? book.value.problem;
   const own = book.value.value?.asks.filter(isListed) ?? listed.value.filter((one) => one.className === name);
   const isKnown = offers.value.value !== undefined && (!name || book.value.value !== undefined || book.value.problem !== undefined);
+  // Nothing is shown before all of it can be: what comes later would push down what somebody reads already. Another class takes its place in turn.
+  const hasBegun = useRef(false);
+  hasBegun.current ||= isKnown;
   return (
     <div class="grid">
       <aside class="rail" aria-label="Classes and a quote">
-        <Boundary what="The classes"><Classes offers={listed.value} name={name} /></Boundary>
-        <Boundary what="The quote">{name ? <Quote name={name} offers={own} /> : null}</Boundary>
+        <Boundary what="The classes">{hasBegun.current ? <Classes offers={listed.value} name={name} /> : null}</Boundary>
+        <Boundary what="The quote">{hasBegun.current && name ? <Quote name={name} offers={own} /> : null}</Boundary>
       </aside>
       <div class="mid">
         {isKnown ? <Answer said={saidOfClass(name || "GPU", own, isSilent, token.value)} /> : <h1 class="answer">{" "}</h1>}
         <ProblemNote problem={problem} />
-        <Boundary what="The class"><ClassBody name={name} offers={own} isKnown={isKnown} /></Boundary>
+        <Boundary what="The class">{hasBegun.current ? <ClassBody name={name} offers={own} isKnown={isKnown} /> : null}</Boundary>
       </div>
       <div class="side">
         <Boundary what="The book"><TheBook book={book.value.value} name={name} /></Boundary>
