@@ -20,6 +20,7 @@ from marketplace.chain.devnet import increase_time
 from marketplace.chain.transactions import Sender
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, bytes32_of
+from marketplace.domain.limits import MAX_LOG_BYTES
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.pricing import deadline_of
@@ -174,6 +175,17 @@ def test_a_log_survives_redis(gateway: Gateway, lease: SignedOrder) -> None:
 def test_only_the_provider_writes_the_log(gateway: Gateway, lease: SignedOrder, key: Any) -> None:
     """Not even the client, and not the provider of another lease."""
     refused(gateway, lambda: append(gateway, lease, 0, b"x", key), 403, "Forbidden", "")
+
+
+def test_a_log_grows_to_its_limit_and_no_further(gateway: Gateway, lease: SignedOrder) -> None:
+    """A piece that does not fit any more is refused whole, and changes nothing."""
+    opened_at = gateway.market.lease_of(lease.id).opened_at
+    gateway.board.append_log(lease.id, opened_at, 0, b"x" * (MAX_LOG_BYTES - 1))
+
+    refused(gateway, lambda: append(gateway, lease, MAX_LOG_BYTES - 1, b"yz"), 422, "InvalidField", "offset")
+
+    assert gateway.board.log_length(lease.id) == MAX_LOG_BYTES - 1
+    assert append(gateway, lease, MAX_LOG_BYTES - 1, b"y").json() == {"length": MAX_LOG_BYTES}
 
 
 @pytest.mark.parametrize(
