@@ -3,11 +3,11 @@ pragma solidity 0.8.37;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {Fill, IComputeMarket, Lease, Offer, Order, Receipt, Status} from "../interfaces/IComputeMarket.sol";
 import {Metering} from "../libraries/Metering.sol";
+import {Signatures} from "../libraries/Signatures.sol";
 import {ICreditor, IProviderSpv} from "./interfaces/IProviderSpv.sol";
 
 /// @title Provider SPV
@@ -26,7 +26,10 @@ contract ProviderSpv is IProviderSpv {
     }
 
     uint256 private constant MOST_OFFERS = 8;
-    // A receipt's six words, where the signature begins, how long it is, and 65 bytes in three words: all that can be valid.
+    // Of a blob: the receipt's six words; where the signature begins; how long it is; and 65 bytes in three words.
+    uint256 private constant RECEIPT_BYTES = 6 * 32;
+    uint256 private constant SIGNATURE_AT = 8 * 32;
+    uint256 private constant SIGNATURE_BYTES = 65;
     uint256 private constant BLOB_BYTES = 11 * 32;
 
     // -------------------------------------------------------------------------------------------------------------------------------- immutables
@@ -38,7 +41,8 @@ contract ProviderSpv is IProviderSpv {
     // ----------------------------------------------------------------------------------------------------------------------------------- storage
 
     address public operator;
-    // In the operator's word, which every signature reads. Of the pledged order.
+    // In the operator's word, which every verb and signature reads: whether anything is pledged, of that order, and how many offers were ever listed.
+    bool private _hasPledge;
     uint32 private _maxSeconds;
     uint32 private _minSeconds;
     uint8 private _offersListed;
@@ -163,7 +167,7 @@ contract ProviderSpv is IProviderSpv {
         ) revert NotServed(lease, openedAt);
 
         _pledge = Pledge(msg.sender, openedAt, order.startsAt, order.gpus, lease);
-        (_maxSeconds, _minSeconds) = (order.maxSeconds, order.minSeconds);
+        (_hasPledge, _maxSeconds, _minSeconds) = (true, order.maxSeconds, order.minSeconds);
 
         emit Pledged(msg.sender, lease, openedAt);
         _expireOffers();
@@ -180,6 +184,7 @@ contract ProviderSpv is IProviderSpv {
         bytes32 lease = _pledge.lease;
 
         delete _pledge;
+        _hasPledge = false;
         claimedDueBy = address(0);
 
         emit Released(msg.sender, lease);
@@ -223,12 +228,11 @@ contract ProviderSpv is IProviderSpv {
     }
 
     function _requireFree() private view {
-        if (_pledge.creditor != address(0)) revert IsPledged(_pledge.creditor);
+        if (_hasPledge) revert IsPledged(_pledge.creditor);
     }
 
-    // No order has the id 0, which stands here while nothing is pledged.
     function _isPledged(bytes32 lease) private view returns (bool) {
-        return lease == _pledge.lease;
+        return _hasPledge && lease == _pledge.lease;
     }
 
     // ----------------------------------------------------------------------------------------------------------------------------------- signing
@@ -236,11 +240,13 @@ contract ProviderSpv is IProviderSpv {
     /// S-2. An order's digest, or a stranger's message, is the digest of no receipt: nothing else can be signed.
     function _isValid(bytes32 digest, bytes calldata blob) private view returns (bool) {
         if (blob.length != BLOB_BYTES) return false;
-        (Receipt memory receipt, bytes memory signature) = abi.decode(blob, (Receipt, bytes));
         // One form only: what a relayer could change without a difference would be two blobs for one receipt.
-        if (keccak256(blob) != keccak256(abi.encode(receipt, signature))) return false;
-        (address signer,,) = ECDSA.tryRecover(digest, signature);
+        if (uint256(bytes32(blob[RECEIPT_BYTES:])) != RECEIPT_BYTES + 32) return false;
+        if (uint256(bytes32(blob[RECEIPT_BYTES + 32:])) != SIGNATURE_BYTES) return false;
+        if (bytes31(blob[SIGNATURE_AT + SIGNATURE_BYTES:]) != 0) return false;
+        address signer = Signatures.signerOf(digest, blob[SIGNATURE_AT:SIGNATURE_AT + SIGNATURE_BYTES]);
         if (signer == address(0) || signer != operator) return false;
+        Receipt memory receipt = abi.decode(blob[:RECEIPT_BYTES], (Receipt));
         if (_market.receiptId(receipt) != digest) return false;
         // A progress receipt can only pay. No need to look at openedAt: a pledged lease is never served anew, since it is not declined.
         if (!receipt.last || !_isPledged(receipt.lease)) return true;
