@@ -25,6 +25,7 @@ from marketplace.cli import (
     reserving,
     run,
     sharing,
+    spv,
     ssh,
     wallet,
 )
@@ -60,6 +61,7 @@ app.add_typer(wallet.app, name="wallet")
 provider.app.registered_commands += provider_setup.app.registered_commands
 app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
+app.add_typer(spv.app, name="spv")
 app.add_typer(devnet.app, name="devnet")
 
 
