@@ -26,14 +26,15 @@ export function orderFault(market: Market, id: string, order: OrderDocument, acc
   return orderId(market, order) === id ? "" : `The gateway shows another order than ${id}. ${NOT_SIGNED}`;
 }
 
-/** Why a provider's last receipt is not signed; "" where all of it holds: this serving, its provider's signature, and no second more than block time allows. */
+/** Why a provider's last receipt is not signed; "" where all of it holds: this serving, its provider's signature, and no second more than block time allows, or is paid already. */
 export async function receiptFault(market: Market, id: string, order: OrderDocument, told: Receipts["receipts"][number], serving: Serving): Promise<string> {
   const { receipt, signature } = told;
   if (serving.status !== OPEN && serving.status !== CLAIMED) return `The lease is neither open nor claimed on the chain. ${NOT_SIGNED}`;
   if (receipt.lease !== id || Number(receipt.offer) !== serving.offer || Number(receipt.openedAt) !== serving.openedAt) return `The receipt is of another serving than the chain has. ${NOT_SIGNED}`;
   if (!receipt.last) return `The receipt does not end the lease. ${NOT_SIGNED}`;
   const metered = Math.min(Number(order.maxSeconds), Math.max(0, serving.now - Math.max(serving.openedAt, Number(order.startsAt))));
-  const most = serving.status === CLAIMED ? Math.min(metered, serving.claimedSeconds) : metered;
+  const due = serving.status === CLAIMED ? Math.min(metered, serving.claimedSeconds) : metered;
+  const most = Math.max(due, serving.paidSeconds); // paid ahead of the meter: to sign for that again costs nothing
   const used = Number(receipt.usedSeconds);
   if (!(serving.paidSeconds <= used && used <= most)) return `The receipt names ${used} s; the chain's clock allows ${serving.paidSeconds} to ${most}. ${NOT_SIGNED}`;
   const message = { ...receipt, offer: Number(receipt.offer), openedAt: Number(receipt.openedAt), usedSeconds: used };
