@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from marketplace.domain.errors import StoreUnavailable
 from marketplace.domain.ids import Bytes32
 from marketplace.gateway.intake import intake_of
 from marketplace.gateway.tags import tag_of
@@ -28,7 +29,8 @@ class _Remembering(APIRoute):
     """A route that answers from what ``_state`` stands for, and its own path and query, only."""
 
     async def _state(self, request: Request) -> object:
-        """Something that is another one, by ``_is_same``, as soon as an answer may be another one."""
+        """Something that is another one, by ``_is_same``, as soon as an answer may be another one; None where that is not known, and nothing
+        is remembered."""
         raise NotImplementedError
 
     def _is_same(self, one: object, other: object) -> bool:
@@ -44,10 +46,10 @@ class _Remembering(APIRoute):
             question: Question = scope["path"], scope["query_string"], *request.headers.getlist("accept")
             state = await self._state(request)
             found = known.get(question)
-            if found is not None and self._is_same(found.state, state):
+            if found is not None and state is not None and self._is_same(found.state, state):
                 return _again(found.response)
             response = await write(request)
-            if response.status_code == 200:
+            if response.status_code == 200 and state is not None:
                 if len(known) >= MOST_ANSWERS:
                     known.clear()
                 # It may tell of a newer state than the one that was asked about: then it is forgotten with that.
@@ -73,6 +75,16 @@ class AboutLiving(_Remembering):
 
     async def _state(self, request: Request) -> object:
         return await intake_of(request).standing.ask(None)
+
+
+class AboutAccount(AboutLiving):
+    """About what the chain is asked for while the projection is away."""
+
+    async def _state(self, request: Request) -> object:
+        try:
+            return await super()._state(request)
+        except StoreUnavailable:
+            return None
 
 
 class AboutProjection(_Remembering):

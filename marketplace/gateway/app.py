@@ -71,7 +71,7 @@ def described() -> FastAPI:
     render_problems(app)
     for often_asked in (orders, market):  # routes are tried one after the other, and those of routers at some expense
         often_asked.add_often_asked(app)
-    for router in (market.living, past.router, leases.past, orders.timelines):
+    for router in (market.living, accounts.living, past.router, leases.past, orders.timelines):
         app.include_router(router)
     for noun in (
         blobs,

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer, HeartbeatRequest, ProviderAnswer
 from marketplace.chain.request_signing import HEARTBEAT_BODY, SIGNATURE_HEADER
 from marketplace.domain.ids import address
+from marketplace.gateway.answer_cache import AboutAccount
 from marketplace.gateway.auth import DesksHere, Sender, signed_at
 from marketplace.gateway.bodies import JsonObject, RawBody, only_fields
 from marketplace.gateway.openapi import asked, told
@@ -15,15 +16,17 @@ from marketplace.gateway.parameters import AccountAddress, ProviderNamed
 from marketplace.gateway.responses import answer
 
 router = APIRouter(tags=["accounts"])
+living = APIRouter(tags=["accounts"], route_class=AboutAccount)
+"""What changes with blocks and signs of life only, while there is a projection."""
 
 
-@router.get("/v1/accounts/{account}", responses=told(AccountAnswer))
+@living.get("/v1/accounts/{account}", responses=told(AccountAnswer))
 def get_account(account: AccountAddress, desks: DesksHere) -> Response:
     """The free balance as the chain has it, and what live leases hold of the account's money."""
     return answer(desks.accounts.account(address(account)))
 
 
-@router.get("/v1/providers/{provider}", responses=told(ProviderAnswer))
+@living.get("/v1/providers/{provider}", responses=told(ProviderAnswer))
 def get_provider(provider: AccountAddress, desks: DesksHere) -> Response:
     """A provider's offers, how many leases it serves, its last sign of life, and its reputation with the evidence."""
     return answer(desks.accounts.provider(address(provider)))

@@ -20,12 +20,14 @@ from typing import Any
 import httpx
 import pytest
 
+from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.devnet import mine
 from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import sign_request
 from marketplace.domain.ids import bytes32_of, sha256_in, sha256_of
 from marketplace.domain.offers import Offer
+from marketplace.domain.units import TokenUnits
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.services.readiness import GATEWAY_DUTIES
@@ -91,6 +93,16 @@ def test_receipts_are_taken_without_redis(gateway: Gateway, without_redis: httpx
     path = f"/v1/leases/{signed.id}/outputs"
     assert without_redis.get(path, headers=gateway.reading(CLIENT, path)).status_code == 200
     assert without_redis.get(f"/v1/accounts/{CLIENT.address}").json()["locked"] is None
+
+
+def test_a_balance_is_the_chains_while_redis_is_away(gateway: Gateway, without_redis: httpx.Client) -> None:
+    """Nothing that was answered before stands for what the account has now."""
+    path = f"/v1/accounts/{CLIENT.address}"
+    before = int(without_redis.get(path).json()["free"])
+
+    gateway.send(CLIENT, verbs.withdraw(gateway.book.market, CLIENT.address, TokenUnits(1)))
+
+    assert int(without_redis.get(path).json()["free"]) == before - 1
 
 
 def test_what_needs_redis_says_so(without_redis: httpx.Client) -> None:
