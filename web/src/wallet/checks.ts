@@ -20,10 +20,13 @@ const NOT_SIGNED = "Nothing was signed.";
 
 export const orderId = (market: Market, order: OrderDocument): Hex => hashTypedData({ types: ORDER_TYPES, primaryType: "Order", domain: domainOf(market), message: order as never });
 
+/** Why an order is not the one that is looked at; "" where it is. */
+export const otherOrder = (market: Market, id: string, order: OrderDocument): string => (orderId(market, order) === id ? "" : `The gateway shows another order than ${id}. ${NOT_SIGNED}`);
+
 /** Why an order is not the one that is looked at, or not this account's; "" where it is. A gateway could show one and hand over another. */
 export function orderFault(market: Market, id: string, order: OrderDocument, account: string): string {
   if (order.client !== account) return `This order is of ${order.client}, not of your wallet. ${NOT_SIGNED}`;
-  return orderId(market, order) === id ? "" : `The gateway shows another order than ${id}. ${NOT_SIGNED}`;
+  return otherOrder(market, id, order);
 }
 
 /** Why a provider's last receipt is not signed; "" where all of it holds: this serving, its provider's signature, and no second more than block time allows, or is paid already. */
