@@ -18,8 +18,8 @@ import pytest
 
 from marketplace.domain.errors import InvalidField
 from marketplace.provider.egress.heads import read_head
-from marketplace.provider.egress.proxy import COUNTS, MOST_CONNECTIONS, ByteMeter, JobProxy, is_reachable
-from marketplace.provider.egress.rules import WayOut
+from marketplace.provider.egress.proxy import MOST_CONNECTIONS, ByteMeter, JobProxy, is_reachable
+from marketplace.provider.egress.rules import COUNTS, WayOut
 from marketplace.provider.executors.bubblewrap import BubblewrapExecutor
 from marketplace.provider.executors.cgroups import find_cgroups
 from tests.integration.bubblewrap_escapes import ATTEMPTS, canaries, names

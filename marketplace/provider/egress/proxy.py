@@ -16,7 +16,6 @@ import json
 import os
 import resource
 import socket
-import struct
 import sys
 from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from marketplace.domain.egress import EgressTarget
 from marketplace.domain.errors import InvalidField
 from marketplace.images.addresses import refusal_of
 from marketplace.provider.egress.heads import MAX_HEAD_BYTES, ProxyRequest, read_head
-from marketplace.provider.egress.rules import WayOut
+from marketplace.provider.egress.rules import COUNTS, WayOut
 
 MOST_CONNECTIONS: Final = 64
 HEAD_SECONDS: Final = 20.0
@@ -35,8 +34,6 @@ RESOLVE_SECONDS: Final = 15.0
 DIAL_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 300.0
 CLOSE_SECONDS: Final = 10.0
-COUNTS: Final = struct.Struct("<QQ")
-"""Bytes that were sent, and that came."""
 
 _TRIED_ADDRESSES: Final = 3
 _CHUNK: Final = 64 * 1024

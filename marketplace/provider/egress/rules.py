@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
 PROXY_PORT: Final = 3128
 """Of the job's own 127.0.0.1."""
+COUNTS: Final = struct.Struct("<QQ")
+"""As the proxy counts for who started it: bytes that were sent, and that came."""
 _PROXY: Final = f"http://127.0.0.1:{PROXY_PORT}"
 _WITHOUT: Final = "localhost,127.0.0.1,::1"
 

@@ -15,8 +15,7 @@ from dataclasses import asdict
 from typing import Final
 
 from marketplace.domain.ssh import EntryRefused
-from marketplace.provider.egress.proxy import COUNTS
-from marketplace.provider.egress.rules import PROXY_PORT
+from marketplace.provider.egress.rules import COUNTS, PROXY_PORT
 from marketplace.provider.executors.entrance import Entrance
 from marketplace.provider.executors.records import JobPlan
 from marketplace.provider.executors.sandbox import job_user
