@@ -196,6 +196,12 @@ def test_a_wallet_deposits_orders_reads_and_countersigns(seen: dict[str, str]) -
     assert seen["acts with a wallet"] == ""
 
 
+def test_a_lease_that_runs_is_disputed_at_a_stake_that_is_named_before(seen: dict[str, str]) -> None:
+    """What is in question, the stake and the time left are said before the wallet is asked, the evidence is a file, and an address lets others
+    read the log; afterwards the page says who rules until when and what each way out pays."""
+    assert seen["a dispute with a wallet"] == ""
+
+
 def test_a_provider_reprices_its_own_offer_and_takes_it_off_the_market(seen: dict[str, str]) -> None:
     """The price is the one that was typed, to the unit the token has; a gateway that names other decimals, or shows somebody
     else's offer as one's own, gets nothing sent; what is off the market says so."""

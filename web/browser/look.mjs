@@ -329,5 +329,42 @@ await check("acts with a wallet", async () => {
   await close(page);
 });
 
+/** Sign an order for one RTX4090, as the form of the market's view and the dialog have it; ends at the job's view. */
+async function ordered(page, seconds, command) {
+  await page.evaluate(() => (location.hash = "#/market/RTX4090"));
+  await page.waitForFunction(() => document.querySelector("h1").textContent.includes("RTX4090"), null, { timeout: LONG });
+  await page.locator(".quote input").nth(1).fill(seconds);
+  await page.locator(".quote input").nth(2).fill("0.4");
+  await page.click(".quote .btn");
+  await page.fill("#order-command", command, { timeout: LONG });
+  await page.click("#sign-order");
+  await page.waitForFunction(() => location.hash.startsWith("#/job/0x"), null, { timeout: LONG });
+}
+
+await check("a dispute with a wallet", async () => {
+  const page = await open(told.gateway, "#/account", { wallet: told });
+  await page.click("[data-wallets] .btn");
+  await page.waitForFunction(() => Number(document.querySelector(".who b")?.textContent) > 1, null, { timeout: LONG }); // what the acts before left
+  await ordered(page, "10m", `python -u -c "print('<i>up</i>'); import time; time.sleep(500)"`);
+  await page.click(".dispute summary", { timeout: LONG });
+  const [saved] = await Promise.all([page.waitForEvent("download", { timeout: LONG }), page.click("#evidence")]);
+  const evidence = JSON.parse(readFileSync(await saved.path(), "utf8"));
+  assert.equal(`#/job/${evidence.id}`, await page.evaluate(() => location.hash));
+  assert.deepEqual([evidence.lease.status, evidence.order.client, evidence.checked], ["Open", page.wallet.address, []]);
+  await page.waitForSelector("text=No result was delivered", { timeout: LONG });
+  await page.click("#share");
+  const link = await page.getAttribute(".dispute [data-command*='share=']", "data-command", { timeout: LONG });
+  const arbiter = await open(told.gateway, link.slice(link.indexOf("#")));
+  await arbiter.waitForFunction(() => document.querySelector("#log")?.textContent.includes("<i>up</i>"), null, { timeout: LONG });
+  await close(arbiter);
+  assert.match(await page.textContent(".dispute .cap"), /In question: \d+ seconds?.*stakes 0\.10.* of your free balance/s);
+  await page.click("#dispute:enabled", { timeout: LONG });
+  await page.waitForFunction(() => /is disputed: an arbiter decides over/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
+  await page.waitForSelector(".dispute:not(details)", { timeout: LONG });
+  assert.match(await page.textContent("section[aria-label='What can be done']"), /may rule until.*Each side has 0\.10.* at stake.*Where nobody rules, anybody may end it/s);
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+});
+
 await browser.close();
 process.stdout.write(JSON.stringify(seen), () => process.exit(0)); // a server between that a failed look left behind keeps nobody
