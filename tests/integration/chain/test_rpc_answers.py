@@ -430,16 +430,17 @@ def test_a_name_and_a_password_in_a_nodes_url_are_sent_as_basic_authentication()
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *arguments: Any) -> None:
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Door) as server, ThreadPoolExecutor(1) as pool:
-        answered = pool.submit(lambda: [server.handle_request() for _ in range(2)])
+        answered = [pool.submit(server.handle_request) for _ in range(2)]
         for account in ("me:pass%40word@", ""):
             chain = Chain([f"http://{account}127.0.0.1:{server.server_port}"])
             with pytest.raises(ChainUnavailable):
                 chain.rpc("eth_blockNumber")
             chain.close()
-        answered.result(timeout=20)
+        for each in answered:
+            each.result(timeout=20)
 
     assert seen == ["Basic " + b64encode(b"me:pass@word").decode(), None]
