@@ -368,6 +368,16 @@ def test_accounts_are_not_read_through_a_link_out(tmp_path: Path) -> None:
         unpacked(image(layer(item("etc/passwd", "link", "/etc/passwd")), config={"User": "daemon"}), tmp_path)
 
 
+def test_a_folder_where_the_accounts_should_be_has_none(tmp_path: Path) -> None:
+    """Neither the machine's trouble nor a handle that stays open: root is root, and names are not known."""
+    made = image(layer(item("etc/passwd", "folder"), item("etc/group", "folder")))
+    before = len(os.listdir("/proc/self/fd"))
+    _, user = unpacked(made, tmp_path)
+
+    assert (user.uid, user.gid) == (0, 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_one_entry_is_in_memory(tmp_path: Path) -> None:
     """A large file passes through in pieces, and its hash is right."""
     content = os.urandom(1 << 20) * 5
