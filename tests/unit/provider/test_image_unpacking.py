@@ -160,6 +160,8 @@ HOSTILE: dict[str, list[bytes | tuple]] = {
     "a hard link to the root": [layer(item("h", "hard", "/"))],
     "a hard link below a file": [layer(item("f"), item("h", "hard", "f/x"))],
     "a hard link with NUL": [archive(raw(b"f"), pax(linkpath="f\0x"), raw(b"h", b"1", target=b"f"))],
+    "a link with NUL": [archive(pax(linkpath="f\0x"), raw(b"l", b"2", target=b"f"))],
+    "a long link with NUL": [archive(raw(b"k", b"K", b"f\0x\0"), raw(b"l", b"2", target=b"f"))],
     "a whiteout of the folder above": [layer(item("d", "folder"), item("d/.wh..."))],
     "a whiteout of the root's parent": [layer(item(".wh..."))],
     "a whiteout of itself": [layer(item("d/.wh.."))],
