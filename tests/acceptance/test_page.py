@@ -171,7 +171,7 @@ def test_a_retry_is_an_attempt_of_the_same_job(seen: dict[str, str]) -> None:
 
 
 def test_how_busy_a_jobs_gpus_are_is_drawn_and_said(seen: dict[str, str]) -> None:
-    """What a provider samples of a job's GPUs is a line over time and numbers beside it; where it tells nothing, the page says that."""
+    """What a provider samples of a job and its GPUs is a line over time and numbers beside it; where it tells nothing, the page says that."""
     assert seen["GPUs at work"] == ""
 
 

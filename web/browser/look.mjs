@@ -226,9 +226,15 @@ await check("a job ordered twice", async () => {
 
 await check("GPUs at work", async () => {
   const now = 1_796_000_000;
+  const used = Array.from({ length: 60 }, (_, at) => ({ at: now + at * 10, cpuMilliseconds: at * 15_000, memoryUsedMib: 500 + at, cpus: 4, memoryMib: 4_096 }));
   const samples = Array.from({ length: 60 }, (_, at) => ({ at: now + at * 5, uuid: HOSTILE_GPU, busyPercent: at % 3 ? 90 : 60, memoryUsedMib: 1_000 + at * 10, powerWatts: at ? 300 : null, temperatureCelsius: null }));
-  const page = await open(told.gateway, "#/more", { before: (one) => one.route("**/v1/leases/*/gpus", (route) => route.fulfill({ json: { samples } })) });
+  const page = await open(told.gateway, "#/more", { before: async (one) => {
+    await one.route("**/v1/leases/*/gpus", (route) => route.fulfill({ json: { samples } }));
+    await one.route("**/v1/leases/*/usage", (route) => route.fulfill({ json: { samples: used } }));
+  } });
   await look(page, `#/job/${told.job}`);
+  await page.waitForSelector("text=Processors and memory", { timeout: LONG });
+  assert.match(await page.textContent("section[aria-label='Processors and memory'] tbody"), /processors1\.501\.501\.504.*memory, MiB559–5594,096/s);
   await page.waitForSelector("text=GPUs at work", { timeout: LONG });
   assert.match(await page.textContent("section[aria-label='GPUs at work'] tbody"), /GPU-<img src.*80 %.*1,590 MiB.*300 W.*–/s);
   assert.ok((await page.getAttribute("section[aria-label='GPUs at work'] path >> nth=1", "d")).split("L").length > 50);

@@ -12,7 +12,7 @@ import { span } from "../logic/times";
 import { Outputs } from "../parts/outputs";
 import { JobActs } from "../parts/job_acts";
 import { JobTimeline } from "../parts/timeline";
-import { GpuUse } from "../parts/gpu_use";
+import { GpuUse, JobUse } from "../parts/gpu_use";
 import { Log } from "../parts/log";
 import { Reasons } from "../parts/why";
 import { Amount, Answer, Clock, Command, Hash } from "../parts/words";
@@ -46,6 +46,7 @@ export function JobView() {
   const job = useJob(order.value);
   const mayRead = job.isReadable || wallet.value.signedInUntil !== undefined;
   const use = useAnswer(wasOpened && mayRead ? "/v1/leases/{lease_id}/gpus" : undefined, at, "seldom").value.value;
+  const jobUse = useAnswer(wasOpened && mayRead ? "/v1/leases/{lease_id}/usage" : undefined, at, "seldom").value.value;
   if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
   const told = order.value.explanation;
   const explanation = told?.block ? (told as Explanation) : undefined;
@@ -65,6 +66,7 @@ export function JobView() {
         <StateLine order={order.value} lease={lease} attempts={attemptsOf(known)} code={code} />
         <Attempts orders={job.orders} of={id} />
         {attempts.length ? <TimeAndMoney attempts={attempts} order={job.orders[0] ?? order.value} /> : null}
+        {jobUse ? <Boundary what="The processors"><JobUse job={id} samples={jobUse.samples} /></Boundary> : null}
         {use ? <Boundary what="The GPUs"><GpuUse job={id} samples={use.samples} /></Boundary> : null}
         <Boundary what="What happened"><Happened rows={happeningsOver(whole, head.value?.block.number ?? 0)} /></Boundary>
       </div>
