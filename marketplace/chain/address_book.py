@@ -10,6 +10,7 @@ from typing import Any
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import WINDOWS, MarketConstants
 from marketplace.chain.create2 import PROXY
+from marketplace.chain.finance import FinanceTerms, finance_from_json, finance_to_json
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import Seconds, TokenUnits
@@ -37,6 +38,8 @@ class DeploymentRecord:
     catalogue_owner: Address
     compiler: str
     contracts: tuple[ContractRecord, ...]
+    finance: FinanceTerms | None = None
+    """None where the market was deployed without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class AddressBook:
     """The scheduler that whoever wrote the book trusts to open orders; None: it names none."""
     arbiter: Address | None = None
     """The arbiter that it trusts to rule; None: it names none."""
+    spv_factory: Address | None = None
+    """The factory of companies; None: the market was deployed without finance."""
+    backstop_arbiter: Address | None = None
+    """The arbiter whose silence pays what was guaranteed."""
 
     def write(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -63,12 +70,18 @@ class AddressBook:
             "token": self.token,
             "catalogue": self.catalogue,
             "deployedAtBlock": self.deployed_at_block,
-            **{name: who for name, who in (("opener", self.opener), ("arbiter", self.arbiter)) if who},
+            **{name: address for name, address in self._optional().items() if address},
         } | (_record_to_json(self.record) if self.record else {})
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".new")
         unfinished.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         unfinished.replace(path)
+
+    def _optional(self) -> dict[str, Address | None]:
+        return {
+            "opener": self.opener, "arbiter": self.arbiter,
+            "spvFactory": self.spv_factory, "backstopArbiter": self.backstop_arbiter,
+        }  # fmt: skip
 
     @classmethod
     def read(cls, path: Path) -> AddressBook:
@@ -89,6 +102,8 @@ class AddressBook:
             record=_record_from_json(document) if "salt" in document else None,
             opener=_role(document, "opener"),
             arbiter=_role(document, "arbiter"),
+            spv_factory=_role(document, "spvFactory"),
+            backstop_arbiter=_role(document, "backstopArbiter"),
         )
 
 
@@ -105,6 +120,7 @@ def _record_to_json(record: DeploymentRecord) -> dict[str, Any]:
         "compiler": record.compiler,
         "constants": constants_to_json(record.constants),
         "catalogueOwner": record.catalogue_owner,
+        **({"finance": finance_to_json(record.finance)} if record.finance else {}),
         "contracts": {
             one.name: {
                 "address": one.address,
@@ -135,6 +151,7 @@ def _record_from_json(document: Any) -> DeploymentRecord:
             )
             for name, row in document["contracts"].items()
         ),
+        finance=finance_from_json(document["finance"]) if "finance" in document else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from marketplace.chain.constants import MarketConstants
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.create2 import created_address
+from marketplace.chain.finance import ARBITER, FACTORY, FinanceTerms
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import Address, Bytes32
 
@@ -22,6 +23,8 @@ class PlannedContract:
     name: str
     arguments: tuple[Any, ...]
     salt: Bytes32
+    asks: Address | None = None
+    """A contract that its constructor asks, without which it cannot be made."""
 
     @cached_property
     def creation_code(self) -> bytes:
@@ -39,13 +42,14 @@ class PlannedContract:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A market, its catalogue and, where no token is given, a test dollar."""
+    """A market, its catalogue, where no token is given a test dollar, and finance around it where its terms are given."""
 
     salt: Bytes32
     constants: MarketConstants
     catalogue_owner: Address
     """Who may append GPU classes later. Over the market nobody has any power (P-05)."""
     given_token: Address | None = None
+    finance: FinanceTerms | None = None
 
     @cached_property
     def catalogue(self) -> PlannedContract:
@@ -62,6 +66,19 @@ class Blueprint:
             MARKET, (self.token, *self.constants.windows.values(), self.constants.bond_floor), self.salt
         )
 
+    @cached_property
+    def spv_factory(self) -> PlannedContract | None:
+        if self.finance is None:
+            return None
+        return PlannedContract(FACTORY, (self.market.address, self.finance.slack), self.salt)
+
+    @cached_property
+    def backstop_arbiter(self) -> PlannedContract | None:
+        if self.finance is None:
+            return None
+        market, terms = self.market.address, self.finance
+        return PlannedContract(ARBITER, (market, terms.panel, terms.step), self.salt, asks=market)
+
     @property
     def token(self) -> Address:
         """The settlement token: the one that is given, else the test dollar to be."""
@@ -73,4 +90,5 @@ class Blueprint:
     @property
     def parts(self) -> tuple[PlannedContract, ...]:
         """In the order of creation; what a part's arguments name comes before it."""
-        return tuple(part for part in (self.catalogue, self.dollar, self.market) if part)
+        parts = self.catalogue, self.dollar, self.market, self.spv_factory, self.backstop_arbiter
+        return tuple(part for part in parts if part)

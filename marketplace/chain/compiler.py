@@ -23,7 +23,15 @@ SOLC_VERSION = "0.8.37"
 EVM_VERSION = "cancun"
 OPTIMIZER_RUNS = 1_000_000
 VIA_IR = True
-CONTRACTS = ("ComputeMarket", "GpuCatalogue", "TestDollar")
+CONTRACTS = {
+    "ComputeMarket": "contracts/ComputeMarket.sol",
+    "GpuCatalogue": "contracts/GpuCatalogue.sol",
+    "TestDollar": "contracts/TestDollar.sol",
+    "ProviderSpv": "contracts/finance/ProviderSpv.sol",
+    "SpvFactory": "contracts/finance/SpvFactory.sol",
+    "BackstopArbiter": "contracts/finance/BackstopArbiter.sol",
+}
+"""Where each contract that is deployed stands."""
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 ABI_FOLDER = Path(__file__).resolve().parent / "abi"
@@ -87,7 +95,7 @@ def verification_input(root: Path = PROJECT_ROOT) -> VerificationInput:
     asked = _standard_input(root)
     wanted = {**asked["settings"], "outputSelection": {"*": {"*": ["metadata"]}}}
     output = solcx.compile_standard(asked | {"settings": wanted}, solc_binary=solc_path(root), base_path=root)
-    told = {f"contracts/{name}.sol:{name}": _metadata(name, output) for name in CONTRACTS}
+    told = {f"{file}:{name}": _metadata(name, output) for name, file in CONTRACTS.items()}
     read = {name: json.loads(metadata) for name, metadata in told.items()}
     names = sorted({name for metadata in read.values() for name in metadata["sources"]})
     sources = {name: {"content": (root / name).read_text(encoding="utf-8")} for name in names}
@@ -100,7 +108,7 @@ def verification_input(root: Path = PROJECT_ROOT) -> VerificationInput:
 
 
 def _metadata(name: str, output: Mapping[str, Any]) -> str:
-    return str(output["contracts"][f"contracts/{name}.sol"][name]["metadata"])
+    return str(output["contracts"][CONTRACTS[name]][name]["metadata"])
 
 
 def write_artifacts(artifacts: tuple[Artifact, ...], folder: Path = ABI_FOLDER) -> tuple[Path, ...]:
@@ -118,10 +126,7 @@ def _standard_input(root: Path) -> dict[str, Any]:
     # The names of the sources, and so the imports, are relative to the root: the bytecode does not depend on where the project lies.
     return {
         "language": "Solidity",
-        "sources": {
-            f"contracts/{name}.sol": {"content": (root / "contracts" / f"{name}.sol").read_text(encoding="utf-8")}
-            for name in CONTRACTS
-        },
+        "sources": {file: {"content": (root / file).read_text(encoding="utf-8")} for file in CONTRACTS.values()},
         "settings": {
             "remappings": ["@openzeppelin/=node_modules/@openzeppelin/"],
             "optimizer": {"enabled": True, "runs": OPTIMIZER_RUNS},
@@ -140,7 +145,7 @@ _OUTPUTS = [
 
 
 def _artifact(name: str, output: Mapping[str, Any]) -> Artifact:
-    compiled = output["contracts"][f"contracts/{name}.sol"][name]
+    compiled = output["contracts"][CONTRACTS[name]][name]
     return Artifact(
         contract_name=name,
         compiler=SOLC_VERSION,

@@ -110,9 +110,9 @@ class ContractAbi:
         return _encoded(self._constructor.inputs if self._constructor else (), arguments)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def contract_abi(name: str) -> ContractAbi:
-    """Read a contract's file: ``ComputeMarket``, ``GpuCatalogue`` or ``TestDollar``."""
+    """Read a contract's file, by its name in ``compiler.CONTRACTS``."""
     return ContractAbi(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 

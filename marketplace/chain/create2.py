@@ -55,6 +55,11 @@ def created_address(salt: Bytes32, creation_code: bytes, creator: Address = PROX
     return Address("0x" + keccak(parts)[12:].hex())
 
 
+def first_child(creator: Address) -> Address:
+    """Where a contract creates its first contract with plain CREATE: keccak(rlp([creator, 1]))[12:]."""
+    return Address("0x" + keccak(b"\xd6\x94" + bytes.fromhex(creator[2:]) + b"\x01")[12:].hex())
+
+
 def create(salt: Bytes32, creation_code: bytes, verb: str) -> Call:
     """The message that has the proxy create it. Reverts, without a word, where the contract is already."""
     return Call(PROXY, bytes.fromhex(salt[2:]) + creation_code, verb)

@@ -12,7 +12,8 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from requests.adapters import HTTPAdapter
+import certifi
+from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -80,9 +81,8 @@ class _TimedTlsPool(HTTPSConnectionPool):
     ConnectionCls = _TimedTlsConnection
 
 
-class TimedAdapter(HTTPAdapter):
-    """For sessions whose requests are made within ``answered_by``."""
-
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = {"http": _TimedPool, "https": _TimedTlsPool}
+def timed_connections(kept: int) -> PoolManager:
+    """So many connections that are kept, to one place, for requests that are made within ``answered_by``. Nothing is read from the environment."""
+    pools = PoolManager(num_pools=1, maxsize=kept, ca_certs=certifi.where())
+    pools.pool_classes_by_scheme = {"http": _TimedPool, "https": _TimedTlsPool}
+    return pools

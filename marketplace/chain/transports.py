@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Protocol
+from urllib.parse import unquote
 
-from requests import Response, Session
-from requests.exceptions import RequestException
+from urllib3 import BaseHTTPResponse, Timeout, make_headers
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from marketplace.chain.http_deadlines import TimedAdapter, answered_by
+from marketplace.chain.http_deadlines import answered_by, timed_connections
 from marketplace.chain.rpc_answers import MISREAD, BatchRefused, Request, parsed, retry_after_seconds
 from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable, RateLimited
 from marketplace.library_log import LibraryLog
@@ -52,28 +53,34 @@ class HttpTransport:
     def __init__(self, url: str, *, longest_answer_bytes: int = LONGEST_ANSWER_BYTES) -> None:
         self._url = url
         self._longest = longest_answer_bytes
-        self._session = _session()
+        self._headers = _headers_for(url)
+        self._connections = timed_connections(_CONNECTIONS)
 
     def close(self) -> None:
-        self._session.close()
+        self._connections.clear()
 
     def exchange(self, requests: Sequence[Request], timeout_seconds: float, *, is_batch: bool) -> Any:
         told, deadline = named(requests), monotonic() + timeout_seconds
         try:
             # No retries and no redirects inside: who calls knows better whether to try again.
-            with answered_by(deadline), self._session.post(
-                self._url, content_of(requests, is_batch=is_batch), timeout=timeout_seconds, stream=True,
-                allow_redirects=False,
-            ) as response:  # fmt: skip
-                body = self._read(response, told, deadline)
-        except (RequestException, HTTPError, OSError) as exc:
+            with answered_by(deadline):
+                response = self._connections.request(
+                    "POST", self._url, body=content_of(requests, is_batch=is_batch), headers=self._headers,
+                    timeout=Timeout(timeout_seconds, timeout_seconds), preload_content=False, retries=False, redirect=False,
+                )  # fmt: skip
+                try:
+                    body = self._read(response, told, deadline)
+                finally:  # one that is not whole is of no use to the next request
+                    response.close()
+                    response.release_conn()
+        except (HTTPError, OSError) as exc:
             raise ChainUnavailable(f"the node does not answer {told}: {type(exc).__name__}") from exc
         return _understood(response, body, told, is_batch=is_batch)
 
-    def _read(self, response: Response, told: str, deadline: float) -> bytes:
+    def _read(self, response: BaseHTTPResponse, told: str, deadline: float) -> bytes:
         """The whole body. A node that sends it byte by byte, or without end, is not waited for."""
         chunks, length = [], 0
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=True):
             length += len(chunk)
             if length > self._longest:
                 raise AnswerTooLarge(told, self._longest)
@@ -83,19 +90,21 @@ class HttpTransport:
         return b"".join(chunks)
 
 
-def _session() -> Session:
-    """Connections that are kept, for several threads, and that read nothing from the environment for each request."""
-    session = Session()
-    session.trust_env = False
-    session.headers["Content-Type"] = "application/json"
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, TimedAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
-    return session
+def _headers_for(url: str) -> dict[str, str]:
+    """What is sent with every request; a name and a password in the URL are sent as Basic authentication. Raises ChainUnavailable for no URL."""
+    try:
+        account = parse_url(url).auth
+    except HTTPError as exc:
+        raise ChainUnavailable(f"the node's URL cannot be read: {type(exc).__name__}") from exc
+    told = make_headers(
+        accept_encoding="gzip,deflate", user_agent="compute-bourse", basic_auth=unquote(account) if account else None
+    )
+    return {**told, "Content-Type": "application/json"}
 
 
-def _understood(response: Response, body: bytes, told: str, *, is_batch: bool) -> Any:
+def _understood(response: BaseHTTPResponse, body: bytes, told: str, *, is_batch: bool) -> Any:
     """The JSON of an HTTP answer. Some nodes send JSON-RPC errors with a status of their own: the error tells more."""
-    status, headers = response.status_code, response.headers
+    status, headers = response.status, response.headers
     if status == _TOO_MANY_REQUESTS:
         seconds = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
         raise RateLimited(f"the node limits {told}: HTTP {status}", seconds)

@@ -17,6 +17,8 @@ from marketplace.chain.blocks import LATEST, Chain
 from marketplace.chain.blueprint import CATALOGUE, DOLLAR, MARKET, Blueprint, PlannedContract
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.contracts import ContractAbi, contract_abi
+from marketplace.chain.create2 import first_child
+from marketplace.chain.finance import ARBITER, FACTORY
 from marketplace.domain.chain_errors import NodeRefused, TransactionReverted
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import InvalidField
@@ -46,7 +48,9 @@ def blueprint_of(book: AddressBook) -> Blueprint:
     if record is None:
         raise InvalidField("constants", "the address book does not say them: give --preset or every constant")
     is_ours = any(one.name == DOLLAR for one in record.contracts)
-    return Blueprint(record.salt, record.constants, record.catalogue_owner, None if is_ours else book.token)
+    return Blueprint(
+        record.salt, record.constants, record.catalogue_owner, None if is_ours else book.token, record.finance
+    )
 
 
 def differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> tuple[Difference, ...]:
@@ -59,12 +63,16 @@ def differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> tuple[
 
 
 def _all_differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> Iterator[Difference]:
-    named = {CATALOGUE: book.catalogue, DOLLAR: book.token, MARKET: book.market}
+    named = {
+        CATALOGUE: book.catalogue, DOLLAR: book.token, MARKET: book.market,
+        FACTORY: book.spv_factory, ARBITER: book.backstop_arbiter,
+    }  # fmt: skip
     for part in blueprint.parts:
-        found = tuple(_code_differences(chain, named[part.name], part))
+        address = named[part.name] or part.address
+        found = tuple(_code_differences(chain, address, part))
         yield from found
-        if not found and book.record and named[part.name] != part.address:
-            yield Difference(part.name, "address", part.address, named[part.name])
+        if not found and book.record and address != part.address:
+            yield Difference(part.name, "address", part.address, address)
         if part.name == CATALOGUE and not any(one.what == CODE for one in found):
             yield from _class_differences(chain, book.catalogue)
     yield from _hash_differences(chain, book)
@@ -88,12 +96,14 @@ def _code_differences(chain: Chain, address: Address, part: PlannedContract) -> 
 
 
 def _constructed(chain: Chain, address: Address, part: PlannedContract) -> bytes:
-    """What the constructor leaves at the address, immutables included."""
+    """What the constructor leaves at the address, immutables included. What it creates itself is not there yet, as it was not."""
     message: dict[str, Any] = {"to": address, "data": "0x"}
+    replaced = {
+        address: {"code": "0x" + part.creation_code.hex(), "state": {}, "nonce": "0x1"},
+        first_child(address): {"code": "0x", "nonce": "0x0"},
+    }
     try:
-        answer = chain.rpc(
-            "eth_call", message, LATEST, {address: {"code": "0x" + part.creation_code.hex(), "state": {}}}
-        )
+        answer = chain.rpc("eth_call", message, LATEST, replaced)
     except (TransactionReverted, NodeRefused) as exc:
         raise NodeRefused(
             "eth_call", 0, f"the node does not simulate on replaced code, which the check needs: {exc}"

@@ -17,6 +17,7 @@ from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.constants import LOCAL_CHAINS, PRESETS, WINDOWS, MarketConstants, Preset
 from marketplace.chain.create2 import default_salt, salt_of
 from marketplace.chain.deployment import DeploymentPlan, carry_out, plan_deployment
+from marketplace.chain.finance import FinanceTerms, finance_terms, finance_to_json
 from marketplace.chain.settlement import inspect_token
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
@@ -50,6 +51,8 @@ class _Wish:
     token: str | None
     salt: str | None
     catalogue_owner: str | None
+    finance: bool = False
+    panel: str | None = None
 
     @property
     def names_constants(self) -> bool:
@@ -77,6 +80,13 @@ def deploy(
     catalogue_owner: Annotated[
         str | None, typer.Option("--catalogue-owner", help="Who may append GPU classes (default: the deployer).")
     ] = None,
+    finance: Annotated[
+        bool, typer.Option("--finance", help="The factory of companies and the arbiter with a backstop, too.")
+    ] = False,
+    panel: Annotated[
+        str | None,
+        typer.Option("--panel", help="Who rules under that arbiter (default on a local chain: the deployer)."),
+    ] = None,
     rpc: Annotated[str | None, typer.Option("--rpc", help="The node (default: BOURSE_RPC_URLS).")] = None,
     address_book: Annotated[
         Path | None, typer.Option("--address-book", help="Default: BOURSE_ADDRESS_BOOK, else deployments/CHAINID.json.")
@@ -95,7 +105,7 @@ def deploy(
         _write_verification(session, verify_input)
         return
     windows = dict(zip(WINDOWS, (start_grace, claim_grace, challenge_window, ruling_window), strict=True))
-    wish = _Wish(preset, windows, bond_floor, token, salt, catalogue_owner)
+    wish = _Wish(preset, windows, bond_floor, token, salt, catalogue_owner, finance, panel)
     if rpc is None:
         session.settings.require("rpc_urls")
     chain = Chain([rpc] if rpc else session.settings.rpc_urls)
@@ -124,8 +134,8 @@ def _write_verification(session: CommandSession, path: Path) -> None:
 
 def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:
     key = wiring.open_key(session.settings)
-    blueprint = _blueprint(chain, wish, key.address)
     known = AddressBook.read(path) if path.exists() else None
+    blueprint = _blueprint(chain, wish, key.address, known)
     plan = plan_deployment(chain, key.address, blueprint)
     _require_same_market(path, known, plan)
     for warning in plan.warnings:
@@ -134,6 +144,8 @@ def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, d
         session.answer(_plan_document(plan, path), _plan_table(plan), _plan_words(plan, path))
         return
     book = carry_out(chain, key, plan, known=known, tell=session.say)
+    if known:  # whom whoever wrote it trusts stands nowhere else
+        book = replace(book, opener=known.opener, arbiter=known.arbiter)
     if book != known:
         book.write(path)
     created = [step.part.name for step in plan.missing]
@@ -171,10 +183,23 @@ def _expected(chain: Chain, book: AddressBook, wish: _Wish) -> Blueprint:
     return Blueprint(salt, _constants(chain, wish, token, written), owner, token)
 
 
-def _blueprint(chain: Chain, wish: _Wish, deployer: Address) -> Blueprint:
+def _blueprint(chain: Chain, wish: _Wish, deployer: Address, known: AddressBook | None) -> Blueprint:
+    """What the command line asks for. With ``--finance`` and nothing else, around the market that the address book names."""
+    finance = (
+        _finance(chain, wish, deployer) if wish.finance else known.record.finance if known and known.record else None
+    )
+    if known and known.record and wish.finance and not (wish.names_constants or wish.token or wish.salt):
+        return replace(blueprint_of(known), finance=known.record.finance or finance)
     token = _address(wish.token, "token")
     owner = _address(wish.catalogue_owner, "catalogue-owner") or deployer
-    return Blueprint(_salt(wish.salt), _constants(chain, wish, token), owner, token)
+    return Blueprint(_salt(wish.salt), _constants(chain, wish, token), owner, token, finance)
+
+
+def _finance(chain: Chain, wish: _Wish, deployer: Address) -> FinanceTerms:
+    panel = _address(wish.panel, "panel")
+    if panel is None and chain.chain_id not in LOCAL_CHAINS:
+        raise InvalidField("panel", "say with --panel who rules on disputes under the arbiter: it can never be changed")
+    return finance_terms(chain.chain_id, panel or deployer, wish.preset)
 
 
 def _constants(
@@ -239,6 +264,7 @@ def _plan_document(plan: DeploymentPlan, path: Path) -> dict[str, Any]:
         "market": blueprint.market.address, "token": blueprint.token, "catalogue": blueprint.catalogue.address,
         "tokenSymbol": plan.token.symbol if plan.token else None, "catalogueOwner": blueprint.catalogue_owner,
         "constants": constants_to_json(blueprint.constants),
+        "finance": finance_to_json(blueprint.finance) if blueprint.finance else None,
         "contracts": [
             {"name": step.part.name, "address": step.part.address, "isThere": step.is_there, "gas": step.gas} for step in plan.steps
         ],
@@ -263,6 +289,12 @@ def _plan_words(plan: DeploymentPlan, path: Path) -> str:
     rows.append(f"{'bond_floor':<17}{text_from_units(constants.bond_floor, decimals)} {symbol}")
     rows.append(f"{'token':<17}{checksum(plan.blueprint.token)} ({symbol})")
     rows.append(f"{'catalogue owner':<17}{checksum(plan.blueprint.catalogue_owner)}")
+    if plan.blueprint.finance:
+        terms = plan.blueprint.finance
+        rows.append(
+            f"{'panel':<17}{checksum(terms.panel)}, until {text_from_seconds(terms.step)} before the ruling window ends"
+        )
+        rows.append(f"{'slack':<17}{text_from_seconds(terms.slack)}")
     rows.append(f"{'chain':<17}{plan.chain_id}, address book {path}")
     cost, balance = (text_from_units(wei, COIN_DECIMALS) for wei in (plan.cost_wei, plan.available_wei))
     rows.append(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from marketplace import wiring
 from marketplace.api.gpu_use import GpuSampleDocument
+from marketplace.api.job_use import JobSampleDocument
 from marketplace.cli.jobs import JobArgument
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.tables import clock, plain_table
@@ -32,20 +33,20 @@ def top(
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="With every block, until the job is over.")] = False,
 ) -> None:
-    """Show how busy a running job's GPUs are, in its provider's words: use, memory, power, temperature."""
+    """Show how busy a running job and its GPUs are, in its provider's words: processors and memory; of each GPU use, memory, power, temperature."""
     with session.market() as market:
-        found, samples = market.job(job), list[GpuSampleDocument]()
+        found, shown = market.job(job), (list[GpuSampleDocument](), list[JobSampleDocument]())
         if follow and not session.as_json:
             for _ in market.steps(None):
-                newest = found.gpu_samples()
-                if newest != samples:
-                    session.answer([], _use(newest))
-                samples = newest
+                newest = found.gpu_samples(), found.use_samples()
+                if newest != shown:
+                    session.answer([], Group(_job_use(newest[1]), Text(), _use(newest[0])))
+                shown = newest
                 if found.is_terminal:
                     return
-        samples = found.gpu_samples()
-        document = {"id": found.id, "state": found.state, "samples": [_sample(one) for one in samples]}
-        session.answer(document, _use(samples))
+        samples, own = found.gpu_samples(), found.use_samples()
+        told = {"samples": [_sample(one) for one in samples], "job": [_sample(one) for one in own]}
+        session.answer({"id": found.id, "state": found.state} | told, Group(_job_use(own), Text(), _use(samples)))
 
 
 @app.command()
@@ -66,8 +67,28 @@ def gpu(session: CommandSession) -> None:
     )
 
 
-def _sample(one: GpuSampleDocument) -> dict[str, Any]:
+def _sample(one: GpuSampleDocument | JobSampleDocument) -> dict[str, Any]:
     return {camel(name): getattr(one, name) for name in one.__struct_fields__}
+
+
+def _job_use(samples: Sequence[JobSampleDocument]) -> RenderableType:
+    """What the job itself uses: its processors over the newest two samples and over all, its memory now and at most."""
+    if not samples:
+        return Text("Its provider tells nothing of its processors and memory yet.")
+    table = plain_table("job", "at", "processors", "on average", "of", "memory", "at most", "of")
+    last = samples[-1]
+    table.add_row(
+        "", clock(last.at), _busy(samples[-2:]), _busy(samples), str(last.cpus), f"{last.memory_used_mib} MiB",
+        f"{max(one.memory_used_mib for one in samples)} MiB", f"{last.memory_mib} MiB",
+    )  # fmt: skip
+    return table
+
+
+def _busy(samples: Sequence[JobSampleDocument]) -> str:
+    """How many processors were busy between the first and the last of them, in tenths."""
+    first, last = samples[0], samples[-1]
+    tenths = max(0, last.cpu_milliseconds - first.cpu_milliseconds) // max(1, 100 * (last.at - first.at))
+    return f"{tenths // 10}.{tenths % 10}" if last.at > first.at else "–"
 
 
 def _use(samples: Sequence[GpuSampleDocument]) -> RenderableType:

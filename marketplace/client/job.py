@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from marketplace.api.client.lease_calls import MOST_LOG_BYTES
 from marketplace.api.gpu_use import GpuSampleDocument
+from marketplace.api.job_use import JobSampleDocument
 from marketplace.client.explanations import explanation_kept
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.log_reading import LogReader
@@ -182,6 +183,13 @@ class Job:
         """How busy its GPUs were lately, oldest first: its provider's word. None where it tells of none, or nothing runs."""
         try:
             return self._session.api.gpus.samples(self._order().signed.id)
+        except GatewayProblem:
+            return []  # there is no lease, or its gateway is an older one
+
+    def use_samples(self) -> list[JobSampleDocument]:
+        """What it used of processors and memory lately, oldest first: its provider's word. None where it tells of none, or nothing runs."""
+        try:
+            return self._session.api.gpus.job_samples(self._order().signed.id)
         except GatewayProblem:
             return []  # there is no lease, or its gateway is an older one
 

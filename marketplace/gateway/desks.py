@@ -20,6 +20,7 @@ from marketplace.services.host_keys import HostKeyDesk
 from marketplace.services.idempotency import GivenAnswers
 from marketplace.services.input_checks import InputCheck
 from marketplace.services.job_keys import KeyDesk
+from marketplace.services.job_use import JobUseDesk
 from marketplace.services.leases import LeaseDesk
 from marketplace.services.measurements import MeasurementDesk
 from marketplace.services.offers import OfferDesk
@@ -74,6 +75,7 @@ class Desks:
     host_keys: HostKeyDesk
     measurements: MeasurementDesk
     gpu_use: GpuUseDesk
+    job_use: JobUseDesk
     warm_images: WarmImageDesk
     job_keys: KeyDesk
     rounds: RoundDesk
@@ -130,6 +132,7 @@ def desks_over(
         host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
         gpu_use=GpuUseDesk(access, servings, board),
+        job_use=JobUseDesk(access, servings, board),
         warm_images=WarmImageDesk(board, offers),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from marketplace.chain.verbs import Call
 from marketplace.domain.blocks import BlockRef
@@ -17,7 +18,7 @@ from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from marketplace.domain.work import Assignment
 from marketplace.provider.chores import Chore, ChorePool
 from marketplace.provider.closing import Wrapped
-from marketplace.provider.executors.base import Execution, ExecutionResult
+from marketplace.provider.executors.base import Execution, ExecutionResult, JobUse
 from marketplace.provider.gateways import AtEach, GatewayLine, InTurn
 from marketplace.provider.gpus.nvml import GpuSample
 from marketplace.provider.home import ServingFolder
@@ -26,6 +27,8 @@ from marketplace.provider.preflight import Obstacle
 from marketplace.provider.toolbox import NOTHING, Dispatch, Toolbox
 from marketplace.provider.twice_told import TwiceTold
 from marketplace.store.journal.rows import ServingKey
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,11 @@ class TakenUp:
     """How much of the disk it may have taken."""
 
 
-class SampledUse:
-    """How busy its GPUs are: what is being found out, and told."""
+class SampledUse(Generic[T]):
+    """What it uses: what is being found out, and told."""
 
     def __init__(self, machine: ChorePool, sending: AtEach[bool]) -> None:
-        self.sampling: Chore[Sequence[GpuSample]] = Chore(machine)
+        self.sampling: Chore[T] = Chore(machine)
         self.sending = sending
         self.sampled_at = UnixTime(0)
 
@@ -197,7 +200,8 @@ class Attendance:
         self.watching: AtEach[tuple[str, ...]] = AtEach(gateways)
         self.removing: Chore[bool] = Chore(machine)
         self.progress = ProgressMade(AtEach(gateways))
-        self.gpu_use = SampledUse(machine, AtEach(gateways))
+        self.gpu_use: SampledUse[Sequence[GpuSample]] = SampledUse(machine, AtEach(gateways))
+        self.job_use: SampledUse[JobUse | None] = SampledUse(machine, AtEach(gateways))
         self.dispatch = Dispatch(tools.sender, money)
 
     @property
@@ -216,6 +220,7 @@ class Attendance:
             self.taking_up,
             self.wrapping,
             self.gpu_use.sampling,
+            self.job_use.sampling,
         )
         asked = (self.fetching, self.collecting, self.pumping, self.delivering)
         return (

@@ -10,6 +10,7 @@ from marketplace.domain.states import ServingState
 from marketplace.provider.attendance import Attendance
 from marketplace.provider.attendant import Attendant
 from marketplace.provider.gpus.sampling import GpuSampler
+from marketplace.provider.job_use import job_sampled
 from marketplace.provider.progress import ProgressReceipts
 from marketplace.provider.settler import Settler
 from marketplace.provider.timekeeper import Timekeeper
@@ -39,6 +40,7 @@ def parts_of(
             ("progress", progress.progressed),
             log,
             ("gpus", sampler.sampled),
+            ("use", job_sampled),
         ),
         ServingState.EXITED: (found, receipt, deliver, log),
         ServingState.RECEIPTED: (found, receipt, deliver, countersign, log),

@@ -122,6 +122,11 @@ def gpu_samples(lease: Bytes32) -> str:
     return f"{ROOT}:gpu-samples:{lease}"
 
 
+def job_samples(lease: Bytes32) -> str:
+    """What the job of a lease used lately."""
+    return f"{ROOT}:job-samples:{lease}"
+
+
 def declines(lease: Bytes32) -> str:
     """Hash by provider and opening: why it gave the lease back."""
     return f"{ROOT}:declines:{lease}"

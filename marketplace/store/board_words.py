@@ -55,18 +55,28 @@ class BoardWords:
             provider: frozenset(text.decode().split()) for provider, text in zip(providers, texts, strict=True) if text
         }
 
-    # How busy GPUs are
+    # How busy jobs and their GPUs are
 
     def keep_gpu_samples(self, lease: Bytes32, samples: Sequence[bytes], most: int) -> None:
         """Behind those that are there, of which the newest stay, ``most`` together."""
-        key = keys.gpu_samples(lease)
-        self._redis.together(
-            [("RPUSH", key, *samples), ("LTRIM", key, -most, -1), ("EXPIRE", key, MEASUREMENT_KEPT_SECONDS)]
-        )
+        self._keep_samples(keys.gpu_samples(lease), samples, most)
 
     def gpu_samples(self, lease: Bytes32) -> list[bytes]:
         """As they were kept, oldest first."""
         return list(self._redis.call("LRANGE", keys.gpu_samples(lease), 0, -1))
+
+    def keep_job_samples(self, lease: Bytes32, samples: Sequence[bytes], most: int) -> None:
+        """The same of what the job uses of processors and memory."""
+        self._keep_samples(keys.job_samples(lease), samples, most)
+
+    def job_samples(self, lease: Bytes32) -> list[bytes]:
+        """As they were kept, oldest first."""
+        return list(self._redis.call("LRANGE", keys.job_samples(lease), 0, -1))
+
+    def _keep_samples(self, key: str, samples: Sequence[bytes], most: int) -> None:
+        self._redis.together(
+            [("RPUSH", key, *samples), ("LTRIM", key, -most, -1), ("EXPIRE", key, MEASUREMENT_KEPT_SECONDS)]
+        )
 
     # Declines
 

@@ -61,9 +61,9 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     raise AssertionError(f"{what} within {seconds} s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """One market for all acceptance tests; each uses accounts, orders and providers of its own."""
+    """One market for all acceptance tests, and gone when the last of them is done; each uses accounts, orders and providers of its own."""
     network = Network(tmp_path_factory.mktemp("network"))
     network.bourse("devnet", "up", "--detach", timeout=START_SECONDS)
     yield network

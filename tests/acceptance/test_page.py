@@ -171,7 +171,7 @@ def test_a_retry_is_an_attempt_of_the_same_job(seen: dict[str, str]) -> None:
 
 
 def test_how_busy_a_jobs_gpus_are_is_drawn_and_said(seen: dict[str, str]) -> None:
-    """What a provider samples of a job's GPUs is a line over time and numbers beside it; where it tells nothing, the page says that."""
+    """What a provider samples of a job and its GPUs is a line over time and numbers beside it; where it tells nothing, the page says that."""
     assert seen["GPUs at work"] == ""
 
 
@@ -194,6 +194,12 @@ def test_a_wallet_deposits_orders_reads_and_countersigns(seen: dict[str, str]) -
     """Money goes in by permit, a refusal moves nothing, an order with a file and a name is signed for its worst cost, one in an image by its
     tag is not, its log is read by a cookie that no script sees, its output is hashed before the receipt is signed, what a lying gateway would have signed is not, and the sum is right to the unit."""
     assert seen["acts with a wallet"] == ""
+
+
+def test_a_lease_that_runs_is_disputed_at_a_stake_that_is_named_before(seen: dict[str, str]) -> None:
+    """What is in question, the stake and the time left are said before the wallet is asked, the evidence is a file, and an address lets others
+    read the log; afterwards the page says who rules until when and what each way out pays."""
+    assert seen["a dispute with a wallet"] == ""
 
 
 def test_a_provider_reprices_its_own_offer_and_takes_it_off_the_market(seen: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
-"""The branching trees of the contract's verbs, and the tests that prove their leaves: neither without the other.
+"""The branching trees of the contracts' verbs, and the tests that prove their leaves: neither without the other.
 
-A tree stands in tests/solidity/trees. Its root is a function of the market, its branches say `given` (a state) or `when` (a call), and each leaf says
+A tree stands in tests/solidity/trees, or finance/trees. Its root is a function of a contract, its branches say `given` (a state) or `when` (a call), and each leaf says
 what it should do and which test proves it: `it should revert with NotOpen → ExitsTest.testDeclineOfALeaseThatIsNotOpenReverts`.
 """
 
@@ -16,13 +16,73 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests/solidity"
-TREES = sorted((TESTS / "trees").glob("*.tree"))
-INTERFACE = ROOT / "contracts/interfaces/IComputeMarket.sol"
-ABI = json.loads((ROOT / "marketplace/chain/abi/ComputeMarket.json").read_text())["abi"]
-FUNCTIONS = {item["name"]: item["stateMutability"] for item in ABI if item["type"] == "function"}
-VERBS = sorted(name for name, kind in FUNCTIONS.items() if kind == "nonpayable")
 # What is not about one verb: other contracts, libraries, random sequences, and costs. Folders (attacks, …) are not looked at either.
 NOT_OF_A_VERB = ("Catalogue", "TestDollar", "Libraries", "Twins", "Gas", "Invariant", "Crowd", "Violations")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A contract whose verbs have trees."""
+
+    name: str
+    interface: str
+    code: tuple[str, ...]
+    """Its source, and those of the libraries whose outcomes it declares; globs below contracts/."""
+    trees: str
+    tests: tuple[str, ...]
+    """Where its tests are; globs below tests/solidity."""
+    members: bool = False
+    """Whether the code that it calls after a dot is its own: a library's."""
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """Which functions it has, and whether they change anything."""
+        abi = json.loads((ROOT / f"marketplace/chain/abi/{self.name}.json").read_text())["abi"]
+        return {item["name"]: item["stateMutability"] for item in abi if item["type"] == "function"}
+
+    @property
+    def verbs(self) -> list[str]:
+        return sorted(name for name, kind in self.functions.items() if kind == "nonpayable")
+
+    @property
+    def tree_files(self) -> list[Path]:
+        return sorted((TESTS / self.trees).glob("*.tree"))
+
+    @property
+    def test_files(self) -> list[Path]:
+        files = [file for glob in self.tests for file in TESTS.glob(glob)]
+        return [file for file in files if not file.stem.startswith(NOT_OF_A_VERB)]
+
+
+MARKET = Subject(
+    "ComputeMarket", "interfaces/IComputeMarket.sol", ("ComputeMarket.sol", "libraries/*.sol"), "trees", ("*.t.sol",), members=True
+)  # fmt: skip
+SUBJECTS = (
+    MARKET,
+    Subject(
+        "ProviderSpv",
+        "finance/interfaces/IProviderSpv.sol",
+        ("finance/ProviderSpv.sol",),
+        "finance/trees/ProviderSpv",
+        ("finance/Spv.t.sol", "finance/SpvPledge.t.sol", "finance/SpvFloor.t.sol"),
+    ),
+    Subject(
+        "SpvFactory",
+        "finance/interfaces/ISpvFactory.sol",
+        ("finance/SpvFactory.sol",),
+        "finance/trees/SpvFactory",
+        ("finance/SpvFactory.t.sol",),
+    ),
+    Subject(
+        "BackstopArbiter",
+        "finance/interfaces/IBackstopArbiter.sol",
+        ("finance/BackstopArbiter.sol",),
+        "finance/trees/BackstopArbiter",
+        ("finance/BackstopArbiter.t.sol",),
+    ),
+)
+TREES = [file for subject in SUBJECTS for file in subject.tree_files]
+VERBS = [(subject, verb) for subject in SUBJECTS for verb in subject.verbs]
 LEAF = re.compile(r"it should .+ → (?P<test>[A-Za-z0-9]+\.test[A-Za-z0-9]+)")
 BRANCH = re.compile(r"(given|when) .+")
 
@@ -70,19 +130,19 @@ def draw(nodes: list[Node], indent: str = "") -> Iterator[str]:
         yield from draw(node.children, indent + ("    " if is_last else "│   "))
 
 
-def roots_by_file() -> dict[str, list[Node]]:
-    """Every tree, by the name of its file."""
-    return {file.stem: parse(file.read_text()) for file in TREES}
+def roots_by_file(subject: Subject) -> dict[str, list[Node]]:
+    """Every tree of a contract, by the name of its file."""
+    return {file.stem: parse(file.read_text()) for file in subject.tree_files}
 
 
-def leaves_by_function() -> dict[str, list[str]]:
-    """What each function of the market should do."""
-    return {root.text: list(root.leaves()) for roots in roots_by_file().values() for root in roots}
+def leaves_by_function(subject: Subject) -> dict[str, list[str]]:
+    """What each function of a contract should do."""
+    return {root.text: list(root.leaves()) for roots in roots_by_file(subject).values() for root in roots}
 
 
-def named_by_leaves() -> set[str]:
+def named_by_leaves(subject: Subject) -> set[str]:
     """Contract.test of every leaf."""
-    matches = [LEAF.fullmatch(leaf) for leaves in leaves_by_function().values() for leaf in leaves]
+    matches = [LEAF.fullmatch(leaf) for leaves in leaves_by_function(subject).values() for leaf in leaves]
     return {match["test"] for match in matches if match}
 
 
@@ -102,10 +162,10 @@ def without_comments(source: str) -> str:
     return re.sub(r"//[^\n]*|/\*.*?\*/", "", source, flags=re.DOTALL)
 
 
-def bodies_of_functions() -> dict[str, str]:
-    """The code of each function of the market and its libraries; of functions of one name, together."""
+def bodies_of_functions(subject: Subject) -> dict[str, str]:
+    """The code of each function of a contract and its libraries; of functions of one name, together."""
     bodies: dict[str, str] = {}
-    for file in [ROOT / "contracts/ComputeMarket.sol", *(ROOT / "contracts/libraries").glob("*.sol")]:
+    for file in [file for glob in subject.code for file in (ROOT / "contracts").glob(glob)]:
         for name, body in re.findall(
             r"function (\w+)\((.*?)(?=\n    function |\nlibrary |\ncontract |\Z)",
             without_comments(file.read_text()),
@@ -115,24 +175,24 @@ def bodies_of_functions() -> dict[str, str]:
     return bodies
 
 
-def code_reached_from(verb: str, bodies: dict[str, str]) -> str:
+def code_reached_from(verb: str, bodies: dict[str, str], *, members: bool) -> str:
     """The code of a verb and of all that it calls, and so on."""
+    call = r"\b(\w+)\(" if members else r"(?<![.\w])(\w+)\("
     reached: dict[str, str] = {}
     waiting = [verb]
     while waiting:
         name = waiting.pop()
         reached[name] = bodies[name]
-        called = set(re.findall(r"\b(\w+)\(", bodies[name])) & bodies.keys()
+        called = set(re.findall(call, bodies[name])) & bodies.keys()
         waiting += called - reached.keys()
     return "\n".join(reached.values())
 
 
-def names_of_outcomes() -> set[str]:
-    """Every error, refusal and event of the interface."""
-    source = without_comments(INTERFACE.read_text())
+def names_of_outcomes(subject: Subject) -> set[str]:
+    """Every error, refusal and event of an interface."""
+    source = without_comments((ROOT / "contracts" / subject.interface).read_text())
     refusals = re.search(r"enum Refusal \{(.*?)\}", source, re.DOTALL)
-    assert refusals is not None
-    names = {*re.findall(r"\b(?:error|event) (\w+)", source), *re.findall(r"\w+", refusals[1])}
+    names = {*re.findall(r"\b(?:error|event) (\w+)", source), *re.findall(r"\w+", refusals[1] if refusals else "")}
     return {name for name in names if name != "None" and not name.startswith("Reserved")}
 
 
@@ -154,44 +214,51 @@ def test_branches_and_leaves_say_what_they_are(file: Path) -> None:
     assert [text for root in roots for text in root.leaves() if not LEAF.fullmatch(text)] == []
 
 
-def test_every_function_of_the_market_has_a_tree() -> None:
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_every_function_has_a_tree(subject: Subject) -> None:
     """Each verb has a file of its own; the views share one."""
-    views = sorted(name for name in FUNCTIONS if name not in VERBS)
-    found = {name: sorted(root.text for root in roots) for name, roots in roots_by_file().items()}
+    views = sorted(name for name in subject.functions if name not in subject.verbs)
+    found = {name: sorted(root.text for root in roots) for name, roots in roots_by_file(subject).items()}
 
-    assert found == {verb: [verb] for verb in VERBS} | {"views": views}
+    assert found == {verb: [verb] for verb in subject.verbs} | {"views": views}
 
 
-def test_every_leaf_names_a_test() -> None:
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_every_leaf_names_a_test(subject: Subject) -> None:
     """Nothing is promised without proof."""
-    existing = {test for file in TESTS.glob("*.t.sol") for test in functions_of(file)}
+    files = [*TESTS.glob("*.t.sol"), *TESTS.glob("finance/*.t.sol")]
+    existing = {test for file in files for test in functions_of(file)}
 
-    assert sorted(named_by_leaves() - existing) == []
+    assert sorted(named_by_leaves(subject) - existing) == []
 
 
-def test_every_test_is_named_by_a_leaf() -> None:
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_every_test_is_named_by_a_leaf(subject: Subject) -> None:
     """Nothing is proved that no tree promises."""
-    files = [file for file in TESTS.glob("*.t.sol") if not file.stem.startswith(NOT_OF_A_VERB)]
-    tests = {test for file in files for test in functions_of(file)}
+    tests = {test for file in subject.test_files for test in functions_of(file)}
 
     assert tests
-    assert sorted(tests - named_by_leaves()) == []
+    assert sorted(tests - named_by_leaves(subject)) == []
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_outcome_of_a_verb_has_a_leaf(verb: str) -> None:
+@pytest.mark.parametrize(("subject", "verb"), VERBS, ids=[f"{subject.name}-{verb}" for subject, verb in VERBS])
+def test_every_outcome_of_a_verb_has_a_leaf(subject: Subject, verb: str) -> None:
     """Each error, refusal and event in the code that a verb reaches is promised by a leaf of its tree."""
-    code = code_reached_from(verb, bodies_of_functions())
-    outcomes = {name for name in names_of_outcomes() if re.search(rf"\b{name}\b", code)}
-    promised = {word for leaf in leaves_by_function()[verb] for word in re.findall(r"\w+", leaf.split("→")[0])}
+    code = code_reached_from(verb, bodies_of_functions(subject), members=subject.members)
+    outcomes = {name for name in names_of_outcomes(subject) if re.search(rf"\b{name}\b", code)}
+    promised = {word for leaf in leaves_by_function(subject)[verb] for word in re.findall(r"\w+", leaf.split("→")[0])}
 
     assert outcomes
     assert sorted(outcomes - promised) == []
 
 
-def test_every_outcome_is_one_of_a_verb() -> None:
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_every_outcome_is_one_of_a_verb(subject: Subject) -> None:
     """The interface declares no error, refusal or event that nothing comes to."""
-    bodies = bodies_of_functions()
-    code = "\n".join(code_reached_from(verb, bodies) for verb in VERBS)
+    bodies = bodies_of_functions(subject)
+    made = (
+        without_comments((ROOT / "contracts" / subject.code[0]).read_text()).split("constructor(")[1].split("}\n\n")[0]
+    )
+    code = made + "\n".join(code_reached_from(verb, bodies, members=subject.members) for verb in subject.verbs)
 
-    assert sorted(name for name in names_of_outcomes() if not re.search(rf"\b{name}\b", code)) == []
+    assert sorted(name for name in names_of_outcomes(subject) if not re.search(rf"\b{name}\b", code)) == []

@@ -134,6 +134,28 @@ def test_the_record_says_what_was_enforced(
     assert means["processes"].startswith("cgroup-v" if cgroups else "rlimit")
 
 
+def test_what_a_job_uses_is_told_while_it_runs(executor: BubblewrapExecutor, tmp_path: Path) -> None:
+    """Its processors' time, also that of what has ended in there, and the memory that it holds; nothing once it is over."""
+    body = """
+import subprocess, sys, time
+subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 0.5: pass'], check=True)
+held = bytearray(100 << 20)
+print('holding', flush=True)
+time.sleep(600)
+"""
+    request = prepared(tmp_path, *python(body), memory_mib=256)
+    execution = executor.start(request)
+    await_log(request, execution)
+    used = execution.used()
+    execution.kill()
+    execution.wait(PATIENCE_SECONDS)
+
+    assert used is not None
+    assert 500 <= used.cpu_milliseconds < 60_000
+    assert 100 <= used.memory_mib <= 256
+    assert execution.used() is None
+
+
 def test_reap_ends_what_an_agent_left(
     executor: BubblewrapExecutor, cgroups: CgroupParent | None, tmp_path: Path
 ) -> None:

@@ -45,9 +45,9 @@ def test_explorers_are_given_all_that_makes_the_code(tmp_path: Path) -> None:
 
     assert found.compiler.startswith(f"v{SOLC_VERSION}+commit.")
     assert {"evm.deployedBytecode", "metadata"} <= set(settings["outputSelection"]["*"]["*"])
-    for name in CONTRACTS:
-        metadata = output["contracts"][f"contracts/{name}.sol"][name]["metadata"]
-        told = found.metadata_hashes[f"contracts/{name}.sol:{name}"]
+    for name, file in CONTRACTS.items():
+        metadata = output["contracts"][file][name]["metadata"]
+        told = found.metadata_hashes[f"{file}:{name}"]
         assert told == "0x" + hashlib.sha256(metadata.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a gateway knows of GPUs: which were measured, and how busy those of a job are."""
+"""What a gateway knows of GPUs: which were measured, and how busy those of a job, and the job itself, are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from marketplace.api.client.http import accepted
 from marketplace.api.client.signed_http import SignedHttp
 from marketplace.api.gpu_use import GpuSampleDocument, GpuSamplesAnswer, GpuSamplesSent
+from marketplace.api.job_use import JobSampleDocument, JobSamplesAnswer, JobSamplesSent
 from marketplace.api.measurements import MOST_OFFERS_ASKED, MeasurementsAnswer, MeasurementSent
 from marketplace.api.reading import MOST_LIST_BYTES, read
 from marketplace.api.record import to_json
@@ -42,3 +43,11 @@ class GatewayGpus:
     def post_samples(self, lease: Bytes32, samples: list[GpuSampleDocument]) -> None:
         """Say how busy the GPUs of a lease of ours are."""
         accepted(self._line.write("POST", f"/v1/leases/{lease}/gpus", to_json(GpuSamplesSent(samples)), _JSON))
+
+    def job_samples(self, lease: Bytes32) -> list[JobSampleDocument]:
+        """What the job of a lease used of processors and memory lately, oldest first: its provider's word."""
+        return read(JobSamplesAnswer, self._line.get(f"/v1/leases/{lease}/usage")).samples
+
+    def post_job_samples(self, lease: Bytes32, samples: list[JobSampleDocument]) -> None:
+        """Say what the job of a lease of ours uses."""
+        accepted(self._line.write("POST", f"/v1/leases/{lease}/usage", to_json(JobSamplesSent(samples)), _JSON))

@@ -9,7 +9,7 @@ import signal
 import threading
 
 from marketplace.domain.ssh import EntryReason, EntryRefused
-from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult
+from marketplace.provider.executors.base import EndReason, ExecutionRequest, ExecutionResult, JobUse
 from marketplace.provider.executors.entrance import Entrance
 from marketplace.provider.executors.guard import ASK
 from marketplace.provider.executors.records import JobRecord, read_plan
@@ -64,6 +64,13 @@ class AttendedExecution:
             return Entrance(read_plan(self._record.plan.read_bytes()))
         except OSError as exc:
             raise EntryRefused(EntryReason.JOB_GONE, "it was reaped") from exc
+
+    def used(self) -> JobUse | None:
+        """See ``base.Execution``."""
+        try:
+            return self.entrance().used()
+        except EntryRefused:
+            return None
 
     def leave(self) -> None:
         """Attend to it no more."""

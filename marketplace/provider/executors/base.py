@@ -232,6 +232,16 @@ class ExecutionResult:
     """What it has sent and received through its way out."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobUse:
+    """What a job has used, as of when somebody looked."""
+
+    cpu_milliseconds: int
+    """Of all its processes together; those of an entered process count as long as it runs."""
+    memory_mib: int
+    """In use now, without files that the kernel keeps only because there is room."""
+
+
 class Execution(Protocol):
     """A job that was started. Its methods may be called from any thread, in any order, any number of times."""
 
@@ -255,6 +265,9 @@ class Execution(Protocol):
 
     def kill(self) -> None:
         """Ask for its end: SIGTERM now, and SIGKILL for all that is left after the limits' grace. Returns at once."""
+
+    def used(self) -> JobUse | None:
+        """What it has used so far; None where it does not run, or not yet. Looks at every process of the machine: not in a hurry."""
 
     def entrance(self) -> Entrance:
         """The way in: programs in the sandbox beside the job, and sockets of its network. Raises EntryRefused, now or later."""

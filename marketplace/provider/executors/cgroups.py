@@ -80,6 +80,16 @@ class Cgroup:
                 return int(count)
         return 0
 
+    def memory_bytes(self) -> int | None:
+        """What the job's memory is now, without files that could be dropped at once; None where no group counts it."""
+        if "memory" not in self.folders:
+            return None
+        folder, is_old = self.folders["memory"], self.version == 1
+        used = _read(folder / ("memory.usage_in_bytes" if is_old else "memory.current")).strip()
+        stat = dict(line.split(" ", 1) for line in _read(folder / "memory.stat").splitlines() if " " in line)
+        idle = stat.get("total_inactive_file" if is_old else "inactive_file", "0").strip()
+        return max(0, int(used) - int(idle)) if used.isdecimal() and idle.isdecimal() else None
+
     def end(self) -> None:
         """Kill what is in the groups and remove them. Harmless when that was done before."""
         if "pids" in self.folders:

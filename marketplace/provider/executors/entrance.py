@@ -28,9 +28,10 @@ from marketplace.domain.spec import JOB_IN
 from marketplace.domain.ssh import EntryReason, EntryRefused
 from marketplace.provider.executors import enter
 from marketplace.provider.executors.arguments import job_environment, user_inside
+from marketplace.provider.executors.base import JobUse
 from marketplace.provider.executors.records import JobPlan
 from marketplace.provider.executors.sandbox import job_user
-from marketplace.provider.executors.usage import is_bound, numbers_of, sandboxes_of
+from marketplace.provider.executors.usage import cpu_milliseconds, is_bound, memory_bytes, numbers_of, sandboxes_of
 
 ENTRY_SECONDS: Final = 20.0
 """How long a process may take to be in the sandbox: on a loaded machine an interpreter starts slowly."""
@@ -244,6 +245,13 @@ class Entrance:
             control.close()
             raise EntryRefused(EntryReason.ENTRY_FAILED, "it came without a terminal")
         return JobSession(control, handles[0], ())
+
+    def used(self) -> JobUse:
+        """What the job has used so far. Its memory is the kernel's count where it has a group, else a sum over its processes. Raises EntryRefused."""
+        with self._first() as first:
+            group = self._plan.cgroups.of(self.lease) if self._plan.cgroups else None
+            counted = group.memory_bytes() if group else None
+            return JobUse(cpu_milliseconds(first.pid), (memory_bytes(first.pid) if counted is None else counted) >> 20)
 
     def _first(self) -> _First:
         """The sandbox's first process, ready to be joined. Raises EntryRefused.

@@ -205,8 +205,11 @@ def _entry(block: bytes, extended: _Extended) -> LayerEntry:
         kind = EntryKind.FOLDER
     target = _until_nul(block[157:257]) if extended.target is None else extended.target
     size = _number(block[124:136]) if extended.size is None else extended.size
-    if kind in (EntryKind.SYMBOLIC_LINK, EntryKind.HARD_LINK) and not 0 < len(target) <= MAX_LINK_BYTES:
-        raise refused(f"a link of a layer leads to a name of {len(target)} bytes")
+    if kind in (EntryKind.SYMBOLIC_LINK, EntryKind.HARD_LINK):
+        if not 0 < len(target) <= MAX_LINK_BYTES:
+            raise refused(f"a link of a layer leads to a name of {len(target)} bytes")
+        if b"\0" in target:
+            raise refused(f"a link of a layer leads to {ascii(target)[1:][:200]}")
     return LayerEntry(
         parts_of(name), kind, _number(block[100:108]) & 0o777, size if kind is EntryKind.FILE else 0, target
     )

@@ -101,8 +101,11 @@ class ImageTree:
             if exc.errno not in BROKEN:
                 raise
             return b""
+        if not stat.S_ISREG(os.fstat(handle).st_mode):  # Python opens no folder, and would not close it either
+            os.close(handle)
+            return b""
         with open(handle, "rb") as file:
-            return file.read(most_bytes) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+            return file.read(most_bytes)
 
     def _add(self, entry: LayerEntry, layer: LayerStream) -> None:
         self._count_one()

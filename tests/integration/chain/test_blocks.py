@@ -139,7 +139,7 @@ def test_a_local_chain_leaves_nothing_but_its_log(tmp_path: Path, port: int, kee
     """Old states are written down only where they were asked for, and whatever was written down is gone with it."""
     handle = start_anvil(port, tmp_path, block_time=None, keeps_history=keeps_history)
     try:
-        mine(Chain([handle.rpc_url], timeout_seconds=120), 2_500)
+        mine(Chain([handle.rpc_url], timeout_seconds=120), 1_000)
         wrote_down = any((tmp_path / f"states-{port}").rglob("*.json"))
     finally:
         handle.stop()

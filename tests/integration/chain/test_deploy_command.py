@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
-from marketplace.chain.devnet import AnvilHandle, mine, start_anvil
+from marketplace.chain.devnet import ANVIL_KEYS, AnvilHandle, mine, start_anvil
 from marketplace.chain.keystore import create_key, load_key
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
@@ -30,6 +31,7 @@ __all__ = ["logging_as_it_was"]
 ROOT = Path(__file__).parents[3]
 RICH_WEI = 10**20
 PUBLIC = ("--preset", "l2")
+PANEL = ANVIL_KEYS[8].address
 
 
 def deployer(folder: Path, chain: Chain, wei: int = RICH_WEI) -> Key:
@@ -104,6 +106,25 @@ def test_a_plan_a_deployment_and_a_check(shell: Shell, chain: Chain, key: Key, s
         "chainId": 31337, "addressBook": "deployments/31337.json", "matches": True, "constants": plan["constants"],
         "differences": [],
     }  # fmt: skip
+
+
+def test_finance_is_added_to_the_market_of_the_book(shell: Shell, chain: Chain, salt: tuple[str, str]) -> None:
+    """Later and without a word on the market itself; what the book said stays, and the check knows all of it from then on."""
+    path = shell.folder / "deployments/31337.json"
+    market = shell.answer("deploy", *salt, "--json")["market"]
+    replace(AddressBook.read(path), arbiter=PANEL).write(path)
+    done = shell.answer("deploy", "--finance", "--panel", PANEL, "--json")
+    check = shell.answer("deploy", "--check", "--json")
+    again = shell.answer("deploy", "--finance", "--json")
+    book = AddressBook.read(path)
+
+    assert (done["market"], done["created"]) == (market, ["SpvFactory", "BackstopArbiter"])
+    assert done["finance"] == {"panel": PANEL, "step": 10, "slack": 2}
+    assert check["matches"]
+    assert (again["created"], book.arbiter) == ([], PANEL)
+    assert book.spv_factory
+    assert book.backstop_arbiter
+    assert "0x" not in {chain.code_at(book.spv_factory), chain.code_at(book.backstop_arbiter)}
 
 
 def test_again_says_so_and_sends_nothing(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:

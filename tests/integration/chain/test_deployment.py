@@ -29,6 +29,7 @@ from marketplace.chain.create2 import (
 )
 from marketplace.chain.deployment import carry_out, plan_deployment
 from marketplace.chain.devnet import ANVIL_KEYS, start_anvil
+from marketplace.chain.finance import FinanceTerms
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
@@ -282,6 +283,34 @@ def test_other_constants_are_named_one_by_one(chain: Chain, book: AddressBook, b
     assert told(chain, book, replace(blueprint, given_token=OTHER.address)) == {
         ("ComputeMarket", "token", OTHER.address, book.token)
     }
+
+
+def test_finance_is_made_with_its_market_and_checked_like_it(chain: Chain, blueprint: Blueprint) -> None:
+    """From nothing: the arbiter's cost is bounded before the market that its constructor asks is there; each constant that differs is named."""
+    terms = FinanceTerms(OTHER.address, Seconds(10), Seconds(2))
+    whole = replace(blueprint, finance=terms)
+    plan = plan_deployment(chain, DEPLOYER.address, whole)
+    book = carried_out(chain, whole)
+    used = int(chain.rpc("eth_getTransactionReceipt", last_sent(chain))["gasUsed"], 16)
+
+    assert [step.part.name for step in plan.missing][-2:] == ["SpvFactory", "BackstopArbiter"]
+    assert used <= plan.missing[-1].gas
+    assert told(chain, book, blueprint_of(book)) == set()
+    assert told(chain, book, replace(blueprint, finance=replace(terms, step=Seconds(11)))) == {
+        ("BackstopArbiter", "STEP", "11", "10")
+    }
+    with pytest.raises(InvalidField, match="less than the ruling window"):
+        plan_deployment(chain, DEPLOYER.address, replace(blueprint, finance=replace(terms, step=Seconds(30))))
+
+
+def last_sent(chain: Chain) -> str:
+    """The transaction in the newest block that has any."""
+    number = chain.head().number
+    while True:
+        block = chain.rpc("eth_getBlockByNumber", hex(number), False)
+        if block["transactions"]:
+            return str(block["transactions"][-1])
+        number -= 1
 
 
 def test_another_contract_in_the_markets_place_is_found(chain: Chain, book: AddressBook, blueprint: Blueprint) -> None:

@@ -223,7 +223,7 @@ def test_a_node_that_has_neither_logs_nor_receipts_is_behind(rich: Trading, node
     assert reader.amounts == [1, 9]
 
 
-@pytest.mark.parametrize("depth", [1, 3, 12, 64, KEPT_BLOCKS - 1])
+@pytest.mark.parametrize("depth", [1, 12, KEPT_BLOCKS - 1])
 def test_what_left_the_chain_is_taken_back(rich: Trading, depth: int) -> None:
     """Back to the common ancestor, and on along the new branch."""
     reader = Reader(rich, rich.chain)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -414,3 +417,30 @@ def test_a_limit_on_batches_is_a_limit(liar: Tamperer, lied_to: Chain) -> None:
     with pytest.raises(RateLimited):
         lied_to.batch(CALLS)
     assert len(liar.seen) == len(CALLS)
+
+
+def test_a_name_and_a_password_in_a_nodes_url_are_sent_as_basic_authentication() -> None:
+    """Decoded as a URL's parts are; and they stand in no header where there are none."""
+    seen = list[str | None]()
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Door) as server, ThreadPoolExecutor(1) as pool:
+        answered = [pool.submit(server.handle_request) for _ in range(2)]
+        for account in ("me:pass%40word@", ""):
+            chain = Chain([f"http://{account}127.0.0.1:{server.server_port}"])
+            with pytest.raises(ChainUnavailable):
+                chain.rpc("eth_blockNumber")
+            chain.close()
+        for each in answered:
+            each.result(timeout=20)
+
+    assert seen == ["Basic " + b64encode(b"me:pass@word").decode(), None]

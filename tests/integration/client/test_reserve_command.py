@@ -64,11 +64,12 @@ def test_a_reservation_is_planned_signed_and_listed(
         (("--from", "1d", "--days", "1", "--upfront", "20"), "upfront"),
         (("--from", "1d", "--days", "1", "--upfront", "101%"), "upfront"),
         (("--from", "1d", "--for", "100s", "--min", "19s", "--upfront", "20%"), "upfront"),
+        (("--from", "1d", "--days", "1", "--pip", "nowhere.txt"), "pip"),
     ],
     ids=str,
 )
 def test_what_cannot_be_reserved_is_said_with_its_option(shell: Shell, words: tuple[str, ...], field: str) -> None:
-    """Nothing is signed for a day that is past, a term said twice or not, or more up front than is guaranteed."""
+    """Nothing is signed for a day that is past, a term said twice or not, more up front than is guaranteed, or packages that nothing names."""
     assert shell.answer(*TERM, *words, code=2)["error"]["field"] == field
 
 

@@ -1,4 +1,4 @@
-"""How busy the GPUs of a running job are: its provider's word, for the lease's parties."""
+"""How busy a running job and its GPUs are: its provider's word, for the lease's parties."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from marketplace.api import job_use
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.gpu_use import MOST_KEPT, GpuSampleDocument, GpuSamplesAnswer
 from marketplace.chain.signing import Key
@@ -45,6 +46,43 @@ def test_samples_reach_the_parties_and_nobody_else(gateway: Gateway, offer: Offe
     assert found[0][0].at == 3
     assert found[0] == found[1]
     assert refused.value.reason == "NotFound"
+
+
+def test_what_a_job_uses_reaches_the_parties_and_nobody_else(gateway: Gateway, offer: Offer) -> None:
+    """By the same rules: the newest hour, from its provider alone, to its parties alone, each value bounded."""
+    lease = gateway.leased(offer).id
+    one = {"at": 1, "cpuMilliseconds": 1_500, "memoryUsedMib": 300, "cpus": 2, "memoryMib": 4_096}
+
+    def post_use(samples: list[object], key: Key = PROVIDER) -> httpx.Response:
+        return gateway.write(key, "POST", f"/v1/leases/{lease}/usage", json.dumps({"samples": samples}).encode())
+
+    first = post_use([one, one | {"at": 2}])
+    for ten in range(3, 3 + job_use.MOST_KEPT // 15):
+        post_use([one | {"at": ten}] * 15)
+    with running(gateway.app) as url:
+        ours, nobody = (GatewayApi(url, key=key) for key in (CLIENT, STRANGER))
+        found = ours.gpus.job_samples(lease)
+        with pytest.raises(GatewayProblem) as refused:
+            nobody.gpus.job_samples(lease)
+        for api in (ours, nobody):
+            api.close()
+
+    check_form(job_use.JobSamplesAnswer, first.json())
+    assert (len(found), found[0].at, found[-1]) == (
+        job_use.MOST_KEPT,
+        3,
+        job_use.JobSampleDocument(2 + job_use.MOST_KEPT // 15, 1_500, 300, 2, 4_096),
+    )
+    assert refused.value.reason == "NotFound"
+    assert post_use([one], STRANGER).status_code == 403
+    for wrong in (
+        [],
+        [one] * 17,
+        [one | {"cpuMilliseconds": -1}],
+        [one | {"memoryUsedMib": None}],
+        [one | {"more": 1}],
+    ):
+        assert post_use(wrong).status_code == 422
 
 
 @pytest.mark.parametrize("key", [CLIENT, STRANGER])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,8 @@ LEASE = replace(
     NO_LEASE, status=LeaseStatus.OPEN, offer=OfferId(3), price=PricePerGpuHour(90), opened_at=UnixTime(1_100)
 )
 ID = Bytes32("0x" + "5" * 64)
+CASES = Path(__file__).with_name("receipt_seconds.json")
+"""Of an order for 600 seconds from 2000 on: what is claimed (null: it is open), paid, and asked for, at which block time."""
 SERVING = OpenServing(ID, ORDER, LEASE, PROVIDER.address, BlockRef(9, ID, UnixTime(1_200)))
 
 
@@ -100,15 +104,17 @@ def test_the_upfront_part_is_signed_once_and_only_for_what_was_ordered(changed: 
     assert prepayment(SERVING, Seconds(301)) is None
 
 
-def test_a_last_receipt_over_what_is_paid_already_is_signed() -> None:
-    """A job that ended behind what was paid ahead of the meter can be closed without a claim; a second more is not signed."""
-    domain = SigningDomain(31_337, MARKET)
-    paid = replace(SERVING, lease=replace(LEASE, paid_seconds=Seconds(120)))
-    last = Receipt(ID, OfferId(3), LEASE.opened_at, Seconds(120), Bytes32("0x" + "7" * 64), True)
-
-    def told(receipt: Receipt) -> ReceiptTold:
-        return ReceiptTold.of("provider", receipt, PROVIDER.sign_receipt(receipt, domain), NOW)
-
-    check_receipt(told(last), paid, domain)
+@pytest.mark.parametrize("row", json.loads(CASES.read_bytes()), ids=lambda row: row["case"])
+def test_a_last_receipt_is_signed_for_no_second_that_costs_more_than_it_must(row: dict[str, Any]) -> None:
+    """No more than the meter shows and is claimed, unless it is paid already; the page in a browser goes by the same table."""
+    domain, claimed = SigningDomain(31_337, MARKET), row["claimed"]
+    status = LeaseStatus.OPEN if claimed is None else LeaseStatus.CLAIMED
+    lease = replace(LEASE, status=status, paid_seconds=Seconds(row["paid"]), claimed_seconds=Seconds(claimed or 0))
+    serving = replace(SERVING, lease=lease, block=BlockRef(9, ID, UnixTime(row["now"])))
+    last = Receipt(ID, OfferId(3), LEASE.opened_at, Seconds(row["used"]), Bytes32("0x" + "7" * 64), True)
+    told = ReceiptTold.of("provider", last, PROVIDER.sign_receipt(last, domain), NOW)
+    if row["isSigned"]:
+        check_receipt(told, serving, domain)
+        return
     with pytest.raises(InvalidField, match=r"receipt\.usedSeconds"):
-        check_receipt(told(replace(last, used_seconds=Seconds(121))), paid, domain)
+        check_receipt(told, serving, domain)

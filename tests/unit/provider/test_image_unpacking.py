@@ -160,6 +160,8 @@ HOSTILE: dict[str, list[bytes | tuple]] = {
     "a hard link to the root": [layer(item("h", "hard", "/"))],
     "a hard link below a file": [layer(item("f"), item("h", "hard", "f/x"))],
     "a hard link with NUL": [archive(raw(b"f"), pax(linkpath="f\0x"), raw(b"h", b"1", target=b"f"))],
+    "a link with NUL": [archive(pax(linkpath="f\0x"), raw(b"l", b"2", target=b"f"))],
+    "a long link with NUL": [archive(raw(b"k", b"K", b"f\0x\0"), raw(b"l", b"2", target=b"f"))],
     "a whiteout of the folder above": [layer(item("d", "folder"), item("d/.wh..."))],
     "a whiteout of the root's parent": [layer(item(".wh..."))],
     "a whiteout of itself": [layer(item("d/.wh.."))],
@@ -366,6 +368,16 @@ def test_accounts_are_not_read_through_a_link_out(tmp_path: Path) -> None:
     """A passwd that is a link to the machine's is no passwd."""
     with pytest.raises(ImageUnusable):
         unpacked(image(layer(item("etc/passwd", "link", "/etc/passwd")), config={"User": "daemon"}), tmp_path)
+
+
+def test_a_folder_where_the_accounts_should_be_has_none(tmp_path: Path) -> None:
+    """Neither the machine's trouble nor a handle that stays open: root is root, and names are not known."""
+    made = image(layer(item("etc/passwd", "folder"), item("etc/group", "folder")))
+    before = len(os.listdir("/proc/self/fd"))
+    _, user = unpacked(made, tmp_path)
+
+    assert (user.uid, user.gid) == (0, 0)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_one_entry_is_in_memory(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ export type Provider = Told["ProviderAnswer"];
 export type Receipts = Told["ReceiptsAnswer"];
 export type Outputs = Told["OutputsAnswer"];
 export type GpuSample = Told["GpuSampleDocument"];
+export type JobSample = Told["JobSampleDocument"];
 export type Decline = Told["DeclineTold"];
 export type Paths = paths;
 

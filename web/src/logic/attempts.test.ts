@@ -4,7 +4,7 @@ import { jobsOf, newestOf, workSaid, type WorkSaid } from "./attempts";
 
 const id = (letter: string) => `0x${letter.repeat(64)}`;
 const order = (letter: string, acceptedAt: number, client = "0xc") => ({ id: id(letter), acceptedAt, order: { client } }) as unknown as OrderTold;
-const says = (...rows: [string, string, string][]) => new Map(rows.map(([of, name, previous]): [string, WorkSaid] => [id(of), { name, previous: previous && id(previous) }]));
+const says = (...rows: [string, string, string][]) => new Map(rows.map(([of, name, previous]): [string, WorkSaid] => [id(of), { name, previous: previous && id(previous), isSealed: false }]));
 
 test("orders that follow one another are one job, the newest job first, and every order is in one", () => {
   const jobs = jobsOf([order("d", 40), order("c", 30), order("b", 20), order("a", 10)], says(["c", "train", "b"], ["b", "train", "a"]));
@@ -24,6 +24,6 @@ test("an order that is not here, is another client's, or leads round in a circle
 });
 
 test("a work's name is one harmless line, and what is no order's id follows nothing", () => {
-  expect(workSaid({ name: "two\u202e\nlines", previous: id("a") })).toEqual({ name: "two\ufffd lines", previous: id("a") });
-  for (const odd of [undefined, null, 7, "x", [], { name: 7, previous: "0x12" }, { previous: `${id("a")} ` }]) expect(workSaid(odd)).toEqual({ name: "", previous: "" });
+  expect(workSaid({ name: "two\u202e\nlines", previous: id("a"), sealed: { recipient: "age1x" } })).toEqual({ name: "two\ufffd lines", previous: id("a"), isSealed: true });
+  for (const odd of [undefined, null, 7, "x", [], { name: 7, previous: "0x12", sealed: "x" }, { previous: `${id("a")} ` }]) expect(workSaid(odd)).toEqual({ name: "", previous: "", isSealed: false });
 });

@@ -7,6 +7,8 @@ export interface WorkSaid {
   name: string;
   /** The order before it; "" where it is the first, or does not say. */
   previous: string;
+  /** Only its client, and who serves it, can read what it runs and makes. */
+  isSealed: boolean;
 }
 
 export interface JobTold {
@@ -20,7 +22,7 @@ export interface JobTold {
 export function workSaid(document: unknown): WorkSaid {
   const said = (name: string) => (document && typeof document === "object" && name in document ? (document as Record<string, unknown>)[name] : undefined);
   const [name, previous] = [said("name"), said("previous")];
-  return { name: typeof name === "string" ? oneLine(name, 200).trim() : "", previous: typeof previous === "string" && /^0x[0-9a-f]{64}$/.test(previous) ? previous : "" };
+  return { name: typeof name === "string" ? oneLine(name, 200).trim() : "", previous: typeof previous === "string" && /^0x[0-9a-f]{64}$/.test(previous) ? previous : "", isSealed: typeof said("sealed") === "object" && said("sealed") !== null };
 }
 
 /** All orders as jobs, that with the newest order first. Only an order of the same client can be an earlier attempt: a stranger's work may name anything. */

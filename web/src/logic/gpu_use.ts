@@ -41,12 +41,16 @@ const told = (samples: readonly GpuSample[], of: Of) => samples.map(of).filter((
 const mean = (values: readonly number[]) => (values.length ? Math.floor(values.reduce((sum, one) => sum + one, 0) / values.length) : undefined);
 const most = (values: readonly number[]) => (values.length ? Math.max(...values) : undefined);
 
+type Sum = (values: readonly number[]) => number | undefined;
+const thinned = (samples: readonly GpuSample[], of: Of, sum: Sum) => stretches(samples.map((one): Drawn => ({ at: one.at, value: of(one) ?? undefined })), sum);
+
 /** As many stretches of equal length as can be told apart; each is the mean, or the peak, of what was told in it. */
-function thinned(samples: readonly GpuSample[], of: Of, sum: (values: readonly number[]) => number | undefined): Drawn[] {
-  const size = Math.ceil(samples.length / MOST_POINTS);
-  return Array.from({ length: Math.ceil(samples.length / size) }, (_, at) => {
-    const stretch = samples.slice(at * size, (at + 1) * size);
-    return { at: stretch[0]?.at ?? 0, value: sum(told(stretch, of)) };
+export function stretches(points: readonly Drawn[], sum: Sum): Drawn[] {
+  const size = Math.max(1, Math.ceil(points.length / MOST_POINTS));
+  return Array.from({ length: Math.ceil(points.length / size) }, (_, at) => {
+    const stretch = points.slice(at * size, (at + 1) * size);
+    const values = stretch.map((one) => one.value).filter((one): one is number => one !== undefined);
+    return { at: stretch[0]?.at ?? 0, value: values.length ? sum(values) : undefined };
   });
 }
 

@@ -1,9 +1,11 @@
 // The book as a ladder: one line for each price, orders left, machines right, and between them what one can be had for now.
-import type { Bid, Offer } from "../api/kinds";
+import type { Bid, Explanation, Offer } from "../api/kinds";
 import { units } from "./amounts";
+import { reasonWords } from "./names";
 import { canServe, cheapest } from "./say";
 
 export const LEVELS = 25;
+const NEXT_ROUND = "next round";
 
 export interface Level {
   price: bigint;
@@ -25,8 +27,20 @@ export interface Ladder {
   live: { gpus: number; free: number; silent: number; let: number };
 }
 
+/** Orders for which something that they could have is free, and which wait all the same: only a round can say why. */
+export function puzzling(ladder: Ladder, most = 6): string[] {
+  return ladder.levels.filter((one) => one.why === NEXT_ROUND).flatMap((one) => one.bids.map((bid) => bid.id)).slice(0, most);
+}
+
+/** Why a round did not place an order that seems to fit, in a few words; "" where it says nothing that the book does not show. */
+export function inShort(explanation: Pick<Explanation, "reasons">): string {
+  const shown = new Set(["ClassNotAccepted", "PriceOutOfBounds", "NotEnoughGpus", "ProviderSilent", "OfferNotAlive"]);
+  const [name, count] = Object.entries(explanation.reasons).filter(([reason]) => !shown.has(reason)).sort(([, one], [, other]) => other - one)[0] ?? ["", 0];
+  return name === "DeclinedBefore" ? `declined by ${count}` : name ? `${count} ${reasonWords(name)}` : "";
+}
+
 /** All levels, highest price first; no more than fit, those nearest to the mark. */
-export function ladderOf(bids: readonly Bid[], asks: readonly Offer[], isSilent: (offer: Offer) => boolean, most = LEVELS, declined: ReadonlyMap<string, string> = new Map()): Ladder {
+export function ladderOf(bids: readonly Bid[], asks: readonly Offer[], isSilent: (offer: Offer) => boolean, most = LEVELS, said: ReadonlyMap<string, string> = new Map()): Ladder {
   const free = asks.filter((one) => canServe(one, isSilent));
   const best = cheapest(free);
   const mark = best && units(best.price);
@@ -40,15 +54,15 @@ export function ladderOf(bids: readonly Bid[], asks: readonly Offer[], isSilent:
   for (const one of asks) at(units(one.price)).asks.push({ id: one.id, gpus: one.gpus, free: one.free, silent: isSilent(one) });
   const sorted = [...levels.values()].sort((one, other) => (one.price > other.price ? -1 : 1));
   for (const level of sorted) level.bids.sort((one, other) => one.gpus - other.gpus);
-  explain(sorted, free, mark, declined);
+  explain(sorted, free, mark, said);
   return { ...windowed(sorted, mark, most), mark, wanted: wantedBy(bids), live: liveOf(asks, isSilent) };
 }
 
-function explain(sorted: Level[], free: readonly Offer[], mark: bigint | undefined, declined: ReadonlyMap<string, string>): void {
+function explain(sorted: Level[], free: readonly Offer[], mark: bigint | undefined, said: ReadonlyMap<string, string>): void {
   let isSaid = false;
   for (const level of sorted) {
     if (!level.bids.length) continue;
-    const told = level.bids.map((one) => declined.get(one.id)).find(Boolean);
+    const told = level.bids.map((one) => said.get(one.id)).find(Boolean);
     if (mark !== undefined && level.price < mark) {
       if (!isSaid) level.why = "limits below";
       isSaid = true;
@@ -64,7 +78,7 @@ function reasonOf(level: Level, free: readonly Offer[]): string {
   const most = Math.max(0, ...within.map((one) => one.free));
   const least = level.bids[0]?.gpus ?? 0;
   if (most === 0) return "nothing is free";
-  return least > most ? `${least} together, ${most} free` : "next round";
+  return least > most ? `${least} together, ${most} free` : NEXT_ROUND;
 }
 
 function windowed(sorted: Level[], mark: bigint | undefined, most: number): Pick<Ladder, "levels" | "above" | "below"> {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Bid, LeaseRow, Offer, Span } from "../api/kinds";
 import { clearedAt, freeBy, historyOf } from "./history";
-import { ladderOf, sizesOf } from "./ladder";
+import { inShort, ladderOf, puzzling, sizesOf } from "./ladder";
 import { asText, saidOfClass, saidOfNetwork } from "./say";
 import { NOTHING, taken, type Told } from "./ledger";
 
@@ -35,6 +35,14 @@ describe("the ladder", () => {
     expect(levels[3]?.why).toBe("limits below");
     expect(wanted).toEqual({ orders: 2, gpus: 3 });
     expect(live).toEqual({ gpus: 14, free: 1, silent: 1, let: 13 });
+  });
+  it("leaves it to a round to say why an order waits for which something is free", () => {
+    const bids = [bid("a", 2, "2240000"), bid("b", 1, "2300000"), bid("c", 1, "2000000")];
+    expect(puzzling(ladderOf(bids, OFFERS, isSilent))).toEqual(["b"]);
+    expect(ladderOf(bids, OFFERS, isSilent, 25, new Map([["b", "declined by 2"]])).levels.find((one) => one.price === 2_300_000n)?.why).toBe("declined by 2");
+    expect(inShort({ reasons: { PriceOutOfBounds: 9, DeclinedBefore: 2 } })).toBe("declined by 2");
+    expect(inShort({ reasons: { NotEnoughGpus: 9, BondTooSmall: 3 } })).toBe("3 with too small a bond");
+    expect(inShort({ reasons: { ClassNotAccepted: 9 } })).toBe("");
   });
   it("shows no more lines than fit, those around the mark, and counts the others", () => {
     const many = Array.from({ length: 100 }, (_, at) => bid(`o${at}`, 1, String(1_000_000 + at * 20_000)));

@@ -1,13 +1,14 @@
 // What can still be done about a job, until when, and the same for the terminal. Countersigning waits until the outputs were hashed here.
 import { useSignal } from "@preact/signals";
 import type { Lease, OrderDocument, OrderTold, Outputs, Receipts } from "../api/kinds";
-import { exitCodeOf, fetchChecked, foldersOf, resultHash } from "./outputs";
+import { exitCodeOf, fetchChecked, foldersOf, resultHash } from "../api/outputs";
 import { endingCost } from "../logic/job";
 import { chainTime } from "../state/head";
 import { market } from "../state/market";
 import { wallet } from "../state/wallet";
 import { Problem } from "../api/read";
 import { Act, acts } from "./act";
+import { Dispute } from "./dispute";
 import { Panel } from "./panel";
 import { Amount, Command, Until } from "./words";
 
@@ -18,18 +19,20 @@ interface Known {
   lease: Lease | undefined;
   receipts: Receipts["receipts"];
   outputs: Outputs | undefined;
+  bondBps: number;
+  isSealed: boolean;
 }
 
-export function JobActs({ id, order, lease, receipts, outputs }: Known) {
+export function JobActs({ id, order, lease, receipts, outputs, bondBps, isSealed }: Known) {
   const isMine = wallet.value.account !== undefined && wallet.value.account === order.order.client;
   const last = receipts.findLast((one) => one.role === "provider" && one.receipt.last);
   const mine = receipts.some((one) => one.role === "client" && one.receipt.last);
-  const isLive = lease?.status === "Open" || lease?.status === "Claimed";
+  const isLive = lease?.status === "Open" || lease?.status === "Claimed" || lease?.status === "Disputed";
   const terms = market.value!;
   if (order.state !== "book" && !isLive) return null;
   return (
     <Panel title="What can be done" note={lease?.deadline ? <>deadline <Until at={lease.deadline} /></> : undefined}>
-      {isLive && lease && last && !mine && isMine ? <Countersign id={id} order={order.order} lease={lease} told={last} outputs={outputs} /> : null}
+      {isLive && lease.status !== "Disputed" && last && !mine && isMine ? <Countersign id={id} order={order.order} lease={lease} told={last} outputs={outputs} isSealed={isSealed} /> : null}
       {order.state === "book" ? (
         <>
           {isMine ? <p class="acts"><Act id="take-off" run={async (step) => (await acts()).withdrawOrder(terms, id, step)}>Take it off the book</Act><Act ghost run={async (step) => (await acts()).endOnChain("cancel", terms, id, order.order, step)}>Cancel on the chain</Act></p> : null}
@@ -44,17 +47,12 @@ export function JobActs({ id, order, lease, receipts, outputs }: Known) {
           <Command words={last && !mine ? "bourse watch" : `bourse cancel ${id}`} />
         </>
       ) : null}
-      {lease?.status === "Claimed" ? (
-        <>
-          {isMine ? <p class="acts"><Act id="dispute" ghost run={async (step) => (await acts()).endOnChain("dispute", terms, id, order.order, step)}>Dispute the claim of {lease.claimedSeconds} s</Act></p> : null}
-          <Command words={`bourse dispute ${id}`} />
-        </>
-      ) : null}
+      {lease ? <Dispute id={id} order={order} lease={lease} receipts={receipts} outputs={outputs} bondBps={bondBps} /> : null}
     </Panel>
   );
 }
 
-function Countersign({ id, order, lease, told, outputs }: { id: string; order: OrderDocument; lease: Lease; told: Receipts["receipts"][number]; outputs: Outputs | undefined }) {
+function Countersign({ id, order, lease, told, outputs, isSealed }: Pick<Known, "id" | "outputs" | "isSealed"> & { order: OrderDocument; lease: Lease; told: Receipts["receipts"][number] }) {
   const said = useSignal("");
   const sign = async (step: (said: string) => void) => {
     step("Hashing what it made");
@@ -63,5 +61,5 @@ function Countersign({ id, order, lease, told, outputs }: { id: string; order: O
     said.value = `✓ every hash matches, exit code ${exitCodeOf(outputs)}`;
     await (await acts()).countersign(market.value!, id, order, told, step);
   };
-  return <p class="acts"><Act id="countersign" run={sign}>Check its output and sign for {told.receipt.usedSeconds} s</Act><span class="cap">{said.value || (outputs ? "" : "Sign in first: only its parties may read the output.")}</span></p>;
+  return <p class="acts"><Act id="countersign" run={sign}>Check its output and sign for {told.receipt.usedSeconds} s</Act><span class="cap">{said.value || (outputs ? (isSealed ? "The page hashes what is sealed, and cannot look into it: open it first, with bourse get." : "") : "Sign in first: only its parties may read the output.")}</span></p>;
 }

@@ -3,11 +3,17 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { followLog } from "../state/log";
 import { plural } from "../logic/names";
 import { wallet } from "../state/wallet";
-import { ProblemNote } from "./panel";
+import { Panel, ProblemNote } from "./panel";
+import { Command } from "./words";
 
 const MOST_SHOWN = 500;
 
-export function Log({ lease, share }: { lease: string; share: string | undefined }) {
+export function Log({ lease, share, isSealed }: { lease: string; share: string | undefined; isSealed: boolean }) {
+  if (isSealed) return <Panel title="Log"><p class="empty">The log of a sealed job is sealed to its client’s key, and nothing of it is streamed. When the job is over, the command opens it.</p><Command words={`bourse logs ${lease}`} /></Panel>;
+  return <OpenLog lease={lease} share={share} />;
+}
+
+function OpenLog({ lease, share }: { lease: string; share: string | undefined }) {
   const read = useMemo(() => followLog(lease, share), [lease, share, wallet.value.signedInUntil]);
   useEffect(() => read.stop, [read]);
   const [isFollowing, follow] = useState(true);

@@ -1,55 +1,15 @@
-// What a job made: hashed here before anybody saves or countersigns it.
+// What a job made, to be saved: part by part as it was signed, or not at all.
 import { useSignal } from "@preact/signals";
 import type { Outputs as OutputsTold } from "../api/kinds";
-import { ask, pathOf, Problem } from "../api/read";
+import { fetchChecked, foldersOf, type Folder } from "../api/outputs";
+import { Problem } from "../api/read";
 import { counted } from "../logic/amounts";
 import { oneLine } from "../logic/names";
 import type { Held } from "../state/answers";
-import { canonical } from "../wallet/documents";
 import { Panel, ProblemNote } from "./panel";
 import { Command, Hash } from "./words";
 
-interface Folder {
-  path: string;
-  bytes: number;
-  parts: string[];
-}
-
-function resultOf(told: OutputsTold | undefined): { exit_code?: number; outputs?: Folder[] } | undefined {
-  return told?.result as { exit_code?: number; outputs?: Folder[] } | undefined;
-}
-
-export const foldersOf = (told: OutputsTold): Folder[] => resultOf(told)?.outputs ?? [];
-
-/** The sha256 of the result document in its canonical form, as receipts name it. */
-export async function resultHash(told: OutputsTold): Promise<string> {
-  return `0x${await sha256(new TextEncoder().encode(canonical(told.result)))}`;
-}
-
-export function exitCodeOf(told: OutputsTold | undefined): number | undefined {
-  return resultOf(told)?.exit_code;
-}
-
-const MOST_BYTES = 256 << 20;
-
-export async function sha256(bytes: BufferSource): Promise<string> {
-  return Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** All parts of one output, each held against its name. Throws a Problem where one is not what was signed. */
-export async function fetchChecked(lease: string, folder: Folder, share: string | undefined): Promise<Blob> {
-  if (folder.bytes > MOST_BYTES) throw new Problem(0, "TooLargeHere", "This output is too large for a page: take the command.");
-  const pieces: ArrayBuffer[] = [];
-  for (const name of folder.parts) {
-    const answer = await ask(pathOf("/v1/leases/{lease}/blobs/{name}", { path: { lease, name }, query: { share } }), { headers: { Accept: "application/octet-stream" } });
-    const bytes = await answer.arrayBuffer();
-    if ((await sha256(bytes)) !== name) throw new Problem(0, "HashMismatch", "These are not the bytes that the provider signed. Nothing was saved or countersigned.");
-    pieces.push(bytes);
-  }
-  return new Blob(pieces, { type: "application/x-tar" });
-}
-
-function save(blob: Blob, name: string): void {
+export function save(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -57,10 +17,10 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-export function Outputs({ lease, told, result, share }: { lease: string; told: Held<OutputsTold>; result: string; share: string | undefined }) {
+export function Outputs({ lease, told, result, share, isSealed }: { lease: string; told: Held<OutputsTold>; result: string; share: string | undefined; isSealed: boolean }) {
   const said = useSignal<Record<string, string>>({});
   const problem = useSignal<Problem | undefined>(undefined);
-  const folders = resultOf(told.value)?.outputs ?? [];
+  const folders = told.value ? foldersOf(told.value) : [];
   const take = async (folder: Folder) => {
     problem.value = undefined;
     said.value = { ...said.value, [folder.path]: "hashing …" };
@@ -74,7 +34,8 @@ export function Outputs({ lease, told, result, share }: { lease: string; told: H
     }
   };
   return (
-    <Panel title="Output">
+    <Panel title="Output" note={isSealed ? "sealed" : undefined}>
+      {isSealed ? <p class="cap">What it made is sealed to its client’s key, which is in the journal of whoever ordered it, and with each provider that served it. Here are the sealed files, which the page can hash and cannot open: the command opens them.</p> : null}
       {folders.map((one) => (
         <div class="io">
           <span>{oneLine(one.path, 200)}</span><span class="num r">{counted(one.bytes)} bytes</span>

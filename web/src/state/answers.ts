@@ -15,7 +15,8 @@ interface Kept {
   held: Signal<Held<unknown>>;
   /** What is held is of blocks that are on the chain no more. */
   isGone: boolean;
-  shown: number;
+  /** How often each of those who show it wants it anew, in milliseconds: the most eager one is followed. */
+  paces: number[];
   asking: AbortController | undefined;
   askedAt: number;
   stop: (() => void) | undefined;
@@ -38,7 +39,7 @@ export function blockOf(answer: unknown): Block | undefined {
 function entry(key: string): Kept {
   let found = kept.get(key);
   if (!found) {
-    found = { held: signal<Held<unknown>>({ value: undefined, problem: undefined }), isGone: false, shown: 0, asking: undefined, askedAt: -Infinity, stop: undefined };
+    found = { held: signal<Held<unknown>>({ value: undefined, problem: undefined }), isGone: false, paces: [], asking: undefined, askedAt: -Infinity, stop: undefined };
     kept.set(key, found);
   }
   return found;
@@ -70,16 +71,17 @@ function asProblem(error: unknown): Problem {
 /** Ask while somebody shows it, as often as that; the function that is returned ends it. */
 export function show(key: string, often: Often, question: (signal: AbortSignal) => Promise<unknown>): () => void {
   const one = entry(key);
-  one.shown += 1;
-  if (one.shown === 1) {
+  const pace = LEAST_MS[often];
+  one.paces.push(pace);
+  if (one.paces.length === 1) {
     one.stop = effect(() => {
       void turn.value;
-      if (!document.hidden && performance.now() - one.askedAt >= LEAST_MS[often]) void refresh(one, question);
+      if (!document.hidden && performance.now() - one.askedAt >= Math.min(...one.paces)) void refresh(one, question);
     });
   }
   return () => {
-    one.shown -= 1;
-    if (one.shown > 0) return;
+    one.paces.splice(one.paces.indexOf(pace), 1);
+    if (one.paces.length) return;
     one.stop?.();
     one.asking?.abort();
     one.asking = undefined;

@@ -2,9 +2,9 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { OrderTold } from "../api/kinds";
+import { sha256 } from "../api/outputs";
 import { ask, pathOf, Problem } from "../api/read";
 import { workSaid, type WorkSaid } from "../logic/attempts";
-import { sha256 } from "../parts/outputs";
 import { wallet } from "./wallet";
 
 const MOST_SPEC_BYTES = 64 << 10;

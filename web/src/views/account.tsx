@@ -1,6 +1,7 @@
 // An account: what is free, what is at stake, what could be locked, what ending it all would cost, and whether it adds up.
+import { useSignal } from "@preact/signals";
 import type { Lease, OrderTold } from "../api/kinds";
-import { json, pathOf, read } from "../api/read";
+import { json, pathOf } from "../api/read";
 import { stakeOf, worstOf, type Stake } from "../logic/account";
 import { part, priced, spoken, units } from "../logic/amounts";
 import { checksummed } from "../logic/checksum";
@@ -11,6 +12,7 @@ import { AccountActs, Connect } from "../parts/account_acts";
 import { Glass } from "../parts/glass";
 import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
 import { Stakes } from "../parts/stakes";
+import { WaitsBecause } from "../parts/why";
 import { Solvency } from "../parts/solvency";
 import { AccountName, Ago, Amount, Answer, Command, Hash, Until } from "../parts/words";
 import { useAnswer, useQuestion, type Often } from "../state/answers";
@@ -125,20 +127,34 @@ function Leases({ stakes, all }: { stakes: readonly Stake[]; all: number }) {
 function Waiting({ orders }: { orders: readonly OrderTold[] }) {
   const waiting = orders.filter((one) => one.state === "book").sort((one, other) => (units(one.order.maxPrice) > units(other.order.maxPrice) ? -1 : 1));
   const shown = waiting.slice(0, 8);
-  const why = useQuestion<Record<string, string>>(shown.length ? `why ${shown.map((one) => one.id).join()}` : "", "seldom", async (signal) =>
-    Object.fromEntries(await Promise.all(shown.map(async (one) => [one.id, await read("/v1/orders/{order_id}/explanation", { path: { order_id: one.id } }, signal).then((told) => oneLine(told.nearestMiss.split(";")[0] || "no round has looked at it yet", 110), () => "no round has looked at it yet")] as const))));
+  const asked = useSignal("");
   if (!orders.length) return <Panel title="Orders"><Empty>You have no orders. Looking is free; a deposit lets you sign one.</Empty></Panel>;
   return (
     <Panel title="Orders that wait" note={waiting.length ? <>highest limit first, {shown.length} of {waiting.length} · <a class="u" href={linkTo("jobs", shown[0]?.order.client ?? "")}>all orders</a></> : undefined}>
       {shown.length ? (
         <div class="scroll">
           <table>
-            <thead><tr><th scope="col">order</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r">at most</th><th scope="col" class="r">worst cost</th><th scope="col" class="gap only-desk">why not yet</th><th scope="col" class="r">expires</th></tr></thead>
-            <tbody>{shown.map((one) => <tr key={one.id} data-row><td><Hash of={one.id} view="job" /></td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), token.value.decimals)}</td><td class="num r">{duration(Number(one.order.maxSeconds))}</td><td class="r"><Amount of={units(one.worstCost)} /></td><td class="gap only-desk">{why.value.value?.[one.id] ?? ""}</td><td class="r"><Until at={Number(one.order.expiresAt)} /></td></tr>)}</tbody>
+            <thead><tr><th scope="col">order</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r">at most</th><th scope="col" class="r">worst cost</th><th scope="col" class="r">expires</th><th scope="col" class="gap">waits because</th></tr></thead>
+            <tbody>{shown.map((one) => <WaitingRow key={one.id} order={one} isOpen={asked.value === one.id} onAsk={() => (asked.value = asked.value === one.id ? "" : one.id)} />)}</tbody>
           </table>
         </div>
       ) : <Empty>No order waits.</Empty>}
     </Panel>
+  );
+}
+
+/** An order that waits, with what came nearest; asked why, it opens to every reason and its offers. */
+function WaitingRow({ order: one, isOpen, onAsk }: { order: OrderTold; isOpen: boolean; onAsk: () => void }) {
+  const told = useAnswer("/v1/orders/{order_id}/explanation", { path: { order_id: one.id } }, "seldom").value.value;
+  const said = told?.block ? oneLine(told.nearestMiss.split(";")[0] ?? "", 110) : "no round has looked at it yet";
+  return (
+    <>
+      <tr data-row>
+        <td><Hash of={one.id} view="job" /></td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), token.value.decimals)}</td><td class="num r">{duration(Number(one.order.maxSeconds))}</td><td class="r"><Amount of={units(one.worstCost)} /></td><td class="r"><Until at={Number(one.order.expiresAt)} /></td>
+        <td class="gap"><button type="button" class="u why" aria-expanded={isOpen} onClick={onAsk}>{said}</button></td>
+      </tr>
+      {isOpen ? <tr class="asked"><td colSpan={7}><WaitsBecause order={one.id} /></td></tr> : null}
+    </>
   );
 }
 
@@ -167,7 +183,7 @@ function Delegates({ address }: { address: string }) {
     <section aria-label="Who else may spend">
       <h2>Who else may spend</h2>
       {rows.length ? <table class="st"><tbody>{rows.map((one) => <tr><td><AccountName of={one.delegate} /> <span class="cap">until {exactly(one.until)}</span></td><td class="r"><Amount of={units(one.left)} /></td></tr>)}</tbody></table> : <p class="empty">Nobody. No delegate has a budget on this account.</p>}
-      <Command words="bourse wallet authorize DELEGATE --budget 20 --for 7d" />
+      <Command words="bourse wallet authorize DELEGATE 20 --for 7d" />
     </section>
   );
 }

@@ -1,17 +1,20 @@
 // One job, over all orders that it took: is it done, where and why there, what did it cost to the unit, what did it print and make, what can still be done.
 import type { Explanation, Lease, OrderTold } from "../api/kinds";
+import { exitCodeOf } from "../api/outputs";
 import { read } from "../api/read";
 import { counted } from "../logic/amounts";
 import { jobsOf } from "../logic/attempts";
-import { attemptsOf, attemptsOver, happeningsOver, reasonsOf, servingsOf, type Attempt, type Happening, type Known } from "../logic/job";
+import { shareOf } from "../logic/dispute";
+import { attemptsOf, attemptsOver, happeningsOver, servingsOf, type Attempt, type Happening, type Known } from "../logic/job";
 import { oneLine, plural } from "../logic/names";
 import { saidOfJob } from "../logic/say";
 import { span } from "../logic/times";
-import { Outputs, exitCodeOf } from "../parts/outputs";
+import { Outputs } from "../parts/outputs";
 import { JobActs } from "../parts/job_acts";
 import { JobTimeline } from "../parts/timeline";
-import { GpuUse } from "../parts/gpu_use";
+import { GpuUse, JobUse } from "../parts/gpu_use";
 import { Log } from "../parts/log";
+import { Reasons } from "../parts/why";
 import { Amount, Answer, Clock, Command, Hash } from "../parts/words";
 import { Key, KeyGlass } from "../parts/glass";
 import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
@@ -28,7 +31,8 @@ const MOST_ATTEMPTS = 16;
 
 export function JobView() {
   const id = place.value.of;
-  const share = place.value.query.get("share") ?? undefined;
+  const shares = place.value.query.getAll("share");
+  const share = shareOf(shares, "outputs");
   const at = { path: { order_id: id, lease_id: id } };
   const order = useAnswer("/v1/orders/{order_id}", at).value;
   const wasOpened = order.value?.lease != null;
@@ -42,6 +46,7 @@ export function JobView() {
   const job = useJob(order.value);
   const mayRead = job.isReadable || wallet.value.signedInUntil !== undefined;
   const use = useAnswer(wasOpened && mayRead ? "/v1/leases/{lease_id}/gpus" : undefined, at, "seldom").value.value;
+  const jobUse = useAnswer(wasOpened && mayRead ? "/v1/leases/{lease_id}/usage" : undefined, at, "seldom").value.value;
   if (!order.value) return <><Crumb id={id} /><h1 class="answer">{order.problem ? "This order is not known here." : " "}</h1><ProblemNote problem={order.problem} /></>;
   const told = order.value.explanation;
   const explanation = told?.block ? (told as Explanation) : undefined;
@@ -61,15 +66,16 @@ export function JobView() {
         <StateLine order={order.value} lease={lease} attempts={attemptsOf(known)} code={code} />
         <Attempts orders={job.orders} of={id} />
         {attempts.length ? <TimeAndMoney attempts={attempts} order={job.orders[0] ?? order.value} /> : null}
+        {jobUse ? <Boundary what="The processors"><JobUse job={id} samples={jobUse.samples} /></Boundary> : null}
         {use ? <Boundary what="The GPUs"><GpuUse job={id} samples={use.samples} /></Boundary> : null}
         <Boundary what="What happened"><Happened rows={happeningsOver(whole, head.value?.block.number ?? 0)} /></Boundary>
       </div>
       <aside class="aside" aria-label="Money, reasons, output and log">
         <Boundary what="The money">{attempts.length ? <MoneyTable attempts={attempts} /> : null}</Boundary>
         <Boundary what="The reasons"><Why explanation={explanation} order={order.value} /></Boundary>
-        <Boundary what="The acts"><JobActs id={id} order={order.value} lease={lease} receipts={known.receipts} outputs={outputs.value} /></Boundary>
-        {hasResult ? <Boundary what="The output"><Outputs lease={id} told={outputs} result={lease?.result ?? outputs.value?.resultSha256 ?? ""} share={share} /></Boundary> : null}
-        {wasOpened ? <Boundary what="The log"><Log lease={id} share={share} /></Boundary> : null}
+        <Boundary what="The acts"><JobActs id={id} order={order.value} lease={lease} receipts={known.receipts} outputs={outputs.value} bondBps={known.bondBps(lease?.offer ?? 0)} isSealed={job.isSealed} /></Boundary>
+        {hasResult ? <Boundary what="The output"><Outputs lease={id} told={outputs} result={lease?.result ?? outputs.value?.resultSha256 ?? ""} share={share} isSealed={job.isSealed} /></Boundary> : null}
+        {wasOpened ? <Boundary what="The log"><Log lease={id} share={shareOf(shares, "log")} isSealed={job.isSealed} /></Boundary> : null}
       </aside>
     </div>
   );
@@ -81,7 +87,7 @@ interface Story {
 }
 
 /** The job that an order is an attempt of, as far as who looks may read its work: all orders of it, and what the chain says of the other ones. */
-function useJob(order: OrderTold | undefined): { isReadable: boolean; name: string; orders: readonly OrderTold[]; stories: ReadonlyMap<string, Story> } {
+function useJob(order: OrderTold | undefined): { isReadable: boolean; isSealed: boolean; name: string; orders: readonly OrderTold[]; stories: ReadonlyMap<string, Story> } {
   const isReadable = useWorks(order ? [order] : []).has(order?.id ?? "");
   const all = useOrders(isReadable && order ? order.order.client : "", "seldom");
   const said = useWorks(all);
@@ -89,7 +95,7 @@ function useJob(order: OrderTold | undefined): { isReadable: boolean; name: stri
   const orders = order ? (found?.orders ?? [order]).slice(-MOST_ATTEMPTS).map((one) => (one.id === order.id ? order : one)) : [];
   const served = orders.filter((one) => one.id !== order?.id && one.lease !== null);
   const stories = useQuestion(served.length ? `stories of ${served.map((one) => one.id).join()}` : "", "seldom", async (signal) => new Map(await Promise.all(served.map((one) => storyOf(one, signal))))).value.value;
-  return { isReadable, name: (order && said.get(order.id)?.name) || found?.name || "", orders, stories: stories ?? new Map<string, Story>() };
+  return { isReadable, isSealed: said.get(order?.id ?? "")?.isSealed ?? false, name: (order && said.get(order.id)?.name) || found?.name || "", orders, stories: stories ?? new Map<string, Story>() };
 }
 
 async function storyOf(order: OrderTold, signal: AbortSignal): Promise<[string, Story]> {
@@ -175,12 +181,10 @@ function MoneyTable({ attempts }: { attempts: readonly Attempt[] }) {
 }
 
 function Why({ explanation, order }: { explanation: Explanation | undefined; order: OrderTold }) {
-  const title = explanation?.placedOn ? `Why offer ${explanation.placedOn}` : order.state === "book" ? "Why not yet" : "Why";
-  const rows = reasonsOf(explanation);
+  const title = explanation?.placedOn ? `Why offer ${explanation.placedOn}` : order.state === "book" ? "Waits because" : "Why";
   return (
-    <Panel title={title} note={explanation ? <>as of block {explanation.block.number}</> : undefined}>
-      {explanation ? <p>{oneLine(explanation.nearestMiss, 400)}</p> : <Empty>{order.state === "book" ? "No round has looked at this order yet." : "The gateway has forgotten why."}</Empty>}
-      {rows.length ? <ul class="reasons">{rows.map((one) => <li><span class="num">{one.count}</span><span title={one.name}>{one.count === 1 ? "offer is" : "offers are"} {one.words}{one.offers.length ? <>: {one.offers.map((offer, at) => <>{at ? ", " : ""}<a class="u" href={linkTo("offer", offer)}>{offer}</a></>)}</> : null}</span></li>)}</ul> : null}
+    <Panel title={title}>
+      {explanation ? <Reasons explanation={explanation} /> : <Empty>{order.state === "book" ? "No round has looked at this order yet." : "The gateway has forgotten why."}</Empty>}
       <Command words={`bourse explain ${order.id}`} />
     </Panel>
   );

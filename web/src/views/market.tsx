@@ -2,9 +2,10 @@
 import { useComputed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { Book, LeaseRow, Offer } from "../api/kinds";
+import { read } from "../api/read";
 import { priced, units } from "../logic/amounts";
 import { clearedAt, freeBy, historyOf, type History } from "../logic/history";
-import { ladderOf, liveOf, sizesOf } from "../logic/ladder";
+import { inShort, ladderOf, LEVELS, liveOf, puzzling, sizesOf } from "../logic/ladder";
 import { spokenClass } from "../logic/names";
 import { canServe, cheapest, isListed, saidOfClass } from "../logic/say";
 import { clock } from "../logic/times";
@@ -15,7 +16,7 @@ import { ClearingChart } from "../parts/clearing";
 import { Boundary, Empty, Panel, ProblemNote } from "../parts/panel";
 import { Offers } from "../parts/offers";
 import { Quote } from "../parts/quote";
-import { useAnswer } from "../state/answers";
+import { useAnswer, useQuestion } from "../state/answers";
 import { useLeasesOf, useSpans } from "../state/past";
 import { token } from "../state/market";
 import { linkTo, place } from "../state/route";
@@ -138,7 +139,11 @@ function ClassRow({ name, offers, isShown }: { name: string; offers: readonly Of
 }
 
 function TheBook({ book, name }: { book: Book | undefined; name: string }) {
+  const asks = book?.asks.filter(isListed) ?? [];
+  const ids = book ? puzzling(ladderOf(book.bids, asks, isSilent)) : [];
+  const said = useQuestion(ids.length ? `why ${ids.join()}` : "", "seldom", async (asking) =>
+    new Map(await Promise.all(ids.map(async (id) => [id, inShort(await read("/v1/orders/{order_id}/explanation", { path: { order_id: id } }, asking))] as const)))).value.value;
   if (!name) return null;
-  const ladder = book && { ...ladderOf(book.bids, book.asks.filter(isListed), isSilent), wanted: { orders: book.bidsInAll, gpus: book.gpusWanted } };
+  const ladder = book && { ...ladderOf(book.bids, asks, isSilent, LEVELS, said), wanted: { orders: book.bidsInAll, gpus: book.gpusWanted } };
   return <BookLadder ladder={ladder} />;
 }

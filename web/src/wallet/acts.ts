@@ -1,14 +1,14 @@
 // Acts: what the wallet is asked to sign or send, after it was checked against the chain through the wallet itself. A chunk of its own.
 import { decodeFunctionResult, encodeFunctionData, parseAbi, parseSignature, toHex, type Hex } from "viem";
 import type { Market, OrderDocument, OrderTold, Receipts } from "../api/kinds";
+import { sha256 } from "../api/outputs";
 import { ask, json, pathOf } from "../api/read";
 import { bundled, type InputFile } from "../logic/bundle";
-import { sha256 } from "../parts/outputs";
 import { askAgain } from "../state/answers";
 import { own as install } from "../state/market";
 import { wallet } from "../state/wallet";
-import { orderFault, orderId, receiptFault, signInFault, type Serving } from "./checks";
-import { domainOf, ORDER_TYPES, orderOf, RECEIPT_TYPES, requestText, specOf, workOf, type Draft } from "./documents";
+import { orderFault, orderId, otherOrder, receiptFault, signInFault, type Serving } from "./checks";
+import { domainOf, ORDER_TYPES, orderOf, RECEIPT_TYPES, requestText, shareText, specOf, workOf, type Draft } from "./documents";
 import { listingFault, type Listing } from "./listings";
 import { ofWallet, WalletRefusal } from "./provider";
 
@@ -138,6 +138,32 @@ async function send(market: Market, functionName: string, args: Args, step: Step
 export async function endOnChain(verb: "cancel" | "terminate" | "dispute", market: Market, id: string, order: OrderDocument, step: Step): Promise<void> {
   refuseIf(orderFault(market, id, order, account()));
   await send(market, verb, [order], step);
+}
+
+/** End a dispute on which nobody ruled in time: anybody may. */
+export async function lapse(market: Market, id: string, order: OrderDocument, step: Step): Promise<void> {
+  refuseIf(otherOrder(market, id, order));
+  await send(market, "lapse", [order], step);
+}
+
+/** Decide a dispute, as the arbiter that its order names. */
+export async function rule(market: Market, id: string, order: OrderDocument, seconds: number, isProviderAtFault: boolean, step: Step): Promise<void> {
+  refuseIf(otherOrder(market, id, order) || (order.arbiter === account() ? "" : `The arbiter of this order is ${order.arbiter}, not your wallet. Nothing was signed.`));
+  await send(market, "rule", [order, seconds, isProviderAtFault], step);
+}
+
+const SHARE_SECONDS = 7 * 86_400 - 600;
+
+/** Leave to read outputs and log for a week, less what a slow wallet takes: two tokens, as an address of the job's view takes them. */
+export async function shareAll(market: Market, id: string, step: Step): Promise<string[]> {
+  const until = (await chainNow()) + SHARE_SECONDS;
+  const tokens: string[] = [];
+  for (const part of ["outputs", "log"] as const) {
+    step(`Signature ${tokens.length + 1} of 2: leave to read the ${part}`);
+    const signature = await ofWallet<string>("personal_sign", toHex(new TextEncoder().encode(shareText(id, part, until, market))), account());
+    tokens.push(`${part}.${until}.${account()}.${signature}`);
+  }
+  return tokens;
 }
 
 async function listingOf(market: Market, offer: number): Promise<Listing> {

@@ -1,6 +1,7 @@
 import { privateKeyToAccount } from "viem/accounts";
 import { expect, test } from "vitest";
 import { CLAIMED, OPEN, orderFault, orderId, receiptFault, signInFault, type Serving } from "./checks";
+import cases from "../../../tests/unit/client/receipt_seconds.json"; // one table for both: what the page signs, the command line signs
 import { domainOf, RECEIPT_TYPES, requestText } from "./documents";
 
 const zero = `0x${"0".repeat(40)}`;
@@ -37,6 +38,14 @@ test("a receipt for more seconds than went by, than may be paid, than were claim
   expect(await faultOf({}, { status: CLAIMED, claimedSeconds: 59 })).toContain("10 to 59");
   expect(await faultOf({ usedSeconds: "9" })).toContain("names 9 s");
   expect(await receiptFault(market, id, { ...order, startsAt: "1001" }, await receiptOf(), serving)).toContain("10 to 59");
+});
+
+test.each(cases)("$case: signed as the command line signs it", async ({ claimed, paid, now, used, isSigned }) => {
+  const term = { ...order, maxSeconds: "600", startsAt: "2000" };
+  const seen = { ...serving, status: claimed === null ? OPEN : CLAIMED, claimedSeconds: claimed ?? 0, paidSeconds: paid, now };
+  const fault = await receiptFault(market, id, term, await receiptOf({ usedSeconds: String(used) }), seen);
+  if (isSigned) expect(fault).toBe("");
+  else expect(fault).toContain(`names ${used} s; the chain's clock allows ${paid} to `);
 });
 
 test("a receipt that its provider did not sign, or of a lease that is over, or one on the way, is not", async () => {

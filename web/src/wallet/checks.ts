@@ -20,20 +20,24 @@ const NOT_SIGNED = "Nothing was signed.";
 
 export const orderId = (market: Market, order: OrderDocument): Hex => hashTypedData({ types: ORDER_TYPES, primaryType: "Order", domain: domainOf(market), message: order as never });
 
+/** Why an order is not the one that is looked at; "" where it is. */
+export const otherOrder = (market: Market, id: string, order: OrderDocument): string => (orderId(market, order) === id ? "" : `The gateway shows another order than ${id}. ${NOT_SIGNED}`);
+
 /** Why an order is not the one that is looked at, or not this account's; "" where it is. A gateway could show one and hand over another. */
 export function orderFault(market: Market, id: string, order: OrderDocument, account: string): string {
   if (order.client !== account) return `This order is of ${order.client}, not of your wallet. ${NOT_SIGNED}`;
-  return orderId(market, order) === id ? "" : `The gateway shows another order than ${id}. ${NOT_SIGNED}`;
+  return otherOrder(market, id, order);
 }
 
-/** Why a provider's last receipt is not signed; "" where all of it holds: this serving, its provider's signature, and no second more than block time allows. */
+/** Why a provider's last receipt is not signed; "" where all of it holds: this serving, its provider's signature, and no second more than block time allows, or is paid already. */
 export async function receiptFault(market: Market, id: string, order: OrderDocument, told: Receipts["receipts"][number], serving: Serving): Promise<string> {
   const { receipt, signature } = told;
   if (serving.status !== OPEN && serving.status !== CLAIMED) return `The lease is neither open nor claimed on the chain. ${NOT_SIGNED}`;
   if (receipt.lease !== id || Number(receipt.offer) !== serving.offer || Number(receipt.openedAt) !== serving.openedAt) return `The receipt is of another serving than the chain has. ${NOT_SIGNED}`;
   if (!receipt.last) return `The receipt does not end the lease. ${NOT_SIGNED}`;
   const metered = Math.min(Number(order.maxSeconds), Math.max(0, serving.now - Math.max(serving.openedAt, Number(order.startsAt))));
-  const most = serving.status === CLAIMED ? Math.min(metered, serving.claimedSeconds) : metered;
+  const due = serving.status === CLAIMED ? Math.min(metered, serving.claimedSeconds) : metered;
+  const most = Math.max(due, serving.paidSeconds); // paid ahead of the meter: to sign for that again costs nothing
   const used = Number(receipt.usedSeconds);
   if (!(serving.paidSeconds <= used && used <= most)) return `The receipt names ${used} s; the chain's clock allows ${serving.paidSeconds} to ${most}. ${NOT_SIGNED}`;
   const message = { ...receipt, offer: Number(receipt.offer), openedAt: Number(receipt.openedAt), usedSeconds: used };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isImage, quoted, specOf, wordsOf, workOf, type Draft } from "./documents";
+import { isImage, quoted, shareText, specOf, wordsOf, workOf, type Draft } from "./documents";
 
 const digest = "ab".repeat(32);
 const draft: Draft = { client: "0xc", gpuClass: 1, gpus: 2, maxSeconds: 60, maxPrice: 1n, expiresAt: 9, command: ["cat", "a"], image: "host", name: "" };
@@ -20,4 +20,9 @@ test("the documents name what is said and nothing else, in the order that their 
 test("a word in a command to copy is one word to a shell", () => {
   expect(["host", "two words", "it's", "$(rm)"].map(quoted)).toEqual(["host", "'two words'", "'it'\\''s'", "'$(rm)'"]);
   for (const word of ["it's", "a b"]) expect(wordsOf(`x ${quoted(word)}`)).toEqual(["x", word]);
+});
+
+test("a share is signed over the text that gateways look for", () => {
+  const market = { chainId: 31337, market: `0x${"ab".repeat(20)}` } as never;
+  expect(shareText("0xlease", "log", 1_796_000_000, market)).toBe(`Compute Bourse share\n\nLease: 0xlease\nRead: log\nUntil block time: 1796000000\nChain id: 31337\nMarket: 0x${"ab".repeat(20)}`);
 });

@@ -101,3 +101,8 @@ export function orderOf(draft: Draft, market: Market, spec: string, salt: bigint
 export function requestText(method: string, path: string, bodySha256: string, blockTime: number, market: Market): string {
   return `Compute Bourse request\n\n${method} ${path}\nBody sha256: ${bodySha256}\nBlock time: ${blockTime}\nChain id: ${market.chainId}\nMarket: ${market.market}`;
 }
+
+/** What is signed so that whoever has it may read the log, or the outputs, of one lease until then. */
+export function shareText(lease: string, part: "log" | "outputs", until: number, market: Market): string {
+  return `Compute Bourse share\n\nLease: ${lease}\nRead: ${part}\nUntil block time: ${until}\nChain id: ${market.chainId}\nMarket: ${market.market}`;
+}

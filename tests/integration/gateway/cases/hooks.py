@@ -19,7 +19,7 @@ STAGE = json.loads(os.environ["BOURSE_STAGE"])
 KEYS = {role: Account.from_key(key) for role, key in STAGE["keys"].items()}
 PROVIDERS = (
     "POST /v1/heartbeats", "POST /v1/images", "POST /v1/measurements", "POST /v1/leases/{lease_id}/gpus", "POST /v1/leases/{lease_id}/logs",
-    "POST /v1/leases/{lease_id}/receipts",
+    "POST /v1/leases/{lease_id}/usage",     "POST /v1/leases/{lease_id}/receipts",
 )  # fmt: skip
 SIGNATURE = "Bourse-Signature"
 ORDER = (

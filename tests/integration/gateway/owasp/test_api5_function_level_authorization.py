@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from marketplace.api.gpu_use import GpuSampleDocument, GpuSamplesSent
+from marketplace.api.job_use import JobSampleDocument, JobSamplesSent
 from marketplace.api.record import to_json
 from marketplace.chain.signing import Key
 from marketplace.domain.ids import sha256_of
@@ -26,6 +27,7 @@ NOT_ALLOWED: dict[tuple[str, str], tuple[Key, ...]] = {
     ("post", "/v1/leases/{lease_id}/receipts"): (OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/leases/{lease_id}/key"): (PROVIDER, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/leases/{lease_id}/gpus"): (CLIENT, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
+    ("post", "/v1/leases/{lease_id}/usage"): (CLIENT, OTHER_PROVIDER, OTHER_CLIENT, STRANGER),
     ("post", "/v1/heartbeats"): (STRANGER,),
     ("post", "/v1/images"): (CLIENT, OTHER_CLIENT, STRANGER),
 }
@@ -47,6 +49,8 @@ def sent(gateway: Gateway, private: Private, route: tuple[str, str], key: Key | 
         body = json.dumps(wire).encode()
     if path.endswith("/gpus"):
         body = to_json(GpuSamplesSent([GpuSampleDocument(2, "GPU-a", 97, 20_000, 400, 71)]))
+    if path.endswith("/usage"):
+        body = to_json(JobSamplesSent([JobSampleDocument(2, 1_500, 300, 2, 4_096)]))
     if path == "/v1/images":
         body = b'{"images": []}'
     if method == "delete":
