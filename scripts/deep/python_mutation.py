@@ -66,6 +66,7 @@ BESIDE: Mapping[str, str] = {
     "services/projection": "store/test_projector store/test_projector_undone",
     "services/quotas": "gateway/owasp/test_api4_resource_consumption",
     "services/quotes": "gateway/test_client",
+    "services/readiness": "gateway/test_surface",
     "services/receipts": "gateway/test_leases",
     "services/reconcile": "store/test_projector_reconciles store/test_projector",
     "services/rounds": "gateway/test_rounds",
