@@ -31,7 +31,14 @@ def test_an_offer_bears_a_base_fee_that_doubles_and_no_more_than_the_cap() -> No
         (FeeOffer(80, 8), Fees(100, 20, 1), 89, None),
         (FeeOffer(80, 80), Fees(10, 91, 1), 90, None),
     ],
-    ids=["an eighth more", "rounded up", "what gas costs now", "as far as the cap", "a cap below an eighth more", "a tip above it all"],
+    ids=[
+        "an eighth more",
+        "rounded up",
+        "what gas costs now",
+        "as far as the cap",
+        "a cap below an eighth more",
+        "a tip above it all",
+    ],
 )
 def test_a_replacement_pays_an_eighth_more_or_there_is_none(
     offered: FeeOffer, fees: Fees, cap: int, raised: FeeOffer | None

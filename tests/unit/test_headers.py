@@ -13,9 +13,17 @@ from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused
 def told(number: int = 5, **changed: Any) -> dict[str, Any]:
     """A header with the hash of its fields, but for what is changed afterwards."""
     zero = "0x" + "00" * 32
-    fields = dict.fromkeys(("parentHash", "sha3Uncles", "stateRoot", "transactionsRoot", "receiptsRoot", "mixHash"), zero)
+    fields = dict.fromkeys(
+        ("parentHash", "sha3Uncles", "stateRoot", "transactionsRoot", "receiptsRoot", "mixHash"), zero
+    )
     fields |= {"miner": "0x" + "00" * 20, "logsBloom": "0x" + "00" * 256, "extraData": "0x", "nonce": "0x" + "00" * 8}
-    fields |= {"difficulty": "0x0", "number": hex(number), "gasLimit": "0x1c9c380", "gasUsed": "0x0", "timestamp": "0x64"}
+    fields |= {
+        "difficulty": "0x0",
+        "number": hex(number),
+        "gasLimit": "0x1c9c380",
+        "gasUsed": "0x0",
+        "timestamp": "0x64",
+    }
     fields |= {"baseFeePerGas": "0x7"}
     return fields | {"hash": standard_hash(fields)} | changed
 
@@ -69,7 +77,9 @@ def refused() -> Any:
     raise NodeRefused("eth_getBlockByNumber", -32_000, "pruned")
 
 
-@pytest.mark.parametrize("first", [lambda: elsewhere(0), lambda: None, refused], ids=["other form", "unknown", "refused"])
+@pytest.mark.parametrize(
+    "first", [lambda: elsewhere(0), lambda: None, refused], ids=["other form", "unknown", "refused"]
+)
 def test_a_chain_of_another_form_cannot_be_held_to_its_hashes(first: Any) -> None:
     """Where the genesis block does not hash to its name, or nobody shows it."""
     reader = HeaderReader(first)

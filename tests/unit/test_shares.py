@@ -58,7 +58,11 @@ def test_a_share_is_good_until_its_second_and_for_a_week_at_most() -> None:
 
 def test_a_share_is_for_what_was_signed() -> None:
     """Another part, lease, market or time, and another's name: none of it is under the signature."""
-    others = [replace(SHARE, part=Part.OUTPUTS), replace(SHARE, until=UnixTime(UNTIL + 1)), replace(SHARE, account=WALLET)]
+    others = [
+        replace(SHARE, part=Part.OUTPUTS),
+        replace(SHARE, until=UnixTime(UNTIL + 1)),
+        replace(SHARE, account=WALLET),
+    ]
 
     assert is_good(SHARE)
     assert not any(map(is_good, others))

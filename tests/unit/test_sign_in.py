@@ -40,7 +40,10 @@ LINES = dict(line.partition(": ")[::2] for line in challenge().text().splitlines
         ("localhost:8000 wants", "localhost:8001 wants"),
         ("URI: http://localhost:8000", "URI: http://elsewhere:8000"),
         (f"Expiration Time: {LINES['Expiration Time']}\n", ""),
-        (f"Expiration Time: {LINES['Expiration Time']}", f"Expiration Time: {LINES['Expiration Time']}\nNot Before: {LINES['Issued At']}"),
+        (
+            f"Expiration Time: {LINES['Expiration Time']}",
+            f"Expiration Time: {LINES['Expiration Time']}\nNot Before: {LINES['Issued At']}",
+        ),
         ("Resources:", "Request ID: 7\nResources:"),
         ("\nResources:\n- urn", "\nResources:\n- urn:another\n- urn"),
         (f"Issued At: {LINES['Issued At']}", "Issued At: yesterday"),

@@ -51,7 +51,9 @@ NOT_OURS: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("field", "changed"), [*NOT_OURS, ("usedSeconds", {"used_seconds": Seconds(49)}), ("last", {"last": False})])
+@pytest.mark.parametrize(
+    ("field", "changed"), [*NOT_OURS, ("usedSeconds", {"used_seconds": Seconds(49)}), ("last", {"last": False})]
+)
 def test_a_last_receipt_is_of_this_serving_and_closes_it(field: str, changed: dict[str, Any]) -> None:
     """Another lease, offer or serving, a second that has not passed or is paid already, and one that closes nothing."""
     check_receipt(told(LAST), SERVING, DOMAIN)
@@ -63,7 +65,12 @@ def test_a_last_receipt_is_of_this_serving_and_closes_it(field: str, changed: di
 
 @pytest.mark.parametrize(
     ("field", "changed"),
-    [*NOT_OURS, ("usedSeconds", {"used_seconds": Seconds(50)}), ("result", {"last": True}), ("result", {"result": RESULT})],
+    [
+        *NOT_OURS,
+        ("usedSeconds", {"used_seconds": Seconds(50)}),
+        ("result", {"last": True}),
+        ("result", {"result": RESULT}),
+    ],
 )
 def test_a_progress_receipt_pays_for_new_seconds_and_closes_nothing(field: str, changed: dict[str, Any]) -> None:
     """One that pays what is paid, names a result, or is a last one in disguise is not signed."""
@@ -104,7 +111,9 @@ def test_the_signature_is_the_providers_own() -> None:
         check_receipt(told(LAST, OTHER), SERVING, DOMAIN)
     with pytest.raises(InvalidField, match=r"receipt\.signature"):
         check_progress(told(PROGRESS, OTHER), SERVING, DOMAIN, Seconds(0))
-    other = ReceiptTold.of("provider", LAST, PROVIDER.sign_receipt(replace(LAST, used_seconds=Seconds(60)), DOMAIN), UnixTime(1))
+    other = ReceiptTold.of(
+        "provider", LAST, PROVIDER.sign_receipt(replace(LAST, used_seconds=Seconds(60)), DOMAIN), UnixTime(1)
+    )
     with pytest.raises(InvalidField, match=r"receipt\.signature"):
         check_receipt(other, SERVING, DOMAIN)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from marketplace.domain.book import SILENT_AFTER_SECONDS, BookView, RejectionReason
+from marketplace.domain.fills import check_widths, refusal_of_offer
 from marketplace.domain.spec import Constraints, JobSpec, Resources
 from marketplace.domain.units import Bps, UnixTime
 from marketplace.services.offers import OfferRow
@@ -90,10 +91,26 @@ def test_silence_and_a_low_score_count_before_there_is_a_spec() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("offered", [{}, {"price": 2**80 - 1}, {"price": 0, "bond_bps": 0}])
+def test_a_draft_is_an_order_that_every_offer_of_its_class_could_serve(offered: dict[str, Any]) -> None:
+    """It asks for nothing but what was said: no bond, no opener, no end; a limit of its own is kept."""
+    offer, order = an_offer(**offered), draft(1, 4, 60, None)
+
+    assert refusal_of_offer(replace(order, arbiter=offer.arbiter), offer, UnixTime(2**39), PEOPLE[0]) is not None
+    forever = replace(offer, expires_at=UnixTime(2**40))
+    assert refusal_of_offer(replace(order, arbiter=offer.arbiter), forever, UnixTime(2**40 - 1), PEOPLE[0]) is None
+    assert (order.classes, order.gpus, order.max_seconds, draft(1, 4, 60, 5).max_price) == (1, 4, 60, 5)
+    assert (order.offer, order.tip, order.min_bond_bps, order.salt, order.starts_at, order.min_seconds) == (0,) * 6
+    check_widths(order)
+
+
 def test_a_region_is_preferred_where_client_or_spec_say_so() -> None:
     """Both are heard; where a machine is that nobody described, nobody knows."""
     spec = JobSpec(SPEC.work, constraints=Constraints(prefer_regions=("eu",)))
-    asked = [QuoteRequest(draft(3, 1, 60, 5), True, *wishes) for wishes in ((spec,), (None, ("eu",)), (None, ("us",)), (None,))]
+    asked = [
+        QuoteRequest(draft(3, 1, 60, 5), True, *wishes)
+        for wishes in ((spec,), (None, ("eu",)), (None, ("us",)), (None,))
+    ]
 
     assert [one.prefers(ROW) for one in asked] == [True, True, False, False]
     assert not asked[0].prefers(replace(ROW, machine=None))
