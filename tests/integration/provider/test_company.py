@@ -14,7 +14,7 @@ from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.finance import finance_terms
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verification import blueprint_of
-from marketplace.client.company_warnings import objection_due, warning_before_signing
+from marketplace.client.company_warnings import objection_due, warnings_before_signing
 from marketplace.client.retries import Sight
 from marketplace.domain import events as e
 from marketplace.domain.chain_errors import TransactionReverted
@@ -102,7 +102,7 @@ def test_the_operator_at_the_block_speaks_for_it(stage: Stage, company: Address)
 
 
 def test_a_client_is_told_that_its_provider_is_a_company(stage: Stage, company: Address) -> None:
-    """Before it signs, with the window that it then has; and when all of its lease was claimed without a result (S-5)."""
+    """Before it signs, with the window that it then has; and when all of its lease was claimed without a result (S-5); and that an arbiter's silence pays (A-1)."""
     machine = {"spec": Bytes32("0x" + "33" * 32), "arbiter": ARBITER.address, "expires_at": UnixTime(2**40 - 1)}
     terms = {
         "gpu_class": ClassNumber(1),
@@ -120,11 +120,14 @@ def test_a_client_is_told_that_its_provider_is_a_company(stage: Stage, company: 
     )
     lease = replace(NO_LEASE, status=LeaseStatus.CLAIMED, claimed_seconds=Seconds(60), changed_at=head.timestamp)
 
-    told = warning_before_signing(order, stage.market, stage.client_api, head)
-    assert told is not None
+    (told,) = warnings_before_signing(order, stage.market, stage.client_api, head)
     assert "is a company" in told
     assert "40s" in told
-    assert warning_before_signing(replace(order, offer=keys.id), stage.market, stage.client_api, head) is None
+    order = replace(order, offer=keys.id)
+    assert warnings_before_signing(order, stage.market, stage.client_api, head) == ()
+    stage.market.backstop_arbiter = order.arbiter
+    (of_arbiter,) = warnings_before_signing(order, stage.market, stage.client_api, head)
+    assert "silence pays" in of_arbiter
     due = objection_due(Sight(head, lease, company, Seconds(0), (claimed,)), stage.market)
     assert due is not None
     assert f"60 s were claimed for the company {company} without a result" in due
