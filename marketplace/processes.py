@@ -18,6 +18,7 @@ from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
+from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.watching import heads_watched
 from marketplace.client.trust import roots_of
@@ -27,6 +28,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ConfigError, ToolMissing
+from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
@@ -241,10 +243,41 @@ def _open_machine(settings: Settings, inventory: Path, decimals: int) -> tuple[G
     return rig, gpus, file
 
 
+def _operated(market: MarketContract, key: Key, spv: Address | None) -> Address | None:
+    """The company that the key operates, if one is named. Raises ConfigError for one that it does not."""
+    if spv is None:
+        return None
+    if not market.companies.is_company(spv):
+        raise ConfigError([f"{spv} is no company of the address book's factory ({market.companies.factory or 'none'})"])
+    operator = market.companies.speaker_of(spv)
+    if operator != key.address:
+        raise ConfigError([f"the operator of {spv} is {operator}, this key is {key.address}: its owner sets another"])
+    return spv
+
+
+def _gateway_lines(
+    settings: Settings, market: MarketContract, key: Key, spv: Address | None
+) -> tuple[GatewayLine, ...]:
+    """A provider's lines to its gateways, the preferred one first."""
+    assert settings.gateway_url, "required before"
+    return tuple(
+        GatewayLine.to(
+            GatewayApi(
+                url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp, account=spv
+            )
+        )
+        for url in (settings.gateway_url, *settings.other_gateways)
+    )
+
+
 def run_provider(
-    settings: Settings, inventory: Path, health_port: int | None = None, grace_seconds: float = GRACE_SECONDS
+    settings: Settings,
+    inventory: Path,
+    health_port: int | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    spv: Address | None = None,
 ) -> bool:
-    """Offer this inventory and serve leases until a signal or a command asks to leave; stand by while another agent has this home.
+    """Offer this inventory, as the company ``spv`` if one is named, and serve leases until a signal or a command asks to leave; stand by while another agent has this home.
 
     Whether all is finished: no offer is up, and no lease is left that somebody has to come back for."""
     configure_logging("provider")
@@ -252,14 +285,10 @@ def run_provider(
     stop = GentleStop()
     stop.on_signals()
     market, key = open_chain_market(settings), open_key(settings)
+    company = _operated(market, key, spv)
     journal = open_agent_journal(settings.home)
     rig, gpus, file = _open_machine(settings, inventory, market.terms().token_decimals)
-    gateways = tuple(
-        GatewayLine.to(
-            GatewayApi(url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp)
-        )
-        for url in (settings.gateway_url, *settings.other_gateways)
-    )
+    gateways = _gateway_lines(settings, market, key, company)
     home, agents = HomeLead(settings.home), list[ProviderAgent]()
     sender = open_sender(settings, market, key, journal.outbox)
 
@@ -281,6 +310,7 @@ def run_provider(
             policy=AgentPolicy.for_terms(market.terms(), settings.slice_seconds),
             pools=ChorePools.separate(),
             rig=rig,
+            spv=company,
         )
         stop.may_ask()
         steering = Steering(

@@ -38,7 +38,6 @@ from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from scheduler.keeper import Keeper
-from scheduler.lineage import Lineage
 from scheduler.memory import Memory, Word
 
 IDLE_SECONDS = 1.0
@@ -90,7 +89,7 @@ class SchedulerService:
         self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
         self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
         self._reader, self._told = ColumnReader(), dict[Bytes32, int]()
-        self._memory, self._lineage = Memory(self._policy), Lineage()
+        self._memory = Memory(self._policy)
         self._keeper = Keeper(market, sender, wait_seconds=wait_seconds, permit=permit)
         self._permit = permit
         self.head: BlockRef | None = None
@@ -154,7 +153,6 @@ class SchedulerService:
             return False
         snapshot = self._snapshot(view, head)
         plan = clear(snapshot, self._auctioneer, self._reader)
-        self._lineage.note_planned(plan)
         if plan.fills:
             self._write_down(snapshot, plan)
         has_more = self._post_in_batches(plan)
@@ -210,7 +208,6 @@ class SchedulerService:
             posted=self._memory.posted,
             declined=self._memory.declined,
             excused=self._memory.excused,
-            former=self._lineage.former,
         )
 
     def _write_down(self, snapshot: Snapshot, plan: Plan) -> None:
@@ -243,7 +240,6 @@ class SchedulerService:
     def _learn(self, posting: _Posting, mined: Mined) -> None:
         """Remember first what became of the fills, then tell: the board may be gone, the memory is what keeps us from repeating."""
         plan = posting.plan
-        self._lineage.note_mined(plan)
         opened = {event.lease for event in mined.events if isinstance(event, LeaseOpened)}
         refused = {event.order: event for event in mined.events if isinstance(event, FillRefused)}
         for fill in posting.fills:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.companies import Companies
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.signing import SigningDomain
 from marketplace.chain.token import TokenContract
@@ -31,12 +32,16 @@ class MarketContract:
 
     What was read before and cannot have changed since, going by the headers in between, is not asked for again (``view_cache``).
 
-    ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow).
+    ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow); ``spv_factory`` made those of its
+    providers that are companies.
     """
 
-    def __init__(self, chain: Chain, address: Address, *, deployed_at_block: int = 0) -> None:
+    def __init__(
+        self, chain: Chain, address: Address, *, deployed_at_block: int = 0, spv_factory: Address | None = None
+    ) -> None:
         self.chain = chain
         self.address = address
+        self.companies = Companies(chain, spv_factory)
         self._deployed_at_block = deployed_at_block
         self._standing = ViewCache(chain.headers_between)
 

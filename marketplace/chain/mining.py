@@ -80,12 +80,20 @@ class Included:
     def gas_used(self) -> int:
         return int(self.receipt["gasUsed"], 16)
 
+    def _told(self, called: Address) -> tuple[Event, ...]:
+        """What the called contract said about it; where that is a company, which says nothing of a market's, whom it called on."""
+        logs = self.receipt["logs"]
+        others = dict.fromkeys(Address(log["address"].lower()) for log in logs)
+        tellers = (called, *(other for other in others if other != called))
+        told = (decode_logs(logs, teller, lambda _: self.block.timestamp) for teller in tellers)
+        return next((events for events in told if events), ())
+
     def mined(self, *, is_earlier: bool) -> Mined:
         """What it did. Raises ChainUnavailable where the receipt is not whole."""
         receipt = self.receipt
         try:
             to, created = receipt.get("to"), receipt.get("contractAddress")
-            events = decode_logs(receipt["logs"], Address(to.lower()), lambda _: self.block.timestamp) if to else ()
+            events = self._told(Address(to.lower())) if to else ()
             if not events and self.outgoing.verb in _TELLING and not _is_empty_batch(self.outgoing):
                 raise ChainUnavailable("the node answers a receipt without what the market said")
             return Mined(

@@ -17,6 +17,15 @@ NO_REASON = "NoReason"
 """The contract reverted without a word: out of gas, or a call to something that is not the contract."""
 OUT_OF_GAS = "OutOfGas"
 
+_CONTRACTS = (
+    "ComputeMarket",
+    "TestDollar",
+    "GpuCatalogue",
+    "ProviderSpv",
+    "SpvFactory",
+    "BackstopArbiter",
+    "AdvanceVault",
+)
 _BUILT_IN = (
     Signature("Error", (Parameter("message", "string", (), False),), ()),
     Signature("Panic", (Parameter("code", "uint256", (), False),), ()),
@@ -49,6 +58,6 @@ def refusal_of(reason: int) -> Refusal:
 
 @lru_cache(maxsize=1)
 def _errors() -> Mapping[bytes, Signature]:
-    contracts = [contract_abi(name) for name in ("ComputeMarket", "TestDollar", "GpuCatalogue")]
+    contracts = [contract_abi(name) for name in _CONTRACTS]
     listed = [error for contract in contracts for error in contract.errors.values()]
     return {error.selector: error for error in (*listed, *_BUILT_IN)}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-PLAN_FILE, SNAPSHOT_FILE, FORMER_FILE = "plan.json", "snapshot.json", "former.json"
+PLAN_FILE, SNAPSHOT_FILE = "plan.json", "snapshot.json"
 _COLOURS = {"ok": "green", "FAILED": "bold red", "warning": "yellow", "not checked": "dim"}
 
 
@@ -50,10 +50,6 @@ def audit(
         Path | None,
         typer.Option("--snapshot", help="The snapshot's file, instead of the gateway's.", exists=True, dir_okay=False),
     ] = None,
-    former: Annotated[
-        Path | None,
-        typer.Option("--former", help="The file of the plan that it goes on from.", exists=True, dir_okay=False),
-    ] = None,
     save: Annotated[
         Path | None, typer.Option("--save", help="A folder for the round's documents.", file_okay=False)
     ] = None,
@@ -69,14 +65,12 @@ def audit(
         raise InvalidField("--last", "goes without a ROUND")
     if (plan is None) != (snapshot is None):
         raise InvalidField("--plan" if plan is None else "--snapshot", "is needed, too: a round has two documents")
-    if former and not plan:
-        raise InvalidField("--former", "goes with --plan and --snapshot")
     if last:
         holds = _latest(session, last, address_from_text(opener, field="--opener") if opener else None)
     elif round_hash is None:
         holds = _books(session)
     else:
-        files = (plan, snapshot, former) if plan and snapshot else None
+        files = (plan, snapshot) if plan and snapshot else None
         holds = _round(session, bytes32(round_hash, field="ROUND"), files, save)
     if not holds:
         raise typer.Exit(ExitCode.LOST)
@@ -97,9 +91,7 @@ def _terms(session: CommandSession) -> MarketTerms:
         market.chain.close()
 
 
-def _round(
-    session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path, Path | None] | None, save: Path | None
-) -> bool:
+def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path] | None, save: Path | None) -> bool:
     # Here, and not above: the engine's libraries take longer to load than most commands to run.
     from scheduler.audit.replayed import Documents
     from scheduler.audit.round import audit_round, fetch_documents
@@ -108,8 +100,7 @@ def _round(
     catalogue = Catalogue(market.chain, book.catalogue)
     try:
         if files:
-            plan, snapshot, former = (file.read_bytes() if file else None for file in files)
-            found = Documents(plan, snapshot, former, why_not="--former takes its file")
+            found = Documents(plan=files[0].read_bytes(), snapshot=files[1].read_bytes())
             report = audit_round(round_hash, found, market, catalogue)
         else:
             with session.gateway() as api:
@@ -152,7 +143,6 @@ def _row_document(batch: BatchOpened, report: Report | None) -> dict[str, Any]:
         "round": batch.round,
         "block": block_to_wire(batch.ref.block),
         "opened": batch.opened,
-        "goesOnFrom": report.former if report else None,
         "holds": holds,
         "failed": words,
         "unproven": report is not None and report.is_unproven,
@@ -179,7 +169,7 @@ def _rows_table(rows: Sequence[tuple[BatchOpened, Report | None]]) -> Table:
 def _save(found: Documents, folder: Path) -> None:
     """For another machine: with these files it needs a node, and no gateway."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((PLAN_FILE, found.plan), (SNAPSHOT_FILE, found.snapshot), (FORMER_FILE, found.former)):
+    for name, content in ((PLAN_FILE, found.plan), (SNAPSHOT_FILE, found.snapshot)):
         if content is not None:
             (folder / name).write_bytes(content)
 
@@ -187,7 +177,6 @@ def _save(found: Documents, folder: Path) -> None:
 def _report_document(report: Report) -> dict[str, Any]:
     return {
         "round": report.round,
-        "goesOnFrom": report.former,
         "holds": report.holds,
         "reason": "" if report.holds else "AuditFailed",
         "failed": [str(check) for check in report.failed],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marketplace import wiring
+from marketplace.chain.checksums import address_from_text
 from marketplace.cli import documents, provider_documents, provider_tables, tables
 from marketplace.cli.numbers import HealthPortOption, whole_argument, whole_option
 from marketplace.cli.outcomes import ExitCode
@@ -44,6 +45,10 @@ def up(
     keystore: KeystoreOption = None,
     password_file: PasswordOption = None,
     health_port: HealthPortOption = None,
+    spv: Annotated[
+        str | None,
+        typer.Option("--spv", help="Serve as this company; the key is its operator's (`bourse spv create`)."),
+    ] = None,
     grace: Annotated[
         str, typer.Option("--grace", help="How long jobs may go on after SIGTERM before they are handed back: 90s, 2h.")
     ] = "60s",
@@ -58,7 +63,8 @@ def up(
 
     grace_seconds = seconds_from_text(grace, field="grace")
     settings = from_env().with_key(keystore, password_file)
-    if not processes.run_provider(settings, inventory, health_port, grace_seconds):
+    company = None if spv is None else address_from_text(spv, field="spv")
+    if not processes.run_provider(settings, inventory, health_port, grace_seconds, company):
         raise typer.Exit(ExitCode.TIMED_OUT)
 
 

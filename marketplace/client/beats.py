@@ -15,7 +15,9 @@ BEATS_READ = 16
 """Of one answer; each may cost a question to the chain."""
 
 
-def is_heard(beats: Iterable[BeatTold], provider: Address, since: UnixTime, domain: SigningDomain) -> bool:
-    """Whether the provider's own key has signed one of these beats, for a block time after ``since``."""
+def is_heard(
+    beats: Iterable[BeatTold], provider: Address, since: UnixTime, domain: SigningDomain, speaker: Address
+) -> bool:
+    """Whether the provider's own key, or the operator's of one that is a company, has signed one of these beats, for a block time after ``since``."""
     own = (beat for beat in islice(beats, BEATS_READ) if beat.provider == provider and beat.at > since)
-    return any(recover_text(heartbeat_text(beat.at, domain), beat.signature) == provider for beat in own)
+    return any(recover_text(heartbeat_text(beat.at, domain), beat.signature) == speaker for beat in own)

@@ -26,8 +26,9 @@ from marketplace.client.receipt_checks import (
     prepayment,
 )
 from marketplace.client.retries import Sight
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, DomainError, GatewayError, InvalidField
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.results import EndedBy, Result
@@ -124,12 +125,25 @@ class Countersigner:
         own = kept.newest(identifier, lease.opened_at)
         if lease.status is not LeaseStatus.OPEN or sight.provider is None:
             return
-        serving = OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block)
+        serving = OpenServing(
+            identifier,
+            order.signed.order,
+            lease,
+            sight.provider,
+            sight.block,
+            self._speaker(sight.provider, sight.block),
+        )
         signed_seconds = own.receipt.used_seconds if own else Seconds(0)
         receipt = None if order.given_up_at is not None else self._due(serving, upfront, told, signed_seconds)
         if receipt is not None:
             since = UnixTime(sight.block.timestamp - HEARD_SECONDS)
-            if not is_heard(self._api.heartbeats(sight.provider), sight.provider, since, self._market.domain):
+            if not is_heard(
+                self._api.heartbeats(sight.provider),
+                sight.provider,
+                since,
+                self._market.domain,
+                serving.speaker or sight.provider,
+            ):
                 raise InvalidField(
                     "receipt", f"is not paid on the way: its provider was not heard for {HEARD_SECONDS} s"
                 )
@@ -172,7 +186,18 @@ class Countersigner:
         if not offered or sight.provider is None:
             return None
         signed = offered[-1]
-        check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, sight.block), domain)
+        check_receipt(
+            signed,
+            OpenServing(
+                identifier,
+                order.signed.order,
+                lease,
+                sight.provider,
+                sight.block,
+                self._speaker(sight.provider, sight.block),
+            ),
+            domain,
+        )
         content = self._api.outputs(identifier).content
         spec, work = read_spec(order.spec), read_work(order.work)
         result = check_result(content, signed.receipt.result, spec, work)
@@ -180,7 +205,11 @@ class Countersigner:
         # That may have taken a while: nothing is signed for what was disputed or closed meanwhile.
         now = self._market.chain.head()
         lease = self._market.lease_of(identifier, now)
-        check_receipt(signed, OpenServing(identifier, order.signed.order, lease, sight.provider, now), domain)
+        check_receipt(
+            signed,
+            OpenServing(identifier, order.signed.order, lease, sight.provider, now, self._speaker(sight.provider, now)),
+            domain,
+        )
         if not self._is_wanted(job, identifier, result):
             return None
         self._book.add_receipt(
@@ -188,6 +217,9 @@ class Countersigner:
         )
         self._book.note(identifier, "")
         return self._book.receipt(identifier, lease.opened_at)
+
+    def _speaker(self, provider: Address, at: BlockRef) -> Address:
+        return self._market.companies.speaker_of(provider, at)
 
     def _is_wanted(self, job: Bytes32, order: Bytes32, result: Result) -> bool:
         """Whether the job still waits for this order's result: fetching took a while, and another one's may have been taken meanwhile.

@@ -56,7 +56,15 @@ class HandedBack:
         if offer is None:
             return
         theirs = self._their_signature(
-            own, OpenServing(order.signed.id, order.signed.order, lease, offer.provider, head)
+            own,
+            OpenServing(
+                order.signed.id,
+                order.signed.order,
+                lease,
+                offer.provider,
+                head,
+                self._market.companies.speaker_of(offer.provider, head),
+            ),
         )
         if not theirs:
             return

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
+from marketplace.chain.companies import provider_signs
 from marketplace.chain.market import MarketContract
-from marketplace.chain.signing import receipt_id, recover
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.receipt_checks import ResultFolder, check_result
@@ -61,7 +61,9 @@ class Leftovers:
             is_of_it = (receipt.lease, receipt.opened_at, receipt.offer, receipt.last) == (
                 order.signed.id, serving.opened_at, serving.offer, True,
             )  # fmt: skip
-            signer = recover(receipt_id(receipt, self._market.domain), signed.signature)
-            if is_of_it and signed.role == "provider" and signer == provider:
+            if not is_of_it or signed.role != "provider":
+                continue
+            speaker = self._market.companies.speaker_of(provider)
+            if provider_signs(signed.signature, receipt, provider, speaker, self._market.domain):
                 return signed
         return None

@@ -14,7 +14,6 @@ from itertools import islice
 
 from marketplace.api.accounts import BeatTold
 from marketplace.api.client.gateway import GatewayApi
-from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import AHEAD_SECONDS, WINDOW_SECONDS, heartbeat_text
 from marketplace.chain.signing import recover_text, text_id
@@ -118,10 +117,10 @@ class SignsOfLife:
     def _is_true(self, beat: BeatTold, block: BlockRef) -> bool:
         """Whether the provider signed it, with its key or as a contract."""
         if beat not in self._checked:
-            text, chain = heartbeat_text(beat.at, self._market.domain), self._market.chain
-            self._checked[beat] = recover_text(text, beat.signature) == beat.provider or is_approved_by(
-                chain, beat.provider, text_id(text), beat.signature, block
-            )
+            text = heartbeat_text(beat.at, self._market.domain)
+            self._checked[beat] = recover_text(
+                text, beat.signature
+            ) == beat.provider or self._market.companies.approves(beat.provider, text_id(text), beat.signature, block)
         return self._checked[beat]
 
     def _is_provider(self, beat: BeatTold, block: BlockRef) -> bool:

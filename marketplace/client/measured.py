@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.offers import OfferTold
 from marketplace.chain.signing import SigningDomain
 from marketplace.chain.statements import measurer_of
 from marketplace.domain.errors import GatewayProblem
-from marketplace.domain.ids import OfferId
+from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.measurements import Measurement
-from marketplace.domain.ssh import speaker_of
 
 
-def measured(api: GatewayApi, offers: Sequence[OfferTold], terms: MarketTerms) -> dict[OfferId, Measurement]:
-    """What the offers' own providers say that they saw; an offer that is not in it is declared. A gateway can leave some out, and make up none."""
+def measured(
+    api: GatewayApi,
+    offers: Sequence[OfferTold],
+    terms: MarketTerms,
+    speaker_of: Callable[[Address], Address] = lambda provider: provider,
+) -> dict[OfferId, Measurement]:
+    """What the offers' own providers say that they saw; an offer that is not in it is declared. A gateway can leave some out, and make up none.
+
+    ``speaker_of`` asks the chain whose key speaks for a company (``Companies.speaker_of``); without it companies' offers are declared.
+    """
     domain = SigningDomain(terms.chain_id, terms.market)
     try:
         said = api.gpus.measurements([offer.id for offer in offers])

@@ -28,7 +28,7 @@ def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> MarketContract:
     chain = Chain(rpc_urls)
     chain.require_chain_id(book.chain_id)
     chain.require_market(book.market)
-    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block, spv_factory=book.spv_factory)
     try:
         market.terms()
     except TransactionReverted as exc:

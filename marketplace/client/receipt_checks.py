@@ -21,7 +21,8 @@ from typing import BinaryIO
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.api.receipts import ReceiptTold
-from marketplace.chain.signing import SigningDomain, receipt_id, recover
+from marketplace.chain.companies import provider_signs
+from marketplace.chain.signing import SigningDomain
 from marketplace.client.transfers import fetch_part
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_parts import PartStream, part_sizes
@@ -48,6 +49,8 @@ class OpenServing:
     lease: Lease
     provider: Address
     block: BlockRef
+    speaker: Address | None = None
+    """Whose key signs for a provider that is a company; None: the provider's own."""
 
 
 def check_receipt(signed: ReceiptTold, serving: OpenServing, domain: SigningDomain) -> None:
@@ -64,7 +67,7 @@ def check_receipt(signed: ReceiptTold, serving: OpenServing, domain: SigningDoma
         allowed = f"{lease.paid_seconds} to {elapsed} at block {serving.block.number}"
         rule = f"is {receipt.used_seconds}; the meter allows {allowed}"
         raise InvalidField("receipt.usedSeconds", rule)
-    if recover(receipt_id(receipt, domain), signed.signature) != serving.provider:
+    if not provider_signs(signed.signature, receipt, serving.provider, serving.speaker or serving.provider, domain):
         raise InvalidField("receipt.signature", f"is not the provider's ({serving.provider})")
 
 
@@ -90,7 +93,7 @@ def check_progress(signed: ReceiptTold, serving: OpenServing, domain: SigningDom
             f"is {receipt.used_seconds}; more than {paid} and at most {elapsed} are due at block {serving.block.number}"
         )
         raise InvalidField("receipt.usedSeconds", rule)
-    if recover(receipt_id(receipt, domain), signed.signature) != serving.provider:
+    if not provider_signs(signed.signature, receipt, serving.provider, serving.speaker or serving.provider, domain):
         raise InvalidField("receipt.signature", f"is not the provider's ({serving.provider})")
 
 

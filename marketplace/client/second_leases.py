@@ -79,7 +79,14 @@ class SecondLeases:
             return False
         if self._signs.is_alive_since(offer.provider, order.given_up_at, at):
             return True
-        serving = OpenServing(order.signed.id, order.signed.order, lease, offer.provider, at)
+        serving = OpenServing(
+            order.signed.id,
+            order.signed.order,
+            lease,
+            offer.provider,
+            at,
+            self._market.companies.speaker_of(offer.provider, at),
+        )
         return self._has_receipt(serving)
 
     def _has_receipt(self, serving: OpenServing) -> bool:

@@ -19,7 +19,7 @@ from marketplace.domain.errors import GatewayProblem
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.relaying import FRAME_BYTES, FRAMES, caller_path
-from marketplace.domain.ssh import EntryReason, EntryRefused, HostKey, speaker_of
+from marketplace.domain.ssh import EntryReason, EntryRefused, HostKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def checked_host_key(lease: Bytes32, market: MarketContract, api: GatewayApi) ->
     except GatewayProblem as exc:
         raise EntryRefused(EntryReason.JOB_NOT_READY, f"its provider has left no host key yet ({exc.reason})") from exc
     signer = host_key_signer(told.host_key, told.signature, market.domain)
-    if offer is None or signer is None or signer != speaker_of(offer.provider):
+    if offer is None or signer is None or signer != market.companies.speaker_of(offer.provider, head):
         raise EntryRefused(EntryReason.HOST_KEY, "the host key is not signed by the provider that the chain names")
     if told.host_key.valid_until <= head.timestamp:
         raise EntryRefused(EntryReason.HOST_KEY, "what its provider signed is not valid any more")

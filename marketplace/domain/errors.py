@@ -3,6 +3,7 @@
 MarketplaceError
 ├── DomainError                    the request is wrong and will stay wrong
 │   ├── InvalidField(field, rule)
+│   │   └── OtherVersion(field, found, known)
 │   ├── Refused(refusal, detail)
 │   ├── InvalidTransition(kind, id, from_state, to_state)
 │   ├── InsufficientBalance(account, required, available)
@@ -68,6 +69,17 @@ class InvalidField(DomainError):
         super().__init__(f"{field}: {rule}")
         self.field = field
         self.rule = rule
+
+
+class OtherVersion(InvalidField):
+    """A document of another version than this release reads. Use the release that wrote it."""
+
+    def __init__(self, field: str, found: int, known: int) -> None:
+        super().__init__(
+            field, f"is {found}, and this release reads {known} only: use the release that wrote the document"
+        )
+        self.found = found
+        self.known = known
 
 
 class Refused(DomainError):

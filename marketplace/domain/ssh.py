@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from marketplace.domain.errors import InvalidField, MarketplaceError
-from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import UnixTime
 
 MOST_SSH_KEYS: Final = 16
@@ -50,11 +50,6 @@ class SignedHostKey:
 
     host_key: HostKey
     signature: str
-
-
-def speaker_of(provider: Address) -> Address:
-    """Whose word about a provider's machine counts: the provider's own account, so far. The one place that says so."""
-    return provider
 
 
 class EntryReason(StrEnum):

@@ -11,7 +11,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.request_signing import ACCOUNT_HEADER, FOR_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
 from marketplace.chain.shares import read_share
 from marketplace.domain.errors import Unauthorized
@@ -40,11 +39,11 @@ def path_as_sent(request: Request) -> str:
 
 
 def sender_of(request: Request, desks: Desks, body_sha256: Sha256) -> Address:
-    """The account that signed this request with this body, with its key or as a contract. Raises Unauthorized, TooManyRequests, ChainUnavailable."""
+    """The account that signed this request with this body, with its key or as a contract, or for a company as its operator. Raises Unauthorized, TooManyRequests, ChainUnavailable."""
     head = desks.chain.paced_head()
 
     def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
-        return is_approved_by(desks.chain, account, digest, signature, head)
+        return desks.market.companies.approves(account, digest, signature, head)
 
     sender = verify_request(
         request.headers, method_as_sent(request), path_as_sent(request), body_sha256, head.timestamp, desks.market.domain,

@@ -132,7 +132,7 @@ def desks_over(
         host_keys=HostKeyDesk(market, board, servings),
         measurements=MeasurementDesk(market, board, offers),
         gpu_use=GpuUseDesk(access, servings, board),
-        job_use=JobUseDesk(access, servings, board),
+        job_use=JobUseDesk(market, access, servings, board),
         warm_images=WarmImageDesk(board, offers),
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),

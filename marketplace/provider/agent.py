@@ -83,7 +83,7 @@ class ProviderAgent:
         self._capacity = Capacity()
         self._steering = steering or Steering(tools.journal.desk, inventory)
         lister = Lister(tools, self._steering.wanted)
-        self._reporter = Reporter(tools.journal.desk, self._steering, tools.key.address)
+        self._reporter = Reporter(tools.journal.desk, self._steering, tools.account)
         self._housekeeping = Housekeeping(tools, lister, self._steering, self._reporter, self._capacity)
         self.shutdown = Shutdown(tools.journal, self._steering, self._reporter)
         self._timekeeper = Timekeeper(
@@ -197,7 +197,7 @@ class ProviderAgent:
             self._housekeeping.is_fit = True
         for mined in self._tools.sender.recover():
             for event in mined.events:
-                if isinstance(event, e.OfferListed) and event.offer.provider == self._tools.key.address:
+                if isinstance(event, e.OfferListed) and event.offer.provider == self._tools.account:
                     # Not confirmed yet, perhaps: all the same it must not be listed a second time.
                     self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
         self.openings.start(live)
@@ -212,7 +212,7 @@ class ProviderAgent:
         self._tidying.begin(lambda: self._tidy(kept), head.number)
         self._is_started = True
         self._pause_monitor.start()
-        _log.info("agent.started", provider=self._tools.key.address, servings=len(live))
+        _log.info("agent.started", provider=self._tools.account, servings=len(live))
 
     def _tidy(self, kept: Set[str]) -> None:
         """Delete what is left of servings that are over."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 
@@ -21,7 +22,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.earnings import Earnings, earnings_of
 from marketplace.domain.errors import ConfigError, HomeInUse, NotFound
-from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.leases import Lease
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
@@ -92,10 +93,25 @@ class ProviderCommands:
     def terms(self) -> MarketTerms:
         return self.market.terms()
 
+    @cached_property
+    def account(self) -> Address:
+        """The provider: the company that the home's agent serves as, if the key is its operator, else the key's own account."""
+        report = self.journal.desk.report()
+        told = Address(report.account) if report and report.account else self.key.address
+        return told if self.market.companies.speaker_of(told) == self.key.address else self.key.address
+
+    def is_pledged(self, at: BlockRef) -> bool:
+        companies = self.market.companies
+        return companies.is_company(self.account, at) and companies.creditor_of(self.account, at) is not None
+
+    @property
+    def desk(self) -> Address:
+        return self.market.address if self.account == self.key.address else self.account
+
     def check_key(self) -> None:
         """Raises ConfigError where the home's agent has another key: what is asked here would be done with its offers."""
         report = self.journal.desk.report()
-        if report and report.account and report.account != self.key.address:
+        if report and report.account and report.account != self.account:
             raise ConfigError(
                 [f"the agent of {self._home} has the key of {report.account}, this one is {self.key.address}"]
             )
@@ -104,11 +120,11 @@ class ProviderCommands:
 
     def picture(self) -> Picture:
         """How everything stands at the newest block."""
-        head, account = self.market.chain.head(), self.key.address
+        head, account = self.market.chain.head(), self.account
         desk = self.journal.desk
         return Picture(
             head, holder_of(self._home), desk.report(), desk.wishes(), self.market.balance_of(account, head),
-            coin_of(self.market.chain, account, head), self._offers(head), self.leases(head),
+            coin_of(self.market.chain, self.key.address, head), self._offers(head), self.leases(head),
         )  # fmt: skip
 
     def leases(self, at: BlockRef, *, with_closed: bool = False) -> tuple[Attended, ...]:
@@ -123,7 +139,7 @@ class ProviderCommands:
         """The books from all of the market's events up to this block, and what the contract says the balance is."""
         terms, follower = self.terms, EventFollower(self.market.chain, self.market.address, confirmations=1)
         events = follower.history(terms.deployed_at_block, at.number)
-        return earnings_of(self.key.address, events, terms.bond_floor), self.market.balance_of(self.key.address, at)
+        return earnings_of(self.account, events, terms.bond_floor), self.market.balance_of(self.account, at)
 
     # Steering
 
@@ -178,7 +194,7 @@ class ProviderCommands:
 
     def _offers(self, head: BlockRef) -> tuple[Offer, ...]:
         found = self.market.offers_of([row.offer for row in self.journal.listings()], head)
-        return tuple(offer for offer in found.values() if offer and offer.provider == self.key.address)
+        return tuple(offer for offer in found.values() if offer and offer.provider == self.account)
 
     def _attended(
         self, serving: Serving, leases: Mapping[Bytes32, Lease], offers: Mapping[OfferId, Offer | None]

@@ -165,7 +165,7 @@ class Handover:
             lease=serving.lease, offer=serving.offer, opened_at=serving.opened_at,
             used_seconds=owed.used_seconds, result=bytes32_of(result.sha256), last=True,
         )  # fmt: skip
-        signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
+        signature = self._tools.signed(receipt)
         if not attendance.holders and not attendance.delivering.is_under_way:
             self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp, result.reason)
         offer_to_all(attendance, receipt, signature, result, head)

@@ -10,12 +10,11 @@ import structlog
 
 from marketplace.chain import verbs
 from marketplace.chain.market import MarketContract
-from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.events import OfferListed
-from marketplace.domain.ids import OfferId, bytes32_of
+from marketplace.domain.ids import Address, OfferId, bytes32_of
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
@@ -61,7 +60,10 @@ class Tools(Protocol):
     @property
     def sender(self) -> Sender: ...
     @property
-    def key(self) -> Key: ...
+    def account(self) -> Address: ...
+    @property
+    def desk(self) -> Address: ...
+    def is_pledged(self, at: BlockRef) -> bool: ...
     @property
     def journal(self) -> AgentJournal: ...
     @property
@@ -168,6 +170,10 @@ class Lister:
         whole = self.wanted
         plan = plan_listings(whole, self._ours(head), head.timestamp)
         self._by_offer = {offer.id: wanted for wanted, offer in plan.standing}
+        if self._tools.is_pledged(head):
+            # All offers have expired, and none comes back until the creditor releases it.
+            _log.info("company.pledged", company=self._tools.account)
+            return self._report(whole, plan.standing)
         # The old go before the new come: capacity must not be on offer twice.
         for offer in plan.to_withdraw:
             self._reprice(offer, offer.price, head.timestamp, "offer.withdrawn")
@@ -193,7 +199,7 @@ class Lister:
 
         Raises ChainUnavailable when it says so first: an offer of ours that were dropped by one false word would be listed again.
         """
-        journal, account = self._tools.journal, self._tools.key.address
+        journal, account = self._tools.journal, self._tools.account
         found = self._tools.market.offers_of([row.offer for row in journal.listings()], head)
         for offer in [offer for offer in found.values() if offer and offer.provider != account]:
             doubt = self._strangers.setdefault(offer.id, TwiceTold())
@@ -211,14 +217,14 @@ class Lister:
 
     def _list(self, wanted: InventoryOffer, now: UnixTime) -> Offer:
         call = verbs.list_offer(
-            self._tools.market.address, gpu_class=wanted.gpu.number, gpus=wanted.count, bond_bps=wanted.bond_bps,
+            self._tools.desk, gpu_class=wanted.gpu.number, gpus=wanted.count, bond_bps=wanted.bond_bps,
             price=wanted.price, min_seconds=wanted.min_seconds, expires_at=wanted.term.expiry(now), arbiter=wanted.arbiter,
             spec=bytes32_of(wanted.machine.sha256),
         )  # fmt: skip
         # By what is listed: its expiry is another at every try, and a second offer of the same GPUs is one too many.
         mined = self._tools.sender.send(call, name=f"list {wanted.gpu.number} {wanted.count} {wanted.machine.sha256}")
         listed = (event.offer for event in mined.events if isinstance(event, OfferListed))
-        offer = next((offer for offer in listed if offer.provider == self._tools.key.address), None)
+        offer = next((offer for offer in listed if offer.provider == self._tools.account), None)
         if offer is None:
             raise ChainUnavailable("the node tells of a listing without its event")
         self._tools.journal.add_listing(offer.id, wanted.machine.sha256)
@@ -232,12 +238,12 @@ class Lister:
         return offer
 
     def _reprice(self, offer: Offer, price: int, expires_at: UnixTime, event: str) -> None:
-        self._tools.sender.send(verbs.reprice(self._tools.market.address, offer.id, PricePerGpuHour(price), expires_at))
+        self._tools.sender.send(verbs.reprice(self._tools.desk, offer.id, PricePerGpuHour(price), expires_at))
         _log.info(event, offer=offer.id, price=str(price), expires_at=expires_at)
 
     def _report(self, wanted: Wanted, pairs: tuple[tuple[InventoryOffer, Offer], ...]) -> ListingReport:
         terms = self._tools.terms
-        free = self._tools.market.balance_of(self._tools.key.address)
+        free = self._tools.market.balance_of(self._tools.account)
         report = ListingReport(wanted, pairs, free, advised_balance(wanted.inventory, terms))
         if report.to_deposit and wanted.is_open:
             _log.warning(

@@ -87,7 +87,7 @@ class Openings:
     def _take_in(self, event: e.Event) -> None:
         """Journal what concerns us. Idempotent: the same event may come again after a crash."""
         match event:
-            case e.OfferListed() if event.offer.provider == self._tools.key.address:
+            case e.OfferListed() if event.offer.provider == self._tools.account:
                 self._tools.journal.add_listing(event.offer.id, sha256_in(event.offer.spec))
                 self._offers.add(event.offer.id)
             case e.LeaseOpened() if event.offer in self._offers:
@@ -152,7 +152,7 @@ class Openings:
         """The number of a listing that left the chain may be somebody else's by now."""
         for offer in sorted(self._offers):
             found = self._tools.market.offer_of(offer)
-            if found is None or found.provider != self._tools.key.address:
+            if found is None or found.provider != self._tools.account:
                 self._tools.journal.remove_listing(offer)
                 self._offers.discard(offer)
 
@@ -206,7 +206,7 @@ class Openings:
             if is_live(serving, lease) and lease.status is LeaseStatus.OPEN:
                 held[serving.offer] = held.get(serving.offer, 0) + serving.order.gpus
         for offer, found in sorted(market.offers_of(sorted(self._offers), at).items()):
-            is_ours = found is not None and found.provider == self._tools.key.address
+            is_ours = found is not None and found.provider == self._tools.account
             if found and is_ours and found.gpus - found.free > held[offer]:
                 yield offer
 

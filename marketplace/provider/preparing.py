@@ -130,7 +130,7 @@ class Preparing:
             found = answer.found
             if isinstance(found, Assignment):
                 attendance.collecting.prefer(answer.line)
-                obstacle = obstacle_to(found, serving.order, offer, self._tools.key.address)
+                obstacle = obstacle_to(found, serving.order, offer, self._tools.account)
                 attendance.assignment, attendance.trouble = (None if obstacle else found), None
                 return obstacle or found
             if found is not None and found.reason.is_about_pair:

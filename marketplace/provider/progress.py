@@ -131,7 +131,7 @@ class ProgressReceipts:
 
     def _sign(self, serving: Serving, made: ProgressMade, used: Seconds, head: BlockRef) -> None:
         receipt = Receipt(serving.lease, serving.offer, serving.opened_at, used, ZERO_BYTES32, False)
-        signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
+        signature = self._tools.signed(receipt)
         self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp)
         made.ours, made.signature, made.ask_at = receipt, signature, UnixTime(0)
         made.holders.clear()

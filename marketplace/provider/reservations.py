@@ -248,13 +248,11 @@ class Reservations:
         _log.info(
             "reservation.opening", order=signed.id, offer=found.offer, price=str(found.price), starts_at=order.starts_at
         )
-        self._dispatch.send(
-            verbs.open_fills(self._tools.market.address, [found]), head.number, name=f"reserve {signed.id}"
-        )
+        self._dispatch.send(verbs.open_fills(self._tools.desk, [found]), head.number, name=f"reserve {signed.id}")
 
     def _placed(self, candidate: ReservationCandidate, head: BlockRef) -> Fill | LeftToOthers:
         """Raises ChainUnavailable."""
-        signed, market, us = candidate.signed, self._tools.market, self._tools.key.address
+        signed, market, us = candidate.signed, self._tools.market, self._tools.account
         lease = market.lease_of(signed.id, head)
         refusal = self._refusal_of_signature(signed, lease, head)
         if refusal is not None:

@@ -56,7 +56,7 @@ class Settler:
         if result is None or serving.provider_signature:
             return serving
         receipt = _receipt(serving, result)
-        signature = self._tools.key.sign_receipt(receipt, self._tools.domain)
+        signature = self._tools.signed(receipt)
         self._tools.journal.add_receipt(receipt, "provider", signature, head.timestamp, serving.ended)
         serving = self._tools.journal.note(serving, result=receipt.result, provider_signature=signature)
         _log.info("receipt.signed", lease=serving.lease, used_seconds=serving.used_seconds, result=receipt.result)
@@ -154,7 +154,7 @@ class Settler:
             serving = self._without_the_lost(serving, attendance, lease)
             used = Seconds(max(lease.paid_seconds, serving.used_seconds or 0))
             result = serving.result or ZERO_BYTES32  # not bundled yet: the claim cannot wait for it
-            claim = verbs.claim(self._tools.market.address, serving.order, used, result)
+            claim = verbs.claim(self._tools.desk, serving.order, used, result)
             # By its serving: the result may have been bundled meanwhile, and two claims are one too many.
             name, stake = f"claim {serving.lease} {serving.opened_at}", self._at_stake(serving, attendance)
             attendance.send(claim, head, name=name, stake=stake)

@@ -216,7 +216,7 @@ class Timekeeper:
         is_open = metering.can_decline(serving.order, lease, head.timestamp, bond_bps, self._tools.terms)
         if is_open and not (sent and sent.reverted):
             _log.warning("lease.cannot_run", lease=serving.lease, reason=obstacle.reason, detail=obstacle.detail)
-            attendance.send(verbs.decline(self._tools.market.address, serving.order), head)
+            attendance.send(verbs.decline(self._tools.desk, serving.order), head)
             self._notices.tell(serving, obstacle, head.timestamp)
             return serving
         return self.not_run(serving, attendance, obstacle, lease, head)

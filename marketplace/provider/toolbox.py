@@ -8,13 +8,17 @@ from functools import cached_property
 import structlog
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.companies import sign_for_company
 from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.chain.verbs import Call
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.chain_errors import ChainError, TransactionReverted
+from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import TokenUnits
 from marketplace.provider.chores import Chore, ChorePool, ChorePools
 from marketplace.provider.executors.base import Executor
@@ -47,6 +51,8 @@ class Toolbox:
     policy: AgentPolicy
     pools: ChorePools
     rig: GpuRig = field(default_factory=GpuRig)
+    spv: Address | None = None
+    """The company that is the provider, whose operator the key is; None: the key itself is."""
 
     def close_pools(self) -> None:
         """Forget what waits; what runs ends by itself."""
@@ -57,6 +63,28 @@ class Toolbox:
     @cached_property
     def workspaces(self) -> Workspaces:
         return Workspaces(self.journal.workspaces)
+
+    @property
+    def account(self) -> Address:
+        """The provider, as the market has it."""
+        return self.spv or self.key.address
+
+    @property
+    def desk(self) -> Address:
+        """Where a provider's own verbs go: to the market, or to its company, whose verbs of the same names go on to the market."""
+        return self.spv or self.market.address
+
+    def is_pledged(self, at: BlockRef) -> bool:
+        """Whether the provider is a company whose income is pledged: then it lists, reprices and opens nothing (S-1). Raises ChainUnavailable."""
+        return self.spv is not None and self.market.companies.creditor_of(self.spv, at) is not None
+
+    def signed(self, receipt: Receipt) -> str:
+        """The provider's signature."""
+        return (
+            sign_for_company(self.key, receipt, self.domain)
+            if self.spv
+            else self.key.sign_receipt(receipt, self.domain)
+        )
 
     @cached_property
     def terms(self) -> MarketTerms:

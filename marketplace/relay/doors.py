@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marketplace.chain.eip1271 import is_approved_by
 from marketplace.chain.market import MarketContract
 from marketplace.chain.request_signing import verify_request
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32, sha256_of
 from marketplace.domain.relaying import caller_path, line_path
-from marketplace.domain.ssh import speaker_of
 from marketplace.services.access import LeaseAccess
 from marketplace.services.blob_access import BlobAccess
 from marketplace.services.leases import LeaseDesk
@@ -32,9 +30,9 @@ class RelayDoors:
     servings: Servings
 
     def require_provider(self, headers: Mapping[str, str], lease: Bytes32) -> None:
-        """Raise Unauthorized, NotFound, Forbidden for all but whoever speaks for the lease's provider."""
+        """Raise Unauthorized, NotFound, Forbidden for all but the lease's provider."""
         sender = self._sender(headers, line_path(lease))
-        if sender != speaker_of(self.servings.now(lease).provider):
+        if sender != self.servings.now(lease).provider:
             raise Forbidden("only the provider that serves the lease keeps a line for it")
 
     def require_client(self, headers: Mapping[str, str], lease: Bytes32) -> None:
@@ -47,7 +45,7 @@ class RelayDoors:
         head = self.market.chain.paced_head()
 
         def is_approved(account: Address, digest: Bytes32, signature: str) -> bool:
-            return is_approved_by(self.market.chain, account, digest, signature, head)
+            return self.market.companies.approves(account, digest, signature, head)
 
         return verify_request(
             headers, "GET", path, _NO_BODY, head.timestamp, self.market.domain, is_approved=is_approved

@@ -27,10 +27,13 @@ class DeclineDesk:
         if decline.lease != lease:
             raise Forbidden("a decline is left below the lease that it is about")
         signer = decliner_of(decline, signed.signature, self._market.domain)
-        if signer is None or (signer, decline.opened_at) not in self._servers(lease):
+        servers, speaker_of = self._servers(lease), self._market.companies.speaker_of
+        said = (who for who, since in servers if since == decline.opened_at and speaker_of(who) == signer)
+        provider = next(said, None)
+        if provider is None:
             raise Forbidden("only the provider of this very serving may say why it gave it back")
-        is_new = self._board.keep_decline(signer, signed)
-        _log.info("decline.posted", lease=lease, provider=signer, reason=decline.reason)
+        is_new = self._board.keep_decline(provider, signed)
+        _log.info("decline.posted", lease=lease, provider=provider, reason=decline.reason)
         return is_new
 
     def declines(self, lease: Bytes32) -> list[SignedDecline]:

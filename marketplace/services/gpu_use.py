@@ -8,7 +8,6 @@ from marketplace.api.record import to_json
 from marketplace.chain.shares import Part
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.ssh import speaker_of
 from marketplace.services.access import Asker, LeaseAccess
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
@@ -22,7 +21,7 @@ class GpuUseDesk:
 
     def post(self, sender: Address, lease: Bytes32, sent: GpuSamplesSent) -> None:
         """Keep them behind those that are there. Raises NotFound, Forbidden, StoreUnavailable."""
-        if speaker_of(self._servings.now(lease).provider) != sender:
+        if self._servings.now(lease).provider != sender:
             raise Forbidden("only the lease's provider says how busy its GPUs are")
         self._board.keep_gpu_samples(lease, [to_json(sample) for sample in sent.samples], MOST_KEPT)
 

@@ -8,7 +8,7 @@ from marketplace.chain.market import MarketContract
 from marketplace.chain.statements import host_key_signer
 from marketplace.domain.errors import Forbidden, NotFound
 from marketplace.domain.ids import Bytes32
-from marketplace.domain.ssh import SignedHostKey, speaker_of
+from marketplace.domain.ssh import SignedHostKey
 from marketplace.services.servings import Servings
 from marketplace.store.board import Board
 
@@ -26,7 +26,7 @@ class HostKeyDesk:
         if signed.host_key.lease != lease:
             raise Forbidden("a host key is left below the lease that it is about")
         signer = host_key_signer(signed.host_key, signed.signature, self._market.domain)
-        if signer is None or signer != speaker_of(self._servings.now(lease).provider):
+        if signer is None or signer != self._market.companies.speaker_of(self._servings.now(lease).provider):
             raise Forbidden("only the provider that serves the lease says by what key its machine is known")
         self._board.keep_host_key(signed)
         _log.info("host_key.posted", lease=lease, provider=signer)

@@ -9,7 +9,6 @@ from marketplace.chain.statements import measurer_of
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.measurements import SignedMeasurement
-from marketplace.domain.ssh import speaker_of
 from marketplace.services.offers import OfferDesk
 from marketplace.store.board import Board
 
@@ -23,11 +22,10 @@ class MeasurementDesk:
     def post(self, sender: Address, signed: SignedMeasurement) -> None:
         """Keep the sender's newest word about an offer of its own. Raises Forbidden, StoreUnavailable."""
         signer = measurer_of(signed.measurement, signed.signature, self._market.domain)
-        if signer != sender:
+        if signer != self._market.companies.speaker_of(sender):
             raise Forbidden("a measurement is signed by whoever sends it")
         if not any(
-            speaker_of(offer.provider) == sender and signed.measurement.is_of(offer)
-            for offer in self._offers.offered().offers
+            offer.provider == sender and signed.measurement.is_of(offer) for offer in self._offers.offered().offers
         ):
             raise Forbidden("no offer of the sender has this number, this machine, and so many GPUs")
         self._board.keep_measurement(signed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from marketplace.api.warm_images import WarmImageAnswer, WarmImagesSent
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Sha256
-from marketplace.domain.ssh import speaker_of
 from marketplace.services.offers import OfferDesk
 from marketplace.store.board import Board
 
@@ -18,18 +17,16 @@ class WarmImageDesk:
 
     def post(self, sender: Address, sent: WarmImagesSent) -> None:
         """Keep the sender's newest word. Raises Forbidden for who offers nothing, StoreUnavailable."""
-        if sender not in self._speakers():
+        if sender not in self._providers():
             raise Forbidden("only who has an offer on the market says which images it has")
         self._board.keep_warm_images(sender, sent.images)
 
     def of(self, image: Sha256) -> WarmImageAnswer:
         """The providers that have it. Raises StoreUnavailable."""
-        speakers = self._speakers()
-        has = self._board.warm_images_of(sorted(speakers))
-        return WarmImageAnswer(image, sorted(speakers[said] for said, images in has.items() if image in images))
+        has = self._board.warm_images_of(sorted(self._providers()))
+        return WarmImageAnswer(image, sorted(said for said, images in has.items() if image in images))
 
-    def _speakers(self) -> dict[Address, Address]:
-        """Whoever speaks for a provider with a live offer, with that provider."""
+    def _providers(self) -> set[Address]:
+        """Those with a live offer."""
         view = self._offers.offered()
-        alive = {offer.provider for offer in view.offers if offer.is_alive(view.block.timestamp)}
-        return {speaker_of(provider): provider for provider in alive}
+        return {offer.provider for offer in view.offers if offer.is_alive(view.block.timestamp)}

@@ -50,7 +50,7 @@ def look_at_blocks(snapshot: Snapshot, market: MarketContract, ours: Sequence[Ba
     faults, doubts, gone = list[str](), list[str](), set[BlockRef]()
     latest = max((batch.opened.ref.block.timestamp for batch in ours), default=None)
     for block in dict.fromkeys((snapshot.view.block, snapshot.now)):
-        true = block_at(market, block.number)
+        true = _block_at(market, block.number)
         if true is None:
             faults.append(f"block {block.number} is not there yet here, the snapshot says {block.hash}")
         elif true != block and latest is not None and block.timestamp > latest + CLOCKS_SECONDS:
@@ -67,7 +67,7 @@ def look_at_blocks(snapshot: Snapshot, market: MarketContract, ours: Sequence[Ba
     return Blocks(found(Check.BLOCK, faults, words, doubts=doubts), snapshot, frozenset(gone))
 
 
-def block_at(market: MarketContract, number: int) -> BlockRef | None:
+def _block_at(market: MarketContract, number: int) -> BlockRef | None:
     """This chain's block of that number; None where there is none yet, or the node has none."""
     try:
         return market.chain.block(number) if number <= market.chain.head().number else None

@@ -20,8 +20,6 @@ class Check(StrEnum):
     """The snapshot's bytes hash to what the plan names, and can be read."""
     REPLAY = "replay"
     """Clearing the snapshot again gives the plan, bit for bit."""
-    FORMER = "former"
-    """The plan that the round goes on from was posted before, by the same opener in this market."""
     MARKET = "market"
     """Both are about this market, with its own constants."""
     BLOCK = "block"
@@ -74,8 +72,6 @@ class Report:
 
     round: Bytes32
     findings: tuple[Finding, ...]
-    former: Bytes32 | None = None
-    """The round that it goes on from, which has an audit of its own."""
 
     @property
     def failed(self) -> tuple[Check, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from marketplace.domain.errors import HashMismatch, InvalidField
+from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, Verdict, found, unchecked
 from scheduler.engine.clear import clear
-from scheduler.engine.reading import PlanRow, PostedPlan, going_on, read_alone, read_plan
+from scheduler.engine.reading import PlanRow, PostedPlan, read_plan, read_snapshot
 from scheduler.engine.snapshot import Snapshot
 
 
@@ -21,8 +21,6 @@ class Documents:
 
     plan: bytes | None
     snapshot: bytes | None
-    former: bytes | None = None
-    """The plan that the round goes on from, if the snapshot names one."""
     why_not: str = ""
 
 
@@ -32,8 +30,6 @@ class Read:
 
     plan: PostedPlan | None
     snapshot: Snapshot | None
-    former: PostedPlan | None
-    former_faults: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 
@@ -41,14 +37,11 @@ def read_documents(round_hash: Bytes32, documents: Documents) -> Read:
     """Check the documents' names, read them, and replay the round."""
     plan, plan_finding = _plan(round_hash, documents)
     snapshot, snapshot_finding = _snapshot(plan, documents)
-    former, seated, former_faults = _former(snapshot, documents)
     if plan is None or snapshot is None or documents.plan is None:
         replay = unchecked("there is no plan and snapshot to replay", Check.REPLAY)[0]
-    elif seated is None:
-        replay = unchecked("there is no former plan to go on from", Check.REPLAY)[0]
     else:
-        replay = _replay(documents.plan, plan, seated)
-    return Read(plan, snapshot, former, former_faults, (plan_finding, snapshot_finding, replay))
+        replay = _replay(documents.plan, plan, snapshot)
+    return Read(plan, snapshot, (plan_finding, snapshot_finding, replay))
 
 
 def _plan(round_hash: Bytes32, documents: Documents) -> tuple[PostedPlan | None, Finding]:
@@ -74,26 +67,11 @@ def _snapshot(plan: PostedPlan | None, documents: Documents) -> tuple[Snapshot |
     if plan is not None and actual != plan.snapshot:
         faults.append(f"the snapshot's bytes hash to {actual}, the plan was made from {plan.snapshot}")
     try:
-        snapshot = read_alone(documents.snapshot)
+        snapshot = read_snapshot(documents.snapshot)
     except InvalidField as error:
         faults.append(f"the snapshot cannot be read: {error}")
     size = f"{len(snapshot.view.orders)} orders, {len(snapshot.view.offers)} offers" if snapshot else ""
     return snapshot, found(Check.SNAPSHOT, faults, f"sha256 of the snapshot is what the plan names: {size}")
-
-
-def _former(
-    snapshot: Snapshot | None, documents: Documents
-) -> tuple[PostedPlan | None, Snapshot | None, tuple[str, ...]]:
-    """The plan that the snapshot goes on from, the snapshot with its seats, and what is wrong with it."""
-    if snapshot is None or snapshot.former is None:
-        return None, snapshot, ()
-    if documents.former is None:
-        return None, None, (f"there is no plan {snapshot.former.plan} to go on from: {documents.why_not}",)
-    try:
-        seated = going_on(snapshot, documents.former)
-        return read_plan(documents.former), seated, ()
-    except (InvalidField, HashMismatch) as error:
-        return None, None, (f"the former plan cannot be gone on from: {error}",)
 
 
 def _replay(content: bytes, plan: PostedPlan, snapshot: Snapshot) -> Finding:

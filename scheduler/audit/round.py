@@ -10,17 +10,16 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.domain.errors import GatewayProblem, HashMismatch, InvalidField
 from marketplace.domain.events import BatchOpened
-from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32_of
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32
 from scheduler.audit import word
-from scheduler.audit.blocks import block_at, look_at_blocks
+from scheduler.audit.blocks import look_at_blocks
 from scheduler.audit.findings import Check, Finding, Report, Verdict, unchecked
-from scheduler.audit.former import check_former, former_round
 from scheduler.audit.history import History
 from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
 from scheduler.audit.replayed import Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.reading import PostedPlan, former_named, read_plan
+from scheduler.engine.reading import PostedPlan, read_plan
 from scheduler.engine.snapshot import Snapshot
 
 STATE_CHECKS = (
@@ -36,14 +35,9 @@ def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
     except (GatewayProblem, HashMismatch) as error:
         return Documents(None, None, why_not=str(error))
     try:
-        snapshot = api.fetch_blob(read_plan(plan).snapshot)
+        return Documents(plan, api.fetch_blob(read_plan(plan).snapshot))
     except (GatewayProblem, HashMismatch, InvalidField) as error:
         return Documents(plan, None, why_not=str(error))
-    try:
-        former = former_named(snapshot)
-        return Documents(plan, snapshot, api.fetch_round(bytes32_of(former)) if former else None)
-    except (GatewayProblem, HashMismatch, InvalidField) as error:
-        return Documents(plan, snapshot, why_not=str(error))
 
 
 def audit_round(
@@ -59,7 +53,7 @@ def audit_round(
     """
     read = read_documents(round_hash, documents)
     findings = (*read.findings, *_on_chain(round_hash, read, market, catalogue, api))
-    return Report(round_hash, findings, former_round(read.snapshot))
+    return Report(round_hash, findings)
 
 
 def latest_batches(market: MarketContract, opener: Address, last: int) -> list[BatchOpened]:
@@ -84,15 +78,12 @@ def _on_chain(
     history = History(at, terms.bond_floor).take(events)
     if plan is None:
         yield check_posting_without_plan(round_hash, history)
-        yield from unchecked("there is no plan", Check.FORMER, Check.MARKET, Check.BLOCK, Check.OPENINGS, *STATE_CHECKS)
+        yield from unchecked("there is no plan", Check.MARKET, Check.BLOCK, Check.OPENINGS, *STATE_CHECKS)
         return
     if snapshot is None:
         yield from check_posting(round_hash, plan, snapshot, history)
-        yield from unchecked("there is no snapshot", Check.FORMER, Check.MARKET, Check.BLOCK, *STATE_CHECKS)
+        yield from unchecked("there is no snapshot", Check.MARKET, Check.BLOCK, *STATE_CHECKS)
         return
-    yield check_former(
-        round_hash, plan, snapshot, read, history, lambda block: block_at(market, block.number) not in (None, block)
-    )
     blocks = look_at_blocks(snapshot, market, history.batches_of(round_hash, plan.opener))
     yield from (check_market(plan, snapshot, terms), blocks.finding)
     yield from check_posting(round_hash, plan, snapshot, history, is_block_gone=blocks.is_state_gone)

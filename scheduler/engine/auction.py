@@ -7,8 +7,8 @@
 3. *Sweeps* of 2 go on until nothing changes, then with moves made cheaper, so that longer chains are tried, or until the effort of that
    shard is used up.
 
-An auction may begin from the seats of an earlier one. A shard in which most seats are kept *goes on*: it tries short chains only, and asks
-all pools in its first sweep only.
+The later auctions of a round, around seats that are held, begin where the one before ended. A shard in which most seats are kept *goes on*: it
+tries short chains only, and asks all pools in its first sweep only.
 
 The surplus, the sum of gpus × (limit − ask), rises with every chain that stands, so the auction ends. Orders come sorted by priority and
 offers by rank, whatever the order of the snapshot's rows, and there is neither a float nor a clock: equal markets give equal seats on

@@ -9,8 +9,6 @@ How an order gets its place and its price:
    done again for the rest. Clients whose fills keep failing take what is left. Who prefers a region is moved there if it costs hardly more.
 5. *Money* (``count``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
 
-The first auction of a large shard begins from the seats of the former plan, if the snapshot names one (``former_seats``).
-
 Equal snapshots give equal plans, bit for bit, in whatever order their rows come, on whatever machine, by whatever auctioneer.
 """
 
@@ -25,12 +23,11 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import auction, seat_by_priority
-from scheduler.engine.columns import ColumnReader, places_in
+from scheduler.engine.columns import ColumnReader
 from scheduler.engine.count import Clearing, Count
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
-from scheduler.engine.former import Seats
 from scheduler.engine.groups import Usher, groups_of
 from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, gpus_on, seat_anew, seats_after
 from scheduler.engine.plan import Plan, PoolPrice
@@ -42,8 +39,6 @@ from scheduler.engine.snapshot import Snapshot
 Auctioneer = Callable[[SeatMap, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
-LARGE = 2_000
-"""Offers in one shard. From there on a round that goes on is much faster, and hardly worse, measured over many rounds (docs/explanation/clearing.md)."""
 PASSES = 4
 """Clearings in one round while somebody turns out to lack the money. The last one's fills are counted out anyway."""
 
@@ -81,9 +76,7 @@ class _Sitting:
         self._round, self._room = round_, room
         self._is_aside = np.zeros(round_.columns.orders.rows, np.bool_)
         self._is_aside[aside] = True
-        self.seated = round_.former_seats()
-        self.seated[self._is_aside] = NOWHERE
-        self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room, self.seated, self._is_aside)
+        self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room, self._is_aside)
         _, self._nodes = nodes_of(round_.pools, room)
         self._auction()
 
@@ -99,7 +92,7 @@ class _Sitting:
         market = self._market
         if len(market.orders):
             market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
-        self.seated = seats_after(market, len(self.seated), self._room)
+        self.seated = seats_after(market, len(self._is_aside), self._room)
         self.price = clearing_prices(market, self._nodes, self._room)
 
     def hall(self) -> Hall:
@@ -201,28 +194,10 @@ class Round:
     def _fill_up(self, hall: Hall, seated: Ints, may_come: Bools) -> None:
         """Seat those who have no seat where there is room, by priority."""
         standing = self.count.by_priority(may_come & (seated == NOWHERE))
-        nobody = np.full(len(seated), NOWHERE, np.int64)
-        market = market_of(self.pools, standing, self.facts, self.limit, hall.room, nobody, nobody != NOWHERE)
+        market = market_of(self.pools, standing, self.facts, self.limit, hall.room, np.zeros(len(seated), np.bool_))
         seat_by_priority(market)
         seated[market.orders["row"]] = market.orders["offer"]
         hall.room = market.offers["room"].copy()
-
-    def former_seats(self) -> Ints:
-        """Where each order of a large shard sat in the plan that this round goes on from, or NOWHERE. The small ones begin from nothing: that
-        takes hardly longer, and where offers are few, seats that were right once are in the way of better ones."""
-        seats, former, columns = (
-            np.full(self.columns.orders.rows, NOWHERE, np.int64),
-            self.snapshot.former,
-            self.columns,
-        )
-        if former is None or not columns.orders.rows or not columns.offers.rows:
-            return seats
-        ties, numbers = columns.orders["tie"], columns.offers["id"]
-        rows, offers = places_in(ties, former.orders), places_in(numbers, former.offers)
-        is_there = (ties[rows] == former.orders) & (numbers[offers] == former.offers)
-        is_there &= self.pools.offers_beside[offers] >= LARGE
-        seats[rows[is_there]] = offers[is_there]
-        return seats
 
     def left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
         """What is left of this room when these rows sit on these offers."""
@@ -231,9 +206,9 @@ class Round:
     # The plan
 
     def _plan(self, outcome: Clearing, prices: Mapping[int, PricePerGpuHour]) -> Plan:
-        view, columns = self.snapshot.view, self.columns
+        view = self.snapshot.view
         rows = self._by_group(np.fromiter(prices, np.int64, len(prices)))
-        offers, by_id = outcome.offer[rows], np.sort(rows)
+        offers = outcome.offer[rows]
         story = Story(
             self.snapshot,
             self.facts,
@@ -253,7 +228,6 @@ class Round:
             fills=self.count.fills(outcome, rows, prices),
             prices=self._pool_prices(outcome, rows, offers),
             story=story,
-            seats=Seats(columns.orders["tie"][by_id], columns.offers["id"][outcome.offer[by_id]]),
         )
 
     def _by_group(self, rows: Ints) -> Ints:

@@ -266,12 +266,3 @@ def ranked(values: Ints) -> tuple[Ints, Ints]:
     shifted = values - low if low else values
     is_there = np.bincount(shifted, minlength=1) > 0
     return np.nonzero(is_there)[0] + low, (np.cumsum(is_there) - 1)[shifted]
-
-
-def places_in(numbers: Any, wanted: Any) -> Ints:
-    """Where these are among the ascending ``numbers``; of one that is not there, the place of another."""
-    if not len(numbers) or int(numbers[-1]) >= _TABLE or int(numbers[0]) < 0:
-        return np.asarray(np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1))
-    places = np.zeros(int(numbers[-1]) + 1, np.int64)
-    places[numbers] = np.arange(len(numbers))
-    return np.asarray(places[np.clip(wanted, 0, len(places) - 1)])

@@ -38,7 +38,7 @@ from scheduler.engine.policy import Policy
 if TYPE_CHECKING:
     from scheduler.engine.snapshot import Snapshot
 
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 _DEMANDS_KEPT = 100_000
 
 
@@ -127,7 +127,6 @@ def _small_parts(snapshot: Snapshot, named: _Named) -> dict[str, Any]:
         "refused": {one: _refusals(view.refused[one]) for one in named.on_book(view.refused) if view.refused[one]},
         "posted": sorted(map(_posted, snapshot.posted), key=lambda row: (row["id"], row["offer"], row["price"])),
         "declined": {one: dict(who) for one in named.on_book(snapshot.declined) if (who := snapshot.declined[one])},
-        "former": snapshot.former.plan if snapshot.former else None,
     } | ({"excused": excused} if excused else {})  # fmt: skip
 
 

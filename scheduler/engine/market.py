@@ -26,8 +26,8 @@ ORDER = np.dtype(
 ``offer``: where it sits, or NOWHERE, in a list of those who sit there; ``chain``: the last one in which it was seated, for nobody is moved
 twice in one; ``is_held``: it takes no part: it stays on its seat, or stands aside without one. Limits and asks are in ticks (``columns``).
 
-An auction passes over all orders some ten times, and does little else in a round that goes on: so they are packed. Ticks end at 2^30, a
-contract's GPUs at 2^16, and a round's demands and shards long before (``bounds.MOST_DEMANDS``)."""
+An auction passes over all orders some ten times: so they are packed. Ticks end at 2^30, a contract's GPUs at 2^16, and a round's demands and shards
+long before (``bounds.MOST_DEMANDS``)."""
 
 WISH = np.dtype(np.int32)
 
@@ -123,11 +123,11 @@ def begin(market: Any, shards: int) -> Ints:
                 sat[count] = order
                 count += 1
     for order in sat[:count]:
-        row, former = orders[order], orders[order].offer
+        row, seat = orders[order], orders[order].offer
         row.offer = NOWHERE
-        fits = offers[former].room >= row.gpus and offers[former].ask <= row.limit
-        if fits and _accepts(market, row.demand, offers[former].pool):
-            sit(orders, offers, order, former)
+        fits = offers[seat].room >= row.gpus and offers[seat].ask <= row.limit
+        if fits and _accepts(market, row.demand, offers[seat].pool):
+            sit(orders, offers, order, seat)
             kept[row.shard] += 1
     return kept
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +14,6 @@ from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from marketplace.domain.wire import block_to_wire
-from scheduler.engine.former import Former, Seats
 from scheduler.engine.snapshot import Snapshot
 
 PLAN_VERSION = 2
@@ -52,8 +51,6 @@ class Plan:
     """In the order in which they are to be opened, the orders of a group side by side."""
     prices: tuple[PoolPrice, ...]
     story: Explains
-    seats: Seats = field(compare=False, repr=False)
-    """What the fills say of who sits where, for later rounds."""
 
     @cached_property
     def snapshot(self) -> Sha256:
@@ -95,10 +92,6 @@ class Plan:
     def round(self) -> Bytes32:
         """The word that goes with the fills to the chain: whoever holds the bytes can check them against it (P-22)."""
         return bytes32_of(self.sha256)
-
-    def former(self) -> Former:
-        """What a later round can go on from."""
-        return Former.seated(self.sha256, self.seats)
 
 
 def _document(plan: Plan) -> dict[str, Any]:

@@ -47,14 +47,6 @@ class Pools:
     def shards(self) -> int:
         return int(self.shard.max(initial=UNKNOWN)) + 1
 
-    @property
-    def offers_beside(self) -> Ints:
-        """Of each offer: how many there are in its shard, with itself; 0 where no order accepts it."""
-        of_pool = np.full(len(self.members_from) - 1, UNKNOWN, np.int64)
-        of_pool[self.accepts] = np.repeat(self.shard, np.diff(self.accepts_from))
-        shard = of_pool[self.of]
-        return np.where(shard == UNKNOWN, 0, np.bincount(shard[shard != UNKNOWN], minlength=1)[shard])
-
     def accepted(self, demand: int) -> Ints:
         """The pools that a demand accepts."""
         return self.accepts[self.accepts_from[demand] : self.accepts_from[demand + 1]]
@@ -150,10 +142,11 @@ def rank_of(facts: Facts) -> Ints:
     return rank
 
 
-def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, seats: Ints, is_held: Bools) -> SeatMap:
+def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, is_held: Bools) -> SeatMap:
     """The auction's market of these orders, which come by priority: the highest limits first, equal ones by id.
 
-    ``seats`` and ``is_held``: of each order, by row, where it begins and whether it takes no part. Left out are machines that are full from the start, and orders for which there is no machine at all with so many GPUs at their limit.
+    ``is_held``: of each order, by row, whether it takes no part. Left out are machines that are full from the start, and orders for which there is
+    no machine at all with so many GPUs at their limit.
     """
     is_open = room[pools.members] > 0
     members = pools.members[is_open]
@@ -167,9 +160,7 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, s
     ask = facts.offers["ask"]
     lowest = lowest_of(sizes, asked, pools.accepts_from, pools.accepts, members_from, members, ask, room)
     orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), WISH)
-    count = _fill(
-        orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, seats, is_held
-    )
+    count = _fill(orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, is_held)
     return SeatMap(
         orders[:count], wish[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members
     )
@@ -178,7 +169,7 @@ def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, s
 @njit(cache=True)
 def _fill(
     orders: Any, wish: Any, rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, lowest: Ints, shard: Ints,
-    seats: Ints, is_held: Bools,
+    is_held: Bools,
 ) -> int:  # fmt: skip
     """Write down those orders that have a chance; how many."""
     count = 0
@@ -187,8 +178,8 @@ def _fill(
         if limit >= lowest[demand, size]:
             order = orders[count]
             order.row, order.demand, order.size, order.shard = row, demand, size, shard[demand]
-            order.gpus, order.limit, order.is_held, order.offer = gpus[row], limit, is_held[row], seats[row]
-            order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE
+            order.gpus, order.limit, order.is_held = gpus[row], limit, is_held[row]
+            order.offer, order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE, NOWHERE
             wish[count] = demand * lowest.shape[1] + size
             count += 1
     return count

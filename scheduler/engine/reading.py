@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from marketplace.domain.blocks import BlockRef
@@ -16,9 +16,9 @@ from marketplace.domain.book import BookOrder, BookView, Faults, RefusedFill
 from marketplace.domain.budgets import Budget
 from marketplace.domain.canonical import canonical_json, parse_json
 from marketplace.domain.classes import GpuClass
-from marketplace.domain.errors import HashMismatch, InvalidField
+from marketplace.domain.errors import InvalidField, OtherVersion
 from marketplace.domain.fills import Fill
-from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, address, bytes32, sha256, sha256_of
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, address, bytes32, sha256
 from marketplace.domain.json_reader import Reader
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import Delegation, LeaseRecord
@@ -31,7 +31,6 @@ from marketplace.domain.spec import JobSpec, Machine, read_demand, read_machine
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime, iso_from_time
 from marketplace.domain.wire import camel, integer_from_wire, order_from_wire
 from scheduler.engine.document import SNAPSHOT_VERSION
-from scheduler.engine.former import Former
 from scheduler.engine.plan import PLAN_VERSION, PoolPrice
 from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
@@ -68,7 +67,7 @@ def read_plan(content: bytes) -> PostedPlan:
     """Read a plan's document; raise InvalidField that names the field and the rule."""
     document = parse_json(content, field="plan")
     row = Row(document, "plan")
-    row.number("version", PLAN_VERSION, PLAN_VERSION)
+    _of_version(row, PLAN_VERSION)
     plan = PostedPlan(
         chain_id=row.number("chainId", 0, COUNT), market=row.address("market"), opener=row.address("opener"),
         block=row.block("block"), snapshot=sha256(row.take("snapshot", str), field="plan.snapshot"),
@@ -80,50 +79,16 @@ def read_plan(content: bytes) -> PostedPlan:
     return plan
 
 
-def former_of(content: bytes) -> Former:
-    """What a round can go on from, from a plan's document; raise InvalidField that names the field and the rule."""
-    rows = read_plan(content).placements
-    _each_once("plan.placements", [row.order for row in rows])
-    return Former.of(sha256_of(content), [row.order for row in rows], [row.offer for row in rows])
-
-
-def read_snapshot(content: bytes, former: bytes | None = None) -> Snapshot:
-    """Read a snapshot's document; the same round can be cleared from it again. ``former``: the document of the plan that it goes on from.
-
-    Raises InvalidField that names the field and the rule, also where the former plan is missing; HashMismatch where it is another one.
-    """
-    return going_on(read_alone(content), former)
-
-
-def going_on(snapshot: Snapshot, former: bytes | None) -> Snapshot:
-    """The snapshot with the seats of the plan that it names. Raises what ``read_snapshot`` raises."""
-    if snapshot.former is None:
-        if former is not None:
-            raise InvalidField("snapshot.former", "names no plan: the round begins from nothing")
-        return snapshot
-    if former is None:
-        raise InvalidField("snapshot.former", f"is the plan {snapshot.former.plan}, whose document is needed, too")
-    actual = sha256_of(former)
-    if actual != snapshot.former.plan:
-        raise HashMismatch("the former plan", snapshot.former.plan, actual)
-    return replace(snapshot, former=former_of(former))
-
-
-def former_named(content: bytes) -> Sha256 | None:
-    """The plan that a snapshot's document goes on from, before all of it is read; raise InvalidField."""
-    return _former(Row(parse_json(content, field="snapshot"), "snapshot"))
-
-
-def read_alone(content: bytes) -> Snapshot:
-    """The snapshot, with the name of the former plan and none of its seats; raise InvalidField."""
+def read_snapshot(content: bytes) -> Snapshot:
+    """Read a snapshot's document; the same round can be cleared from it again. Raises InvalidField that names the field and the rule."""
     row = Row(parse_json(content, field="snapshot"), "snapshot")
-    row.number("version", SNAPSHOT_VERSION, SNAPSHOT_VERSION)
-    orders, posted, former = row.rows("orders", _order), row.rows("posted", _posted), _former(row)
+    _of_version(row, SNAPSHOT_VERSION)
+    orders, posted = row.rows("orders", _order), row.rows("posted", _posted)
     known = {fill.signed.id: fill.signed.order for fill in posted} | {order.id: order.signed.order for order in orders}
     snapshot = Snapshot(
         view=_view(row, orders, known), opener=row.address("opener"), terms=_terms(row.inner("terms")),
         policy=_policy(row.inner("policy")), classes=row.rows("classes", _class), head=row.block("head"), posted=posted,
-        declined=row.table("declined", bytes32, _times), excused=row.table("excused", bytes32, _times, {}), former=None if former is None else Former.unseen(former),
+        declined=row.table("declined", bytes32, _times), excused=row.table("excused", bytes32, _times, {}),
     )  # fmt: skip
     row.end()
     _each_once("snapshot.orders", [order.id for order in orders])
@@ -133,9 +98,11 @@ def read_alone(content: bytes) -> Snapshot:
     return snapshot
 
 
-def _former(row: Row) -> Sha256 | None:
-    name = row.take("former", str, None)
-    return None if name is None else sha256(name, field=row.where("former"))
+def _of_version(row: Row, known: int) -> None:
+    """What an older or newer release wrote is not read at a guess."""
+    found = row.number("version", 0, COUNT)
+    if found != known:
+        raise OtherVersion(row.where("version"), found, known)
 
 
 def _each_once(where: str, ids: Sequence[object]) -> None:

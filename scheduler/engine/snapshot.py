@@ -16,7 +16,6 @@ from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import UnixTime
 from scheduler.engine.document import snapshot_bytes
-from scheduler.engine.former import Former
 from scheduler.engine.policy import Policy
 
 
@@ -39,8 +38,6 @@ class Snapshot:
     posted: tuple[Fill, ...] = ()
     declined: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
     excused: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
-    former: Former | None = None
-    """Where orders sat in the plan that this round goes on from; None where it begins from nothing."""
 
     @property
     def now(self) -> BlockRef:

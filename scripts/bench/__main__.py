@@ -121,11 +121,10 @@ def _median(trials: Iterable[Trial], read: Callable[[Trial], float]) -> float:
 
 
 def _tables(trials: Trials) -> Iterable[Table]:
-    """Medians of the seeds: surplus over the tight bound, then seconds, then what came of rounds that go on from the former plan."""
+    """Medians of the seeds: surplus over the tight bound, then seconds."""
     ways = [way for way in s.WAYS if any(way in one.surplus for many in trials.values() for one in many)]
     surplus = _headed("surplus over the tight bound", *ways, "tight / loose", "bound $/h")
     seconds = _headed("seconds", "round", "bound", "fills")
-    later = _headed("rounds that go on", "seconds", "of a round", "surplus", "from nothing")
     for (name, size), many in trials.items():
         median, place = partial(_median, many), (name, _shown(size))
         surplus.add_row(
@@ -140,14 +139,7 @@ def _tables(trials: Trials) -> Iterable[Table]:
             f"{median(lambda one: one.bound_seconds):.3f}",
             f"{median(lambda one: one.fills):,.0f}",
         )
-        later.add_row(
-            *place,
-            f"{median(lambda one: one.later.seconds):.3f}",
-            f"{median(Trial.later_share):.3f}",
-            f"{median(lambda one: one.later.ratio):.4f}",
-            f"{median(lambda one: one.later.ratio_anew):.4f}",
-        )
-    return surplus, seconds, later
+    return surplus, seconds
 
 
 def _headed(title: str, *headings: str) -> Table:
@@ -167,14 +159,6 @@ def figures_of(trials: Trials) -> Measured:
             values[s.ratio_key(way, size, name)] = round(_median(many, partial(Trial.ratio, way=way)), 4)
         values[s.seconds_key("engine", size, name)] = round(_median(many, lambda one: one.seconds["engine"]), 3)
         values[s.seconds_key("bound", size, name)] = round(_median(many, lambda one: one.bound_seconds), 3)
-    largest = trials.get(("uniform", s.LARGEST))
-    if largest:
-        values[s.INCREMENTAL_SECONDS] = round(_median(largest, lambda one: one.later.seconds), 3)
-        values[s.INCREMENTAL_SHARE] = round(_median(largest, Trial.later_share), 3)
-        values[s.UNTOLD_SECONDS] = round(_median(largest, lambda one: one.later.untold_seconds), 3)
-        values[s.UNTOLD_SHARE] = round(_median(largest, Trial.untold_share), 3)
-        values[s.INCREMENTAL_RATIO] = round(_median(largest, lambda one: one.later.ratio), 4)
-        values[s.ANEW_RATIO] = round(_median(largest, lambda one: one.later.ratio_anew), 4)
     values[s.SEEDS] = max(len(many) for many in trials.values())
     return Measured({key: value for key, value in values.items() if key in s.words()}, versions())
 

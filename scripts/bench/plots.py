@@ -70,14 +70,6 @@ def _surplus(figure: Figure, trials: Sized) -> Axes:
 def _seconds(figure: Figure, trials: Sized) -> Axes:
     axes = figure.add_subplot()
     _line(axes, trials, lambda one: one.seconds["engine"], label="a whole round", color="#0b6e4f", linestyle="-")
-    _line(
-        axes,
-        trials,
-        lambda one: one.later.seconds,
-        label="going on, 1 % of the book another",
-        color="#0b6e4f",
-        linestyle="--",
-    )
     _line(axes, trials, lambda one: one.bound_seconds, label="the bound alone", color="#555555", linestyle=":")
     axes.set_yscale("log")
     axes.set_ylabel("seconds, on two cores")

@@ -11,7 +11,7 @@ Size = tuple[int, int]
 SIZES: tuple[Size, ...] = ((1_000, 1_000), (10_000, 1_000), (10_000, 10_000), (100_000, 1_000), (100_000, 10_000))
 OTHER_SIZES: tuple[Size, ...] = ((10_000, 1_000), (100_000, 10_000))
 """Those at which other markets than the uniform one are tried."""
-SMALLEST, LARGEST = SIZES[0], SIZES[-1]
+SMALLEST = SIZES[0]
 
 WAYS: dict[str, str] = {
     "engine": "the engine",
@@ -51,9 +51,6 @@ def seconds_key(way: str, size: Size, market: str = "uniform") -> str:
     return ratio_key(way, size, market).replace("ratio", "seconds")
 
 
-INCREMENTAL_SHARE, INCREMENTAL_SECONDS = f"{GROUP}.incremental_share", f"{GROUP}.incremental_seconds"
-UNTOLD_SHARE, UNTOLD_SECONDS = f"{GROUP}.untold_share", f"{GROUP}.untold_seconds"
-INCREMENTAL_RATIO, ANEW_RATIO = f"{GROUP}.incremental_ratio", f"{GROUP}.incremental_ratio_anew"
 SEEDS = f"{GROUP}.seeds"
 
 
@@ -75,15 +72,6 @@ def words() -> dict[str, str]:
             if way == "engine":
                 found[seconds_key(way, size, market)] = f"{prefix}seconds of the whole round, {place}"
                 found[seconds_key("bound", size, market)] = f"{prefix}seconds of the bound, solved as a flow, {place}"
-    largest = f"{LARGEST[0]:,} orders on {LARGEST[1]:,} offers"
-    found[INCREMENTAL_SECONDS] = (
-        f"seconds of a round that goes on from the former plan, 1 % of the book another, {largest}"
-    )
-    found[INCREMENTAL_SHARE] = "of the seconds of a full round"
-    found[UNTOLD_SECONDS] = "seconds of such a round where no table tells what has changed in it"
-    found[UNTOLD_SHARE] = "of the seconds of a full round"
-    found[INCREMENTAL_RATIO] = "surplus of the last of such rounds in a row, over the tight bound of its market"
-    found[ANEW_RATIO] = "of a round from nothing on that market"
     found[SEEDS] = "markets drawn of each size; the figures are medians"
     return found
 

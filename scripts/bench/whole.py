@@ -114,7 +114,7 @@ class Scheduler:
         if view is None:
             raise ValueError("the projection is whole")
         read = time.perf_counter()
-        snapshot = replace(self.terms, view=view, former=self.plan.former() if self.plan else None)
+        snapshot = replace(self.terms, view=view)
         self.plan = clear(snapshot, hold_here, self.reader)
         cleared = time.perf_counter()
         rows = snapshot.canonical()

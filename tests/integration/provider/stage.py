@@ -32,7 +32,7 @@ from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.bundles import bundle_paths
 from marketplace.domain.errors import GatewayError
 from marketplace.domain.fills import Fill
-from marketplace.domain.ids import ZERO_ADDRESS, Bytes32, OfferId, bytes32_of, sha256_of
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, bytes32_of, sha256_of
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import earned_rounded_down
@@ -205,11 +205,20 @@ class Stage:
         inventory: str = INVENTORY,
         steers: Steers | None = None,
         rig: GpuRig | None = None,
+        spv: Address | None = None,
         **policy: int,
     ) -> ProviderAgent:
         """An agent in this process; its steps are ours to make. ``gateway_url``: several by spaces, the preferred one first."""
         agent = build_agent(
-            self.rpc_url, self.book, gateway_url or self.gateway.url, self.folder / home, inventory, policy, steers, rig
+            self.rpc_url,
+            self.book,
+            gateway_url or self.gateway.url,
+            self.folder / home,
+            inventory,
+            policy,
+            steers,
+            rig,
+            spv,
         )
         self.agents.append(agent)
         return agent
@@ -389,17 +398,18 @@ def build_agent(
     policy: Mapping[str, int],
     steers: Steers | None = None,
     rig: GpuRig | None = None,
+    spv: Address | None = None,
 ) -> ProviderAgent:
     """An agent as `bourse provider up` builds it; ``steers`` makes what it is steered by."""
     chain = Chain([rpc_url])
-    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block)
+    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block, spv_factory=book.spv_factory)
     home.mkdir(parents=True, exist_ok=True)
     journal = AgentJournal(f"sqlite:///{home}/agent.sqlite")
     gateways = tuple(
         GatewayLine.to(
             GatewayApi(
                 url, key=PROVIDER, domain=market.domain, block_time=lambda: chain.head().timestamp,
-                retries=Retries(attempts=1),
+                retries=Retries(attempts=1), account=spv,
             )
         )
         for url in gateway_url.split()
@@ -409,7 +419,7 @@ def build_agent(
         sender=Sender(chain, PROVIDER, journal.outbox), key=PROVIDER, journal=journal, gateways=gateways,
         executor=BubblewrapExecutor(load_runtime(ROOT / ".runtime"), records=home / "jobs", cgroups=find_cgroups()),
         home=AgentHome(home),
-        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(), rig=rig or GpuRig(),
+        policy=replace(AgentPolicy.for_terms(market.terms()), **policy), pools=ChorePools.separate(), rig=rig or GpuRig(), spv=spv,
     )  # fmt: skip
     declared = read_inventory(inventory.encode(), decimals=6, recipient=recipient_in(home), seen=tools.rig.seen)
     return ProviderAgent(tools, declared, steers(journal.desk, declared) if steers else None)

@@ -14,7 +14,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView, RefusedFill
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.fills import Fill
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId, bytes32_of
 from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
@@ -23,7 +23,6 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
-from scheduler.engine.former import Former
 from scheduler.engine.snapshot import Snapshot
 from tests.works import WORK
 
@@ -42,8 +41,6 @@ MACHINE = Machine("eu", "SMALL", 24_576, 8, 32, 65_536, 1_000_000)
 FAR_MACHINE = Machine("us", "LARGE", 81_920, 8, 64, 131_072, 2_000_000)
 MACHINES = {machine.sha256: machine for machine in (MACHINE, FAR_MACHINE)}
 SPEC = JobSpec(WORK)
-NO_PLAN = Sha256("0" * 64)
-"""The name of a former plan that nobody looks up."""
 
 
 def an_offer(number: int = 1, **changes: Any) -> Offer:
@@ -71,7 +68,7 @@ def a_snapshot(orders: Sequence[BookOrder] = (), offers: Sequence[Offer] = (), *
     """Everybody is rich, every provider was heard this second. ``changes`` go to the view or the snapshot."""
     ours = {
         name: changes.pop(name)
-        for name in ("opener", "policy", "classes", "head", "posted", "declined", "former")
+        for name in ("opener", "policy", "classes", "head", "posted", "declined")
         if name in changes
     }
     view = BookView(
@@ -123,19 +120,8 @@ _ORDER_TROUBLES: tuple[dict[str, Any], ...] = (
 
 
 def snapshots() -> st.SearchStrategy[Snapshot]:
-    """Tiny markets with scarce GPUs and money, overlapping roles, every kind of trouble somewhere, and former seats in half of them."""
-    return st.integers(0, 2**32).map(lambda seed: going_on(random.Random(seed), market_of(random.Random(seed))))
-
-
-def going_on(draw: random.Random, snapshot: Snapshot) -> Snapshot:
-    """Perhaps with former seats, of which most make no sense: anybody anywhere, also on an offer that is not there, and far more than have room.
-
-    They count in tests that use ``small_books_go_on``.
-    """
-    offers = [*(offer.id for offer in snapshot.view.offers), OfferId(99)]
-    seats = [(order.id, draw.choice(offers)) for order in snapshot.view.orders if draw.random() < 0.8]
-    former = Former.of(NO_PLAN, [order for order, _ in seats], [offer for _, offer in seats])
-    return replace(snapshot, former=former) if draw.random() < 0.5 else snapshot
+    """Tiny markets with scarce GPUs and money, overlapping roles, and every kind of trouble somewhere."""
+    return st.integers(0, 2**32).map(lambda seed: market_of(random.Random(seed)))
 
 
 def market_of(draw: random.Random) -> Snapshot:

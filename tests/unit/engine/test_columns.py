@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scheduler.engine import columns, table
-from scheduler.engine.columns import distinct, numbered, places_in, ranked, sizes_of, tick_bits_of, ticks
+from scheduler.engine.columns import distinct, numbered, ranked, sizes_of, tick_bits_of, ticks
 from scheduler.engine.market import Ints
 from scheduler.engine.table import ColumnTable, Kept, as_met
 from tests.unit.engine.markets import an_offer
@@ -110,22 +110,6 @@ def test_sizes_may_be_all_there_are() -> None:
 
     assert np.array_equal(sizes, np.arange(65_536))
     assert np.array_equal(place, sizes)
-
-
-@drawn
-@counted
-def test_places_of_numbers_that_are_there_are_theirs(draw: Drawn, count: int) -> None:
-    """Others are given a place too, of whatever there is: who asks compares (``numbers[place] == wanted``)."""
-    numbers = np.unique(_values(draw, count))
-    rng = np.random.default_rng(count + 1)
-    wanted = np.concatenate((rng.permutation(numbers), rng.integers(-(2**61), 2**61, 20), [-1, 0, LIMIT, 2**40]))
-    places = places_in(numbers, wanted)
-
-    assert places[: len(numbers)].tolist() == np.searchsorted(numbers, wanted[: len(numbers)]).tolist()
-    assert places.max(initial=-1) < len(numbers)
-    if len(numbers):
-        assert places.min() >= 0
-        assert ((numbers[places] == wanted) == np.isin(wanted, numbers)).all()
 
 
 @counted

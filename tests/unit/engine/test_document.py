@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 from marketplace.domain.book import BookOrder, BookView, Faults
 from marketplace.domain.budgets import Budget
 from marketplace.domain.canonical import canonical_json
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import InvalidField, OtherVersion
 from marketplace.domain.ids import Address, bytes32_of, sha256_of
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Group, JobSpec, WorkName
 from marketplace.domain.units import TokenUnits, UnixTime
+from scheduler.audit.findings import Verdict
+from scheduler.audit.replayed import Documents, read_documents
 from scheduler.engine.clear import clear
-from scheduler.engine.document import content
+from scheduler.engine.document import SNAPSHOT_VERSION, content
+from scheduler.engine.plan import PLAN_VERSION
 from scheduler.engine.reading import read_plan, read_snapshot
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order, market_of
@@ -151,9 +154,7 @@ CROOKED: tuple[tuple[str, Change], ...] = (
     ("snapshot.version", lambda one: one.update(version=1)),
     ("snapshot.colour", lambda one: one.update(colour="red")),
     ("snapshot.opener", lambda one: one.update(opener="0x12")),
-    ("snapshot.former", lambda one: one.update(former="0x12")),
-    ("snapshot.former", lambda one: one.update(former=7)),
-    ("snapshot", lambda one: one.pop("former")),
+    ("snapshot.former", lambda one: one.update(former=None)),
     ("snapshot.orders", lambda one: one.update(orders={})),
     ("snapshot.orders[0].id", lambda one: one["orders"][0].pop("id")),
     ("snapshot.orders[0].order.gpus", lambda one: one["orders"][0]["order"].update(gpus="65536")),
@@ -190,6 +191,27 @@ def test_a_crooked_document_is_refused_by_the_name_of_its_field(field: str, chan
         read_snapshot(canonical_json(document))
 
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(("read", "known"), [(read_plan, PLAN_VERSION), (read_snapshot, SNAPSHOT_VERSION)])
+def test_a_document_of_another_release_says_of_which(read: Callable[[bytes], object], known: int) -> None:
+    """Older or newer, it is not read at a guess."""
+    for found in (known - 1, known + 1):
+        with pytest.raises(OtherVersion, match="use the release that wrote") as caught:
+            read(canonical_json({"version": found}))
+
+        assert (caught.value.found, caught.value.known) == (found, known)
+
+
+def test_an_audit_says_of_which_version_an_older_rounds_snapshot_is() -> None:
+    """The check of the snapshot fails with these words; the round is not replayed."""
+    plan = clear(a_snapshot([an_order()], [an_offer()]))
+    older = canonical_json(json.loads(plan.source.canonical()) | {"version": SNAPSHOT_VERSION - 1, "former": None})
+    document = canonical_json(json.loads(plan.canonical()) | {"snapshot": sha256_of(older)})
+    found = read_documents(bytes32_of(sha256_of(document)), Documents(document, older)).findings
+
+    assert [one.verdict for one in found] == [Verdict.OK, Verdict.FAILED, Verdict.UNCHECKED]
+    assert f"snapshot.version: is {SNAPSHOT_VERSION - 1}, and" in found[1].words[0]
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"null", b'{"version":1.5}', b"\xff", b"[" * 100_000])

@@ -26,7 +26,6 @@ from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.wild import group_of, time_of, wild_market, wild_markets
 
 R = RejectionReason
-pytestmark = pytest.mark.usefixtures("small_books_go_on")
 MANY = settings(max_examples=150, deadline=None)
 
 

@@ -103,36 +103,6 @@ def test_nobody_starves_whose_limit_meets_the_price(stream: str) -> None:
     assert served_in(waiting, lambda turn: _new(turn, count, **others), offers, NEVER_OLD) == {}
 
 
-@pytest.mark.usefixtures("small_books_go_on")
-@pytest.mark.parametrize("stream", STREAMS)
-def test_nobody_starves_behind_those_who_sit(stream: str) -> None:
-    """The same bound where rounds go on: half of those who take all there is, and pay more, have sat there before."""
-    changes, count, others = STREAMS[stream]
-    waiting, offers = _waiting(3, **changes), [an_offer(1), an_offer(2)]
-
-    turns = served_while_others_sit(waiting, lambda turn: _new(turn, count, **others), offers, PATIENT)
-    assert len(turns) == 3
-    for n, order in enumerate(waiting, 1):
-        assert turns[order.id] <= ROUNDS_OF_PATIENCE + n + 1
-    assert served_while_others_sit(waiting, lambda turn: _new(turn, count, **others), offers, NEVER_OLD) == {}
-
-
-def served_while_others_sit(
-    waiting: Sequence[BookOrder], newcomers: Callable[[int], list[BookOrder]], offers: Sequence[Offer], policy: Policy
-) -> dict[Bytes32, int]:
-    """As ``served_in``, in forty rounds that go on. Newcomers that are placed are opened a round later only: till then they sit."""
-    turns, left, sit, former = dict[Bytes32, int](), list(waiting), newcomers(-1)[::2], None
-    for turn in range(40):
-        fresh = newcomers(turn)
-        come = fresh[len(sit) :]
-        plan = clear(replace(snapshot_of(turn, [*left, *sit, *come], offers, policy), former=former))
-        former, placed = plan.former(), {fill.signed.id for fill in plan.fills}
-        turns |= {order.id: turn for order in left if order.id in placed}
-        left = [order for order in left if order.id not in placed]
-        sit = [order for order in come if order.id in placed]
-    return turns
-
-
 def test_of_equal_limits_the_larger_ids_are_served_in_time_too() -> None:
     """Ties break by id: a stream of smaller ids would keep a larger one out for ever."""
     (last,) = _waiting(1)
@@ -240,38 +210,6 @@ def test_equal_offers_of_several_providers_have_even_shares() -> None:
 
     assert sum(sold.values()) == 200 * 8
     assert sum((sold[who] - expected) ** 2 / expected for who in PEOPLE[:4]) / 4 < 16.27
-
-
-@pytest.mark.usefixtures("small_books_go_on")
-def test_an_order_that_is_not_opened_keeps_its_seat_whatever_the_lot() -> None:
-    """Of four equal offers those two that were drawn first have all the work of a book that never changes, if every round goes on."""
-    offers, sold = [an_offer(n + 1, provider=PEOPLE[n]) for n in range(4)], Counter[int]()
-    plan = clear(snapshot_of(0, _for_long(2), offers, NEVER_OLD))
-    first = {fill.offer for fill in plan.fills}
-    for turn in range(1, 20):
-        plan = clear(replace(snapshot_of(turn, _for_long(2), offers, NEVER_OLD), former=plan.former()))
-        sold.update(fill.offer for fill in plan.fills)
-
-    assert sold == dict.fromkeys(first, 19)
-
-
-@pytest.mark.usefixtures("small_books_go_on")
-def test_equal_offers_have_even_shares_of_what_is_opened_in_rounds_that_go_on() -> None:
-    """One sits on one of four machines until it is opened, in every other block; then that one is away for a block, and another order comes. Each
-    machine is opened as often, within what chance allows (chi² of 3, 0.001)."""
-    offers, opened, draw = [an_offer(n + 1, provider=PEOPLE[n]) for n in range(4)], Counter[int](), random.Random(1)
-    book, taken, former = _for_long(1), set[int](), None
-    for turn in range(500):
-        there = [offer for offer in offers if offer.id not in taken]
-        plan = clear(replace(snapshot_of(turn, book, there, NEVER_OLD), former=former))
-        leave = {fill.signed.id: fill.offer for fill in plan.fills if draw.random() < 0.5}
-        former, taken = plan.former(), set(leave.values())
-        opened.update(taken)
-        book = [order for order in book if order.id not in leave] + [_whole(f"{turn} {n}") for n in range(len(leave))]
-    expected = sum(opened.values()) / 4
-
-    assert expected > 50
-    assert sum((opened[offer.id] - expected) ** 2 / expected for offer in offers) < 16.27
 
 
 def test_shares_are_in_proportion_to_gpus() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,6 @@ from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import NOW, TERMS, snapshots
 
-pytestmark = pytest.mark.usefixtures("small_books_go_on")
 MANY = settings(max_examples=200, deadline=None)
 
 

@@ -25,7 +25,6 @@ from scripts.bench.duals import Nodes, nodes_of
 from scripts.bench.generators import Trace, Uniform
 from tests.unit.engine.markets import DOLLAR, FAR_MACHINE, a_snapshot, an_offer, an_order, snapshots
 
-pytestmark = pytest.mark.usefixtures("small_books_go_on")
 PATIENT = Policy(patience_seconds=Seconds(10**9))
 """No elders: they pay the prices that the others make."""
 SMALL: dict[str, Uniform] = {

@@ -26,7 +26,7 @@ from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import ColumnTable
 from scripts.bench.generators import Thin, Trace, Uniform
 from tests.unit.engine.changing import Changing
-from tests.unit.engine.markets import a_snapshot, an_offer, an_order, going_on
+from tests.unit.engine.markets import a_snapshot, an_offer, an_order
 from tests.unit.engine.wild import wild_market
 
 ROOT = Path(__file__).parents[3]
@@ -38,58 +38,45 @@ def told(plan: Plan) -> tuple[bytes, tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.usefixtures("small_books_go_on")
 def test_a_warm_reader_gives_the_plans_of_a_cold_one(seed: int) -> None:
-    """Over twenty rounds in which rows come, go, change and are shuffled, at six decimals and at eighteen, with other markets in between.
-
-    Most go on from the one before, some from an older one or from nothing.
-    """
+    """Over twenty rounds in which rows come, go, change and are shuffled, at six decimals and at eighteen, with other markets in between."""
     draw, reader = random.Random(seed), ColumnReader()
-    snapshot, other, former = wild_market(draw), wild_market(draw), None
+    snapshot, other = wild_market(draw), wild_market(draw)
     for turn in range(20):
-        snapshot = replace(_changed(draw, snapshot, other), former=draw.choice([former, former, snapshot.former, None]))
+        snapshot = _changed(draw, snapshot, other)
         if turn % 7 == 6:
             clear(wild_market(draw), hold_here, reader)
-        plan = clear(snapshot, hold_here, reader)
-        former = plan.former()
 
-        assert told(plan) == told(clear(snapshot))
+        assert told(clear(snapshot, hold_here, reader)) == told(clear(snapshot))
 
 
 @pytest.mark.parametrize("market", MARKETS, ids=lambda market: type(market).__name__)
-@pytest.mark.usefixtures("small_books_go_on")
 def test_a_warm_reader_follows_a_market_that_churns(market: Uniform) -> None:
     """The same for larger markets, of which a twentieth changes each round."""
     snapshot, reader = market.snapshot(3), ColumnReader()
     for turn in range(5):
-        plan = clear(snapshot, hold_here, reader)
-
-        assert plan.canonical() == clear(snapshot).canonical()
-        snapshot = replace(market.churned(snapshot, turn, share=0.05), former=plan.former())
+        assert clear(snapshot, hold_here, reader).canonical() == clear(snapshot).canonical()
+        snapshot = market.churned(snapshot, turn, share=0.05)
 
 
 @pytest.mark.parametrize("seed", range(15))
-@pytest.mark.usefixtures("small_books_go_on")
 def test_a_reader_that_is_told_what_changed_knows_what_one_knows_that_reads_all(seed: int) -> None:
     """Of every order, offer, balance and reputation, over forty rounds of editions.
 
     Rounds are skipped, now and then a table is no edition, other markets come in between, and once in a while all prices are others.
     """
-    draw, reader, former = random.Random(seed), ColumnReader(), None
+    draw, reader = random.Random(seed), ColumnReader()
     market = Changing(draw)
     for turn in range(40):
         for _ in range(draw.choice([1, 1, 1, 2, 3, editions.MOST_STEPS + 1])):
             market.step()
         if turn % 11 == 10:
             clear(wild_market(draw), hold_here, reader)
-        snapshot = replace(market.snapshot, former=draw.choice([former, None]))
+        snapshot = market.snapshot
 
         assert _known_by(reader, snapshot.view) == _known_by(ColumnReader(), snapshot.view)
         if turn % 4 == 0:
-            plan = clear(snapshot, hold_here, reader)
-            former = plan.former()
-
-            assert told(plan) == told(clear(snapshot))
+            assert told(clear(snapshot, hold_here, reader)) == told(clear(snapshot))
 
 
 def test_a_reader_that_is_told_what_changed_looks_at_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,22 +220,15 @@ def _offer_changed(draw: random.Random, offer: Offer) -> Offer:
 
 
 def hashes() -> list[Sha256]:
-    """Of the plans and explanations of wild markets and of drawn ones, which begin from nothing and then go on."""
-    plans = list[Plan]()
-    for seed in range(12):
-        draw = random.Random(seed)
-        plans += (clear(wild_market(draw)), clear(going_on(draw, wild_market(draw))))
-    for market in (Uniform(40, 16), Trace(40, 16)):
-        plans.append(clear(market.snapshot(1)))
-        plans.append(clear(replace(market.churned(plans[-1].source, 1, share=0.2), former=plans[-1].former())))
+    """Of the plans and explanations of wild markets and of drawn ones."""
+    plans = [clear(wild_market(random.Random(seed))) for seed in range(12)]
+    plans += [clear(market.snapshot(1)) for market in (Uniform(40, 16), Trace(40, 16))]
     return [sha256_of(plan.canonical() + repr(plan.explanations).encode()) for plan in plans]
 
 
 SCRIPT = """
-from scheduler.engine import clear
 from tests.unit.engine.test_reader import hashes
 
-clear.LARGE = 1
 print(*hashes())
 """
 
@@ -285,7 +265,6 @@ def _printed(script: str = SCRIPT, **environment: str) -> str:
     ).stdout
 
 
-@pytest.mark.usefixtures("small_books_go_on")
 def test_another_process_gives_the_same_plans() -> None:
     """Whatever the seed of its hashes: sets and dicts of names decide nothing."""
     assert _printed(PYTHONHASHSEED="1").split() == _printed(PYTHONHASHSEED="77").split() == hashes()

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketplace.domain.ids import Bytes32, OfferId
 from scheduler.engine import auction as auctions
 from scheduler.engine.clear import Auctioneer, clear, hold_here
-from scheduler.engine.former import Former
-from scheduler.engine.market import NOWHERE, Ints, SeatMap
+from scheduler.engine.market import NOWHERE, Ints, SeatMap, seat_anew
 from scheduler.engine.shards import bundles_of
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
-from tests.unit.engine.markets import NO_PLAN, snapshots
+from tests.unit.engine.markets import snapshots
 
-pytestmark = pytest.mark.usefixtures("small_books_go_on")
 SEVERAL = settings(max_examples=30, deadline=None)
 THIN = Thin(orders=300, offers=90, models=4, regions=4, machine_kinds=2, hungry_share=0.2)
 WIDE = Uniform(orders=300, offers=60, models=4, regions=3)
@@ -63,41 +61,33 @@ def test_any_bundling_of_shards_gives_the_plan_of_all_at_once(
 @settings(max_examples=200, deadline=None)
 @given(snapshots())
 def test_troubled_little_markets_split_as_exactly(snapshot: Snapshot) -> None:
-    """With groups, elders, empty purses, former seats and every other trouble, clearing shard by shard gives the same plan."""
+    """With groups, elders, empty purses and every other trouble, clearing shard by shard gives the same plan."""
     assert clear(snapshot).canonical() == clear(snapshot, Apart(100)).canonical()
 
 
-@SEVERAL
-@given(SEEDS, st.sampled_from([THIN, WIDE]), st.sampled_from([0.0, 0.1, 0.5, 0.8]), st.randoms(use_true_random=False))
-def test_shards_go_on_each_by_itself(seed: int, market: Uniform, share: float, shuffler: random.Random) -> None:
-    """When little of a market has changed, or most of it, going on bundle by bundle gives the plan of all at once."""
-    before = market.snapshot(seed)
-    snapshot = replace(market.churned(before, 1, share), former=clear(before).former())
-
-    assert clear(snapshot).canonical() == clear(snapshot, Apart(9, shuffler)).canonical()
-
-
-def test_a_shard_goes_on_if_most_of_its_seats_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_auction_goes_on_in_shards_that_keep_most_of_their_seats(monkeypatch: pytest.MonkeyPatch) -> None:
     """All seats are kept in every other shard, and two of five in the rest: these are cleared as thoroughly as from nothing."""
-    snapshot, before, told = THIN.snapshot(2), Apart(1), list[list[bool]]()
-    clear(snapshot, before)
-    seats = _seats_by_shard(snapshot, before.markets[-1])
-    kept = [seat for shard, sat in enumerate(seats) for seat in (sat[: len(sat) * 2 // 5] if shard % 2 else sat)]
-    former = Former.of(NO_PLAN, [order for order, _ in kept], [offer for _, offer in kept])
+    snapshot, held, told = THIN.snapshot(2), Apart(1), list[list[bool]]()
+    clear(snapshot, held)
+    market = held.markets[-1]
+    sits = [
+        np.flatnonzero((market.orders["shard"] == n) & (market.orders["offer"] != NOWHERE))
+        for n in range(_shards(market))
+    ]
+    kept = np.concatenate([rows[: len(rows) * 2 // 5] if n % 2 else rows for n, rows in enumerate(sits)])
+    seats = np.full(len(snapshot.view.orders), NOWHERE, np.int64)
+    seats[market.orders["row"][kept]] = market.orders["offer"][kept]
+    free = np.array([offer.free for offer in sorted(snapshot.view.offers, key=attrgetter("id"))], np.int64)
+    seat_anew(market, seats, np.zeros(len(seats), np.bool_), free)
     monkeypatch.setattr(auctions, "improve", lambda market, notes, goes_on: told.append(goes_on.tolist()))
-    clear(replace(snapshot, former=former), _hold_in_python)
+    _hold_in_python(market, len(sits))
 
-    assert len(seats) > 9
-    assert told[0] == [bool(sat) and shard % 2 == 0 for shard, sat in enumerate(seats)]
+    assert len(sits) > 9
+    assert told == [[bool(len(rows)) and n % 2 == 0 for n, rows in enumerate(sits)]]
 
 
-def _seats_by_shard(snapshot: Snapshot, market: SeatMap) -> list[list[tuple[Bytes32, OfferId]]]:
-    """Who sat on which offer after an auction, of each shard."""
-    orders, offers = sorted(order.id for order in snapshot.view.orders), sorted(one.id for one in snapshot.view.offers)
-    found: list[list[tuple[Bytes32, OfferId]]] = [[] for _ in range(int(market.orders["shard"].max()) + 1)]
-    for order in market.orders[market.orders["offer"] != NOWHERE]:
-        found[order["shard"]].append((orders[order["row"]], offers[order["offer"]]))
-    return found
+def _shards(market: SeatMap) -> int:
+    return int(market.orders["shard"].max()) + 1
 
 
 def test_a_shard_that_uses_up_its_effort_takes_none_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

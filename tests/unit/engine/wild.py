@@ -30,7 +30,6 @@ from tests.unit.engine.markets import (
     a_snapshot,
     an_offer,
     an_order,
-    going_on,
     market_of,
 )
 from tests.works import WORK
@@ -61,8 +60,8 @@ SPECS = (
 
 
 def wild_markets() -> st.SearchStrategy[Snapshot]:
-    """Small markets with delegates, groups, reputations and huge numbers beside all that ``markets`` has, half of them with former seats."""
-    return st.integers(0, 2**32).map(lambda seed: going_on(random.Random(seed), wild_market(random.Random(seed))))
+    """Small markets with delegates, groups, reputations and huge numbers beside all that ``markets`` has."""
+    return st.integers(0, 2**32).map(lambda seed: wild_market(random.Random(seed)))
 
 
 def wild_market(draw: random.Random) -> Snapshot:
