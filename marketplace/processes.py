@@ -255,6 +255,21 @@ def _operated(market: MarketContract, key: Key, spv: Address | None) -> Address 
     return spv
 
 
+def _gateway_lines(
+    settings: Settings, market: MarketContract, key: Key, spv: Address | None
+) -> tuple[GatewayLine, ...]:
+    """A provider's lines to its gateways, the preferred one first."""
+    assert settings.gateway_url, "required before"
+    return tuple(
+        GatewayLine.to(
+            GatewayApi(
+                url, key=key, domain=market.domain, block_time=lambda: market.chain.paced_head().timestamp, account=spv
+            )
+        )
+        for url in (settings.gateway_url, *settings.other_gateways)
+    )
+
+
 def run_provider(
     settings: Settings,
     inventory: Path,
@@ -273,18 +288,7 @@ def run_provider(
     company = _operated(market, key, spv)
     journal = open_agent_journal(settings.home)
     rig, gpus, file = _open_machine(settings, inventory, market.terms().token_decimals)
-    gateways = tuple(
-        GatewayLine.to(
-            GatewayApi(
-                url,
-                key=key,
-                domain=market.domain,
-                block_time=lambda: market.chain.paced_head().timestamp,
-                account=company,
-            )
-        )
-        for url in (settings.gateway_url, *settings.other_gateways)
-    )
+    gateways = _gateway_lines(settings, market, key, company)
     home, agents = HomeLead(settings.home), list[ProviderAgent]()
     sender = open_sender(settings, market, key, journal.outbox)
 

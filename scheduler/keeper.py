@@ -1,4 +1,5 @@
-"""The keeper: posts ``finalize``, ``expire`` and ``lapse`` when they fall due, so that nobody's money waits for somebody to remember it.
+"""The keeper: posts ``finalize``, ``expire`` and ``lapse`` when they fall due, so that nobody's money waits for somebody to remember it; and ``claimDue``
+for companies whose income is pledged and whose operator is silent, before it falls to their client (S-4).
 
 Anyone may post them (P-10), so losing the race to another is success. Nothing here decides who gets what; the contract does.
 """
@@ -9,18 +10,18 @@ from collections.abc import Callable
 
 import structlog
 
-from marketplace.chain import verbs
+from marketplace.chain import company_verbs, verbs
 from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.chain_errors import TransactionReverted
-from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
+from marketplace.domain.events import LeaseClaimed, LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.orders import Order
-from marketplace.domain.pricing import can_expire, can_finalize, can_lapse
+from marketplace.domain.pricing import can_claim_due, can_expire, can_finalize, can_lapse
 from marketplace.domain.units import UnixTime
 
 MAX_FINALIZED = 50
@@ -41,6 +42,17 @@ def expirable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseRec
     """Open leases whose deadline has passed at ``at``, the oldest first."""
     due = [
         record for record in view.leases.values() if record.order and can_expire(record.order, record.lease, at, terms)
+    ]
+    return sorted(due, key=lambda record: (record.lease.opened_at, record.id))
+
+
+def claimable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseRecord]:
+    """Open leases that nobody has claimed although half of the time for it is over, the most urgent first: the operator's own claim, with its result, is
+    better."""
+    due = [
+        record
+        for record in view.leases.values()
+        if record.order and can_claim_due(record.order, record.lease, at, terms)
     ]
     return sorted(due, key=lambda record: (record.lease.opened_at, record.id))
 
@@ -68,6 +80,7 @@ class Keeper:
         claims = self._untried(finalizable(view, head.timestamp, terms))[:MAX_FINALIZED]
         overdue = self._untried(expirable(view, head.timestamp, terms))[:MAX_SINGLE]
         unruled = self._untried(lapsable(view, head.timestamp, terms))[:MAX_SINGLE]
+        self._claim_due(self._untried(self._pledged(claimable(view, head.timestamp, terms), head))[:MAX_SINGLE], head)
         closed = self._finalize(claims, head) + sum(self._expire(record, head) for record in overdue)
         return closed + sum(self._lapse(record, head) for record in unruled)
 
@@ -92,6 +105,22 @@ class Keeper:
         for event in closed:
             _log.info("lease.expired", lease=event.lease, compensation=event.compensation, provider=record.provider)
         return len(closed)
+
+    def _pledged(self, silent: list[LeaseRecord], head: BlockRef) -> list[LeaseRecord]:
+        """Those that are the pledged lease of a company: any other its operator may mean not to claim. Costs nothing on a market without companies."""
+        companies = self._market.companies
+        return [
+            record
+            for record in silent
+            if companies.is_company(record.provider, head)
+            and companies.pledged_lease(record.provider, head) == record.id
+        ]
+
+    def _claim_due(self, due: list[LeaseRecord], head: BlockRef) -> None:
+        for record in due:
+            mined = self._send(company_verbs.claim_due(record.provider, _order(record)), [record], head)
+            for event in (event for event in (mined.events if mined else ()) if isinstance(event, LeaseClaimed)):
+                _log.info("lease.claimed_due", lease=event.lease, company=record.provider, by="keeper")
 
     def _lapse(self, record: LeaseRecord, head: BlockRef) -> int:
         mined = self._send(verbs.lapse(self._market.address, _order(record)), [record], head)

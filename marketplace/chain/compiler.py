@@ -22,6 +22,8 @@ from marketplace.domain.errors import ToolMissing
 SOLC_VERSION = "0.8.37"
 EVM_VERSION = "cancun"
 OPTIMIZER_RUNS = 1_000_000
+SMALL_RUNS = 200
+"""For what would otherwise not fit into a contract."""
 VIA_IR = True
 CONTRACTS = {
     "ComputeMarket": "contracts/ComputeMarket.sol",
@@ -30,8 +32,12 @@ CONTRACTS = {
     "ProviderSpv": "contracts/finance/ProviderSpv.sol",
     "SpvFactory": "contracts/finance/SpvFactory.sol",
     "BackstopArbiter": "contracts/finance/BackstopArbiter.sol",
+    "AdvanceRules": "contracts/finance/AdvanceRules.sol",
+    "AdvanceVault": "contracts/finance/AdvanceVault.sol",
 }
 """Where each contract that is deployed stands."""
+SMALL = ("AdvanceRules", "AdvanceVault")
+"""Those compiled with `SMALL_RUNS`."""
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 ABI_FOLDER = Path(__file__).resolve().parent / "abi"
@@ -74,8 +80,11 @@ def solc_path(root: Path = PROJECT_ROOT) -> Path:
 
 def compile_contracts(root: Path = PROJECT_ROOT) -> tuple[Artifact, ...]:
     """Compile the contracts of the project at `root`, in the order of `CONTRACTS`."""
-    output = solcx.compile_standard(_standard_input(root), solc_binary=solc_path(root), base_path=root)
-    return tuple(_artifact(name, output) for name in CONTRACTS)
+    large, small = (
+        solcx.compile_standard(_standard_input(root, runs), solc_binary=solc_path(root), base_path=root)
+        for runs in (OPTIMIZER_RUNS, SMALL_RUNS)
+    )
+    return tuple(_artifact(name, small if name in SMALL else large) for name in CONTRACTS)
 
 
 @dataclass(frozen=True)
@@ -90,12 +99,12 @@ class VerificationInput:
     """sha256 of each contract's metadata, by ``file:contract``. The code itself ends without one: it changes only when the code does."""
 
 
-def verification_input(root: Path = PROJECT_ROOT) -> VerificationInput:
-    """The input of this very build. Raises ToolMissing."""
-    asked = _standard_input(root)
+def verification_input(root: Path = PROJECT_ROOT, *, runs: int = OPTIMIZER_RUNS) -> VerificationInput:
+    """The input of this very build, of the contracts that are compiled with so many runs. Raises ToolMissing."""
+    asked = _standard_input(root, runs)
     wanted = {**asked["settings"], "outputSelection": {"*": {"*": ["metadata"]}}}
     output = solcx.compile_standard(asked | {"settings": wanted}, solc_binary=solc_path(root), base_path=root)
-    told = {f"{file}:{name}": _metadata(name, output) for name, file in CONTRACTS.items()}
+    told = {f"{file}:{name}": _metadata(name, output) for name, file in _built_with(runs).items()}
     read = {name: json.loads(metadata) for name, metadata in told.items()}
     names = sorted({name for metadata in read.values() for name in metadata["sources"]})
     sources = {name: {"content": (root / name).read_text(encoding="utf-8")} for name in names}
@@ -122,14 +131,20 @@ def write_artifacts(artifacts: tuple[Artifact, ...], folder: Path = ABI_FOLDER) 
     return tuple(written)
 
 
-def _standard_input(root: Path) -> dict[str, Any]:
+def _built_with(runs: int) -> dict[str, str]:
+    return {name: file for name, file in CONTRACTS.items() if (name in SMALL) == (runs == SMALL_RUNS)}
+
+
+def _standard_input(root: Path, runs: int) -> dict[str, Any]:
     # The names of the sources, and so the imports, are relative to the root: the bytecode does not depend on where the project lies.
     return {
         "language": "Solidity",
-        "sources": {file: {"content": (root / file).read_text(encoding="utf-8")} for file in CONTRACTS.values()},
+        "sources": {
+            file: {"content": (root / file).read_text(encoding="utf-8")} for file in _built_with(runs).values()
+        },
         "settings": {
             "remappings": ["@openzeppelin/=node_modules/@openzeppelin/"],
-            "optimizer": {"enabled": True, "runs": OPTIMIZER_RUNS},
+            "optimizer": {"enabled": True, "runs": runs},
             "viaIR": VIA_IR,
             "evmVersion": EVM_VERSION,
             # Without the hash of the sources in it, the bytecode changes only when the code does.

@@ -17,7 +17,15 @@ NO_REASON = "NoReason"
 """The contract reverted without a word: out of gas, or a call to something that is not the contract."""
 OUT_OF_GAS = "OutOfGas"
 
-_CONTRACTS = ("ComputeMarket", "TestDollar", "GpuCatalogue", "ProviderSpv", "SpvFactory", "BackstopArbiter")
+_CONTRACTS = (
+    "ComputeMarket",
+    "TestDollar",
+    "GpuCatalogue",
+    "ProviderSpv",
+    "SpvFactory",
+    "BackstopArbiter",
+    "AdvanceVault",
+)
 _BUILT_IN = (
     Signature("Error", (Parameter("message", "string", (), False),), ()),
     Signature("Panic", (Parameter("code", "uint256", (), False),), ()),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from marketplace.cli import (
+    advance,
     audit,
     daemons,
     deploy,
@@ -25,7 +26,9 @@ from marketplace.cli import (
     reserving,
     run,
     sharing,
+    spv,
     ssh,
+    vault,
     wallet,
 )
 from marketplace.cli.outcomes import ExitCode, advice_for, error_document, exit_code_of, line_of
@@ -60,7 +63,10 @@ app.add_typer(wallet.app, name="wallet")
 provider.app.registered_commands += provider_setup.app.registered_commands
 app.add_typer(images.app, name="image")
 app.add_typer(provider.app, name="provider")
+app.add_typer(spv.app, name="spv")
 app.add_typer(devnet.app, name="devnet")
+app.add_typer(vault.app, name="vault")
+app.add_typer(advance.app, name="advance")
 
 
 def main() -> None:

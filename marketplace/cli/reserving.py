@@ -111,7 +111,7 @@ def reserve(
             secrets=secrets_of(secret or [], variables()), egress=tuple(egress or ()), egress_mib=egress_mib,
             ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=True),
         )  # fmt: skip
-        draft = market.draft(request)
+        draft = market.draft(request, say=session.say)
         plan = _plan(draft, market.terms)
         if dry_run:
             session.answer(plan, _plan_table(draft, market.terms), "Nothing was signed or sent.")

@@ -194,7 +194,7 @@ class Market:
     def draft(self, request: JobRequest, nodes: int | None = None, say: Say = lambda _: None) -> Draft:
         """What would be signed: opener, arbiter, limits, and the most that it can cost. All that can be refused before is; nothing is signed or sent.
 
-        ``say`` is told what takes a while.
+        ``say`` is told what takes a while, and what to know before signing.
         """
         return self._submitter.draft(request, nodes, say)
 

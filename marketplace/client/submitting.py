@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
+from marketplace.client.company_warnings import warning_before_signing
 from marketplace.client.journal_rows import KeptJob, NewJob, SecretSources
 from marketplace.client.packages import Say, with_packages
 from marketplace.client.posting import is_refusal
@@ -59,7 +60,7 @@ class Submitter:
     def draft(self, request: JobRequest, nodes: int | None = None, say: Say = lambda _: None) -> Draft:
         """What ``submit`` would sign, but for salt and time; ``nodes``: for so many machines together. Nothing is signed or sent.
 
-        ``say`` is told what takes a while: packages that are fetched. Raise ConfigError, GatewayDiffers, InvalidField, ToolMissing, Refused and InsufficientBalance: all that can be known before is said before.
+        ``say`` is told what takes a while, packages that are fetched, and what to know before signing. Raise ConfigError, GatewayDiffers, InvalidField, ToolMissing, Refused and InsufficientBalance: all that can be known before is said before.
         """
         request = request if nodes is None else replace(request, retries=0)
         request = with_packages(request, self._session.packages, say)
@@ -71,6 +72,9 @@ class Submitter:
         require_acceptable(order, self._market.balance_of(order.client, block), block)
         self._session.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
         require_machine(self._api, order, spec, block, sealed=request.sealed or bool(request.secrets))
+        warning = warning_before_signing(order, self._market, self._api, block)
+        if warning:
+            say(warning)
         return Draft(request, prepared, order)
 
     def submit(self, draft: Draft, on_upload: OnUpload = lambda upload: None) -> list[KeptJob]:

@@ -14,6 +14,7 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.client.chain_sync import ChainSync
+from marketplace.client.company_warnings import objection_due
 from marketplace.client.countersigning import Countersigner
 from marketplace.client.declines import why_declined
 from marketplace.client.explanations import Explanations, nearest_miss
@@ -281,6 +282,9 @@ class Watcher:
             return self._become(kept, _verified(result, order, own.receipt.used_seconds), sight.block)
         if looks:
             self._countersigner.look(kept, order, sight)
+        objection = objection_due(sight, self._market)
+        if objection:
+            self._book.note(order.signed.id, objection)
         return kept
 
     def _read_outcome(self, kept: KeptJob, order: KeptOrder, sight: Sight, outcome: ReadOutcome) -> KeptJob:

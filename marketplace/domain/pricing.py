@@ -61,6 +61,12 @@ def can_expire(order: Order, lease: Lease, at: UnixTime, terms: MarketTerms) -> 
     return lease.status is LeaseStatus.OPEN and at >= deadline_of(order, lease, terms)
 
 
+def can_claim_due(order: Order, lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
+    """Whether its metering is over, half of the time to claim it too, and it can still be claimed: for companies that are pledged, by anyone."""
+    deadline = deadline_of(order, lease, terms)
+    return lease.status is LeaseStatus.OPEN and deadline - terms.claim_grace // 2 <= at < deadline
+
+
 def can_finalize(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
     return lease.status is LeaseStatus.CLAIMED and at >= lease.changed_at + terms.challenge_window
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from scripts.deep import tables
 from scripts.deep.api import api
-from scripts.deep.campaigns import attacks, invariants, violations
+from scripts.deep.campaigns import attacks, finance, invariants, violations
 from scripts.deep.coverage import coverage
 from scripts.deep.escapes import escapes
 from scripts.deep.execution import execution
@@ -43,6 +43,7 @@ PARTS: dict[str, Callable[[], Measured]] = {
     "faults": faults,
     "kills": kills,
     "invariants": invariants,
+    "finance": finance,
     "mutation": mutation,
 }
 

@@ -26,6 +26,8 @@ LEAST_CALLS = 4_000_000
 LEAST_SUCCESSES = 1_000
 SECONDS_A_SEED = 3_600
 LEAST_CASES = 8_000
+FINANCE_SEEDS = 15
+LEAST_FINANCE_CALLS = 2_000_000
 
 
 CAMPAIGNS = TOOLS / "campaigns.jsonl"
@@ -51,6 +53,20 @@ def invariants() -> Measured:
     if rare or calls < LEAST_CALLS:
         raise NotHeld(f"{calls:,} calls of {LEAST_CALLS:,}; steps that succeeded too rarely: {rare}")
     return Measured({"invariants.calls": calls, "invariants.violations": 0}, forge_versions())
+
+
+def finance() -> Measured:
+    """Run the campaign around a vault from fifteen seeds, two million steps of its crowd."""
+    start, calls = time.monotonic(), 0
+    for seed in range(1, FINANCE_SEEDS + 1):
+        arguments = ["--match-path", "tests/solidity/finance/invariants/*", "--fuzz-seed", str(seed)]
+        tests = forge_tests(arguments, profile="deep", seconds=SECONDS_A_SEED)
+        require_success(tests)
+        calls += sum(_calls_of(test) for test in tests)
+        say("finance", f"seed {seed} of {FINANCE_SEEDS}, {calls:,} calls, 0 violations, {minutes_since(start)}")
+    if calls < LEAST_FINANCE_CALLS:
+        raise NotHeld(f"{calls:,} calls of {LEAST_FINANCE_CALLS:,}")
+    return Measured({"finance.invariant_calls": calls, "finance.violations": 0}, forge_versions())
 
 
 Campaign = tuple[int, Counter[str]]

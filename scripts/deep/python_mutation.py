@@ -32,40 +32,53 @@ PARTS: Mapping[str, tuple[str, int]] = {
 """Where mutants are made, and how many of them are drawn."""
 BESIDE: Mapping[str, str] = {
     "chain/transactions": "chain/test_transactions ../faults/test_sending",
+    "domain/archives": "../unit/test_archives ../unit/test_unpacking",
     "domain/changing": "chain/test_replay",
     "domain/declines": "gateway/test_declines",
     "domain/ledger": "chain/test_replay",
+    "domain/pricing": "chain/test_pricing",
     "domain/repairs": "store/test_projector_undone",
     "domain/runnable": "gateway/test_bad_orders client/test_vetting",
     "services/access": "gateway/owasp/test_api1_object_level_authorization gateway/owasp/test_api1_shares",
     "services/accounts": "gateway/test_client gateway/test_wallets",
+    "services/answers": "gateway/test_orders",
     "services/books": "client/test_accounts",
     "services/declines": "gateway/test_declines",
     "services/expiry": "gateway/test_expiry",
+    "services/feed": "gateway/test_live",
     "services/fold": "store/test_projector",
+    "services/gpu_use": "gateway/test_gpu_use",
+    "services/host_keys": "gateway/test_host_keys",
     "services/idempotency": "gateway/test_orders",
+    "services/input_checks": "gateway/test_bad_inputs",
     "services/job_keys": "client/test_job_keys",
     "services/leadership": "store/test_leadership",
     "services/leases": "gateway/test_leases",
     "services/blob_access": "gateway/test_leases gateway/test_blobs",
+    "services/measurements": "gateway/test_measurements",
     "services/rate_limits": "gateway/owasp/test_api4_resource_consumption",
     "services/offers": "gateway/test_client gateway/test_surface",
     "services/order_checks": "gateway/test_bad_orders",
+    "services/order_batches": "gateway/test_orders gateway/test_bad_orders",
     "services/orders": "gateway/test_orders gateway/test_bad_orders",
     "services/participants": "store/test_projector",
+    "services/past": "gateway/test_past",
     "services/projection": "store/test_projector store/test_projector_undone",
     "services/quotas": "gateway/owasp/test_api4_resource_consumption",
     "services/quotes": "gateway/test_client",
+    "services/readiness": "gateway/test_surface",
     "services/receipts": "gateway/test_leases",
     "services/reconcile": "store/test_projector_reconciles store/test_projector",
     "services/rounds": "gateway/test_rounds",
     "services/servings": "gateway/test_leases",
     "services/sessions": "gateway/owasp/test_api2_authentication",
+    "services/timelines": "gateway/test_past",
     "services/uploads": "gateway/test_blobs gateway/test_expiry",
+    "services/warm_images": "gateway/test_warm_images",
 }
 """Of tests/integration, those that come to a module through others."""
 FOLDERS = ("domain", "services", "store", "provider", "client", "gateway", "")
-"""Of the unit tests, in this order, at most so many files that import what was changed:"""
+"""Of the unit tests, those named after what was changed and then the others in this order, at most so many files that import it:"""
 MOST_FILES = 6
 WORKERS = 2
 MUTANT_SECONDS = 180
@@ -105,7 +118,7 @@ def sample(pattern: str, most: int) -> list[PythonMutant]:
 
 @cache
 def tests_of(file: str) -> tuple[str, ...]:
-    """The unit tests that import a module, and what comes to it through others."""
+    """The unit tests that import a module, its own first, and what comes to it through others."""
     module = file.removesuffix(".py").replace("/", ".")
     found = [
         path.relative_to(ROOT).as_posix()
@@ -113,6 +126,7 @@ def tests_of(file: str) -> tuple[str, ...]:
         for path in sorted((ROOT / "tests/unit" / folder).glob("test_*.py"))
         if module in _imported(path)
     ]
+    found.sort(key=lambda test: Path(test).stem != f"test_{Path(file).stem}")
     key = file.removeprefix("marketplace/").removesuffix(".py")
     beside = [f"tests/integration/{test}.py" for test in BESIDE.get(key, "").split()]
     return tuple(dict.fromkeys([*found[:MOST_FILES], *beside]))

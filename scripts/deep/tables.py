@@ -36,6 +36,8 @@ WORDS = {
     "gas.single_job": "gas of one job alone: opened and settled in two transactions",
     "invariants.calls": "random calls of the invariant campaigns",
     "invariants.violations": "of them, violations of an invariant",
+    "finance.invariant_calls": "random steps of the crowd around a vault",
+    "finance.violations": "of them, violations of an invariant",
     "violations.cases": "valid fills and settlements of which one thing was broken",
     "violations.accepted": "of them, accepted",
     "attacks.tests": "tests of attacks",

@@ -85,6 +85,8 @@ def prepared(network: Network) -> dict[str, object]:
     offer = listed_by_hand(gateway, rpc, key, address)
     network.bourse("wallet", "deposit", "1")
     job, retry = ordered_twice(network)
+    term = ("--from", "20h", "--for", "1h", "--min", "30m", "--max-price", "0.44")
+    network.bourse("reserve", "--gpu", "RTX4090", *term, "--no-wait", "--yes")
     return {
         "gateway": gateway, "rpc": rpc, "key": key, "job": job, "retry": retry, "client": network.state["accounts"]["client"]["address"],
         "provider": network.state["accounts"]["provider-1"]["address"], "offer": offer,
@@ -185,6 +187,12 @@ def test_a_page_of_ones_own_install_holds_the_gateway_to_the_address_book(seen: 
     assert seen["a page of one's own install"] == ""
 
 
+def test_reservations_are_shown_with_what_they_guarantee(seen: dict[str, str]) -> None:
+    """All that wait, those of a class below its book, and an account's own, each with its guarantee and worst cost to the unit; its own view
+    says from when it is and until when a provider may open it."""
+    assert seen["reservations"] == ""
+
+
 def test_fingers_hit_what_they_aim_at(seen: dict[str, str]) -> None:
     """On a phone every tab and every button is at least 48 px high."""
     assert seen["touch targets"] == ""
@@ -198,7 +206,7 @@ def test_a_wallet_deposits_orders_reads_and_countersigns(seen: dict[str, str]) -
 
 def test_a_lease_that_runs_is_disputed_at_a_stake_that_is_named_before(seen: dict[str, str]) -> None:
     """What is in question, the stake and the time left are said before the wallet is asked, the evidence is a file, and an address lets others
-    read the log; afterwards the page says who rules until when and what each way out pays."""
+    read the log, of a silent provider it says what comes of it; afterwards the page says who rules until when and what each way out pays."""
     assert seen["a dispute with a wallet"] == ""
 
 

@@ -257,6 +257,7 @@ def test_many_calls_go_in_one_batch_in_order(stage: Stage) -> None:
 
     assert stage.deposited == list(range(1, 21))
     assert [one.events[-1].amount for one in mined] == list(range(1, 21))  # type: ignore[union-attr]
+    assert not any(one.is_earlier for one in mined)  # type: ignore[union-attr]
 
 
 # Reorganisations and gaps

@@ -76,3 +76,20 @@ def test_what_comes_again_is_kept(bundle: bytes, tmp_path: Path) -> None:
         list(unpacking(stream, tmp_path / "again", Allowance(10), when_judged=stream.consume))
 
     assert all(path.exists() for path in paths)
+
+
+def test_a_part_that_grows_meanwhile_is_read_as_far_as_it_went(tmp_path: Path) -> None:
+    """What is appended to it is no part of the bundle, and the next part follows where it did."""
+    paths = cut(b"".join(bytes([number]) * PART for number in (1, 2)), tmp_path)
+    with PartStream(paths) as stream:
+        with paths[0].open("ab") as grown:
+            grown.write(b"more")
+
+        assert stream.read(3 * PART) == bytes([1]) * PART + bytes([2]) * PART
+        assert (stream.tell(), stream.seek(-1, 2), stream.seek(-5, 1), stream.seek(-1)) == (
+            2 * PART,
+            2 * PART - 1,
+            2 * PART - 6,
+            0,
+        )
+        assert stream.read(2) == b"\1\1"

@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.chain.sign_in import MOST_TEXT, SignIn, read_sign_in
 from marketplace.chain.signing import SigningDomain
-from marketplace.domain.errors import Unauthorized
+from marketplace.domain.errors import InvalidField, Unauthorized
 from marketplace.domain.ids import Address
 from marketplace.domain.units import UnixTime
 
@@ -25,6 +25,46 @@ def challenge(site: str = "http://localhost:8000") -> SignIn:
 def test_a_challenge_is_read_as_it_was_written(site: str) -> None:
     """Whatever the gateway's name is."""
     assert read_sign_in(challenge(site).text(), MARKET) == challenge(site)
+
+
+LINES = dict(line.partition(": ")[::2] for line in challenge().text().splitlines() if ": " in line)
+"""What the challenge says, by name."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Chain ID: 31337", "Chain ID: 1"),
+        ("market:31337", "market:1"),
+        (MARKET.market, "0x" + "ac" * 20),
+        ("localhost:8000 wants", "localhost:8001 wants"),
+        ("URI: http://localhost:8000", "URI: http://elsewhere:8000"),
+        (f"Expiration Time: {LINES['Expiration Time']}\n", ""),
+        (
+            f"Expiration Time: {LINES['Expiration Time']}",
+            f"Expiration Time: {LINES['Expiration Time']}\nNot Before: {LINES['Issued At']}",
+        ),
+        ("Resources:", "Request ID: 7\nResources:"),
+        ("\nResources:\n- urn", "\nResources:\n- urn:another\n- urn"),
+        (f"Issued At: {LINES['Issued At']}", "Issued At: yesterday"),
+        (f"Nonce: {LINES['Nonce']}", "Nonce: 5a"),
+        ("Version: 1", "Version: 2"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_message_that_says_something_else_is_refused(old: str, new: str) -> None:
+    """Another chain, market or site, two sites, no end, a beginning, and whatever else a challenge does not say."""
+    text = challenge().text()
+    assert old in text
+    with pytest.raises(Unauthorized):
+        read_sign_in(text.replace(old, new, 1), MARKET)
+
+
+@pytest.mark.parametrize("text", ["a" * (MOST_TEXT + 1), challenge().text() + "\u00e9"])
+def test_a_novel_and_other_letters_are_no_message(text: str) -> None:
+    """They are not even looked at."""
+    with pytest.raises(InvalidField, match="at most 2000 ASCII"):
+        read_sign_in(text, MARKET)
 
 
 @pytest.mark.parametrize("letter", ["0", "a.", "\n"])

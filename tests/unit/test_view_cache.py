@@ -78,6 +78,16 @@ def test_an_answer_of_a_block_that_left_the_chain_is_forgotten(words: Sequence[s
     assert answers.find("question", ref(4, branch=7), words) is None
 
 
+def test_no_more_is_remembered_than_was_asked_lately() -> None:
+    """Questions are forgotten in the order in which they were answered; a doubtful answer at once."""
+    answers = ViewCache(lambda since, upto: [])
+    for number in range(8_193):
+        answers.keep(number, ref(1), (number,))
+    answers.forget(5)
+
+    assert [answers.find(number, ref(1), WORDS) for number in (0, 1, 5, 8_192)] == [None, (1,), None, (8_192,)]
+
+
 def test_an_older_block_is_asked_about() -> None:
     """What holds now need not have held then."""
     answers = remembering([header(1), header(2)])

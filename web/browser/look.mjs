@@ -71,7 +71,7 @@ async function lying(page, url, change, look) {
   await page.unroute(url, lie);
 }
 
-const views = ["", `#/job/${told.job}`, `#/jobs/${told.client}`, `#/account/${told.client}`, "#/jobs", "#/providers", `#/provider/${told.provider}`, "#/offer/1", "#/rounds", "#/network", "#/more", "#/account"];
+const views = ["", `#/job/${told.job}`, `#/jobs/${told.client}`, `#/account/${told.client}`, "#/jobs", "#/providers", `#/provider/${told.provider}`, "#/offer/1", "#/rounds", "#/network", "#/more", "#/account", "#/reservations"];
 
 /** What axe finds that is serious or worse, as sentences. */
 async function findings(page) {
@@ -245,6 +245,20 @@ await check("GPUs at work", async () => {
   await close(bare);
 });
 
+await check("reservations", async () => {
+  const page = await open(told.gateway, "#/reservations");
+  assert.match(await page.textContent("h1"), /^1 reservation waits for a provider\. It wants 1 × RTX4090 for 0\.44 tUSD an hour at most\.$/);
+  await page.click("main tbody tr a >> nth=0");
+  await page.waitForFunction(() => /^A reservation from .* No provider has opened it; until .* any whose offer fits may\.$/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
+  await look(page, `#/account/${told.client}`);
+  await page.waitForSelector("section[aria-label='Reservations'] >> text=waits for a provider", { timeout: LONG });
+  assert.match(await page.textContent("section[aria-label='Reservations'] tbody"), /≤ 0\.44.*0\.220000.*0\.440000/s);
+  await look(page, "#/market/RTX4090");
+  await page.waitForSelector("section[aria-label='Reserved for later'] >> text=the one that waits", { timeout: LONG });
+  assert.deepEqual([...(await findings(page)), ...page.wrong], []);
+  await close(page);
+});
+
 await check("touch targets", async () => {
   const page = await open(told.gateway, "", { viewport: { width: 390, height: 844 } });
   const small = await page.$$eval("nav.tabs a, .btn", (all) => all.filter((one) => one.offsetParent && one.getBoundingClientRect().height < 48).map((one) => one.textContent));
@@ -364,6 +378,9 @@ await check("a dispute with a wallet", async () => {
   await arbiter.waitForFunction(() => document.querySelector("#log")?.textContent.includes("<i>up</i>"), null, { timeout: LONG });
   await close(arbiter);
   assert.match(await page.textContent(".dispute .cap"), /In question: \d+ seconds?.*stakes 0\.10.* of your free balance/s);
+  await lying(page, "**/v1/leases/0x*", (lease) => ({ ...lease, lastHeartbeat: lease.lastHeartbeat - 1_000 }), async () => {
+    await page.waitForSelector("#silence:has-text('You need not do anything: unless it comes back, the lease can be expired from')", { timeout: LONG });
+  });
   await page.click("#dispute:enabled", { timeout: LONG });
   await page.waitForFunction(() => /is disputed: an arbiter decides over/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
   await page.waitForSelector(".dispute:not(details)", { timeout: LONG });

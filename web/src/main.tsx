@@ -19,11 +19,12 @@ import { JobView } from "./views/job";
 import { JobsView } from "./views/jobs";
 import { MarketView } from "./views/market";
 import { MoreView, NetworkView, RoundsView, RoundView } from "./views/network";
+import { ReservationsView } from "./views/reservations";
 import { OfferView, ProvidersView, ProviderView } from "./views/providers";
 
 const VIEWS: Record<string, () => preact.JSX.Element> = {
   market: MarketView, job: JobView, jobs: JobsView, account: AccountView, providers: ProvidersView, provider: ProviderView, offer: OfferView,
-  rounds: RoundsView, round: RoundView, network: NetworkView, more: MoreView,
+  rounds: RoundsView, round: RoundView, network: NetworkView, reservations: ReservationsView, more: MoreView,
 };
 
 function Page() {

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.contracts import contract_abi
@@ -24,6 +25,7 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
 from marketplace.chain.verification import blueprint_of, differences
+from marketplace.domain.units import TokenUnits
 from tests.integration.shell import Shell, logging_as_it_was
 
 __all__ = ["logging_as_it_was"]
@@ -125,6 +127,28 @@ def test_finance_is_added_to_the_market_of_the_book(shell: Shell, chain: Chain, 
     assert book.spv_factory
     assert book.backstop_arbiter
     assert "0x" not in {chain.code_at(book.spv_factory), chain.code_at(book.backstop_arbiter)}
+
+
+def test_a_company_is_made_funded_and_looked_after(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:
+    """`bourse spv`: made once, its owner changes operator and vault and takes out what is free; and what is no company is none."""
+    done = shell.answer("deploy", *salt, "--finance", "--json")
+    at_market = replace(shell, environment=shell.environment | {"BOURSE_ADDRESS_BOOK": "deployments/31337.json"})
+    made = at_market.answer("spv", "create", "--operator", PANEL, "--json")
+    again = at_market.answer("spv", "create", "--json")
+    company = made["spv"]
+    Sender(chain, key).send(verbs.mint(done["token"], key.address, TokenUnits(5_000_000)))
+    funded = at_market.answer("spv", "fund", company, "5", "--json")
+    allowed = at_market.answer("spv", "allow", company, PANEL, "--json")
+    changed = at_market.answer("spv", "operator", company, key.address, "--json")
+    at_market.answer("spv", "withdraw", company, "2", "--json")
+    status = at_market.answer("spv", "status", company, "--json")
+    stranger = at_market.answer("spv", "status", key.address, "--json", code=2)
+
+    assert (made["owner"], made["operator"], made["creditor"], made["free"]) == (key.address, PANEL, None, "0")
+    assert again["spv"] == company
+    assert (funded["free"], funded["freeHuman"]) == ("5000000", "5.00 tUSD")
+    assert (allowed["allowed"], changed["operator"], status["free"]) == (PANEL, key.address, "3000000")
+    assert stranger["error"]["reason"] == "NotFound"
 
 
 def test_again_says_so_and_sends_nothing(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:

@@ -231,6 +231,23 @@ def test_threads_share_a_block(funded: Any, by_hand: Chain) -> None:
     assert funded.free(KEY) == 6
 
 
+def test_calls_of_a_batch_are_waited_for_and_an_equal_call_meanwhile_is_another_one(
+    funded: Any, by_hand: Chain
+) -> None:
+    """Nothing is mined until both are out there: each has its nonce, and none is told to be an earlier one."""
+    sender, before = Sender(by_hand, KEY), nonce_of(by_hand)
+    with ThreadPoolExecutor(2) as pool:
+        batch = pool.submit(sender.send_all, [deposit(funded, 1), deposit(funded, 2)])
+        until(lambda: waiting_transactions(by_hand) == 2, "the batch in the pool")
+        single = pool.submit(sender.send, deposit(funded, 1))
+        until(lambda: waiting_transactions(by_hand) == 3, "the call in the pool")
+        by_hand.rpc("evm_mine")
+        mined = [*batch.result(20), single.result(20)]
+
+    assert [one.is_earlier for one in mined] == [False] * 3
+    assert (nonce_of(by_hand), funded.free(KEY)) == (before + 3, 4)
+
+
 def test_a_lost_answer_sends_nothing_twice(funded: Any, line: Any, far_chain: Chain) -> None:
     """The node has it, the sender does not know: the same bytes go again, and the node knows them."""
     line.lose_answers = {"eth_sendRawTransaction"}

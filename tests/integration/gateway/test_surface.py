@@ -246,6 +246,8 @@ def test_health_is_told(gateway: Gateway) -> None:
     ready = gateway.http.get("/ready")
     assert ready.status_code == 200, ready.text
     check_form(ReadyAnswer, ready.json())
+    head = gateway.chain.head().number
+    assert [ready.json()[block]["number"] for block in ("head", "projection")] == [head, head]
     gateway.http.get("/v1/orders/0x" + "1" * 64)
 
     numbers = gateway.http.get("/metrics").text

@@ -12,12 +12,14 @@ from marketplace.chain.deployment import carry_out, plan_deployment
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.finance import finance_terms
 from marketplace.chain.verification import blueprint_of
+from marketplace.client.company_warnings import objection_due, warning_before_signing
+from marketplace.client.retries import Sight
 from marketplace.domain import events as e
 from marketplace.domain.chain_errors import TransactionReverted
-from marketplace.domain.ids import Address, Bytes32
-from marketplace.domain.leases import LeaseStatus
+from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, ClassNumber
+from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.pricing import earned_rounded_down
-from marketplace.domain.units import Seconds
+from marketplace.domain.units import Bps, GpuCount, Seconds, UnixTime
 from tests.integration.provider.stage import ARBITER, DEPLOYER, FUNDS, PRICE, PROVIDER, Stage
 
 OWNER, OTHER = ANVIL_KEYS[6], ANVIL_KEYS[7]
@@ -90,3 +92,35 @@ def test_the_operator_at_the_block_speaks_for_it(stage: Stage, company: Address)
     assert companies.speaker_of(OWNER.address) == OWNER.address
     assert companies.owner_of(company) == OWNER.address
     assert companies.creditor_of(company) is None
+
+
+def test_a_client_is_told_that_its_provider_is_a_company(stage: Stage, company: Address) -> None:
+    """Before it signs, with the window that it then has; and when all of its lease was claimed without a result (S-5)."""
+    machine = {"spec": Bytes32("0x" + "33" * 32), "arbiter": ARBITER.address, "expires_at": UnixTime(2**40 - 1)}
+    terms = {
+        "gpu_class": ClassNumber(1),
+        "gpus": GpuCount(1),
+        "bond_bps": Bps(0),
+        "price": PRICE,
+        "min_seconds": Seconds(0),
+    }
+    listed = [stage.send(PROVIDER, verbs.list_offer(desk, **terms, **machine)) for desk in (company, stage.book.market)]
+    ours, keys = (event.offer for mined in listed for event in mined.events if isinstance(event, e.OfferListed))
+    order = stage.order(stage.spec("true"), posts=False, offer=ours.id).order
+    head, claimed = (
+        stage.chain.head(),
+        e.LeaseClaimed(listed[0].events[0].ref, Bytes32("0x" + "44" * 32), Seconds(60), ZERO_BYTES32),
+    )
+    lease = replace(NO_LEASE, status=LeaseStatus.CLAIMED, claimed_seconds=Seconds(60), changed_at=head.timestamp)
+
+    told = warning_before_signing(order, stage.market, stage.client_api, head)
+    assert told is not None
+    assert "is a company" in told
+    assert "40s" in told
+    assert warning_before_signing(replace(order, offer=keys.id), stage.market, stage.client_api, head) is None
+    due = objection_due(Sight(head, lease, company, Seconds(0), (claimed,)), stage.market)
+    assert due is not None
+    assert f"60 s were claimed for the company {company} without a result" in due
+    with_result = replace(claimed, result=Bytes32("0x" + "55" * 32))
+    assert objection_due(Sight(head, lease, company, Seconds(0), (with_result,)), stage.market) is None
+    assert objection_due(Sight(head, lease, PROVIDER.address, Seconds(0), (claimed,)), stage.market) is None

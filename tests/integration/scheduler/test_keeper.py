@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from marketplace.chain import verbs
+from dataclasses import replace
+
+from marketplace.chain import company_verbs, verbs
+from marketplace.chain.companies import Companies
+from marketplace.chain.contracts import contract_abi
+from marketplace.chain.deployment import carry_out, plan_deployment
+from marketplace.chain.devnet import ANVIL_KEYS
+from marketplace.chain.finance import finance_terms
+from marketplace.chain.verification import blueprint_of
 from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed
+from marketplace.domain.fills import Fill
+from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import SignedOrder
-from marketplace.domain.units import Seconds
+from marketplace.domain.units import Seconds, TokenUnits
 from scheduler.service import SchedulerService
-from tests.integration.scheduler.floor import CLIENT, DOLLAR, PROVIDERS, Floor
+from tests.integration.scheduler.floor import ARBITER, CLIENT, DOLLAR, OPENER, PROVIDERS, Floor
 
 RESULT = "0x" + "4e" * 32
 
@@ -126,3 +136,58 @@ def test_what_was_tried_is_not_tried_again_before_the_projection_has_moved(floor
 
     assert [floor.lease(order).status for order in (overdue, claimed)] == [LeaseStatus.CLOSED] * 2
     assert floor.chain.head().number == blocks + 2
+
+
+def _company(floor: Floor) -> Address:
+    """A company of the first provider's, operated by the second, with ten dollars, on a market with finance."""
+    owner, operator, salt = PROVIDERS[0], PROVIDERS[1], Bytes32("0x" + "22" * 32)
+    finance = finance_terms(floor.chain.chain_id, ARBITER.address, None)
+    blueprint = replace(blueprint_of(floor.book), finance=finance)
+    plan = plan_deployment(floor.chain, ANVIL_KEYS[0].address, blueprint)
+    factory = carry_out(floor.chain, ANVIL_KEYS[0], plan, known=floor.book).spv_factory
+    assert factory
+    floor.market.companies = Companies(floor.chain, factory)
+    company = floor.market.companies.address_of(owner.address, salt)
+    floor.send(owner, company_verbs.create_company(factory, owner.address, operator.address, salt))
+    units = TokenUnits(10 * DOLLAR)
+    floor.send(owner, verbs.mint(floor.terms.token, owner.address, units))
+    floor.send(owner, verbs.approve(floor.terms.token, floor.market.address, units))
+    floor.send(owner, verbs.deposit(floor.market.address, company, units))
+    return company
+
+
+def test_a_silent_operators_pledged_lease_is_claimed_before_it_falls_to_the_client(floor: Floor) -> None:
+    """From the middle of the grace on; of two leases of the same company the pledged one only (S-4)."""
+    owner, operator, lender, company = PROVIDERS[0], PROVIDERS[1], PROVIDERS[2], _company(floor)
+    at_one_dollar = {
+        "gpu_class": 1,
+        "gpus": 4,
+        "bond_bps": 1_000,
+        "price": DOLLAR,
+        "min_seconds": 0,
+        "expires_at": 2**40 - 1,
+    }
+    spec = {"arbiter": ARBITER.address, "spec": "0x" + "33" * 32}
+    floor.send(operator, verbs.list_offer(company, **at_one_dollar, **spec))
+    (offer,) = (one for one in floor.market.offers_of(range(1, 3), floor.chain.head()).values() if one)
+    pledged, other = floor.order(max_seconds=60), floor.order(max_seconds=60)
+    floor.send(
+        OPENER, verbs.open_fills(floor.market.address, [Fill(one, offer.id, DOLLAR) for one in (pledged, other)])
+    )
+    opened_at = floor.lease(pledged).opened_at
+    floor.send(owner, company_verbs.allow(company, lender.address))
+    pledge = contract_abi("ProviderSpv").call("pledge", pledged.id, opened_at, pledged.order)
+    floor.send(lender, verbs.Call(company, pledge, "pledge"))
+    service, halfway = floor.scheduler(), opened_at + 60 + floor.terms.claim_grace - floor.terms.claim_grace // 2
+
+    floor.reach(halfway - 1)
+    floor.index()
+    service.step()
+    assert floor.lease(pledged).status is LeaseStatus.OPEN
+
+    floor.reach(halfway)
+    floor.index()
+    service.step()
+    claimed = floor.lease(pledged)
+    assert (claimed.status, claimed.claimed_seconds) == (LeaseStatus.CLAIMED, 60)
+    assert floor.lease(other).status is LeaseStatus.OPEN

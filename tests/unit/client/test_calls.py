@@ -162,6 +162,8 @@ class Bomb:
         npy(header(), b"1234567890"),
         npy(header(shape="(281474976710655,)")),
         npy(header(shape="(281474976710655, 281474976710655, 0)")),
+        npy("{'descr': '<f8', 'shape': (1,)}", bytes(8)),
+        npy("['<f8', False, (1,)]", bytes(8)),
         npy(header(shape="(-1,)")),
         npy(header(shape="(True,)"), bytes(8)),
         npy(header(shape="[1]"), bytes(8)),
@@ -175,7 +177,7 @@ class Bomb:
         npy(header(), bytes(8), b"\x03\x00"),
         pickle.dumps(Bomb()),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_an_array_that_is_not_what_it_says_is_refused(tmp_path: Path, content: bytes) -> None:
     """Lengths that lie, objects, structures, headers that are programs: refused before memory is asked for."""

@@ -15,11 +15,13 @@ import pytest
 from marketplace.client.journal import JobJournal
 from marketplace.client.journal_rows import KeptJob, NewJob, Reorder
 from marketplace.client.terms import JobTerms
+from marketplace.domain import events as e
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import Conflict, NotFound, StoreUnavailable
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, OfferId, Sha256
+from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, Address, Bytes32, OfferId, Sha256
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.receipts import Receipt
+from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Group
 from marketplace.domain.states import JobEvent, JobReason, JobState, TrackedJob, advance
 from marketplace.domain.units import Seconds, UnixTime
@@ -66,6 +68,34 @@ def test_a_job_comes_back_as_it_went_in(book: JobJournal) -> None:
     (order,) = book.orders(an_id(7))
     assert order.signed == signed(7)
     assert (order.spec, order.work, order.is_posted, order.attempt) == (b"{}", b"[]", False, 1)
+
+
+def test_what_is_not_in_the_book_is_told_by_name(book: JobJournal) -> None:
+    """A job, its secrets' sources, and a group."""
+    for look in (book.job, book.secret_sources):
+        with pytest.raises(NotFound, match=an_id(7)):
+            look(an_id(7))
+    with pytest.raises(NotFound, match="group"):
+        book.group("none")
+
+
+def test_a_refused_fill_is_read_as_it_was_written(book: JobJournal) -> None:
+    """With the contract's reason, and under its order's id; another process's step back is not taken twice."""
+    add(book, 7)
+    refused = e.FillRefused(
+        e.LogRef(BlockRef(10, an_id(10), UnixTime(50)), ZERO_BYTES32, 3),
+        an_id(7),
+        OfferId(2),
+        ZERO_ADDRESS,
+        Refusal.OverBudget,
+    )
+    book.past.start_at(10)
+
+    assert book.past.take_in(None, [refused], [refused.ref.block])
+    assert book.past.of(an_id(7)) == [refused]
+    assert not book.undo(None, None)
+    assert book.undo(refused.ref.block, None)
+    assert book.past.of(an_id(7)) == []
 
 
 def test_the_same_job_twice_is_a_conflict(book: JobJournal) -> None:

@@ -14,7 +14,7 @@ from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, bytes32_of, sha256_of
 from marketplace.domain.spec import read_spec
-from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.unpacking import unpack_bundle
 from marketplace.domain.work import read_work, work_name
 
@@ -124,6 +124,7 @@ def test_patience_is_a_share_of_the_markets_own_windows() -> None:
         ({"regions": ("EU!",)}, "spec.constraints.regions"),
         ({"memory_mib": 1}, "spec.resources.memory_mib"),
         ({"inputs": Path("/does/not/exist")}, "input"),
+        ({"sealed": True, "public": True}, "sealed"),
     ],
 )
 def test_what_the_spec_does_not_allow_is_refused_before_anything_is_sent(changed: dict[str, Any], field: str) -> None:
@@ -131,6 +132,17 @@ def test_what_the_spec_does_not_allow_is_refused_before_anything_is_sent(changed
     with pytest.raises(InvalidField) as refused:
         prepare(a_request(**changed))
     assert refused.value.field == field
+
+
+def test_a_tip_is_for_a_named_opener() -> None:
+    """An order for a reservation names none, and where anybody may open, nobody is to be rewarded."""
+    tipped = a_request(tip=TokenUnits(1))
+    nobody = Roles(ZERO_ADDRESS, ARBITER)
+
+    assert order_for(tipped, sha256_of(b""), client=CLIENT, roles=ROLES, now=UnixTime(0)).tip == 1
+    for request, roles in ((tipped, nobody), (replace(tipped, starts_at=UnixTime(9_000)), ROLES)):
+        with pytest.raises(InvalidField, match="tip: needs a named opener"):
+            order_for(request, sha256_of(b""), client=CLIENT, roles=roles, now=UnixTime(0))
 
 
 def test_an_unknown_gpu_class_is_refused_with_names_that_are_near() -> None:

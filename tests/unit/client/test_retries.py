@@ -195,6 +195,19 @@ def test_an_expired_lease_is_retried_and_then_lost() -> None:
     assert (lost.to, lost.reason) == (JobState.LOST, JobReason.RETRIES_EXHAUSTED)
 
 
+def test_a_lease_that_is_declined_for_good_is_retried_and_then_lost() -> None:
+    """Its order can be opened by nobody any more."""
+    declined = sight(a_lease(LeaseStatus.CLOSED), OPENED, move("LeaseDeclined", 2, status=4, refund=1, bond=1))
+
+    again = decide(a_job(JobState.RUNNING), kept(), TERMS, declined)
+    lost = decide(a_job(JobState.RUNNING, orders=2), kept(), TERMS, declined)
+
+    assert isinstance(again, OrderAgain)
+    assert again.reason is JobReason.LEASE_DECLINED
+    assert isinstance(lost, Become)
+    assert lost.to is JobState.LOST
+
+
 def test_a_dispute_that_the_client_won_or_nobody_decided_is_ordered_again() -> None:
     """While retries are left; who lost it does not pay for a second attempt without being asked."""
     at_fault, not_at_fault = (

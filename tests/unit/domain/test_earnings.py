@@ -96,6 +96,21 @@ def test_income_that_was_assigned_is_shown_and_not_counted() -> None:
     assert (row.amount, row.elsewhere) == (0, 4 * DOLLAR)
 
 
+def test_each_instalment_is_a_row_of_what_it_paid() -> None:
+    """Not of what was paid before it: neither its money, nor its seconds, nor what went to a payee."""
+    life = funded()
+    own, assigned = life.open(gpus=2), life.open()
+    life.assign(assigned, PEOPLE[2], START)
+    for lease, gpus in ((own, 2), (assigned, 1)):
+        for hours in (1, 3):
+            event = e.LeaseSettled(life.ref(START), lease, hours * HOUR, lease, False, *(NOTHING,) * 4)  # type: ignore[arg-type]
+            told_with(life, event, paid=gpus * (1 if hours == 1 else 2) * DOLLAR)
+
+    assert [(row.amount, row.elsewhere, row.gpu_seconds) for row in books(life).rows] == [
+        (2 * DOLLAR, 0, 2 * HOUR), (4 * DOLLAR, 0, 4 * HOUR), (0, DOLLAR, HOUR), (0, 2 * DOLLAR, 2 * HOUR),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("served", [True, False])
 def test_what_it_spent_as_a_client_is_no_loss_of_its_trade(served: bool) -> None:
     """Its own orders move its balance, too: they are told apart, also where it serves itself."""

@@ -98,6 +98,7 @@ def test_annals_say_who_was_paid_what_moved_a_score_and_whom_it_concerns() -> No
 
     annals = annals_of(before, after, standings, event, FLOOR)
 
+    assert (annals.told, annals.delegations, annals.charges) == (((lease, event),), frozenset(), ())
     moved = {one.account: one.amount for one in annals.movements}
     assert moved == {PROVIDER: 16, CLIENT: 5}
     assert {(one.event, one.lease) for one in annals.movements} == {("LeaseTerminated", lease)}

@@ -34,6 +34,15 @@ def test_what_is_missing_is_told_by_its_path_in_the_job() -> None:
     assert [one.path for one in left_out_of(RESULT.outputs)] == ["/job/out/link", "/job/out"]
 
 
+def test_every_blob_that_a_result_names_is_named_once() -> None:
+    """The parts of all outputs in their order, then the log, which may be one of them."""
+    parts = tuple(Sha256(f"{number:064x}") for number in range(3))
+    outputs = (Output("/job/a", 2, parts[:2]), Output("/job/b", 2, (parts[1], parts[2])))
+    logs = (LogFile(parts[0], 1), LogFile(HASH, 1))
+
+    assert [Result(0, EndedReason.EXITED, outputs, log).blobs() for log in logs] == [parts, (*parts, HASH)]
+
+
 @pytest.mark.parametrize("reason", EndedReason)
 def test_every_end_is_somebodys_doing(reason: EndedReason) -> None:
     """Each reason has one party, and a document that blames another is refused."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from marketplace.domain.canonical import canonical_json
+from marketplace.domain.egress import MAX_EGRESS_MIB
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Sha256
 from marketplace.domain.spec import (
@@ -107,6 +108,26 @@ def test_a_machine_that_nobody_measured_says_so() -> None:
 
     assert read_machine(declared.canonical()) == declared
     assert b'"measured":false' in declared.canonical()
+
+
+MACHINE_LIMITS = {
+    ("gpu", "vram_mib"): 2**24, ("gpu", "count"): 2**16 - 1, ("", "cpus"): 2**16, ("", "memory_mib"): 2**32,
+    ("", "disk_mib"): 2**32, ("", "egress_mib"): MAX_EGRESS_MIB,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "name", "most"), [(*place, most) for place, most in MACHINE_LIMITS.items()])
+def test_a_machines_number_keeps_its_bounds(table: str, name: str, most: int) -> None:
+    """One and the most are fine; nothing and one more are not, and the field is named."""
+    for value, is_allowed in ((0, False), (1, True), (most, True), (most + 1, False)):
+        machine = json.loads(Machine("eu", "RTX4090", 24_576, 2, 8, 65_536, 100_000, egress_mib=5).canonical())
+        (machine[table] if table else machine)[name] = value
+        if is_allowed:
+            read_machine(canonical_json(machine))
+            continue
+        with pytest.raises(InvalidField) as caught:
+            read_machine(canonical_json(machine))
+        assert caught.value.field.rpartition(".")[2] == name
 
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPcE8xQbX0m1o4mI0lFZ0v4oG1Yw2n8g9yK5dR0o3b7c"

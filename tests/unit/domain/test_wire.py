@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,16 +11,23 @@ from hypothesis import strategies as st
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId
+from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import Order
 from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
+    MAX_SIGNATURE_BYTES,
+    lease_from_wire,
+    lease_to_wire,
+    offer_from_wire,
+    offer_to_wire,
     order_from_wire,
     order_to_wire,
     receipt_from_wire,
     receipt_to_wire,
     signature_from_wire,
 )
+from tests.unit.engine.markets import a_record, an_offer, an_order
 
 addresses = st.integers(0, 2**160 - 1).map(lambda n: Address(f"0x{n:040x}"))
 words = st.integers(0, 2**256 - 1).map(lambda n: Bytes32(f"0x{n:064x}"))
@@ -49,6 +57,37 @@ def test_a_receipt_survives_the_wire(lease: Bytes32, offer: int, used: int, resu
     receipt = Receipt(lease, OfferId(offer), UnixTime(used), Seconds(used), result, last)
 
     assert receipt_from_wire(receipt_to_wire(receipt)) == receipt
+
+
+def test_offers_and_leases_survive_the_wire() -> None:
+    """What one process of the market tells another: all of it, money as text."""
+    record = a_record(
+        an_order(),
+        status=LeaseStatus.CLAIMED,
+        tip_paid=True,
+        offer=OfferId(3),
+        price=PricePerGpuHour(2**80 - 1),
+        opened_at=UnixTime(5),
+    )
+    records = [
+        record,
+        replace(record, order=None),
+        replace(record, result=Bytes32("0x" + "5e" * 32), paid=TokenUnits(2**128), exit="LeaseSettled"),
+    ]
+
+    assert offer_from_wire(offer_to_wire(an_offer())) == an_offer()
+    assert offer_to_wire(an_offer())["price"] == "1000000"
+    assert [lease_from_wire(lease_to_wire(one)) for one in records] == records
+    assert lease_to_wire(record)["status"] == "Claimed"
+
+
+def test_a_signature_may_be_as_long_as_is_said_and_no_longer() -> None:
+    """Capitals are read as small letters."""
+    longest = "0x" + "AB" * MAX_SIGNATURE_BYTES
+
+    assert signature_from_wire(longest) == longest.lower()
+    with pytest.raises(InvalidField):
+        signature_from_wire(longest + "ab")
 
 
 A = "0x" + "a" * 40

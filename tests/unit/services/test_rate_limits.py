@@ -54,6 +54,16 @@ def test_senders_and_costs_have_their_own_buckets() -> None:
     limits.admit_account("192.0.2.1", Cost.READ)
 
 
+def test_addresses_and_accounts_have_rates_of_their_own() -> None:
+    """Behind one address there may be many accounts; and an account's bucket stands after it was forgotten, as full as at first."""
+    limits = RateLimits(None, Clock(), SLOW, dict.fromkeys(Cost, Rate(2, 1)))
+    limits.admit_account("somebody", Cost.READ)
+    with pytest.raises(TooManyRequests, match="2 read requests a second of account: wait 1 s"):
+        limits.admit_account("somebody", Cost.READ)
+
+    assert admitted(limits, 9) == 4
+
+
 def test_a_subscriber_of_ipv6_is_one_sender() -> None:
     """Somebody who has 2^64 addresses has one bucket; addresses of IPv4 are their own, however they are written."""
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1:2:3") != network_of("2001:db8:0:1::1")

@@ -7,6 +7,8 @@ export interface Stake {
   id: string;
   gpus: number;
   price: bigint;
+  /** T: what its opening locked; and what is still locked of it. */
+  all: bigint;
   locked: bigint;
   run: bigint;
   bond: bigint;
@@ -24,9 +26,18 @@ export function stakeOf(lease: Lease, bondBps: number, bondFloor: bigint, now: n
   const startsAt = Math.max(lease.openedAt, Number(order.startsAt));
   const run = endingCost(order, lease, now);
   return {
-    id: lease.id, gpus: Number(gpus), price, locked: lock - units(lease.paid), run, bond: bondOf(lock, BigInt(bondBps), bondFloor),
+    id: lease.id, gpus: Number(gpus), price, all: lock, locked: lock - units(lease.paid), run, bond: bondOf(lock, BigInt(bondBps), bondFloor),
     endsBy: lease.deadline ?? startsAt + most + grace, lastHeartbeat: lease.lastHeartbeat, status: lease.status,
   };
+}
+
+/** What is to be done about a provider that says nothing, with what comes of it; a lease that is over, or heard of, needs nothing. */
+export function saidOfSilence(stake: Stake, now: number, silentAfter: number, said: (amount: bigint) => string, at: (instant: number) => string): string {
+  if (stake.status !== "Open") return "";
+  const back = `all ${said(stake.locked)} that is locked comes back, with up to ${said(stake.bond < stake.all ? stake.bond : stake.all)} of its bond`;
+  if (now >= stake.endsBy) return `Its deadline is over: anybody may expire it now, and ${back}. The scheduler does so by itself.`;
+  if (stake.lastHeartbeat !== null && now - stake.lastHeartbeat <= silentAfter) return "";
+  return `Its provider is silent. You need not do anything: unless it comes back, the lease can be expired from ${at(stake.endsBy)} on, and ${back}. Your client orders the work again elsewhere meanwhile (bourse watch). Ending it yourself pays the provider.`;
 }
 
 /** What all orders that wait could lock at worst. */

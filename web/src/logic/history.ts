@@ -57,10 +57,11 @@ function bucketsOf(fills: readonly Fill[], from: number, step: number): Bucket[]
   });
 }
 
-/** What it cleared at last, and what it cleared at before that instant. */
-export function clearedAt(history: History, before: number): { last: Fill | undefined; earlier: Fill | undefined } {
+/** What it cleared at last, and what it stood at at that instant; where it is not known so far back, what it first cleared at. */
+export function clearedAt(history: History, before: number): { last: Fill | undefined; earlier: Fill | undefined; isThatOld: boolean } {
   const told = history.fills.length ? history.fills : history.buckets.map((one) => ({ at: one.from, price: one.mean, gpus: one.gpus }));
-  return { last: told.at(-1), earlier: told.findLast((one) => one.at <= before) ?? (told.length > 1 ? told[0] : undefined) };
+  const then = told.findLast((one) => one.at <= before);
+  return { last: told.at(-1), earlier: then ?? (told.length > 1 ? told[0] : undefined), isThatOld: then !== undefined };
 }
 
 /** By when so many more GPUs of an offer must have come free: the latest instant at which its leases end. */

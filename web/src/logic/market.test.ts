@@ -88,7 +88,7 @@ describe("history", () => {
     const fine = historyOf(spans, 60, leases, 150);
     expect(fine).toMatchObject({ step: 10, from: 60, buckets: [{ mean: 2_000_000n, from: 60 }, { mean: 2_240_000n, from: 90 }], use: [{ at: 120, gpus: 2 }, { at: 150, gpus: 1 }] });
     expect(historyOf(spans, 60, leases.slice(1), 150)).toMatchObject({ step: 60, buckets: [{ mean: 2_100_000n, low: 2_000_000n, high: 2_240_000n, gpus: 2 }] });
-    expect(clearedAt(fine, 70)).toMatchObject({ last: { price: 2_240_000n }, earlier: { price: 2_000_000n } });
+    expect(clearedAt(fine, 70)).toMatchObject({ last: { price: 2_240_000n }, earlier: { price: 2_000_000n }, isThatOld: true });
   });
   it("knows by when GPUs must be free, only of leases that still run", () => {
     const leases = [row(1, 0, "1", "1", 90), row(1, 0, "1", "1", 70), row(1, 0, "8", "1", null), row(2, 0, "8", "1", 10)];

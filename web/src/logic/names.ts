@@ -47,6 +47,7 @@ const WORDS: Record<string, string> = {
   ClassNotAccepted: "of another class", PriceOutOfBounds: "above the limit", NotEnoughGpus: "with too few GPUs free", ProviderSilent: "of a silent provider",
   ProviderExcluded: "of a provider you excluded", OfferNotAlive: "not listed any more", BondTooSmall: "with too small a bond",
   DeclinedBefore: "that declined it before", RegionNotWanted: "in another region", ClientBalanceTooLow: "that your balance does not pay",
+  TermLeaseNotByProvider: "that only their own provider can open for later",
   ReliabilityTooLow: "less reliable than you ask",
 };
 

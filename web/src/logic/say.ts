@@ -55,7 +55,7 @@ export function saidOfJob(order: OrderTold, lease: Lease | undefined, coin: Coin
   const amount = (value: string) => spoken(units(value), coin.decimals);
   if (order.state === "withdrawn") return [`${name} was taken off the book. It locked nothing and cost nothing.`];
   if (order.state === "expired") return [`${name} found nobody before its order expired. It cost nothing.`];
-  if (order.state === "book") return [`${name} waits. `, nearestMiss ? `${sentence(nearestMiss)}` : "No round has looked at its order yet."];
+  if (order.state === "book") return [`${name} waits. `, nearestMiss ? sentence(nearestMiss.split(";")[0] ?? "") : "No round has looked at its order yet."];
   if (!lease) return [`${name} is ${order.state}.`];
   if (order.state === "open") return [`${name} runs on offer ${lease.offer} at `, strong(priced(units(lease.price), coin.decimals)), ` ${coin.symbol} per GPU-hour.`];
   if (order.state === "claimed") return [`${name} has run, and its provider claims ${plural(lease.claimedSeconds, "second")}. Countersign it, or dispute it.`];

@@ -58,6 +58,13 @@ export function secondsOf(text: string): number | undefined {
   return Number.isSafeInteger(total) && total > 0 ? total : undefined;
 }
 
+/** The length of a term: days where it has any, else hours and minutes. */
+export function term(seconds: number): string {
+  const days = Math.floor(seconds / DAY);
+  const hours = Math.floor((seconds % DAY) / 3600);
+  return days ? `${days} d${hours ? ` ${hours} h` : ""}` : span(seconds);
+}
+
 /** Seconds as the command line writes them. */
 export function duration(seconds: number): string {
   const parts: [number, string][] = [[Math.floor(seconds / 3600), "h"], [Math.floor((seconds % 3600) / 60), "m"], [seconds % 60, "s"]];

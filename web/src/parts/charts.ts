@@ -38,6 +38,9 @@ function engraving(context: CanvasRenderingContext2D): CanvasPattern | string {
 
 const axis = (): uPlot.Axis => ({ stroke: () => ink("ink3"), font: FONT, grid: { stroke: () => ink("rule"), width: 1 }, ticks: { show: false } });
 
+/** With how many decimals prices on an axis are all different: two where that is enough. */
+const told = (at: readonly number[]): number => [2, 3, 4].find((one) => new Set(at.map((price) => price.toFixed(one))).size === at.length) ?? 6;
+
 const times = (isShown: boolean): uPlot.Axis => ({
   ...axis(), show: isShown, size: 26, grid: { show: false }, space: 78,
   values: (chart, at) => at.map((one) => clock(one, (chart.scales["x"]?.max ?? 0) - (chart.scales["x"]?.min ?? 0) < 900)),
@@ -64,7 +67,7 @@ export function charts(prices: HTMLElement, use: HTMLElement, decimals: number, 
     {
       ...common(prices, 190),
       scales: { x: { time: false }, y: { range: (_, low, high) => padded(low, high) } },
-      axes: [times(false), { ...axis(), side: 1, size: RIGHT, space: 34, values: (_, at) => at.map((one) => one.toFixed(2)) }],
+      axes: [times(false), { ...axis(), side: 1, size: RIGHT, space: 34, values: (_, at) => at.map((one) => one.toFixed(told(at))) }],
       series: [{}, { stroke: () => ink("ink"), width: 1.75, paths: uPlot.paths.stepped!({ align: 1 }), points: { show: false } }, { show: true, stroke: "transparent", points: { show: false } }, { show: true, stroke: "transparent", points: { show: false } }],
       hooks: { drawAxes: [(chart) => history && bands(chart, history, shown)], draw: [(chart) => history && fills(chart, history, shown)], setCursor: [say] },
     },

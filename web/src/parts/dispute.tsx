@@ -63,7 +63,7 @@ function Raised({ ways, ...of }: Disputed & { ways: Ways }) {
         the loser’s goes to the winner, half of it to the arbiter. Where nobody rules, anybody may end it then: <Amount of={ways.lapsed} /> are paid, and both stakes go back.
       </p>
       {isArbiter && !isDue ? <Rule id={id} order={order} most={ways.mostSeconds} /> : null}
-      {isDue ? <p class="acts"><Act id="lapse" ghost run={async (step) => (await acts()).lapse(market.value!, id, order.order, step)}>End it: nobody ruled</Act></p> : null}
+      {isDue ? <p class="acts"><Act id="lapse" ghost run={async (step) => (await acts()).endForAll("lapse", market.value!, id, order.order, step)}>End it: nobody ruled</Act></p> : null}
       <Evidence {...of} />
       <Command words={isDue ? `bourse lapse ${id}` : `bourse rule ${id} --seconds ${ways.mostSeconds} --client-at-fault`} />
     </div>

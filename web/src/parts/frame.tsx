@@ -15,7 +15,7 @@ import { find } from "../state/finding";
 
 const VIEWS: [string, string, string[]][] = [
   ["market", "Market", ["market"]], ["jobs", "Jobs", ["jobs", "job"]], ["providers", "Providers", ["providers", "provider", "offer"]],
-  ["rounds", "Rounds", ["rounds", "round"]], ["network", "Network", ["network"]],
+  ["reservations", "Reservations", ["reservations"]], ["rounds", "Rounds", ["rounds", "round"]], ["network", "Network", ["network"]],
 ];
 
 export function Top() {
@@ -103,7 +103,7 @@ export function Tabs() {
   const account = wallet.value.account;
   const tabs: [string, string, string[]][] = [
     ["market", "Market", ["market"]], ["jobs", "Jobs", ["jobs", "job"]], ["account", "Account", ["account"]],
-    ["more", "More", ["more", "network", "rounds", "round", "providers", "provider", "offer"]],
+    ["more", "More", ["more", "network", "reservations", "rounds", "round", "providers", "provider", "offer"]],
   ];
   return (
     <nav class="tabs" aria-label="Views, below">

@@ -2,9 +2,12 @@
 import { useSignal } from "@preact/signals";
 import type { Lease, OrderDocument, OrderTold, Outputs, Receipts } from "../api/kinds";
 import { exitCodeOf, fetchChecked, foldersOf, resultHash } from "../api/outputs";
+import { saidOfSilence, stakeOf } from "../logic/account";
+import { spoken, units } from "../logic/amounts";
 import { endingCost } from "../logic/job";
+import { exactly } from "../logic/times";
 import { chainTime } from "../state/head";
-import { market } from "../state/market";
+import { market, silentAfter, token } from "../state/market";
 import { wallet } from "../state/wallet";
 import { Problem } from "../api/read";
 import { Act, acts } from "./act";
@@ -42,6 +45,7 @@ export function JobActs({ id, order, lease, receipts, outputs, bondBps, isSealed
       ) : null}
       {lease?.status === "Open" ? (
         <>
+          <Silence id={id} order={order} lease={lease} bondBps={bondBps} />
           {isMine ? <p class="acts"><Act id="terminate" ghost run={async (step) => (await acts()).endOnChain("terminate", terms, id, order.order, step)}>End it now</Act></p> : null}
           <p class="cap">Ending it now costs <Amount of={endingCost(order.order, lease, chainTime.value)} /> beyond what is paid; the rest comes back at once.</p>
           <Command words={last && !mine ? "bourse watch" : `bourse cancel ${id}`} />
@@ -49,6 +53,20 @@ export function JobActs({ id, order, lease, receipts, outputs, bondBps, isSealed
       ) : null}
       {lease ? <Dispute id={id} order={order} lease={lease} receipts={receipts} outputs={outputs} bondBps={bondBps} /> : null}
     </Panel>
+  );
+}
+
+/** Where its provider says nothing: what to do, which is mostly nothing, and the act that brings the money back once it is due. */
+function Silence({ id, order, lease, bondBps }: Pick<Known, "id" | "order" | "bondBps"> & { lease: Lease }) {
+  const stake = stakeOf({ ...lease, order: order.order }, bondBps, units(market.value!.bondFloor), chainTime.value, market.value!.claimGrace);
+  const said = stake ? saidOfSilence(stake, chainTime.value, silentAfter.value, (amount) => spoken(amount, token.value.decimals), exactly) : "";
+  if (!said) return null;
+  const isDue = chainTime.value >= (stake?.endsBy ?? Infinity);
+  return (
+    <>
+      <p class="bad" id="silence">{said}</p>
+      {isDue ? <p class="acts"><Act id="expire" run={async (step) => (await acts()).endForAll("expire", market.value!, id, order.order, step)}>Expire it</Act></p> : null}
+    </>
   );
 }
 

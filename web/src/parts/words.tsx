@@ -56,6 +56,11 @@ export const Clock = ({ at }: { at: number }) => (
   <time class="num" dateTime={new Date(at * 1000).toISOString()} title={exactly(at)}>{Math.abs(chainTime.peek() - at) < 86_400 ? clock(at) : dated(at)}</time>
 );
 
+/** A day and an hour that lie ahead or behind; only the hour where it is today. */
+export const Day = ({ at }: { at: number }) => (
+  <time class="num" dateTime={new Date(at * 1000).toISOString()} title={exactly(at)}>{Math.floor(at / 86_400) === Math.floor(chainTime.peek() / 86_400) ? clock(at, false) : dated(at)}</time>
+);
+
 export function AccountName({ of, view = "account", whole = false }: { of: string; view?: "account" | "provider"; whole?: boolean }) {
   const address = checksummed(of);
   return <a class={`addr${whole ? "" : ""}`} href={linkTo(view, of)} title={address}>{whole ? address : shortAddress(address)}</a>;

@@ -6,6 +6,7 @@ import { stakeOf, worstOf, type Stake } from "../logic/account";
 import { part, priced, spoken, units } from "../logic/amounts";
 import { checksummed } from "../logic/checksum";
 import { oneLine } from "../logic/names";
+import { isReservation } from "../logic/reservations";
 import { saidOfAccount } from "../logic/say";
 import { duration, exactly, span } from "../logic/times";
 import { AccountActs, Connect } from "../parts/account_acts";
@@ -21,6 +22,7 @@ import { market, silentAfter, token } from "../state/market";
 import { useOffers } from "../state/offers";
 import { linkTo, place } from "../state/route";
 import { wallet } from "../state/wallet";
+import { OwnReservations } from "./reservations";
 
 const MOST_LEASES = 24;
 const MOST_ORDERS = 100;
@@ -52,10 +54,11 @@ function OneAccount({ address }: { address: string }) {
           <div class="only-phone"><Stakes free={units(account.value.free)} locked={units(account.value.locked)} waiting={worstOf(orders)} stakes={stakes} width={358} /></div>
         </section>
         <Boundary what="The leases"><Leases stakes={stakes} all={ids.length} /></Boundary>
+        <Boundary what="The reservations"><OwnReservations orders={orders} /></Boundary>
         <Boundary what="The orders"><Waiting orders={orders} /></Boundary>
       </div>
       <aside class="aside" aria-label="Acts, statement and solvency">
-        <section><h2>Account</h2><p class="mono full">{checksummed(address)}</p><AccountActs address={address} /></section>
+        <section><h2>Account</h2><p class="mono full">{checksummed(address)}</p><p class="cap">Its money is kept by the contract <span class="mono full">{checksummed(market.value!.market)}</span>, and by nobody else: <a class="u" href={linkTo("network")}>what moves it</a>.</p><AccountActs address={address} /></section>
         <Boundary what="The statement"><Statement address={address} free={units(account.value.free)} block={account.value.block.number} /></Boundary>
         <Boundary what="The delegates"><Delegates address={address} /></Boundary>
         <Boundary what="Solvency"><Solvency /></Boundary>
@@ -125,7 +128,7 @@ function Leases({ stakes, all }: { stakes: readonly Stake[]; all: number }) {
 }
 
 function Waiting({ orders }: { orders: readonly OrderTold[] }) {
-  const waiting = orders.filter((one) => one.state === "book").sort((one, other) => (units(one.order.maxPrice) > units(other.order.maxPrice) ? -1 : 1));
+  const waiting = orders.filter((one) => one.state === "book" && !isReservation(one.order, one.acceptedAt)).sort((one, other) => (units(one.order.maxPrice) > units(other.order.maxPrice) ? -1 : 1));
   const shown = waiting.slice(0, 8);
   const asked = useSignal("");
   if (!orders.length) return <Panel title="Orders"><Empty>You have no orders. Looking is free; a deposit lets you sign one.</Empty></Panel>;
@@ -134,7 +137,7 @@ function Waiting({ orders }: { orders: readonly OrderTold[] }) {
       {shown.length ? (
         <div class="scroll">
           <table>
-            <thead><tr><th scope="col">order</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r">at most</th><th scope="col" class="r">worst cost</th><th scope="col" class="r">expires</th><th scope="col" class="gap">waits because</th></tr></thead>
+            <thead><tr><th scope="col">order</th><th scope="col" class="r">GPUs</th><th scope="col" class="r">limit</th><th scope="col" class="r only-desk">at most</th><th scope="col" class="r only-desk">worst cost</th><th scope="col" class="r only-desk">expires</th><th scope="col" class="gap">waits because</th></tr></thead>
             <tbody>{shown.map((one) => <WaitingRow key={one.id} order={one} isOpen={asked.value === one.id} onAsk={() => (asked.value = asked.value === one.id ? "" : one.id)} />)}</tbody>
           </table>
         </div>
@@ -150,7 +153,7 @@ function WaitingRow({ order: one, isOpen, onAsk }: { order: OrderTold; isOpen: b
   return (
     <>
       <tr data-row>
-        <td><Hash of={one.id} view="job" /></td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), token.value.decimals)}</td><td class="num r">{duration(Number(one.order.maxSeconds))}</td><td class="r"><Amount of={units(one.worstCost)} /></td><td class="r"><Until at={Number(one.order.expiresAt)} /></td>
+        <td><Hash of={one.id} view="job" /></td><td class="num r">{one.order.gpus}</td><td class="num r">{priced(units(one.order.maxPrice), token.value.decimals)}</td><td class="num r only-desk">{duration(Number(one.order.maxSeconds))}</td><td class="r only-desk"><Amount of={units(one.worstCost)} /></td><td class="r only-desk"><Until at={Number(one.order.expiresAt)} /></td>
         <td class="gap"><button type="button" class="u why" aria-expanded={isOpen} onClick={onAsk}>{said}</button></td>
       </tr>
       {isOpen ? <tr class="asked"><td colSpan={7}><WaitsBecause order={one.id} /></td></tr> : null}

@@ -7,8 +7,9 @@ import { jobsOf } from "../logic/attempts";
 import { shareOf } from "../logic/dispute";
 import { attemptsOf, attemptsOver, happeningsOver, servingsOf, type Attempt, type Happening, type Known } from "../logic/job";
 import { oneLine, plural } from "../logic/names";
+import { saidOfTerm } from "../logic/reservations";
 import { saidOfJob } from "../logic/say";
-import { span } from "../logic/times";
+import { dated, span } from "../logic/times";
 import { Outputs } from "../parts/outputs";
 import { JobActs } from "../parts/job_acts";
 import { JobTimeline } from "../parts/timeline";
@@ -62,7 +63,7 @@ export function JobView() {
     <div class="job">
       <div>
         <Crumb id={id} />
-        <Answer said={saidOfJob(order.value, lease, token.value, name, explanation?.nearestMiss ?? "", code)} />
+        <Answer said={saidOfTerm(order.value.order, order.value.state, lease, token.value, chainTime.value, dated) ?? saidOfJob(order.value, lease, token.value, name, explanation?.nearestMiss ?? "", code)} />
         <StateLine order={order.value} lease={lease} attempts={attemptsOf(known)} code={code} />
         <Attempts orders={job.orders} of={id} />
         {attempts.length ? <TimeAndMoney attempts={attempts} order={job.orders[0] ?? order.value} /> : null}

@@ -21,6 +21,7 @@ import { useLeasesOf, useSpans } from "../state/past";
 import { token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { isSilent, useOffers } from "../state/offers";
+import { ReservationsOf } from "./reservations";
 
 /** The class that is asked for; without one, that with most GPUs on offer. */
 function chosen(asked: string, offers: readonly Offer[]): string {
@@ -54,6 +55,7 @@ export function MarketView() {
       </div>
       <div class="side">
         <Boundary what="The book"><TheBook book={book.value.value} name={name} /></Boundary>
+        <Boundary what="The reservations">{hasBegun.current && name ? <ReservationsOf name={name} /> : null}</Boundary>
       </div>
     </div>
   );
@@ -79,12 +81,12 @@ function ClassBody({ name, offers, isKnown }: { name: string; offers: readonly O
 function Before({ name, history }: { name: string; history: History }) {
   const index = useAnswer(name ? "/v1/prices/{class_name}" : undefined, { path: { class_name: name } }, "seldom");
   const { decimals } = token.value;
-  const { last, earlier } = clearedAt(history, history.to - 3600);
+  const { last, earlier, isThatOld } = clearedAt(history, history.to - 3600);
   const average = index.value.value?.average;
   if (!last && !average) return <p class="sub">Nothing of this class has cleared yet.</p>;
   return (
     <p class="sub">
-      {last ? <>Last cleared at {priced(last.price, decimals)}, <Ago at={last.at} />{earlier && earlier !== last ? <>; {priced(earlier.price, decimals)} <Ago at={earlier.at} /></> : null}. </> : null}
+      {last ? <>Last cleared at {priced(last.price, decimals)}, <Ago at={last.at} />{earlier && isThatOld ? <>; an hour ago it stood at {priced(earlier.price, decimals)}</> : earlier && earlier !== last ? <>; first, <Ago at={earlier.at} />, at {priced(earlier.price, decimals)}</> : null}. </> : null}
       {average ? <>All settled work so far paid {priced(units(average), decimals)} on average <span class="ink3">(informational: self-trading moves it)</span>.</> : null}
     </p>
   );

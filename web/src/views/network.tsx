@@ -3,6 +3,7 @@ import type { Block } from "../api/kinds";
 import { json, read } from "../api/read";
 import { counted, priced, units } from "../logic/amounts";
 import { checksummed } from "../logic/checksum";
+import { plural } from "../logic/names";
 import { saidOfNetwork } from "../logic/say";
 import { duration } from "../logic/times";
 import { Solvency, useSolvency } from "../parts/solvency";
@@ -30,7 +31,8 @@ export function NetworkView() {
     <div class="job">
       <div>
         <Answer said={saidOfNetwork(solvency ? units(solvency.surplus) - units(solvency.missing) : undefined, solvency?.block.number ?? head.value?.block.number ?? 0, token.value)} />
-        <p class="sub">{lag === undefined ? "" : lag === 0 ? "This gateway is in step with its node." : `This gateway is ${lag} blocks behind its node.`} What it says is its word: the chain is the judge.</p>
+        <p class="sub">{lag === undefined ? "" : lag <= 0 ? "This gateway is in step with its node." : `This gateway is ${plural(lag, "block")} behind its node.`} What it says is its word: the chain is the judge.</p>
+        <WhatIf />
         <Rounds />
       </div>
       <aside class="aside" aria-label="Gateway and constants">
@@ -50,6 +52,24 @@ export function NetworkView() {
         <Command words="bourse market" />
       </aside>
     </div>
+  );
+}
+
+/** Who keeps the money, and what happens when somebody falls silent: the contract's rules, with this market's times. */
+function WhatIf() {
+  const terms = market.value!;
+  const rows: [string, string][] = [
+    ["the money", `The contract keeps it, ${checksummed(terms.market)}. What is free moves by its owner’s signature alone; what is locked, by the rules below and by nobody’s word. No gateway and no scheduler ever has it.`],
+    ["a provider is silent", `Nothing has to be done. ${duration(terms.claimGrace)} after the time of its job is over anybody may expire the lease: all that was not paid comes back, with its bond up to as much again. The work is ordered elsewhere long before.`],
+    ["a client is silent", `The provider claims its pay, and has it when ${duration(terms.challengeWindow)} have passed and nobody disputes.`],
+    ["an arbiter is silent", `After ${duration(terms.rulingWindow)} anybody may end the dispute: both stakes go back, and half is paid of what is in question.`],
+    ["the scheduler is silent", "Orders wait; a client can open its own. Leases go on and end as ever."],
+    ["this gateway is silent", "Another one shows the same market. Leases end on the chain: neither side needs a gateway for its money."],
+  ];
+  return (
+    <Panel title="Who keeps the money, and what if somebody is silent" kind="lead">
+      <dl class="words">{rows.map(([who, what]) => <><dt>{who}</dt><dd>{what}</dd></>)}</dl>
+    </Panel>
   );
 }
 
@@ -90,7 +110,7 @@ export function MoreView() {
   return (
     <>
       <h1 class="answer">More</h1>
-      {[["providers", "Providers"], ["rounds", "Rounds"], ["network", "Network"]].map(([to, name]) => <a class="line" href={linkTo(to ?? "")}>{name}</a>)}
+      {[["providers", "Providers"], ["reservations", "Reservations"], ["rounds", "Rounds"], ["network", "Network"]].map(([to, name]) => <a class="line" href={linkTo(to ?? "")}>{name}</a>)}
       <p class="acts"><button type="button" class="btn ghost" onClick={turnTheme}>Light or dark</button></p>
     </>
   );

@@ -13,14 +13,14 @@ import { listingFault, type Listing } from "./listings";
 import { ofWallet, WalletRefusal } from "./provider";
 
 const ORDER = "(address client,uint256 classes,uint40 offer,uint16 gpus,uint32 maxSeconds,uint32 minSeconds,uint80 maxPrice,uint16 minBondBps,uint40 startsAt,uint40 expiresAt,uint96 tip,address opener,address acceptor,address arbiter,bytes32 spec,uint256 salt) order";
-const MARKET = parseAbi([
-  `function orderId(${ORDER}) view returns (bytes32)`, `function cancel(${ORDER})`, `function terminate(${ORDER})`, `function dispute(${ORDER})`, `function token() view returns (address)`,
+export const MARKET = parseAbi([
+  `function orderId(${ORDER}) view returns (bytes32)`, `function cancel(${ORDER})`, `function terminate(${ORDER})`, `function dispute(${ORDER})`, `function lapse(${ORDER})`, `function expire(${ORDER})`, `function rule(${ORDER},uint32 usedSeconds,bool providerAtFault)`, `function token() view returns (address)`,
   "function depositWithPermit(address owner,uint256 amount,uint256 deadline,uint8 v,bytes32 r,bytes32 s)", "function withdraw(address to,uint256 amount)",
   "struct Lease { uint8 status; bool tipPaid; bool noReopen; bool assigned; bool byAcceptor; bool charged; uint40 offer; uint80 price; uint32 openedAt; uint32 paidSeconds; uint32 claimedSeconds; uint32 changedAt; }",
   "struct Offer { address provider; uint8 class; uint16 gpus; uint16 free; uint16 bondBps; uint40 expiresAt; address arbiter; uint80 price; uint16 minSeconds; bytes32 spec; }",
   "function leaseOf(bytes32 id) view returns (Lease)", "function offerOf(uint40 offer) view returns (Offer)", "function reprice(uint40 offer,uint80 price,uint40 expiresAt)",
 ] as const);
-const TOKEN = parseAbi([
+export const TOKEN = parseAbi([
   "function nonces(address owner) view returns (uint256)", "function balanceOf(address owner) view returns (uint256)", "function decimals() view returns (uint8)",
   "function eip712Domain() view returns (bytes1 fields,string name,string version,uint256 chainId,address verifyingContract,bytes32 salt,uint256[] extensions)",
 ] as const);
@@ -140,10 +140,10 @@ export async function endOnChain(verb: "cancel" | "terminate" | "dispute", marke
   await send(market, verb, [order], step);
 }
 
-/** End a dispute on which nobody ruled in time: anybody may. */
-export async function lapse(market: Market, id: string, order: OrderDocument, step: Step): Promise<void> {
+/** End what its deadline has ended: a dispute on which nobody ruled, a lease whose provider never came back. Anybody may. */
+export async function endForAll(verb: "lapse" | "expire", market: Market, id: string, order: OrderDocument, step: Step): Promise<void> {
   refuseIf(otherOrder(market, id, order));
-  await send(market, "lapse", [order], step);
+  await send(market, verb, [order], step);
 }
 
 /** Decide a dispute, as the arbiter that its order names. */

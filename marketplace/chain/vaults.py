@@ -1,0 +1,267 @@
+"""A vault that lends against leases, typed: its terms, its loans, its queue, and its verbs as calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+from marketplace.chain.blocks import Chain
+from marketplace.chain.checksums import address_from_text
+from marketplace.chain.contracts import contract_abi
+from marketplace.chain.verbs import Call
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32
+from marketplace.domain.orders import Order
+from marketplace.domain.units import (
+    BPS_WHOLE,
+    Bps,
+    GpuCount,
+    PricePerGpuHour,
+    Seconds,
+    TokenUnits,
+    UnixTime,
+    seconds_from_text,
+)
+
+VAULT = "AdvanceVault"
+ANY_RATE = Bps(2**16 - 1)
+MOST_OBLIGORS = 16
+_ABI = contract_abi(VAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultTerms:
+    """``Terms`` of the contract, in the order of its fields: all that a vault will ever be. Shares and rates are basis points."""
+
+    market: Address
+    factory: Address
+    arbiter: Address
+    obligors: tuple[Address, ...]
+    """The clients on whose word it lends; none: it lends only what is covered (V-4)."""
+    max_tenor: Seconds
+    opex_bps: Bps
+    dscr_bps: Bps
+    reserve_bps: Bps
+    beta_bps: Bps
+    early_bps: Bps
+    cover_share_bps: Bps
+    exit_bps: Bps
+    loan_cap_bps: Bps
+    obligor_cap_bps: Bps
+    utilisation_cap_bps: Bps
+    base_rate: Bps
+    slope_rate: Bps
+    window: Seconds
+    max_loans: int
+
+    def changed_by(self, document: Mapping[str, Any]) -> VaultTerms:
+        """These, but for what a file names. Raises InvalidField for a name or a value that is none."""
+        known = {field.name for field in fields(self)} - {"market", "factory", "arbiter"}
+        if unknown := sorted(document.keys() - known):
+            raise InvalidField("terms", f"there is no {unknown[0]}; known are {', '.join(sorted(known))}")
+        named = {name: _term(name, value) for name, value in document.items()}
+        return VaultTerms(**{field.name: getattr(self, field.name) for field in fields(self)} | named)
+
+
+def usual_terms(market: Address, factory: Address, arbiter: Address, max_tenor: Seconds) -> VaultTerms:
+    """Terms that trust nobody: no obligors, and beta 0."""
+    return VaultTerms(
+        market, factory, arbiter, (), max_tenor, opex_bps=Bps(3_000), dscr_bps=Bps(12_000), reserve_bps=Bps(1_000),
+        beta_bps=Bps(0), early_bps=Bps(5_000), cover_share_bps=Bps(2_000), exit_bps=Bps(10), loan_cap_bps=Bps(2_500),
+        obligor_cap_bps=Bps(5_000), utilisation_cap_bps=Bps(9_000), base_rate=Bps(500), slope_rate=Bps(500),
+        window=Seconds(86_400), max_loans=32,
+    )  # fmt: skip
+
+
+def _term(name: str, value: Any) -> Any:
+    if name == "obligors":
+        if not isinstance(value, list) or len(value) > MOST_OBLIGORS:
+            raise InvalidField("terms.obligors", f"must be a list of at most {MOST_OBLIGORS} addresses")
+        return tuple(address_from_text(str(one), field="terms.obligors") for one in value)
+    if name in ("max_tenor", "window") and isinstance(value, str):
+        return seconds_from_text(value, field=f"terms.{name}")
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise InvalidField(f"terms.{name}", f"must be a whole number ({BPS_WHOLE} is the whole), and not {value!r}")
+    return value
+
+
+class LoanState(IntEnum):
+    """``LoanState`` of the contract. That a loan is impaired is derived, not stored."""
+
+    NONE = 0
+    DRAWN = 1
+    REPAID = 2
+    WRITTEN_OFF = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A loan as the contract stores it, in the order of its fields."""
+
+    spv: Address
+    opened_at: UnixTime
+    starts_at: UnixTime
+    gpus: GpuCount
+    state: LoanState
+    is_tipped: bool
+    lease: Bytes32
+    price: PricePerGpuHour
+    min_seconds: Seconds
+    max_seconds: Seconds
+    principal: TokenUnits
+    reserve: TokenUnits
+    cover: TokenUnits
+    accrued_at: UnixTime
+    rate_bps: Bps
+    backer: Address
+    interest: TokenUnits
+    obligor: Address
+    shared: TokenUnits
+
+
+@dataclass(frozen=True, slots=True)
+class LoanMarks:
+    """What a loan comes to at one block."""
+
+    loan: Loan
+    owed: TokenUnits
+    due: TokenUnits
+    covered: TokenUnits
+
+    @property
+    def is_impaired(self) -> bool:
+        return self.covered < self.owed
+
+
+@dataclass(frozen=True, slots=True)
+class VaultBooks:
+    """What a vault has and owes at one block, and what waits to leave it."""
+
+    cash: TokenUnits
+    assets: TokenUnits
+    supply: int
+    pending: int
+    window_ends_at: UnixTime
+    is_impaired: bool
+    loans: Mapping[int, LoanMarks]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultPosition:
+    """What one account has in a vault at one block."""
+
+    shares: int
+    worth: TokenUnits
+    pending: int
+    claimable: TokenUnits
+    credit: TokenUnits
+
+
+class VaultContract:
+    """One ``AdvanceVault``. Whatever a command shows together is read at one block."""
+
+    def __init__(self, chain: Chain, address: Address) -> None:
+        self.chain = chain
+        self.address = address
+
+    @cached_property
+    def terms(self) -> VaultTerms:
+        """Fixed when it was deployed; read once."""
+        (values,) = self._read("terms")
+        market, factory, arbiter, obligors, *rest = values
+        return VaultTerms(market, factory, arbiter, tuple(obligors), *rest)
+
+    def books(self, at: BlockRef) -> VaultBooks:
+        pending, _, window_ends_at = self._read("queue", at=at)
+        (numbers,) = self._read("loans", at=at)
+        return VaultBooks(
+            TokenUnits(self._one("cash", at=at)),
+            TokenUnits(self._one("totalAssets", at=at)),
+            int(self._one("totalSupply", at=at)),
+            int(pending),
+            UnixTime(window_ends_at),
+            bool(self._one("isImpaired", at=at)),
+            {number: self.marks(number, at) for number in numbers},
+        )
+
+    def marks(self, number: int, at: BlockRef) -> LoanMarks:
+        """One loan; its state is NONE where there is none of that number."""
+        spv, opened_at, starts_at, gpus, state, *rest = self._one("loanOf", number, at=at)
+        loan = Loan(spv, opened_at, starts_at, gpus, LoanState(state), *rest)
+        owed, due, covered = (TokenUnits(self._one(view, number, at=at)) for view in ("owedOf", "dueOf", "coveredOf"))
+        return LoanMarks(loan, owed, due, covered)
+
+    def position(self, account: Address, at: BlockRef) -> VaultPosition:
+        shares = int(self._one("balanceOf", account, at=at))
+        return VaultPosition(
+            shares,
+            TokenUnits(self._one("convertToAssets", shares, at=at)),
+            int(self._one("pendingRedeemRequest", 0, account, at=at)),
+            TokenUnits(self._one("maxWithdraw", account, at=at)),
+            TokenUnits(self._one("creditOf", account, at=at)),
+        )
+
+    def shares_for(self, assets: TokenUnits, at: BlockRef) -> int:
+        """Shares that are worth so much at the price of now."""
+        return int(self._one("convertToShares", assets, at=at))
+
+    def limit_of(self, order: Order, spv: Address, at: BlockRef) -> tuple[TokenUnits, int]:
+        """How much may be drawn now, and n of the rule V-n that forbids more."""
+        most, rule = self._read("limitOf", order, spv, at=at)
+        return TokenUnits(most), int(rule)
+
+    def loan_on(self, lease: Bytes32, opened_at: UnixTime, at: BlockRef) -> int:
+        """The number of the loan on a serving; 0 where there is none."""
+        return int(self._one("loanOn", lease, opened_at, at=at))
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    def deposit(self, assets: TokenUnits, receiver: Address) -> Call:
+        return self._call("deposit", assets, receiver)
+
+    def request_redeem(self, shares: int, account: Address) -> Call:
+        return self._call("requestRedeem", shares, account, account)
+
+    def cancel_redeem(self, shares: int, account: Address) -> Call:
+        return self._call("cancelRedeem", shares, account)
+
+    def process_queue(self) -> Call:
+        return self._call("process")
+
+    def withdraw(self, assets: TokenUnits, account: Address) -> Call:
+        return self._call("withdraw", assets, account, account)
+
+    def take_credit(self, to: Address) -> Call:
+        return self._call("takeCredit", to)
+
+    def draw(self, order: Order, spv: Address, amount: TokenUnits, max_rate: Bps = ANY_RATE) -> Call:
+        return self._call("draw", order, spv, amount, max_rate)
+
+    def collect(self, number: int) -> Call:
+        return self._call("collect", number)
+
+    def resolve(self, number: int) -> Call:
+        return self._call("resolve", number)
+
+    def _call(self, verb: str, *arguments: Any) -> Call:
+        return Call(self.address, _ABI.call(verb, *arguments), verb)
+
+    def _one(self, view: str, *arguments: Any, at: BlockRef | None = None) -> Any:
+        return self._read(view, *arguments, at=at)[0]
+
+    def _read(self, view: str, *arguments: Any, at: BlockRef | None = None) -> tuple[Any, ...]:
+        return _ABI.answer(view, self.chain.call(self.address, _ABI.call(view, *arguments), at))
+
+
+def creation(terms: VaultTerms) -> Call:
+    """Make a vault of these terms. Anyone's, as often as they like."""
+    return Call(None, _ABI.creation(terms), "create")
+
+
+def has_obligor(loan: Loan) -> bool:
+    """Whether it rests on a client's word, and not on reserve and cover alone."""
+    return loan.obligor != ZERO_ADDRESS
