@@ -18,8 +18,9 @@ from marketplace.config import DEVNET_FOLDER, from_env
 from marketplace.daemon import Stop
 from marketplace.domain.errors import DeadlinePassed
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.states import JOB_TERMINAL, JobState
-from marketplace.domain.units import GpuCount, Seconds
+from marketplace.domain.units import GpuCount, Seconds, UnixTime
 
 H100, SMALL = "H100-SXM-80GB", "RTX4090"
 DEPOSIT = "2000"
@@ -58,6 +59,8 @@ class Scene:
     """Its first provider fell silent, another did the work."""
     failed: Bytes32
     running: Bytes32
+    waiting: Bytes32
+    """For more GPUs together than are free anywhere."""
     client: Address
     silent: Address
     """The provider that is gone."""
@@ -120,11 +123,29 @@ def play(place: Path) -> Scene:
     )
     running = [market.submit(replace(long, name=f"train on {n}", gpus=GpuCount(n))) for n in (4, 2, 2, 2)]
     _step(market, lambda: all(job.state is JobState.RUNNING for job in running))
-    for count, limit in WAITING:
+    waiting = [
         market.submit(replace(long, name=f"waits for {count}", gpus=GpuCount(count), max_price=market.price(limit)))
-    told = Scene(retried.orders[-1], failed.orders[-1], running[0].orders[-1], market.account, lost)
+        for count, limit in WAITING
+    ]
+    _reserve(market, base)
+    told = Scene(
+        retried.orders[-1], failed.orders[-1], running[0].orders[-1], waiting[0].orders[-1], market.account, lost
+    )
     market.close()
     return told
+
+
+def _reserve(market: Market, base: JobRequest) -> None:
+    """Ask for machines from later days on; no provider here opens any."""
+    day = 86_400
+    for count, days, limit in ((8, 3, "2.10"), (4, 2, "2.25"), (2, 1, "1.90")):
+        begins = UnixTime(market.chain.head().timestamp + days * day)
+        market.submit(
+            replace(
+                base, name=f"{days} days of {count}", command=(), session=SessionTerms(), gpus=GpuCount(count), retries=0,
+                max_price=market.price(limit), starts_at=begins, max_time=Seconds(days * day), min_time=Seconds(days * day // 2),
+            )
+        )  # fmt: skip
 
 
 def _step(market: Market, is_so: Callable[[], bool]) -> None:

@@ -247,12 +247,12 @@ await check("GPUs at work", async () => {
 
 await check("reservations", async () => {
   const page = await open(told.gateway, "#/reservations");
-  assert.match(await page.textContent("h1"), /^1 reservation waits for a provider\. It wants 1 × RTX4090 for 0\.44 tUSD an hour at most\.$/);
+  assert.match(await page.textContent("h1"), /^1 reservation waits for a provider\. It wants 1 × RTX4090 for 0\.01 tUSD an hour at most\.$/);
   await page.click("main tbody tr a >> nth=0");
   await page.waitForFunction(() => /^A reservation from .* No provider has opened it; until .* any whose offer fits may\.$/.test(document.querySelector("h1").textContent), null, { timeout: LONG });
   await look(page, `#/account/${told.client}`);
   await page.waitForSelector("section[aria-label='Reservations'] >> text=waits for a provider", { timeout: LONG });
-  assert.match(await page.textContent("section[aria-label='Reservations'] tbody"), /≤ 0\.44.*0\.220000.*0\.440000/s);
+  assert.match(await page.textContent("section[aria-label='Reservations'] tbody"), /≤ 0\.01.*0\.005000.*0\.010000/s);
   await look(page, "#/market/RTX4090");
   await page.waitForSelector("section[aria-label='Reserved for later'] >> text=the one that waits", { timeout: LONG });
   assert.deepEqual([...(await findings(page)), ...page.wrong], []);

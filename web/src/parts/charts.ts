@@ -41,9 +41,15 @@ const axis = (): uPlot.Axis => ({ stroke: () => ink("ink3"), font: FONT, grid: {
 /** With how many decimals prices on an axis are all different: two where that is enough. */
 const told = (at: readonly number[]): number => [2, 3, 4].find((one) => new Set(at.map((price) => price.toFixed(one))).size === at.length) ?? 6;
 
+/** Whether the newest price, which is written in ink over the axis, would cover this one. */
+function isUnderTag(chart: uPlot, price: number, history: History | undefined, shown: (price: bigint) => number): boolean {
+  const last = history?.buckets.at(-1);
+  return last !== undefined && Math.abs(chart.valToPos(price, "y") - chart.valToPos(shown(last.mean), "y")) < 16;
+}
+
 const times = (isShown: boolean): uPlot.Axis => ({
   ...axis(), show: isShown, size: 26, grid: { show: false }, space: 78,
-  values: (chart, at) => at.map((one) => clock(one, (chart.scales["x"]?.max ?? 0) - (chart.scales["x"]?.min ?? 0) < 900)),
+  values: (chart, at) => at.map((one) => (chart.valToPos(one, "x") < 24 ? "" : clock(one, (chart.scales["x"]?.max ?? 0) - (chart.scales["x"]?.min ?? 0) < 900))),
 });
 
 function common(into: HTMLElement, height: number): Pick<uPlot.Options, "width" | "height" | "legend" | "cursor" | "padding"> {
@@ -67,7 +73,7 @@ export function charts(prices: HTMLElement, use: HTMLElement, decimals: number, 
     {
       ...common(prices, 190),
       scales: { x: { time: false }, y: { range: (_, low, high) => padded(low, high) } },
-      axes: [times(false), { ...axis(), side: 1, size: RIGHT, space: 34, values: (_, at) => at.map((one) => one.toFixed(told(at))) }],
+      axes: [times(false), { ...axis(), side: 1, size: RIGHT, space: 34, values: (chart, at) => at.map((one) => (isUnderTag(chart, one, history, shown) ? "" : one.toFixed(told(at)))) }],
       series: [{}, { stroke: () => ink("ink"), width: 1.75, paths: uPlot.paths.stepped!({ align: 1 }), points: { show: false } }, { show: true, stroke: "transparent", points: { show: false } }, { show: true, stroke: "transparent", points: { show: false } }],
       hooks: { drawAxes: [(chart) => history && bands(chart, history, shown)], draw: [(chart) => history && fills(chart, history, shown)], setCursor: [say] },
     },

@@ -39,7 +39,7 @@ export function JobUse({ job, samples }: { job: string; samples: readonly JobSam
 
 const most = (points: readonly Drawn[]) => points.reduce<number | undefined>((top, { value }) => (value !== undefined && (top === undefined || value > top) ? value : top), undefined);
 
-export function GpuUse({ job, samples }: { job: string; samples: readonly GpuSample[] }) {
+export function GpuUse({ samples }: { samples: readonly GpuSample[] }) {
   const rows = gpuUseOf(samples);
   const instants = samples.map((one) => one.at);
   const [from, to] = [Math.min(...instants), Math.max(...instants)];
@@ -57,7 +57,6 @@ export function GpuUse({ job, samples }: { job: string; samples: readonly GpuSam
           ))}</tbody>
         </table></div>
       ) : <Empty>Its provider tells nothing of its GPUs: they are declared, or the job does not run yet.</Empty>}
-      <Command words={`bourse top ${job}`} />
     </Panel>
   );
 }

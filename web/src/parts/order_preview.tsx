@@ -65,7 +65,7 @@ export function OrderPreview({ draft }: { draft: OrderDialog }) {
         <dt>market</dt><dd class="addr">{checksummed(terms.market)}, chain {terms.chainId}</dd>
       </dl>
       <p class="cap lead">Your wallet is asked {files.value.length ? "four times: for the upload of the files, " : "three times: for the upload "}of the command, of its public part, and for the order. Before that the page asks the market on the chain, through your wallet, for the order’s id.</p>
-      <p class="cap">The gateway and the provider can read what it runs and brings. Here nothing can be sealed: a page comes from the gateway that it would be sealed against, and the key would have to wait here for the lease to open. In a terminal: <code class="mono">bourse run --seal</code>.</p>
+      <p class="cap">The gateway and the provider can read what it runs and brings. A page cannot seal it against the gateway that the page itself comes from; in a terminal <code class="mono">bourse run --seal</code> does.</p>
       {account ? <p class="acts"><Act id="sign-order" disabled={fault !== "" || !seconds} run={sign}>Sign: up to {spoken(draft.worst, decimals)} {symbol}</Act></p> : <Wallets />}
       <Command words={`bourse run --gpu ${draft.name} --gpus ${draft.gpus} --max-price ${exact(draft.maxPrice, decimals).replace(/,/g, "").replace(/0+$/, "")} --max-time ${duration(draft.maxSeconds)}${more} -- ${command.value}`} />
     </>

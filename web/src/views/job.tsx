@@ -68,7 +68,7 @@ export function JobView() {
         <Attempts orders={job.orders} of={id} />
         {attempts.length ? <TimeAndMoney attempts={attempts} order={job.orders[0] ?? order.value} /> : null}
         {jobUse ? <Boundary what="The processors"><JobUse job={id} samples={jobUse.samples} /></Boundary> : null}
-        {use ? <Boundary what="The GPUs"><GpuUse job={id} samples={use.samples} /></Boundary> : null}
+        {use ? <Boundary what="The GPUs"><GpuUse samples={use.samples} /></Boundary> : null}
         <Boundary what="What happened"><Happened rows={happeningsOver(whole, head.value?.block.number ?? 0)} /></Boundary>
       </div>
       <aside class="aside" aria-label="Money, reasons, output and log">

@@ -29,7 +29,7 @@ function JobsOf({ address }: { address: string }) {
   return (
     <>
       <Answer said={[{ strong: plural(running, "job") }, ` ${running === 1 ? "runs" : "run"}, `, { strong: String(waiting) }, ` ${waiting === 1 ? "waits" : "wait"}.`]} />
-      <p class="sub">Jobs of <a class="addr u" href={linkTo("account", address)}>{checksummed(address)}</a>, the newest first.{isMine ? <> <a class="u" href={linkTo("account", address)}>Sign in</a> to read their names, and which orders are attempts of one job.</> : null}</p>
+      <p class="sub">Jobs of <a class="addr u" href={linkTo("account", address)}>{checksummed(address)}</a>, the newest first. A job goes by the id of its order here; the numbers of <span class="mono">bourse ps</span> are those of the machine that ordered it.{isMine ? <> <a class="u" href={linkTo("account", address)}>Sign in</a> to read their names, and which orders are attempts of one job.</> : null}</p>
       <Panel title="Jobs" note={jobs.length === orders.length ? `${orders.length} shown` : `${plural(jobs.length, "job")} of ${orders.length} orders`}>
         {jobs.length ? (
           <div class="scroll">

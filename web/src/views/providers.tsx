@@ -60,7 +60,7 @@ export function OfferView() {
   const told = useAnswer("/v1/offers/{offer}", { path: { offer: id } }).value;
   const measurements = useAnswer("/v1/measurements", { query: { offers: id } }, "seldom").value.value?.items ?? [];
   const offer = told.value as (Offer & { block: unknown }) | undefined;
-  if (!offer) return <><h1 class="answer">{told.problem ? "There is no such offer." : " "}</h1><ProblemNote problem={told.problem} /></>;
+  if (!offer) return <><h1 class="answer">{told.problem ? `There is no offer ${oneLine(id, 20)}. A job is found by the id of its order, which bourse ps tells.` : " "}</h1><ProblemNote problem={told.problem} /></>;
   const machine = offer.machine;
   return (
     <div class="job">
