@@ -188,14 +188,16 @@ class SchedulerService:
         return RejectionReason.ORDER_EXPIRED not in why.reasons or self._board.explanation(why.order) is None
 
     def _reasons(self, words: Collection[Word]) -> dict[Word, ObstacleReason]:
-        """What providers have said about these declines. The board vouches for nothing: each word is its provider's, or it is none."""
-        found = dict[Word, ObstacleReason]()
+        """What providers have said about these declines. The board vouches for nothing: each word is its provider's, or its company's operator's,
+        or it is none."""
+        found, servers = dict[Word, ObstacleReason](), {(order, at): provider for order, provider, at in words}
         for kept in self._board.declines_of(sorted({order for order, _, _ in words})).values():
             for signed in kept:
                 told = signed.decline
                 signer = decliner_of(told, signed.signature, self._market.domain)
-                if signer is not None and (word := (told.lease, signer, told.opened_at)) in words:
-                    found[word] = told.reason
+                provider = servers.get((told.lease, told.opened_at))
+                if signer is not None and provider and signer == self._market.companies.speaker_of(provider):
+                    found[told.lease, provider, told.opened_at] = told.reason
         return found
 
     def _snapshot(self, view: BookView, head: BlockRef) -> Snapshot:

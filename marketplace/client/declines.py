@@ -9,14 +9,14 @@ from marketplace.domain.errors import GatewayError
 from marketplace.domain.ids import Address, Bytes32
 
 
-def why_declined(api: GatewayApi, domain: SigningDomain, lease: Bytes32, provider: Address | None) -> str:
-    """This provider's last word about the lease, in a few words for people; empty where it has said nothing, or nobody carried it."""
+def why_declined(api: GatewayApi, domain: SigningDomain, lease: Bytes32, speaker: Address | None) -> str:
+    """The last word about the lease of whoever speaks for its provider, in a few words for people; empty where it has said nothing, or nobody carried it."""
     try:
         told = api.declines(lease)
     except GatewayError:
         return ""
-    words = [one.decline for one in told if decliner_of(one.decline, one.signature, domain) == provider]
-    if provider is None or not words:
+    words = [one.decline for one in told if decliner_of(one.decline, one.signature, domain) == speaker]
+    if speaker is None or not words:
         return ""
     last = max(words, key=lambda word: word.opened_at)
     return f"{last.reason}: {last.detail}" if last.detail else str(last.reason)

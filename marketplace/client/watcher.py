@@ -229,7 +229,8 @@ class Watcher:
         """A decline with the reason that its provider has signed, where one has reached the gateway."""
         if change.reason is not JobReason.LEASE_DECLINED:
             return change
-        why = why_declined(self._api, self._market.domain, order.signed.id, sight.provider)
+        speaker = sight.provider and self._market.companies.speaker_of(sight.provider, sight.block)
+        why = why_declined(self._api, self._market.domain, order.signed.id, speaker)
         return replace(change, note=f"{change.note} ({why})") if why else change
 
     def _become(self, kept: KeptJob, change: Become, block: BlockRef) -> KeptJob:

@@ -208,10 +208,29 @@ contract SpvFloorTest is SpvTest {
         );
     }
 
+    /// @notice S-3: the same where a second earns about a unit, so that each division's rounding shows: one unit too few is below the floor.
+    function testFloorIsExactToTheUnit(uint256 owed, uint256 reserve, uint16 opex, uint80 price) external {
+        price = uint80(bound(price, 1, 4_000));
+        vm.prank(operator);
+        offer = spv.list(CLASS, GPUS, BOND_BPS, price, 0, uint40(NOW + 30 days), arbiter, "");
+        Order memory order = aMonth();
+        order.minSeconds = 0;
+        open(aFillAt(order, price));
+        pledge(order);
+        vault.pay(spv, market.balanceOf(address(spv)));
+        vault.say(bound(owed, 1, 4_000), bound(reserve, 0, 10), uint16(bound(opex, 0, 9_999)));
+        skip(1 days);
+        uint32 floor = spv.floorOf(order);
+
+        vm.assertTrue(floor == 1 days - SLACK || isWhole(order, floor), "whole there");
+        if (floor > 0) vm.assertFalse(isWhole(order, floor - 1), "not a second below");
+    }
+
     /// @notice The rule of S-3 as the specification has it, without the floor's algebra.
     function isWhole(Order memory order, uint32 usedSeconds) private view returns (bool) {
+        uint256 rate = uint256(leaseOf(order).price) * order.gpus;
         uint32 paid = leaseOf(order).paidSeconds;
-        uint256 income = usedSeconds > paid ? earned(order, usedSeconds) - earned(order, paid) : 0;
+        uint256 income = usedSeconds > paid ? rate * usedSeconds / 3600 - rate * paid / 3600 : 0;
         uint256 own = 10_000 - vault.opexBps();
         return own * (income + market.balanceOf(address(spv))) / 10_000 + vault.reserve() >= vault.owed();
     }

@@ -88,6 +88,19 @@ contract BlobsAttack is NaiveTest {
         assertInvalid(digest, blob);
     }
 
+    /// @notice B04: there is one blob for a receipt: no byte of it can be another, its padding included.
+    function testB04EveryByteCounts() external {
+        Receipt memory receipt = receiptOf(serveMonth(), 5, true);
+        bytes32 digest = market.receiptId(receipt);
+        bytes memory blob = blobOf(receipt, OPERATOR_KEY);
+        for (uint256 i = 0; i < blob.length; ++i) {
+            blob[i] = bytes1(uint8(blob[i]) ^ 1);
+            assertInvalid(digest, blob);
+            blob[i] = bytes1(uint8(blob[i]) ^ 1);
+        }
+        vm.assertEq(bytes32(spv.isValidSignature(digest, blob)), bytes32(VALID), "unchanged it is valid");
+    }
+
     /// @notice B04: a blob with 64 kB behind it, or a signature of that length in it, is none, and costs the market little.
     function testB04LongBlobs() external {
         Order memory order = serveMonth();
