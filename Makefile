@@ -10,7 +10,7 @@ export FOUNDRY_DISABLE_NIGHTLY_WARNING = 1
 unexport PYTHONDONTWRITEBYTECODE
 # What `make test FAST=1` looks for tests in: not all, which takes each worker a while, nor where benchmarks are tried or many rounds are cleared
 # one after the other, which take a third of it.
-QUICK = --ignore=tests/unit/bench --ignore=tests/unit/engine/test_going_on.py tests/unit tests/architecture $(shell grep -rl --include='test_*.py' 'pytest.mark.quick' tests)
+QUICK = --ignore=tests/unit/bench tests/unit tests/architecture $(shell grep -rl --include='test_*.py' 'pytest.mark.quick' tests)
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8

@@ -243,7 +243,7 @@ def _open_machine(settings: Settings, inventory: Path, decimals: int) -> tuple[G
     return rig, gpus, file
 
 
-def _operated(market: MarketContract, key: Key, spv: Address | None) -> Address | None:
+def operated(market: MarketContract, key: Key, spv: Address | None) -> Address | None:
     """The company that the key operates, if one is named. Raises ConfigError for one that it does not."""
     if spv is None:
         return None
@@ -285,7 +285,7 @@ def run_provider(
     stop = GentleStop()
     stop.on_signals()
     market, key = open_chain_market(settings), open_key(settings)
-    company = _operated(market, key, spv)
+    company = operated(market, key, spv)
     journal = open_agent_journal(settings.home)
     rig, gpus, file = _open_machine(settings, inventory, market.terms().token_decimals)
     gateways = _gateway_lines(settings, market, key, company)

@@ -43,7 +43,10 @@ def open_chain_market(settings: Settings) -> MarketContract:
     chain = Chain(settings.rpc_urls)
     chain.log_blocks = settings.log_blocks
     chain.require_market(book.market, chain_id=book.chain_id)
-    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block, spv_factory=book.spv_factory)
+    market = MarketContract(
+        chain, book.market, deployed_at_block=book.deployed_at_block,
+        spv_factory=book.spv_factory, backstop_arbiter=book.backstop_arbiter,
+    )  # fmt: skip
     _hold_against_record(market, book)
     return market
 

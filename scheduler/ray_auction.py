@@ -2,7 +2,7 @@
 
 The only module that knows Ray; ``bourse scheduler --engine ray`` is the only one that imports it. Every node of the cluster has this package
 in the same version. Ray has no notion of who may do what: whoever reaches its ports runs code there, so a cluster belongs to one scheduler,
-in a network of its own (docs/research/scale.md).
+in a network of its own. What it can save is the auctions, a tenth of a round that reads all of its book (docs/research/scale.md).
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from scheduler.engine.clear import Auctioneer, clear, hold_here
 from scheduler.engine.columns import ColumnReader
+from scheduler.engine.document import SnapshotWriter
 from scheduler.engine.gains import sums_of
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Policy
@@ -89,7 +90,7 @@ class SchedulerService:
         self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
         self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
         self._reader, self._told = ColumnReader(), dict[Bytes32, int]()
-        self._memory = Memory(self._policy)
+        self._memory, self._writer = Memory(self._policy), SnapshotWriter()
         self._keeper = Keeper(market, sender, wait_seconds=wait_seconds, permit=permit)
         self._permit = permit
         self.head: BlockRef | None = None
@@ -208,6 +209,7 @@ class SchedulerService:
             posted=self._memory.posted,
             declined=self._memory.declined,
             excused=self._memory.excused,
+            writer=self._writer,
         )
 
     def _write_down(self, snapshot: Snapshot, plan: Plan) -> None:

@@ -33,15 +33,22 @@ class MarketContract:
     What was read before and cannot have changed since, going by the headers in between, is not asked for again (``view_cache``).
 
     ``deployed_at_block`` is where its events begin (the address book knows; 0 is safe and slow); ``spv_factory`` made those of its
-    providers that are companies.
+    providers that are companies, and ``backstop_arbiter`` is the one whose silence pays what was guaranteed.
     """
 
     def __init__(
-        self, chain: Chain, address: Address, *, deployed_at_block: int = 0, spv_factory: Address | None = None
+        self,
+        chain: Chain,
+        address: Address,
+        *,
+        deployed_at_block: int = 0,
+        spv_factory: Address | None = None,
+        backstop_arbiter: Address | None = None,
     ) -> None:
         self.chain = chain
         self.address = address
         self.companies = Companies(chain, spv_factory)
+        self.backstop_arbiter = backstop_arbiter
         self._deployed_at_block = deployed_at_block
         self._standing = ViewCache(chain.headers_between)
 

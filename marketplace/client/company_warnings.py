@@ -18,9 +18,13 @@ from marketplace.domain.orders import Order
 from marketplace.domain.units import Seconds, iso_from_time, text_from_seconds
 
 
-def warning_before_signing(order: Order, market: MarketContract, api: GatewayApi, block: BlockRef) -> str | None:
-    """What to say before this order is signed; None where no company can serve it. Raises ChainUnavailable, GatewayError."""
-    found = _companies_for(order, market, api, block)
+def warnings_before_signing(order: Order, market: MarketContract, api: GatewayApi, block: BlockRef) -> tuple[str, ...]:
+    """What to say before this order is signed: of who may serve it, and of who rules. Raises ChainUnavailable, GatewayError."""
+    said = (_of_companies(_companies_for(order, market, api, block), order, market), _of_arbiter(order, market))
+    return tuple(one for one in said if one)
+
+
+def _of_companies(found: tuple[Address, ...], order: Order, market: MarketContract) -> str | None:
     if not found:
         return None
     window = text_from_seconds(Seconds(market.terms().challenge_window))
@@ -33,6 +37,13 @@ def warning_before_signing(order: Order, market: MarketContract, api: GatewayApi
         f"{who}: if its operator falls silent, all of the lease may be claimed for it; whoever was not served terminates before,"
         f" or disputes within {window} of such a claim"
     )
+
+
+def _of_arbiter(order: Order, market: MarketContract) -> str | None:
+    """Whoever names it agrees that its panel's silence means "pay" (A-1)."""
+    if market.backstop_arbiter is None or order.arbiter != market.backstop_arbiter:
+        return None
+    return "the arbiter's silence pays: whoever disputes and finds its panel silent pays all that is guaranteed, and its stake"
 
 
 def objection_due(sight: Sight, market: MarketContract) -> str | None:

@@ -37,7 +37,7 @@ def follow_on(job: Job, market: MarketContract, longer: Seconds, limit: PricePer
         raise InvalidField("job", "is a reservation: reserve the time after it, too")
     lease, head = running_lease(job, market), market.chain.head()
     word = market.lease_of(lease, head)
-    offer = market.listing_of(word.offer, head)
+    offer = market.offer_of(word.offer, head)  # as it is now: price, expiry and what is free change
     if offer is None or not offer.is_alive(head.timestamp):
         raise InvalidField("job", f"is on offer {word.offer}, which is withdrawn: rent another machine")
     order = job.signed

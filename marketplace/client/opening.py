@@ -28,7 +28,10 @@ def market_in(book: AddressBook, rpc_urls: Sequence[str]) -> MarketContract:
     chain = Chain(rpc_urls)
     chain.require_chain_id(book.chain_id)
     chain.require_market(book.market)
-    market = MarketContract(chain, book.market, deployed_at_block=book.deployed_at_block, spv_factory=book.spv_factory)
+    market = MarketContract(
+        chain, book.market, deployed_at_block=book.deployed_at_block,
+        spv_factory=book.spv_factory, backstop_arbiter=book.backstop_arbiter,
+    )  # fmt: skip
     try:
         market.terms()
     except TransactionReverted as exc:

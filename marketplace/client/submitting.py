@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.checksums import checksum
-from marketplace.client.company_warnings import warning_before_signing
+from marketplace.client.company_warnings import warnings_before_signing
 from marketplace.client.journal_rows import KeptJob, NewJob, SecretSources
 from marketplace.client.packages import Say, with_packages
 from marketplace.client.posting import is_refusal
@@ -72,8 +72,7 @@ class Submitter:
         require_acceptable(order, self._market.balance_of(order.client, block), block)
         self._session.require_free(TokenUnits(len(prepared) * worst_cost_of(order)))
         require_machine(self._api, order, spec, block, sealed=request.sealed or bool(request.secrets))
-        warning = warning_before_signing(order, self._market, self._api, block)
-        if warning:
+        for warning in warnings_before_signing(order, self._market, self._api, block):
             say(warning)
         return Draft(request, prepared, order)
 

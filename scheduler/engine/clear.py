@@ -14,9 +14,7 @@ Equal snapshots give equal plans, bit for bit, in whatever order their rows come
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -51,20 +49,7 @@ def hold_here(market: SeatMap, shards: int) -> Ints:
 
 def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: ColumnReader | None = None) -> Plan:
     """The plan of this round. ``reader``: one that has read most of these rows before saves the time to do it again."""
-    with _collector_paused():
-        return Round(snapshot, auctioneer, reader or ColumnReader()).plan()
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """A round makes many small objects and no cycles: the collector would only look through the whole book again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return Round(snapshot, auctioneer, reader or ColumnReader()).plan()
 
 
 class _Sitting:

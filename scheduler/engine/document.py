@@ -1,15 +1,15 @@
 """How a snapshot is written down: canonical JSON (RFC 8785) with everything that can change the plan, and nothing else.
 
 ``reading`` reads it back. Rows of orders and offers are most of it, and most of them stay the same from round to round: what was written
-once is kept. That makes a document faster and never different: a test compares with ``canonical_json`` of the plain ``content``.
+once is kept by the writer. That makes a document faster and never different: a test compares with ``canonical_json`` of the plain ``content``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -42,21 +42,30 @@ SNAPSHOT_VERSION = 5
 _DEMANDS_KEPT = 100_000
 
 
-def snapshot_bytes(snapshot: Snapshot) -> bytes:
-    """The canonical JSON of ``content(snapshot)``."""
-    orders, offers = _LAST.rows(snapshot.view.orders, snapshot.view.offers)
-    named = _named_in_rows(orders, offers)
-    parts: dict[str, bytes] = {name: _json(value) for name, value in _small_parts(snapshot, named).items()}
-    parts["accounts"] = _amounts(_accounts(snapshot, named))
-    tables, pieces = {"offers": offers.text, "orders": orders.text}, list[bytes | memoryview]()
-    for name in sorted([*parts, *tables]):
-        pieces += [b'%s"%s":' % (b"," if pieces else b"{", name.encode())]
-        pieces += [parts[name]] if name in parts else [b"[", tables[name], b"]"]
-    return b"".join((*pieces, b"}"))
+class SnapshotWriter:
+    """Writes snapshots, one after the other: what stayed from one to the next is copied. Who begins with another writer loses only time."""
+
+    def __init__(self) -> None:
+        write = partial(_order_row, lru_cache(_DEMANDS_KEPT)(_demand_text))
+        self._orders = KeptRows(Form[BookOrder](attrgetter("signed.id"), "S66", write, _NAMED_IN_ORDERS))
+        self._offers = KeptRows(Form[Offer](attrgetter("id"), "i8", _offer_row, _NAMED_IN_OFFERS))
+
+    def written(self, snapshot: Snapshot) -> bytes:
+        """The canonical JSON of ``content(snapshot)``."""
+        self._orders = orders = self._orders.of(snapshot.view.orders)
+        self._offers = offers = self._offers.of(snapshot.view.offers)
+        named = _named_in_rows(orders, offers)
+        parts: dict[str, bytes] = {name: _json(value) for name, value in _small_parts(snapshot, named).items()}
+        parts["accounts"] = _amounts(_accounts(snapshot, named))
+        tables, pieces = {"offers": offers.text, "orders": orders.text}, list[bytes | memoryview]()
+        for name in sorted([*parts, *tables]):
+            pieces += [b'%s"%s":' % (b"," if pieces else b"{", name.encode())]
+            pieces += [parts[name]] if name in parts else [b"[", tables[name], b"]"]
+        return b"".join((*pieces, b"}"))
 
 
 def content(snapshot: Snapshot) -> dict[str, Any]:
-    """The document as plain values: what ``snapshot_bytes`` writes, said plainly."""
+    """The document as plain values: what ``SnapshotWriter`` writes, said plainly."""
     named = _named_in(snapshot)
     return _small_parts(snapshot, named) | {
         "accounts": {who: str(units) for who, units in _accounts(snapshot, named)},
@@ -188,16 +197,15 @@ _ORDER_FORM = "{" + ",".join(f'"{wire}":"%s"' for wire in _ORDER_WIRE) + "}"
 """Addresses, words and integers need no escapes."""
 
 
-def _order_row(row: BookOrder) -> bytes:
+def _order_row(demand_text: Callable[..., str], row: BookOrder) -> bytes:
     delegate = f'"delegate":"{row.delegate}",' if row.delegate else ""
     order = _ORDER_FORM % _ORDER_VALUES(row.signed.order)
-    demand = _demand_text(row.spec.resources, row.spec.constraints, row.spec.group)
+    demand = demand_text(row.spec.resources, row.spec.constraints, row.spec.group)
     return (
         f'{{"acceptedAt":{row.accepted_at},{delegate}"id":"{row.signed.id}","order":{order},"spec":{demand}}}'
     ).encode()
 
 
-@lru_cache(_DEMANDS_KEPT)
 def _demand_text(resources: Resources, constraints: Constraints, group: Group | None) -> str:
     return _json(_demand(resources, constraints, group)).decode()
 
@@ -218,13 +226,10 @@ def _amounts(rows: Iterable[tuple[Address, TokenUnits]]) -> bytes:
     return b"{" + ",".join([f'"{who}":"{units}"' for who, units in rows]).encode() + b"}"
 
 
-_ORDERS = Form[BookOrder](
-    attrgetter("signed.id"),
-    "S66",
-    _order_row,
-    {"client": attrgetter("signed.order.client"), "delegation": delegation_of},
-)
-_OFFERS = Form[Offer](attrgetter("id"), "i8", _offer_row, {name: attrgetter(name) for name in ("provider", "spec")})
+_NAMED_IN_ORDERS: Mapping[str, Callable[[BookOrder], Any]] = {
+    "client": attrgetter("signed.order.client"), "delegation": delegation_of,
+}  # fmt: skip
+_NAMED_IN_OFFERS: Mapping[str, Callable[[Offer], Any]] = {name: attrgetter(name) for name in ("provider", "spec")}
 
 
 def _named_in_rows(orders: KeptRows[BookOrder], offers: KeptRows[Offer]) -> _Named:
@@ -236,19 +241,3 @@ def _named_in_rows(orders: KeptRows[BookOrder], offers: KeptRows[Offer]) -> _Nam
         set(offers.names("provider")),
         {sha256_in(spec) for spec in offers.names("spec")},
     )
-
-
-class _Last:
-    """The tables of the snapshot that was written last. A scheduler writes one after the other."""
-
-    def __init__(self) -> None:
-        self._orders, self._offers = KeptRows(_ORDERS), KeptRows(_OFFERS)
-
-    def rows(self, orders: Sequence[BookOrder], offers: Sequence[Offer]) -> tuple[KeptRows[BookOrder], KeptRows[Offer]]:
-        found = self._orders.of(orders), self._offers.of(offers)
-        self._orders, self._offers = found
-        return found
-
-
-_LAST = _Last()
-"""For all snapshots of this process: it holds no more than the last one did, and whoever writes two at once loses only time."""

@@ -15,7 +15,7 @@ from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import UnixTime
-from scheduler.engine.document import snapshot_bytes
+from scheduler.engine.document import SnapshotWriter
 from scheduler.engine.policy import Policy
 
 
@@ -38,6 +38,8 @@ class Snapshot:
     posted: tuple[Fill, ...] = ()
     declined: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
     excused: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
+    writer: SnapshotWriter = field(default_factory=SnapshotWriter, compare=False, repr=False)
+    """Who writes it down. One that has written most of these rows before saves the time to do it again."""
 
     @property
     def now(self) -> BlockRef:
@@ -73,7 +75,7 @@ class Snapshot:
 
     @cached_property
     def _written(self) -> bytes:
-        return snapshot_bytes(self)
+        return self.writer.written(self)
 
     @cached_property
     def sha256(self) -> Sha256:

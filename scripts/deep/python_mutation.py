@@ -39,7 +39,7 @@ BESIDE: Mapping[str, str] = {
     "domain/pricing": "chain/test_pricing",
     "domain/repairs": "store/test_projector_undone",
     "domain/runnable": "gateway/test_bad_orders client/test_vetting",
-    "services/access": "gateway/owasp/test_api1_object_level_authorization gateway/owasp/test_api1_shares",
+    "services/access": "gateway/owasp/test_api1_object_level_authorization gateway/owasp/test_api1_shares client/test_job_keys",
     "services/accounts": "gateway/test_client gateway/test_wallets",
     "services/answers": "gateway/test_orders",
     "services/books": "client/test_accounts",

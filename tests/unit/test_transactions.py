@@ -43,7 +43,12 @@ def knowing(*rows: Outgoing) -> Sender:
 
 def test_a_call_without_a_name_is_named_after_all_that_it_is() -> None:
     """Verb, contract and content: another one of any of them is another call, and the same call is the same one."""
-    others = [replace(CALL, verb="withdraw"), replace(CALL, to=OTHER), replace(CALL, to=None), replace(CALL, input=b"\x01")]
+    others = [
+        replace(CALL, verb="withdraw"),
+        replace(CALL, to=OTHER),
+        replace(CALL, to=None),
+        replace(CALL, input=b"\x01"),
+    ]
 
     assert name_of(replace(CALL)) == name_of(CALL)
     assert len({name_of(one) for one in (CALL, *others)}) == 5

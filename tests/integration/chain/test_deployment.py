@@ -31,6 +31,7 @@ from marketplace.chain.deployment import carry_out, plan_deployment
 from marketplace.chain.devnet import ANVIL_KEYS, start_anvil
 from marketplace.chain.finance import FinanceTerms
 from marketplace.chain.market import MarketContract
+from marketplace.chain.settlement import inspect_token
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verification import blueprint_of, differences
@@ -248,6 +249,35 @@ def test_a_given_token_comes_with_what_to_know_of_it(chain: Chain, trading: Any,
     assert [step.part.name for step in plan.steps] == ["GpuCatalogue", "ComputeMarket"]
     assert "rebasing" in plan.warnings[0]
     assert not any("EIP-2612" in warning for warning in plan.warnings)
+
+
+def token_code(decimals: int) -> str:
+    """A contract that answers ``symbol()`` with ABC, and every other question with this number."""
+    asked, at = "6000356 0e01c 6395d89b41 14 601a 57", "61{:04x} 6000 52 6020 6000 f3"
+    symbol = "5b 6020 6000 52 6003 6020 52 62414243 60e8 1b 6040 52 6060 6000 f3"
+    return "0x" + f"{asked} {at.format(decimals)} {symbol}".replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("decimals", "told"),
+    [
+        (0, "0 decimals: what a second earns"),
+        (5, "5 decimals: what a second"),
+        (6, ""),
+        (18, ""),
+        (19, "highest is 120892 ABC"),
+        (255, "highest is 0 ABC"),
+    ],
+)
+def test_coarse_and_fine_tokens_are_warned_of(chain: Chain, decimals: int, told: str) -> None:
+    """Below six decimals seconds may earn nothing, above eighteen prices may not fit; between them there is nothing to say."""
+    place = Address("0x" + "7c" * 20)
+    chain.rpc("anvil_setCode", place, token_code(decimals))
+
+    found = inspect_token(chain, place)
+
+    assert (found.symbol, found.decimals, len(found.warnings)) == ("ABC", decimals, 2 if told else 1)
+    assert told in found.warnings[-1]
 
 
 # -- the check --------------------------------------------------------------------------------------------------------

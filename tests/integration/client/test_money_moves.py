@@ -21,7 +21,7 @@ from marketplace.client import DepositBy, Market
 from marketplace.domain.chain_errors import TransactionReverted
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.units import COIN_DECIMALS, TokenUnits
+from marketplace.domain.units import COIN_DECIMALS, TokenUnits, UnixTime
 from tests.integration.contracts import create
 from tests.integration.gateway.conftest import DEPLOYER, STRANGER, Gateway
 from tests.integration.shell import Shell, logging_as_it_was
@@ -118,6 +118,19 @@ def test_a_signed_deposit_is_one_transaction(dollars: Till, by: DepositBy) -> No
 
     assert (dollars.market.balance().free, mined.is_earlier) == (50, False)
     assert (dollars.sent() - before, dollars.allowance()) == (1, 0)
+
+
+def test_a_budget_beyond_what_the_contract_holds_is_refused_here(dollars: Till) -> None:
+    """And a time beyond its words: nothing is sent for either, and the field is named."""
+    wallet, before = dollars.market.wallet, dollars.sent()
+    for budget, until, field in ((1 << 128, 9, "budget"), (5, 1 << 40, "until")):
+        with pytest.raises(InvalidField) as caught:
+            wallet.authorize(ELSEWHERE, TokenUnits(budget), UnixTime(until))
+        assert caught.value.field == field
+
+    wallet.authorize(ELSEWHERE, TokenUnits((1 << 128) - 1), UnixTime((1 << 40) - 1))
+
+    assert (wallet.budget_of(ELSEWHERE).left, dollars.sent() - before) == ((1 << 128) - 1, 1)
 
 
 def test_a_token_that_takes_no_signatures_says_so(tether: Till) -> None:

@@ -171,6 +171,17 @@ contract SpvFloorTest is SpvTest {
 
         vault.say(DOLLAR, DOLLAR, 10_000);
         vm.assertEq(spv.floorOf(order), 0, "the reserve covers it");
+
+        spv = aCompany("free of charge");
+        vm.prank(operator);
+        offer = spv.list(CLASS, GPUS, BOND_BPS, 0, 0, uint40(NOW + 30 days), arbiter, "");
+        order = aMonth();
+        order.salt = 2;
+        open(aFillAt(order, 0));
+        pledge(order);
+        vault.pay(spv, market.balanceOf(address(spv)));
+        vault.say(DOLLAR, 0, 0);
+        assertFloor(order, GUARANTEED);
     }
 
     /// @notice S-3: a creditor that does not answer is owed everything: the clock's floor is still signed, and nothing below it.

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from marketplace.domain.budgets import Budget
-from marketplace.domain.fills import LAST_INSTANT, Fill, FillFacts, refusal_of_fill, refusal_of_signer
+from marketplace.domain.errors import InvalidField
+from marketplace.domain.fills import (
+    LAST_INSTANT,
+    Fill,
+    FillFacts,
+    check_widths,
+    refusal_of_fill,
+    refusal_of_signer,
+    refused,
+)
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.leases import NO_LEASE, LeaseStatus
 from marketplace.domain.market import MarketTerms
@@ -65,6 +74,51 @@ def test_an_order_that_breaks_one_rule_is_refused_for_it(change: dict[str, Any],
     assert refusal(replace(ORDER, **change)) is expected
 
 
+TIGHT: list[dict[str, Any]] = [
+    {"gpus": 1, "max_seconds": 7200}, {"max_seconds": 1, "min_seconds": 1}, {"min_seconds": 3600}, {"max_price": 350_000},
+    {"min_bond_bps": 2000}, {"opener": ZERO_ADDRESS, "tip": 0}, {"offer": 1}, {"classes": 2**256 - 1}, {"expires_at": 2**40 - 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", TIGHT, ids=str)
+def test_an_order_at_one_limit_is_served(change: dict[str, Any]) -> None:
+    """One GPU, one second, all of it guaranteed, the very price and bond that are asked: what just fits is not refused (P-20)."""
+    order = replace(ORDER, **change)
+    facts = replace(FACTS, offer=replace(OFFER, min_seconds=Seconds(1 if order.max_seconds == 1 else 60)))
+
+    assert refusal(order, facts) is None
+
+
+def test_a_bond_is_at_most_the_whole_lock_and_an_offers_ask_is_a_price() -> None:
+    """Both to the last unit (P-04, I-4)."""
+    whole = replace(FACTS, offer=replace(OFFER, bond_bps=Bps(10_000)), provider_free=TokenUnits(LOCK))
+    dear = replace(ORDER, max_price=PRICE)
+
+    assert refusal(replace(ORDER, min_bond_bps=Bps(10_000)), whole) is None
+    assert refusal(replace(ORDER, min_bond_bps=Bps(10_001)), whole) is Refusal.BondTooSmall
+    assert refusal(dear, replace(FACTS, offer=replace(OFFER, price=PRICE))) is None
+
+
+@pytest.mark.parametrize(("name", "bits"), [("gpus", 16), ("max_price", 80), ("tip", 96), ("salt", 256)])
+def test_an_integer_fits_its_field_of_the_abi(name: str, bits: int) -> None:
+    """From 0 to the last one; the field is named."""
+    for value in (0, 2**bits - 1):
+        check_widths(replace(ORDER, **{name: value}))  # type: ignore[arg-type]
+    for value in (-1, 2**bits):
+        with pytest.raises(InvalidField) as caught:
+            check_widths(replace(ORDER, **{name: value}))  # type: ignore[arg-type]
+        assert caught.value.field == name
+
+
+def test_a_refusal_names_the_field_that_it_is_about() -> None:
+    """As people and programs read it; of the market's own state there is none."""
+    assert (refused(Refusal.NotEnoughGpus, "3 of 2").field, refused(Refusal.ProviderBalanceTooLow).field) == (
+        "gpus",
+        "",
+    )
+    assert "(3 of 2)" in str(refused(Refusal.NotEnoughGpus, "3 of 2"))
+
+
 BROKEN_FACTS: list[tuple[dict[str, Any], Refusal]] = [
     ({"now": UnixTime(1000)}, Refusal.OrderExpired),
     ({"opener": ARBITER}, Refusal.OpenerNotAllowed),
@@ -74,6 +128,7 @@ BROKEN_FACTS: list[tuple[dict[str, Any], Refusal]] = [
     ({"offer": replace(OFFER, price=PricePerGpuHour(350_001))}, Refusal.PriceOutOfBounds),
     ({"lease": replace(NO_LEASE, status=LeaseStatus.OPEN)}, Refusal.OrderLive),
     ({"lease": replace(NO_LEASE, status=LeaseStatus.CLOSED)}, Refusal.OrderClosed),
+    ({"lease": replace(NO_LEASE, no_reopen=True)}, Refusal.OrderClosed),
     ({"lease": replace(NO_LEASE, opened_at=UnixTime(999))}, Refusal.TooSoon),
     ({"client_free": TokenUnits(LOCK + 4)}, Refusal.ClientBalanceTooLow),
     ({"provider_free": TokenUnits(BOND - 1)}, Refusal.ProviderBalanceTooLow),
