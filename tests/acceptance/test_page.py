@@ -20,8 +20,9 @@ from marketplace.client import JobRequest
 from marketplace.client.request import order_again
 from marketplace.config import from_env
 from marketplace.domain.ids import Bytes32, sha256_of
+from marketplace.domain.keeping import SessionTerms
 from marketplace.domain.spec import read_spec
-from marketplace.domain.units import PricePerGpuHour, Seconds
+from marketplace.domain.units import PricePerGpuHour, Seconds, UnixTime
 from marketplace.domain.work import read_work, work_name
 from tests.acceptance.conftest import Network, eventually
 from tests.acceptance.test_strangers import CAST, FAUCET, run
@@ -83,10 +84,7 @@ def prepared(network: Network) -> dict[str, object]:
     for words in ((address, "--value", "1ether"), (token, "mint(address,uint256)", address, "5000000")):
         run(CAST, "send", "--rpc-url", rpc, "--private-key", FAUCET, *words)
     offer = listed_by_hand(gateway, rpc, key, address)
-    network.bourse("wallet", "deposit", "1")
     job, retry = ordered_twice(network)
-    term = ("--from", "20h", "--for", "1h", "--min", "30m", "--max-price", "0.01")  # for so little nobody opens it
-    network.bourse("reserve", "--gpu", "RTX4090", *term, "--no-wait", "--yes")
     return {
         "gateway": gateway, "rpc": rpc, "key": key, "job": job, "retry": retry, "client": network.state["accounts"]["client"]["address"],
         "provider": network.state["accounts"]["provider-1"]["address"], "offer": offer,
@@ -94,15 +92,24 @@ def prepared(network: Network) -> dict[str, object]:
 
 
 def ordered_twice(network: Network) -> tuple[Bytes32, Bytes32]:
-    """A job that everybody may read: an order that was served, and one that follows it as a retry does, whose limit nobody meets."""
+    """A job that everybody may read: an order that was served, and one that follows it as a retry does, whose limit nobody meets; and a
+    reservation, for so little that nobody opens it."""
     market = wiring.open_market(from_env({}, network.folder))
     try:
+        market.deposit(market.amount("1"))
         request = JobRequest(
             command=("true",), name="twice <b>told</b>", public=True, gpus_of=("RTX4090",), max_price=market.price("0.40"), max_time=Seconds(60),
         )  # fmt: skip
         job = market.submit(request)
         list(market.wait_all([job], WITHIN_SECONDS, settled=True))
         first = market.book.orders(job.id)[-1]
+        begins = UnixTime(market.chain.head().timestamp + 20 * 3600)
+        market.submit(
+            JobRequest(
+                command=(), session=SessionTerms(), gpus_of=("RTX4090",), max_price=market.price("0.01"), starts_at=begins,
+                max_time=Seconds(3600), min_time=Seconds(1800), retries=0,
+            )
+        )  # fmt: skip
         work = replace(read_work(first.work), previous=first.signed.id).canonical()
         spec = replace(read_spec(first.spec), work=work_name(work)).canonical()
         market.api.put_blob(work)

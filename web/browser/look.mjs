@@ -176,7 +176,7 @@ await check("hostile words", async () => {
   const page = await open(middle.url);
   for (const view of views) {
     await page.evaluate((to) => (location.hash = to), view || "#/market");
-    await page.waitForTimeout(700);
+    await page.waitForTimeout(500);
   }
   assert.equal(await page.evaluate(() => window.hit), undefined);
   assert.equal(await page.locator("main img, main script").count(), 0);
