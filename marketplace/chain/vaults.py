@@ -248,7 +248,8 @@ class VaultContract:
         return self._call("resolve", number)
 
     def _call(self, verb: str, *arguments: Any) -> Call:
-        return Call(self.address, _ABI.call(verb, *arguments), verb)
+        # Not the bare name: the market has verbs of the same, and is expected to tell of those.
+        return Call(self.address, _ABI.call(verb, *arguments), f"vault {verb}")
 
     def _one(self, view: str, *arguments: Any, at: BlockRef | None = None) -> Any:
         return self._read(view, *arguments, at=at)[0]

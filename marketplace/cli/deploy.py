@@ -120,16 +120,19 @@ def deploy(
 
 
 def _write_verification(session: CommandSession, path: Path) -> None:
-    from marketplace.chain.compiler import verification_input  # brings the compiler, which users need not have
+    # Brings the compiler, which users need not have.
+    from marketplace.chain.compiler import OPTIMIZER_RUNS, SMALL_RUNS, verification_input
 
-    found = verification_input()
-    path.write_text(json_text(found.standard_json) + "\n", encoding="utf-8")
-    contracts = [{"contract": name, "metadataSha256": told} for name, told in found.metadata_hashes.items()]
-    words = [
-        f"{path}: standard JSON for {found.compiler}",
-        *(f"{name}  metadata sha256 {told}" for name, told in found.metadata_hashes.items()),
-    ]
-    session.answer({"file": str(path), "compiler": found.compiler, "contracts": contracts}, "\n".join(words))
+    files: list[dict[str, Any]] = []
+    words: list[str] = []
+    for file, runs in ((path, OPTIMIZER_RUNS), (path.with_name(f"{path.stem}-vault{path.suffix}"), SMALL_RUNS)):
+        found = verification_input(runs=runs)
+        file.write_text(json_text(found.standard_json) + "\n", encoding="utf-8")
+        contracts = [{"contract": name, "metadataSha256": told} for name, told in found.metadata_hashes.items()]
+        files.append({"file": str(file), "compiler": found.compiler, "contracts": contracts})
+        words.append(f"{file}: standard JSON for {found.compiler}")
+        words += [f"{name}  metadata sha256 {told}" for name, told in found.metadata_hashes.items()]
+    session.answer({**files[0], "vault": files[1]}, "\n".join(words))
 
 
 def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, dry_run: bool) -> None:

@@ -35,6 +35,7 @@ from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import Seconds, TokenUnits, iso_from_time, text_from_seconds, units_from_text
+from marketplace.domain.wire import camel
 
 app = typer.Typer(help="Lend through a vault, leave it, see what it holds.", no_args_is_help=True)
 
@@ -141,7 +142,7 @@ def deposit(
         _show(session, at, account, at.send(at.vault.deposit(units, account)))
 
 
-@app.command()
+@app.command("exit")
 @with_session(JSON, KEY)
 def leave(
     session: CommandSession,
@@ -162,9 +163,6 @@ def leave(
             )
         call = at.vault.cancel_redeem(shares, account) if cancel else at.vault.request_redeem(shares, account)
         _show(session, at, account, at.send(call))
-
-
-app.command("exit")(leave)
 
 
 @app.command("process")
@@ -288,7 +286,7 @@ def _rests_on(marks: LoanMarks) -> str:
 
 
 def _terms_document(found: VaultTerms) -> dict[str, Any]:
-    return {"terms": asdict(found) | {"obligors": list(found.obligors)}}
+    return {"terms": {camel(name): value for name, value in asdict(found).items()} | {"obligors": list(found.obligors)}}
 
 
 def _terms_table(found: VaultTerms) -> Table:

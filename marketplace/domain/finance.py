@@ -18,7 +18,7 @@ LONGEST_WALK = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LendingLimits:
     """The shares by which a vault lends, fixed when it is deployed."""
 
     opex_bps: Bps
@@ -34,7 +34,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DrawStanding:
     """All that decides how much may be drawn, as of one second."""
 
     is_pinned: bool
@@ -65,7 +65,7 @@ class Standing:
     lent_to_obligor: TokenUnits
 
 
-class Verdict(NamedTuple):
+class DrawVerdict(NamedTuple):
     """The first rule that forbids a draw, n of V-n; 0 if none does. With what it attempts and what is allowed, where that is one number."""
 
     rule: int
@@ -113,7 +113,7 @@ def split(free: int, served: int, ahead: int, owed: int, opex_bps: int) -> tuple
     return TokenUnits(to_vault), TokenUnits(free - to_vault if to_vault == owed else to_owner)
 
 
-def rate_rounded_up(standing: Standing, limits: Limits, amount: int) -> Bps:
+def rate_rounded_up(standing: DrawStanding, limits: LendingLimits, amount: int) -> Bps:
     """The loan's rate after a draw: it rises with how much is lent then (V-9), and is mixed with that of earlier draws (V-7b)."""
     lent = min(standing.lent + amount, standing.assets)
     slope = -(-lent * limits.slope_rate // standing.assets) if standing.assets else 0
@@ -124,7 +124,7 @@ def rate_rounded_up(standing: Standing, limits: Limits, amount: int) -> Bps:
     return Bps(-(-(standing.principal * standing.rate_bps + amount * rate) // principal))
 
 
-def verdict_on(standing: Standing, limits: Limits, amount: int) -> Verdict:
+def verdict_on(standing: DrawStanding, limits: LendingLimits, amount: int) -> DrawVerdict:
     """Whether so much may be drawn: V-8, V-4, V-2, V-5, V-6, and V-7, in this order."""
     capped = _cap_on(standing, limits, amount)
     if capped.attempted > capped.allowed:
@@ -133,14 +133,14 @@ def verdict_on(standing: Standing, limits: Limits, amount: int) -> Verdict:
     if found.rule or not standing.is_early or _is_covered(standing, limits, amount):
         return found
     if limits.early_bps == 0:
-        return Verdict(7, amount, 0)
+        return DrawVerdict(7, amount, 0)
     # At most a share of what the rules would allow: then they allow what it is that share of.
     whole = -(-(standing.principal + amount) * BPS_WHOLE // limits.early_bps) - standing.principal
     found = _credit_of(standing, limits, whole)
     return found._replace(rule=7) if found.rule else found
 
 
-def limit_of(standing: Standing, limits: Limits) -> tuple[TokenUnits, int]:
+def limit_of(standing: DrawStanding, limits: LendingLimits) -> tuple[TokenUnits, int]:
     """The most that may be drawn, and the rule that forbids one unit more."""
     low, high = 0, min(standing.cash, 2**96 - 1) + 1
     while high - low > 1:
@@ -152,44 +152,46 @@ def limit_of(standing: Standing, limits: Limits) -> tuple[TokenUnits, int]:
     return TokenUnits(low), verdict_on(standing, limits, high).rule
 
 
-def _cap_on(standing: Standing, limits: Limits, amount: int) -> Verdict:
+def _cap_on(standing: DrawStanding, limits: LendingLimits, amount: int) -> DrawVerdict:
     if amount > standing.cash:
-        return Verdict(8, amount, standing.cash)
+        return DrawVerdict(8, amount, standing.cash)
     attempted = standing.principal + standing.interest + amount
     allowed = share_rounded_down(standing.assets, limits.loan_cap_bps)
     if attempted > allowed:
-        return Verdict(8, attempted, allowed)
+        return DrawVerdict(8, attempted, allowed)
     attempted = standing.lent + amount
     allowed = share_rounded_down(standing.assets, limits.utilisation_cap_bps)
     if attempted > allowed or not standing.is_pinned:
-        return Verdict(8, attempted, allowed)
-    return Verdict(8, standing.lent_to_obligor + amount, share_rounded_down(standing.assets, limits.obligor_cap_bps))
+        return DrawVerdict(8, attempted, allowed)
+    return DrawVerdict(
+        8, standing.lent_to_obligor + amount, share_rounded_down(standing.assets, limits.obligor_cap_bps)
+    )
 
 
-def _is_covered(standing: Standing, limits: Limits, amount: int) -> bool:
+def _is_covered(standing: DrawStanding, limits: LendingLimits, amount: int) -> bool:
     reserve = standing.reserve + share_rounded_up(amount, limits.reserve_bps)
     return _owed_at_maturity(standing, limits, amount) <= reserve + standing.cover
 
 
-def _credit_of(standing: Standing, limits: Limits, amount: int) -> Verdict:
+def _credit_of(standing: DrawStanding, limits: LendingLimits, amount: int) -> DrawVerdict:
     if _is_covered(standing, limits, amount):
-        return Verdict(0)
+        return DrawVerdict(0)
     if not standing.is_pinned:
-        return Verdict(2)
+        return DrawVerdict(2)
     owed_at_maturity = _owed_at_maturity(standing, limits, amount)
     reserve = standing.reserve + share_rounded_up(amount, limits.reserve_bps)
     covered = covered_rounded_down(
         standing.due, standing.balance, standing.unshared, limits.opex_bps, reserve, standing.cover
     )
     if covered * BPS_WHOLE < limits.dscr_bps * owed_at_maturity:
-        return Verdict(5, covered, share_rounded_up(owed_at_maturity, limits.dscr_bps))
+        return DrawVerdict(5, covered, share_rounded_up(owed_at_maturity, limits.dscr_bps))
     attempted = max(0, standing.principal + standing.interest + amount - reserve) + standing.unearned
     hope = share_rounded_down(standing.income, BPS_WHOLE - limits.opex_bps)
     allowed = standing.bond + share_rounded_down(max(0, hope - owed_at_maturity), limits.beta_bps)
-    return Verdict(6 if attempted > allowed else 0, attempted, allowed)
+    return DrawVerdict(6 if attempted > allowed else 0, attempted, allowed)
 
 
-def _owed_at_maturity(standing: Standing, limits: Limits, amount: int) -> int:
+def _owed_at_maturity(standing: DrawStanding, limits: LendingLimits, amount: int) -> int:
     principal = standing.principal + amount
     rate = rate_rounded_up(standing, limits, amount)
     return principal + standing.interest + interest_rounded_up(principal, rate, standing.seconds_left)

@@ -25,8 +25,14 @@ TESTS = (
     ("tests/unit", "--ignore", "tests/unit/bench"),
     (
         "tests/integration/client", "tests/integration/chain", "tests/integration/gateway/test_client.py",
-        "tests/faults/test_proxy.py", "tests/faults/test_sending.py", "tests/hostile/gateway",
+        "tests/integration/gateway/owasp", "tests/faults/test_proxy.py", "tests/faults/test_sending.py", "tests/hostile/gateway",
     ),
+    (
+        "tests/hostile/client", "tests/hostile/provider", "tests/integration/test_ssh.py", "tests/integration/test_exposure.py",
+        "tests/integration/test_relay.py", "tests/integration/test_registries.py", "tests/integration/provider/test_images.py",
+        "tests/faults/test_rows.py", "tests/differential/test_finance.py", "tests/solidity/test_compiler.py",
+    ),
+    ("tests/acceptance", "--ignore", "tests/acceptance/test_page.py", "--ignore", "tests/acceptance/test_tutorial.py"),
 )  # fmt: skip
 """What is about them, for a process each. What numba compiles is watched where one test runs it interpreted."""
 SECONDS = 3_600

@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 from marketplace.chain.compiler import EVM_VERSION, PROJECT_ROOT, solc_path
 from marketplace.chain.devnet import ANVIL_KEYS, start_anvil
 from marketplace.domain import finance
-from marketplace.domain.finance import Filling, Limits, Standing, Ticket
+from marketplace.domain.finance import DrawStanding, Filling, LendingLimits, Ticket
 from marketplace.domain.units import BPS_WHOLE, Bps, Seconds, TokenUnits
 from tests.differential.node import ARGUMENTS, Node
 from tests.ports import free_port
@@ -80,9 +80,9 @@ def share(rolls: Random) -> Bps:
     return Bps(rolls.choice((0, 1, 500, 3_000, 9_999, BPS_WHOLE, rolls.randrange(BPS_WHOLE + 1))))
 
 
-def a_case(rolls: Random) -> tuple[Standing, Limits, int]:
+def a_case(rolls: Random) -> tuple[DrawStanding, LendingLimits, int]:
     """Every second one near what is usual, so that each rule comes to be the one that binds."""
-    limits = Limits(
+    limits = LendingLimits(
         share(rolls), Bps(BPS_WHOLE + rolls.randrange(5_000)), Bps(rolls.randrange(3_000)), share(rolls), share(rolls),
         share(rolls), share(rolls), share(rolls), Bps(rolls.randrange(3_000)), Bps(rolls.randrange(3_000)),
     )  # fmt: skip
@@ -91,7 +91,7 @@ def a_case(rolls: Random) -> tuple[Standing, Limits, int]:
     values: list[Any] = [rolls.random() < 0.8, rolls.random() < 0.5, *(amount(rolls, bits) for _ in range(10))]
     values += [rolls.randrange(5_000), rolls.getrandbits(rolls.choice((22, 32))), assets, assets]
     values += [amount(rolls, bits), amount(rolls, bits)]
-    standing = Standing(*values)
+    standing = DrawStanding(*values)
     most, _ = finance.limit_of(standing, limits)
     return standing, limits, max(0, rolls.choice((most, most + 1, amount(rolls, bits))))
 

@@ -14,8 +14,12 @@ import solcx
 from marketplace.chain.compiler import (
     ABI_FOLDER,
     CONTRACTS,
+    OPTIMIZER_RUNS,
     PROJECT_ROOT,
+    SMALL,
+    SMALL_RUNS,
     SOLC_VERSION,
+    VerificationInput,
     compile_contracts,
     solc_path,
     verification_input,
@@ -38,14 +42,20 @@ def test_committed_artifacts_are_fresh(tmp_path: Path) -> None:
 
 def test_explorers_are_given_all_that_makes_the_code(tmp_path: Path) -> None:
     """In an empty folder the standard JSON gives the very metadata, which has the hash of each source and every setting of this build."""
-    found = verification_input()
+    for runs in (OPTIMIZER_RUNS, SMALL_RUNS):
+        _require_metadata(verification_input(runs=runs), runs, tmp_path)
+
+
+def _require_metadata(found: VerificationInput, runs: int, empty: Path) -> None:
     settings = found.standard_json["settings"]
     cheap = {**found.standard_json, "settings": settings | {"outputSelection": {"*": {"*": ["metadata"]}}}}
-    output = solcx.compile_standard(cheap, solc_binary=solc_path(), base_path=tmp_path)
+    output = solcx.compile_standard(cheap, solc_binary=solc_path(), base_path=empty)
 
     assert found.compiler.startswith(f"v{SOLC_VERSION}+commit.")
     assert {"evm.deployedBytecode", "metadata"} <= set(settings["outputSelection"]["*"]["*"])
-    for name, file in CONTRACTS.items():
+    told_of = {name: file for name, file in CONTRACTS.items() if (name in SMALL) == (runs == SMALL_RUNS)}
+    assert len(found.metadata_hashes) == len(told_of)
+    for name, file in told_of.items():
         metadata = output["contracts"][file][name]["metadata"]
         told = found.metadata_hashes[f"{file}:{name}"]
         assert told == "0x" + hashlib.sha256(metadata.encode()).hexdigest()
@@ -63,11 +73,12 @@ def test_forge_gives_the_same_bytecode() -> None:
 
 
 def test_the_market_fits_into_a_contract() -> None:
-    """EIP-170: at most 24,576 bytes of code."""
+    """EIP-170 and EIP-3860: at most 24,576 bytes of code, and with 40 words of arguments 49,152 that make it."""
     for name in CONTRACTS:
         committed = json.loads((ABI_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
         assert len(bytes.fromhex(committed["deployedBytecode"][2:])) <= 24_576, name
+        assert len(bytes.fromhex(committed["bytecode"][2:])) + 40 * 32 <= 49_152, name
 
 
 def test_another_native_compiler_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

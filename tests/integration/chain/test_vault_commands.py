@@ -116,7 +116,7 @@ def test_a_lender_and_a_company_meet_at_a_vault(shell: Shell, trading: Trading, 
     filled = shell.answer("vault", "process", vault, "--json")
     taken = shell.answer("vault", "take", vault, "--json")
 
-    assert (said["obligors"], said["window"], said["dscr_bps"]) == ([trading.client.address], 60, 12_000)
+    assert (said["obligors"], said["window"], said["dscrBps"]) == ([trading.client.address], 60, 12_000)
     assert lent["cash"] == str(2_000 * DOLLAR)
     assert (quote["rule"], quote["netOfBond"].startswith("-")) == (7, True)
     assert drawn["principal"] == quote["most"]

@@ -19,6 +19,7 @@ contract VaultCrowd is VaultTest {
     IProviderSpv[] private _companies;
     mapping(IProviderSpv company => address) private _ownerOf;
     Order[] private _orders;
+    mapping(bytes32 lease => uint256) private _placeOf;
     bytes32[] private _backedIds;
     uint256 private _dice;
     uint256 private _fillings;
@@ -80,8 +81,14 @@ contract VaultCrowd is VaultTest {
         return live.length == 0 ? 0 : live[draw_() % live.length];
     }
 
+    /// Every other time one that a loan rests on.
     function anOrder_() private returns (Order memory order) {
-        return _orders.length == 0 ? aMonth() : _orders[_orders.length - 1 - draw_() % min(_orders.length, MOST_LEASES)];
+        if (_orders.length == 0) return aMonth();
+        uint256[] memory live = vault.loans();
+        if (live.length != 0 && draw_() % 2 == 0) {
+            return _orders[_placeOf[vault.loanOf(live[draw_() % live.length]).lease]];
+        }
+        order = _orders[_orders.length - 1 - draw_() % min(_orders.length, MOST_LEASES)];
     }
 
     function min(uint256 one, uint256 other) private pure returns (uint256) {
@@ -172,6 +179,7 @@ contract VaultCrowd is VaultTest {
         openAs(opener, fill);
         if (market.statusOf(order) != Status.Open) return;
         ++done["open"];
+        _placeOf[market.orderId(order)] = _orders.length;
         _orders.push(order);
         _companyOf[market.orderId(order)] = company;
     }
@@ -215,12 +223,18 @@ contract VaultCrowd is VaultTest {
     }
 
     function claims(uint256 seed) external step(seed) {
-        Order memory order = anOrder_();
+        uint256 loan = aLoan();
+        Order memory order = loan != 0 ? _orders[_placeOf[vault.loanOf(loan).lease]] : anOrder_();
         IProviderSpv company = _companyOf[market.orderId(order)];
         if (address(company) == address(0)) return;
-        uint256 elapsed = timestamp() - min(timestamp(), leaseOf(order).openedAt);
+        uint256 openedAt = leaseOf(order).openedAt;
+        // A keeper waits for the end of metering.
+        if (draw_() % 4 == 0 && timestamp() < openedAt + MONTH) vm.warp(openedAt + MONTH);
+        uint256 elapsed = timestamp() - min(timestamp(), openedAt);
         uint32 used = uint32(between(0, min(elapsed, order.maxSeconds)));
-        tryAs(operator, address(company), abi.encodeCall(company.claim, (order, used, RESULT)), "claim");
+        if (draw_() % 2 == 0) {
+            tryAs(operator, address(company), abi.encodeCall(company.claim, (order, used, RESULT)), "claim");
+        }
         tryAs(stranger, address(company), abi.encodeCall(company.claimDue, (order)), "claimDue");
         tryAs(operator, address(company), abi.encodeCall(company.decline, (order)), "decline");
     }
@@ -228,11 +242,15 @@ contract VaultCrowd is VaultTest {
     function objects(uint256 seed) external step(seed) {
         Order memory order = anOrder_();
         tryAs(order.client, address(market), abi.encodeCall(market.dispute, (order)), "dispute");
+        if (draw_() % 2 == 0) ruleOn(order);
     }
 
     function rules(uint256 seed) external step(seed) {
-        Order memory order = anOrder_();
-        uint32 used = uint32(between(0, leaseOf(order).claimedSeconds));
+        ruleOn(anOrder_());
+    }
+
+    function ruleOn(Order memory order) private {
+        uint32 used = draw_() % 2 == 0 ? 0 : uint32(between(0, leaseOf(order).claimedSeconds));
         bytes memory input = abi.encodeCall(market.rule, (order, used, draw_() % 2 == 0));
         tryAs(arbiter, address(market), input, "rule");
     }
@@ -317,8 +335,8 @@ contract VaultCrowd is VaultTest {
         uint256 number = aLoan();
         address who = somebody();
         uint256 owed = vault.owedOf(number);
-        if (owed == 0) return;
-        uint256 amount = between(1, owed);
+        if (owed == 0 || draw_() % 2 == 0) return;
+        uint256 amount = draw_() % 4 == 0 ? owed : between(1, owed);
         dollar.mint(who, amount);
         vm.assertTrue(
             tryAs(who, address(vault), abi.encodeCall(vault.repay, (number, uint112(amount))), "repay"), "anyone repays"
@@ -326,8 +344,18 @@ contract VaultCrowd is VaultTest {
         vm.assertEq(vault.owedOf(number) + amount, owed, "F-5: and it is no longer owed");
     }
 
+    /// One whose lease is over, if there is one.
+    function overLoan() private returns (uint256 number) {
+        uint256[] memory live = vault.loans();
+        number = aLoan();
+        for (uint256 i = 0; i < live.length; ++i) {
+            Loan memory loan = vault.loanOf(live[i]);
+            if (loan.state == LoanState.Drawn && market.leaseOf(loan.lease).status == Status.Closed) return live[i];
+        }
+    }
+
     function resolves(uint256 seed) external step(seed) priced {
-        uint256 number = aLoan();
+        uint256 number = overLoan();
         uint256 owed = vault.owedOf(number);
         vm.prank(stranger);
         (bool isDone, bytes memory answer) = address(vault).call(abi.encodeCall(vault.resolve, (number)));
@@ -340,11 +368,27 @@ contract VaultCrowd is VaultTest {
         vm.assertEq(
             uint8(loan.state), uint8(written == 0 ? LoanState.Repaid : LoanState.WrittenOff), "F-14: it is decided"
         );
+        if (written == 0 || draw_() % 2 == 0) return;
+        deposit(loan.spv, between(1, 400 * DOLLAR));
+        recoverFrom(number);
     }
 
-    function recovers(uint256 seed) external step(seed) priced {
-        uint256 number = aLoan();
-        tryAs(stranger, address(vault), abi.encodeCall(vault.recover, (number)), "recover");
+    /// A written-off company that somebody pays into, if there is one. That is an event of the market, so that the price may move before.
+    function recovers(uint256 seed) external step(seed) {
+        uint256[] memory live = vault.loans();
+        for (uint256 i = 0; i < live.length; ++i) {
+            Loan memory loan = vault.loanOf(live[i]);
+            if (loan.state != LoanState.WrittenOff) continue;
+            if (draw_() % 2 == 0) deposit(loan.spv, between(1, 400 * DOLLAR));
+            recoverFrom(live[i]);
+            return;
+        }
+    }
+
+    function recoverFrom(uint256 number) private priced {
+        vm.assertTrue(
+            tryAs(stranger, address(vault), abi.encodeCall(vault.recover, (number)), "recover"), "F-14: it is recovered"
+        );
     }
 
     function passes(uint256 seed) external step(seed) {
