@@ -86,6 +86,8 @@ def test_a_part_that_grows_meanwhile_is_read_as_far_as_it_went(tmp_path: Path) -
             grown.write(b"more")
 
         assert stream.read(3 * PART) == bytes([1]) * PART + bytes([2]) * PART
+        assert stream.seek(10) == 10
+        assert stream.read(3 * PART) == bytes([1]) * (PART - 10) + bytes([2]) * PART
         assert (stream.tell(), stream.seek(-1, 2), stream.seek(-5, 1), stream.seek(-1)) == (
             2 * PART,
             2 * PART - 1,

@@ -91,6 +91,8 @@ def test_offers_come_in_pages_with_their_machines(gateway: Gateway, offer: Offer
     ids = [row["id"] for row in found]
     assert ids == sorted({*ids, offer.id, *(other.id for other in others)})
     assert dead.id not in ids
+    whole, short = (gateway.http.get(f"/v1/offers?limit={len(ids) - less}").json() for less in (0, 1))
+    assert (whole["next"], short["next"]) == (None, str(ids[-2])), "what ends with a page has no next one"
     assert dead.id in [row["id"] for row in gateway.http.get("/v1/offers?listed=false&limit=100").json()["items"]]
     told = gateway.http.get(f"/v1/offers/{offer.id}").json()
     check_form(OfferAnswer, told)

@@ -65,6 +65,13 @@ def test_one_to_sixty_four_gpus_are_read(count: int) -> None:
             read_measurement(told(gpus=gpus * refused))
 
 
+@pytest.mark.parametrize("name", ["more", "gpu_more"])
+def test_a_field_that_nobody_knows_is_refused(name: str) -> None:
+    """Of the measurement, and of each GPU."""
+    with pytest.raises(InvalidField, match="not a known field"):
+        read_measurement(told(**{name: 1}))
+
+
 @pytest.mark.parametrize("field", ["uuid", "name"])
 @pytest.mark.parametrize("value", [None, "", "two\nlines", "x" * 97, 1])
 def test_a_gpu_has_a_name_that_fits_on_a_line(field: str, value: object) -> None:

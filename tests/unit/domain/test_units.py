@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.units import (
+    iso_from_time,
     seconds_from_text,
+    text_from_bps,
     text_from_seconds,
     text_from_units,
     units_from_text,
@@ -101,7 +103,9 @@ def test_a_duration_is_parts_of_ascii_digits(text: str) -> None:
     assert seconds_from_text(f"{seconds}s") == seconds_from_text(str(seconds)) == seconds > 0
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("2h30m", 9000), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1", 1), ("90", 90), ("90s", 90), ("10m", 600), ("2h30m", 9000), ("1d", 86400)]
+)
 def test_a_duration_is_read_in_its_usual_forms(text: str, seconds: int) -> None:
     """Plain seconds and d/h/m/s parts are durations."""
     assert seconds_from_text(text) == seconds
@@ -138,3 +142,20 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_duration_is_written_in_two_parts(seconds: int, text: str) -> None:
     """The two largest parts that are not zero."""
     assert text_from_seconds(seconds) == text
+
+
+def test_shares_and_instants_are_written_whole() -> None:
+    """A share of basis points as percent, with both places; an instant in the wire's own form."""
+    assert [text_from_bps(share) for share in (0, 5, 9_807, 10_000)] == ["0.00 %", "0.05 %", "98.07 %", "100.00 %"]
+    assert iso_from_time(0) == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"), [("x" * 60, "x" * 60), ("x" * 61, "x" * 60 + "..."), ("\x1b[2J", r"\x1b[2J")]
+)
+def test_what_is_no_number_is_quoted_and_not_all_of_a_novel(text: str, quoted: str) -> None:
+    """Nothing in it moves a screen."""
+    with pytest.raises(InvalidField) as caught:
+        whole_from_text(text, field="gpus")
+
+    assert caught.value.rule.startswith(f"'{quoted}' is not a whole number")
