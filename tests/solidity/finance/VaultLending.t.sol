@@ -435,4 +435,26 @@ contract VaultLendingTest is VaultTest {
             "and income that comes in short is counted short"
         );
     }
+
+    /// @notice S-3, F-6: the company asks the vault, within the market's cap of gas: a rebate out of the owner's part is signed, one out of the lenders' is not.
+    function testARebateIsSignedWhereTheVaultStaysWhole() external {
+        Order memory order = aMonth();
+        order.minSeconds = 3 days;
+        serve(order);
+        skip(1 days);
+        pay(order, 1 days);
+        emptyCompany();
+        uint256 loan = draw(order, 200 * DOLLAR);
+        skip(12 days);
+        uint32 least = spv.floorOf(order);
+        vm.assertTrue(least < 12 days && least > 1 days, "below what elapsed, as the vault would be whole");
+        settle(agreed(order, least - 1));
+        vm.assertEq(
+            uint8(market.statusOf(order)), uint8(Status.Open), "one second less is no signature of the company's"
+        );
+        settle(agreed(order, least));
+        vm.assertEq(uint8(market.statusOf(order)), uint8(Status.Closed), "that much is");
+        vault.resolve(loan);
+        assertState(loan, LoanState.Repaid, "and the vault is whole");
+    }
 }
