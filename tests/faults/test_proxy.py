@@ -53,6 +53,13 @@ def signed(honest: Chain, *, key: Any = KEY, nonce: int | None = None, tip: int 
     return str(key.sign_transaction(transaction).raw)
 
 
+def sent_and_mined(honest: Chain) -> str:
+    """The hash of a transfer of nothing that has a block: anvil mines it by itself, and answers before it has."""
+    sent = str(honest.rpc("eth_sendRawTransaction", signed(honest)))
+    assert any(honest.rpc("eth_getTransactionReceipt", sent) for _ in range(10_000))
+    return sent
+
+
 def three_logs(honest: Chain) -> dict[str, str]:
     """The block of a transaction that logs three times, as a range for eth_getLogs."""
     # A contract that only logs: PUSH0 PUSH0 LOG0, three times, as its creation code.
@@ -177,7 +184,7 @@ def test_batches_may_be_refused_cut_short_or_shuffled(node: FaultProxy, http: ht
 
 def test_a_lagging_node_knows_nothing_newer(node: FaultProxy, honest: Chain, far: Chain) -> None:
     """Heads, blocks, receipts, transactions, logs, counts and calls are those of some blocks ago; the head goes back."""
-    sent = honest.rpc("eth_sendRawTransaction", signed(honest))
+    sent = sent_and_mined(honest)
     count = honest.rpc("eth_getTransactionCount", KEY.address, "latest")
     head = mine(honest)
     node.rules.add(Rule(Fault.LAGGING, setting=2))
