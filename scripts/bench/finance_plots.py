@@ -70,7 +70,7 @@ def _coverage(samples: Sequence[Sample]) -> Figure:
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     for n, name in enumerate(("grief", "dead"), start=1):
         axes = figure.add_subplot(1, 2, n)
-        seen = [(_days(one), one.marks[name]) for one in samples if name in one.marks]
+        seen = [(_days(one), one.marks[name]) for one in samples if one.marks.get(name, (0,))[0]]
         for part, (label, colour) in enumerate((("owed", "#b3261e"), ("due", "#3b6ea5"), ("covered", "#0b6e4f"))):
             axes.step(
                 [day for day, _ in seen],
