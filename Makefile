@@ -33,7 +33,7 @@ check: setup  ## formatting, lint, types, import rules
 gas: setup  ## measure the gas of whole transactions anew, and keep it in tests/solidity/gas.json
 	@PYTHONPATH=. .venv/bin/python scripts/gas_snapshot.py
 
-bench: setup  ## how near to the optimum the engine clears, and how fast; writes docs/figures.json; ARGS=--help says how; PART=regret: what misreports are worth; PART=scale: up to a million orders; PART=whole: a scheduler's rounds, from Redis to the documents; PART=floods: rounds that somebody tries to hold up; PART=chain: how fast the chain is read and written, and what a market costs in node calls; PART=exec: how fast ssh to a job is, and how soon a job in an image starts; PART=api: what the gateway costs beside FastAPI with nothing behind it; PART=page: how soon the page is there, what moves on it, what axe finds
+bench: setup  ## how near to the optimum the engine clears, and how fast; writes docs/figures.json; ARGS=--help says how; PART=regret: what misreports are worth; PART=scale: up to a million orders; PART=whole: a scheduler's rounds, from Redis to the documents; PART=floods: rounds that somebody tries to hold up; PART=chain: how fast the chain is read and written, and what a market costs in node calls; PART=exec: how fast ssh to a job is, and how soon a job in an image starts; PART=api: what the gateway costs beside FastAPI with nothing behind it; PART=page: how soon the page is there, what moves on it, what axe finds; PART=finance: thirty days around vaults, every unit explained
 	@.venv/bin/python -m scripts.bench$(if $(PART),.$(PART)) $(ARGS)
 
 deep: setup  ## the long checks of the contracts, of faults and of kills; writes docs/figures.json; PART=halmos runs one

@@ -18,6 +18,7 @@ from scripts.bench import (
     api_words,
     chain_words,
     exec_words,
+    finance_words,
     flood_words,
     page_words,
     rules,
@@ -81,6 +82,7 @@ WORDS = {
     **chain_words.words(),
     **api_words.words(),
     **exec_words.words(),
+    **finance_words.words(),
     **page_words.words(),
 }
 BLOCK = re.compile(r"(<!-- figures:begin ([\w ]+) -->\n)(.*?)(<!-- figures:end -->)", re.DOTALL)

@@ -33,6 +33,7 @@ def test_a_figure_says_what_by_which_command_with_what_and_when() -> None:
             ("make bench PART=api", "api"),
             ("make bench PART=exec", "exec"),
             ("make bench PART=page", "page"),
+            ("make bench PART=finance", "finance"),
         )
 
         assert set(figure) == {"value", "command", "versions", "date"}, key
