@@ -304,7 +304,10 @@ contract AdvanceRules is IAdvanceRules {
             uint256 covered =
                 loan.coveredOf(lease, _claimGrace, _market.balanceOf(loan.spv), _limits.opexBps, block.timestamp);
             if (covered < owed) survey.isImpaired = true;
-            if (lease.status == Status.Disputed) survey.isDisputed = true;
+            if (lease.status == Status.Disputed) {
+                uint256 oldest = survey.disputedSince;
+                survey.disputedSince = oldest == 0 ? lease.changedAt : Math.min(oldest, lease.changedAt);
+            }
             survey.lent += owed;
             if (loan.obligor == obligor) survey.lentToObligor += owed;
             uint256 backers = loan.backer == address(0) ? 0 : _coverShareBps;

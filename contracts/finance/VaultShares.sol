@@ -132,7 +132,9 @@ abstract contract VaultShares is IAdvanceVault, ERC4626, ReentrancyGuardTransien
 
     function process() external nonReentrant returns (uint256 shares, uint256 assets) {
         Survey memory survey = _survey();
-        uint256 from = survey.isDisputed ? _windowEndsAt + _rulingWindow : _windowEndsAt;
+        uint256 from = _windowEndsAt;
+        // The later of the two: a queue that nobody filled for long is no way out past a dispute of now.
+        if (survey.disputedSince != 0) from = Math.max(from, survey.disputedSince) + _rulingWindow;
         if (block.timestamp < from) revert WindowOpen(block.timestamp, from);
 
         uint256 pending = _pending;

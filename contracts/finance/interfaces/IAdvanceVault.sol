@@ -93,8 +93,8 @@ struct Survey {
     uint256 lentToObligor;
     // Of some loan less is covered than owed.
     bool isImpaired;
-    // Some lease is disputed that a loan rests on.
-    bool isDisputed;
+    // When the oldest dispute began of those about leases that a loan rests on; 0 while there is none.
+    uint256 disputedSince;
 }
 
 /// @title Advance vault
@@ -292,7 +292,7 @@ interface IAdvanceVault is IERC4626, IERC7540Operator, IERC7540Redeem, IERC7575,
     // -------------------------------------------------------------------------------------------------------------------------------------- exits
 
     /// @notice Fills the queue out of free money, at the price of now less `exitBps`, pro rata. Anyone, once a window; while a lease is disputed that a loan
-    /// rests on it waits, but at most RULING_WINDOW beyond the window's end (V-11).
+    /// rests on it waits, but at most RULING_WINDOW beyond the window's end, or beyond the oldest dispute's beginning where that came later (V-11).
     /// @return shares how many left
     /// @return assets token base units for all of them
     function process() external returns (uint256 shares, uint256 assets);

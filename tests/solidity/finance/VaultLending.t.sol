@@ -387,7 +387,7 @@ contract VaultLendingTest is VaultTest {
         vm.assertEq(survey.lentToObligor, vault.owedOf(second), "those that rest on its word");
         vm.assertTrue(survey.lent > survey.lentToObligor + 300 * DOLLAR - 1, "and all of them");
         vm.assertEq(survey.assets, vault.totalAssets(), "what everything is worth");
-        vm.assertFalse(survey.isImpaired || survey.isDisputed, "and nothing is wrong");
+        vm.assertFalse(survey.isImpaired || survey.disputedSince != 0, "and nothing is wrong");
     }
 
     /// @notice The contract that decides is the vault's own, and says the same.

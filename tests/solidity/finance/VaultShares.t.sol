@@ -189,11 +189,28 @@ contract VaultSharesTest is VaultTest {
         (Order memory order,) = lend(1_000 * DOLLAR);
         leave(alice, 100 * DOLLAR * SHARES);
         disputeNow(order);
-        vm.expectRevert(abi.encodeWithSelector(IAdvanceVault.WindowOpen.selector, timestamp(), from + RULING_WINDOW));
+        from = (timestamp() > from ? timestamp() : from) + RULING_WINDOW;
+        vm.expectRevert(abi.encodeWithSelector(IAdvanceVault.WindowOpen.selector, timestamp(), from));
         vault.process();
-        vm.warp(from + RULING_WINDOW);
+        vm.warp(from);
         vault.process();
         vm.assertEq(vault.pendingRedeemRequest(0, alice), 0, "the window's end plus the ruling window, no later");
+    }
+
+    /// @notice V-11: where nobody filled the queue for long, a dispute still holds it up for a ruling window from its beginning on.
+    function testAQueueThatNobodyFilledIsNoWayOutPastADispute() external {
+        (Order memory order,) = lend(1_000 * DOLLAR);
+        leave(alice, 100 * DOLLAR * SHARES);
+        skip(RULING_WINDOW + 2 days);
+        (,, uint256 windowEnd) = vault.queue();
+        vm.assertTrue(windowEnd + RULING_WINDOW < timestamp(), "the window ended more than a ruling window ago");
+        disputeNow(order);
+        uint256 from = timestamp() + RULING_WINDOW;
+        vm.expectRevert(abi.encodeWithSelector(IAdvanceVault.WindowOpen.selector, timestamp(), from));
+        vault.process();
+        vm.warp(from);
+        vault.process();
+        vm.assertEq(vault.pendingRedeemRequest(0, alice), 0, "and no longer");
     }
 
     /// @notice V-11, F-9: free money goes pro rata, at one price; what is left waits for the next window.
