@@ -92,7 +92,10 @@ def test_a_provider_pauses_reprices_and_leaves_without_losing_anything(network: 
         command=("sh", "-c", PROGRAM), gpus_of=("H100-SXM-80GB",), max_price=market.price("3"), max_time=Seconds(600), retries=0
     )  # fmt: skip
     job = market.submit(request)
-    eventually(lambda: any(row["state"] == "running" for row in provider.says("leases")), "the job runs")
+    lease = job.orders[-1]
+    eventually(
+        lambda: (lease, "running") in [(row["lease"], row["state"]) for row in provider.says("leases")], "the job runs"
+    )
     provider.process.send_signal(signal.SIGTERM)
     for _ in market.wait_all([job], 120, settled=True):
         pass

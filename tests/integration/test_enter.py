@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -31,6 +32,9 @@ LISTENING = (
     "import socket, time; s = socket.create_server(('127.0.0.1', 8080)); print('up', flush=True)\n"
     "while True: c, _ = s.accept(); c.sendall(c.recv(100).upper()); c.close()"
 )
+
+NEXT_PROMPT = rb"\^C\s+\S*[$#] "
+"""After a Ctrl-C: with the signal, a terminal drops what was typed and not read yet."""
 
 
 @contextmanager
@@ -81,9 +85,9 @@ def said(entrance: Entrance, line: str) -> str:
 
 
 def read_until(handle: int, wanted: bytes) -> bytes:
-    """Read a terminal until it has shown that."""
+    """Read a terminal until it has shown what fits this pattern."""
     seen, deadline = b"", time.monotonic() + PATIENCE_SECONDS
-    while wanted not in seen:
+    while not re.search(wanted, seen):
         ready, _, _ = select.select([handle], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, seen
         try:
@@ -191,9 +195,10 @@ def test_a_terminal_of_the_jobs_own(job: tuple[ExecutionRequest, Entrance]) -> N
     session.resize(50, 100)
     os.write(terminal, b"stty size\n")
     read_until(terminal, b"50 100")
-    os.write(terminal, b"sleep 1000\n")
-    read_until(terminal, b"sleep 1000")
+    os.write(terminal, b"sleep 1000.25\n")
+    outer("1000.25")
     os.write(terminal, b"\x03")
+    read_until(terminal, NEXT_PROMPT)
     os.write(terminal, b"echo still $((40 + 2))\n")
     read_until(terminal, b"still 42")
     os.write(terminal, b"exit 5\n")

@@ -39,7 +39,7 @@ from marketplace.provider.ssh.desk import SshDesk
 from marketplace.relay.server import Relay
 from marketplace.ssh_keys import own_public_key
 from tests.integration.bubblewrap_jobs import PATIENCE_SECONDS, ROOT, await_log, executor_at, left_of, prepared
-from tests.integration.test_enter import outer, read_until
+from tests.integration.test_enter import NEXT_PROMPT, outer, read_until
 from tests.ports import free_port
 
 LEASE = Bytes32("0x" + "5e" * 32)
@@ -221,6 +221,7 @@ def test_a_shell_with_a_terminal(reached: JobBySsh) -> None:
         os.write(near, b"sleep 1000.5\n")
         outer("1000.5")
         os.write(near, b"\x03")
+        read_until(near, NEXT_PROMPT)
         os.write(near, b"echo still $((6 * 7))\n")
         read_until(near, b"still 42")
         os.write(near, b"exit 9\n")
