@@ -46,6 +46,8 @@ HEARD_SECONDS = 60
 """Block time: nothing is paid on the way to a provider that has not signed a beat for so long."""
 PATIENCE_SECONDS = 2.0
 """How long a step waits for the signatures that it asked for; what takes longer goes on, and is seen by a later step."""
+CLOSING_SECONDS = 1.0
+"""How long what is at work may take to end by itself. A connection that is being made just then cannot be closed, and would stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ class Countersigner:
         self._fresh: list[_Task] = []
 
     def close(self) -> None:
-        """Start nothing more. What is at work ends when its connection is closed."""
+        """Start nothing more, and let end what ends by itself soon. The rest ends when its connection is closed."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait([task.work for task in list(self._at_work.values())], CLOSING_SECONDS)
 
     def wait_closed(self) -> None:
         """Wait until nothing is at work any more."""
