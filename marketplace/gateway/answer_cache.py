@@ -5,6 +5,7 @@ Whoever asks is told of things as they are after the question came; what is spar
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -41,21 +42,36 @@ class _Remembering(APIRoute):
         write = super().get_route_handler()
         known = dict[Question, _Known]()
 
+        async def written(request: Request, question: Question, state: object) -> Response:
+            if len(known) >= MOST_ANSWERS:
+                known.clear()
+            # It may tell of a newer state than the one that was asked about: then it is forgotten with that.
+            ours = known[question] = _Known(state, asyncio.get_running_loop().create_future())
+            kept: Response | None = None
+            try:
+                response = await write(request)
+                if response.status_code == 200:
+                    response.headers["ETag"] = tag_of(bytes(response.body))
+                    kept = response
+                return response
+            finally:
+                ours.response.set_result(kept)
+                if kept is None and known.get(question) is ours:
+                    del known[question]
+
         async def remembered(request: Request) -> Response:
             scope = request.scope
             question: Question = scope["path"], scope["query_string"], *request.headers.getlist("accept")
             state = await self._state(request)
+            if state is None:
+                return await write(request)
             found = known.get(question)
-            if found is not None and state is not None and self._is_same(found.state, state):
-                return _again(found.response)
-            response = await write(request)
-            if response.status_code == 200 and state is not None:
-                if len(known) >= MOST_ANSWERS:
-                    known.clear()
-                # It may tell of a newer state than the one that was asked about: then it is forgotten with that.
-                response.headers["ETag"] = tag_of(bytes(response.body))
-                known[question] = _Known(state, response)
-            return response
+            if found is not None and self._is_same(found.state, state):
+                # It may be being written just now: many ask at once as soon as something has changed.
+                kept = await asyncio.shield(found.response)
+                if kept is not None:
+                    return _again(kept)
+            return await written(request, question, state)
 
         return remembered
 
@@ -104,10 +120,10 @@ class AboutOrder(_Remembering):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An answer, and the state that it was written of."""
+    """An answer, and the state that it was written of; None where none came that others can be given."""
 
     state: object
-    response: Response
+    response: asyncio.Future[Response | None]
 
 
 def _again(known: Response) -> Response:
