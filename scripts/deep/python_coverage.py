@@ -45,7 +45,7 @@ patch = subprocess
 disable_warnings = module-not-imported, module-not-measured, no-data-collected
 source = marketplace.domain, marketplace.client, marketplace.api.client, marketplace.chain, scheduler.engine
 # It runs as a copy in the sandbox of a job, which has no coverage and no way out of it.
-omit = marketplace/client/call_worker.py
+omit = */marketplace/client/call_worker.py
 data_file = {folder}/reached
 [report]
 exclude_also =
