@@ -1,21 +1,24 @@
 """Sign-In with Ethereum (EIP-4361): the text that a wallet shows and signs, and what it says.
 
 The text names the gateway's own domain, chain and market, a nonce of the gateway and an expiry. Times are block times.
+The library is imported where it is used: its grammars take a second of processor, which a gateway has better things to do with at its start.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from siwe import ISO8601Datetime, SiweMessage
 
 from marketplace.chain.checksums import checksum
 from marketplace.chain.signing import SigningDomain
 from marketplace.domain.errors import InvalidField, Unauthorized
 from marketplace.domain.ids import Address, address
 from marketplace.domain.units import UnixTime, iso_from_time
+
+if TYPE_CHECKING:
+    from siwe import ISO8601Datetime
 
 STATEMENT = "Read what the leases of this account are about."
 MOST_TEXT = 2_000
@@ -49,6 +52,8 @@ class SignIn:
 
     def text(self) -> str:
         """The message, as EIP-4361 writes it."""
+        from siwe import ISO8601Datetime, SiweMessage
+
         message = SiweMessage(
             domain=self.domain,
             address=checksum(self.account),
@@ -67,6 +72,8 @@ class SignIn:
 def read_sign_in(text: str, market: SigningDomain) -> SignIn:
     """What the text says; raise InvalidField where it is too long or no ASCII, Unauthorized where it is no EIP-4361 message, or not one for this
     market and chain."""
+    from siwe import SiweMessage
+
     if len(text) > MOST_TEXT or not text.isascii():
         raise InvalidField("message", f"must be at most {MOST_TEXT} ASCII characters")
     if not _SHAPE.fullmatch(text):

@@ -5,9 +5,11 @@ The connections are those of httpcore, as in httpx's own transport; only the str
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -129,12 +131,18 @@ class _Body(httpx.SyncByteStream):
         self._close()
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Which certificates are trusted: certifi's, and nothing that the environment names. Reading them takes longer than many a request."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class TimedTransport(httpx.BaseTransport):
     """For requests that are made, and whose answers are read, within ``answered_by``."""
 
     def __init__(self) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False), max_connections=_MOST_CONNECTIONS,
+            ssl_context=tls_context(), max_connections=_MOST_CONNECTIONS,
             max_keepalive_connections=_MOST_IDLE, keepalive_expiry=_IDLE_SECONDS, network_backend=_TimedBackend(),
         )  # fmt: skip
 

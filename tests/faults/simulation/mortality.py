@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import structlog
 
+from marketplace.api.client.deadlines import tls_context
 from marketplace.chain.blocks import Chain
 from marketplace.chain.nodes import Calls
 
@@ -89,7 +90,7 @@ class MortalLine(httpx.BaseTransport):
     """The line of one party to the gateway."""
 
     def __init__(self, life: Life) -> None:
-        self._real = httpx.HTTPTransport()
+        self._real = httpx.HTTPTransport(verify=tls_context())
         self.life = life
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

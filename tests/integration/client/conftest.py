@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from marketplace.api.client.deadlines import tls_context
 from marketplace.api.receipts import ReceiptsAnswer, ReceiptTold
 from marketplace.api.record import BlockTold, to_json
 from marketplace.chain import verbs
@@ -64,7 +65,7 @@ class Line(httpx.BaseTransport):
     """The line to the gateway: hands every request on, remembers it, and lets a test change answers or cut it."""
 
     def __init__(self) -> None:
-        self._real = httpx.HTTPTransport()
+        self._real = httpx.HTTPTransport(verify=tls_context())
         self.requests: list[httpx.Request] = []
         self.tampers: list[Tamper] = []
         self.crash_before = ""

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from marketplace.api.client.deadlines import tls_context
 from marketplace.chain.devnet import increase_time
 from marketplace.client import GatewayApi, Job, Retries
 from marketplace.domain.errors import ConfigError, GatewayProblem, GatewayUnavailable, HashMismatch, InvalidField
@@ -20,7 +21,7 @@ class Failing(httpx.BaseTransport):
 
     def __init__(self, failures: int) -> None:
         self.left = failures
-        self._real = httpx.HTTPTransport()
+        self._real = httpx.HTTPTransport(verify=tls_context())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self.left:

@@ -19,6 +19,7 @@ import pytest
 from fastapi import FastAPI
 from redis import Redis
 
+from marketplace.api.client.deadlines import tls_context
 from marketplace.chain import verbs
 from marketplace.chain.blocks import Chain
 from marketplace.chain.deployment import LOCAL_CONSTANTS, AddressBook, deploy
@@ -282,7 +283,7 @@ def opened_gateway(anvil: AnvilHandle, redis_handle: RedisHandle, folder: Path) 
     app = create_app(
         desks_over(market, journal, board, blobs, roles, clock=time, participant_limit_bytes=UPLOAD_LIMIT_BYTES)
     )
-    with running(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as http:
+    with running(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20, verify=tls_context()) as http:
         running_gateway = Gateway(
             url, chain, book, market, journal, journal_file, board, redis_handle, blobs, projector, http, app
         )
