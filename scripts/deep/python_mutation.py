@@ -35,6 +35,7 @@ BESIDE: Mapping[str, str] = {
     "domain/archives": "../unit/test_archives ../unit/test_unpacking",
     "domain/changing": "chain/test_replay",
     "domain/declines": "gateway/test_declines",
+    "domain/finance": "../differential/test_finance",
     "domain/ledger": "chain/test_replay",
     "domain/pricing": "chain/test_pricing",
     "domain/repairs": "store/test_projector_undone",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -134,3 +135,16 @@ def test_bundles_of_one_job_share_an_allowance(tmp_path: Path) -> None:
             unpack_bundle(bundle, tmp_path / f"{id(allowance)}" / "third", allowance)
 
         assert not (tmp_path / f"{id(allowance)}" / "third").exists()
+
+
+def test_files_come_out_for_everybody_to_read(tmp_path: Path) -> None:
+    """Whatever mode an archive says: its owner may write, all may read, and what is executable all may run."""
+    unpack_bundle(
+        crafted(member("plain", b"1", mode=0o600), member("tool", b"2", mode=0o7777)), tmp_path, Allowance(LIMIT)
+    )
+
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.name: path.stat().st_mode & 0o7777 for path in tmp_path.iterdir()} == {
+        "plain": 0o644 & ~umask, "tool": 0o755 & ~umask,
+    }  # fmt: skip

@@ -72,6 +72,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "exit code true": (changed(exit_code=True), "exit_code"),
     "version 1": (changed(version=1), "version"),
     "an unknown reason": (changed(ended={"by": "job", "reason": "boredom"}), "ended.reason"),
+    "an unknown field of its end": (changed(ended={"by": "job", "reason": "exited", "at": 0}), "ended.at"),
     "an unknown field": (changed(verdict="good"), "verdict"),
     "a path with ..": (changed(outputs=[{"path": "/job/../x", "bytes": 0, "parts": [], "left_out": []}]), "outputs"),
     "a terminal escape": (

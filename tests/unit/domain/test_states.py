@@ -92,3 +92,11 @@ def test_every_state_can_be_reached_and_left_unless_terminal() -> None:
     assert all(
         ServingState.CLOSED in ends for state, ends in SERVING_TRANSITIONS.items() if state is not ServingState.CLOSED
     )
+
+
+def test_a_job_is_about_the_order_whose_result_was_taken() -> None:
+    """Its newest order, unless the result of an earlier one was taken."""
+    first, second = (Bytes32(f"0x{number:064x}") for number in (1, 2))
+    tried = replace(JOB, orders=(first, second))
+
+    assert (tried.order, replace(tried, taken=first).order) == (second, first)

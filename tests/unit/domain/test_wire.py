@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketplace.domain.blocks import BlockRef
+from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.leases import LeaseStatus
@@ -17,6 +20,8 @@ from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     MAX_SIGNATURE_BYTES,
+    explanation_from_wire,
+    explanation_to_wire,
     lease_from_wire,
     lease_to_wire,
     offer_from_wire,
@@ -163,3 +168,15 @@ def test_a_signature_is_hex_of_bounded_length(value: Any) -> None:
     """Anything else is refused before it reaches a parser that is less careful."""
     with pytest.raises(InvalidField):
         signature_from_wire(value)
+
+
+def test_an_explanation_survives_the_way_to_json_and_back() -> None:
+    """With its block, which is told with its time in words, too."""
+    explanation = Explanation(
+        Bytes32("0x" + "1a" * 32), BlockRef(7, Bytes32("0x" + "2b" * 32), UnixTime(1_800_000_000)), OfferId(3),
+        {RejectionReason.PROVIDER_SILENT: 2}, "1 more GPU", {RejectionReason.PROVIDER_SILENT: (OfferId(4), OfferId(5))},
+    )  # fmt: skip
+    told = json.loads(json.dumps(explanation_to_wire(explanation)))
+
+    assert explanation_from_wire(told) == explanation
+    assert told["block"]["time"] == "2027-01-15T08:00:00Z"
