@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
+from marketplace.chain.constants import MarketConstants
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.verbs import Call
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.orders import Order
 from marketplace.domain.units import (
     BPS_WHOLE,
@@ -26,10 +28,13 @@ from marketplace.domain.units import (
     UnixTime,
     seconds_from_text,
 )
+from marketplace.domain.wire import camel
 
 VAULT = "AdvanceVault"
 ANY_RATE = Bps(2**16 - 1)
 MOST_OBLIGORS = 16
+USUAL_LEASE_SECONDS = 35 * 86_400
+"""The longest lease that can be decided within a vault's longest time, where its terms say nothing else."""
 _ABI = contract_abi(VAULT)
 
 
@@ -67,6 +72,12 @@ class VaultTerms:
         return VaultTerms(**{field.name: getattr(self, field.name) for field in fields(self)} | named)
 
 
+def usual_tenor(windows: MarketConstants | MarketTerms) -> Seconds:
+    """A lease of five weeks, and all of the market's windows after it."""
+    decided = windows.claim_grace + windows.challenge_window + windows.ruling_window
+    return Seconds(decided + USUAL_LEASE_SECONDS)
+
+
 def usual_terms(market: Address, factory: Address, arbiter: Address, max_tenor: Seconds) -> VaultTerms:
     """Terms that trust nobody: no obligors, and beta 0."""
     return VaultTerms(
@@ -75,6 +86,20 @@ def usual_terms(market: Address, factory: Address, arbiter: Address, max_tenor: 
         obligor_cap_bps=Bps(5_000), utilisation_cap_bps=Bps(9_000), base_rate=Bps(500), slope_rate=Bps(500),
         window=Seconds(86_400), max_loans=32,
     )  # fmt: skip
+
+
+def terms_to_json(terms: VaultTerms) -> dict[str, Any]:
+    """Names in camel case, seconds and basis points as numbers."""
+    return {camel(name): value for name, value in asdict(terms).items()} | {"obligors": list(terms.obligors)}
+
+
+def terms_from_json(document: Any) -> VaultTerms:
+    """What ``terms_to_json`` wrote. Raises InvalidField, KeyError, TypeError."""
+    names = {field.name: camel(field.name) for field in fields(VaultTerms)}
+    three = (address_from_text(document[name], field=f"vault.{name}") for name in ("market", "factory", "arbiter"))
+    usual = usual_terms(*three, Seconds(0))
+    rest = {name: document[key] for name, key in names.items() if name not in ("market", "factory", "arbiter")}
+    return usual.changed_by(rest)
 
 
 def _term(name: str, value: Any) -> Any:

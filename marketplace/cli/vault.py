@@ -25,6 +25,8 @@ from marketplace.chain.vaults import (
     VaultTerms,
     creation,
     has_obligor,
+    terms_to_json,
+    usual_tenor,
     usual_terms,
 )
 from marketplace.chain.verbs import Call
@@ -34,16 +36,13 @@ from marketplace.config import Settings
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
-from marketplace.domain.units import Seconds, TokenUnits, iso_from_time, text_from_seconds, units_from_text
-from marketplace.domain.wire import camel
+from marketplace.domain.units import TokenUnits, iso_from_time, text_from_seconds, units_from_text
 
 app = typer.Typer(help="Lend through a vault, leave it, see what it holds.", no_args_is_help=True)
 
 ALL = "all"
 VIRTUAL_SHARES = 10**6
 """A share has six decimals more than the token."""
-EVERYTHING_DECIDED = 86_400
-"""A day more than the longest lease that can be decided within a vault's longest time, by default."""
 VaultArgument = Annotated[str, typer.Argument(help="The vault's address (0x and 40 hex digits).", metavar="VAULT")]
 
 
@@ -96,16 +95,15 @@ def create(
     ] = None,
 ) -> None:
     """Make a vault. Its terms can never be changed, and it has no owner; without obligors it lends what is covered only."""
-    named = tomllib.loads(terms.read_text(encoding="utf-8")) if terms else {}
+    named = terms_file(terms) if terms else {}
     key, book = wiring.open_key(session.settings), wiring.open_address_book(session.settings)
     rules = address_from_text(arbiter, field="arbiter") if arbiter else book.backstop_arbiter
     if book.spv_factory is None or rules is None:
         raise ConfigError(["the address book names no factory of companies: `bourse deploy --finance` makes one"])
     market = wiring.open_chain_market(session.settings)
     try:
-        windows = market.terms()
-        longest = windows.claim_grace + windows.challenge_window + windows.ruling_window + 35 * EVERYTHING_DECIDED
-        wished = usual_terms(book.market, book.spv_factory, rules, Seconds(longest)).changed_by(named)
+        usual = usual_terms(book.market, book.spv_factory, rules, usual_tenor(market.terms()))
+        wished = usual.changed_by(named)
         mined = Sender(market.chain, key, fees=wiring.fee_policy(session.settings)).send(creation(wished))
         assert mined.contract, "a creation that was mined has made a contract"
         found = VaultContract(market.chain, mined.contract)
@@ -116,6 +114,14 @@ def create(
         )
     finally:
         market.chain.close()
+
+
+def terms_file(path: Path) -> dict[str, Any]:
+    """What a file says of a vault's terms. Raises InvalidField for one that cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise InvalidField("terms", f"{path} cannot be read: {exc}") from None
 
 
 @app.command()
@@ -286,7 +292,7 @@ def _rests_on(marks: LoanMarks) -> str:
 
 
 def _terms_document(found: VaultTerms) -> dict[str, Any]:
-    return {"terms": {camel(name): value for name, value in asdict(found).items()} | {"obligors": list(found.obligors)}}
+    return {"terms": terms_to_json(found)}
 
 
 def _terms_table(found: VaultTerms) -> Table:

@@ -23,6 +23,7 @@ from marketplace.chain.keystore import create_key, load_key
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
+from marketplace.chain.vaults import VaultContract
 from marketplace.chain.verbs import Call
 from marketplace.chain.verification import blueprint_of, differences
 from marketplace.domain.units import TokenUnits
@@ -127,6 +128,28 @@ def test_finance_is_added_to_the_market_of_the_book(shell: Shell, chain: Chain, 
     assert book.spv_factory
     assert book.backstop_arbiter
     assert "0x" not in {chain.code_at(book.spv_factory), chain.code_at(book.backstop_arbiter)}
+
+
+def test_vaults_are_deployed_with_the_market_and_checked(shell: Shell, chain: Chain, salt: tuple[str, str]) -> None:
+    """One for each file of terms, in the book in this order; one that somebody added by hand stays; and a vault with other terms is named, term by term."""
+    path = shell.folder / "deployments/31337.json"
+    (shell.folder / "careful.toml").write_text(f'obligors = ["{PANEL}"]\n', encoding="utf-8")
+    (shell.folder / "bold.toml").write_text(f'obligors = ["{PANEL}"]\nbeta_bps = 5000\n', encoding="utf-8")
+    files = "--vault", "careful.toml", "--vault", "bold.toml"
+    done = shell.answer("deploy", *salt, "--panel", PANEL, *files, "--json")
+    book = AddressBook.read(path)
+    replace(book, vaults=(*book.vaults, PANEL)).write(path)
+    again = shell.answer("deploy", *files, "--json")
+    check = shell.answer("deploy", "--check", "--json")
+    kept = AddressBook.read(path)
+    replace(kept, vaults=(kept.vaults[1], *kept.vaults[1:])).write(path)
+    wrong = shell.answer("deploy", "--check", "--json", code=3)
+
+    assert done["created"][-2:] == ["AdvanceVault", "AdvanceVault 2"]
+    assert (again["created"], check["matches"]) == ([], True)
+    assert kept.vaults == (*book.vaults, PANEL)
+    assert VaultContract(chain, kept.vaults[1]).terms == blueprint_of(kept).vault_terms[1]
+    assert ("betaBps", "0", "5000") in {(one["what"], one["expected"], one["found"]) for one in wrong["differences"]}
 
 
 def test_a_company_is_made_funded_and_looked_after(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:
