@@ -38,6 +38,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.daemon import Stop
 from marketplace.devnet_inventories import INVENTORIES
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
+from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.wake import NextWake
 from marketplace.provider.executors.bubblewrap import end_all
@@ -209,6 +210,8 @@ class Devnet:
         self.supervisor = Supervisor(self.folder)
         self._accounts: dict[str, Account] = {}
         self._settings: dict[str, str] = {}
+        self._arbiter = ZERO_ADDRESS
+        """Whom orders and offers name: with finance the arbiter with a backstop, whose panel is the role of that name."""
         self._anvil: AnvilHandle | None = None
         self._health: dict[str, int] = {}
         """On which port of the loopback each process answers /live and /ready."""
@@ -225,6 +228,7 @@ class Devnet:
         chain = Chain([f"http://127.0.0.1:{chain_port}"])
         book = self._deploy(chain)
         book.write(self.folder / "address-book.json")
+        self._arbiter = book.backstop_arbiter or self._accounts["arbiter"].key.address
         chain.rpc("evm_setAutomine", False)
         chain.rpc("evm_setIntervalMining", self._block_seconds)
         self._settings = self._shared_settings(chain_port, redis_port, gateway_port, relay_port)
@@ -236,7 +240,7 @@ class Devnet:
         for name, inventory in self._inventories.items():
             file = self.folder / name / "inventory.toml"
             file.parent.mkdir(exist_ok=True)
-            file.write_text(inventory.format(arbiter=self._accounts["arbiter"].key.address))
+            file.write_text(inventory.format(arbiter=self._arbiter))
             self._add(name, name, "provider", "up", "--inventory", str(file), *self._health_option(name))
         self._write_state(ready=False)
 
@@ -324,7 +328,7 @@ class Devnet:
             "BOURSE_GATEWAY_URL": f"http://127.0.0.1:{gateway_port}",
             "BOURSE_RELAY_URL": f"ws://127.0.0.1:{relay_port}",
             "BOURSE_OPENER": self._accounts["scheduler"].key.address,
-            "BOURSE_ARBITER": self._accounts["arbiter"].key.address,
+            "BOURSE_ARBITER": self._arbiter,
             "BOURSE_CONFIRMATIONS": "1",
         }
 
