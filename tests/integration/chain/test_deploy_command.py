@@ -26,6 +26,7 @@ from marketplace.chain.transactions import Sender
 from marketplace.chain.vaults import VaultContract
 from marketplace.chain.verbs import Call
 from marketplace.chain.verification import blueprint_of, differences
+from marketplace.cli.session import CommandSession
 from marketplace.domain.units import TokenUnits
 from tests.integration.shell import Shell, logging_as_it_was
 
@@ -152,8 +153,18 @@ def test_vaults_are_deployed_with_the_market_and_checked(shell: Shell, chain: Ch
     assert ("betaBps", "0", "5000") in {(one["what"], one["expected"], one["found"]) for one in wrong["differences"]}
 
 
-def test_a_company_is_made_funded_and_looked_after(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:
-    """`bourse spv`: made once, its owner changes operator and vault and takes out what is free; and what is no company is none."""
+def in_environment(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> CommandSession:
+    """A command's session, as it opens where this shell is."""
+    for name, value in shell.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(shell.folder)
+    return CommandSession()
+
+
+def test_a_company_is_made_funded_and_looked_after(
+    shell: Shell, chain: Chain, key: Key, salt: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bourse spv`: made once, its owner changes operator and vault and takes out what is free; what is no company is none, and speaks for itself."""
     done = shell.answer("deploy", *salt, "--finance", "--json")
     at_market = replace(shell, environment=shell.environment | {"BOURSE_ADDRESS_BOOK": "deployments/31337.json"})
     made = at_market.answer("spv", "create", "--operator", PANEL, "--json")
@@ -166,12 +177,15 @@ def test_a_company_is_made_funded_and_looked_after(shell: Shell, chain: Chain, k
     at_market.answer("spv", "withdraw", company, "2", "--json")
     status = at_market.answer("spv", "status", company, "--json")
     stranger = at_market.answer("spv", "status", key.address, "--json", code=2)
+    with in_environment(at_market, monkeypatch).speakers() as speaker_of:
+        spoken_for = [speaker_of(who) for who in (company, PANEL)]
 
     assert (made["owner"], made["operator"], made["creditor"], made["free"]) == (key.address, PANEL, None, "0")
     assert again["spv"] == company
     assert (funded["free"], funded["freeHuman"]) == ("5000000", "5.00 tUSD")
     assert (allowed["allowed"], changed["operator"], status["free"]) == (PANEL, key.address, "3000000")
     assert stranger["error"]["reason"] == "NotFound"
+    assert spoken_for == [key.address, PANEL]
 
 
 def test_again_says_so_and_sends_nothing(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:
