@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from marketplace.chain import company_verbs, verbs
-from marketplace.chain.vaults import LoanState, VaultContract
+from marketplace.chain.vaults import VaultContract
 from marketplace.domain.errors import MarketplaceError
 from marketplace.domain.units import text_from_units
+from marketplace.domain.vaults import LoanState
 from scripts.bench.finance_stage import BEGIN, DAY, DOLLAR, GPUS, MONTH, PRICE, Rent, Stage, thirty_days
 
 SEED = 1

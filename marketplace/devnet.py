@@ -35,6 +35,7 @@ from marketplace.chain.finance import finance_terms
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
+from marketplace.chain.vaults import changed_by
 from marketplace.daemon import Stop
 from marketplace.devnet_inventories import INVENTORIES
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
@@ -315,8 +316,8 @@ class Devnet:
             return plain
         terms = finance_terms(chain.chain_id, self._accounts["arbiter"].key.address, Preset.LOCAL)
         planned = replace(plain, finance=terms)
-        named = VAULT_TERMS | {"obligors": [self._accounts["client"].key.address]}
-        return replace(planned, vault_terms=(planned.usual_vault_terms().changed_by(named),))
+        named = {**VAULT_TERMS, "obligors": [self._accounts["client"].key.address]}
+        return replace(planned, vault_terms=(changed_by(planned.usual_vault_terms(), named),))
 
     def _shared_settings(self, chain_port: int, redis_port: int, gateway_port: int, relay_port: int) -> dict[str, str]:
         return {

@@ -11,10 +11,11 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import WINDOWS, MarketConstants
 from marketplace.chain.create2 import PROXY
 from marketplace.chain.finance import FinanceTerms, finance_from_json, finance_to_json
-from marketplace.chain.vaults import VaultTerms, terms_from_json, terms_to_json
+from marketplace.chain.vaults import terms_from_json, terms_to_json
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import Seconds, TokenUnits
+from marketplace.domain.vaults import VaultTerms
 from marketplace.domain.wire import camel, integer_from_wire
 
 MOST_VAULTS = 64

@@ -10,9 +10,10 @@ from marketplace.chain.constants import MarketConstants
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.create2 import created_address
 from marketplace.chain.finance import ARBITER, FACTORY, FinanceTerms
-from marketplace.chain.vaults import VAULT, VaultTerms, usual_tenor, usual_terms
+from marketplace.chain.vaults import VAULT, usual_tenor, usual_terms
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.vaults import VaultTerms
 
 CATALOGUE, DOLLAR, MARKET = "GpuCatalogue", "TestDollar", "ComputeMarket"
 
@@ -91,8 +92,10 @@ class Blueprint:
 
     @cached_property
     def vaults(self) -> tuple[PlannedContract, ...]:
+        # The factory comes after the market, of which a vault asks more.
+        asks = self.spv_factory.address if self.spv_factory else None
         return tuple(
-            PlannedContract(VAULT, (terms,), self.salt, asks=self.market.address, number=number)
+            PlannedContract(VAULT, (terms,), self.salt, asks=asks, number=number)
             for number, terms in enumerate(self.vault_terms, 1)
         )
 

@@ -19,6 +19,7 @@ from marketplace.chain.create2 import default_salt, salt_of
 from marketplace.chain.deployment import DeploymentPlan, carry_out, plan_deployment
 from marketplace.chain.finance import FinanceTerms, finance_terms, finance_to_json
 from marketplace.chain.settlement import inspect_token
+from marketplace.chain.vaults import changed_by
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.screen import json_text
@@ -210,7 +211,7 @@ def _blueprint(chain: Chain, wish: _Wish, deployer: Address, known: AddressBook 
 
 def _with_vaults(blueprint: Blueprint, files: tuple[Path, ...]) -> Blueprint:
     """Those that the book names, and one for each file; the same terms are the same vault."""
-    named = (blueprint.usual_vault_terms().changed_by(terms_file(file)) for file in files)
+    named = (changed_by(blueprint.usual_vault_terms(), terms_file(file)) for file in files)
     return replace(blueprint, vault_terms=tuple(dict.fromkeys((*blueprint.vault_terms, *named))))
 
 
