@@ -37,7 +37,7 @@ from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.vaults import changed_by
 from marketplace.daemon import Stop
-from marketplace.devnet_inventories import INVENTORIES
+from marketplace.devnet_inventories import INVENTORIES, VAULT_TERMS
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
 from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.units import TokenUnits
@@ -54,8 +54,6 @@ START_UNITS = TokenUnits(10_000_000_000)
 """10,000 TestDollars for everyone who trades."""
 KEYSTORE_WORK_FACTOR = 2**10
 """Development keys are public: nothing is gained by making their keystores slow to open."""
-VAULT_TERMS: Mapping[str, Any] = {"window": "10s", "loan_cap_bps": 9_000, "obligor_cap_bps": 9_000}
-"""Where the vault of a development network differs from the usual: nobody waits a day, and one loan may be most of what is lent."""
 READY_WITHIN_SECONDS = 90
 BLOCK_SECONDS = 1
 

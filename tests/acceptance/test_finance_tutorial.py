@@ -42,4 +42,4 @@ def test_every_command_of_the_finance_tutorial_works(network: Network) -> None:
         (("vault", "explain", vault), told),
         (("advance", "explain", vault, "1"), loan),
     ):
-        assert network.answer(*words).keys() == documents.told(answer).keys()
+        assert json.loads(network.bourse(*words, "--json").stdout).keys() == documents.told(answer).keys()
