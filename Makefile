@@ -18,8 +18,8 @@ help:  ## say what there is
 setup:  ## make .venv, node_modules and the job runtime (quick when nothing changed)
 	@scripts/setup
 
-demo: setup  ## run a whole market on this machine and real jobs on it; KEEP=1 leaves it running
-	@.venv/bin/python examples/demo.py $(if $(KEEP),--keep)
+demo: setup  ## run a whole market on this machine and real jobs on it; KEEP=1 leaves it running; DEMO=finance: a month of a company, its client, two lenders and a vault
+	@.venv/bin/python -m examples.$(or $(DEMO),demo) $(if $(KEEP),--keep)
 
 test: setup  ## run every test, the contracts' too; FAST=1: unit tests, the shape of the tree, and one slice through each part
 	@$(PYTEST) --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "unit or architecture or quick" $(QUICK))

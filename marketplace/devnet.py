@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,20 @@ from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain import verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
-from marketplace.chain.constants import LOCAL_CONSTANTS
+from marketplace.chain.blueprint import Blueprint
+from marketplace.chain.constants import LOCAL_CONSTANTS, Preset
 from marketplace.chain.create2 import default_salt
-from marketplace.chain.deployment import deploy
+from marketplace.chain.deployment import carry_out, plan_deployment
 from marketplace.chain.devnet import ANVIL_PRIVATE_KEYS, AnvilHandle, start_anvil
+from marketplace.chain.finance import finance_terms
 from marketplace.chain.keystore import create_key
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
+from marketplace.chain.vaults import changed_by
 from marketplace.daemon import Stop
-from marketplace.devnet_inventories import INVENTORIES
+from marketplace.devnet_inventories import INVENTORIES, VAULT_TERMS
 from marketplace.domain.errors import ConfigError, DeadlinePassed, GatewayError, NotFound
+from marketplace.domain.ids import ZERO_ADDRESS
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.wake import NextWake
 from marketplace.provider.executors.bubblewrap import end_all
@@ -43,7 +47,8 @@ from marketplace.store.redis_server import start_redis
 from marketplace.supervisor import STOP_GRACE_SECONDS, Supervisor, held_names, start_process, write_atomically
 
 ROLES = ("deployer", "client", "scheduler", "provider-1", "provider-2", "provider-3", "arbiter")
-"""Who gets which of anvil's ten accounts, in this order."""
+FINANCE_ROLES = ("owner", "operator", "lender")
+"""Who gets which of anvil's ten accounts, in this order; with finance, those of a company and of who lends, too."""
 
 START_UNITS = TokenUnits(10_000_000_000)
 """10,000 TestDollars for everyone who trades."""
@@ -127,14 +132,14 @@ def is_running(folder: Path) -> bool:
         return False
 
 
-def start_detached(folder: Path) -> dict[str, Any]:
+def start_detached(folder: Path, *, finance: bool = False) -> dict[str, Any]:
     """Start a supervisor in the background and wait until its market takes orders. Returns the state."""
     if is_running(folder):
         raise ConfigError([f"a development network is running in {folder} already: `bourse devnet down` ends it"])
     clear(folder)
     with (folder / "logs" / "supervisor.log").open("ab") as log:
         supervisor = subprocess.Popen(
-            [*_bourse(), "devnet", "up", "--folder", str(folder)],
+            [*_bourse(), "devnet", "up", "--folder", str(folder), *(["--finance"] if finance else [])],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     waiting, waited = threading.Event(), 0.0
@@ -163,7 +168,9 @@ def stop_detached(folder: Path) -> None:
         raise DeadlinePassed("the development network's end", int(STOP_GRACE_SECONDS * 3)) from None
 
 
-def supervise(folder: Path, stop: Stop, tell: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
+def supervise(
+    folder: Path, stop: Stop, tell: Callable[[dict[str, Any]], object] = lambda _: None, *, finance: bool = False
+) -> None:
     """Run a development network in this process until ``stop`` is set; nothing of it is left running afterwards.
 
     ``tell`` hears once, with the state, that it is ready.
@@ -172,7 +179,7 @@ def supervise(folder: Path, stop: Stop, tell: Callable[[dict[str, Any]], object]
         raise ConfigError([f"a development network is running in {folder} already: `bourse devnet down` ends it"])
     if not folder.is_dir() or any(left.name != "logs" for left in folder.iterdir()):
         clear(folder)
-    network = Devnet(folder)
+    network = Devnet(folder, finance=finance)
     try:
         network.start()
         is_told = False
@@ -189,14 +196,21 @@ class Devnet:
     """The development network itself, in the supervisor's process: ``start`` once, ``step`` for ever, ``stop`` at the end."""
 
     def __init__(
-        self, folder: Path, *, inventories: Mapping[str, str] = INVENTORIES, block_seconds: int = BLOCK_SECONDS
+        self,
+        folder: Path,
+        *,
+        inventories: Mapping[str, str] = INVENTORIES,
+        block_seconds: int = BLOCK_SECONDS,
+        finance: bool = False,
     ) -> None:
-        """``inventories``: what each provider declares, by its role."""
+        """``inventories``: what each provider declares, by its role. ``finance``: companies, an arbiter with a backstop, and a vault, too."""
         self.folder = folder.resolve()
-        self._inventories, self._block_seconds = inventories, block_seconds
+        self._inventories, self._block_seconds, self._has_finance = inventories, block_seconds, finance
         self.supervisor = Supervisor(self.folder)
         self._accounts: dict[str, Account] = {}
         self._settings: dict[str, str] = {}
+        self._arbiter = ZERO_ADDRESS
+        """Whom orders and offers name: with finance the arbiter with a backstop, whose panel is the role of that name."""
         self._anvil: AnvilHandle | None = None
         self._health: dict[str, int] = {}
         """On which port of the loopback each process answers /live and /ready."""
@@ -207,12 +221,13 @@ class Devnet:
         self._health = {"gateway": gateway_port} | dict(
             zip(("indexer", "scheduler", *self._inventories), health_ports, strict=True)
         )
-        self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys")}
+        self._accounts = {account.role: account for account in _make_accounts(self.folder / "keys", self._roles)}
         # Mines at once while contracts are deployed; at a pace afterwards: metering is by block time.
         self.supervisor.add("anvil", lambda: self._start_chain(chain_port), is_vital=True)
         chain = Chain([f"http://127.0.0.1:{chain_port}"])
         book = self._deploy(chain)
         book.write(self.folder / "address-book.json")
+        self._arbiter = book.backstop_arbiter or self._accounts["arbiter"].key.address
         chain.rpc("evm_setAutomine", False)
         chain.rpc("evm_setIntervalMining", self._block_seconds)
         self._settings = self._shared_settings(chain_port, redis_port, gateway_port, relay_port)
@@ -224,9 +239,13 @@ class Devnet:
         for name, inventory in self._inventories.items():
             file = self.folder / name / "inventory.toml"
             file.parent.mkdir(exist_ok=True)
-            file.write_text(inventory.format(arbiter=self._accounts["arbiter"].key.address))
+            file.write_text(inventory.format(arbiter=self._arbiter))
             self._add(name, name, "provider", "up", "--inventory", str(file), *self._health_option(name))
         self._write_state(ready=False)
+
+    @property
+    def _roles(self) -> tuple[str, ...]:
+        return ROLES + FINANCE_ROLES if self._has_finance else ROLES
 
     def step(self) -> NextWake:
         """One look at the children, and the state file kept true."""
@@ -276,16 +295,27 @@ class Devnet:
     def _deploy(self, chain: Chain) -> AddressBook:
         """The contracts, and TestDollars for who trades: a client's in its wallet, a provider's in its account, for its bonds."""
         deployer = self._accounts["deployer"].key
-        book = deploy(chain, deployer, LOCAL_CONSTANTS, salt=default_salt())
+        blueprint = self._blueprint(chain)
+        book = carry_out(chain, deployer, plan_deployment(chain, deployer.address, blueprint))
         bank = Sender(chain, deployer)
         for account in self._accounts.values():
-            if account.role.startswith(("client", "provider")):
+            if account.role.startswith(("client", "provider", "owner", "lender")):
                 bank.send(verbs.mint(book.token, account.key.address, START_UNITS))
             if account.role.startswith("provider"):
                 owner = Sender(chain, account.key)
                 owner.send(verbs.approve(book.token, book.market, START_UNITS))
                 owner.send(verbs.deposit(book.market, account.key.address, START_UNITS))
         return book
+
+    def _blueprint(self, chain: Chain) -> Blueprint:
+        """With finance, the panel is the arbiter, and the vault lends on the client's word."""
+        plain = Blueprint(default_salt(), LOCAL_CONSTANTS, self._accounts["deployer"].key.address)
+        if not self._has_finance:
+            return plain
+        terms = finance_terms(chain.chain_id, self._accounts["arbiter"].key.address, Preset.LOCAL)
+        planned = replace(plain, finance=terms)
+        named = {**VAULT_TERMS, "obligors": [self._accounts["client"].key.address]}
+        return replace(planned, vault_terms=(changed_by(planned.usual_vault_terms(), named),))
 
     def _shared_settings(self, chain_port: int, redis_port: int, gateway_port: int, relay_port: int) -> dict[str, str]:
         return {
@@ -297,7 +327,7 @@ class Devnet:
             "BOURSE_GATEWAY_URL": f"http://127.0.0.1:{gateway_port}",
             "BOURSE_RELAY_URL": f"ws://127.0.0.1:{relay_port}",
             "BOURSE_OPENER": self._accounts["scheduler"].key.address,
-            "BOURSE_ARBITER": self._accounts["arbiter"].key.address,
+            "BOURSE_ARBITER": self._arbiter,
             "BOURSE_CONFIRMATIONS": "1",
         }
 
@@ -354,11 +384,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _make_accounts(folder: Path) -> list[Account]:
+def _make_accounts(folder: Path, roles: tuple[str, ...]) -> list[Account]:
     """Keystore files for the development keys, each with a password file, all 0600."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for role, private_key in zip(ROLES, ANVIL_PRIVATE_KEYS, strict=False):
+    for role, private_key in zip(roles, ANVIL_PRIVATE_KEYS, strict=False):
         keystore, password_file = folder / f"{role}.json", folder / f"{role}.password"
         key = create_key(keystore, password_file, private_key=private_key, work_factor=KEYSTORE_WORK_FACTOR)
         made.append(Account(role, key, keystore, password_file))

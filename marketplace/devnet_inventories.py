@@ -1,8 +1,9 @@
-"""The machines of a development network's providers."""
+"""The machines of a development network's providers, and the terms of its vault."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 INVENTORIES: Mapping[str, str] = {
     "provider-1": """\
@@ -67,3 +68,6 @@ days = 30
 """,
 }
 """What the three providers declare. Nothing of it is measured; ``bourse offers`` says so. One of them gives jobs a way out, one may be reserved."""
+
+VAULT_TERMS: Mapping[str, Any] = {"window": "10s", "loan_cap_bps": 9_000, "obligor_cap_bps": 9_000}
+"""Where it differs from the usual: nobody waits a day, and one loan may be most of what is lent."""

@@ -100,6 +100,7 @@ def _serve_gateway(settings: Settings, host: str, port: int, listener: socket.so
         address_from_text(settings.opener, field="BOURSE_OPENER"),
         address_from_text(settings.arbiter, field="BOURSE_ARBITER"),
         settings.relay_url,
+        book.vaults,
     )
     journal = OperatorJournal(settings.journal_url)
     public = urlsplit(settings.gateway_url)

@@ -11,10 +11,15 @@ from marketplace.chain.checksums import address_from_text
 from marketplace.chain.constants import WINDOWS, MarketConstants
 from marketplace.chain.create2 import PROXY
 from marketplace.chain.finance import FinanceTerms, finance_from_json, finance_to_json
+from marketplace.chain.vaults import terms_from_json, terms_to_json
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import Seconds, TokenUnits
+from marketplace.domain.vaults import VaultTerms
 from marketplace.domain.wire import camel, integer_from_wire
+
+MOST_VAULTS = 64
+"""In one book: gateways read each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class DeploymentRecord:
     contracts: tuple[ContractRecord, ...]
     finance: FinanceTerms | None = None
     """None where the market was deployed without."""
+    vault_terms: tuple[VaultTerms, ...] = ()
+    """Of the first of the book's vaults, in their order: those that were deployed with the market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,8 @@ class AddressBook:
     """The factory of companies; None: the market was deployed without finance."""
     backstop_arbiter: Address | None = None
     """The arbiter whose silence pays what was guaranteed."""
+    vaults: tuple[Address, ...] = ()
+    """Those that whoever wrote the book shows to others. There may be more: anyone makes them."""
 
     def write(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -71,6 +80,7 @@ class AddressBook:
             "catalogue": self.catalogue,
             "deployedAtBlock": self.deployed_at_block,
             **{name: address for name, address in self._optional().items() if address},
+            **({"vaults": list(self.vaults)} if self.vaults else {}),
         } | (_record_to_json(self.record) if self.record else {})
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".new")
@@ -104,6 +114,7 @@ class AddressBook:
             arbiter=_role(document, "arbiter"),
             spv_factory=_role(document, "spvFactory"),
             backstop_arbiter=_role(document, "backstopArbiter"),
+            vaults=_vaults(document.get("vaults", [])),
         )
 
 
@@ -121,6 +132,7 @@ def _record_to_json(record: DeploymentRecord) -> dict[str, Any]:
         "constants": constants_to_json(record.constants),
         "catalogueOwner": record.catalogue_owner,
         **({"finance": finance_to_json(record.finance)} if record.finance else {}),
+        **({"vaultTerms": [terms_to_json(terms) for terms in record.vault_terms]} if record.vault_terms else {}),
         "contracts": {
             one.name: {
                 "address": one.address,
@@ -152,11 +164,19 @@ def _record_from_json(document: Any) -> DeploymentRecord:
             for name, row in document["contracts"].items()
         ),
         finance=finance_from_json(document["finance"]) if "finance" in document else None,
+        vault_terms=tuple(terms_from_json(terms) for terms in document.get("vaultTerms", [])),
     )
 
 
 def _role(document: Any, name: str) -> Address | None:
     return address_from_text(document[name], field=name) if name in document else None
+
+
+def _vaults(found: Any) -> tuple[Address, ...]:
+    """Raises InvalidField."""
+    if not isinstance(found, list) or len(found) > MOST_VAULTS:
+        raise InvalidField("vaults", f"must be a list of at most {MOST_VAULTS} addresses")
+    return tuple(dict.fromkeys(address_from_text(str(one), field="vaults") for one in found))
 
 
 def _whole(value: Any, field: str) -> int:

@@ -10,8 +10,10 @@ from marketplace.chain.constants import MarketConstants
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.create2 import created_address
 from marketplace.chain.finance import ARBITER, FACTORY, FinanceTerms
+from marketplace.chain.vaults import VAULT, usual_tenor, usual_terms
 from marketplace.domain.classes import load_classes
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.vaults import VaultTerms
 
 CATALOGUE, DOLLAR, MARKET = "GpuCatalogue", "TestDollar", "ComputeMarket"
 
@@ -25,6 +27,13 @@ class PlannedContract:
     salt: Bytes32
     asks: Address | None = None
     """A contract that its constructor asks, without which it cannot be made."""
+    number: int = 1
+    """Of several of one name, vaults with other terms each: which."""
+
+    @property
+    def title(self) -> str:
+        """As the address book and the commands call it."""
+        return self.name if self.number == 1 else f"{self.name} {self.number}"
 
     @cached_property
     def creation_code(self) -> bytes:
@@ -42,7 +51,7 @@ class PlannedContract:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A market, its catalogue, where no token is given a test dollar, and finance around it where its terms are given."""
+    """A market, its catalogue, where no token is given a test dollar, and finance and vaults around it where their terms are given."""
 
     salt: Bytes32
     constants: MarketConstants
@@ -50,6 +59,8 @@ class Blueprint:
     """Who may append GPU classes later. Over the market nobody has any power (P-05)."""
     given_token: Address | None = None
     finance: FinanceTerms | None = None
+    vault_terms: tuple[VaultTerms, ...] = ()
+    """Of each vault that is made with it. Anyone may make others (``bourse vault create``)."""
 
     @cached_property
     def catalogue(self) -> PlannedContract:
@@ -79,6 +90,23 @@ class Blueprint:
         market, terms = self.market.address, self.finance
         return PlannedContract(ARBITER, (market, terms.panel, terms.step), self.salt, asks=market)
 
+    @cached_property
+    def vaults(self) -> tuple[PlannedContract, ...]:
+        # The factory comes after the market, of which a vault asks more.
+        asks = self.spv_factory.address if self.spv_factory else None
+        return tuple(
+            PlannedContract(VAULT, (terms,), self.salt, asks=asks, number=number)
+            for number, terms in enumerate(self.vault_terms, 1)
+        )
+
+    def usual_vault_terms(self) -> VaultTerms:
+        """Of a vault around this market that trusts nobody. Only with finance."""
+        assert self.spv_factory, "with finance"
+        assert self.backstop_arbiter, "with finance"
+        return usual_terms(
+            self.market.address, self.spv_factory.address, self.backstop_arbiter.address, usual_tenor(self.constants)
+        )
+
     @property
     def token(self) -> Address:
         """The settlement token: the one that is given, else the test dollar to be."""
@@ -90,5 +118,5 @@ class Blueprint:
     @property
     def parts(self) -> tuple[PlannedContract, ...]:
         """In the order of creation; what a part's arguments name comes before it."""
-        parts = self.catalogue, self.dollar, self.market, self.spv_factory, self.backstop_arbiter
+        parts = self.catalogue, self.dollar, self.market, self.spv_factory, self.backstop_arbiter, *self.vaults
         return tuple(part for part in parts if part)

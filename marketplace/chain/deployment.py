@@ -136,7 +136,7 @@ def carry_out(
     for step in plan.steps:
         number = None if _has_code(chain, step.part.address) else _created(sender, plan, step.part)
         how = "is there already" if number is None else f"was created in block {number}"
-        tell(f"{step.part.name} {how}: {step.part.address}")
+        tell(f"{step.part.title} {how}: {step.part.address}")
         block_number = number if step.part is plan.blueprint.market else block_number
     return recorded(chain, plan.blueprint, block_number or _first_block(chain, plan.blueprint.market.address, known))
 
@@ -165,6 +165,7 @@ def recorded(chain: Chain, blueprint: Blueprint, deployed_at_block: int) -> Addr
         catalogue_owner=blueprint.catalogue_owner,
         compiler=f"solc {contract_abi(blueprint.market.name).compiler}",
         finance=blueprint.finance,
+        vault_terms=blueprint.vault_terms,
         contracts=tuple(_contract_record(chain, part) for part in blueprint.parts),
     )
     return AddressBook(
@@ -176,13 +177,14 @@ def recorded(chain: Chain, blueprint: Blueprint, deployed_at_block: int) -> Addr
         record=record,
         spv_factory=blueprint.spv_factory.address if blueprint.spv_factory else None,
         backstop_arbiter=blueprint.backstop_arbiter.address if blueprint.backstop_arbiter else None,
+        vaults=tuple(part.address for part in blueprint.vaults),
     )
 
 
 def _contract_record(chain: Chain, part: PlannedContract) -> ContractRecord:
     code = bytes.fromhex(chain.code_at(part.address)[2:])
     return ContractRecord(
-        part.name, part.address, "0x" + part.encoded_arguments.hex(), Bytes32("0x" + keccak(code).hex())
+        part.title, part.address, "0x" + part.encoded_arguments.hex(), Bytes32("0x" + keccak(code).hex())
     )
 
 

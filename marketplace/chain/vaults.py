@@ -3,68 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from enum import IntEnum
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from typing import Any
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.checksums import address_from_text
+from marketplace.chain.constants import MarketConstants
 from marketplace.chain.contracts import contract_abi
 from marketplace.chain.verbs import Call
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32
+from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.orders import Order
 from marketplace.domain.units import (
     BPS_WHOLE,
     Bps,
-    GpuCount,
-    PricePerGpuHour,
     Seconds,
     TokenUnits,
     UnixTime,
     seconds_from_text,
 )
+from marketplace.domain.vaults import Loan, LoanMarks, LoanState, VaultBooks, VaultPosition, VaultTerms
+from marketplace.domain.wire import camel
 
 VAULT = "AdvanceVault"
 ANY_RATE = Bps(2**16 - 1)
-MOST_OBLIGORS = 16
+MOST_OBLIGORS, MOST_LOANS = 16, 32
+USUAL_LEASE_SECONDS = 35 * 86_400
+"""The longest lease that can be decided within a vault's longest time, where its terms say nothing else."""
 _ABI = contract_abi(VAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class VaultTerms:
-    """``Terms`` of the contract, in the order of its fields: all that a vault will ever be. Shares and rates are basis points."""
+def changed_by(terms: VaultTerms, document: Mapping[str, Any]) -> VaultTerms:
+    """These terms, but for what a file names. Raises InvalidField for a name or a value that is none."""
+    known = {field.name for field in fields(VaultTerms)} - {"market", "factory", "arbiter"}
+    if unknown := sorted(document.keys() - known):
+        raise InvalidField("terms", f"there is no {unknown[0]}; known are {', '.join(sorted(known))}")
+    named = {name: _term(name, value) for name, value in document.items()}
+    changed = replace(terms, **named)
+    _require_bounds(changed)
+    return changed
 
-    market: Address
-    factory: Address
-    arbiter: Address
-    obligors: tuple[Address, ...]
-    """The clients on whose word it lends; none: it lends only what is covered (V-4)."""
-    max_tenor: Seconds
-    opex_bps: Bps
-    dscr_bps: Bps
-    reserve_bps: Bps
-    beta_bps: Bps
-    early_bps: Bps
-    cover_share_bps: Bps
-    exit_bps: Bps
-    loan_cap_bps: Bps
-    obligor_cap_bps: Bps
-    utilisation_cap_bps: Bps
-    base_rate: Bps
-    slope_rate: Bps
-    window: Seconds
-    max_loans: int
 
-    def changed_by(self, document: Mapping[str, Any]) -> VaultTerms:
-        """These, but for what a file names. Raises InvalidField for a name or a value that is none."""
-        known = {field.name for field in fields(self)} - {"market", "factory", "arbiter"}
-        if unknown := sorted(document.keys() - known):
-            raise InvalidField("terms", f"there is no {unknown[0]}; known are {', '.join(sorted(known))}")
-        named = {name: _term(name, value) for name, value in document.items()}
-        return VaultTerms(**{field.name: getattr(self, field.name) for field in fields(self)} | named)
+def _require_bounds(terms: VaultTerms) -> None:
+    """As the contract does (``BadTerms``), whose reason is lost where a vault is created through a proxy. Raises InvalidField."""
+    for field in fields(VaultTerms):
+        if field.name.endswith("_bps") and field.name != "dscr_bps" and getattr(terms, field.name) > BPS_WHOLE:
+            raise InvalidField(f"terms.{field.name}", f"must be at most {BPS_WHOLE}, the whole")
+    for name, least, most in (
+        ("dscr_bps", BPS_WHOLE, ANY_RATE),
+        ("window", 1, 2**32 - 1),
+        ("max_loans", 1, MOST_LOANS),
+        ("base_rate", 0, ANY_RATE - terms.slope_rate),
+    ):
+        if not least <= getattr(terms, name) <= most:
+            raise InvalidField(f"terms.{name}", f"must be from {least} to {most}")
+
+
+def usual_tenor(windows: MarketConstants | MarketTerms) -> Seconds:
+    """A lease of five weeks, and all of the market's windows after it."""
+    decided = windows.claim_grace + windows.challenge_window + windows.ruling_window
+    return Seconds(decided + USUAL_LEASE_SECONDS)
 
 
 def usual_terms(market: Address, factory: Address, arbiter: Address, max_tenor: Seconds) -> VaultTerms:
@@ -77,6 +78,22 @@ def usual_terms(market: Address, factory: Address, arbiter: Address, max_tenor: 
     )  # fmt: skip
 
 
+def terms_to_json(terms: VaultTerms) -> dict[str, Any]:
+    """Names in camel case, seconds and basis points as numbers."""
+    return {camel(name): value for name, value in asdict(terms).items()} | {"obligors": list(terms.obligors)}
+
+
+def terms_from_json(document: Any) -> VaultTerms:
+    """What ``terms_to_json`` wrote. Raises InvalidField, KeyError, TypeError."""
+    names = {field.name: camel(field.name) for field in fields(VaultTerms)}
+    market, factory, arbiter = (
+        address_from_text(document[name], field=f"vault.{name}") for name in ("market", "factory", "arbiter")
+    )
+    usual = usual_terms(market, factory, arbiter, Seconds(0))
+    rest = {name: document[key] for name, key in names.items() if name not in ("market", "factory", "arbiter")}
+    return changed_by(usual, rest)
+
+
 def _term(name: str, value: Any) -> Any:
     if name == "obligors":
         if not isinstance(value, list) or len(value) > MOST_OBLIGORS:
@@ -87,78 +104,6 @@ def _term(name: str, value: Any) -> Any:
     if type(value) is not int or not 0 <= value < 2**32:
         raise InvalidField(f"terms.{name}", f"must be a whole number ({BPS_WHOLE} is the whole), and not {value!r}")
     return value
-
-
-class LoanState(IntEnum):
-    """``LoanState`` of the contract. That a loan is impaired is derived, not stored."""
-
-    NONE = 0
-    DRAWN = 1
-    REPAID = 2
-    WRITTEN_OFF = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Loan:
-    """A loan as the contract stores it, in the order of its fields."""
-
-    spv: Address
-    opened_at: UnixTime
-    starts_at: UnixTime
-    gpus: GpuCount
-    state: LoanState
-    is_tipped: bool
-    lease: Bytes32
-    price: PricePerGpuHour
-    min_seconds: Seconds
-    max_seconds: Seconds
-    principal: TokenUnits
-    reserve: TokenUnits
-    cover: TokenUnits
-    accrued_at: UnixTime
-    rate_bps: Bps
-    backer: Address
-    interest: TokenUnits
-    obligor: Address
-    shared: TokenUnits
-
-
-@dataclass(frozen=True, slots=True)
-class LoanMarks:
-    """What a loan comes to at one block."""
-
-    loan: Loan
-    owed: TokenUnits
-    due: TokenUnits
-    covered: TokenUnits
-
-    @property
-    def is_impaired(self) -> bool:
-        return self.covered < self.owed
-
-
-@dataclass(frozen=True, slots=True)
-class VaultBooks:
-    """What a vault has and owes at one block, and what waits to leave it."""
-
-    cash: TokenUnits
-    assets: TokenUnits
-    supply: int
-    pending: int
-    window_ends_at: UnixTime
-    is_impaired: bool
-    loans: Mapping[int, LoanMarks]
-
-
-@dataclass(frozen=True, slots=True)
-class VaultPosition:
-    """What one account has in a vault at one block."""
-
-    shares: int
-    worth: TokenUnits
-    pending: int
-    claimable: TokenUnits
-    credit: TokenUnits
 
 
 class VaultContract:
@@ -175,7 +120,7 @@ class VaultContract:
         market, factory, arbiter, obligors, *rest = values
         return VaultTerms(market, factory, arbiter, tuple(obligors), *rest)
 
-    def books(self, at: BlockRef) -> VaultBooks:
+    def books(self, at: BlockRef, *, with_loans: bool = True) -> VaultBooks:
         pending, _, window_ends_at = self._read("queue", at=at)
         (numbers,) = self._read("loans", at=at)
         return VaultBooks(
@@ -185,7 +130,8 @@ class VaultContract:
             int(pending),
             UnixTime(window_ends_at),
             bool(self._one("isImpaired", at=at)),
-            {number: self.marks(number, at) for number in numbers},
+            len(numbers),
+            {number: self.marks(number, at) for number in numbers} if with_loans else {},
         )
 
     def marks(self, number: int, at: BlockRef) -> LoanMarks:
@@ -261,8 +207,3 @@ class VaultContract:
 def creation(terms: VaultTerms) -> Call:
     """Make a vault of these terms. Anyone's, as often as they like."""
     return Call(None, _ABI.creation(terms), "create")
-
-
-def has_obligor(loan: Loan) -> bool:
-    """Whether it rests on a client's word, and not on reserve and cover alone."""
-    return loan.obligor != ZERO_ADDRESS

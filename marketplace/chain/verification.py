@@ -7,7 +7,7 @@ code replaced): what the constructor returns is, byte for byte, what must be the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -19,10 +19,12 @@ from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.contracts import ContractAbi, contract_abi
 from marketplace.chain.create2 import first_child
 from marketplace.chain.finance import ARBITER, FACTORY
+from marketplace.chain.vaults import VAULT, VaultContract
 from marketplace.domain.chain_errors import NodeRefused, TransactionReverted
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address
+from marketplace.domain.wire import camel
 
 CODE = "code"
 _ADDRESS_BITS = 160
@@ -48,9 +50,8 @@ def blueprint_of(book: AddressBook) -> Blueprint:
     if record is None:
         raise InvalidField("constants", "the address book does not say them: give --preset or every constant")
     is_ours = any(one.name == DOLLAR for one in record.contracts)
-    return Blueprint(
-        record.salt, record.constants, record.catalogue_owner, None if is_ours else book.token, record.finance
-    )
+    token = None if is_ours else book.token
+    return Blueprint(record.salt, record.constants, record.catalogue_owner, token, record.finance, record.vault_terms)
 
 
 def differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> tuple[Difference, ...]:
@@ -66,13 +67,15 @@ def _all_differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> I
     named = {
         CATALOGUE: book.catalogue, DOLLAR: book.token, MARKET: book.market,
         FACTORY: book.spv_factory, ARBITER: book.backstop_arbiter,
-    }  # fmt: skip
+    } | {part.title: address for part, address in zip(blueprint.vaults, book.vaults, strict=False)}  # fmt: skip
     for part in blueprint.parts:
-        address = named[part.name] or part.address
+        address = named.get(part.title) or part.address
         found = tuple(_code_differences(chain, address, part))
         yield from found
         if not found and book.record and address != part.address:
-            yield Difference(part.name, "address", part.address, address)
+            yield Difference(part.title, "address", part.address, address)
+        if part.name == VAULT and not found:
+            yield from _term_differences(chain, address, part)
         if part.name == CATALOGUE and not any(one.what == CODE for one in found):
             yield from _class_differences(chain, book.catalogue)
     yield from _hash_differences(chain, book)
@@ -81,18 +84,18 @@ def _all_differences(chain: Chain, book: AddressBook, blueprint: Blueprint) -> I
 def _code_differences(chain: Chain, address: Address, part: PlannedContract) -> Iterator[Difference]:
     found = bytes.fromhex(chain.code_at(address)[2:])
     if not found:
-        yield Difference(part.name, CODE, f"a contract at {address}", "nothing")
+        yield Difference(part.title, CODE, f"a contract at {address}", "nothing")
         return
     expected = _constructed(chain, address, part)
     abi = contract_abi(part.name)
     if _without_immutables(abi, found) != _without_immutables(abi, expected):
-        yield Difference(part.name, CODE, _described(expected), _described(found))
+        yield Difference(part.title, CODE, _described(expected), _described(found))
         return
     for name, places in abi.immutables.items():
         start, length = places[0]
         values = expected[start : start + length], found[start : start + length]
         if any(expected[at : at + size] != found[at : at + size] for at, size in places):
-            yield Difference(part.name, name, *(_readable(value) for value in values))
+            yield Difference(part.title, name, *(_readable(value) for value in values))
 
 
 def _constructed(chain: Chain, address: Address, part: PlannedContract) -> bytes:
@@ -132,6 +135,14 @@ def _readable(value: bytes) -> str:
     if number.bit_length() <= _NUMBER_BITS:
         return str(number)
     return f"0x{number:040x}" if number.bit_length() <= _ADDRESS_BITS else "0x" + value.hex()
+
+
+def _term_differences(chain: Chain, vault: Address, part: PlannedContract) -> Iterator[Difference]:
+    """A vault keeps its terms in another contract, which it creates itself: they are asked for."""
+    (expected,), found = part.arguments, VaultContract(chain, vault).terms
+    for name, value in asdict(expected).items():
+        if (there := getattr(found, name)) != value:
+            yield Difference(part.title, camel(name), str(value), str(there))
 
 
 def _class_differences(chain: Chain, catalogue: Address) -> Iterator[Difference]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from marketplace.api.vaults import LoanAnswer, LoanTold
 from marketplace.chain.checksums import checksum
 from marketplace.chain.events import EventFollower
 from marketplace.chain.vaults import ANY_RATE
@@ -14,7 +15,7 @@ from marketplace.chain.verbs import Call
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_argument, whole_option
 from marketplace.cli.session import JSON, KEY, CommandSession, with_session
-from marketplace.cli.vault import ALL, Desk, VaultArgument, desk, loan_document
+from marketplace.cli.vault import ALL, Desk, VaultArgument, desk
 from marketplace.domain import events as e
 from marketplace.domain.advances import RULES, PayeeExit, exits_for_payee
 from marketplace.domain.errors import NotFound
@@ -121,7 +122,8 @@ def _send_and_show(session: CommandSession, at: Desk, lease: Bytes32, call: Call
 
 
 def _show(session: CommandSession, at: Desk, number: int, told: dict[str, Any]) -> None:
-    marks = at.vault.marks(number, at.market.chain.head())
+    block = at.market.chain.head()
+    marks = at.vault.marks(number, block)
     if not marks.loan.state:
         raise NotFound("loan", str(number))
     loan = marks.loan
@@ -134,7 +136,8 @@ def _show(session: CommandSession, at: Desk, number: int, told: dict[str, Any]) 
         f"{'covered':<10}{tables.amount(marks.covered, at.terms)}"
         + (", less than is owed: impaired" if marks.is_impaired else ""),
     ]
-    session.answer(loan_document(at, number, marks) | told, "\n".join(lines))
+    document = documents.told(LoanAnswer.at(at.vault.address, LoanTold.of(number, marks, at.terms), block))
+    session.answer(document | told, "\n".join(lines))
 
 
 def _served(at: Desk, lease: Bytes32) -> tuple[Order, Address]:

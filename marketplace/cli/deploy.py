@@ -19,10 +19,12 @@ from marketplace.chain.create2 import default_salt, salt_of
 from marketplace.chain.deployment import DeploymentPlan, carry_out, plan_deployment
 from marketplace.chain.finance import FinanceTerms, finance_terms, finance_to_json
 from marketplace.chain.settlement import inspect_token
+from marketplace.chain.vaults import changed_by
 from marketplace.chain.verification import Difference, blueprint_of, differences
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.screen import json_text
 from marketplace.cli.session import JSON, KEY, CommandSession, with_session
+from marketplace.cli.vault import terms_file
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.ids import Address, Bytes32, bytes32
 from marketplace.domain.units import (
@@ -53,6 +55,7 @@ class _Wish:
     catalogue_owner: str | None
     finance: bool = False
     panel: str | None = None
+    vaults: tuple[Path, ...] = ()
 
     @property
     def names_constants(self) -> bool:
@@ -87,6 +90,10 @@ def deploy(
         str | None,
         typer.Option("--panel", help="Who rules under that arbiter (default on a local chain: the deployer)."),
     ] = None,
+    vault: Annotated[
+        list[Path] | None,
+        typer.Option("--vault", help="TOML: a vault of these terms, too (see docs/finance.md); repeat. With finance."),
+    ] = None,
     rpc: Annotated[str | None, typer.Option("--rpc", help="The node (default: BOURSE_RPC_URLS).")] = None,
     address_book: Annotated[
         Path | None, typer.Option("--address-book", help="Default: BOURSE_ADDRESS_BOOK, else deployments/CHAINID.json.")
@@ -105,7 +112,9 @@ def deploy(
         _write_verification(session, verify_input)
         return
     windows = dict(zip(WINDOWS, (start_grace, claim_grace, challenge_window, ruling_window), strict=True))
-    wish = _Wish(preset, windows, bond_floor, token, salt, catalogue_owner, finance, panel)
+    wish = _Wish(
+        preset, windows, bond_floor, token, salt, catalogue_owner, finance or bool(vault), panel, tuple(vault or ())
+    )
     if rpc is None:
         session.settings.require("rpc_urls")
     chain = Chain([rpc] if rpc else session.settings.rpc_urls)
@@ -148,10 +157,11 @@ def _deploy(session: CommandSession, chain: Chain, path: Path, wish: _Wish, *, d
         return
     book = carry_out(chain, key, plan, known=known, tell=session.say)
     if known:  # whom whoever wrote it trusts stands nowhere else
-        book = replace(book, opener=known.opener, arbiter=known.arbiter)
+        vaults = tuple(dict.fromkeys((*book.vaults, *known.vaults)))
+        book = replace(book, opener=known.opener, arbiter=known.arbiter, vaults=vaults)
     if book != known:
         book.write(path)
-    created = [step.part.name for step in plan.missing]
+    created = [step.part.title for step in plan.missing]
     document = _plan_document(plan, path) | {"created": created, "deployedAtBlock": book.deployed_at_block}
     told = f"created {', '.join(created)}" if created else "everything was there already; nothing was sent"
     session.answer(document, f"{told}\nmarket {book.market} on chain {book.chain_id}; the address book is {path}")
@@ -188,14 +198,21 @@ def _expected(chain: Chain, book: AddressBook, wish: _Wish) -> Blueprint:
 
 def _blueprint(chain: Chain, wish: _Wish, deployer: Address, known: AddressBook | None) -> Blueprint:
     """What the command line asks for. With ``--finance`` and nothing else, around the market that the address book names."""
-    finance = (
-        _finance(chain, wish, deployer) if wish.finance else known.record.finance if known and known.record else None
-    )
-    if known and known.record and wish.finance and not (wish.names_constants or wish.token or wish.salt):
-        return replace(blueprint_of(known), finance=known.record.finance or finance)
+    written = known.record if known else None
+    finance = _finance(chain, wish, deployer) if wish.finance else written.finance if written else None
+    if known and written and wish.finance and not (wish.names_constants or wish.token or wish.salt):
+        return _with_vaults(replace(blueprint_of(known), finance=written.finance or finance), wish.vaults)
     token = _address(wish.token, "token")
     owner = _address(wish.catalogue_owner, "catalogue-owner") or deployer
-    return Blueprint(_salt(wish.salt), _constants(chain, wish, token), owner, token, finance)
+    vault_terms = written.vault_terms if written else ()
+    planned = Blueprint(_salt(wish.salt), _constants(chain, wish, token), owner, token, finance, vault_terms)
+    return _with_vaults(planned, wish.vaults)
+
+
+def _with_vaults(blueprint: Blueprint, files: tuple[Path, ...]) -> Blueprint:
+    """Those that the book names, and one for each file; the same terms are the same vault."""
+    named = (changed_by(blueprint.usual_vault_terms(), terms_file(file)) for file in files)
+    return replace(blueprint, vault_terms=tuple(dict.fromkeys((*blueprint.vault_terms, *named))))
 
 
 def _finance(chain: Chain, wish: _Wish, deployer: Address) -> FinanceTerms:
@@ -269,7 +286,7 @@ def _plan_document(plan: DeploymentPlan, path: Path) -> dict[str, Any]:
         "constants": constants_to_json(blueprint.constants),
         "finance": finance_to_json(blueprint.finance) if blueprint.finance else None,
         "contracts": [
-            {"name": step.part.name, "address": step.part.address, "isThere": step.is_there, "gas": step.gas} for step in plan.steps
+            {"name": step.part.title, "address": step.part.address, "isThere": step.is_there, "gas": step.gas} for step in plan.steps
         ],
         "gas": plan.gas, "costWei": str(plan.cost_wei), "requiredWei": str(plan.required_wei),
         "availableWei": str(plan.available_wei), "warnings": list(plan.warnings),
@@ -281,7 +298,7 @@ def _plan_table(plan: DeploymentPlan) -> Table:
     for column in ("contract", "address", "gas"):
         table.add_column(column)
     for step in plan.steps:
-        table.add_row(step.part.name, step.part.address, "there already" if step.is_there else f"{step.gas:,}")
+        table.add_row(step.part.title, step.part.address, "there already" if step.is_there else f"{step.gas:,}")
     return table
 
 

@@ -32,15 +32,24 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is ready, and leave it running.")
     ] = False,
+    finance: Annotated[
+        bool,
+        typer.Option("--finance", help="With companies, an arbiter with a backstop, and a vault (docs/finance.md)."),
+    ] = False,
 ) -> None:
     """Start a market from nothing: worthless development keys, test dollars, three providers with declared GPUs."""
     if detach:
         session.say("starting a market; this takes some seconds")
-        devnet.start_detached(folder or _HERE)
+        devnet.start_detached(folder or _HERE, finance=finance)
         _status(session, devnet.look(folder or _HERE))
         return
     session.say(f"starting a market in {folder or _HERE}; Ctrl-C ends it")
-    devnet.supervise(folder or _HERE, Stop().on_signals(), lambda _: _status(session, devnet.look(folder or _HERE)))
+    devnet.supervise(
+        folder or _HERE,
+        Stop().on_signals(),
+        lambda _: _status(session, devnet.look(folder or _HERE)),
+        finance=finance,
+    )
 
 
 @app.command()

@@ -38,9 +38,9 @@ def offers(
 ) -> None:
     """List the offers on the market."""
     number = class_named(gpu).number if gpu else None
-    with session.gateway() as api:
+    with session.gateway() as api, session.speakers() as speaker_of:
         rows, told = api.offers(number), api.market()
-        seen = measured(api, rows, told.terms)
+        seen = measured(api, rows, told.terms, speaker_of)
     now = told.block.timestamp
     session.answer([documents.offer(row, seen.get(row.id)) for row in rows], tables.offers(rows, told.terms, now, seen))
 
@@ -52,9 +52,9 @@ def offer(
     number: Annotated[int, whole_argument("offer", "The offer's number, as `bourse offers` shows it.", least=1)],
 ) -> None:
     """Show one offer: its terms, its machine, and what its provider's agent saw of its GPUs, if anybody looked."""
-    with session.gateway() as api:
+    with session.gateway() as api, session.speakers() as speaker_of:
         row, told = api.offer(OfferId(number)), api.market()
-        seen = measured(api, [row], told.terms).get(row.id)
+        seen = measured(api, [row], told.terms, speaker_of).get(row.id)
     now = told.block.timestamp
     session.answer(documents.offer(row, seen), offer_page(row, told.terms, now, seen))
 
@@ -91,7 +91,7 @@ def quote(
     named = read_image(image, field="image")
     names = [class_named(name).name for name in gpu]
     seconds = seconds_from_text(max_time, field="max-time")
-    with session.gateway() as api:
+    with session.gateway() as api, session.speakers() as speaker_of:
         terms = api.market().terms
         price = units_from_text(max_price, terms.token_decimals, field="max-price") if max_price else None
         limit = PricePerGpuHour(price) if price is not None else None
@@ -101,7 +101,7 @@ def quote(
                 name, gpus=gpus, max_seconds=seconds, max_price=limit, prefer_regions=prefer_region or (),
                 min_reliability_bps=min_reliability,
             )  # fmt: skip
-        seen = measured(api, [row.offer for row in rows], terms)
+        seen = measured(api, [row.offer for row in rows], terms, speaker_of)
         warm = api.warm_at(named.digest) if named else None
     session.answer(
         [documents.quote(row, seen.get(row.offer.id), warm) for row in rows], tables.quotes(rows, terms, seen, warm)

@@ -16,12 +16,15 @@ import typer
 from rich.console import RenderableType
 
 from marketplace import wiring
+from marketplace.chain.blocks import Chain
+from marketplace.chain.companies import Companies
 from marketplace.cli import tables
 from marketplace.cli.screen import Harmless, console, json_text
 from marketplace.client import GatewayApi, Market
 from marketplace.config import Settings, from_env
 from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.errors import InsufficientBalance
+from marketplace.domain.ids import Address
 from marketplace.domain.printable import harmless, harmless_line
 from marketplace.telemetry import configure_logging
 
@@ -145,6 +148,29 @@ class CommandSession:
             yield api
         finally:
             api.close()
+
+    @contextmanager
+    def speakers(self) -> Iterator[Callable[[Address], Address]]:
+        """Whose key speaks for a provider, as the chain has it (S-5b). Where no chain is named, or it does not answer, each speaks for itself."""
+        names_chain = self.settings.rpc_urls and self.settings.address_book
+        factory = wiring.open_address_book(self.settings).spv_factory if names_chain else None
+        if factory is None:
+            yield lambda provider: provider
+            return
+        chain = Chain(self.settings.rpc_urls)
+        companies = Companies(chain, factory)
+
+        def speaker_of(provider: Address) -> Address:
+            try:
+                return companies.speaker_of(provider)
+            except ChainError as exc:
+                self.say(f"whether providers are companies cannot be asked now: {exc}")
+                return provider
+
+        try:
+            yield speaker_of
+        finally:
+            chain.close()
 
 
 def _with_home_key(settings: Settings) -> Settings:

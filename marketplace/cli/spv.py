@@ -18,13 +18,13 @@ from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
 from marketplace.chain.verbs import Call
-from marketplace.cli import tables
+from marketplace.cli import documents
 from marketplace.cli.session import JSON, KEY, CommandSession, with_session
 from marketplace.domain.errors import ConfigError, NotFound
-from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, bytes32
+from marketplace.domain.ids import ZERO_ADDRESS, Address, bytes32
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import TokenUnits, units_from_text
-from marketplace.domain.wire import block_to_wire
+from marketplace.services.vaults import company_at
 
 app = typer.Typer(help="Companies: providers that are code.", no_args_is_help=True)
 
@@ -163,14 +163,7 @@ def _units(desk: _Desk, amount: str) -> TokenUnits:
 
 def _standing(desk: _Desk, company: Address) -> dict[str, Any]:
     """As of one block. Raises ChainUnavailable."""
-    head, companies, terms = desk.market.chain.head(), desk.companies, desk.terms
-    lease: Bytes32 | None = companies.pledged_lease(company, head)
-    free = desk.market.balance_of(company, head)
-    return {
-        "spv": company, "owner": companies.owner_of(company, head), "operator": companies.speaker_of(company, head),
-        "free": str(free), "freeHuman": tables.amount(free, terms), "allowed": companies.allowed_by(company, head),
-        "creditor": companies.creditor_of(company, head), "lease": lease, "block": block_to_wire(head),
-    }  # fmt: skip
+    return documents.told(company_at(desk.market, company, desk.market.chain.head()))
 
 
 def _show(session: CommandSession, found: dict[str, Any], how: str) -> None:

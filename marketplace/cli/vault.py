@@ -13,37 +13,26 @@ import typer
 from rich.table import Table
 
 from marketplace import wiring
+from marketplace.api.vaults import VaultAnswer, VaultTermsTold
 from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.market import MarketContract
 from marketplace.chain.token import TokenContract
 from marketplace.chain.transactions import Mined, Sender
-from marketplace.chain.vaults import (
-    LoanMarks,
-    LoanState,
-    VaultBooks,
-    VaultContract,
-    VaultTerms,
-    creation,
-    has_obligor,
-    usual_terms,
-)
+from marketplace.chain.vaults import VaultContract, changed_by, creation, usual_tenor, usual_terms
 from marketplace.chain.verbs import Call
 from marketplace.cli import documents, tables
 from marketplace.cli.session import JSON, KEY, CommandSession, with_session
 from marketplace.config import Settings
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import ConfigError, InvalidField
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
-from marketplace.domain.units import Seconds, TokenUnits, iso_from_time, text_from_seconds, units_from_text
-from marketplace.domain.wire import camel
+from marketplace.domain.units import TokenUnits, iso_from_time, text_from_seconds, units_from_text
+from marketplace.domain.vaults import LoanMarks, LoanState, VaultBooks, VaultTerms, has_obligor
 
 app = typer.Typer(help="Lend through a vault, leave it, see what it holds.", no_args_is_help=True)
 
 ALL = "all"
-VIRTUAL_SHARES = 10**6
-"""A share has six decimals more than the token."""
-EVERYTHING_DECIDED = 86_400
-"""A day more than the longest lease that can be decided within a vault's longest time, by default."""
 VaultArgument = Annotated[str, typer.Argument(help="The vault's address (0x and 40 hex digits).", metavar="VAULT")]
 
 
@@ -96,16 +85,15 @@ def create(
     ] = None,
 ) -> None:
     """Make a vault. Its terms can never be changed, and it has no owner; without obligors it lends what is covered only."""
-    named = tomllib.loads(terms.read_text(encoding="utf-8")) if terms else {}
+    named = terms_file(terms) if terms else {}
     key, book = wiring.open_key(session.settings), wiring.open_address_book(session.settings)
     rules = address_from_text(arbiter, field="arbiter") if arbiter else book.backstop_arbiter
     if book.spv_factory is None or rules is None:
         raise ConfigError(["the address book names no factory of companies: `bourse deploy --finance` makes one"])
     market = wiring.open_chain_market(session.settings)
     try:
-        windows = market.terms()
-        longest = windows.claim_grace + windows.challenge_window + windows.ruling_window + 35 * EVERYTHING_DECIDED
-        wished = usual_terms(book.market, book.spv_factory, rules, Seconds(longest)).changed_by(named)
+        usual = usual_terms(book.market, book.spv_factory, rules, usual_tenor(market.terms()))
+        wished = changed_by(usual, named)
         mined = Sender(market.chain, key, fees=wiring.fee_policy(session.settings)).send(creation(wished))
         assert mined.contract, "a creation that was mined has made a contract"
         found = VaultContract(market.chain, mined.contract)
@@ -116,6 +104,14 @@ def create(
         )
     finally:
         market.chain.close()
+
+
+def terms_file(path: Path) -> dict[str, Any]:
+    """What a file says of a vault's terms. Raises InvalidField for one that cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise InvalidField("terms", f"{path} cannot be read: {exc}") from None
 
 
 @app.command()
@@ -207,7 +203,7 @@ def explain(
 def _show(session: CommandSession, at: Desk, account: Address | None, mined: Mined | None) -> None:
     block = at.market.chain.head()
     books = at.vault.books(block)
-    document = _books_document(at, books) | ({"transaction": mined.tx_hash} if mined else {})
+    document = _books_document(at, books, block) | ({"transaction": mined.tx_hash} if mined else {})
     words = [_books_words(at, books)]
     if account:
         position = at.vault.position(account, block)
@@ -223,50 +219,20 @@ def _show(session: CommandSession, at: Desk, account: Address | None, mined: Min
     session.answer(document, "\n".join(words), *([_loans_table(at, books)] if books.loans else []))
 
 
-def _books_document(at: Desk, books: VaultBooks) -> dict[str, Any]:
-    return {
-        "vault": at.vault.address, "isImpaired": books.is_impaired, "supply": str(books.supply),
-        "pendingShares": str(books.pending), **documents.instant("windowEndsAt", books.window_ends_at),
-        **documents.money("cash", books.cash, at.terms), **documents.money("assets", books.assets, at.terms),
-        **documents.money("price", _price(at, books), at.terms),
-        "loans": [loan_document(at, number, marks) for number, marks in books.loans.items()],
-    }  # fmt: skip
-
-
-def _price(at: Desk, books: VaultBooks) -> TokenUnits:
-    """Of as many shares as one whole token bought at first."""
-    whole: int = 10**at.terms.token_decimals
-    return TokenUnits(whole * VIRTUAL_SHARES * (books.assets + 1) // (books.supply + VIRTUAL_SHARES))
+def _books_document(at: Desk, books: VaultBooks, block: BlockRef) -> dict[str, Any]:
+    return documents.told(VaultAnswer.at(at.vault.address, at.vault.terms, books, block, at.terms))
 
 
 def _books_words(at: Desk, books: VaultBooks) -> str:
     lines = [
         f"{'vault':<12}{checksum(at.vault.address)}",
         f"{'worth':<12}{tables.amount(books.assets, at.terms)}, of it free {tables.amount(books.cash, at.terms)}",
-        f"{'a share':<12}{tables.amount(_price(at, books), at.terms)}, for each token that bought one at first",
+        f"{'a share':<12}{tables.amount(books.price(at.terms.token_decimals), at.terms)}, for each token that bought one at first",
         f"{'queue':<12}{books.pending} shares wait; it may be filled from {iso_from_time(books.window_ends_at)} on",
     ]
     if books.is_impaired:
         lines.append(f"{'impaired':<12}less stands behind a loan than is owed: nobody enters now")
     return "\n".join(lines)
-
-
-def loan_document(at: Desk, number: int, marks: LoanMarks) -> dict[str, Any]:
-    """One loan, as it is stored and as it is marked."""
-    loan = marks.loan
-    amounts = {
-        "principal": loan.principal,
-        "reserve": loan.reserve,
-        "cover": loan.cover,
-        "owed": marks.owed,
-        "due": marks.due,
-    }
-    shown = {"covered": marks.covered, **amounts}
-    return {
-        "loan": number, "state": loan.state.name, "isImpaired": marks.is_impaired, "spv": loan.spv, "lease": loan.lease,
-        "obligor": loan.obligor if has_obligor(loan) else None, "rateBps": loan.rate_bps,
-        **{key: value for name, units in shown.items() for key, value in documents.money(name, units, at.terms).items()},
-    }  # fmt: skip
 
 
 def _loans_table(at: Desk, books: VaultBooks) -> Table:
@@ -286,7 +252,7 @@ def _rests_on(marks: LoanMarks) -> str:
 
 
 def _terms_document(found: VaultTerms) -> dict[str, Any]:
-    return {"terms": {camel(name): value for name, value in asdict(found).items()} | {"obligors": list(found.obligors)}}
+    return {"terms": documents.told(VaultTermsTold.of(found))}
 
 
 def _terms_table(found: VaultTerms) -> Table:

@@ -50,9 +50,10 @@ class LeaseVerbs:
         return self._sender.send(verbs.dispute(self._market.address, order))
 
     def rule(self, lease: Bytes32, used_seconds: Seconds, *, provider_at_fault: bool) -> Mined:
-        """As the arbiter: say how many seconds are to be paid, and who loses its stake."""
-        call = verbs.rule(self._market.address, self.order_of(lease), used_seconds, provider_at_fault=provider_at_fault)
-        return self._sender.send(call)
+        """As the arbiter, or as the panel of the one with a backstop: say how many seconds are to be paid, and who loses its stake."""
+        order = self.order_of(lease)
+        judge = order.arbiter if order.arbiter == self._market.backstop_arbiter else self._market.address
+        return self._sender.send(verbs.rule(judge, order, used_seconds, provider_at_fault=provider_at_fault))
 
     def lapse(self, lease: Bytes32) -> Mined:
         """As anyone: end a dispute on which nobody ruled in time."""

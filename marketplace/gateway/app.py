@@ -18,6 +18,7 @@ from marketplace.gateway.rate_limiting import LimitRequests
 from marketplace.gateway.routes import (
     accounts,
     blobs,
+    companies,
     declines,
     docs,
     gpu_use,
@@ -35,6 +36,7 @@ from marketplace.gateway.routes import (
     sessions,
     static,
     streams,
+    vaults,
     warm_images,
 )
 from marketplace.gateway.static_files import Folder
@@ -90,6 +92,8 @@ def described() -> FastAPI:
         job_keys,
         streams,
         accounts,
+        vaults,
+        companies,
         sessions,
         health,
         docs,

@@ -38,6 +38,7 @@ from marketplace.services.servings import Servings
 from marketplace.services.sessions import SessionDesk
 from marketplace.services.timelines import TimelineDesk
 from marketplace.services.uploads import PARTICIPANT_LIMIT_BYTES, UploadDesk
+from marketplace.services.vaults import CompanyDesk, VaultDesk
 from marketplace.services.warm_images import WarmImageDesk
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
@@ -55,6 +56,8 @@ class MarketRoles:
     """The one that this operator suggests to providers and clients."""
     relay: str = ""
     """Where clients and providers meet who sit at a job by ssh (`bourse relay`); empty: nowhere."""
+    vaults: tuple[Address, ...] = ()
+    """Those that this operator shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Desks:
     job_keys: KeyDesk
     rounds: RoundDesk
     accounts: AccountDesk
+    vaults: VaultDesk
+    companies: CompanyDesk
     past: PastDesk
     timelines: TimelineDesk
     uploads: UploadDesk
@@ -137,6 +142,8 @@ def desks_over(
         job_keys=KeyDesk(access, board),
         rounds=RoundDesk(journal),
         accounts=accounts,
+        vaults=VaultDesk(market, roles.vaults),
+        companies=CompanyDesk(market, offers),
         past=PastDesk(market, board),
         timelines=TimelineDesk(journal, board),
         uploads=UploadDesk(blobs, journal.uploads, quotas, participant_limit_bytes=participant_limit_bytes),

@@ -28,6 +28,9 @@ OfferNumber = Annotated[str, Path(pattern=_NUMBER, description="the offer's numb
 RoundHash = Annotated[str, Path(pattern=_BYTES32, description="the round's hash, as `BatchOpened` has it")]
 BlobName = Annotated[str, Path(pattern=_SHA256, description="sha256 of the content, in lower case")]
 AccountAddress = Annotated[str, Path(pattern=ADDRESS)]
+VaultAddress = Annotated[str, Path(pattern=ADDRESS, description="one of `GET /v1/vaults`")]
+LoanNumber = Annotated[str, Path(pattern=_NUMBER, description="the loan's number in its vault")]
+CompanyAddress = Annotated[str, Path(pattern=ADDRESS, description="a provider that is a company")]
 ClassName = Annotated[
     str, Path(pattern=_CLASS, description="a GPU class, by number or by name", json_schema_extra=_KNOWN_CLASSES)
 ]

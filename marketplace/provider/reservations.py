@@ -153,15 +153,16 @@ class Reservations:
         self._ask_at = UnixTime(0)
         self._waiting: dict[Bytes32, ReservationCandidate] = {}
         self._known: dict[Bytes32, _Known] = {}
-        self._judged_by: tuple[ReserveRule, ...] = ()
+        self._judged_by: tuple[tuple[ReserveRule, ...], frozenset[OfferId]] = (), frozenset()
         self._dispatch = Dispatch(tools.sender, tools.pools.money)
         self._opening: Fill | None = None
 
     def step(self, head: BlockRef) -> None:
         """Hear what was found, see what came of an opening, begin the next one, and look again."""
-        if self._rules != self._judged_by:
-            # What the former rules left may pass now, and the other way round.
-            self._judged_by = self._rules
+        by = self._rules, frozenset(self._lister.standing())
+        if by != self._judged_by:
+            # What was left by the former rules, or before an offer of ours stood, may pass now, and the other way round.
+            self._judged_by = by
             self._known.clear()
             self._waiting.clear()
         for answer in self._asking.answers(head.number):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from marketplace.chain import company_verbs, verbs
 from marketplace.chain.contracts import contract_abi
-from marketplace.chain.vaults import LoanState, VaultContract
+from marketplace.chain.vaults import VaultContract
 from marketplace.domain.chain_errors import TransactionReverted
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.units import Seconds
+from marketplace.domain.vaults import LoanState
 from scripts.bench.finance_naive import NaiveLender
 from scripts.bench.finance_stage import BEGIN, DAY, DOLLAR, GPUS, MONTH, PRICE, Rent, Stage
 

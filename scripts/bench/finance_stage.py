@@ -26,7 +26,7 @@ from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key, receipt_id
 from marketplace.chain.token import TokenContract, make_local_coin
 from marketplace.chain.transactions import Sender
-from marketplace.chain.vaults import VaultContract, VaultTerms, creation, usual_terms
+from marketplace.chain.vaults import VaultContract, changed_by, creation, usual_terms
 from marketplace.devnet import free_ports
 from marketplace.domain.events import Event, FillRefused, SettlementRefused
 from marketplace.domain.fills import Fill
@@ -35,6 +35,7 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.receipts import Receipt, Settlement
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
+from marketplace.domain.vaults import VaultTerms
 from scripts.bench.finance_ledger import Ledger
 from scripts.bench.finance_rules import Explainer
 
@@ -229,7 +230,7 @@ class Stage:
 
     def terms(self, **changed: Any) -> VaultTerms:
         """The usual terms, but for what is named."""
-        return usual_terms(self.book.market, self.factory, self.arbiter, Seconds(60 * DAY)).changed_by(changed)
+        return changed_by(usual_terms(self.book.market, self.factory, self.arbiter, Seconds(60 * DAY)), changed)
 
     def vault(self, name: str, **changed: Any) -> VaultContract:
         """Make a vault."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +17,9 @@ import pytest
 
 from tests.spelling import misspelled
 
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
+SHELL_SECONDS = 200
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,36 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     raise AssertionError(f"{what} within {seconds} s")
 
 
+def blocks_of(page: Path) -> list[tuple[str, str]]:
+    """The code that a page asks to be run: (language, code), without starting and ending the market itself."""
+    found = re.findall(r"```(sh|python)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [(kind, re.sub(r"^bourse devnet (up|down).*\n", "", code, flags=re.MULTILINE)) for kind, code in found]
+    return [(kind, code) for kind, code in lines if code.strip()]
+
+
+def run_by_reader(folder: Path, kind: str, code: str) -> str:
+    """Run a page's code in a folder of the reader's, with ``bourse`` on its path and a home of its own; what it printed. It must not fail."""
+    programs = folder / "bin"
+    programs.mkdir(parents=True, exist_ok=True)
+    (programs / "bourse").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m marketplace.cli.main "$@"\n')
+    (programs / "bourse").chmod(0o755)
+    environment = {
+        "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+        "BOURSE_HOME": str(folder / "home"), "HOME": str(folder),
+        "COLUMNS": "140",
+    }  # fmt: skip
+    command = ["bash", "-euo", "pipefail", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SHELL_SECONDS, check=False
+    )
+    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
 @pytest.fixture(scope="package")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """One market for all acceptance tests, and gone when the last of them is done; each uses accounts, orders and providers of its own."""
     network = Network(tmp_path_factory.mktemp("network"))
-    network.bourse("devnet", "up", "--detach", timeout=START_SECONDS)
+    network.bourse("devnet", "up", "--detach", "--finance", timeout=START_SECONDS)
     yield network
     network.bourse("devnet", "down")

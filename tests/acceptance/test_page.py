@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from marketplace import wiring
+from marketplace.chain.address_book import AddressBook
 from marketplace.client import JobRequest
 from marketplace.client.request import order_again
 from marketplace.config import from_env
@@ -87,8 +88,26 @@ def prepared(network: Network) -> dict[str, object]:
     job, retry = ordered_twice(network)
     return {
         "gateway": gateway, "rpc": rpc, "key": key, "job": job, "retry": retry, "client": network.state["accounts"]["client"]["address"],
-        "provider": network.state["accounts"]["provider-1"]["address"], "offer": offer,
+        "provider": network.state["accounts"]["provider-1"]["address"], "offer": offer, "vault": lent_through(network), "company": made(network),
     }  # fmt: skip
+
+
+def speaking_as(network: Network, role: str) -> tuple[str, ...]:
+    account = network.state["accounts"][role]
+    return "--keystore", account["keystore"], "--password-file", account["password_file"]
+
+
+def lent_through(network: Network) -> str:
+    """The network's vault, with something in it."""
+    (vault,) = AddressBook.read(network.folder / ".devnet" / "address-book.json").vaults
+    network.bourse("vault", "deposit", vault, "3", *speaking_as(network, "lender"))
+    return vault
+
+
+def made(network: Network) -> str:
+    """A company that nobody runs, nor ever will."""
+    done = network.bourse("spv", "create", "--salt", "of nobody", "--json", *speaking_as(network, "owner"))
+    return str(json.loads(done.stdout)["spv"])
 
 
 def ordered_twice(network: Network) -> tuple[Bytes32, Bytes32]:
@@ -198,6 +217,12 @@ def test_reservations_are_shown_with_what_they_guarantee(seen: dict[str, str]) -
     """All that wait, those of a class below its book, and an account's own, each with its guarantee and worst cost to the unit; its own view
     says from when it is and until when a provider may open it."""
     assert seen["reservations"] == ""
+
+
+def test_vaults_and_companies_are_shown_with_what_stands_behind_a_loan(seen: dict[str, str]) -> None:
+    """From the market to the vault, its price over time and its loans, to the company that borrowed, to the provider that it is; that nobody enters
+    an impaired vault is said."""
+    assert seen["a vault and a company"] == ""
 
 
 def test_fingers_hit_what_they_aim_at(seen: dict[str, str]) -> None:

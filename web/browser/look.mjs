@@ -71,7 +71,7 @@ async function lying(page, url, change, look) {
   await page.unroute(url, lie);
 }
 
-const views = ["", `#/job/${told.job}`, `#/jobs/${told.client}`, `#/account/${told.client}`, "#/jobs", "#/providers", `#/provider/${told.provider}`, "#/offer/1", "#/rounds", "#/network", "#/more", "#/account", "#/reservations"];
+const views = ["", `#/job/${told.job}`, `#/jobs/${told.client}`, `#/account/${told.client}`, "#/jobs", "#/providers", `#/provider/${told.provider}`, "#/offer/1", "#/rounds", "#/network", "#/more", "#/account", "#/reservations", "#/vaults", `#/vault/${told.vault}`, `#/company/${told.company}`];
 
 /** What axe finds that is serious or worse, as sentences. */
 async function findings(page) {
@@ -243,6 +243,27 @@ await check("GPUs at work", async () => {
   const bare = await open(told.gateway, `#/job/${told.job}`);
   await bare.waitForSelector("text=Its provider tells nothing of its GPUs", { timeout: LONG });
   await close(bare);
+});
+
+await check("a vault and a company", async () => {
+  const page = await open(told.gateway);
+  await page.click("a:text-is('the vault')");
+  await page.waitForFunction(() => /^1 vault lends against leases/.test(document.querySelector("h1")?.textContent ?? ""), null, { timeout: LONG });
+  await page.click("main td a.addr");
+  await page.waitForFunction(() => /at first is worth [\d.]+; [\d.,]+ of [\d.,]+ tUSD are free/.test(document.querySelector("h1")?.textContent ?? ""), null, { timeout: LONG });
+  await page.waitForSelector("svg[aria-label^='From 1.0']", { timeout: LONG });
+  const lent = (loan) => ({ loan: 7, state: "drawn", isImpaired: true, spv: told.company, lease: told.job, obligor: told.client, owed: "2000000", due: "0", covered: "1500000", ...loan });
+  await lying(page, "**/v1/vaults/0x*", (said) => ({ ...said, isImpaired: true, loansLive: 1, loans: [lent({})] }), async () => {
+    await look(page, `#/vault/${told.vault}`);
+    await page.waitForFunction(() => /nobody enters now/.test(document.querySelector("h1")?.textContent ?? ""), null, { timeout: LONG });
+    assert.match(await page.textContent("main tr[data-row]"), /impaired/);
+    await page.click("main tr[data-row] a.addr");
+  });
+  await page.waitForFunction(() => /A provider that is code. Its income is pledged to nobody/.test(document.querySelector("h1")?.textContent ?? ""), null, { timeout: LONG });
+  await page.click("p.crumb a");
+  await page.waitForSelector("a:text-is('It is a company')", { timeout: LONG });
+  assert.deepEqual(page.wrong, []);
+  await close(page);
 });
 
 await check("reservations", async () => {

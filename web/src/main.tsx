@@ -21,10 +21,11 @@ import { MarketView } from "./views/market";
 import { MoreView, NetworkView, RoundsView, RoundView } from "./views/network";
 import { ReservationsView } from "./views/reservations";
 import { OfferView, ProvidersView, ProviderView } from "./views/providers";
+import { CompanyView, VaultsView, VaultView } from "./views/vaults";
 
 const VIEWS: Record<string, () => preact.JSX.Element> = {
   market: MarketView, job: JobView, jobs: JobsView, account: AccountView, providers: ProvidersView, provider: ProviderView, offer: OfferView,
-  rounds: RoundsView, round: RoundView, network: NetworkView, reservations: ReservationsView, more: MoreView,
+  rounds: RoundsView, round: RoundView, network: NetworkView, reservations: ReservationsView, vaults: VaultsView, vault: VaultView, company: CompanyView, more: MoreView,
 };
 
 function Page() {

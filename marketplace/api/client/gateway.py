@@ -20,6 +20,7 @@ from marketplace.api.client.http import (
     accepted,
 )
 from marketplace.api.client.lease_calls import LeaseCalls
+from marketplace.api.companies import CompanyAnswer
 from marketplace.api.fields import Uint80
 from marketplace.api.market import ClassPage
 from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, OfferTold
@@ -29,6 +30,7 @@ from marketplace.api.reading import MOST_LIST_BYTES, read, same
 from marketplace.api.record import to_json
 from marketplace.api.reservations import ReservationPage
 from marketplace.api.rounds import RoundPage, RoundTold
+from marketplace.api.vaults import LoanAnswer, VaultAnswer, VaultPage, VaultTold
 from marketplace.api.warm_images import WarmImageAnswer, WarmImagesSent
 from marketplace.chain.request_signing import HEARTBEAT_BODY, HEARTBEAT_PATH
 from marketplace.domain.classes import GpuClass
@@ -168,6 +170,27 @@ class GatewayApi(LeaseCalls):
     def provider(self, address: Address) -> ProviderAnswer:
         """The provider's offers, and its reputation with the evidence. Who never served is a newcomer."""
         told = self._told(ProviderAnswer, f"/v1/providers/{address}", address=address)
+        for offer in told.offers:
+            _readable(offer)
+        return told
+
+    # -- vaults and companies -----------------------------------------------------------------------------------------
+
+    def vaults(self) -> tuple[VaultTold, ...]:
+        """The vaults that the operator names."""
+        return tuple(self._told(VaultPage, "/v1/vaults").items)
+
+    def vault(self, vault: Address) -> VaultAnswer:
+        """One of them, with its terms and its loans. GatewayProblem 404 for any other."""
+        return self._told(VaultAnswer, f"/v1/vaults/{vault}", vault=vault)
+
+    def loan(self, vault: Address, number: int) -> LoanAnswer:
+        """One loan of it, also one that is over."""
+        return self._told(LoanAnswer, f"/v1/vaults/{vault}/loans/{number}", vault=vault, loan=number)
+
+    def company(self, spv: Address) -> CompanyAnswer:
+        """A company with its offers. GatewayProblem 404 for whoever is none."""
+        told = self._told(CompanyAnswer, f"/v1/companies/{spv}", spv=spv)
         for offer in told.offers:
             _readable(offer)
         return told

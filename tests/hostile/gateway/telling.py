@@ -15,6 +15,7 @@ from msgspec import Raw, Struct, structs
 
 from marketplace.api.accounts import AccountAnswer, BeatsAnswer, HeartbeatAnswer, ProviderAnswer
 from marketplace.api.client.http import Retries, Timeout
+from marketplace.api.companies import CompanyAnswer
 from marketplace.api.leases import DeclinesAnswer, JobKeyTold, LeaseAnswer, LogEnd, LogLength, LogPiece, OutputsAnswer
 from marketplace.api.market import ClassPage, MarketAnswer
 from marketplace.api.measurements import MeasurementsAnswer
@@ -26,6 +27,7 @@ from marketplace.api.receipts import ReceiptsAnswer
 from marketplace.api.reservations import ReservationPage
 from marketplace.api.rounds import RoundPage
 from marketplace.api.ssh import HostKeyTold
+from marketplace.api.vaults import LoanAnswer, VaultAnswer, VaultPage
 from marketplace.api.warm_images import WarmImageAnswer
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.client import GatewayApi
@@ -130,6 +132,10 @@ def questions() -> dict[str, Question]:
         "warm image": Question(lambda api: tuple(api.warm_at(IMAGE)), WarmImageAnswer, {"image": IMAGE}),
         "account": Question(lambda api: api.account(WHO), AccountAnswer, {"address": WHO}),
         "provider": Question(lambda api: api.provider(WHO), ProviderAnswer, {"address": WHO}),
+        "vaults": Question(lambda api: api.vaults(), VaultPage),
+        "vault": Question(lambda api: api.vault(WHO), VaultAnswer, {"vault": WHO}),
+        "loan": Question(lambda api: api.loan(WHO, 1), LoanAnswer, {"vault": WHO, "loan": 1}),
+        "company": Question(lambda api: api.company(WHO), CompanyAnswer, {"spv": WHO}),
         "rounds": Question(lambda api: api.rounds(), RoundPage, given=page),
         "problem": Question(lambda api: api.order(WORD), ProblemTold, status=422),
     }  # fmt: skip

@@ -23,8 +23,10 @@ from marketplace.chain.keystore import create_key, load_key
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.transactions import Sender
+from marketplace.chain.vaults import VaultContract
 from marketplace.chain.verbs import Call
 from marketplace.chain.verification import blueprint_of, differences
+from marketplace.cli.session import CommandSession
 from marketplace.domain.units import TokenUnits
 from tests.integration.shell import Shell, logging_as_it_was
 
@@ -129,8 +131,40 @@ def test_finance_is_added_to_the_market_of_the_book(shell: Shell, chain: Chain, 
     assert "0x" not in {chain.code_at(book.spv_factory), chain.code_at(book.backstop_arbiter)}
 
 
-def test_a_company_is_made_funded_and_looked_after(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:
-    """`bourse spv`: made once, its owner changes operator and vault and takes out what is free; and what is no company is none."""
+def test_vaults_are_deployed_with_the_market_and_checked(shell: Shell, chain: Chain, salt: tuple[str, str]) -> None:
+    """One for each file of terms, in the book in this order; one that somebody added by hand stays; and a vault with other terms is named, term by term."""
+    path = shell.folder / "deployments/31337.json"
+    (shell.folder / "careful.toml").write_text(f'obligors = ["{PANEL}"]\n', encoding="utf-8")
+    (shell.folder / "bold.toml").write_text(f'obligors = ["{PANEL}"]\nbeta_bps = 5000\n', encoding="utf-8")
+    files = "--vault", "careful.toml", "--vault", "bold.toml"
+    done = shell.answer("deploy", *salt, "--panel", PANEL, *files, "--json")
+    book = AddressBook.read(path)
+    replace(book, vaults=(*book.vaults, PANEL)).write(path)
+    again = shell.answer("deploy", *files, "--json")
+    check = shell.answer("deploy", "--check", "--json")
+    kept = AddressBook.read(path)
+    replace(kept, vaults=(kept.vaults[1], *kept.vaults[1:])).write(path)
+    wrong = shell.answer("deploy", "--check", "--json", code=3)
+
+    assert done["created"][-2:] == ["AdvanceVault", "AdvanceVault 2"]
+    assert (again["created"], check["matches"]) == ([], True)
+    assert kept.vaults == (*book.vaults, PANEL)
+    assert VaultContract(chain, kept.vaults[1]).terms == blueprint_of(kept).vault_terms[1]
+    assert ("betaBps", "0", "5000") in {(one["what"], one["expected"], one["found"]) for one in wrong["differences"]}
+
+
+def in_environment(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> CommandSession:
+    """A command's session, as it opens where this shell is."""
+    for name, value in shell.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(shell.folder)
+    return CommandSession()
+
+
+def test_a_company_is_made_funded_and_looked_after(
+    shell: Shell, chain: Chain, key: Key, salt: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bourse spv`: made once, its owner changes operator and vault and takes out what is free; what is no company is none, and speaks for itself."""
     done = shell.answer("deploy", *salt, "--finance", "--json")
     at_market = replace(shell, environment=shell.environment | {"BOURSE_ADDRESS_BOOK": "deployments/31337.json"})
     made = at_market.answer("spv", "create", "--operator", PANEL, "--json")
@@ -143,12 +177,15 @@ def test_a_company_is_made_funded_and_looked_after(shell: Shell, chain: Chain, k
     at_market.answer("spv", "withdraw", company, "2", "--json")
     status = at_market.answer("spv", "status", company, "--json")
     stranger = at_market.answer("spv", "status", key.address, "--json", code=2)
+    with in_environment(at_market, monkeypatch).speakers() as speaker_of:
+        spoken_for = [speaker_of(who) for who in (company, PANEL)]
 
     assert (made["owner"], made["operator"], made["creditor"], made["free"]) == (key.address, PANEL, None, "0")
     assert again["spv"] == company
     assert (funded["free"], funded["freeHuman"]) == ("5000000", "5.00 tUSD")
     assert (allowed["allowed"], changed["operator"], status["free"]) == (PANEL, key.address, "3000000")
     assert stranger["error"]["reason"] == "NotFound"
+    assert spoken_for == [key.address, PANEL]
 
 
 def test_again_says_so_and_sends_nothing(shell: Shell, chain: Chain, key: Key, salt: tuple[str, str]) -> None:

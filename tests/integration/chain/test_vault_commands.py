@@ -137,11 +137,19 @@ def paid(trading: Trading, order: Order, used: int) -> Call:
     [
         (("terms", "nobody"), "VAULT"),
         (("create", "--terms", "bad.toml"), "terms"),
+        (("create", "--terms", "greedy.toml"), "terms.exit_bps"),
+        (("create", "--terms", "full.toml"), "terms.max_loans"),
+        (("create", "--terms", "none.toml"), "terms"),
     ],
 )
 def test_what_is_no_vault_and_no_term_is_said(shell: Shell, words: tuple[str, ...], field: str) -> None:
-    """An address that is none and a term that there is not are wrong usage, and named."""
-    (shell.folder / "bad.toml").write_text("colour = 1\n", encoding="utf-8")
+    """An address that is none, a term that there is not, or that no vault may have, and a file that is not there are wrong usage, and named."""
+    for name, content in (
+        ("bad", "colour = 1\n"),
+        ("greedy", "exit_bps = 10001\n"),
+        ("full", "max_loans = 33\n"),
+    ):
+        (shell.folder / f"{name}.toml").write_text(content, encoding="utf-8")
 
     answer: Any = shell.answer("vault", *words, "--json", code=2)
 

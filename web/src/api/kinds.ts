@@ -25,6 +25,8 @@ export type Outputs = Told["OutputsAnswer"];
 export type GpuSample = Told["GpuSampleDocument"];
 export type JobSample = Told["JobSampleDocument"];
 export type Decline = Told["DeclineTold"];
+export type VaultRow = Told["VaultTold"];
+export type Loan = Told["LoanTold"];
 export type Paths = paths;
 
 /** What `GET path` answers as JSON. */

@@ -103,7 +103,7 @@ export function Tabs() {
   const account = wallet.value.account;
   const tabs: [string, string, string[]][] = [
     ["market", "Market", ["market"]], ["jobs", "Jobs", ["jobs", "job"]], ["account", "Account", ["account"]],
-    ["more", "More", ["more", "network", "reservations", "rounds", "round", "providers", "provider", "offer"]],
+    ["more", "More", ["more", "network", "reservations", "vaults", "vault", "company", "rounds", "round", "providers", "provider", "offer"]],
   ];
   return (
     <nav class="tabs" aria-label="Views, below">

@@ -22,6 +22,7 @@ import { token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { isSilent, useOffers } from "../state/offers";
 import { ReservationsOf } from "./reservations";
+import { VaultsBeside } from "./vaults";
 
 /** The class that is asked for; without one, that with most GPUs on offer. */
 function chosen(asked: string, offers: readonly Offer[]): string {
@@ -56,6 +57,7 @@ export function MarketView() {
       <div class="side">
         <Boundary what="The book"><TheBook book={book.value.value} name={name} /></Boundary>
         <Boundary what="The reservations">{hasBegun.current && name ? <ReservationsOf name={name} /> : null}</Boundary>
+        <Boundary what="The vaults">{hasBegun.current ? <VaultsBeside /> : null}</Boundary>
       </div>
     </div>
   );

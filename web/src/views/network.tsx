@@ -110,7 +110,7 @@ export function MoreView() {
   return (
     <>
       <h1 class="answer">More</h1>
-      {[["providers", "Providers"], ["reservations", "Reservations"], ["rounds", "Rounds"], ["network", "Network"]].map(([to, name]) => <a class="line" href={linkTo(to ?? "")}>{name}</a>)}
+      {[["providers", "Providers"], ["reservations", "Reservations"], ["vaults", "Vaults"], ["rounds", "Rounds"], ["network", "Network"]].map(([to, name]) => <a class="line" href={linkTo(to ?? "")}>{name}</a>)}
       <p class="acts"><button type="button" class="btn ghost" onClick={turnTheme}>Light or dark</button></p>
     </>
   );

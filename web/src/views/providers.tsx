@@ -44,6 +44,7 @@ export function ProviderView() {
     <>
       <Answer said={gpus ? ["Lists ", { strong: plural(gpus, "GPU") }, `; ${percent(value.reputation.reliabilityBps, 2)} reliable by ${plural(servings, "outcome")}.`] : ["Lists nothing now."]} />
       <p class="sub"><span class="addr">{checksummed(address)}</span> · <a class="u" href={linkTo("account", address)}>its account</a> · {plural(value.liveLeases, "live lease")} · {value.lastHeartbeat ? <Ago at={value.lastHeartbeat} before="heard " /> : "never heard"}</p>
+      <CompanyLine of={address} />
       <Panel title="Offers" kind="offers">{offers.length ? <Offers offers={offers} withClass /> : <Empty>None.</Empty>}</Panel>
       <Panel title="What came of its leases" note="weights halve with age; a bond floor weighs 1">
         {outcomes.length ? <table><thead><tr><th scope="col">outcome</th><th scope="col" class="r">times</th><th scope="col" class="r">weight now</th></tr></thead><tbody>{outcomes.map(([name, one]) => <tr><td>{oneLine(name.replace(/_/g, " "), 40)}</td><td class="num r">{counted(one.count)}</td><td class="num r">{one.weightHuman}</td></tr>)}</tbody></table> : <Empty>It has not served anything yet: a newcomer has the score of one.</Empty>}
@@ -53,6 +54,12 @@ export function ProviderView() {
       <Command words={`bourse reputation ${checksummed(address)}`} />
     </>
   );
+}
+
+/** Where a provider is code: whose, and to whom its income is pledged. Nothing of others. */
+function CompanyLine({ of }: { of: string }) {
+  const company = useAnswer("/v1/companies/{company}", { path: { company: of } }, "once").value.value;
+  return company ? <p class="sub"><a class="u" href={linkTo("company", of)}>It is a company</a>: code, of which <AccountName of={company.owner} /> is the owner{company.creditor ? ", and whose income is pledged" : ""}.</p> : null;
 }
 
 export function OfferView() {

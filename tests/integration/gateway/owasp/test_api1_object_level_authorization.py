@@ -20,6 +20,7 @@ PUBLIC = {
     "/v1/providers/{provider}", "/v1/leases/{lease_id}/declines", "/v1/history/{class_name}", "/v1/providers/{provider}/scores",
     "/v1/accounts/{account}/statement", "/v1/accounts/{account}/statement.csv", "/v1/accounts/{account}/delegates",
     "/v1/orders/{order_id}/events", "/v1/images/{name}/providers",
+    "/v1/vaults/{vault}", "/v1/vaults/{vault}/loans/{loan}", "/v1/companies/{company}",
 }  # fmt: skip
 """What the chain's log says to everybody anyway, and what anybody may audit."""
 

@@ -16,6 +16,7 @@ def public_answers(gateway: Gateway, private: Private) -> Iterator[tuple[str, st
     ids = {
         "order_id": private.lease.id, "lease_id": private.lease.id, "offer": private.offer.id, "class_name": "RTX4090",
         "round_hash": private.lease.id, "account": CLIENT.address, "provider": private.offer.provider, "name": "0" * 64,
+        "vault": gateway.book.market, "loan": "1", "company": private.offer.provider,
     }  # fmt: skip
     plain = {
         path
