@@ -35,6 +35,10 @@ class Sample:
     price: float
     """Of a share, in token units with its six virtual decimals: 1 at the beginning."""
     is_shut: bool
+    asked: int
+    """Shares that ever asked out."""
+    pending: int
+    """Of them, those that still wait."""
     marks: Mapping[str, tuple[int, int, int]]
     """Owed, due and covered of each loan, in token units."""
 
@@ -59,6 +63,8 @@ class Month:
     gains: dict[str, int] = field(default_factory=dict)
     """Of the thief in each branch, what is his at the end less what was his at the beginning."""
     naive: NaiveLender | None = None
+    asked: int = 0
+    """Shares of the vault with obligors that ever asked out."""
     _count: int = 0
 
     def at(self, days: float, act: Callable[[], None]) -> None:
@@ -83,9 +89,8 @@ class Month:
             number: loan.name for (address, number), loan in stage.explainer.loans.items() if address == vault.address
         }
         marks = {names[number]: (one.owed, one.due, one.covered) for number, one in books.loans.items()}
-        self.samples.append(
-            Sample(head.timestamp, (books.assets + 1) / (books.supply + 10**6) * 10**6, books.is_impaired, marks)
-        )
+        price = (books.assets + 1) / (books.supply + 10**6) * 10**6
+        self.samples.append(Sample(head.timestamp, price, books.is_impaired, self.asked, books.pending, marks))
 
     def must(self, holds: bool, what: str) -> None:
         """Note what does not hold."""
@@ -275,14 +280,18 @@ def _lenders(month: Month) -> None:
     stage, vault = month.stage, month.stage.vaults["obligors"]
     for day in range(7, 13):
         month.at(1.001 * day, lambda: stage.send(stage.key("keeper"), vault.process_queue()))
-    month.at(12.3, lambda: stage.leave(vault, stage.key("alice")))
+    month.at(12.3, lambda: _ask_out(month, vault, "alice"))
     month.at(13.5, lambda: month.refuses(lambda: stage.enter(vault, "dave", 1_000 * DOLLAR), "entering while impaired"))
-    month.at(13.6, lambda: stage.leave(vault, stage.key("bob")))
+    month.at(13.6, lambda: _ask_out(month, vault, "bob"))
     month.at(
         14,
         lambda: month.refuses(lambda: stage.send(stage.key("keeper"), vault.process_queue()), "filling while disputed"),
     )
     month.at(16, lambda: _fill(month, vault))
+
+
+def _ask_out(month: Month, vault: VaultContract, name: str) -> None:
+    month.asked += month.stage.leave(vault, month.stage.key(name))
 
 
 def _fill(month: Month, vault: VaultContract) -> None:

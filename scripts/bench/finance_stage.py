@@ -273,10 +273,11 @@ class Stage:
         assert rent.vault, "something was drawn"
         self.send(self.key("keeper"), rent.vault.collect(rent.loan))
 
-    def leave(self, vault: VaultContract, key: Key) -> None:
-        """Ask out, with all shares."""
+    def leave(self, vault: VaultContract, key: Key) -> int:
+        """Ask out, with all shares; how many."""
         shares = vault.position(key.address, self.chain.head()).shares
         self.send(key, vault.request_redeem(shares, key.address))
+        return shares
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
