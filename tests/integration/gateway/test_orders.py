@@ -18,8 +18,9 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Constraints
-from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
+from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire
+from marketplace.services.orders import ORDERS_HINT
 from marketplace.services.reconcile import reconcile
 from tests.integration.gateway.conftest import (
     ARBITER,
@@ -46,6 +47,19 @@ def test_an_order_is_taken_once(gateway: Gateway) -> None:
     assert first.json() == second.json()
     assert first.json()["id"] == gateway.market.order_id(signed.order)
     assert len([row for row in gateway.journal.all_orders() if row.id == signed.id]) == 1
+
+
+def test_a_new_order_wakes_who_waits_for_one(gateway: Gateway) -> None:
+    """Indexer and scheduler need not look for it by the clock; an order that is known already wakes nobody. It may be of one second."""
+    signed = gateway.signed(max_seconds=Seconds(1))
+    gateway.board.wait_nudge(ORDERS_HINT, timeout_seconds=0.01)
+
+    statuses = [gateway.post_order(signed).status_code]
+    woken = [gateway.board.wait_nudge(ORDERS_HINT, timeout_seconds=20)]
+    statuses.append(gateway.post_order(signed).status_code)
+    woken.append(gateway.board.wait_nudge(ORDERS_HINT, timeout_seconds=0.01))
+
+    assert (statuses, woken) == ([201, 200], [True, False])
 
 
 def test_a_delegates_order_is_taken_within_its_budget(gateway: Gateway, offer: Offer) -> None:
