@@ -35,6 +35,7 @@ WORDS = {
     "gas.fill_10x10": "gas of a fill, batch of 100, 10 clients and 10 providers",
     "gas.receipt_10x10": "gas of a receipt, batch of 100, 10 clients and 10 providers",
     "gas.single_job": "gas of one job alone: opened and settled in two transactions",
+    "gas.task_of_100": "gas of a task, one of a hundred on a lease that is opened and settled alone",
     "invariants.calls": "random calls of the invariant campaigns",
     "invariants.violations": "of them, violations of an invariant",
     "finance.invariant_calls": "random steps of the crowd around a vault",
