@@ -17,7 +17,7 @@ from marketplace.cli.session import JSON, CommandSession, with_session
 from marketplace.client.measured import measured
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.classes import class_named
+from marketplace.domain.classes import class_named, classes_called
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.images import HOST_IMAGE, read_image
 from marketplace.domain.reputation import Reputation
@@ -75,7 +75,9 @@ def market(session: CommandSession) -> None:
 @with_session(JSON)
 def quote(
     session: CommandSession,
-    gpu: Annotated[list[str], typer.Option("--gpu", help="GPU class; repeat for several that would do.")],
+    gpu: Annotated[
+        list[str], typer.Option("--gpu", help="GPU class, or all of a family (H100); repeat for several that would do.")
+    ],
     max_time: Annotated[str, typer.Option("--max-time", help="The longest time to pay for: 90s, 10m, 2h30m.")],
     gpus: Annotated[int, whole_option("gpus", "GPUs needed together.", least=1)] = 1,
     max_price: Annotated[str | None, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40.")] = None,
@@ -89,7 +91,7 @@ def quote(
 ) -> None:
     """Say what a job would cost, offer by offer, and why some cannot serve it."""
     named = read_image(image, field="image")
-    names = [class_named(name).name for name in gpu]
+    names = [known.name for name in gpu for known in classes_called(name)]
     seconds = seconds_from_text(max_time, field="max-time")
     with session.gateway() as api, session.speakers() as speaker_of:
         terms = api.market().terms

@@ -44,7 +44,10 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Take the price tha
 
 GpuOption = Annotated[
     list[str],
-    typer.Option("--gpu", help="GPU class, 24GB (at least), or cheapest; repeat for several that would do."),
+    typer.Option(
+        "--gpu",
+        help="GPU class, or all of a family (H100), 24GB (at least), or cheapest; repeat for several that would do.",
+    ),
 ]
 MaxPriceOption = Annotated[
     str | None, typer.Option("--max-price", help="The most per GPU-hour, e.g. 0.40 (default: what is asked now).")

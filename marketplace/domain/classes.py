@@ -42,6 +42,14 @@ def class_named(name: str, *, field: str = "gpu") -> GpuClass:
     return found
 
 
+def classes_called(name: str, *, field: str = "gpu") -> tuple[GpuClass, ...]:
+    """The class of that name, or all classes of that family: ``H100`` is whatever begins with ``H100-``. Raises InvalidField."""
+    wanted = name.strip().upper()
+    family = tuple(known for known in load_classes() if known.name.upper().partition("-")[0] == wanted)
+    is_family = any(letter.isdigit() for letter in wanted) and wanted not in {one.name.upper() for one in family}
+    return family if family and is_family else (class_named(name, field=field),)
+
+
 def class_numbered(number: int, *, field: str = "class") -> GpuClass:
     """The class of that number. Raises InvalidField."""
     classes = load_classes()

@@ -43,3 +43,12 @@ def test_what_is_none_of_these_is_refused(words: list[str]) -> None:
     """By the field that says it."""
     with pytest.raises(InvalidField, match="gpu"):
         gpus_wished(words)
+
+
+def test_a_family_is_all_of_its_classes() -> None:
+    """H100 is each H100; a name that is a class is that class; what is no machine's name but begins some is nothing."""
+    assert gpus_wished(["h100"]).classes == ("H100-PCIE-80GB", "H100-SXM-80GB", "H100-NVL-94GB")
+    assert gpus_wished(["A100", "A10"]).classes[-1] == "A10"
+    assert gpus_wished(["RTX4080"]).classes == ("RTX4080",)
+    with pytest.raises(InvalidField, match="RTX"):
+        gpus_wished(["RTX"])
