@@ -16,10 +16,10 @@ from marketplace.domain.book import BookOrder
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, ClassNumber
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.spec import Group, JobSpec
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
 from scheduler.engine.clear import clear
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, a_snapshot, an_offer, an_order
 from tests.works import WORK

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from marketplace.domain.book import SILENT_AFTER_SECONDS
-from marketplace.domain.units import Bps, Seconds
+from marketplace.domain.units import Bps, Seconds, UnixTime
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The knobs of one scheduler, part of every snapshot so that a round can be replayed."""
+    """The knobs of one scheduler, part of every snapshot so that a round can be replayed. What the market says of itself, quotes among it, goes
+    by the defaults."""
 
-    heartbeat_seconds: Seconds = SILENT_AFTER_SECONDS
-    """A provider that gave no sign of life for longer, in block time, gets no new work."""
+    heartbeat_seconds: Seconds = Seconds(20)  # noqa: RUF009
+    """A provider that gave no sign of life for longer, in block time, gets no new work, is quoted as silent, and is listed as silent.
+
+    Agents give one every two seconds: a provider that has died loses ten of them, and one whose gateway was away is back with its next."""
     refusal_cooldown_blocks: int = 5
     """For so many blocks a pair that the contract refused is not proposed again."""
     decline_cooldown_seconds: Seconds = Seconds(600)  # noqa: RUF009
@@ -28,3 +30,11 @@ class Policy:
     """An offer in a region that the order prefers may ask so much more than the one it would get, and is taken."""
     strikes: int = 3
     """After so many fills in a row that it spoilt itself a client is served last, for as long as its faults are recent (``BookView.faults``)."""
+
+
+DEFAULT = Policy()
+
+
+def is_silent(last_heartbeat: UnixTime | None, now: UnixTime, policy: Policy = DEFAULT) -> bool:
+    """Whether a provider that was last heard of then is too silent, by now, to be given work."""
+    return last_heartbeat is None or now - last_heartbeat > policy.heartbeat_seconds
