@@ -15,6 +15,7 @@ Equal snapshots give equal plans, bit for bit, in whatever order their rows come
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from marketplace.domain.book import RejectionReason
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import auction, seat_by_priority
 from scheduler.engine.columns import ColumnReader
-from scheduler.engine.count import Clearing, Count
+from scheduler.engine.count import Bill, Clearing, Count
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
@@ -30,15 +31,16 @@ from scheduler.engine.groups import Usher, groups_of
 from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, gpus_on, seat_anew, seats_after
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
-from scheduler.engine.price import clearing_prices, nodes_of
+from scheduler.engine.price import clearing_prices
 from scheduler.engine.seats import Hall, prefer, seat_elders, served_last
 from scheduler.engine.snapshot import Snapshot
 
 Auctioneer = Callable[[SeatMap, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
-PASSES = 4
-"""Clearings in one round while somebody turns out to lack the money. The last one's fills are counted out anyway."""
+PASSES, MOST_PASSES, ROWS_AGAIN = 4, 16, 1 << 14
+"""Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
+orders together, and never more than the second. The best of them stands."""
 
 
 def hold_here(market: SeatMap, shards: int) -> Ints:
@@ -62,7 +64,6 @@ class _Sitting:
         self._is_aside = np.zeros(round_.columns.orders.rows, np.bool_)
         self._is_aside[aside] = True
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room, self._is_aside)
-        _, self._nodes = nodes_of(round_.pools, room)
         self._auction()
 
     def hold(self, held: Mapping[int, int]) -> None:
@@ -78,7 +79,7 @@ class _Sitting:
         if len(market.orders):
             market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
         self.seated = seats_after(market, len(self._is_aside), self._room)
-        self.price = clearing_prices(market, self._nodes, self._room)
+        self.price = clearing_prices(market, self._round.count.nodes, self._room)
 
     def hall(self) -> Hall:
         """Room of all offers, as if nobody sat, at the prices of the last auction."""
@@ -99,23 +100,80 @@ class Round:
         self.rows = np.setdiff1d(rows, self.demands.left_out) if len(self.demands.left_out) else rows
         self.pools = pools_of(self.demands, rank_of(self.facts))
         self.is_last = served_last(self.facts)
+        self._in_groups = np.zeros(self.columns.orders.rows, np.bool_)
+        special = np.nonzero(self.columns.orders["is_special"])[0].tolist()
+        self._in_groups[[row for row in special if self.columns.book[row].spec.group is not None]] = True
         self.count = Count(self.facts, self.pools, self.rows, self.is_last)
-        self.limit, self.room = self.count.limit, self.count.room.copy()
+        self.room = self.count.room.copy()
+
+    @property
+    def limit(self) -> Ints:
+        """Of each order, in ticks: what it may be asked for at most in the next clearing."""
+        return self.count.limit
 
     def plan(self) -> Plan:
-        """Clear, count the money, and clear again without those who lack it, until all fills are paid for."""
-        count = self.count
-        for turn in range(PASSES):
-            if turn == PASSES - 1:
+        """Clear and count the money; where somebody lacks it, clear again, and keep the best that is paid for."""
+        outcome = self._clear(self.count.room, {})
+        bill = self.count.bill(outcome)
+        if bill.lacking or self.count.is_anybody_poor:
+            outcome, bill = self._within_means(outcome, bill)
+        return self._plan(outcome, bill.prices)
+
+    def _within_means(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:
+        """Clear again with what was learnt of who is short, until all is paid for; then, where that is quick, with one order after the other
+        that was left out put before the others of its client. The outcome with the largest surplus stands."""
+        count, best, most, favoured = self.count, None, -1, NOWHERE
+        passes = min(MOST_PASSES, ROWS_AGAIN // max(1, len(self.rows)))
+        for turn in range(max(PASSES, passes)):
+            kept = self._paid_for(outcome, bill)
+            surplus = count.surplus(kept[0])
+            if surplus > most:
+                best, most = kept, surplus
+            elif favoured != NOWHERE:
+                count.disfavour(favoured)
+            if not bill.lacking:
+                favoured = count.favour(kept[0] if best is None else best[0]) if turn < passes else NOWHERE
+                if favoured == NOWHERE:
+                    break
+            count.learn(outcome, bill)
+            if turn == PASSES - 2:
                 count.close_thin()
             outcome = self._clear(count.room, count.barred)
-            prices, lacking = count.paid(outcome)
-            if not lacking:
-                break
-            count.bar(outcome, prices, lacking)
-        if count.was_short:
-            count.glean(outcome, prices)
-        return self._plan(outcome, prices)
+            bill = count.bill(outcome)
+        assert best is not None
+        count.fill_up(*best)
+        return best
+
+    def _paid_for(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:
+        """The outcome without those who lack the money. They make no prices either."""
+        gone = np.zeros(self.columns.orders.rows, np.bool_)
+        while bill.lacking:
+            seats = np.full_like(outcome.offer, NOWHERE)
+            rows = list(bill.prices)
+            gone[(outcome.offer != NOWHERE)] = True
+            gone[rows] = False
+            seats[rows] = outcome.offer[rows]
+            outcome = replace(outcome, offer=seats, price=self._repriced(seats, gone, outcome))
+            bill = self.count.bill(outcome)
+        gone[self.count.cannot_pay(outcome, bill)] = True
+        outcome = replace(outcome, price=self._repriced(outcome.offer, gone, outcome))
+        return outcome, self.count.bill(outcome)
+
+    def _repriced(self, seats: Ints, gone: Bools, outcome: Clearing) -> Ints:
+        """The prices at which these seats clear when some orders are gone."""
+        takes_part = np.zeros(len(seats), np.bool_)
+        takes_part[self.rows] = True
+        takes_part[list(self.count.barred)] = False
+        takes_part &= ~self.is_last & ~gone
+        alone = ~self._in_groups
+        market = market_of(
+            self.pools, self.count.by_priority(takes_part), self.facts, self.limit, self.count.room, ~alone
+        )
+        market.orders["offer"] = seats[market.orders["row"]]
+        rows = np.nonzero(seats != NOWHERE)[0]
+        market.offers["room"] = self.left(self.count.room, rows, seats[rows])
+        price = clearing_prices(market, self.count.nodes, self.count.room)
+        return self.count.raised(seats, np.minimum(price, outcome.price))
 
     # One clearing
 
@@ -136,7 +194,7 @@ class Round:
         self._seat_elders(sitting, usher, whole, takes_part & ~self.is_last)
         seated, price = sitting.seated, sitting.price
         self._settle_in(usher, whole, room, price, seated, takes_part)
-        return Clearing(seated, price, usher.reasons(groups, seated))
+        return Clearing(seated, self.count.raised(seated, price), usher.reasons(groups, seated))
 
     def _seat_groups(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]]) -> None:
         """Seat groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives
@@ -173,6 +231,10 @@ class Round:
             linked = [one for one in whole if turn[one[0]] and seated[one[0]] == NOWHERE]
             late = usher.seat(hall, linked)
             seated[list(late)] = list(late.values())
+            if turn is self.is_last and turn.any():
+                # Who is served last makes nothing dearer for the others.
+                sold = np.isin(self.count.nodes.of, self.count.nodes.of[seated[seated != NOWHERE]])
+                hall.room[sold & (self.columns.offers["ask"] > self.count.raised(seated, price))] = 0
             if (has_moved or turn is self.is_last) and turn.any():
                 self._fill_up(hall, seated, takes_part & turn)
 
@@ -231,7 +293,7 @@ class Round:
     def _pool_prices(self, outcome: Clearing, rows: Ints, offers: Ints) -> tuple[PoolPrice, ...]:
         """The clearing price of every node on which something was sold, by its first offer. ``rows`` are placed on ``offers``."""
         sold = self.room - self.left(self.room, rows, offers)
-        first, nodes = nodes_of(self.pools, self.room)
+        first, nodes = self.count.first, self.count.nodes
         gpus = gpus_on(nodes.of, sold, len(first))
         first, gpus = first[gpus > 0], gpus[gpus > 0]
         listed, bits = self.columns.offers, self.columns.tick_bits

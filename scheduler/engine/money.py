@@ -152,21 +152,36 @@ class Purses:
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
         bits, numbers = columns.tick_bits, columns.known.accounts.of
         self._least_bond = min((bond_floor >> bits) + 1, _FAR)
-        self._balances = columns.balances.copy() if remaining.spent else columns.balances
+        self.balances = columns.balances.copy() if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
-            self._balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
+            self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
 
     def cannot_surely_pay(self, rows: ColumnTable, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
-        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self._balances))
+        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self.balances))
+
+    def cost(self, rows: ColumnTable, price: Ints) -> Ints:
+        """What each of these orders costs its client at this price, rounded up."""
+        gpus, max_seconds, tip, _ = (rows[name] for name in MONEY)
+        return np.asarray(_costs(gpus, max_seconds, tip, price))
+
+    def brought(self, client: Ints, cost: Ints, gain: Ints) -> Ints:
+        """What each account gains by those of these orders, one after the other, that it can pay for."""
+        return np.asarray(_brought(client, cost, gain, self.balances))
+
+    def limits(self, rows: ColumnTable, price: Ints) -> Ints:
+        """The highest price for each of these orders at which its client can pay for it and for its orders before it, if prices were all
+        higher or lower alike than these."""
+        gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
+        return np.asarray(_limits(gpus, max_seconds, tip, client, price, self.balances))
 
     def may_lack(self, rows: ColumnTable, offers: ColumnTable, price: Ints) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         provider, bond_bps = offers["provider"], offers["bond_bps"]
         return np.asarray(
-            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self._balances, self._least_bond)
+            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self.balances, self._least_bond)
         )
 
     def bonded(self, room: Ints, offers: ColumnTable, rank: Ints, seconds: int) -> Ints:
@@ -179,10 +194,10 @@ class Purses:
         before = np.cumsum(cost[order]) - cost[order]
         is_first = np.diff(provider[order], prepend=-1) != 0
         before -= np.maximum.accumulate(np.where(is_first, before, 0))
-        covered, total = np.empty_like(room), np.zeros(len(self._balances), np.int64)
-        covered[order] = np.clip((self._balances[provider[order]] - before) // bond[order], 0, room[order])
+        covered, total = np.empty_like(room), np.zeros(len(self.balances), np.int64)
+        covered[order] = np.clip((self.balances[provider[order]] - before) // bond[order], 0, room[order])
         np.add.at(total, provider, cost)
-        return np.where(total[provider] // _THIN > self._balances[provider], covered, room)
+        return np.where(total[provider] // _THIN > self.balances[provider], covered, room)
 
 
 @njit(cache=True)
@@ -190,6 +205,41 @@ def _locked(gpus: int, max_seconds: int, tip: int, price: int) -> tuple[int, boo
     work = gpus * max_seconds
     locked = (price + 1) * min(work, _HUGE_WORK) // SECONDS_PER_HOUR + 1
     return min(locked, _HUGE), work >= _HUGE_WORK or locked >= _HUGE or tip >= _HUGE or price >= CAP
+
+
+@njit(cache=True)
+def _costs(gpus: Ints, max_seconds: Ints, tip: Ints, price: Ints) -> Ints:
+    found = np.empty(len(gpus), np.int64)
+    for row in range(len(gpus)):
+        found[row] = min(_FAR, _locked(gpus[row], max_seconds[row], tip[row], price[row])[0] + tip[row])
+    return found
+
+
+@njit(cache=True)
+def _brought(client: Ints, cost: Ints, gain: Ints, balances: Ints) -> Ints:
+    left, found = balances.copy(), np.zeros(len(balances), np.int64)
+    for row in range(len(client)):
+        if cost[row] <= left[client[row]]:
+            left[client[row]] -= cost[row]
+            found[client[row]] += gain[row]
+    return found
+
+
+@njit(cache=True)
+def _limits(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Ints:
+    spent, found = np.zeros(len(balances), np.int64), np.empty(len(gpus), np.int64)
+    tips = np.zeros(len(balances), np.int64)
+    for row in range(len(gpus)):
+        who, level = client[row], max(1, price[row])
+        locked = _locked(gpus[row], max_seconds[row], tip[row], level)[0]
+        have, cost = balances[who] - tips[who] - tip[row], min(_FAR, spent[who] + locked)
+        # Who cannot be paid for beside those before it leaves the money to those after it.
+        if cost <= have:
+            spent[who], tips[who] = cost, min(_FAR, tips[who] + tip[row])
+        while have >= 1 << 32:
+            have, cost = have >> 1, (cost >> 1) + 1
+        found[row] = min(CAP, level * have // cost) if have > 0 else -1
+    return found
 
 
 @njit(cache=True)
