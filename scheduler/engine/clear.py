@@ -28,7 +28,7 @@ from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.groups import Usher, groups_of
-from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, gpus_on, seat_anew, seats_after
+from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, begin, gpus_on, seat_anew, seats_after
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices
@@ -38,7 +38,7 @@ from scheduler.engine.snapshot import Snapshot
 Auctioneer = Callable[[SeatMap, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""
 
-PASSES, MOST_PASSES, ROWS_AGAIN = 4, 16, 1 << 14
+PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
 """Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
 orders together, and never more than the second. The best of them stands."""
 
@@ -46,6 +46,13 @@ orders together, and never more than the second. The best of them stands."""
 def hold_here(market: SeatMap, shards: int) -> Ints:
     """The auction in this process, all shards in one go."""
     auction(market, shards)
+    return np.asarray(market.orders["offer"])
+
+
+def highest_first(market: SeatMap, shards: int) -> Ints:
+    """No auction: the highest limits first, and nobody gives way."""
+    begin(market, shards)
+    seat_by_priority(market)
     return np.asarray(market.orders["offer"])
 
 
@@ -57,10 +64,10 @@ def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: Column
 class _Sitting:
     """The market of one clearing, and the last auction held in it: where everybody sat then, and the price of each offer."""
 
-    def __init__(self, round_: Round, rows: Ints, aside: list[int], room: Ints) -> None:
+    def __init__(self, round_: Round, rows: Ints, aside: list[int], room: Ints, auctioneer: Auctioneer) -> None:
         """The first auction. ``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each
         offer."""
-        self._round, self._room = round_, room
+        self._round, self._room, self._auctioneer = round_, room, auctioneer
         self._is_aside = np.zeros(round_.columns.orders.rows, np.bool_)
         self._is_aside[aside] = True
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room, self._is_aside)
@@ -77,7 +84,7 @@ class _Sitting:
     def _auction(self) -> None:
         market = self._market
         if len(market.orders):
-            market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
+            market.orders["offer"] = self._auctioneer(market, self._round.pools.shards)
         self.seated = seats_after(market, len(self._is_aside), self._room)
         self.price = clearing_prices(market, self._round.count.nodes, self._room)
 
@@ -140,44 +147,54 @@ class Round:
                 count.close_thin()
             outcome = self._clear(count.room, count.barred)
             bill = count.bill(outcome)
+        for _ in range(PASSES if passes > PASSES else 0):
+            outcome = self._clear(count.room, count.barred, highest_first)
+            bill = count.bill(outcome)
+            kept = self._paid_for(outcome, bill)
+            if (surplus := count.surplus(kept[0])) > most:
+                best, most = kept, surplus
+            if not bill.lacking:
+                break
+            count.learn(outcome, bill)
         assert best is not None
         count.fill_up(*best)
-        return best
+        return self._paid_for(*best)
 
     def _paid_for(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:
-        """The outcome without those who lack the money. They make no prices either."""
+        """The outcome without those who lack the money. They make no prices either, nor does who could not pay what was left."""
         gone = np.zeros(self.columns.orders.rows, np.bool_)
-        while bill.lacking:
-            seats = np.full_like(outcome.offer, NOWHERE)
-            rows = list(bill.prices)
-            gone[(outcome.offer != NOWHERE)] = True
-            gone[rows] = False
+        for turn in range(PASSES):
+            seats, rows = np.full_like(outcome.offer, NOWHERE), list(bill.prices)
             seats[rows] = outcome.offer[rows]
-            outcome = replace(outcome, offer=seats, price=self._repriced(seats, gone, outcome))
-            bill = self.count.bill(outcome)
-        gone[self.count.cannot_pay(outcome, bill)] = True
-        outcome = replace(outcome, price=self._repriced(outcome.offer, gone, outcome))
-        return outcome, self.count.bill(outcome)
+            gone[(outcome.offer != NOWHERE) & (seats == NOWHERE)] = True
+            gone[self.count.cannot_pay(replace(outcome, offer=seats), bill)] = True
+            # In the end prices only fall, which everybody can pay who is left.
+            price = self._repriced(seats, gone, outcome.limit)
+            price = price if turn < PASSES - 1 else np.minimum(price, outcome.price)
+            outcome = replace(outcome, offer=seats, price=self.count.raised(seats, price))
+            bill, before = self.count.bill(outcome), len(rows)
+            if not bill.lacking and len(bill.prices) == before and turn:
+                break
+        return outcome, bill
 
-    def _repriced(self, seats: Ints, gone: Bools, outcome: Clearing) -> Ints:
+    def _repriced(self, seats: Ints, gone: Bools, limit: Ints) -> Ints:
         """The prices at which these seats clear when some orders are gone."""
         takes_part = np.zeros(len(seats), np.bool_)
         takes_part[self.rows] = True
         takes_part[list(self.count.barred)] = False
         takes_part &= ~self.is_last & ~gone
         alone = ~self._in_groups
-        market = market_of(
-            self.pools, self.count.by_priority(takes_part), self.facts, self.limit, self.count.room, ~alone
-        )
+        market = market_of(self.pools, self.count.by_priority(takes_part), self.facts, limit, self.count.room, ~alone)
         market.orders["offer"] = seats[market.orders["row"]]
         rows = np.nonzero(seats != NOWHERE)[0]
         market.offers["room"] = self.left(self.count.room, rows, seats[rows])
-        price = clearing_prices(market, self.count.nodes, self.count.room)
-        return self.count.raised(seats, np.minimum(price, outcome.price))
+        return clearing_prices(market, self.count.nodes, self.count.room)
 
     # One clearing
 
-    def _clear(self, room: Ints, barred: Mapping[int, RejectionReason]) -> Clearing:
+    def _clear(
+        self, room: Ints, barred: Mapping[int, RejectionReason], auctioneer: Auctioneer | None = None
+    ) -> Clearing:
         """Auction, prices and seats with this room, without those who are barred."""
         takes_part = np.zeros(self.columns.orders.rows, np.bool_)
         takes_part[self.rows] = True
@@ -188,13 +205,13 @@ class Round:
         whole = [of_group for of_group in groups.values() if of_group]
         competes = takes_part & ~self.is_last
         competes[[row for of_group in whole for row in of_group if not self.is_last[row]]] = True
-        sitting = _Sitting(self, self.count.by_priority(competes), linked, room)
+        sitting = _Sitting(self, self.count.by_priority(competes), linked, room, auctioneer or self.auctioneer)
         usher = Usher()
         self._seat_groups(sitting, usher, whole)
         self._seat_elders(sitting, usher, whole, takes_part & ~self.is_last)
         seated, price = sitting.seated, sitting.price
         self._settle_in(usher, whole, room, price, seated, takes_part)
-        return Clearing(seated, self.count.raised(seated, price), usher.reasons(groups, seated))
+        return Clearing(seated, self.count.raised(seated, price), self.limit, usher.reasons(groups, seated))
 
     def _seat_groups(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]]) -> None:
         """Seat groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives

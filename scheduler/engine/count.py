@@ -19,7 +19,7 @@ from scheduler.engine.columns import CAP
 from scheduler.engine.facts import Facts
 from scheduler.engine.fills import Fills
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
-from scheduler.engine.money import MONEY, Purses, Remaining
+from scheduler.engine.money import FAR, MONEY, Purses, Remaining
 from scheduler.engine.pools import Pools
 from scheduler.engine.price import nodes_of
 from scheduler.engine.seats import Hall
@@ -38,6 +38,8 @@ class Clearing:
     offer: Ints
     price: Ints
     """Of each offer: the clearing price of its node, and no less than the dearest ask that sold there."""
+    limit: Ints
+    """Of each order: what it could be asked for at most."""
     unseated: dict[int, RejectionReason]
     """Orders of groups that took no part, and why."""
 
@@ -158,7 +160,8 @@ class Count:
         cost = self._purses.cost(orders, price)
         gain = np.maximum(0, limit - price) * orders["gpus"]
         is_late = 2 * self._is_last[rows] - self._is_favoured[rows]
-        turns = [np.lexsort((rows, -limit, -key, is_late)) for key in ((gain << 16) // cost, gain)]
+        worth = (gain << 16) // cost
+        turns = [np.lexsort((rows, -limit, *keys, is_late)) for keys in ((-worth,), (-worth, -gain))]
         brings = [self._purses.brought(orders["client"][turn], cost[turn], gain[turn]) for turn in turns]
         place = np.empty((2, len(rows)), np.int64)
         for at, turn in enumerate(turns):
@@ -216,8 +219,8 @@ class Count:
         """Of each client who is short: its orders as it would rather have them at these prices, each of which can ask for no more than what is
         paid for if all of them up to this one are, were all prices higher or lower alike."""
         rows = self._rows[self._poor[self._columns.orders["client"][self._rows]]]
-        seats = offer[rows]
-        price = np.where(seats != NOWHERE, price_of[seats], np.minimum(self._cheapest(rows, price_of), CAP))
+        price, is_seated = np.minimum(self._cheapest(rows, price_of), CAP), offer[rows] != NOWHERE
+        price[is_seated] = price_of[offer[rows[is_seated]]]
         orders = self._columns.orders.only(*MONEY)
         order = self._by_worth(rows, price)
         rows, price = rows[order], price[order]
@@ -232,10 +235,12 @@ class Count:
         rows = self._rows[self._poor[orders["client"][self._rows]] & (outcome.offer[self._rows] == NOWHERE)]
         money, spent = orders.only(*MONEY), np.zeros(len(self._poor), np.int64)
         paid = np.minimum(outcome.price[outcome.offer[kept]], orders["limit"][kept])
-        np.add.at(spent, orders["client"][kept], self._purses.cost(money.at(kept), paid))
+        cost = self._purses.cost(money.at(kept), paid, FAR)
+        np.add.at(spent, orders["client"][kept], cost)
+        spent[orders["client"][kept[cost == FAR]]] = FAR
         left = (self._purses.balances - spent)[orders["client"][rows]]
         cheapest = np.minimum(self._cheapest(rows, outcome.price), CAP)
-        return np.asarray(rows[self._purses.cost(money.at(rows), cheapest) > left])
+        return np.asarray(rows[self._purses.cost(money.at(rows), cheapest, FAR) > left])
 
     def favour(self, outcome: Clearing) -> int:
         """The order of a short client that, served before its others, could gain the most of those that are left out and were not tried yet; or

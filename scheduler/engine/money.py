@@ -31,7 +31,7 @@ _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly."""
 _THIN = 16
 """A provider whose money covers less than one in so many of its GPUs may have listed them to hold others up."""
-_FAR = MOST + 1
+FAR = MOST + 1
 """More than any account has. Sums end here."""
 
 
@@ -151,7 +151,7 @@ class Purses:
 
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
         bits, numbers = columns.tick_bits, columns.known.accounts.of
-        self._least_bond = min((bond_floor >> bits) + 1, _FAR)
+        self._least_bond = min((bond_floor >> bits) + 1, FAR)
         self.balances = columns.balances.copy() if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
             self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
@@ -161,10 +161,10 @@ class Purses:
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self.balances))
 
-    def cost(self, rows: ColumnTable, price: Ints) -> Ints:
-        """What each of these orders costs its client at this price, rounded up."""
+    def cost(self, rows: ColumnTable, price: Ints, huge: int = _HUGE) -> Ints:
+        """What each of these orders costs its client at this price, rounded up; ``huge`` where that is too large to add up."""
         gpus, max_seconds, tip, _ = (rows[name] for name in MONEY)
-        return np.asarray(_costs(gpus, max_seconds, tip, price))
+        return np.asarray(_costs(gpus, max_seconds, tip, price, huge))
 
     def brought(self, client: Ints, cost: Ints, gain: Ints) -> Ints:
         """What each account gains by those of these orders, one after the other, that it can pay for."""
@@ -208,10 +208,11 @@ def _locked(gpus: int, max_seconds: int, tip: int, price: int) -> tuple[int, boo
 
 
 @njit(cache=True)
-def _costs(gpus: Ints, max_seconds: Ints, tip: Ints, price: Ints) -> Ints:
+def _costs(gpus: Ints, max_seconds: Ints, tip: Ints, price: Ints, huge: int) -> Ints:
     found = np.empty(len(gpus), np.int64)
     for row in range(len(gpus)):
-        found[row] = min(_FAR, _locked(gpus[row], max_seconds[row], tip[row], price[row])[0] + tip[row])
+        locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
+        found[row] = huge if is_huge else locked + tip[row]
     return found
 
 
@@ -227,15 +228,18 @@ def _brought(client: Ints, cost: Ints, gain: Ints, balances: Ints) -> Ints:
 
 @njit(cache=True)
 def _limits(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Ints:
-    spent, found = np.zeros(len(balances), np.int64), np.empty(len(gpus), np.int64)
-    tips = np.zeros(len(balances), np.int64)
+    fitting, spent = np.zeros(len(balances), np.int64), np.zeros(len(balances), np.int64)
+    tips, found = np.zeros(len(balances), np.int64), np.empty(len(gpus), np.int64)
     for row in range(len(gpus)):
         who, level = client[row], max(1, price[row])
         locked = _locked(gpus[row], max_seconds[row], tip[row], level)[0]
-        have, cost = balances[who] - tips[who] - tip[row], min(_FAR, spent[who] + locked)
-        # Who cannot be paid for beside those before it leaves the money to those after it.
+        have, cost = balances[who] - tips[who] - tip[row], min(FAR, fitting[who] + locked)
         if cost <= have:
-            spent[who], tips[who] = cost, min(_FAR, tips[who] + tip[row])
+            fitting[who], tips[who] = cost, min(FAR, tips[who] + tip[row])
+        else:  # What does not fit at these prices leaves its money to those after it, and is paid for after all of them at lower ones.
+            cost = min(FAR, spent[who] + locked)
+        if locked <= have:
+            spent[who] = min(FAR, spent[who] + locked)
         while have >= 1 << 32:
             have, cost = have >> 1, (cost >> 1) + 1
         found[row] = min(CAP, level * have // cost) if have > 0 else -1
@@ -250,9 +254,9 @@ def _may_lack(
     for row in range(len(gpus)):
         locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
         # What is too large to add up makes all fills of its accounts doubtful: they are counted together, or the count would be of a part.
-        spent[client[row]] = min(_FAR, spent[client[row]] + (_FAR if is_huge else locked + tip[row]))
+        spent[client[row]] = min(FAR, spent[client[row]] + (FAR if is_huge else locked + tip[row]))
         bond = max(locked * bond_bps[row] // BPS_WHOLE + 1, least_bond)
-        spent[provider[row]] = min(_FAR, spent[provider[row]] + (_FAR if is_huge else bond))
+        spent[provider[row]] = min(FAR, spent[provider[row]] + (FAR if is_huge else bond))
     found = np.empty(len(gpus), np.bool_)
     for row in range(len(gpus)):
         found[row] = spent[client[row]] > balances[client[row]] or spent[provider[row]] > balances[provider[row]]

@@ -59,6 +59,8 @@ def nodes_of(pools: Pools, room: Ints) -> tuple[Ints, Nodes]:
 
 def clearing_prices(market: SeatMap, nodes: Nodes, room: Ints) -> Ints:
     """The price of each offer in ticks. ``room``: what may be sold on each, less than is free where its provider cannot bond more."""
+    if not len(market.orders):
+        return np.zeros(len(room), np.int64)
     free = np.zeros_like(nodes.free)
     np.maximum.at(free, nodes.of, room)
     return np.asarray(_prices(market, nodes.of, nodes.starts, free, room)[nodes.of])

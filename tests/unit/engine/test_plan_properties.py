@@ -20,6 +20,7 @@ from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime
 from scheduler.engine.clear import clear
+from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import NOW, TERMS, snapshots
 
@@ -146,7 +147,8 @@ def test_equal_snapshots_give_equal_bytes_whatever_the_order_of_their_rows(
 @MANY
 @given(snapshots())
 def test_an_order_waits_only_if_no_single_offer_is_left_for_it(snapshot: Snapshot) -> None:
-    """Maximality, by brute force: after the plan, no offer that is left holds for a waiting order."""
+    """Maximality, by brute force: after the plan, no offer that is left holds for a waiting order at what its equals cost, or at its own ask
+    where none of them sold."""
     plan = clear(snapshot)
     book, posted = Book.of(snapshot), {fill.signed.id for fill in snapshot.posted}
     for fill in plan.fills:
@@ -155,7 +157,16 @@ def test_an_order_waits_only_if_no_single_offer_is_left_for_it(snapshot: Snapsho
 
     for order in snapshot.view.orders:
         if order.id in waiting:
-            assert not [offer.id for offer in snapshot.view.offers if _could_serve(snapshot, book, order, offer)]
+            left = [offer for offer in snapshot.view.offers if _could_serve(snapshot, book, plan, order, offer)]
+            # An offer that asks more than its equals cost would make them dearer, for orders that may not be able to pay that.
+            assert not [offer.id for offer in left if offer.price <= _cost_of_such(snapshot, plan, offer)]
+
+
+def _cost_of_such(snapshot: Snapshot, plan: Plan, offer: Offer) -> int:
+    """The highest price paid on offers of its class; its ask where none was."""
+    offers = {one.id: one for one in snapshot.view.offers}
+    paid = [fill.price for fill in plan.fills if offers[fill.offer].gpu_class == offer.gpu_class]
+    return max(paid, default=offer.price)
 
 
 @MANY
@@ -183,9 +194,10 @@ def _shuffled(snapshot: Snapshot, shuffler: random.Random) -> Snapshot:
     return replace(snapshot, view=changed, posted=tuple(reversed(snapshot.posted)), declined=mixed(snapshot.declined))
 
 
-def _could_serve(snapshot: Snapshot, book: Book, order: BookOrder, offer: Offer) -> bool:
+def _could_serve(snapshot: Snapshot, book: Book, plan: Plan, order: BookOrder, offer: Offer) -> bool:
     """The whole question in one plain place, without the engine."""
-    fill = Fill(order.signed, offer.id, offer.price)
+    price = max(offer.price, min(order.signed.order.max_price, _cost_of_such(snapshot, plan, offer)))
+    fill = Fill(order.signed, offer.id, price)
     if any(book.refusal_of(snapshot, fill, at) for at in _times(snapshot)):
         return False
     given, refused = snapshot.circumstances, snapshot.view.refused.get(order.id, ())
