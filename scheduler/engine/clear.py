@@ -157,8 +157,11 @@ class Round:
                 break
             count.learn(outcome, bill)
         assert best is not None
+        # What is filled up first may make GPUs dearer; what is left after that goes at what they cost.
         count.fill_up(*best)
-        return self._paid_for(*best)
+        best = self._paid_for(*best)
+        count.fill_up(*best)
+        return best
 
     def _paid_for(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:
         """The outcome without those who lack the money. They make no prices either, nor does who could not pay what was left."""
