@@ -32,7 +32,7 @@ from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, begin, gpus_o
 from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices
-from scheduler.engine.seats import Hall, prefer, seat_elders, served_last
+from scheduler.engine.seats import Hall, credit_of, prefer, seat_elders, served_last
 from scheduler.engine.snapshot import Snapshot
 
 Auctioneer = Callable[[SeatMap, int], Ints]
@@ -41,6 +41,10 @@ Auctioneer = Callable[[SeatMap, int], Ints]
 PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
 """Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
 orders together, and never more than the second. The best of them stands."""
+
+
+ELDERS_TRIED = 4
+"""So many elders are tried one by one where all of them together cost too much."""
 
 
 def hold_here(market: SeatMap, shards: int) -> Ints:
@@ -88,6 +92,14 @@ class _Sitting:
         self.seated = seats_after(market, len(self._is_aside), self._room)
         self.price = clearing_prices(market, self._round.count.nodes, self._room)
 
+    def standing(self) -> tuple[Ints, Ints]:
+        """Where everybody sits, and the prices."""
+        return self.seated.copy(), self.price
+
+    def restore(self, former: tuple[Ints, Ints]) -> None:
+        """As if an auction had not been held."""
+        self.seated, self.price = former
+
     def hall(self) -> Hall:
         """Room of all offers, as if nobody sat, at the prices of the last auction."""
         return Hall(self._round.facts, self._round.pools, self._round.limit, self._room.copy(), self.price)
@@ -133,7 +145,7 @@ class Round:
         passes = min(MOST_PASSES, ROWS_AGAIN // max(1, len(self.rows)))
         for turn in range(max(PASSES, passes)):
             kept = self._paid_for(outcome, bill)
-            surplus = count.surplus(kept[0])
+            surplus = count.surplus(kept[0].offer)
             if surplus > most:
                 best, most = kept, surplus
             elif favoured != NOWHERE:
@@ -151,7 +163,7 @@ class Round:
             outcome = self._clear(count.room, count.barred, highest_first)
             bill = count.bill(outcome)
             kept = self._paid_for(outcome, bill)
-            if (surplus := count.surplus(kept[0])) > most:
+            if (surplus := count.surplus(kept[0].offer)) > most:
                 best, most = kept, surplus
             if not bill.lacking:
                 break
@@ -230,15 +242,26 @@ class Round:
             sitting.hold({row: offer for row, offer in held.items() if row not in given_up})
 
     def _seat_elders(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]], alone: Bools) -> None:
-        """Seat some elders who have no seat and can pay the prices; groups keep theirs where there is still room for them."""
+        """Seat some elders who have no seat and can pay the prices, as far as their credits cover what the market loses by it: all of them, or
+        the longest waiting one by one. Groups keep theirs where there is still room for them."""
         standing = np.nonzero(alone & (sitting.seated == NOWHERE))[0]
         elders = seat_elders(sitting.hall(), standing, sitting.seated)
-        if elders:
-            hall = sitting.hall()
-            hall.take(elders)
-            sitting.hold(
-                elders | usher.seat(hall, [linked for linked in whole if sitting.seated[linked[0]] != NOWHERE])
+        linked = [one for one in whole if sitting.seated[one[0]] != NOWHERE]
+        before, seated = self.count.surplus(sitting.seated), dict[int, int]()
+        trials = [elders, *({row: offer} for row, offer in list(elders.items())[:ELDERS_TRIED])] if elders else []
+        for trial in trials if len(elders) > 1 else trials[:1]:
+            former, hall = sitting.standing(), sitting.hall()
+            hall.take(seated | trial)
+            sitting.hold(seated | trial | usher.seat(hall, linked))
+            credit = sum(
+                credit_of(self.snapshot, int(self.columns.orders["accepted_at"][row]), before) for row in seated | trial
             )
+            if before - self.count.surplus(sitting.seated) > credit:
+                sitting.restore(former)
+            elif trial is elders:
+                break
+            else:
+                seated |= trial
 
     def _settle_in(
         self, usher: Usher, whole: list[tuple[int, ...]], room: Ints, price: Ints, seated: Ints, takes_part: Bools

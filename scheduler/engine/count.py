@@ -180,10 +180,10 @@ class Count:
             remaining.take(fill)
         return fill.price if lacking is None else lacking
 
-    def surplus(self, outcome: Clearing) -> int:
+    def surplus(self, seats: Ints) -> int:
         """What those who sit are worth together: GPUs × (limit − ask), in ticks."""
-        rows = np.nonzero(outcome.offer != NOWHERE)[0]
-        orders, asks = self._columns.orders, self._columns.offers["ask"][outcome.offer[rows]]
+        rows = np.nonzero(seats != NOWHERE)[0]
+        orders, asks = self._columns.orders, self._columns.offers["ask"][seats[rows]]
         return int((orders["gpus"][rows] * (orders["limit"][rows] - asks)).sum())
 
     def fills(self, outcome: Clearing, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
