@@ -22,6 +22,7 @@ import numpy as np
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.auction import auction, seat_by_priority
+from scheduler.engine.bounds import lots
 from scheduler.engine.columns import ColumnReader
 from scheduler.engine.count import Bill, Clearing, Count
 from scheduler.engine.explain import Story
@@ -43,8 +44,8 @@ PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
 orders together, and never more than the second. The best of them stands."""
 
 
-ELDERS_TRIED = 4
-"""So many elders are tried one by one where all of them together cost too much."""
+ELDERS_TRIED, FEW_ROWS = 4, 2_000
+"""So many elders are tried one by one where all of them together cost too much; of more than so many orders, only one is."""
 
 
 def hold_here(market: SeatMap, shards: int) -> Ints:
@@ -248,7 +249,7 @@ class Round:
         elders = seat_elders(sitting.hall(), standing, sitting.seated)
         linked = [one for one in whole if sitting.seated[one[0]] != NOWHERE]
         before, seated = self.count.surplus(sitting.seated), dict[int, int]()
-        trials = [elders, *({row: offer} for row, offer in list(elders.items())[:ELDERS_TRIED])] if elders else []
+        trials = [elders, *({row: offer} for row, offer in self._tried(elders))] if elders else []
         for trial in trials if len(elders) > 1 else trials[:1]:
             former, hall = sitting.standing(), sitting.hall()
             hall.take(seated | trial)
@@ -262,6 +263,13 @@ class Round:
                 break
             else:
                 seated |= trial
+
+    def _tried(self, elders: dict[int, int]) -> list[tuple[int, int]]:
+        """Those that are tried one by one: the longest waiting; where an auction takes long, one that is drawn by lot in every block."""
+        if len(self.rows) <= FEW_ROWS:
+            return list(elders.items())[:ELDERS_TRIED]
+        lot = lots(self.snapshot.now.hash, self.columns.orders["tie"][list(elders)])
+        return [list(elders.items())[int(lot.argmin())]]
 
     def _settle_in(
         self, usher: Usher, whole: list[tuple[int, ...]], room: Ints, price: Ints, seated: Ints, takes_part: Bools

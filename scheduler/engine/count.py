@@ -6,6 +6,7 @@ machines: who cannot pay it leaves, and its order makes no price. Of a client's 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from scheduler.engine.pools import Pools
 from scheduler.engine.price import nodes_of
 from scheduler.engine.seats import Hall
 
-FILLING = 12_000_000
+FILLING = 6_000_000
 """Effort in units of some 500 ns for those who can still be served when money was short. A flood of orders and offers without money shall not
 hold the round up."""
 _ONE_ORDER, _ONE_OFFER = 20, 100
@@ -294,7 +295,9 @@ class Count:
         gpus, bits, effort = self._columns.orders["gpus"], self._columns.tick_bits, FILLING
         listed, paid = self._columns.offers, list(bill.prices)
         bond = listed["ask"] * listed["bond_bps"]
-        remaining, sold = self._left_after(outcome, bill.prices), set(self.nodes.of[outcome.offer[paid]].tolist())
+        remaining, sitting = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
+        for row, node in zip(paid, self.nodes.of[outcome.offer[paid]].tolist(), strict=True):
+            sitting[node].append(row)
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
@@ -316,33 +319,32 @@ class Count:
                 effort, at = effort - _ONE_OFFER, at + 1
                 listing, node = self._columns.listings[offer], int(self.nodes.of[offer])
                 level = max(listing.price, self._units(bill, offer, int(outcome.price[offer])))
-                trial, raised = remaining, bill.prices
-                if node in sold and level == listing.price:
-                    effort -= _ONE_ORDER * len(bill.prices)
-                    trial, raised = self._at(outcome, bill, node, level)
-                price = self._counted(trial, row, offer, level)
-                if not isinstance(price, RejectionReason) and (raised or not bill.prices):
-                    remaining, bill.prices = trial, raised
+                raised = self._raised(outcome, bill, sitting[node], level) if level == listing.price else []
+                effort -= _ONE_ORDER * len(raised)
+                if not remaining.raise_to(raised):
+                    continue
+                price = self._counted(remaining, row, offer, level)
+                if not isinstance(price, RejectionReason):
+                    bill.prices |= {other: pays for other, (_, pays) in zip(sitting[node], raised, strict=False)}
                     bill.prices[row], outcome.offer[row] = price, offer
                     outcome.price[self.nodes.of == node] = max(int(outcome.price[offer]), int(listed["ask"][offer]))
                     bill.dearest[node] = max(bill.dearest.get(node, 0), listing.price)
-                    sold.add(node)
+                    sitting[node].append(row)
                     left[offer] -= gpus[row]
                     break
+                remaining.raise_to([(fill._replace(price=pays), fill.price) for fill, pays in raised])
                 if price is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
                     no_less = (listed["provider"] == listed["provider"][offer]) & (bond >= bond[offer])
                     too_much[no_less] = np.minimum(too_much[no_less], work)
 
-    def _at(self, outcome: Clearing, bill: Bill, node: int, price: int) -> tuple[Remaining, dict[int, PricePerGpuHour]]:
-        """What is left, and what all pay, if whoever sits on this node pays so much; nothing where somebody could not."""
-        remaining, prices = self._at_first.anew(), dict[int, PricePerGpuHour]()
-        for row, pays in bill.prices.items():
-            offer = int(outcome.offer[row])
-            paid = self._counted(remaining, row, offer, price if self.nodes.of[offer] == node else pays)
-            if isinstance(paid, RejectionReason):
-                return remaining, {}
-            prices[row] = paid
-        return remaining, prices
+    def _raised(self, outcome: Clearing, bill: Bill, rows: list[int], price: int) -> list[tuple[Fill, PricePerGpuHour]]:
+        """The fills of these rows, and what each pays where equal machines cost so much."""
+        found = list[tuple[Fill, PricePerGpuHour]]()
+        for row in rows:
+            signed, offer = self._columns.book[row].signed, self._columns.listings[int(outcome.offer[row])].id
+            pays = PricePerGpuHour(max(bill.prices[row], min(price, signed.order.max_price)))
+            found.append((Fill(signed, offer, bill.prices[row]), pays))
+        return found
 
 
 @njit(cache=True)

@@ -126,6 +126,24 @@ class Remaining:
             self._taken[offer.id] = self._taken.get(offer.id, 0) + order.gpus
             self._spend(offer.provider, self.bond_of(order, offer, fill.price))
 
+    def raise_to(self, fills: Iterable[tuple[Fill, PricePerGpuHour]]) -> bool:
+        """Count these fills, which were taken, at a higher price each; whether the money for that is there, else nothing is counted. A raise is
+        taken back by the same at the lower prices."""
+        more: dict[Address, int] = {}
+        for fill, price in fills:
+            order, offer = fill.signed.order, self._offers[fill.offer]
+            locks, bonds = (
+                [lock_of(order, level) for level in (fill.price, price)],
+                [self.bond_of(order, offer, level) for level in (fill.price, price)],
+            )
+            more[order.client] = more.get(order.client, 0) + locks[1] - locks[0]
+            more[offer.provider] = more.get(offer.provider, 0) + bonds[1] - bonds[0]
+        if any(amount > max(0, self.balance_of(who)) for who, amount in more.items()):
+            return False
+        for who, amount in more.items():
+            self._spend(who, TokenUnits(amount))
+        return True
+
     def _spend(self, account: Address, amount: TokenUnits) -> None:
         self._spent[account] = self._spent.get(account, 0) + amount
 
