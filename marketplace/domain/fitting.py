@@ -169,6 +169,11 @@ def _asks_of_machine(pair: Pair) -> bool:
     )
 
 
+def _is_elsewhere(pair: Pair) -> bool:
+    machine, regions = pair.row.machine, pair.wanted.regions
+    return machine is not None and bool(regions) and machine.region not in regions
+
+
 def _has_too_little(name: str) -> Callable[[Pair], bool]:
     def is_broken(pair: Pair) -> bool:
         machine = pair.row.machine
@@ -181,12 +186,7 @@ SPEC_RULES: tuple[tuple[RejectionReason, Callable[[Pair], bool]], ...] = (
     (R.PROVIDER_EXCLUDED, _is_unwanted),
     (R.RELIABILITY_TOO_LOW, lambda pair: pair.row.reliability_bps < pair.wanted.min_reliability_bps),
     (R.MACHINE_UNKNOWN, lambda pair: pair.row.machine is None and _asks_of_machine(pair)),
-    (
-        R.WRONG_REGION,
-        lambda pair: (
-            bool(pair.row.machine and pair.wanted.regions) and pair.row.machine.region not in pair.wanted.regions
-        ),
-    ),
+    (R.WRONG_REGION, _is_elsewhere),
     (R.MACHINE_UNKNOWN, lambda pair: pair.asked.vram_mib > 0 and pair.row.vram_mib is None),
     (R.NOT_ENOUGH_VRAM, lambda pair: pair.row.vram_mib is not None and pair.row.vram_mib < pair.asked.vram_mib),
     (R.NOT_ENOUGH_CPUS, _has_too_little("cpus")),
