@@ -119,7 +119,7 @@ def own_orders(home: Path, market: MarketContract) -> list[KeptOrder]:
     found = list[KeptOrder]()
     for path in sorted((home / f"{_name_of(market.chain)}-{market.address[2:10]}").glob("**/jobs.sqlite")):
         with closing(JobJournal(path)) as journal:
-            found += [kept for job in journal.jobs() for kept in journal.orders(job.id) if kept.is_posted]
+            found += [kept for job in journal.jobs() for kept in journal.orders(job.job.id) if kept.is_posted]
     return found
 
 

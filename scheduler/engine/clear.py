@@ -69,10 +69,10 @@ def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: Column
 class _Sitting:
     """The market of one clearing, and the last auction held in it: where everybody sat then, and the price of each offer."""
 
-    def __init__(self, round_: Round, rows: Ints, aside: list[int], room: Ints, auctioneer: Auctioneer) -> None:
+    def __init__(self, round_: Round, rows: Ints, aside: list[int], room: Ints) -> None:
         """The first auction. ``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each
         offer."""
-        self._round, self._room, self._auctioneer = round_, room, auctioneer
+        self._round, self._room = round_, room
         self._is_aside = np.zeros(round_.columns.orders.rows, np.bool_)
         self._is_aside[aside] = True
         self._market = market_of(round_.pools, rows, round_.facts, round_.limit, room, self._is_aside)
@@ -89,7 +89,7 @@ class _Sitting:
     def _auction(self) -> None:
         market = self._market
         if len(market.orders):
-            market.orders["offer"] = self._auctioneer(market, self._round.pools.shards)
+            market.orders["offer"] = self._round.auctioneer(market, self._round.pools.shards)
         self.seated = seats_after(market, len(self._is_aside), self._room)
         self.price = clearing_prices(market, self._round.count.nodes, self._room)
 
@@ -123,7 +123,7 @@ class Round:
         self._in_groups = np.zeros(self.columns.orders.rows, np.bool_)
         special = np.nonzero(self.columns.orders["is_special"])[0].tolist()
         self._in_groups[[row for row in special if self.columns.book[row].spec.group is not None]] = True
-        self.count = Count(self.facts, self.pools, self.rows, self.is_last)
+        self.count = self._counted_anew()
         self.room = self.count.room.copy()
 
     @property
@@ -133,42 +133,42 @@ class Round:
 
     def plan(self) -> Plan:
         """Clear and count the money; where somebody lacks it, clear again, and keep the best that is paid for."""
-        outcome = self._clear(self.count.room, {})
-        bill = self.count.bill(outcome)
-        if bill.lacking or self.count.is_anybody_poor:
-            outcome, bill = self._within_means(outcome, bill)
+        outcome, bill = self._within_means()
+        is_small = len(self.rows) * PASSES < ROWS_AGAIN
+        if self.count.is_anybody_poor and is_small and self.auctioneer is not highest_first:
+            # Money that is short may be better spent where nobody gives way to others.
+            most, self.auctioneer, self.count = self.count.surplus(outcome.offer), highest_first, self._counted_anew()
+            others = self._within_means()
+            if self.count.surplus(others[0].offer) > most:
+                outcome, bill = others
         return self._plan(outcome, bill.prices)
 
-    def _within_means(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:
-        """Clear again with what was learnt of who is short, until all is paid for; then, where that is quick, with one order after the other
-        that was left out put before the others of its client. The outcome with the largest surplus stands."""
+    def _counted_anew(self) -> Count:
+        return Count(self.facts, self.pools, self.rows, self.is_last)
+
+    def _within_means(self) -> tuple[Clearing, Bill]:
+        """Clear; where somebody is short, again with what was learnt of that, until all is paid for; then, where that is quick, with one order
+        after the other that was left out put before the others of its client. The outcome with the largest surplus stands."""
         count, best, most, favoured = self.count, None, -1, NOWHERE
         passes = min(MOST_PASSES, ROWS_AGAIN // max(1, len(self.rows)))
         for turn in range(max(PASSES, passes)):
+            outcome = self._clear(count.room, count.barred)
+            bill = count.bill(outcome)
+            if not turn and not bill.lacking and not count.is_anybody_poor:
+                return outcome, bill
             kept = self._paid_for(outcome, bill)
             surplus = count.surplus(kept[0].offer)
-            if surplus > most:
+            if best is None or surplus > most:
                 best, most = kept, surplus
             elif favoured != NOWHERE:
                 count.disfavour(favoured)
             if not bill.lacking:
-                favoured = count.favour(kept[0] if best is None else best[0]) if turn < passes else NOWHERE
+                favoured = count.favour(best[0]) if turn < passes else NOWHERE
                 if favoured == NOWHERE:
                     break
             count.learn(outcome, bill)
             if turn == PASSES - 2:
                 count.close_thin()
-            outcome = self._clear(count.room, count.barred)
-            bill = count.bill(outcome)
-        for _ in range(PASSES if passes > PASSES else 0):
-            outcome = self._clear(count.room, count.barred, highest_first)
-            bill = count.bill(outcome)
-            kept = self._paid_for(outcome, bill)
-            if (surplus := count.surplus(kept[0].offer)) > most:
-                best, most = kept, surplus
-            if not bill.lacking:
-                break
-            count.learn(outcome, bill)
         assert best is not None
         # What is filled up first may make GPUs dearer; what is left after that goes at what they cost.
         count.fill_up(*best)
@@ -208,9 +208,7 @@ class Round:
 
     # One clearing
 
-    def _clear(
-        self, room: Ints, barred: Mapping[int, RejectionReason], auctioneer: Auctioneer | None = None
-    ) -> Clearing:
+    def _clear(self, room: Ints, barred: Mapping[int, RejectionReason]) -> Clearing:
         """Auction, prices and seats with this room, without those who are barred."""
         takes_part = np.zeros(self.columns.orders.rows, np.bool_)
         takes_part[self.rows] = True
@@ -221,7 +219,7 @@ class Round:
         whole = [of_group for of_group in groups.values() if of_group]
         competes = takes_part & ~self.is_last
         competes[[row for of_group in whole for row in of_group if not self.is_last[row]]] = True
-        sitting = _Sitting(self, self.count.by_priority(competes), linked, room, auctioneer or self.auctioneer)
+        sitting = _Sitting(self, self.count.by_priority(competes), linked, room)
         usher = Usher()
         self._seat_groups(sitting, usher, whole)
         self._seat_elders(sitting, usher, whole, takes_part & ~self.is_last)

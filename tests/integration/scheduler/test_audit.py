@@ -323,7 +323,7 @@ def test_a_fill_that_is_not_in_the_plan_is_caught_on_the_chain(floor: Floor, aud
     )
     report = auditor.audits(name)
 
-    assert report.failed == (Check.OPENINGS,)
+    assert report.failed == (Check.OPENINGS, Check.BOOK)
     assert report.of(Check.OPENINGS).words == (
         f"order {plan.fills[0].signed.id}: offer 1 at {DOLLAR + 1} was posted, the plan has offer 1 at {DOLLAR}",
         f"order {extra.id} was posted on offer 2 and is not in the plan",
