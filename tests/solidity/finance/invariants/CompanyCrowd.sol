@@ -119,8 +119,12 @@ abstract contract CompanyCrowd is VaultBooks {
 
     /// Anyone deposits for it, also while it is pledged or written off.
     function companyIsFunded(uint256 seed) external step(seed) {
+        fundWith(aCompany(), between(1, 100e6));
+    }
+
+    function fundWith(IProviderSpv company, uint256 amount) internal {
         from(address(this));
-        market.deposit(address(aCompany()), between(1, 100e6));
+        market.deposit(address(company), amount);
         told();
     }
 
@@ -135,6 +139,7 @@ abstract contract CompanyCrowd is VaultBooks {
         while (_long.length >= MOST_LEASES) endLong(_long[draw() % _long.length]);
         IProviderSpv company = freeCompany();
         uint40 offer = offerOfCompany(company);
+        company = IProviderSpv(_offers[offer].provider);
         Order memory order = longOrder(offer);
         id = digestOf(order);
         _orders[id] = order;
@@ -183,9 +188,7 @@ abstract contract CompanyCrowd is VaultBooks {
     function fundBond(IProviderSpv company, Order memory order, uint16 bondBps) private {
         uint256 bond = bondOf(totalOf(order, order.maxPrice), bondBps);
         if (_free[address(company)] >= bond) return;
-        from(address(this));
-        market.deposit(address(company), bond - _free[address(company)]);
-        told();
+        fundWith(company, bond - _free[address(company)]);
     }
 
     /// One of these that is in this state, from a random place on; 0 if none is. What is closed is forgotten.
@@ -210,21 +213,20 @@ abstract contract CompanyCrowd is VaultBooks {
 
     /// A verb of the market on a lease of a company, by whom it belongs to. F-8: a price moves by exactly what that company's loan does.
     function mustMove(Attempt memory attempt) internal {
-        uint256 loan = _loanOf[keyOf(attempt.id, _ghosts[attempt.id].lease.openedAt)];
-        uint256 others = vault.totalAssets() - valueOf(_debts[pledgeOf(attempt.id, loan)]);
+        uint256 others = vault.totalAssets() - valueBehind(attempt.id);
         mustPerform(attempt);
-        same(
-            vault.totalAssets() - valueOf(_debts[pledgeOf(attempt.id, loan)]),
-            others,
-            "F-8: the price moves by that loan's shortfall alone"
-        );
+        same(vault.totalAssets() - valueBehind(attempt.id), others, "F-8: the price moves by that loan's part alone");
     }
 
-    /// The loan that the company of this lease has, on whatever serving.
-    function pledgeOf(bytes32 id, uint256 loan) internal view returns (uint256) {
-        if (loan != 0) return loan;
+    /// What the loan of a lease's company counts for, whatever lease it rests on; one that gave up its place counts for nothing.
+    function valueBehind(bytes32 id) private view returns (uint256) {
         (bytes32 lease, uint40 openedAt) = _companyOf[id].pledged();
-        return lease == 0 ? 0 : _loanOf[keyOf(lease, openedAt)];
+        uint256 number = _loanOf[keyOf(lease, openedAt)];
+        uint256[] memory live = vault.loans();
+        for (uint256 i = 0; i < live.length; ++i) {
+            if (live[i] == number) return valueOf(_debts[number]);
+        }
+        return 0;
     }
 
     function leaseIsPaid(uint256 seed) external step(seed) {
@@ -397,11 +399,10 @@ abstract contract CompanyCrowd is VaultBooks {
     }
 
     function rules(bytes32 id, address by, bytes memory input) private {
-        uint256 loan = _loanOf[keyOf(id, _ghosts[id].lease.openedAt)];
-        uint256 others = vault.totalAssets() - valueOf(_debts[pledgeOf(id, loan)]);
+        uint256 others = vault.totalAssets() - valueBehind(id);
         (bool isDone,) = act(by, address(backstop), address(backstop), input);
         require(isDone, "A-1: it rules");
-        same(vault.totalAssets() - valueOf(_debts[pledgeOf(id, loan)]), others, "F-8: by that loan's shortfall alone");
+        same(vault.totalAssets() - valueBehind(id), others, "F-8: the price moves by that loan's part alone");
     }
 
     /// A-1: anybody, in the last step of the window, what was guaranteed or claimed.

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Lease, IComputeMarket, Order, Status} from "../../../../contracts/interfaces/IComputeMarket.sol";
-import {IAdvanceVault, Loan, LoanState, Terms} from "../../../../contracts/finance/interfaces/IAdvanceVault.sol";
+import {IAdvanceVault, Loan, LoanState, Survey, Terms} from "../../../../contracts/finance/interfaces/IAdvanceVault.sol";
 import {IBackstopArbiter} from "../../../../contracts/finance/interfaces/IBackstopArbiter.sol";
 import {IProviderSpv} from "../../../../contracts/finance/interfaces/IProviderSpv.sol";
 import {ISpvFactory} from "../../../../contracts/finance/interfaces/ISpvFactory.sol";
@@ -82,6 +82,8 @@ abstract contract VaultBooks is Crowd {
     uint256 internal _idle;
     uint256 internal _gifts;
     uint256 internal _fillings;
+    // The last step that called the vault.
+    uint256 private _lastCall;
 
     constructor(IComputeMarket market_, ICrowdToken token_, uint16 betaBps) Crowd(market_, token_) {
         (_obligors, _panel, _betaBps) = ([_people[3], _people[PEOPLE - 2]], _people[4], betaBps);
@@ -130,6 +132,7 @@ abstract contract VaultBooks is Crowd {
     /// A verb of the vault: none of them ever lowers its price (F-8).
     function call(address who, address seen, bytes memory input) internal returns (bool isDone, bytes memory answer) {
         uint256 price = vault.convertToAssets(MANY);
+        _lastCall = _rolls;
         (isDone, answer) = act(who, seen, address(vault), input);
         require(vault.convertToAssets(MANY) >= price, "F-8: no verb of the vault lowers its price");
     }
@@ -169,17 +172,17 @@ abstract contract VaultBooks is Crowd {
         return (principal * rateBps * time + ALL * 365 days - 1) / (ALL * 365 days);
     }
 
-    function interestOf(Debt memory debt) internal view returns (uint256) {
+    function interestOf(Debt storage debt) internal view returns (uint256) {
         if (debt.state != LoanState.Drawn) return 0;
         return debt.interest + interestFor(debt.principal, debt.rateBps, _now - debt.accruedAt);
     }
 
-    function owedOf(Debt memory debt) internal view returns (uint256) {
+    function owedOf(Debt storage debt) internal view returns (uint256) {
         return debt.state == LoanState.Drawn ? debt.principal + interestOf(debt) : 0;
     }
 
     /// What the lease surely still pays, by the worst exit that needs nobody's word.
-    function dueOf(Debt memory debt) internal view returns (uint256) {
+    function dueOf(Debt storage debt) internal view returns (uint256) {
         Lease memory lease = _ghosts[debt.lease].lease;
         Order memory order = _orders[debt.lease];
         uint256 until = lease.claimedSeconds;
@@ -194,7 +197,7 @@ abstract contract VaultBooks is Crowd {
     }
 
     /// Income of which the owner had no share yet, and how much of it is served.
-    function unsharedOf(Debt memory debt) internal view returns (uint256 unshared, uint256 served) {
+    function unsharedOf(Debt storage debt) internal view returns (uint256 unshared, uint256 served) {
         Lease memory lease = _ghosts[debt.lease].lease;
         Order memory order = _orders[debt.lease];
         uint256 metered = lease.changedAt == 0 ? elapsedOf(order, lease) : lease.claimedSeconds;
@@ -204,7 +207,7 @@ abstract contract VaultBooks is Crowd {
         served = all - min(all, debt.shared);
     }
 
-    function coveredOf(Debt memory debt) internal view returns (uint256) {
+    function coveredOf(Debt storage debt) internal view returns (uint256) {
         (uint256 unshared,) = unsharedOf(debt);
         (uint256 due, uint256 free) = (dueOf(debt), _free[address(debt.spv)]);
         if (unshared <= free) return (due + free) * (ALL - OPEX_BPS) / ALL + debt.reserve + debt.cover;
@@ -213,7 +216,7 @@ abstract contract VaultBooks is Crowd {
     }
 
     /// V-10: what is owed or covered, whichever is less, without the backer's part of the interest.
-    function valueOf(Debt memory debt) internal view returns (uint256 value) {
+    function valueOf(Debt storage debt) internal view returns (uint256 value) {
         if (debt.state == LoanState.WrittenOff) return min(debt.principal, _free[address(debt.spv)]);
         if (debt.state != LoanState.Drawn) return 0;
         value = min(owedOf(debt), coveredOf(debt));
@@ -221,7 +224,7 @@ abstract contract VaultBooks is Crowd {
     }
 
     /// What of a company's free money is the vault's, and what its owner's: running costs of what is served first, none of what is not.
-    function waterfall(Debt memory debt) internal view returns (uint256 toVault, uint256 toOwner) {
+    function waterfall(Debt storage debt) internal view returns (uint256 toVault, uint256 toOwner) {
         (uint256 unshared, uint256 served) = unsharedOf(debt);
         uint256 ahead = _ghosts[debt.lease].lease.status == Status.Closed ? 0 : unshared - served;
         (uint256 free, uint256 owed) = (_free[address(debt.spv)], owedOf(debt));
@@ -238,7 +241,7 @@ abstract contract VaultBooks is Crowd {
         Order memory order = _orders[id];
         uint256 elapsed = lease.status == Status.Open ? elapsedOf(order, lease) : lease.claimedSeconds;
         if (usedSeconds >= max(elapsed - min(elapsed, SLACK), order.minSeconds)) return true;
-        Debt memory debt = _debts[_loanOf[keyOf(id, lease.openedAt)]];
+        Debt storage debt = _debts[_loanOf[keyOf(id, lease.openedAt)]];
         (uint256 unshared,) = unsharedOf(debt);
         uint256 free = _free[address(debt.spv)];
         // Of money that is free, the owner's part of what was paid ahead is not the lender's.
@@ -260,25 +263,37 @@ abstract contract VaultBooks is Crowd {
 
     // ------------------------------------------------------------------------------------------------------------------------------------- comparing
 
-    /// @notice Between any two steps. F-3: a company that owes is pledged here, its income its own, its offers dead, and nobody takes of it but its creditor.
-    /// F-4: the vault has what it owes. F-5: what was lent is there, came back or was lost. V-10: one price, and nobody enters while a loan is impaired.
+    /// @notice Between any two steps. V-10: one price, and nobody enters while a loan is impaired. F-4: the vault has what it owes. F-3: a company that owes is
+    /// pledged here, its income its own, its offers dead, and nobody takes of it but its creditor. F-5: what was lent is there, came back or was lost.
     function checkVault() external view {
         uint256[] memory live = vault.loans();
-        uint256 assets = vault.cash();
-        uint256 owed = assets + _gifts + _idle;
+        Survey memory survey = vault.surveyOf(address(0));
+        uint256 cash = vault.cash();
+        (uint256 assets, uint256 held) = (cash, 0);
         bool isImpaired = false;
         for (uint256 i = 0; i < live.length; ++i) {
-            Debt memory debt = _debts[live[i]];
-            checkDebt(live[i], debt);
-            checkPledge(debt);
+            Debt storage debt = _debts[live[i]];
             assets += valueOf(debt);
-            owed += debt.reserve + debt.cover;
+            held += debt.reserve + debt.cover;
             if (debt.state == LoanState.Drawn && coveredOf(debt) < owedOf(debt)) isImpaired = true;
         }
         require(live.length <= MOST_LOANS, "V-8: no more loans than places");
-        same(vault.totalAssets(), assets, "V-10: what everything is worth");
-        require(vault.isImpaired() == isImpaired, "V-10: impaired as soon as less is covered than owed");
-        if (isImpaired) same(vault.maxDeposit(OUTSIDER), 0, "F-8: nobody enters while a loan is impaired");
+        same(survey.assets, assets, "V-10: what everything is worth");
+        require(survey.isImpaired == isImpaired, "V-10: impaired as soon as less is covered than owed");
+        if (_lastCall == _rolls) checkMoney(cash + held + _gifts + _idle);
+        // One of them closely, in turn.
+        if (live.length != 0) checkDebt(live[_rolls % live.length]);
+    }
+
+    /// @notice At the end: all of them.
+    function checkLoans() external view {
+        for (uint256 i = 1; i <= _loanCount; ++i) {
+            checkDebt(i);
+        }
+    }
+
+    /// F-4 changes with verbs of the vault only.
+    function checkMoney(uint256 owed) private view {
         for (uint256 i = 0; i < PEOPLE; ++i) {
             owed += vault.creditOf(_people[i]) + vault.maxWithdraw(_people[i]);
         }
@@ -288,7 +303,8 @@ abstract contract VaultBooks is Crowd {
         require(held - owed <= PEOPLE * (_fillings + 1), "F-4: and nothing else but units of fillings");
     }
 
-    function checkDebt(uint256 number, Debt memory debt) internal view {
+    function checkDebt(uint256 number) internal view {
+        Debt storage debt = _debts[number];
         same(vault.owedOf(number), owedOf(debt), "F-5: what is owed");
         Loan memory loan = vault.loanOf(number);
         same(uint256(loan.state), uint256(debt.state), "F-5: the loan's state");
@@ -298,9 +314,10 @@ abstract contract VaultBooks is Crowd {
         uint256 open = debt.state == LoanState.Drawn ? debt.principal + debt.interest : 0;
         uint256 gone = debt.returned + debt.fromReserve + debt.fromCover + debt.written;
         same(debt.drawn + debt.accrued, gone + open, "F-5: all that was lent is somewhere");
+        if (debt.state != LoanState.Repaid) checkPledge(debt);
     }
 
-    function checkPledge(Debt memory debt) private view {
+    function checkPledge(Debt storage debt) private view {
         same(debt.spv.creditor(), address(vault), "F-3: pledged here");
         address payee = _ghosts[debt.lease].payee;
         require(payee == address(0) || payee == address(debt.spv), "F-3: its own payee");

@@ -20,6 +20,14 @@ contract VaultCrowd is CompanyCrowd {
         uint256 assets;
     }
 
+    // Who ever covered what.
+    struct Backing {
+        bytes32 id;
+        address who;
+    }
+
+    Backing[] private _backings;
+
     constructor(IComputeMarket market_, ICrowdToken token_, uint16 betaBps) VaultBooks(market_, token_, betaBps) {
         for (uint256 i = 0; i < PEOPLE; ++i) {
             vm.prank(_people[i]);
@@ -75,7 +83,11 @@ contract VaultCrowd is CompanyCrowd {
     function vaultCancelRedeem(uint256 seed) external step(seed) {
         address who = somebody();
         uint256 pending = vault.pendingRedeemRequest(0, who);
-        need(pending != 0);
+        if (pending == 0) {
+            pending = vault.balanceOf(who);
+            need(pending != 0);
+            mustCall(who, who, abi.encodeCall(vault.requestRedeem, (pending, who, who)), "V-11: everybody may ask");
+        }
         bytes memory input = abi.encodeCall(vault.cancelRedeem, (pending + 1, who));
         mustRefuse(who, address(vault), input, "V-11: no more than waits");
         uint256 shares = vault.balanceOf(who);
@@ -119,9 +131,9 @@ contract VaultCrowd is CompanyCrowd {
 
     /// F-9: at one price, pro rata, to the unit. Whoever waits loses no share that does not leave.
     function fillQueue() private returns (uint256 shares, uint256 assets) {
-        Place[] memory places = new Place[](PEOPLE);
-        for (uint256 i = 0; i < PEOPLE; ++i) {
-            places[i] = placeOf(_people[i]);
+        Place[] memory places = new Place[](PEOPLE + 1);
+        for (uint256 i = 0; i <= PEOPLE; ++i) {
+            places[i] = placeOf(i == PEOPLE ? NEWCOMER : _people[i]);
         }
         (uint256 pending,,) = vault.queue();
         bytes memory answer =
@@ -130,8 +142,8 @@ contract VaultCrowd is CompanyCrowd {
         ++_fillings;
         if (shares == 0) return (0, 0);
         (uint256 sumOfShares, uint256 sumOfAssets) = (0, 0);
-        for (uint256 i = 0; i < PEOPLE; ++i) {
-            Place memory place = placeOf(_people[i]);
+        for (uint256 i = 0; i <= PEOPLE; ++i) {
+            Place memory place = placeOf(i == PEOPLE ? NEWCOMER : _people[i]);
             Place memory before = places[i];
             uint256 gained = place.assets - before.assets;
             require(gained == before.pending * assets / pending, "F-9: same window, same price");
@@ -140,7 +152,7 @@ contract VaultCrowd is CompanyCrowd {
             sumOfAssets += gained;
         }
         require(sumOfAssets <= assets && sumOfShares >= shares, "F-9: the parts are no more than the filling");
-        require(sumOfShares < shares + PEOPLE, "F-9: nor less by more than roundings");
+        require(sumOfShares <= shares + PEOPLE, "F-9: nor less by more than roundings");
     }
 
     function placeOf(address who) private view returns (Place memory) {
@@ -264,18 +276,17 @@ contract VaultCrowd is CompanyCrowd {
         need(isDone);
         (cover.amount, cover.openedAt) = (cover.amount + amount, openedAt);
         _idle += amount;
+        _backings.push(Backing(id, who));
         if (isOneOf(2)) chooseFor(id, who);
     }
 
     function vaultUnback(uint256 seed) external step(seed) {
-        need(_long.length != 0);
-        bytes32 id = _long[draw() % _long.length];
-        address who;
-        for (uint256 i = 0; i < PEOPLE && _covers[id][who].amount == 0; ++i) {
-            who = _people[i];
+        (uint256 first, uint256 count) = (draw(), _backings.length);
+        for (uint256 i = 0; i < count; ++i) {
+            Backing storage backing = _backings[(first % count + i) % count];
+            if (_covers[backing.id][backing.who].amount != 0) return takeBack(backing.id, backing.who);
         }
-        need(_covers[id][who].amount != 0);
-        takeBack(id, who);
+        need(false);
     }
 
     function takeBack(bytes32 id, address who) private {
@@ -346,7 +357,7 @@ contract VaultCrowd is CompanyCrowd {
         debt.rateBps = loan.rateBps;
         _lastFree[debt.spv] = _free[address(debt.spv)];
         require(loan.rateBps >= BASE_RATE && loan.rateBps <= 2 * BASE_RATE, "V-9: between nothing lent and all");
-        checkDebt(number, debt);
+        checkDebt(number);
         checkDrawn(debt);
     }
 
@@ -378,7 +389,7 @@ contract VaultCrowd is CompanyCrowd {
         (debt.interest, debt.accruedAt) = (interest, _now);
     }
 
-    function checkDrawn(Debt memory debt) private view {
+    function checkDrawn(Debt storage debt) private view {
         (uint256 owed, uint256 assets) = (owedOf(debt), vault.totalAssets());
         require(owed <= assets * LOAN_CAP_BPS / ALL, "F-13: within the cap of a loan");
         (uint256 all, uint256 onObligor) = (0, 0);
@@ -439,7 +450,7 @@ contract VaultCrowd is CompanyCrowd {
         uint256 tip = toOwner - saidToOwner;
         require(tip <= (toVault + toOwner) / 1_000, "F-2: a tip, out of the owner's part");
         collected(debt, toVault);
-        checkDebt(number, debt);
+        checkDebt(number);
     }
 
     function collected(Debt storage debt, uint256 toVault) private {
@@ -476,15 +487,15 @@ contract VaultCrowd is CompanyCrowd {
         letThrough(who, address(vault), input);
         mustCall(who, address(debt.spv), input, "repay: anyone");
         repaid(debt, min(amount, owed));
-        checkDebt(number, debt);
+        checkDebt(number);
     }
 
     function vaultResolve(uint256 seed) external step(seed) {
-        uint256 number = drawnLoan(!isOneOf(8));
+        uint256 number = drawnLoan(!isOneOf(4));
         Debt storage debt = _debts[number];
         if (_ghosts[debt.lease].lease.status != Status.Closed) {
             mustRefuse(somebody(), address(vault), abi.encodeCall(vault.resolve, (number)), "resolve: not while it lives");
-            need(false);
+            endLong(debt.lease);
         }
         resolveOne(number);
     }
@@ -503,7 +514,7 @@ contract VaultCrowd is CompanyCrowd {
         } else {
             lose(debt, owed, written);
         }
-        checkDebt(number, debt);
+        checkDebt(number);
     }
 
     function lose(Debt storage debt, uint256 owed, uint256 written) private {
@@ -529,9 +540,7 @@ contract VaultCrowd is CompanyCrowd {
             uint256 number = 1 + (first % _loanCount + i) % _loanCount;
             if (_debts[number].state != LoanState.WrittenOff) continue;
             if (_free[address(_debts[number].spv)] == 0) {
-                from(address(this));
-                market.deposit(address(_debts[number].spv), between(1, 100e6));
-                told();
+                fundWith(_debts[number].spv, between(1, 100e6));
             }
             return recoverOne(number);
         }

@@ -51,15 +51,16 @@ abstract contract VaultInvariantsTest is Test {
     /// assert the market's I-2 to I-12, and F-2, F-5 to F-13; `afterInvariant` asserts F-14 and F-16.
     function invariant_TheVaultHasWhatItOwes() external view {
         vm.assertEq(crowd.token().balanceOf(address(crowd.market())), crowd.owed(), "I-1: the market owes what it has");
-        crowd.checkBalances();
         crowd.checkVault();
     }
 
     /// @notice At the end of every run everybody is silent, everything ends, and everybody leaves with what is theirs (F-14, F-16, I-8).
     function afterInvariant() external {
         crowd.checkEverything();
+        crowd.checkLoans();
         crowd.vaultEnds();
         crowd.checkVault();
+        crowd.checkLoans();
         crowd.everybodyLeaves();
         vm.assertEq(
             crowd.token().balanceOf(address(crowd.market())), crowd.donated(), "I-8: nothing is left but what nobody owns"
