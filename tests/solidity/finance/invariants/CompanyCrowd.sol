@@ -151,7 +151,8 @@ abstract contract CompanyCrowd is VaultBooks {
         bool isByCompany = order.startsAt != 0 || isOneOf(3);
         address sender = isByCompany ? address(company) : somebody();
         Fill[] memory fills = new Fill[](1);
-        fills[0] = Fill(order, offer, order.maxPrice, sender == order.client ? bytes("") : signatureOf(order.client, id));
+        fills[0] =
+            Fill(order, offer, order.maxPrice, sender == order.client ? bytes("") : signatureOf(order.client, id));
         if (!isByCompany) {
             post(sender, fills);
         } else {
@@ -264,8 +265,7 @@ abstract contract CompanyCrowd is VaultBooks {
         bytes32 digest = digestOf(receipt);
         Settlement[] memory settlements = new Settlement[](1);
         bytes memory byCompany = abi.encode(receipt, signatureOf(_operatorOf[_companyOf[id]], digest));
-        settlements[0] =
-            Settlement(_orders[id], used, "", true, signatureOf(_orders[id].client, digest), byCompany);
+        settlements[0] = Settlement(_orders[id], used, "", true, signatureOf(_orders[id].client, digest), byCompany);
         // Not a party: what a party sends needs no signature of its own.
         from(address(0xF1F1));
         market.settle(settlements);
@@ -281,8 +281,8 @@ abstract contract CompanyCrowd is VaultBooks {
         uint32 used = uint32(between(0, elapsedOf(order, lease)));
         if (isOneOf(2)) used = uint32(elapsedOf(order, lease));
         IProviderSpv company = _companyOf[id];
-        bool isExpected = isAllowed(Attempt(Verb.Claim, id, address(company), used, false, address(0)), order)
-            && isAtFloor(id, used);
+        bool isExpected =
+            isAllowed(Attempt(Verb.Claim, id, address(company), used, false, address(0)), order) && isAtFloor(id, used);
         (bool isDone,) = act(
             _operatorOf[company],
             address(company),
@@ -326,11 +326,13 @@ abstract contract CompanyCrowd is VaultBooks {
     function leaseIsDeclined(uint256 seed) external step(seed) {
         bytes32 id = openLongLease();
         IProviderSpv company = _companyOf[id];
-        bool isExpected = isAllowed(
-            Attempt(Verb.Decline, id, address(company), 0, false, address(0)), _orders[id]
-        ) && !isPledged(id);
+        bool isExpected =
+            isAllowed(Attempt(Verb.Decline, id, address(company), 0, false, address(0)), _orders[id]) && !isPledged(id);
         (bool isDone,) = act(
-            _operatorOf[company], address(company), address(company), abi.encodeCall(IProviderSpv.decline, (_orders[id]))
+            _operatorOf[company],
+            address(company),
+            address(company),
+            abi.encodeCall(IProviderSpv.decline, (_orders[id]))
         );
         require(isDone == isExpected, "S-1: declined while it may be, and not once it is pledged");
         need(isDone);

@@ -2,7 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Lease, IComputeMarket, Order, Status} from "../../../../contracts/interfaces/IComputeMarket.sol";
-import {IAdvanceVault, Loan, LoanState, Survey, Terms} from "../../../../contracts/finance/interfaces/IAdvanceVault.sol";
+import {
+    IAdvanceVault,
+    Loan,
+    LoanState,
+    Survey,
+    Terms
+} from "../../../../contracts/finance/interfaces/IAdvanceVault.sol";
 import {IBackstopArbiter} from "../../../../contracts/finance/interfaces/IBackstopArbiter.sol";
 import {IProviderSpv} from "../../../../contracts/finance/interfaces/IProviderSpv.sol";
 import {ISpvFactory} from "../../../../contracts/finance/interfaces/ISpvFactory.sol";
@@ -247,8 +253,8 @@ abstract contract VaultBooks is Crowd {
         // Of money that is free, the owner's part of what was paid ahead is not the lender's.
         uint256 owners = unshared <= free ? 0 : min(free, ceil(unshared, OPEX_BPS));
         if (unshared > free) owners -= min(owners, free - free * (ALL - OPEX_BPS) / ALL);
-        uint256 coming = earned(order, lease, max(usedSeconds, lease.paidSeconds))
-            - earned(order, lease, lease.paidSeconds) + free;
+        uint256 coming =
+            earned(order, lease, max(usedSeconds, lease.paidSeconds)) - earned(order, lease, lease.paidSeconds) + free;
         return coming * (ALL - OPEX_BPS) + debt.reserve * ALL >= (owedOf(debt) + owners) * ALL;
     }
 

@@ -190,9 +190,7 @@ contract VaultCrowd is CompanyCrowd {
         mustCall(who, who, abi.encodeCall(vault.cancelRedeem, (pending / 2, who)), "F-10");
         mustCall(who, who, abi.encodeCall(vault.requestRedeem, (pending / 2, NEWCOMER, who)), "F-10");
         fillQueue();
-        require(
-            vault.maxWithdraw(who) - before + vault.maxWithdraw(NEWCOMER) <= mine + 1, "F-10: pieces gain nothing"
-        );
+        require(vault.maxWithdraw(who) - before + vault.maxWithdraw(NEWCOMER) <= mine + 1, "F-10: pieces gain nothing");
         same(vault.maxWithdraw(other) - others, theirs, "F-10: nor do they cost anybody anything");
         snapshots.revertToStateAndDelete(snapshot);
     }
@@ -269,8 +267,7 @@ contract VaultCrowd is CompanyCrowd {
         token.mint(who, amount);
         bytes memory input = abi.encodeCall(vault.back, (_orders[id], uint96(amount)));
         letThrough(who, address(vault), input);
-        bool isExpected =
-            _loanOf[keyOf(id, openedAt)] == 0 && (cover.amount == 0 || cover.openedAt == openedAt);
+        bool isExpected = _loanOf[keyOf(id, openedAt)] == 0 && (cover.amount == 0 || cover.openedAt == openedAt);
         (bool isDone,) = call(who, who, input);
         require(isDone == isExpected, "back: before the first draw only");
         need(isDone);
@@ -333,9 +330,9 @@ contract VaultCrowd is CompanyCrowd {
         return abi.encodeCall(vault.draw, (_orders[id], address(_companyOf[id]), uint112(amount), anyRate));
     }
 
-    /// A lease on which something can be drawn, if one of three that were tried is such a one.
+    /// A lease on which something can be drawn, if one of two that were tried is such a one.
     function borrower() private returns (bytes32 id, uint256 most) {
-        for (uint256 tries = 0; tries < 3 && most == 0; ++tries) {
+        for (uint256 tries = 0; tries < 2 && most == 0; ++tries) {
             id = tries == 0 ? openLongLease() : openLong();
             warpTo(_ghosts[id].lease.openedAt + START_GRACE);
             IProviderSpv company = _companyOf[id];
@@ -407,8 +404,7 @@ contract VaultCrowd is CompanyCrowd {
         Order memory order = _orders[debt.lease];
         uint256 maturity = startOf(order, lease) + order.maxSeconds + CLAIM_GRACE + CHALLENGE_WINDOW + RULING_WINDOW;
         require(maturity <= _now + 8 days, "V-3: decided in time");
-        uint256 atMaturity =
-            debt.principal + debt.interest + interestFor(debt.principal, debt.rateBps, maturity - _now);
+        uint256 atMaturity = debt.principal + debt.interest + interestFor(debt.principal, debt.rateBps, maturity - _now);
         if (atMaturity <= debt.reserve + debt.cover) return;
         require(debt.obligor != address(0), "V-2: on nobody else's word");
         require(coveredOf(debt) * ALL >= 12_000 * atMaturity, "V-5: covered");
@@ -416,9 +412,7 @@ contract VaultCrowd is CompanyCrowd {
         uint256 unearned = paid - min(paid, earned(order, lease, elapsedOf(order, lease)));
         uint256 hope = (earned(order, lease, order.maxSeconds) - paid) * (ALL - OPEX_BPS) / ALL;
         uint256 trusted = (hope - min(hope, atMaturity)) * _betaBps / ALL;
-        require(
-            owed + unearned <= bondOfLease(order, lease) + debt.reserve + trusted, "F-7: leaving now gains nothing"
-        );
+        require(owed + unearned <= bondOfLease(order, lease) + debt.reserve + trusted, "F-7: leaving now gains nothing");
     }
 
     /// One that is drawn; of several, sometimes the one whose lease is over.
@@ -442,8 +436,7 @@ contract VaultCrowd is CompanyCrowd {
         need(toVault + toOwner != 0);
         address company = address(debt.spv);
         uint256 free = _free[company];
-        bytes memory answer =
-            mustCall(somebody(), company, abi.encodeCall(vault.collect, (number)), "collect: anybody");
+        bytes memory answer = mustCall(somebody(), company, abi.encodeCall(vault.collect, (number)), "collect: anybody");
         (uint256 saidToVault, uint256 saidToOwner) = abi.decode(answer, (uint256, uint256));
         same(saidToVault, toVault, "F-2: to the vault");
         same(free - _free[company], toVault + toOwner, "F-2: to vault, owner and keeper, and the rest is there");
@@ -494,7 +487,9 @@ contract VaultCrowd is CompanyCrowd {
         uint256 number = drawnLoan(!isOneOf(4));
         Debt storage debt = _debts[number];
         if (_ghosts[debt.lease].lease.status != Status.Closed) {
-            mustRefuse(somebody(), address(vault), abi.encodeCall(vault.resolve, (number)), "resolve: not while it lives");
+            mustRefuse(
+                somebody(), address(vault), abi.encodeCall(vault.resolve, (number)), "resolve: not while it lives"
+            );
             endLong(debt.lease);
         }
         resolveOne(number);
