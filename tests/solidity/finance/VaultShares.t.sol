@@ -264,6 +264,18 @@ contract VaultSharesTest is VaultTest {
         vm.assertEq(alices, vault.maxWithdraw(bob), "alike, to the unit");
     }
 
+    /// @notice V-13: a unit costs the shares that left for it, rounded up: taking by units gains none.
+    function testAUnitCostsWholeShares() external {
+        leave(alice, vault.balanceOf(alice) / 3);
+        fillQueue();
+        (uint256 shares, uint256 assets) = (vault.maxRedeem(alice), vault.maxWithdraw(alice));
+        vm.prank(alice);
+        uint256 cost = vault.withdraw(1, alice, alice);
+
+        vm.assertTrue(cost * assets >= shares && (cost - 1) * assets < shares, "rounded up");
+        vm.assertEq(vault.maxRedeem(alice), shares - cost, "and taken off");
+    }
+
     /// @notice F-10: cutting a request in pieces gains nothing.
     function testPiecesLeaveForNoMoreThanTheWhole(uint256 pieces) external {
         (Order memory order,) = lend(1_000 * DOLLAR);
