@@ -34,18 +34,6 @@ contract QueueProofs is Test {
         assert(left == 0 && gone == 0 && paid == 0);
     }
 
-    /// @notice V-11: no more is paid than is free, and nobody leaves for nothing.
-    function check_noMoreIsPaidThanIsFree(uint16 pending, uint16 cash, uint16 assets, uint16 supply, uint16 exitBps)
-        external
-        pure
-    {
-        vm.assume(supply != 0 && exitBps <= 10_000);
-        (uint256 shares, uint256 paid) = Queue.fill(pending, cash, assets, supply, exitBps);
-
-        assert(paid <= cash);
-        assert(paid != 0 || shares == 0);
-    }
-
     /// @notice V-11: an empty queue is filled with nothing, and without money nobody leaves.
     function check_nothingLeavesForNothing(uint16 pending, uint16 assets, uint16 supply, uint16 exitBps) external pure {
         vm.assume(supply != 0 && exitBps <= 10_000);
