@@ -98,6 +98,7 @@ PRICES = re.compile(r"(<!-- prices:begin -->\n)(.*?)(<!-- prices:end -->)", re.D
 CLEARING = re.compile(r"(<!-- clearing:begin -->\n)(.*?)(<!-- clearing:end -->)", re.DOTALL)
 
 ROUNDS = re.compile(r"(<!-- rounds:begin -->\n)(.*?)(<!-- rounds:end -->)", re.DOTALL)
+STEPS_OF_CROWD = ROOT / "tests/solidity/finance/invariants/steps.json"
 STEPS = re.compile(r"(<!-- steps:begin -->\n)(.*?)(<!-- steps:end -->)", re.DOTALL)
 TEN_MILLION = re.compile(r"(<!-- ten_million:begin -->\n)(.*?)(<!-- ten_million:end -->)", re.DOTALL)
 
@@ -141,17 +142,10 @@ def _table(groups: list[str], figures: Mapping[str, Any]) -> str:
 
 
 def _steps() -> str:
-    """How often each step worked, beside the campaign that counted them."""
-    counts = json.loads((ROOT / "tests/solidity/finance/invariants/steps.json").read_text(encoding="utf-8"))
-    cells = [f"{step} | {_number(count)}" for step, count in counts.items()]
-    rows = [cells[first : first + 3] for first in range(0, len(cells), 3)]
-    return (
-        "| step | did its verb " * 3
-        + "|\n"
-        + "|---|---:" * 3
-        + "|\n"
-        + "".join(f"| {' | '.join(row + [' | '] * (3 - len(row)))} |\n" for row in rows)
-    )
+    """How often each step did its verb, as its campaign noted it; an empty table until one has run."""
+    counts = json.loads(STEPS_OF_CROWD.read_text(encoding="utf-8")) if STEPS_OF_CROWD.exists() else {}
+    rows = "".join(f"| {step} | {_number(count)} |\n" for step, count in counts.items())
+    return "| step | did its verb |\n|---|---:|\n" + rows
 
 
 def _gas_tables(gas: Mapping[str, int]) -> str:

@@ -33,14 +33,4 @@ contract QueueProofs is Test {
 
         assert(left == 0 && gone == 0 && paid == 0);
     }
-
-    /// @notice V-11: an empty queue is filled with nothing, and without money nobody leaves.
-    function check_nothingLeavesForNothing(uint16 pending, uint16 assets, uint16 supply, uint16 exitBps) external pure {
-        vm.assume(supply != 0 && exitBps <= 10_000);
-        (uint256 shares, uint256 paid) = Queue.fill(0, type(uint16).max, assets, supply, exitBps);
-        assert(shares == 0 && paid == 0);
-
-        (shares, paid) = Queue.fill(pending, 0, assets, supply, exitBps);
-        assert(shares == 0 && paid == 0);
-    }
 }
