@@ -80,6 +80,9 @@ contract VaultLendingTest is VaultTest {
             toVault == income - toOwner - held || toVault == income - toOwner - held + 1, "all but that repays"
         );
         vm.assertEq(priceOfMillion(), price, "F-8: collecting changes no price");
+        uint256 free = market.balanceOf(address(spv));
+        (uint256 debt,,) = vault.debtOn(market.orderId(order), leaseOf(order).openedAt);
+        vm.assertEq(debt, vault.owedOf(loan) + free * 7_000 / 10_000, "S-3: it does not count for the floor");
         skip(1 days);
         (, toOwner) = vault.collect(loan);
         vm.assertEq(
