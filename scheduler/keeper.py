@@ -1,5 +1,6 @@
 """The keeper: posts ``finalize``, ``expire`` and ``lapse`` when they fall due, so that nobody's money waits for somebody to remember it; and ``claimDue``
-for companies whose income is pledged and whose operator is silent, before it falls to their client (S-4).
+for companies whose income is pledged and whose operator is silent, before it falls to their client (S-4); and ``backstop`` where the panel of an arbiter
+that has one was silent, before half of it lapses (A-1).
 
 Anyone may post them (P-10), so losing the race to another is success. Nothing here decides who gets what; the contract does.
 """
@@ -10,19 +11,26 @@ from collections.abc import Callable
 
 import structlog
 
-from marketplace.chain import company_verbs, verbs
+from marketplace.chain import arbiter_verbs, company_verbs, verbs
 from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookView
 from marketplace.domain.chain_errors import TransactionReverted
-from marketplace.domain.events import LeaseClaimed, LeaseExpired, LeaseFinalized, LeaseLapsed, SettlementRefused
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.events import (
+    LeaseClaimed,
+    LeaseExpired,
+    LeaseFinalized,
+    LeaseLapsed,
+    LeaseRuled,
+    SettlementRefused,
+)
+from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.orders import Order
-from marketplace.domain.pricing import can_claim_due, can_expire, can_finalize, can_lapse
-from marketplace.domain.units import UnixTime
+from marketplace.domain.pricing import can_backstop, can_claim_due, can_expire, can_finalize, can_lapse
+from marketplace.domain.units import Seconds, UnixTime
 
 MAX_FINALIZED = 50
 """Claims paid in one transaction."""
@@ -63,6 +71,16 @@ def lapsable(view: BookView, at: UnixTime, terms: MarketTerms) -> list[LeaseReco
     return sorted(due, key=lambda record: (record.lease.changed_at, record.id))
 
 
+def unruled(view: BookView, at: UnixTime, terms: MarketTerms, arbiter: Address, step: Seconds) -> list[LeaseRecord]:
+    """Disputed leases under an arbiter with a backstop whose panel's time is over, the most urgent first."""
+    due = [
+        record
+        for record in view.leases.values()
+        if record.order and record.order.arbiter == arbiter and can_backstop(record.lease, at, terms, step)
+    ]
+    return sorted(due, key=lambda record: (record.lease.changed_at, record.id))
+
+
 class Keeper:
     """Tries each due lease once per view that shows it due."""
 
@@ -72,6 +90,7 @@ class Keeper:
         """``permit`` is asked before each transaction, and raises where none should be sent any more."""
         self._market, self._sender, self._wait_seconds, self._permit = market, sender, wait_seconds, permit
         self._tried: dict[Bytes32, int] = {}
+        self._backstop_step: Seconds | None = None
 
     def step(self, view: BookView, head: BlockRef) -> int:
         """Post what is due at the head's time; how many leases were closed. Raises retryable errors, losing nothing."""
@@ -79,10 +98,11 @@ class Keeper:
         terms = self._market.terms()
         claims = self._untried(finalizable(view, head.timestamp, terms))[:MAX_FINALIZED]
         overdue = self._untried(expirable(view, head.timestamp, terms))[:MAX_SINGLE]
-        unruled = self._untried(lapsable(view, head.timestamp, terms))[:MAX_SINGLE]
+        lapsed = self._untried(lapsable(view, head.timestamp, terms))[:MAX_SINGLE]
         self._claim_due(self._untried(self._pledged(claimable(view, head.timestamp, terms), head))[:MAX_SINGLE], head)
         closed = self._finalize(claims, head) + sum(self._expire(record, head) for record in overdue)
-        return closed + sum(self._lapse(record, head) for record in unruled)
+        closed += self._backstop(view, head, terms)
+        return closed + sum(self._lapse(record, head) for record in lapsed)
 
     def _untried(self, due: list[LeaseRecord]) -> list[LeaseRecord]:
         return [record for record in due if record.id not in self._tried]
@@ -121,6 +141,21 @@ class Keeper:
             mined = self._send(company_verbs.claim_due(record.provider, _order(record)), [record], head)
             for event in (event for event in (mined.events if mined else ()) if isinstance(event, LeaseClaimed)):
                 _log.info("lease.claimed_due", lease=event.lease, company=record.provider, by="keeper")
+
+    def _backstop(self, view: BookView, head: BlockRef, terms: MarketTerms) -> int:
+        """Where somebody disputed under the arbiter with a backstop, and nobody ruled. Costs nothing on a market without one."""
+        arbiter = self._market.backstop_arbiter
+        if arbiter is None:
+            return 0
+        if self._backstop_step is None:
+            self._backstop_step = arbiter_verbs.step_of(self._market.chain, arbiter)
+        closed = 0
+        for record in self._untried(unruled(view, head.timestamp, terms, arbiter, self._backstop_step))[:MAX_SINGLE]:
+            mined = self._send(arbiter_verbs.backstop(arbiter, _order(record)), [record], head)
+            for event in (event for event in (mined.events if mined else ()) if isinstance(event, LeaseRuled)):
+                _log.info("lease.backstopped", lease=event.lease, paid=event.paid)
+                closed += 1
+        return closed
 
     def _lapse(self, record: LeaseRecord, head: BlockRef) -> int:
         mined = self._send(verbs.lapse(self._market.address, _order(record)), [record], head)

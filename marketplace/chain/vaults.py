@@ -160,6 +160,10 @@ class VaultContract:
         most, rule = self._read("limitOf", order, spv, at=at)
         return TokenUnits(most), int(rule)
 
+    def cover_of(self, lease: Bytes32, backer: Address, at: BlockRef) -> TokenUnits:
+        """What a backer has put up for a lease, and no draw has taken yet."""
+        return TokenUnits(self._read("coverOf", lease, backer, at=at)[0])
+
     def loan_on(self, lease: Bytes32, opened_at: UnixTime, at: BlockRef) -> int:
         """The number of the loan on a serving; 0 where there is none."""
         return int(self._one("loanOn", lease, opened_at, at=at))
@@ -186,6 +190,23 @@ class VaultContract:
 
     def draw(self, order: Order, spv: Address, amount: TokenUnits, max_rate: Bps = ANY_RATE) -> Call:
         return self._call("draw", order, spv, amount, max_rate)
+
+    def back(self, order: Order, amount: TokenUnits) -> Call:
+        """Put up a first loss for a lease, before anything is drawn on it."""
+        return self._call("back", order, amount)
+
+    def unback(self, lease: Bytes32) -> Call:
+        return self._call("unback", lease)
+
+    def choose(self, lease: Bytes32, backer: Address) -> Call:
+        """As the company's owner: whose cover its first draw takes."""
+        return self._call("choose", lease, backer)
+
+    def repay(self, number: int, amount: TokenUnits) -> Call:
+        return self._call("repay", number, amount)
+
+    def recover(self, number: int) -> Call:
+        return self._call("recover", number)
 
     def collect(self, number: int) -> Call:
         return self._call("collect", number)

@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 
 from marketplace.api.vaults import LoanAnswer, LoanTold
-from marketplace.chain.checksums import checksum
+from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.events import EventFollower
+from marketplace.chain.transactions import Mined
 from marketplace.chain.vaults import ANY_RATE
 from marketplace.chain.verbs import Call
 from marketplace.cli import documents, tables
@@ -24,6 +25,7 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.units import Bps, TokenUnits
+from marketplace.domain.vaults import LoanState
 
 app = typer.Typer(
     help="Money now against a lease: what a vault advances, and what stands behind it.", no_args_is_help=True
@@ -77,11 +79,17 @@ def draw(
     max_rate: Annotated[
         int, whole_option("max-rate", "The highest rate to take, in basis points a year.", most=ANY_RATE)
     ] = ANY_RATE,
+    backer: Annotated[
+        str | None,
+        typer.Option("--backer", help="Whose cover the first draw takes, as `bourse advance back` put it up."),
+    ] = None,
 ) -> None:
     """Draw, as the owner of the company, which has to allow the vault first. The company's income is pledged until all is repaid."""
     identifier = bytes32(lease, field="LEASE")
     with desk(session.settings, vault, sends=True) as at:
         order, company = _served(at, identifier)
+        if backer is not None:
+            at.send(at.vault.choose(identifier, address_from_text(backer, field="backer")))
         block = at.market.chain.head()
         units = at.vault.limit_of(order, company, block)[0] if amount == ALL else at.units(amount)
         _send_and_show(session, at, identifier, at.vault.draw(order, company, units, Bps(max_rate)))
@@ -99,7 +107,52 @@ def collect(
         loan = at.vault.marks(number, at.market.chain.head()).loan
         is_over = at.market.lease_of(loan.lease).status is LeaseStatus.CLOSED
         call = at.vault.resolve(number) if is_over else at.vault.collect(number)
+        if loan.state is LoanState.WRITTEN_OFF:
+            call = at.vault.recover(number)
         _send_and_show(session, at, loan.lease, call)
+
+
+@app.command()
+@with_session(JSON, KEY)
+def back(
+    session: CommandSession,
+    vault: VaultArgument,
+    lease: LeaseArgument,
+    amount: Annotated[str, typer.Argument(help="In the market's token, e.g. 200.")],
+) -> None:
+    """Put up a first loss for a lease: the cover of its loan, lost before any lender loses, and paid a share of the interest. Anyone, before the
+    first draw; the company's owner chooses whose cover it takes."""
+    identifier = bytes32(lease, field="LEASE")
+    with desk(session.settings, vault, sends=True) as at:
+        order, units = _served(at, identifier)[0], at.units(amount)
+        at.pay_from_wallet(units)
+        _show_cover(session, at, identifier, at.send(at.vault.back(order, units)))
+
+
+@app.command()
+@with_session(JSON, KEY)
+def unback(session: CommandSession, vault: VaultArgument, lease: LeaseArgument) -> None:
+    """Take a cover back that no draw has taken."""
+    identifier = bytes32(lease, field="LEASE")
+    with desk(session.settings, vault, sends=True) as at:
+        _show_cover(session, at, identifier, at.send(at.vault.unback(identifier)))
+
+
+@app.command()
+@with_session(JSON, KEY)
+def repay(
+    session: CommandSession,
+    vault: VaultArgument,
+    number: Annotated[int, whole_argument("loan", "The loan's number.", least=1)],
+    amount: Annotated[str, typer.Argument(help="In the market's token, e.g. 200; or all that is owed: all.")],
+) -> None:
+    """Pay a loan back early, out of the wallet. Anyone; when nothing is owed any more, the company is free."""
+    with desk(session.settings, vault, sends=True) as at:
+        marks = at.vault.marks(number, at.market.chain.head())
+        # Interest grows until it is mined, and no more is taken than is owed then.
+        units = TokenUnits(marks.owed + marks.owed // 100 + 1) if amount == ALL else at.units(amount)
+        at.pay_from_wallet(units)
+        _send_and_show(session, at, marks.loan.lease, at.vault.repay(number, units))
 
 
 @app.command()
@@ -119,6 +172,18 @@ def _send_and_show(session: CommandSession, at: Desk, lease: Bytes32, call: Call
     block = at.market.chain.head()
     number = at.vault.loan_on(lease, at.market.lease_of(lease, block).opened_at, block)
     _show(session, at, number, {"transaction": mined.tx_hash})
+
+
+def _show_cover(session: CommandSession, at: Desk, lease: Bytes32, mined: Mined) -> None:
+    assert at.sender, "opened to send"
+    backer = at.sender.address
+    cover = at.vault.cover_of(lease, backer, at.market.chain.head())
+    document = {
+        "vault": at.vault.address, "lease": lease, "backer": backer, **documents.money("cover", cover, at.terms),
+        "transaction": mined.tx_hash,
+    }  # fmt: skip
+    words = f"{checksum(backer)} covers lease {lease} with {tables.amount(cover, at.terms)}, until a draw takes it"
+    session.answer(document, words)
 
 
 def _show(session: CommandSession, at: Desk, number: int, told: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`bourse dispute | rule | lapse | assign`: what happens to a lease on which the two sides do not agree, and who is paid for it."""
+"""`bourse dispute | rule | lapse | backstop | assign`: what happens to a lease on which the two sides do not agree, and who is paid for it."""
 
 from __future__ import annotations
 
@@ -70,6 +70,18 @@ def lapse(
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.lapse(identifier))
+
+
+@app.command()
+@with_session(JSON, KEY)
+def backstop(
+    session: CommandSession,
+    lease: LeaseArgument,
+) -> None:
+    """Have what was guaranteed paid, where the panel of an arbiter with a backstop did not rule in its time. Anyone; the scheduler does this, too."""
+    with session.market() as market:
+        identifier = _lease_of(market, lease)
+        _show(session, market, identifier, market.leases.backstop(identifier))
 
 
 @app.command()

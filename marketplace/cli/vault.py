@@ -51,6 +51,13 @@ class Desk:
     def units(self, text: str) -> TokenUnits:
         return units_from_text(text, self.terms.token_decimals, field="amount")
 
+    def pay_from_wallet(self, units: TokenUnits) -> None:
+        """Let the vault take so much out of the sender's wallet."""
+        assert self.sender, "commands that send open the desk with a key"
+        token = TokenContract(self.market.chain, self.terms.token)
+        for call in token.approvals(self.sender.address, self.vault.address, units):
+            self.send(call)
+
     def send(self, call: Call) -> Mined:
         assert self.sender, "commands that send open the desk with a key"
         return self.sender.send(call)
@@ -133,8 +140,7 @@ def deposit(
     with desk(session.settings, vault, sends=True) as at:
         assert at.sender, "opened to send"
         units, account = at.units(amount), at.sender.address
-        for call in TokenContract(at.market.chain, at.terms.token).approvals(account, at.vault.address, units):
-            at.send(call)
+        at.pay_from_wallet(units)
         _show(session, at, account, at.send(at.vault.deposit(units, account)))
 
 

@@ -7,13 +7,13 @@ stake for something else.
 from __future__ import annotations
 
 from marketplace.api.client.gateway import GatewayApi
-from marketplace.chain import verbs
+from marketplace.chain import arbiter_verbs, verbs
 from marketplace.chain.checksums import address_from_text, checksum
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import order_id, receipt_id, recover
 from marketplace.chain.transactions import Mined, Sender
 from marketplace.client.journal import JobJournal
-from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, NotFound
+from marketplace.domain.errors import Forbidden, HashMismatch, InsufficientBalance, InvalidField, NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.orders import Order
 from marketplace.domain.pricing import bond_of, elapsed_of, lock_of
@@ -58,6 +58,15 @@ class LeaseVerbs:
     def lapse(self, lease: Bytes32) -> Mined:
         """As anyone: end a dispute on which nobody ruled in time."""
         return self._sender.send(verbs.lapse(self._market.address, self.order_of(lease)))
+
+    def backstop(self, lease: Bytes32) -> Mined:
+        """As anyone: end a dispute on which the panel of an arbiter with a backstop did not rule; what was guaranteed or claimed is paid (A-1).
+
+        Raises InvalidField where its arbiter is another than the one with a backstop that the address book names."""
+        order = self.order_of(lease)
+        if order.arbiter != self._market.backstop_arbiter:
+            raise InvalidField("lease", "its arbiter is not the one with a backstop that the address book names")
+        return self._sender.send(arbiter_verbs.backstop(order.arbiter, order))
 
     def assign(self, lease: Bytes32, payee: Address) -> Mined:
         """As the one whom the lease pays: pass the right to its future income on."""

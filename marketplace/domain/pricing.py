@@ -73,3 +73,9 @@ def can_finalize(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
 
 def can_lapse(lease: Lease, at: UnixTime, terms: MarketTerms) -> bool:
     return lease.status is LeaseStatus.DISPUTED and at >= lease.changed_at + terms.ruling_window
+
+
+def can_backstop(lease: Lease, at: UnixTime, terms: MarketTerms, step: Seconds) -> bool:
+    """Whether the time of a panel that leaves ``step`` of the ruling window to its backstop is over, and the window is not (A-1)."""
+    end = lease.changed_at + terms.ruling_window
+    return lease.status is LeaseStatus.DISPUTED and end - step <= at < end

@@ -22,7 +22,7 @@ MOST_KEPT = 256
 Told = TypeVar("Told")
 
 
-class _ByBlock:
+class ByBlock:
     """Answers of the newest block that was asked about."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class VaultDesk:
     def __init__(self, market: MarketContract, vaults: Sequence[Address]) -> None:
         self._market = market
         self._vaults = {address: VaultContract(market.chain, address) for address in vaults}
-        self._known = _ByBlock()
+        self._known = ByBlock()
 
     def page(self) -> VaultPage:
         """All of them, without their loans."""
@@ -88,7 +88,7 @@ class CompanyDesk:
 
     def __init__(self, market: MarketContract, offers: OfferDesk) -> None:
         self._market, self._offers = market, offers
-        self._known = _ByBlock()
+        self._known = ByBlock()
 
     def company(self, address: Address) -> CompanyAnswer:
         """As of the projection's block. Raises NotFound for whoever is no company of the factory."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from marketplace.chain import company_verbs, verbs
+from marketplace.chain import arbiter_verbs, company_verbs, verbs
 from marketplace.chain.address_book import AddressBook
 from marketplace.chain.blocks import Chain
 from marketplace.chain.blueprint import Blueprint
@@ -223,8 +223,7 @@ class Stage:
 
     def backstop(self, rent: Rent) -> None:
         """Nobody ruled: anybody has what was guaranteed paid."""
-        content = contract_abi("BackstopArbiter").call("backstop", rent.order)
-        self.send(self.key("keeper"), verbs.Call(self.arbiter, content, "backstop"))
+        self.send(self.key("keeper"), arbiter_verbs.backstop(self.arbiter, rent.order))
 
     # -- vaults -------------------------------------------------------------------------------------------------------
 

@@ -128,6 +128,37 @@ def test_a_lender_and_a_company_meet_at_a_vault(shell: Shell, trading: Trading, 
     assert "are sure to come" in shell.run("advance", "explain", vault, str(drawn["loan"])).stdout
 
 
+def test_a_vault_without_obligors_lends_what_is_covered(
+    shell: Shell, trading: Trading, owner: Key, chain: Chain
+) -> None:
+    """Nothing without a cover; as much as reserve and cover hold with one. Repaid early, the cover is the backer's again, and the company free."""
+    spv, order = company(trading, owner), None
+    (shell.folder / "terms.toml").write_text("loan_cap_bps = 9000\nobligor_cap_bps = 9000\n", encoding="utf-8")
+    vault = shell.answer("vault", "create", "--terms", "terms.toml", "--json")["vault"]
+    shell.answer("vault", "deposit", vault, "1000", "--json")
+    order = served(trading, spv)
+    lease = trading.market.order_id(order)
+    later(chain, 10)
+    without = shell.answer("advance", "quote", vault, lease, "--json")
+    covered = [shell.answer("advance", "back", vault, lease, "100", "--json")]
+    covered.append(shell.answer("advance", "unback", vault, lease, "--json"))
+    covered.append(shell.answer("advance", "back", vault, lease, "50", "--json"))
+    shell.answer("spv", "allow", spv, vault, "--json")
+    drawn = shell.answer("advance", "draw", vault, lease, "all", "--backer", owner.address, "--json")
+    part = shell.answer("advance", "repay", vault, str(drawn["loan"]), "20", "--json")
+    repaid = shell.answer("advance", "repay", vault, str(drawn["loan"]), "all", "--json")
+    taken = shell.answer("vault", "take", vault, "--json")
+
+    assert (without["most"], without["rule"]) == ("0", 2)
+    assert [one["cover"] for one in covered] == [str(100 * DOLLAR), "0", str(50 * DOLLAR)]
+    assert (drawn["obligor"], drawn["cover"]) == (None, str(50 * DOLLAR))
+    assert 50 * DOLLAR < int(drawn["principal"]) <= 50 * DOLLAR + int(drawn["reserve"])
+    assert int(part["owed"]) < int(drawn["owed"]) - 19 * DOLLAR
+    assert (repaid["state"], repaid["owed"], repaid["cover"]) == ("repaid", "0", "0")
+    assert (taken["position"]["credit"], taken["loans"]) == ("0", [])
+    assert shell.answer("spv", "status", spv, "--json")["creditor"] is None
+
+
 def paid(trading: Trading, order: Order, used: int) -> Call:
     return settle(trading.book.market, [trading.receipted(order, used, last=False)])
 

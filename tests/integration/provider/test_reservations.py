@@ -22,8 +22,12 @@ from marketplace.domain.orders import SignedOrder
 from marketplace.domain.states import ServingState
 from marketplace.domain.units import Seconds, UnixTime
 from marketplace.provider.agent import ProviderAgent
+from marketplace.provider.inventory import Inventory
+from marketplace.provider.inventory_file import InventoryFile
 from marketplace.provider.reserving import ReserveRefusal
+from marketplace.provider.steering import Steering
 from marketplace.services.projection import Projector
+from marketplace.store.journal.wishes import WishTable
 from tests.integration.provider.hostile import hostile
 from tests.integration.provider.stage import ARBITER, CLIENT, INVENTORY, OPENER, PRICE, PROVIDER, Stage
 
@@ -99,6 +103,27 @@ def test_a_reservation_is_opened_by_its_provider_and_metered_from_its_beginning(
     assert isinstance(ended, e.LeaseTerminated)
     assert ended.paid_seconds == ended.ref.block.timestamp - signed.order.starts_at
     stage.check_paid_once(signed, ended.paid_seconds)
+
+
+def test_a_reservation_that_was_there_before_the_offer_is_opened(stage: Stage) -> None:
+    """Left while no offer of ours was of its class, it is judged anew when one stands."""
+    path = stage.folder / "inventory.toml"
+    path.write_text(INVENTORY.replace("RTX4090", "H100-SXM-80GB") + RESERVE)
+
+    def steers(desk: WishTable, _: Inventory) -> Steering:
+        file = InventoryFile(path, decimals=6)
+        return Steering(desk, file.inventory, file=file)
+
+    agent = stage.agent(steers=steers)
+    with indexed(stage) as step:
+        stage.listed(agent)
+        signed = reserved(stage)
+        until(stage, agent, step, lambda: agent._housekeeping._reservations._known, "it is left to others")
+        assert stage.status(signed.id) is LeaseStatus.NONE
+        path.write_text(INVENTORY + RESERVE)
+        until(stage, agent, step, lambda: stage.status(signed.id) is LeaseStatus.OPEN, "it is opened")
+
+    assert stage.market.lease_of(signed.id).opened_at < signed.order.starts_at
 
 
 def test_a_gateway_that_is_away_before_the_term_begins_costs_nobody_anything(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from marketplace.chain.deployment import carry_out, plan_deployment
 from marketplace.chain.devnet import ANVIL_KEYS
 from marketplace.chain.finance import finance_terms
 from marketplace.chain.verification import blueprint_of
-from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed
+from marketplace.domain.events import LeaseExpired, LeaseFinalized, LeaseLapsed, LeaseRuled
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.leases import LeaseStatus
@@ -136,6 +136,39 @@ def test_what_was_tried_is_not_tried_again_before_the_projection_has_moved(floor
 
     assert [floor.lease(order).status for order in (overdue, claimed)] == [LeaseStatus.CLOSED] * 2
     assert floor.chain.head().number == blocks + 2
+
+
+def test_a_dispute_on_which_a_panel_does_not_rule_pays_what_was_guaranteed(floor: Floor) -> None:
+    """From STEP before the ruling window ends on, under the arbiter with a backstop only: all of the guarantee, and not half of it (A-1)."""
+    terms = finance_terms(floor.chain.chain_id, OPENER.address, None)
+    blueprint = replace(blueprint_of(floor.book), finance=terms)
+    plan = plan_deployment(floor.chain, ANVIL_KEYS[0].address, blueprint)
+    arbiter = carry_out(floor.chain, ANVIL_KEYS[0], plan, known=floor.book).backstop_arbiter
+    floor.market.backstop_arbiter = arbiter
+    floor.list(arbiter=arbiter)
+    floor.list(PROVIDERS[1])
+    service = floor.scheduler()
+    guaranteed, other = (
+        _opened(floor, service, arbiter=arbiter, min_seconds=600),
+        _opened(floor, service, min_seconds=600),
+    )
+    floor.pass_time(10)
+    for order in (guaranteed, other):
+        floor.send(CLIENT, verbs.dispute(floor.market.address, order.order))
+    begins = floor.lease(guaranteed).changed_at + floor.terms.ruling_window - terms.step
+
+    floor.reach(begins - 1)
+    floor.index()
+    service.step()
+    assert floor.lease(guaranteed).status is LeaseStatus.DISPUTED
+
+    floor.reach(begins)
+    floor.index()
+    service.step()
+    assert (floor.lease(guaranteed).status, floor.lease(guaranteed).paid_seconds) == (LeaseStatus.CLOSED, 600)
+    assert floor.lease(other).status is LeaseStatus.DISPUTED
+    (ruled,) = (event for event in floor.events() if isinstance(event, LeaseRuled))
+    assert (ruled.lease, ruled.provider_at_fault) == (guaranteed.id, False)
 
 
 def _company(floor: Floor) -> Address:
