@@ -41,6 +41,8 @@ class Clearing:
     """Of each offer: the clearing price of its node, and no less than the dearest ask that sold there."""
     limit: Ints
     """Of each order: what it could be asked for at most."""
+    makes_none: Bools
+    """Of each order: whether it was left out for want of money, its client's or the provider's, and so makes no price."""
     unseated: dict[int, RejectionReason]
     """Orders of groups that took no part, and why."""
 
@@ -133,7 +135,7 @@ class Count:
         by_worth = doubtful[self._by_worth(rows[doubtful], price[doubtful])]
         remaining = self._at_first.anew()
         for row, offer in zip(rows[by_worth].tolist(), offers[by_worth].tolist(), strict=True):
-            paid = self._counted(remaining, row, offer, self._units(bill, offer, bill.prices[row]))
+            paid = self._counted(remaining, row, offer, self._units(bill, offer, int(outcome.price[offer])))
             if isinstance(paid, RejectionReason):
                 del bill.prices[row]
                 bill.lacking[row] = paid
