@@ -29,6 +29,7 @@ from marketplace.domain.chain_errors import ChainError
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import ConfigError, ToolMissing
 from marketplace.domain.ids import Address
+from marketplace.domain.policy import Policy
 from marketplace.domain.units import TokenUnits, units_from_text
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
@@ -71,7 +72,6 @@ from marketplace.wiring import open_address_book, open_chain_market, open_key, o
 from marketplace.workers import serve_by_workers
 from scheduler.cluster import ClusterOrHere
 from scheduler.engine.clear import Auctioneer, hold_here
-from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"

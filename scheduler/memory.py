@@ -14,8 +14,8 @@ from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.events import FillRefused
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32
+from marketplace.domain.policy import Policy
 from marketplace.domain.units import UnixTime
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import is_declined
 
 

@@ -26,6 +26,7 @@ from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.orders import SignedOrder
+from marketplace.domain.policy import Policy
 from marketplace.domain.repairs import Repairs
 from marketplace.domain.wake import NextWake
 from marketplace.store.blobs import FolderBlobs
@@ -36,7 +37,6 @@ from scheduler.engine.columns import ColumnReader
 from scheduler.engine.document import SnapshotWriter
 from scheduler.engine.gains import sums_of
 from scheduler.engine.plan import Plan
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from scheduler.keeper import Keeper
 from scheduler.memory import Memory, Word

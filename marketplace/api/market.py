@@ -9,10 +9,10 @@ from msgspec import Meta, field
 from marketplace.api.fields import AddressText, BlockNumber, Cursor, Duration, GpuClassNumber, Uint128, Word
 from marketplace.api.record import BlockTold, Record, money
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.book import SILENT_AFTER_SECONDS
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.ids import Address
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.policy import DEFAULT
 from marketplace.domain.units import TokenUnits
 
 
@@ -42,7 +42,7 @@ class MarketAnswer(Record, frozen=True):
     arbiter: AddressText
     """The one that this operator suggests."""
     block: BlockTold
-    max_silence_seconds: Duration = SILENT_AFTER_SECONDS
+    max_silence_seconds: Duration = DEFAULT.heartbeat_seconds
     """A provider that gave no sign of life for longer, in block time, is silent: its offers get no new work."""
     bond_floor_human: Word = ""
     relay: Word = ""

@@ -28,11 +28,12 @@ from marketplace.api.fields import (
 from marketplace.api.reading import as_answer
 from marketplace.api.record import BlockTold, Record, iso, money, price_text
 from marketplace.domain.blocks import BlockRef
-from marketplace.domain.book import BookOrder, is_silent
+from marketplace.domain.book import BookOrder
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import is_silent
 from marketplace.domain.spec import Machine, read_machine
 from marketplace.domain.units import Bps, GpuSeconds, PricePerGpuHour, TokenUnits, UnixTime
 

@@ -13,10 +13,12 @@ from rich.text import Text
 from marketplace import wiring
 from marketplace.chain.catalogue import Catalogue
 from marketplace.chain.checksums import address_from_text
+from marketplace.chain.market import MarketContract
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.outcomes import ExitCode
 from marketplace.cli.session import JSON, CommandSession, with_session
+from marketplace.client.opening import own_orders
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import BatchOpened
 from marketplace.domain.ids import ZERO_BYTES32, Address, Bytes32, bytes32
@@ -27,6 +29,7 @@ from marketplace.services.books import Books
 if TYPE_CHECKING:
     from scheduler.audit.findings import Report
     from scheduler.audit.replayed import Documents
+    from scheduler.audit.word import OwnOrder
 
 app = typer.Typer()
 
@@ -94,18 +97,20 @@ def _terms(session: CommandSession) -> MarketTerms:
 def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path] | None, save: Path | None) -> bool:
     # Here, and not above: the engine's libraries take longer to load than most commands to run.
     from scheduler.audit.replayed import Documents
-    from scheduler.audit.round import audit_round, fetch_documents
+    from scheduler.audit.round import audit_round, fetch_documents, neighbours_of
+    from scheduler.audit.word import KnownElsewhere
 
     market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
     catalogue = Catalogue(market.chain, book.catalogue)
     try:
+        own = _own(session, market)
         if files:
             found = Documents(plan=files[0].read_bytes(), snapshot=files[1].read_bytes())
-            report = audit_round(round_hash, found, market, catalogue)
+            report = audit_round(round_hash, found, market, catalogue, None, KnownElsewhere(own))
         else:
             with session.gateway() as api:
-                found = fetch_documents(api, round_hash)
-                report = audit_round(round_hash, found, market, catalogue, api)
+                found, beside = fetch_documents(api, round_hash), neighbours_of(api, market, round_hash)
+                report = audit_round(round_hash, found, market, catalogue, api, KnownElsewhere(own, beside))
     finally:
         market.chain.close()
     if save:
@@ -114,23 +119,39 @@ def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path
     return report.holds
 
 
+def _own(session: CommandSession, market: MarketContract) -> list[OwnOrder]:
+    from scheduler.audit.word import OwnOrder
+
+    return [OwnOrder(kept.signed, kept.signed_at) for kept in own_orders(session.settings.home, market)]
+
+
 def _latest(session: CommandSession, last: int, opener: Address | None) -> bool:
     """Round by round, each with a verdict. A batch under no round cannot be held against anything: whoever decided it says nothing."""
-    from scheduler.audit.round import audit_round, fetch_documents, latest_batches
+    from scheduler.audit.round import audit_round, fetch_documents, latest_batches, snapshot_in
+    from scheduler.audit.word import KnownElsewhere
 
     market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
     catalogue = Catalogue(market.chain, book.catalogue)
     rows: list[tuple[BatchOpened, Report | None]] = []
     try:
+        own = _own(session, market)
         with session.gateway() as api:
-            for batch in latest_batches(market, opener or api.market().opener, last):
-                is_named = batch.round != ZERO_BYTES32
-                report = (
-                    audit_round(batch.round, fetch_documents(api, batch.round), market, catalogue, api)
-                    if is_named
-                    else None
-                )
-                rows.append((batch, report))
+            batches = latest_batches(market, opener or api.market().opener, last)
+            named = [batch for batch in batches if batch.round != ZERO_BYTES32]
+            later, older = None, iter(named[1:])
+            found = {named[0].round: fetch_documents(api, named[0].round)} if named else {}
+            for batch in batches:
+                if batch.round == ZERO_BYTES32:
+                    rows.append((batch, None))
+                    continue
+                # Of each round the documents are fetched once: it is somebody's neighbour before it is audited itself.
+                if (before := next(older, None)) is not None:
+                    found[before.round] = fetch_documents(api, before.round)
+                documents = found.pop(batch.round)
+                beside = [later, snapshot_in(found[before.round]) if before else None]
+                known = KnownElsewhere(own, [snapshot for snapshot in beside if snapshot is not None])
+                rows.append((batch, audit_round(batch.round, documents, market, catalogue, api, known)))
+                later = snapshot_in(documents)
     finally:
         market.chain.close()
     session.answer([_row_document(*row) for row in rows], _rows_table(rows))

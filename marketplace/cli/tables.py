@@ -19,10 +19,11 @@ from marketplace.client.breaches import node_name
 from marketplace.client.job import Job
 from marketplace.client.spending import Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
-from marketplace.domain.book import RejectionReason, is_silent
+from marketplace.domain.book import RejectionReason
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.measurements import Measurement
+from marketplace.domain.policy import is_silent
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, PRIOR_BAD, PRIOR_GOOD, Outcome, units_rounded_down
 from marketplace.domain.results import EndedReason
 from marketplace.domain.states import JobReason, JobState

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from marketplace.chain.market import MarketContract
 from marketplace.chain.outbox import OutboxFile
 from marketplace.chain.signing import Key
 from marketplace.client.journal import JobJournal
+from marketplace.client.journal_rows import KeptOrder
 from marketplace.client.mandate import Mandate
 from marketplace.client.session import ClientSession
 from marketplace.domain.chain_errors import TransactionReverted, WrongChain
@@ -110,6 +112,15 @@ def folder_of(home: Path, market: MarketContract, mandate: Mandate) -> Path:
     """One folder per chain, market and key, and in it one for each other account that the key acts for."""
     own = home / f"{_name_of(market.chain)}-{market.address[2:10]}" / mandate.signer
     return own if mandate.is_own else own / f"for-{mandate.account}"
+
+
+def own_orders(home: Path, market: MarketContract) -> list[KeptOrder]:
+    """The orders that were posted from this home on this market, whichever of its keys signed them. Raises StoreUnavailable."""
+    found = list[KeptOrder]()
+    for path in sorted((home / f"{_name_of(market.chain)}-{market.address[2:10]}").glob("**/jobs.sqlite")):
+        with closing(JobJournal(path)) as journal:
+            found += [kept for job in journal.jobs() for kept in journal.orders(job.job.id) if kept.is_posted]
+    return found
 
 
 def outbox_path(home: Path, chain: Chain, signer: Address) -> Path:

@@ -15,7 +15,7 @@ from marketplace.domain.orders import SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import NEWCOMER, Reputation
 from marketplace.domain.spec import JobSpec, Machine
-from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import Bps, TokenUnits, UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +95,6 @@ class BookView:
     def reliability_of(self, provider: Address) -> Bps:
         """The provider's score as of this block: what ``min_reliability_bps`` is compared with, here and everywhere."""
         return self.reputations.get(provider, NEWCOMER).score_bps(self.block.timestamp)
-
-
-SILENT_AFTER_SECONDS = Seconds(20)
-"""A provider that gave no sign of life for longer, in block time, gets no new work, is quoted as silent, and is listed as silent.
-
-Agents give one every two seconds: a provider that has died loses ten of them, and one whose gateway was away is back with its next.
-"""
-
-
-def is_silent(last_heartbeat: UnixTime | None, now: UnixTime) -> bool:
-    """Whether a provider that was last heard of then is too silent, by now, to be given work."""
-    return last_heartbeat is None or now - last_heartbeat > SILENT_AFTER_SECONDS
 
 
 class RejectionReason(StrEnum):

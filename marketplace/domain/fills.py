@@ -5,6 +5,7 @@ The gateway asks before it takes an order, the engine before it places one. The 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,22 +73,30 @@ def refusal_of_order(order: Order, lease: Lease, now: UnixTime, opener: Address)
     return next((refusal for broken, refusal in checks if broken), None)
 
 
+OFFER_RULES: dict[Refusal, Callable[[Order, Offer, UnixTime, Address], bool]] = {
+    Refusal.OfferNotAlive: lambda order, offer, now, opener: not offer.is_alive(now),
+    Refusal.WrongOffer: lambda order, offer, now, opener: order.offer not in (0, offer.id),
+    Refusal.ClassNotAccepted: lambda order, offer, now, opener: not order.accepts(offer.gpu_class),
+    Refusal.WrongArbiter: lambda order, offer, now, opener: (
+        order.arbiter in (ZERO_ADDRESS, offer.provider) or order.arbiter != offer.arbiter
+    ),
+    Refusal.BondTooSmall: lambda order, offer, now, opener: offer.bond_bps < order.min_bond_bps,
+    Refusal.MinSecondsTooSmall: lambda order, offer, now, opener: order.min_seconds < offer.min_seconds,
+    Refusal.PriceOutOfBounds: lambda order, offer, now, opener: offer.price > order.max_price,
+    Refusal.NotEnoughGpus: lambda order, offer, now, opener: offer.free < order.gpus,
+    # A term lease blocks GPUs for later: only who has them may do that (P-21).
+    Refusal.TermLeaseNotByProvider: lambda order, offer, now, opener: (
+        order.is_for_later(now) and opener != offer.provider
+    ),
+}
+"""When this offer cannot serve this order now, whatever the price and the balances: in the order in which the contract asks."""
+
+
 def refusal_of_offer(order: Order, offer: Offer | None, now: UnixTime, opener: Address) -> Refusal | None:
-    """The reason, if any, for which this offer cannot serve this order now, whatever the price and the balances."""
-    if offer is None or not offer.is_alive(now):
+    """The first of these reasons, if any."""
+    if offer is None:
         return Refusal.OfferNotAlive
-    checks = (
-        (order.offer not in (0, offer.id), Refusal.WrongOffer),
-        (not order.accepts(offer.gpu_class), Refusal.ClassNotAccepted),
-        (order.arbiter in (ZERO_ADDRESS, offer.provider) or order.arbiter != offer.arbiter, Refusal.WrongArbiter),
-        (offer.bond_bps < order.min_bond_bps, Refusal.BondTooSmall),
-        (order.min_seconds < offer.min_seconds, Refusal.MinSecondsTooSmall),
-        (offer.price > order.max_price, Refusal.PriceOutOfBounds),
-        (offer.free < order.gpus, Refusal.NotEnoughGpus),
-        # A term lease blocks GPUs for later: only who has them may do that (P-21).
-        (order.is_for_later(now) and opener != offer.provider, Refusal.TermLeaseNotByProvider),
-    )
-    return next((refusal for broken, refusal in checks if broken), None)
+    return next((refusal for refusal, is_broken in OFFER_RULES.items() if is_broken(order, offer, now, opener)), None)
 
 
 def refusal_of_fill(fill: Fill, facts: FillFacts, terms: MarketTerms) -> Refusal | None:

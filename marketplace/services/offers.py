@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from marketplace.api.offers import BidTold, BookAnswer, OfferAnswer, OfferPage, OfferTold, PriceAnswer
 from marketplace.api.record import BlockTold
 from marketplace.api.reservations import ReservationPage, ReservationTold
 from marketplace.chain.blocks import Chain
 from marketplace.chain.market import MarketContract
-from marketplace.domain.book import BookOrder, BookView, is_silent
+from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.classes import GpuClass, load_classes
 from marketplace.domain.errors import NotFound, StoreUnavailable
-from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
+from marketplace.domain.fitting import OfferRow, offer_row
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import NO_VOLUME
 from marketplace.domain.offers import Offer
-from marketplace.domain.spec import Machine
-from marketplace.domain.units import Bps, UnixTime
+from marketplace.domain.policy import is_silent
+from marketplace.domain.units import UnixTime
 from marketplace.store.board import Board
-
-
-@dataclass(frozen=True, slots=True)
-class OfferRow:
-    """An offer, what its provider says about the machine, the provider's last sign of life (block time), and its score."""
-
-    offer: Offer
-    gpu_class: GpuClass | None
-    machine: Machine | None
-    last_heartbeat: UnixTime | None
-    reliability_bps: Bps
 
 
 class OfferDesk:
@@ -76,13 +65,7 @@ class OfferDesk:
         raise NotFound("offer", str(identifier))
 
     def row(self, offer: Offer, view: BookView) -> OfferRow:
-        return OfferRow(
-            offer,
-            class_of(offer.gpu_class),
-            view.machines.get(sha256_in(offer.spec)),
-            view.heartbeats.get(offer.provider),
-            view.reliability_of(offer.provider),
-        )
+        return offer_row(offer, class_of(offer.gpu_class), view)
 
     def told(self, row: OfferRow, view: BookView) -> OfferTold:
         """The row as anybody is told it, as of the view's block."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from marketplace.api.quotes import QuotesAnswer, QuoteTold
 from marketplace.api.record import BlockTold
-from marketplace.domain.book import BookView, RejectionReason, is_silent
+from marketplace.domain.book import BookView, RejectionReason
 from marketplace.domain.errors import MissingBlob
-from marketplace.domain.fills import refusal_of_offer
+from marketplace.domain.fitting import Circumstances, OfferRow, Pair, reason_against
 from marketplace.domain.ids import ZERO_ADDRESS, ZERO_BYTES32, OfferId, Sha256
 from marketplace.domain.limits import MAX_SPEC_BYTES, limits_document
 from marketplace.domain.market import MarketTerms
-from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order
+from marketplace.domain.policy import DEFAULT
 from marketplace.domain.pricing import bond_of, lock_of
-from marketplace.domain.spec import JobSpec, Machine, read_spec
+from marketplace.domain.refusals import Refusal
+from marketplace.domain.spec import Constraints, JobSpec, Resources, read_spec
 from marketplace.domain.units import (
     BPS_WHOLE,
     Bps,
@@ -29,10 +29,7 @@ from marketplace.domain.units import (
 )
 from marketplace.domain.wire import camel
 from marketplace.services.blob_access import Holdings
-from marketplace.services.offers import OfferDesk, OfferRow
-
-PREFERENCE_BPS = 200
-"""A preferred region comes first where it is dearer by at most so much; the scheduler has its own measure."""
+from marketplace.services.offers import OfferDesk
 
 _ANY_PRICE = PricePerGpuHour(2**80 - 1)
 
@@ -51,8 +48,17 @@ class QuoteRequest:
     """Where the spec asks for less, or there is none yet."""
 
     @property
-    def reliability_asked(self) -> int:
-        return max(self.min_reliability_bps, self.spec.constraints.min_reliability_bps if self.spec else 0)
+    def wanted(self) -> Constraints:
+        """Of the higher of both wishes for reliability."""
+        named = self.spec.constraints if self.spec else Constraints()
+        return replace(named, min_reliability_bps=max(self.min_reliability_bps, named.min_reliability_bps))
+
+    def pair(self, row: OfferRow) -> Pair:
+        """The order as it would be for this offer, and the offer."""
+        order = self.order
+        if self.is_draft:
+            order = replace(order, arbiter=row.offer.arbiter, min_seconds=row.offer.min_seconds)
+        return Pair(order, self.spec.resources if self.spec else Resources(), self.wanted, row)
 
     def prefers(self, row: OfferRow) -> bool:
         """Whether the offer's machine is where the client would rather have its job."""
@@ -97,22 +103,21 @@ class QuoteDesk:
         )
 
     def _quote(self, request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[OfferRow, QuoteTold]:
-        offer = row.offer
-        order = _fitted(request.order, offer) if request.is_draft else request.order
-        locked = lock_of(order, offer.price)
+        offer, pair = row.offer, request.pair(row)
+        locked = lock_of(pair.order, offer.price)
         bond = bond_of(locked, offer.bond_bps, self._terms.bond_floor)
-        refusal = refusal_of_offer(order, offer, view.block.timestamp, order.opener)
-        reason, detail = (refusal.name, refusal.sentence) if refusal else _rejection(request, row, view)
-        if not reason and view.accounts.get(offer.provider, 0) < bond:
-            reason, detail = RejectionReason.PROVIDER_BALANCE_TOO_LOW, f"the bond would be {bond}"
+        reason = reason_against(pair, Circumstances(view.block, pair.order.opener))
+        if reason is None and view.accounts.get(offer.provider, 0) < bond:
+            reason = RejectionReason.PROVIDER_BALANCE_TOO_LOW
         told = self._offers.told(row, view)
-        return row, QuoteTold.of(told, locked, bond, str(reason), detail, self._terms)
+        detail = sentence_of(reason, pair, bond) if reason else ""
+        return row, QuoteTold.of(told, locked, bond, str(reason or ""), detail, self._terms)
 
 
 def _ranked(request: QuoteRequest, rows: list[tuple[OfferRow, QuoteTold]]) -> list[QuoteTold]:
     """Those that can serve first, cheapest first; of these the preferred ones that are hardly dearer before all others."""
     cheapest = min((row.offer.price for row, quote in rows if quote.can_serve), default=0)
-    most = cheapest * (BPS_WHOLE + PREFERENCE_BPS) // BPS_WHOLE
+    most = cheapest * (BPS_WHOLE + DEFAULT.preference_bps) // BPS_WHOLE
 
     def rank(one: tuple[OfferRow, QuoteTold]) -> tuple[bool, bool, int, int]:
         row, quote = one
@@ -122,66 +127,23 @@ def _ranked(request: QuoteRequest, rows: list[tuple[OfferRow, QuoteTold]]) -> li
     return [quote for _, quote in sorted(rows, key=rank)]
 
 
-def _fitted(order: Order, offer: Offer) -> Order:
-    return replace(order, arbiter=offer.arbiter, min_seconds=offer.min_seconds)
+def sentence_of(reason: RejectionReason, pair: Pair, bond: TokenUnits) -> str:
+    """What stands against the offer, for people: in the contract's words where the reason is the contract's."""
+    if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW:
+        return f"the bond would be {bond}"
+    if reason is RejectionReason.RELIABILITY_TOO_LOW:
+        return f"the provider's reliability is {text_from_bps(pair.row.reliability_bps)}"
+    return _SENTENCES.get(reason) or Refusal[reason.value].sentence
 
 
-def _rejection(request: QuoteRequest, row: OfferRow, view: BookView) -> tuple[str, str]:
-    """The scheduler's likely reason against this offer, and a sentence; empty where there is none."""
-    if row.reliability_bps < request.reliability_asked:
-        score = text_from_bps(row.reliability_bps)
-        return RejectionReason.RELIABILITY_TOO_LOW, f"the provider's reliability is {score}"
-    if is_silent(row.last_heartbeat, view.block.timestamp):
-        return RejectionReason.PROVIDER_SILENT, "the provider has not given a sign of life lately"
-    spec = request.spec
-    if spec is None:
-        return "", ""
-    for reason, sentence, holds in _DEMANDS:
-        if not holds(spec, row):
-            return reason, sentence
-    return "", ""
-
-
-def _of_machine(
-    measure: Callable[[Machine], int], wanted: Callable[[JobSpec], int]
-) -> Callable[[JobSpec, OfferRow], bool]:
-    return lambda spec, row: row.machine is None or measure(row.machine) >= wanted(spec)
-
-
-def _is_wanted(spec: JobSpec, row: OfferRow) -> bool:
-    wanted = spec.constraints
-    is_named = not wanted.providers or row.offer.provider in wanted.providers
-    return is_named and row.offer.provider not in wanted.exclude_providers
-
-
-def _is_in_region(spec: JobSpec, row: OfferRow) -> bool:
-    regions = spec.constraints.regions
-    return not regions or (row.machine is not None and row.machine.region in regions)
-
-
-def _has_vram(spec: JobSpec, row: OfferRow) -> bool:
-    promised = row.gpu_class.vram_mib if row.gpu_class else 0
-    return (row.machine.vram_mib if row.machine else promised) >= spec.resources.vram_mib
-
-
-_DEMANDS: tuple[tuple[RejectionReason, str, Callable[[JobSpec, OfferRow], bool]], ...] = (
-    (RejectionReason.PROVIDER_EXCLUDED, "the spec's constraints leave this provider out", _is_wanted),
-    (RejectionReason.WRONG_REGION, "the machine is not in one of the spec's regions", _is_in_region),
-    (RejectionReason.NOT_ENOUGH_VRAM, "the GPU has less memory than the spec asks for", _has_vram),
-    (
-        RejectionReason.NOT_ENOUGH_CPUS, "the machine has fewer CPUs than the spec asks for",
-        _of_machine(lambda machine: machine.cpus, lambda spec: spec.resources.cpus),
-    ),
-    (
-        RejectionReason.NOT_ENOUGH_MEMORY, "the machine has less memory than the spec asks for",
-        _of_machine(lambda machine: machine.memory_mib, lambda spec: spec.resources.memory_mib),
-    ),
-    (
-        RejectionReason.NOT_ENOUGH_DISK, "the machine has less disk than the spec asks for",
-        _of_machine(lambda machine: machine.disk_mib, lambda spec: spec.resources.disk_mib),
-    ),
-    (
-        RejectionReason.NETWORK_NOT_OFFERED, "jobs have no network there, or less than the spec asks for",
-        _of_machine(lambda machine: machine.egress_mib, lambda spec: spec.resources.egress_mib),
-    ),
-)  # fmt: skip
+_SENTENCES: dict[RejectionReason, str] = {
+    RejectionReason.PROVIDER_SILENT: "the provider has not given a sign of life lately",
+    RejectionReason.PROVIDER_EXCLUDED: "the spec's constraints leave this provider out",
+    RejectionReason.WRONG_REGION: "the machine is not in one of the spec's regions",
+    RejectionReason.MACHINE_UNKNOWN: "nobody has described the machine, and the spec asks for something of it",
+    RejectionReason.NOT_ENOUGH_VRAM: "the GPU has less memory than the spec asks for",
+    RejectionReason.NOT_ENOUGH_CPUS: "the machine has fewer CPUs than the spec asks for",
+    RejectionReason.NOT_ENOUGH_MEMORY: "the machine has less memory than the spec asks for",
+    RejectionReason.NOT_ENOUGH_DISK: "the machine has less disk than the spec asks for",
+    RejectionReason.NETWORK_NOT_OFFERED: "jobs have no network there, or less than the spec asks for",
+}

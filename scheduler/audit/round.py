@@ -19,13 +19,16 @@ from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
 from scheduler.audit.replayed import Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.reading import PostedPlan, read_plan
+from scheduler.engine.reading import PostedPlan, read_plan, read_snapshot
 from scheduler.engine.snapshot import Snapshot
 
 STATE_CHECKS = (
     Check.ORDERS, Check.OFFERS, Check.ACCOUNTS, Check.LEASES, Check.BUDGETS, Check.REPUTATIONS, Check.MEMORY, Check.CLASSES,
     Check.MACHINES, Check.SPECS, Check.HEARTBEATS, Check.BOOK,
 )  # fmt: skip
+
+
+NOTHING_ELSE = word.KnownElsewhere()
 
 
 def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
@@ -46,21 +49,39 @@ def audit_round(
     market: MarketContract,
     catalogue: Catalogue,
     api: GatewayApi | None = None,
+    known: word.KnownElsewhere = NOTHING_ELSE,
 ) -> Report:
-    """Hold the documents against each other and against this chain. Without ``api`` what only the gateway knows is not checked.
+    """Hold the documents against each other, against this chain, and against orders that others know of. Without ``api`` what only the gateway
+    knows is not checked.
 
     Raises ChainUnavailable, GatewayUnavailable.
     """
     read = read_documents(round_hash, documents)
-    findings = (*read.findings, *_on_chain(round_hash, read, market, catalogue, api))
+    findings = (*read.findings, *_on_chain(round_hash, read, market, catalogue, api, known))
     return Report(round_hash, findings)
+
+
+def neighbours_of(api: GatewayApi, market: MarketContract, round_hash: Bytes32) -> list[Snapshot]:
+    """The snapshots of the rounds that the same account posted right before and after this one, as far as this gateway has them."""
+    batches = _batches(market)
+    opener = next((batch.opener for batch in batches if batch.round == round_hash), None)
+    names = list(dict.fromkeys(batch.round for batch in batches if batch.opener == opener))
+    at = names.index(round_hash) if round_hash in names else -2
+    beside = [names[number] for number in (at - 1, at + 1) if at >= 0 and 0 <= number < len(names)]
+    return [snapshot for name in beside if (snapshot := snapshot_in(fetch_documents(api, name)))]
+
+
+def snapshot_in(documents: Documents) -> Snapshot | None:
+    """The snapshot, if there is one that can be read."""
+    try:
+        return read_snapshot(documents.snapshot) if documents.snapshot is not None else None
+    except InvalidField:
+        return None
 
 
 def latest_batches(market: MarketContract, opener: Address, last: int) -> list[BatchOpened]:
     """The batches that this account posted last, newest first; of several with one round the newest. A batch of round 0 names none."""
-    follower = EventFollower(market.chain, market.address, confirmations=1)
-    events = follower.history(market.terms().deployed_at_block, market.chain.head().number)
-    batches = [event for event in events if isinstance(event, BatchOpened) and event.opener == opener]
+    batches = [event for event in _batches(market) if event.opener == opener]
     newest: dict[object, BatchOpened] = {}
     for batch in reversed(batches):
         key = batch.ref if batch.round == ZERO_BYTES32 else batch.round
@@ -68,8 +89,19 @@ def latest_batches(market: MarketContract, opener: Address, last: int) -> list[B
     return list(newest.values())[:last]
 
 
+def _batches(market: MarketContract) -> list[BatchOpened]:
+    follower = EventFollower(market.chain, market.address, confirmations=1)
+    events = follower.history(market.terms().deployed_at_block, market.chain.head().number)
+    return [event for event in events if isinstance(event, BatchOpened)]
+
+
 def _on_chain(
-    round_hash: Bytes32, read: Read, market: MarketContract, catalogue: Catalogue, api: GatewayApi | None
+    round_hash: Bytes32,
+    read: Read,
+    market: MarketContract,
+    catalogue: Catalogue,
+    api: GatewayApi | None,
+    known: word.KnownElsewhere,
 ) -> Iterator[Finding]:
     plan, snapshot, terms = read.plan, read.snapshot, market.terms()
     at = snapshot.view.block.number if snapshot else market.chain.head().number
@@ -90,7 +122,7 @@ def _on_chain(
     if blocks.finding.verdict is Verdict.FAILED:
         yield from unchecked("the snapshot's block is not on this chain", *STATE_CHECKS)
         return
-    yield from blocks.weighed([*_state(plan, snapshot, history, market, catalogue, api)])
+    yield from blocks.weighed([*_state(plan, snapshot, history, market, catalogue, api, known)])
 
 
 def _state(
@@ -100,6 +132,7 @@ def _state(
     market: MarketContract,
     catalogue: Catalogue,
     api: GatewayApi | None,
+    known: word.KnownElsewhere,
 ) -> Iterator[Finding]:
     gateway = word.Gateway(api) if api else None
     yield word.check_orders(snapshot, history, market.domain)
@@ -112,7 +145,4 @@ def _state(
     else:
         yield from unchecked(word.NO_GATEWAY, Check.SPECS)
     yield word.check_heartbeats(snapshot)
-    if gateway:
-        yield word.check_book(snapshot, history, gateway)
-    else:
-        yield from unchecked(word.NO_GATEWAY, Check.BOOK)
+    yield word.check_book(snapshot, history, gateway, known)

@@ -12,11 +12,11 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.reputation import NEWCOMER
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
-from scheduler.engine.policy import Policy
 from scheduler.engine.reading import PostedPlan
 from scheduler.engine.snapshot import Snapshot
 

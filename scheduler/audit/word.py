@@ -5,8 +5,9 @@ The chain knows an order once it was opened. Before that its id says what it is,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from marketplace.api.client.gateway import GatewayApi
 from marketplace.chain.signing import SigningDomain, order_id
@@ -14,6 +15,7 @@ from marketplace.domain.book import BookOrder
 from marketplace.domain.errors import DomainError, GatewayProblem
 from marketplace.domain.ids import Bytes32, Sha256, sha256_in
 from marketplace.domain.limits import MAX_SPEC_BYTES
+from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Machine, read_machine, read_spec
 from marketplace.domain.units import UnixTime
 from scheduler.audit.findings import Check, Finding, Verdict, found
@@ -24,6 +26,9 @@ from scheduler.engine.snapshot import Snapshot
 
 CLOCKS_SECONDS = 120
 """The gateway's node may be ahead of the scheduler's by so much block time: what it noted then is not of the future."""
+
+ON_ITS_WAY_SECONDS = 4
+"""An order that came so shortly before the snapshot's block may have been on its way to the book: that is a warning."""
 
 MOST_ASKED = 200
 """So many orders and so many files are asked of the gateway in one audit, those of the plan first."""
@@ -154,21 +159,68 @@ def _machine(content: bytes | None) -> Machine | None:
         return None
 
 
-def check_book(snapshot: Snapshot, history: History, gateway: Gateway) -> Finding:
-    """Orders that the gateway had taken before the snapshot's block and that the round did not see: those that still wait, and those that
-    were opened later. Who was refused by the gateway itself, or has expired since, is not found this way."""
+class OwnOrder(NamedTuple):
+    """An order that was posted from the auditor's own home."""
+
+    signed: SignedOrder
+    signed_at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownElsewhere:
+    """Orders that others than the round's own documents know of."""
+
+    own: Sequence[OwnOrder] = ()
+    neighbours: Sequence[Snapshot] = ()
+    """Snapshots of rounds before and after this one."""
+
+
+def check_book(snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere) -> Finding:
+    """No order was kept out that had come before the snapshot's block and could still be opened then: one that waits at the gateway or was
+    opened since, one that a neighbouring round knows, one of the auditor's own.
+
+    An order is sure to have waited if somebody has it who had it before and later: the gateway that says when it came, or a later round. What
+    only an earlier round or one's own journal knows may have been withdrawn. Nobody sees an order that the operator told nobody of.
+    """
     on_book = {order.id for order in snapshot.view.orders} | {fill.signed.id for fill in snapshot.posted}
-    later = [event.lease for event in history.opened if event.ref.block.number > snapshot.view.block.number]
-    classes = sorted({offer.gpu_class for offer in snapshot.view.offers})
-    waiting = [order for number in classes for order in gateway.api.waiting(number)]
-    kept_out = list[str]()
-    for order in dict.fromkeys([*waiting, *later]):
-        if order in on_book or is_closed(history, order):
+    faults, doubts = dict[Bytes32, str](), dict[Bytes32, str]()
+    for order, at, by_whom, is_sure in _waited(snapshot, history, gateway, known):
+        if order in on_book or is_closed(history, order) or at >= snapshot.view.block.timestamp:
             continue
-        at = gateway.accepted_at(order)
-        if at is not None and at < snapshot.view.block.timestamp:
-            kept_out.append(f"order {order} was accepted at {at}, before the snapshot, and is not in it")
-    return found(Check.BOOK, [], "no order that waits, or was opened since, was kept out", doubts=kept_out)
+        words = f"order {order} was accepted at {at}, before the snapshot, {by_whom}, and is not in it"
+        is_late = at + ON_ITS_WAY_SECONDS >= snapshot.view.block.timestamp
+        (faults if is_sure and not is_late else doubts).setdefault(order, words)
+    left = [words for order, words in doubts.items() if order not in faults]
+    if gateway is None and not faults and not left:
+        return Finding(Check.BOOK, Verdict.UNCHECKED, (NO_GATEWAY,))
+    return found(Check.BOOK, [*faults.values()], "no order that others know of was kept out", doubts=left)
+
+
+def _waited(
+    snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere
+) -> Iterator[tuple[Bytes32, UnixTime, str, bool]]:
+    """Orders, when they came, who says so, and whether it is sure that they still waited. Those that had expired are left out."""
+    now, number = snapshot.now.timestamp, snapshot.view.block.number
+    for other in known.neighbours:
+        is_later = other.view.block.number > number
+        for row in other.view.orders:
+            if now < row.signed.order.expires_at:
+                yield row.id, row.accepted_at, f"as the round of block {other.view.block.number} says", is_later
+    for kept in known.own:
+        if now < kept.signed.order.expires_at:
+            at = gateway.accepted_at(kept.signed.id) if gateway else None
+            if at is None:
+                yield kept.signed.id, kept.signed_at, "as this home's journal says", False
+            else:
+                yield kept.signed.id, at, "as the gateway says of an order of this home", True
+    if gateway:
+        later = [event.lease for event in history.opened if event.ref.block.number > number]
+        classes = sorted({offer.gpu_class for offer in snapshot.view.offers})
+        waiting = [order for number in classes for order in gateway.api.waiting(number)]
+        on_book = {order.id for order in snapshot.view.orders}
+        for order in dict.fromkeys([*waiting, *later]):
+            if order not in on_book and (at := gateway.accepted_at(order)) is not None:
+                yield order, at, "as the gateway says", True
 
 
 NO_GATEWAY = "no gateway was asked"

@@ -1,7 +1,7 @@
 """The snapshot's rows as columns of integers, so that a round looks at a hundred thousand orders in a handful of operations.
 
 Prices become *ticks*: the token's base units where the median ask is below 2^26 of them, else 2^k of them each, rounded down, so that the
-median is some millions of ticks; at most ``CAP`` ticks, which is 256 times as much or more (a tip is rounded up). So products with GPUs fit
+median, of asks that orders could pay, is some millions of ticks; at most ``CAP`` ticks, which is 256 times as much or more (a tip is rounded up). So products with GPUs fit
 64 bits whatever a single order or offer says; prices that are paid stay exact (``money``).
 
 Reading a row costs more than clearing it, and most rows stay the same from round to round: ``ColumnReader`` keeps what it has read. That makes
@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec
+from marketplace.domain.units import SECONDS_PER_HOUR
 from scheduler.engine.evidence import EvidenceColumns
 from scheduler.engine.market import Ints
 from scheduler.engine.table import SPARE, ColumnTable, Kept, Names, OfAccounts, RowValues
@@ -107,7 +107,7 @@ class ColumnReader:
             raise
 
     def _columns(self, view: BookView) -> Columns:
-        tick_bits, spare = tick_bits_of(view.offers), 2 * (len(view.orders) + len(view.offers)) + SPARE
+        tick_bits, spare = tick_bits_of(view), 2 * (len(view.orders) + len(view.offers)) + SPARE
         if tick_bits != self._tick_bits or max(len(self.known.accounts.all), self._kinds.rows) > spare:
             self._tick_bits = tick_bits
             self._begin()
@@ -190,19 +190,23 @@ def tie_of(order: Bytes32) -> int:
     return int(order[2:18], 16)
 
 
-def tick_bits_of(offers: Sequence[Offer]) -> int:
-    """How many bits a tick drops. By the median ask: no single offer can make the others' prices coarse."""
-    if not offers:
-        return 0
-    prices = map(attrgetter("price"), offers)
-    try:
-        typical = int(
-            np.partition(np.fromiter(prices, np.int64, len(offers)), (len(offers) - 1) // 2)[(len(offers) - 1) // 2]
-        )
-    except OverflowError:
-        typical = median_low(offer.price for offer in offers)
-    bits = typical.bit_length()
-    return 0 if bits <= FINEST else bits - TICKS_OF_MEDIAN
+def tick_bits_of(view: BookView) -> int:
+    """How many bits a tick drops. By the median ask, so that no single offer makes the others' prices coarse; where that is high, each ask is
+    weighed by how many orders could pay it, so that no number of offers does that nobody could take."""
+    bits = np.sort(np.fromiter((offer.price.bit_length() for offer in view.offers), np.int64, len(view.offers)))
+    typical = int(bits[(len(bits) - 1) // 2]) if len(bits) else 0
+    if typical > FINEST:
+        payable = np.sort(np.fromiter((_payable_bits(view, order) for order in view.orders), np.int64))
+        weight = np.cumsum(len(payable) - np.searchsorted(payable, bits))
+        typical = int(bits[np.searchsorted(2 * weight, weight[-1])]) if weight[-1] else typical
+    return 0 if typical <= FINEST else typical - TICKS_OF_MEDIAN
+
+
+def _payable_bits(view: BookView, order: BookOrder) -> int:
+    """Of the highest price that the order allows and its client could pay for it."""
+    terms = order.signed.order
+    work, money = max(1, terms.gpus * terms.max_seconds), view.accounts.get(terms.client, 0)
+    return min(terms.max_price, money * SECONDS_PER_HOUR // work).bit_length()
 
 
 def ticks(units: Callable[[], Iterable[int]], tick_bits: int, most: int = CAP) -> Ints:

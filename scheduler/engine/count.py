@@ -1,10 +1,12 @@
-"""The money of one round: which seats are paid for, and who stays out of the next clearing because of it.
+"""The money of one round: which seats are paid for, and who stays out of the next clearing, or asks for less, because of it.
 
-Seats are given without a look at who shares a balance. Then the fills are counted: by priority, as the contract will lock the money.
+Seats are given without a look at who shares a balance. Then the fills are counted as the contract will lock the money, at one price for equal
+machines: who cannot pay it leaves, and its order makes no price. Of a client's orders those stay that bring it the most surplus for its money.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,18 +15,17 @@ from numba import njit
 
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.fills import Fill
-from marketplace.domain.offers import Offer
-from marketplace.domain.orders import SignedOrder
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.columns import CAP
 from scheduler.engine.facts import Facts
 from scheduler.engine.fills import Fills
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
-from scheduler.engine.money import MONEY, Purses, Remaining
+from scheduler.engine.money import FAR, MONEY, Purses, Remaining
 from scheduler.engine.pools import Pools
+from scheduler.engine.price import nodes_of
 from scheduler.engine.seats import Hall
 
-GLEANING = 12_000_000
+FILLING = 6_000_000
 """Effort in units of some 500 ns for those who can still be served when money was short. A flood of orders and offers without money shall not
 hold the round up."""
 _ONE_ORDER, _ONE_OFFER = 20, 100
@@ -37,9 +38,25 @@ class Clearing:
 
     offer: Ints
     price: Ints
-    """Of each offer: the clearing price of its node."""
+    """Of each offer: the clearing price of its node, and no less than the dearest ask that sold there."""
+    limit: Ints
+    """Of each order: what it could be asked for at most."""
+    makes_none: Bools
+    """Of each order: whether it was left out for want of money, its client's or the provider's, and so makes no price."""
     unseated: dict[int, RejectionReason]
     """Orders of groups that took no part, and why."""
+
+
+@dataclass
+class Bill:
+    """What a clearing comes to."""
+
+    prices: dict[int, PricePerGpuHour]
+    """What each row pays for which the money is there, by priority; base units."""
+    lacking: dict[int, RejectionReason]
+    """What the other seated rows lack."""
+    dearest: dict[int, int]
+    """Where ticks are coarser than units: of a node, the dearest ask that sold there, in units."""
 
 
 class Count:
@@ -54,20 +71,28 @@ class Count:
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
             self._room[at] = remaining.free_of(offer.id)
         self._purses = Purses(remaining, facts.columns, facts.snapshot.terms.bond_floor)
-        self.limit = self._limits(remaining)
+        self._alone = self._limits(remaining)
+        self.limit = self._alone
         """Of each order, in ticks: its limit, or less where its client has not so much."""
         self.room = self._room.copy()
         """Of each offer: GPUs for the next clearing."""
+        self.first, self.nodes = nodes_of(pools, self._room)
+        """Equal machines: of one pool, with equally many GPUs free when the round begins. They have one price."""
         self.barred: dict[int, RejectionReason] = {}
         """The orders that stay out of the next clearing."""
-        self.is_short: Bools = np.zeros(len(self.room), np.bool_)
-        """Offers whose providers turned out to lack the money for all bonds: they sell at their ask, at which bonds are least."""
-        self.priority = self._sorted(rows)
+        self._poor = np.zeros(len(self._purses.balances), np.bool_)
+        """Of each account: whether it turned out to be short, as a client."""
+        self._poor[facts.orders["client"][rows[self._alone[rows] < facts.orders["limit"][rows]]]] = True
+        self._is_favoured = np.zeros(len(self._alone), np.bool_)
+        """Of each order: whether its client spends its money on it before all others, to see what that is worth (``favour``)."""
+        self._is_tried = np.zeros(len(self._alone), np.bool_)
+        self.priority = rows
         """``rows`` by priority: the highest limits first, of equal ones the smaller id; after all others those who are served last."""
+        self._limit_by_means(np.full(len(self._alone), NOWHERE, np.int64), np.zeros(len(self._room), np.int64))
 
     @property
-    def was_short(self) -> bool:
-        return bool(self.barred) or bool(self.is_short.any())
+    def is_anybody_poor(self) -> bool:
+        return bool(self._poor.any())
 
     def _limits(self, remaining: Remaining) -> Ints:
         limit = self._columns.orders["limit"].copy()
@@ -87,51 +112,82 @@ class Count:
         """The rows that take part and are among these, by priority."""
         return np.asarray(self.priority[among[self.priority]])
 
-    def paid(self, outcome: Clearing) -> tuple[dict[int, PricePerGpuHour], dict[int, RejectionReason]]:
-        """What each row pays for which the money is there, in the order of priority; and what the other seated rows lack."""
+    def raised(self, seats: Ints, price: Ints) -> Ints:
+        """These prices, but none below the dearest ask that sells on a node when orders sit like this."""
+        rows, asks = np.nonzero(seats != NOWHERE)[0], np.zeros(len(self.first), np.int64)
+        np.maximum.at(asks, self.nodes.of[seats[rows]], self._columns.offers["ask"][seats[rows]])
+        return np.asarray(np.maximum(price, asks[self.nodes.of]))
+
+    # What a clearing comes to
+
+    def bill(self, outcome: Clearing) -> Bill:
+        """What each seated order pays: the price of its node, or its own signed limit; and who lacks the money for it."""
         rows = self.by_priority(outcome.offer != NOWHERE)
         offers = outcome.offer[rows]
         orders = self._columns.orders.only("is_special", *MONEY).at(rows)
         listed = self._columns.offers.only("ask", "bond_bps", "provider").at(offers)
-        clearing = np.where(self.is_short[offers], 0, outcome.price[offers])
-        price = np.minimum(np.maximum(clearing, listed["ask"]), self.limit[rows])
+        price = np.minimum(outcome.price[offers], self._columns.orders["limit"][rows])
         is_doubtful = (
             self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         )
-        prices: dict[int, PricePerGpuHour] = dict(zip(rows.tolist(), price.tolist(), strict=True))
-        return prices, self._counted_out(prices, rows[is_doubtful].tolist(), offers[is_doubtful].tolist())
-
-    def _counted_out(
-        self, prices: dict[int, PricePerGpuHour], rows: list[int], offers: list[int]
-    ) -> dict[int, RejectionReason]:
-        """Put exact prices, in units, into the place of those of these doubtful rows, in ticks; or take them out and say what they lack."""
-        lacking, remaining = dict[int, RejectionReason](), self._at_first.anew()
-        for row, offer in zip(rows, offers, strict=True):
-            signed, listing = self._columns.book[row].signed, self._columns.listings[offer]
-            price = self._counted(remaining, signed, listing, prices[row] << self._columns.tick_bits)
-            if isinstance(price, RejectionReason):
-                del prices[row]
-                lacking[row] = price
+        bill = Bill(dict(zip(rows.tolist(), price.tolist(), strict=True)), {}, self._dearest(rows, offers))
+        doubtful = np.flatnonzero(is_doubtful)
+        by_worth = doubtful[self._by_worth(rows[doubtful], price[doubtful])]
+        remaining = self._at_first.anew()
+        for row, offer in zip(rows[by_worth].tolist(), offers[by_worth].tolist(), strict=True):
+            paid = self._counted(remaining, row, offer, self._units(bill, offer, int(outcome.price[offer])))
+            if isinstance(paid, RejectionReason):
+                del bill.prices[row]
+                bill.lacking[row] = paid
             else:
-                prices[row] = price
-        return lacking
+                bill.prices[row] = paid
+        for row in self._torn(bill):
+            del bill.prices[row]
+        return bill
 
-    def _counted(
-        self, remaining: Remaining, signed: SignedOrder, offer: Offer, price: int
-    ) -> PricePerGpuHour | RejectionReason:
-        """This price, the highest that the client can still pay, or the ask if the bond is too much otherwise; counted as opened. Or what is
-        lacking."""
-        reason = RejectionReason.PRICE_OUT_OF_BOUNDS
-        for most in (min(price, remaining.highest_price(signed)), offer.price):
-            fill = Fill(signed, offer.id, PricePerGpuHour(max(offer.price, most)))
-            if fill.price > signed.order.max_price:
-                return RejectionReason.PRICE_OUT_OF_BOUNDS
-            lacking = remaining.reason_against(signed, offer, fill.price)
-            if lacking is None:
-                remaining.take(fill)
-                return fill.price
-            reason = lacking
-        return reason
+    def _dearest(self, rows: Ints, offers: Ints) -> dict[int, int]:
+        found = dict[int, int]()
+        for offer in np.unique(offers).tolist() if self._columns.tick_bits else ():
+            node, ask = int(self.nodes.of[offer]), self._columns.listings[offer].price
+            found[node] = max(found.get(node, 0), ask)
+        return found
+
+    def _units(self, bill: Bill, offer: int, price: int) -> int:
+        """A price of ticks in base units: of equal machines, the same."""
+        return max(price << self._columns.tick_bits, bill.dearest.get(int(self.nodes.of[offer]), 0))
+
+    def _by_worth(self, rows: Ints, price: Ints) -> Ints:
+        """The places of these rows, the orders of a client by what it would rather have for its money at these prices in ticks: by surplus for
+        each unit of money, or by surplus alone, whichever brings more of it. Those who are served last come last."""
+        orders, limit = self._columns.orders.only(*MONEY).at(rows), self._columns.orders["limit"][rows]
+        cost = self._purses.cost(orders, price)
+        gain = np.maximum(0, limit - price) * orders["gpus"]
+        is_late = 2 * self._is_last[rows] - self._is_favoured[rows]
+        worth = (gain << 16) // cost
+        turns = [np.lexsort((rows, -limit, *keys, is_late)) for keys in ((-worth,), (-worth, -gain))]
+        brings = [self._purses.brought(orders["client"][turn], cost[turn], gain[turn]) for turn in turns]
+        place = np.empty((2, len(rows)), np.int64)
+        for at, turn in enumerate(turns):
+            place[at, turn] = np.arange(len(rows))
+        is_better = (brings[1] >= brings[0])[orders["client"]]
+        return np.lexsort((np.where(is_better, place[1], place[0]), is_late))
+
+    def _counted(self, remaining: Remaining, row: int, offer: int, price: int) -> PricePerGpuHour | RejectionReason:
+        """What the row pays on this offer where equal machines cost so much, counted as opened. Or what is lacking."""
+        signed, listing = self._columns.book[row].signed, self._columns.listings[offer]
+        fill = Fill(signed, listing.id, PricePerGpuHour(min(max(price, listing.price), signed.order.max_price)))
+        if fill.price < listing.price:
+            return RejectionReason.PRICE_OUT_OF_BOUNDS
+        lacking = remaining.reason_against(signed, listing, fill.price)
+        if lacking is None:
+            remaining.take(fill)
+        return fill.price if lacking is None else lacking
+
+    def surplus(self, seats: Ints) -> int:
+        """What those who sit are worth together: GPUs × (limit − ask), in ticks."""
+        rows = np.nonzero(seats != NOWHERE)[0]
+        orders, asks = self._columns.orders, self._columns.offers["ask"][seats[rows]]
+        return int((orders["gpus"][rows] * (orders["limit"][rows] - asks)).sum())
 
     def fills(self, outcome: Clearing, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
         """The fills of these rows, which sit where the outcome says."""
@@ -143,73 +199,113 @@ class Count:
         left.take_all(self.fills(outcome, np.fromiter(prices, np.int64, len(prices)), prices))
         return left
 
-    def bar(
-        self, outcome: Clearing, prices: dict[int, PricePerGpuHour], lacking: Mapping[int, RejectionReason]
-    ) -> None:
-        """Settle who and what stays out of the next clearing: the unpaid orders; what else their clients cannot pay for, even at the lowest ask,
-        beside what is paid; and the room of offers whose providers cannot cover more bonds."""
-        for row in self._torn(prices, lacking):
-            del prices[row]
-        gpus, clients, rows = self._columns.orders["gpus"], self._columns.orders["client"], list(prices)
+    # Before the next clearing
+
+    def learn(self, outcome: Clearing, bill: Bill) -> None:
+        """Settle who and what the next clearing is without: orders whose delegates lack the budget; the room of offers whose providers cannot
+        cover more bonds. And how much the orders of clients who are short can ask for."""
+        gpus, clients, rows = self._columns.orders["gpus"], self._columns.orders["client"], list(bill.prices)
         paid = gpus_on(outcome.offer[rows], gpus[rows], len(self.room))
-        for row, reason in lacking.items():
+        for row, reason in bill.lacking.items():
             offer = outcome.offer[row]
             # Whoever lacks a bond for its own order, or for one served last, keeps nobody else from that offer.
             is_own = self._columns.offers["provider"][offer] == clients[row] or self._is_last[row]
             if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW and not is_own:
-                self.is_short |= self._columns.offers["provider"] == self._columns.offers["provider"][offer]
                 self.room[offer] = paid[offer]
+            elif reason is RejectionReason.CLIENT_BALANCE_TOO_LOW:
+                self._poor[clients[row]] = True
             else:
                 self.barred[row] = reason
-        poor = [clients[row] for row, reason in lacking.items() if reason is RejectionReason.CLIENT_BALANCE_TOO_LOW]
-        beside = self._rows[np.isin(clients[self._rows], poor)]
-        lowest, left = self._lowest_asks(beside), self._left_after(outcome, prices)
-        for row, ask in zip(beside.tolist(), lowest.tolist(), strict=True):
-            signed = self._columns.book[row].signed
-            if row not in prices and left.highest_price(signed) < ask << self._columns.tick_bits:
-                self.barred[row] = RejectionReason.CLIENT_BALANCE_TOO_LOW
+        self._limit_by_means(outcome.offer, outcome.price)
+
+    def _limit_by_means(self, offer: Ints, price_of: Ints) -> None:
+        """Of each client who is short: its orders as it would rather have them at these prices, each of which can ask for no more than what is
+        paid for if all of them up to this one are, were all prices higher or lower alike."""
+        rows = self._rows[self._poor[self._columns.orders["client"][self._rows]]]
+        price, is_seated = np.minimum(self._cheapest(rows, price_of), CAP), offer[rows] != NOWHERE
+        price[is_seated] = price_of[offer[rows[is_seated]]]
+        orders = self._columns.orders.only(*MONEY)
+        order = self._by_worth(rows, price)
+        rows, price = rows[order], price[order]
+        means = self._purses.limits(orders.at(rows), price)
+        self.limit = self._alone.copy()
+        self.limit[rows] = np.minimum(self._alone[rows], means)
+        self.priority = self._sorted(self._rows)
+
+    def cannot_pay(self, outcome: Clearing, bill: Bill) -> Ints:
+        """Orders that were left out, of clients who were short, who could not pay for them what equal machines cost, beside what they pay for."""
+        orders, kept = self._columns.orders, np.fromiter(bill.prices, np.int64, len(bill.prices))
+        rows = self._rows[self._poor[orders["client"][self._rows]] & (outcome.offer[self._rows] == NOWHERE)]
+        money, spent = orders.only(*MONEY), np.zeros(len(self._poor), np.int64)
+        paid = np.minimum(outcome.price[outcome.offer[kept]], orders["limit"][kept])
+        cost = self._purses.cost(money.at(kept), paid, FAR)
+        np.add.at(spent, orders["client"][kept], cost)
+        spent[orders["client"][kept[cost == FAR]]] = FAR
+        left = (self._purses.balances - spent)[orders["client"][rows]]
+        cheapest = np.minimum(self._cheapest(rows, outcome.price), CAP)
+        return np.asarray(rows[self._purses.cost(money.at(rows), cheapest, FAR) > left])
+
+    def favour(self, outcome: Clearing) -> int:
+        """The order of a short client that, served before its others, could gain the most of those that are left out and were not tried yet; or
+        NOWHERE. It comes first in what the next clearing is told."""
+        orders, at = self._columns.orders, outcome.offer
+        rows = self._rows[self._poor[orders["client"][self._rows]] & ((at == NOWHERE) & ~self._is_tried)[self._rows]]
+        price = np.minimum(self._cheapest(rows, np.zeros(len(self._room), np.int64)), CAP)
+        gain = (orders["limit"][rows] - price) * orders["gpus"][rows]
+        can_pay = (
+            self._purses.cost(orders.only(*MONEY).at(rows), price) <= self._purses.balances[orders["client"][rows]]
+        )
+        gain = np.where(can_pay, gain, 0)
+        if gain.max(initial=0) <= 0:
+            return NOWHERE
+        row = int(rows[gain.argmax()])
+        self._is_tried[row] = self._is_favoured[row] = True
+        return row
+
+    def disfavour(self, row: int) -> None:
+        self._is_favoured[row] = False
 
     def close_thin(self) -> None:
         """For the last clearing: where a provider could bond hardly any of its GPUs for orders of a usual length, only as many as it could.
 
-        Else offers of many GPUs without the money would take all orders in, clearing after clearing. Who could serve more is gleaned afterwards.
+        Else offers of many GPUs without the money would take all orders in, clearing after clearing. Who could serve more is found afterwards.
         """
         orders, listed = self._columns.orders, self._columns.offers
         usual = int(np.median(orders["max_seconds"][self._rows])) if len(self._rows) else 0
         self.room = self._purses.bonded(self.room, listed, self._pools.rank, usual)
 
-    def _lowest_asks(self, rows: Ints) -> Ints:
-        """The lowest ask, in ticks, that could serve each of these orders."""
-        return Hall(self._facts, self._pools, self.limit, self._room, np.zeros(len(self._room), np.int64)).cheapest(
-            rows
-        )
+    def _cheapest(self, rows: Ints, price: Ints) -> Ints:
+        """The lowest price, in ticks, of machines that could serve each of these orders."""
+        return Hall(self._facts, self._pools, self.limit, self._room, price).cheapest(rows)
 
-    def _torn(self, prices: Mapping[int, PricePerGpuHour], lacking: Mapping[int, RejectionReason]) -> list[int]:
+    def _torn(self, bill: Bill) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
-        broken = {self.group(row) for row in lacking} - {None}
-        return [row for row in prices if self.group(row) in broken]
+        broken = {self.group(row) for row in bill.lacking} - {None}
+        return [row for row in bill.prices if self.group(row) in broken] if broken else []
 
     def group(self, row: int) -> object:
         group = self._columns.book[row].spec.group
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
-    def glean(self, outcome: Clearing, prices: dict[int, PricePerGpuHour]) -> None:
+    def fill_up(self, outcome: Clearing, bill: Bill, effort: int = FILLING) -> int:
         """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there, while there is
-        time.
+        time. What is left of the effort.
 
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
         """
-        gpus, bits, effort = self._columns.orders["gpus"], self._columns.tick_bits, GLEANING
-        listed = self._columns.offers
+        gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
+        listed, paid = self._columns.offers, list(bill.prices)
         bond = listed["ask"] * listed["bond_bps"]
-        remaining, paid = self._left_after(outcome, prices), list(prices)
+        remaining, sitting = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
+        for row, node in zip(paid, self.nodes.of[outcome.offer[paid]].tolist(), strict=True):
+            sitting[node].append(row)
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
             if effort <= 0:
                 break
-            if row in prices or self.group(row) is not None:
+            if row in bill.prices or self.group(row) is not None:
                 continue
             signed, demand = self._columns.book[row].signed, int(self._pools.demand[row])
             if demand not in fitting:
@@ -218,23 +314,41 @@ class Count:
             effort -= _ONE_ORDER + len(offers) // 128
             highest = min(remaining.highest_price(signed) >> bits, CAP)
             work = int(gpus[row]) * int(self._columns.orders["max_seconds"][row])
-            while (at := _next_that_may(offers, at, left, listed["ask"], too_much, gpus[row], highest, work)) < len(
-                offers
-            ):
+            while effort > 0:
+                at = _next_that_may(offers, at, left, listed["ask"], too_much, gpus[row], highest, work)
+                if at == len(offers):
+                    break
                 offer = int(offers[at])
                 effort, at = effort - _ONE_OFFER, at + 1
-                listing = self._columns.listings[offer]
-                clearing = 0 if self.is_short[offer] else int(outcome.price[offer]) << bits
-                price = self._counted(
-                    remaining, signed, listing, min(max(clearing, listing.price), signed.order.max_price)
-                )
+                listing, node = self._columns.listings[offer], int(self.nodes.of[offer])
+                level = max(listing.price, self._units(bill, offer, int(outcome.price[offer])))
+                raised = self._raised(outcome, bill, sitting[node], level) if level == listing.price else []
+                effort -= _ONE_ORDER * len(raised)
+                if not remaining.raise_to(raised):
+                    continue
+                price = self._counted(remaining, row, offer, level)
                 if not isinstance(price, RejectionReason):
-                    prices[row], outcome.offer[row] = price, offer
+                    bill.prices |= {other: pays for other, (_, pays) in zip(sitting[node], raised, strict=False)}
+                    bill.prices[row], outcome.offer[row] = price, offer
+                    outcome.price[self.nodes.of == node] = max(int(outcome.price[offer]), int(listed["ask"][offer]))
+                    bill.dearest[node] = max(bill.dearest.get(node, 0), listing.price)
+                    sitting[node].append(row)
                     left[offer] -= gpus[row]
                     break
+                remaining.raise_to([(fill._replace(price=pays), fill.price) for fill, pays in raised])
                 if price is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
                     no_less = (listed["provider"] == listed["provider"][offer]) & (bond >= bond[offer])
                     too_much[no_less] = np.minimum(too_much[no_less], work)
+        return effort
+
+    def _raised(self, outcome: Clearing, bill: Bill, rows: list[int], price: int) -> list[tuple[Fill, PricePerGpuHour]]:
+        """The fills of these rows, and what each pays where equal machines cost so much."""
+        found = list[tuple[Fill, PricePerGpuHour]]()
+        for row in rows:
+            signed, offer = self._columns.book[row].signed, self._columns.listings[int(outcome.offer[row])].id
+            pays = PricePerGpuHour(max(bill.prices[row], min(price, signed.order.max_price)))
+            found.append((Fill(signed, offer, bill.prices[row]), pays))
+        return found
 
 
 @njit(cache=True)

@@ -21,6 +21,7 @@ from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
 from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.spec import Constraints, Group, Resources
 from marketplace.domain.units import TokenUnits
 from marketplace.domain.wire import (
@@ -33,12 +34,11 @@ from marketplace.domain.wire import (
     reputation_to_wire,
 )
 from scheduler.engine.kept import Form, KeptRows
-from scheduler.engine.policy import Policy
 
 if TYPE_CHECKING:
     from scheduler.engine.snapshot import Snapshot
 
-SNAPSHOT_VERSION = 5
+SNAPSHOT_VERSION = 6
 _DEMANDS_KEPT = 100_000
 
 

@@ -1,6 +1,7 @@
-"""Which offers could serve an order, looking at each pair alone. Every "no" has a typed reason.
+"""The rulebook (``marketplace.domain.fitting``) in columns: which offers could serve an order, looking at each pair alone.
 
-``CHECKS`` is the documentation: a check turns what a kind of orders asks for into a number, its *key*, and says which offers fail that key.
+A check turns what a kind of orders asks for into a number, its *key*, and says which offers fail that key. Tests hold the checks against the
+rulebook, pair by pair and reason by reason.
 Orders with the same keys make the same *demand* and are judged once. Checks know nothing of the round's other orders: who gets what is for the
 auction. How many GPUs and how high a limit are asked last, of each order by itself.
 """
@@ -14,11 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from marketplace.domain import fitting
 from marketplace.domain.book import BookOrder, RejectionReason
-from marketplace.domain.budgets import NO_BUDGET
-from marketplace.domain.fills import refusal_of_order, refusal_of_signer
-from marketplace.domain.ids import ZERO_ADDRESS, Address
-from marketplace.domain.refusals import Refusal
+from marketplace.domain.ids import ZERO_ADDRESS, Address, OfferId
 from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine import bounds
@@ -29,14 +28,6 @@ from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import as_met
 
 R = RejectionReason
-
-ABOUT_THE_ORDER = frozenset(
-    {
-        Refusal.BadSignature, Refusal.OverBudget, Refusal.OrderLive, Refusal.OrderClosed, Refusal.OrderExpired,
-        Refusal.OpenerNotAllowed, Refusal.TipWithoutOpener, Refusal.BadAmounts, Refusal.TooSoon,
-    }
-)  # fmt: skip
-"""Refused with one of these on one offer, an order would be refused on every other."""
 
 _TOO_LONG = 1 << 40
 """More seconds than an order can have."""
@@ -223,29 +214,23 @@ def refused_at_once(facts: Facts) -> dict[int, RejectionReason]:
 
 
 def reason_against_order(snapshot: Snapshot, order: BookOrder) -> RejectionReason | None:
-    """The reason, if any, for which no offer at all could serve this order in this round."""
-    lease, terms = snapshot.lease_of(order.id), order.signed.order
-    for at in snapshot.mining_times:
-        refusal = refusal_of_order(terms, lease, at, snapshot.opener)
-        if refusal is None and order.delegate is not None and snapshot.opener != terms.client:
-            budget = snapshot.view.budgets.get((terms.client, order.delegate), NO_BUDGET)
-            refusal = refusal_of_signer(terms, order.delegate, budget, at, charged=lease.charged)
-        if refusal:
-            return RejectionReason.of(refusal)
-    recent = recent_refusals(snapshot, order)
-    return next((RejectionReason.of(reason) for _, reason in sorted(recent.items()) if reason in ABOUT_THE_ORDER), None)
+    """The reason, if any, for which no offer at all could serve this order in this round (``fitting``)."""
+    refused = snapshot.view.refused.get(order.id, ())
+    return fitting.reason_against_order(
+        order, snapshot.view, snapshot.lease_of(order.id), refused, snapshot.circumstances
+    )
 
 
-def recent_refusals(snapshot: Snapshot, order: BookOrder) -> dict[int, Refusal]:
-    """The contract knows best. Its refusal of a pair holds for a while: we do not pay for the same answer again."""
-    oldest = snapshot.now.number - snapshot.policy.refusal_cooldown_blocks
-    return {row.offer: row.reason for row in snapshot.view.refused.get(order.id, ()) if row.block_number > oldest}
+def recent_refusals(snapshot: Snapshot, order: BookOrder) -> set[OfferId]:
+    """The offers on which the contract refused it lately."""
+    given = snapshot.circumstances
+    return {row.offer for row in snapshot.view.refused.get(order.id, ()) if given.is_refused_lately(row)}
 
 
 def recent_declines(snapshot: Snapshot, order: BookOrder) -> set[Address]:
-    """An order fails over to the next best provider; back to one that declined it only after a while."""
-    since = snapshot.now.timestamp - snapshot.policy.decline_cooldown_seconds
-    return {provider for provider, at in snapshot.declines_of(order).items() if at > since}
+    """The providers that declined it lately."""
+    given = snapshot.circumstances
+    return {provider for provider, at in snapshot.declines_of(order).items() if given.is_declined_lately(at)}
 
 
 # Demands --------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly."""
 _THIN = 16
 """A provider whose money covers less than one in so many of its GPUs may have listed them to hold others up."""
-_FAR = MOST + 1
+FAR = MOST + 1
 """More than any account has. Sums end here."""
 
 
@@ -126,6 +126,24 @@ class Remaining:
             self._taken[offer.id] = self._taken.get(offer.id, 0) + order.gpus
             self._spend(offer.provider, self.bond_of(order, offer, fill.price))
 
+    def raise_to(self, fills: Iterable[tuple[Fill, PricePerGpuHour]]) -> bool:
+        """Count these fills, which were taken, at a higher price each; whether the money for that is there, else nothing is counted. A raise is
+        taken back by the same at the lower prices."""
+        more: dict[Address, int] = {}
+        for fill, price in fills:
+            order, offer = fill.signed.order, self._offers[fill.offer]
+            locks, bonds = (
+                [lock_of(order, level) for level in (fill.price, price)],
+                [self.bond_of(order, offer, level) for level in (fill.price, price)],
+            )
+            more[order.client] = more.get(order.client, 0) + locks[1] - locks[0]
+            more[offer.provider] = more.get(offer.provider, 0) + bonds[1] - bonds[0]
+        if any(amount > max(0, self.balance_of(who)) for who, amount in more.items()):
+            return False
+        for who, amount in more.items():
+            self._spend(who, TokenUnits(amount))
+        return True
+
     def _spend(self, account: Address, amount: TokenUnits) -> None:
         self._spent[account] = self._spent.get(account, 0) + amount
 
@@ -151,22 +169,37 @@ class Purses:
 
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
         bits, numbers = columns.tick_bits, columns.known.accounts.of
-        self._least_bond = min((bond_floor >> bits) + 1, _FAR)
-        self._balances = columns.balances.copy() if remaining.spent else columns.balances
+        self._least_bond = min((bond_floor >> bits) + 1, FAR)
+        self.balances = columns.balances.copy() if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
-            self._balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
+            self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
 
     def cannot_surely_pay(self, rows: ColumnTable, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
-        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self._balances))
+        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self.balances))
+
+    def cost(self, rows: ColumnTable, price: Ints, huge: int = _HUGE) -> Ints:
+        """What each of these orders costs its client at this price, rounded up; ``huge`` where that is too large to add up."""
+        gpus, max_seconds, tip, _ = (rows[name] for name in MONEY)
+        return np.asarray(_costs(gpus, max_seconds, tip, price, huge))
+
+    def brought(self, client: Ints, cost: Ints, gain: Ints) -> Ints:
+        """What each account gains by those of these orders, one after the other, that it can pay for."""
+        return np.asarray(_brought(client, cost, gain, self.balances))
+
+    def limits(self, rows: ColumnTable, price: Ints) -> Ints:
+        """The highest price for each of these orders at which its client can pay for it and for its orders before it, if prices were all
+        higher or lower alike than these."""
+        gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
+        return np.asarray(_limits(gpus, max_seconds, tip, client, price, self.balances))
 
     def may_lack(self, rows: ColumnTable, offers: ColumnTable, price: Ints) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         provider, bond_bps = offers["provider"], offers["bond_bps"]
         return np.asarray(
-            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self._balances, self._least_bond)
+            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self.balances, self._least_bond)
         )
 
     def bonded(self, room: Ints, offers: ColumnTable, rank: Ints, seconds: int) -> Ints:
@@ -179,10 +212,10 @@ class Purses:
         before = np.cumsum(cost[order]) - cost[order]
         is_first = np.diff(provider[order], prepend=-1) != 0
         before -= np.maximum.accumulate(np.where(is_first, before, 0))
-        covered, total = np.empty_like(room), np.zeros(len(self._balances), np.int64)
-        covered[order] = np.clip((self._balances[provider[order]] - before) // bond[order], 0, room[order])
+        covered, total = np.empty_like(room), np.zeros(len(self.balances), np.int64)
+        covered[order] = np.clip((self.balances[provider[order]] - before) // bond[order], 0, room[order])
         np.add.at(total, provider, cost)
-        return np.where(total[provider] // _THIN > self._balances[provider], covered, room)
+        return np.where(total[provider] // _THIN > self.balances[provider], covered, room)
 
 
 @njit(cache=True)
@@ -193,6 +226,45 @@ def _locked(gpus: int, max_seconds: int, tip: int, price: int) -> tuple[int, boo
 
 
 @njit(cache=True)
+def _costs(gpus: Ints, max_seconds: Ints, tip: Ints, price: Ints, huge: int) -> Ints:
+    found = np.empty(len(gpus), np.int64)
+    for row in range(len(gpus)):
+        locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
+        found[row] = huge if is_huge else locked + tip[row]
+    return found
+
+
+@njit(cache=True)
+def _brought(client: Ints, cost: Ints, gain: Ints, balances: Ints) -> Ints:
+    left, found = balances.copy(), np.zeros(len(balances), np.int64)
+    for row in range(len(client)):
+        if cost[row] <= left[client[row]]:
+            left[client[row]] -= cost[row]
+            found[client[row]] += gain[row]
+    return found
+
+
+@njit(cache=True)
+def _limits(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Ints:
+    fitting, spent = np.zeros(len(balances), np.int64), np.zeros(len(balances), np.int64)
+    tips, found = np.zeros(len(balances), np.int64), np.empty(len(gpus), np.int64)
+    for row in range(len(gpus)):
+        who, level = client[row], max(1, price[row])
+        locked = _locked(gpus[row], max_seconds[row], tip[row], level)[0]
+        have, cost = balances[who] - tips[who] - tip[row], min(FAR, fitting[who] + locked)
+        if cost <= have:
+            fitting[who], tips[who] = cost, min(FAR, tips[who] + tip[row])
+        else:  # What does not fit at these prices leaves its money to those after it, and is paid for after all of them at lower ones.
+            cost = min(FAR, spent[who] + locked)
+        if locked <= have:
+            spent[who] = min(FAR, spent[who] + locked)
+        while have >= 1 << 32:
+            have, cost = have >> 1, (cost >> 1) + 1
+        found[row] = min(CAP, level * have // cost) if have > 0 else -1
+    return found
+
+
+@njit(cache=True)
 def _may_lack(
     gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, provider: Ints, bond_bps: Ints, balances: Ints, least_bond: int
 ) -> Bools:  # fmt: skip
@@ -200,9 +272,9 @@ def _may_lack(
     for row in range(len(gpus)):
         locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
         # What is too large to add up makes all fills of its accounts doubtful: they are counted together, or the count would be of a part.
-        spent[client[row]] = min(_FAR, spent[client[row]] + (_FAR if is_huge else locked + tip[row]))
+        spent[client[row]] = min(FAR, spent[client[row]] + (FAR if is_huge else locked + tip[row]))
         bond = max(locked * bond_bps[row] // BPS_WHOLE + 1, least_bond)
-        spent[provider[row]] = min(_FAR, spent[provider[row]] + (_FAR if is_huge else bond))
+        spent[provider[row]] = min(FAR, spent[provider[row]] + (FAR if is_huge else bond))
     found = np.empty(len(gpus), np.bool_)
     for row in range(len(gpus)):
         found[row] = spent[client[row]] > balances[client[row]] or spent[provider[row]] > balances[provider[row]]

@@ -1,4 +1,4 @@
-"""What a fill pays: the clearing price of the GPUs that it takes, kept between the offer's ask and the order's limit (I-4).
+"""What a fill pays: the clearing price of the GPUs that it takes, or its own signed limit where that is lower (I-4).
 
 GPUs of one pool on machines with equally many free make a *node*: an order that may go to one of them may go to all. The price of a node is
 the least that leaves nobody with a reason to complain, the lower end of what the duals of the assignment allow:
@@ -58,13 +58,17 @@ def nodes_of(pools: Pools, room: Ints) -> tuple[Ints, Nodes]:
 
 
 def clearing_prices(market: SeatMap, nodes: Nodes, room: Ints) -> Ints:
-    """The price of each offer in ticks."""
-    return np.asarray(_prices(market, nodes.of, nodes.starts, nodes.free, room)[nodes.of])
+    """The price of each offer in ticks. ``room``: what may be sold on each, less than is free where its provider cannot bond more."""
+    if not len(market.orders):
+        return np.zeros(len(room), np.int64)
+    free = np.zeros_like(nodes.free)
+    np.maximum.at(free, nodes.of, room)
+    return np.asarray(_prices(market, nodes.of, nodes.starts, free, room)[nodes.of])
 
 
 @njit(cache=True)
 def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> Ints:
-    price, most = _by_asks(market, node, len(free), room)
+    price, most = _by_asks(market, node, free, room)
     seated, left_out = _seated_and_left_out(market, node)
     _lower(market, seated, most, starts, free)
     for wish in range(len(left_out)):  # rule 2
@@ -83,14 +87,16 @@ def _prices(market: Any, node: Ints, starts: Ints, free: Ints, room: Ints) -> In
 
 
 @njit(cache=True)
-def _by_asks(market: Any, node: Ints, nodes: int, room: Ints) -> tuple[Ints, Ints]:
+def _by_asks(market: Any, node: Ints, free: Ints, room: Ints) -> tuple[Ints, Ints]:
     """Rule 1: the dearest ask that was needed on each node; and for rule 4 the lowest of a machine there that was not."""
-    offers, needed, unneeded = market.offers, np.zeros(nodes, np.int64), np.full(nodes, NEVER, np.int64)
+    offers, needed, unneeded = market.offers, np.zeros(len(free), np.int64), np.full(len(free), NEVER, np.int64)
     for offer in range(len(offers)):
         at, ask = node[offer], offers[offer].ask
         if offers[offer].room < room[offer]:
             needed[at] = max(needed[at], ask)
-        else:
+        elif (
+            room[offer] == free[at]
+        ):  # Else its provider cannot bond what it has free, and it would not have served all.
             unneeded[at] = min(unneeded[at], ask)
     return needed, unneeded
 
@@ -139,7 +145,7 @@ def _raise(market: Any, price: Ints, most: Ints, starts: Ints, free: Ints, wish:
         pool = market.accepts[at]
         for node in range(starts[pool + 1] - 1, starts[pool] - 1, -1):
             if free[node] < gpus:
-                break
+                continue
             target = min(to, most[node])
             if target > price[node]:
                 price[node] = target

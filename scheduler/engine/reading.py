@@ -25,6 +25,7 @@ from marketplace.domain.ledger import Delegation, LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.policy import Policy
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import JobSpec, Machine, read_demand, read_machine
@@ -32,7 +33,6 @@ from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, To
 from marketplace.domain.wire import camel, integer_from_wire, order_from_wire
 from scheduler.engine.document import SNAPSHOT_VERSION
 from scheduler.engine.plan import PLAN_VERSION, PoolPrice
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 
 Read = TypeVar("Read")

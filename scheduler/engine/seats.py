@@ -13,10 +13,12 @@ from functools import cached_property
 
 import numpy as np
 
+from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.columns import ranked, sizes_of
 from scheduler.engine.facts import Facts
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
 from scheduler.engine.pools import Pools, asked_of, lowest_of, within_limits
+from scheduler.engine.snapshot import Snapshot
 
 PREFERRING = 1_000_000
 """Effort in units of some 500 ns for moving orders to regions that they prefer. Usual markets need a tenth of it at most."""
@@ -145,6 +147,13 @@ def seat_elders(hall: Hall, standing: Ints, seats: Ints) -> dict[int, int]:
         else:
             in_vain[kind] = least - 1  # And it only gets dearer.
     return seated
+
+
+def credit_of(snapshot: Snapshot, accepted_at: int, surplus: int) -> int:
+    """What a market of this surplus may lose for an order that has waited since then."""
+    policy, waited = snapshot.policy, snapshot.now.timestamp - accepted_at - snapshot.policy.patience_seconds
+    times = 1 + waited // max(1, policy.credit_seconds) if waited > 0 else 0
+    return surplus * policy.credit_bps * times // BPS_WHOLE
 
 
 # Those who come last --------------------------------------------------------------------------------------------------

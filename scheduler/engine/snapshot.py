@@ -10,13 +10,15 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.classes import GpuClass
 from marketplace.domain.fills import Fill
+from marketplace.domain.fitting import Circumstances, OfferRow, offer_row
 from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_of
 from marketplace.domain.leases import NO_LEASE, Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
+from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.units import UnixTime
 from scheduler.engine.document import SnapshotWriter
-from scheduler.engine.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,18 @@ class Snapshot:
         return self.head
 
     @property
+    def circumstances(self) -> Circumstances:
+        """Of the openings that this round proposes."""
+        return Circumstances(self.now, self.opener, self.policy)
+
+    @property
     def mining_times(self) -> tuple[UnixTime, UnixTime]:
-        """The earliest and the latest second at which a fill of this round may be mined. It has to hold at both."""
-        now = self.now.timestamp
-        return UnixTime(now + 1), UnixTime(now + max(1, self.policy.mining_margin_seconds))
+        """The earliest and the latest second at which a fill of this round may be mined."""
+        return self.circumstances.mining_times
+
+    def offer_row(self, offer: Offer) -> OfferRow:
+        """The offer with all that this round knows of it."""
+        return offer_row(offer, next((row for row in self.classes if row.number == offer.gpu_class), None), self.view)
 
     def lease_of(self, order: Bytes32) -> Lease:
         record = self.view.leases.get(order)

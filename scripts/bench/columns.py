@@ -5,9 +5,10 @@ Nothing here knows the engine, so that a mistake of the engine's cannot hide in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 from marketplace.domain.book import BookOrder
 from marketplace.domain.budgets import NO_BUDGET
 from marketplace.domain.fills import Fill, refusal_of_order
-from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, sha256_in
+from marketplace.domain.fitting import Pair, mismatch
+from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import Delegation
 from marketplace.domain.offers import Offer
-from marketplace.domain.spec import Constraints, Machine, Resources
+from marketplace.domain.policy import is_silent
 from scheduler.engine.snapshot import Snapshot
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Row = TypeVar("Row")
 NOBODY = -1
 ENOUGH = 2**62
 """Balances are cut here, so that they fit a column."""
@@ -99,10 +102,11 @@ def columns_of(snapshot: Snapshot) -> Columns:
     orders = [
         order for order in snapshot.view.orders if order.signed.order.offer in rows and _may_open(snapshot, order)
     ]
-    demands, demand = _numbered(_demand_of(snapshot, order) for order in orders)
-    named = {who for one in demands for who in (*one.wanted.providers, *one.wanted.exclude_providers)}
-    scores = _scores(snapshot, offers) if any(one.wanted.min_reliability_bps for one in demands) else {}
-    kinds, kind = _numbered(_kind_of(snapshot, offer, named, scores) for offer in offers)
+    demands, demand = _alike(orders, [_demand_of(snapshot, order) for order in orders])
+    asked = [one.spec.constraints for one in demands]
+    named = {who for wanted in asked for who in (*wanted.providers, *wanted.exclude_providers)}
+    scores = _scores(snapshot, offers) if any(wanted.min_reliability_bps for wanted in asked) else {}
+    kinds, kind = _alike(offers, [_kind_of(snapshot, offer, named, scores) for offer in offers])
     accepts, demand, kind = _distinct(_accepted(snapshot, demands, kinds), demand, kind)
     terms = [order.signed.order for order in orders]
     parties = dict.fromkeys((*(term.client for term in terms), *(offer.provider for offer in offers)))
@@ -135,36 +139,6 @@ def columns_of(snapshot: Snapshot) -> Columns:
 # Orders and offers, each alone -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Demand:
-    """All of an order that decides which offers may serve it, but for GPUs, price and one offer alone."""
-
-    classes: int
-    arbiter: Address
-    min_bond_bps: int
-    min_seconds: int
-    is_term: bool
-    needs: tuple[int, int, int, int]
-    """VRAM, CPUs, memory, disk."""
-    wanted: Constraints
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """All of an offer that such a demand looks at. Providers are told apart only where an order names them."""
-
-    gpu_class: ClassNumber
-    arbiter: Address
-    bond_bps: int
-    min_seconds: int
-    spec: Bytes32
-    provider: Address | None
-    score: int
-    """Its provider's, where some order asks for one."""
-    is_own: bool
-    """Whether its provider is the opener of the round."""
-
-
 def _may_open(snapshot: Snapshot, order: BookOrder) -> bool:
     lease = snapshot.lease_of(order.id)
     terms = order.signed.order
@@ -193,102 +167,49 @@ def _left(snapshot: Snapshot, pair: Delegation | None) -> int:
 
 def _is_there(snapshot: Snapshot, offer: Offer) -> bool:
     """Alive when a fill is mined, of a provider that was heard of and that is not its own arbiter."""
-    heard = snapshot.view.heartbeats.get(offer.provider)
-    is_heard = heard is not None and snapshot.now.timestamp - heard <= snapshot.policy.heartbeat_seconds
+    is_heard = not is_silent(snapshot.view.heartbeats.get(offer.provider), snapshot.now.timestamp, snapshot.policy)
     return is_heard and offer.is_alive(max(snapshot.mining_times)) and offer.arbiter != offer.provider
 
 
-def _demand_of(snapshot: Snapshot, order: BookOrder) -> _Demand:
-    terms, needs = order.signed.order, order.spec.resources
-    return _Demand(
-        terms.classes,
-        terms.arbiter,
-        terms.min_bond_bps,
-        terms.min_seconds,
-        terms.starts_at > min(snapshot.mining_times),
-        (needs.vram_mib, needs.cpus, needs.memory_mib, needs.disk_mib),
-        order.spec.constraints,
-    )
+def _demand_of(snapshot: Snapshot, order: BookOrder) -> Hashable:
+    """All of an order that decides which offers may serve it, but for GPUs, price and one offer alone."""
+    terms, is_term = order.signed.order, order.signed.order.starts_at > min(snapshot.mining_times)
+    asked = terms.classes, terms.arbiter, terms.min_bond_bps, terms.min_seconds, is_term
+    return asked, order.spec.resources, order.spec.constraints
 
 
 def _scores(snapshot: Snapshot, offers: Iterable[Offer]) -> dict[Address, int]:
     return {who: snapshot.view.reliability_of(who) for who in {offer.provider for offer in offers}}
 
 
-def _kind_of(snapshot: Snapshot, offer: Offer, named: set[Address], scores: Mapping[Address, int]) -> _Kind:
-    return _Kind(
-        offer.gpu_class,
-        offer.arbiter,
-        offer.bond_bps,
-        offer.min_seconds,
-        offer.spec,
-        offer.provider if offer.provider in named else None,
-        scores.get(offer.provider, 0),
-        offer.provider == snapshot.opener,
-    )
+def _kind_of(snapshot: Snapshot, offer: Offer, named: set[Address], scores: Mapping[Address, int]) -> Hashable:
+    """All of an offer that such a demand looks at. Providers are told apart only where an order names them, or by their scores."""
+    who, score = offer.provider if offer.provider in named else None, scores.get(offer.provider, 0)
+    is_own = offer.provider == snapshot.opener
+    return offer.gpu_class, offer.arbiter, offer.bond_bps, offer.min_seconds, offer.spec, who, score, is_own
 
 
 # Pairs -----------------------------------------------------------------------------------------------------------------
 
 
-def _accepted(snapshot: Snapshot, demands: Sequence[_Demand], kinds: Sequence[_Kind]) -> Flags:
-    """Demands by kinds. A machine without a description has what a spec asks for by default, and its class's VRAM."""
-    machines = [snapshot.view.machines.get(sha256_in(kind.spec)) for kind in kinds]
-    promised = {row.number: row.vram_mib for row in snapshot.classes}
-    has = np.array([_has(kind, machine, promised) for kind, machine in zip(kinds, machines, strict=True)]).reshape(
-        -1, 4
-    )
-    table = _Table(
-        classes=[kind.gpu_class for kind in kinds],
-        arbiters=np.array([kind.arbiter for kind in kinds]),
-        bonds=_ints(kind.bond_bps for kind in kinds),
-        min_seconds=_ints(kind.min_seconds for kind in kinds),
-        providers=np.array([kind.provider or "" for kind in kinds]),
-        scores=_ints(kind.score for kind in kinds),
-        is_own=np.array([kind.is_own for kind in kinds], dtype=bool),
-        regions=np.array([machine.region if machine else "" for machine in machines]),
-        has=has,
-    )
-    return np.array([table.row(demand) for demand in demands], dtype=bool).reshape(len(demands), len(kinds))
-
-
-def _has(kind: _Kind, machine: Machine | None, promised: Mapping[ClassNumber, int]) -> tuple[int, int, int, int]:
-    if machine is None:
-        least = Resources()
-        return promised.get(kind.gpu_class, 0), least.cpus, least.memory_mib, least.disk_mib
-    return machine.vram_mib, machine.cpus, machine.memory_mib, machine.disk_mib
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The kinds as columns."""
-
-    classes: list[int]
-    arbiters: NDArray[Any]
-    bonds: Ints
-    min_seconds: Ints
-    providers: NDArray[Any]
-    scores: Ints
-    is_own: Flags
-    regions: NDArray[Any]
-    has: Ints
-
-    def row(self, demand: _Demand) -> Flags:
-        """Which kinds this demand takes."""
-        wanted = demand.wanted
-        takes = np.array([demand.classes >> number & 1 for number in self.classes], dtype=bool)
-        takes &= (self.arbiters == demand.arbiter) & (self.bonds >= demand.min_bond_bps)
-        takes &= (self.min_seconds <= demand.min_seconds) & (self.scores >= wanted.min_reliability_bps)
-        takes &= (self.has >= np.array(demand.needs)).all(axis=1)
-        if demand.is_term:
-            takes &= self.is_own
-        if wanted.regions:
-            takes &= np.isin(self.regions, wanted.regions)
-        if wanted.providers:
-            takes &= np.isin(self.providers, wanted.providers)
-        if wanted.exclude_providers:
-            takes &= ~np.isin(self.providers, wanted.exclude_providers)
-        return takes
+def _accepted(snapshot: Snapshot, demands: Sequence[BookOrder], kinds: Sequence[Offer]) -> Flags:
+    """Demands by kinds, by the rulebook: asked of the first order and the first offer of each, where the class is one that the order takes."""
+    found, rows = np.zeros((len(demands), len(kinds)), np.bool_), [snapshot.offer_row(offer) for offer in kinds]
+    of_class = defaultdict[ClassNumber, list[int]](list)
+    for number, offer in enumerate(kinds):
+        of_class[offer.gpu_class].append(number)
+    for at, order in enumerate(demands):
+        terms, asked, wanted = (
+            replace(order.signed.order, offer=OfferId(0)),
+            order.spec.resources,
+            order.spec.constraints,
+        )
+        for gpu_class, numbers in of_class.items():
+            if terms.accepts(gpu_class):
+                for number in numbers:
+                    pair = Pair(terms, asked, wanted, rows[number])
+                    found[at, number] = mismatch(pair, snapshot.circumstances) is None
+    return found
 
 
 def _distinct(accepts: Flags, demand: Ints, kind: Ints) -> tuple[Flags, Ints, Ints]:
@@ -306,6 +227,13 @@ def _numbered(values: Iterable[Any]) -> tuple[list[Any], Ints]:
     places: dict[Any, int] = {}
     place = _ints(places.setdefault(value, len(places)) for value in values)
     return list(places), place
+
+
+def _alike(rows: Sequence[Row], keys: Sequence[Hashable]) -> tuple[list[Row], Ints]:
+    """The first of the rows with each key, and for each row the place of its key among them."""
+    found, place = _numbered(keys)
+    first = dict(zip(reversed(keys), reversed(rows), strict=True))
+    return [first[key] for key in found], place
 
 
 def _ints(values: Iterable[int]) -> Ints:

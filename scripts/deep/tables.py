@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.bench import (
     api_words,
+    budget_words,
     chain_words,
     exec_words,
     finance_words,
@@ -76,6 +77,7 @@ WORDS = {
     "api.schemathesis_cases": "requests that schemathesis made of OpenAPI, signed where parties may, with all its checks",
     "api.schemathesis_failures": "of them, failures",
     **sizes.words(),
+    **budget_words.words(),
     **rules.words(),
     **ten_million.words(),
     **whole_rounds.words(),

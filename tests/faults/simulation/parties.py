@@ -27,6 +27,7 @@ from marketplace.client.trust import TrustRoots
 from marketplace.domain.chain_errors import TransactionNotMined
 from marketplace.domain.classes import load_classes
 from marketplace.domain.errors import MarketplaceError
+from marketplace.domain.policy import Policy
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from marketplace.gateway.server import server_for
@@ -42,7 +43,6 @@ from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.agent import AgentJournal
 from marketplace.store.journal.operator import OperatorJournal
-from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 from tests.faults.simulation.executor import BlockTimeExecutor
 from tests.faults.simulation.mortality import Killed, Life, MortalChain, MortalLine, living, watch_server

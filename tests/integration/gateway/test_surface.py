@@ -19,9 +19,9 @@ from marketplace.api.offers import BookAnswer, OfferAnswer, OfferPage, PriceAnsw
 from marketplace.api.problems import ProblemTold
 from marketplace.chain.contracts import Signature, contract_abi
 from marketplace.chain.devnet import increase_time, mine
-from marketplace.domain.book import SILENT_AFTER_SECONDS
 from marketplace.domain.classes import load_classes
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import DEFAULT
 from marketplace.domain.wire import offer_from_wire
 from marketplace.gateway.app import create_app
 from tests.integration.gateway.conftest import (
@@ -140,7 +140,7 @@ def test_a_price_is_one_that_is_to_be_had(gateway: Gateway, offer: Offer) -> Non
     assert gateway.post_order(signed).status_code == 201
     gateway.open(signed, full)
     gateway.write(OTHER_PROVIDER, "POST", "/v1/heartbeats", b"{}")
-    increase_time(gateway.chain, SILENT_AFTER_SECONDS + 1)
+    increase_time(gateway.chain, DEFAULT.heartbeat_seconds + 1)
     gateway.write(PROVIDER, "POST", "/v1/heartbeats", b"{}")
     gateway.sync()
 
@@ -149,7 +149,7 @@ def test_a_price_is_one_that_is_to_be_had(gateway: Gateway, offer: Offer) -> Non
     rows = {row["id"]: row for row in gateway.http.get("/v1/offers?limit=100").json()["items"]}
     mine = [row for row in rows.values() if row["provider"] == PROVIDER.address]
     assert (rows[silent.id]["listed"], rows[silent.id]["silent"], rows[full.id]["silent"]) == (True, True, False)
-    assert gateway.http.get("/v1/market").json()["maxSilenceSeconds"] == SILENT_AFTER_SECONDS
+    assert gateway.http.get("/v1/market").json()["maxSilenceSeconds"] == DEFAULT.heartbeat_seconds
     assert price["lowestAsk"] == str(min(int(row["price"]) for row in mine if row["free"]))
     assert price["gpusFree"] == sum(row["free"] for row in mine)
 

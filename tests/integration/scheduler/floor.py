@@ -25,13 +25,13 @@ from marketplace.domain.leases import Lease
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order, SignedOrder
+from marketplace.domain.policy import Policy
 from marketplace.domain.spec import JobSpec, Machine
 from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.services.projection import Projector
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
-from scheduler.engine.policy import Policy
 from scheduler.service import SchedulerService
 from tests.works import WORK
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.chain import verbs
-from marketplace.domain.book import Faults, RefusedFill
+from marketplace.domain.book import BookOrder, Faults, RefusedFill
 from marketplace.domain.budgets import Budget
 from marketplace.domain.events import LeaseOpened
 from marketplace.domain.fills import Fill
@@ -19,7 +19,9 @@ from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import TokenUnits, UnixTime
+from scheduler.audit import word
 from scheduler.audit.findings import Check, Verdict
+from scheduler.audit.history import History
 from scheduler.audit.replayed import Documents
 from scheduler.audit.round import fetch_documents
 from scheduler.engine.clear import clear
@@ -321,7 +323,7 @@ def test_a_fill_that_is_not_in_the_plan_is_caught_on_the_chain(floor: Floor, aud
     )
     report = auditor.audits(name)
 
-    assert report.failed == (Check.OPENINGS,)
+    assert report.failed == (Check.OPENINGS, Check.BOOK)
     assert report.of(Check.OPENINGS).words == (
         f"order {plan.fills[0].signed.id}: offer 1 at {DOLLAR + 1} was posted, the plan has offer 1 at {DOLLAR}",
         f"order {extra.id} was posted on offer 2 and is not in the plan",
@@ -512,8 +514,8 @@ def _decline_the_first(floor: Floor) -> None:
     floor.index()
 
 
-def test_an_order_that_is_kept_out_is_told(floor: Floor, auditor: Auditor) -> None:
-    """Accepted before the snapshot's block, still waiting or opened since: a warning, for only the gateway knows when it came."""
+def test_an_order_that_is_kept_out_fails_the_round(floor: Floor, auditor: Auditor) -> None:
+    """Accepted before the snapshot's block, still waiting or opened since, as the gateway says; just before it, it may have been on its way."""
     snapshot = snapshot_of(floor)
     dropped = snapshot.view.orders[0]
     _, name = held(floor, with_view(snapshot, orders=snapshot.view.orders[1:]))
@@ -523,6 +525,45 @@ def test_an_order_that_is_kept_out_is_told(floor: Floor, auditor: Auditor) -> No
     later = auditor.audits(name)
 
     for found in (report, later):
-        assert found.holds
-        assert Check.BOOK in warned(found)
+        assert found.failed == (Check.BOOK,)
         assert dropped.id in found.of(Check.BOOK).words[0]
+    late = word.check_book(
+        _at_block_time(with_view(snapshot, orders=()), dropped.accepted_at + 4),
+        History(0, floor.terms.bond_floor),
+        None,
+        _known(dropped, snapshot),
+    )
+    assert late.verdict is Verdict.WARNING
+
+
+def test_an_order_that_a_later_round_or_ones_own_journal_knows_is_missed_without_a_gateway(
+    floor: Floor, auditor: Auditor
+) -> None:
+    """A later round has it: it waited. Of an earlier one, or of one's own, it may have been withdrawn, which is a warning; expired, it is none."""
+    snapshot = snapshot_of(floor)
+    dropped, kept = snapshot.view.orders[0], snapshot.view.orders[1:]
+    short, history = with_view(snapshot, orders=kept), History(0, floor.terms.bond_floor)
+    number = snapshot.view.block.number
+    later, earlier = (with_view(snapshot, block=replace(snapshot.view.block, number=number + more)) for more in (1, -1))
+    own = word.KnownElsewhere([word.OwnOrder(dropped.signed, dropped.accepted_at)])
+
+    def verdict(known: word.KnownElsewhere, seen: Snapshot = short) -> Verdict:
+        return word.check_book(seen, history, None, known).verdict
+
+    assert verdict(word.KnownElsewhere(neighbours=[later])) is Verdict.FAILED
+    assert verdict(word.KnownElsewhere(neighbours=[earlier])) is verdict(own) is Verdict.WARNING
+    assert verdict(word.KnownElsewhere(neighbours=[later]), snapshot) is verdict(own, snapshot) is Verdict.UNCHECKED
+    over = _at_block_time(short, dropped.signed.order.expires_at)
+    assert verdict(word.KnownElsewhere(neighbours=[later]), over) is Verdict.UNCHECKED
+
+
+def _at_block_time(snapshot: Snapshot, at: int) -> Snapshot:
+    return replace(with_view(snapshot, block=replace(snapshot.view.block, timestamp=UnixTime(at))), head=None)
+
+
+def _known(order: BookOrder, snapshot: Snapshot) -> word.KnownElsewhere:
+    """A later round that has it, of a snapshot that does not."""
+    later = with_view(
+        snapshot, orders=(order,), block=replace(snapshot.view.block, number=snapshot.view.block.number + 1)
+    )
+    return word.KnownElsewhere(neighbours=[later])

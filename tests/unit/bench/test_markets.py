@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from marketplace.domain.book import BookOrder
-from marketplace.domain.fills import refusal_of_offer
+from marketplace.domain.fitting import Pair, mismatch
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.offers import Offer
 from marketplace.domain.spec import read_spec
-from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.assembly import NOW
 from scripts.bench.columns import columns_of
@@ -26,18 +24,7 @@ MIXED = Uniform(
 
 
 def _fits(snapshot: Snapshot, order: BookOrder, offer: Offer) -> bool:
-    """The rules, pair by pair and in the plainest words."""
-    asked = replace(order.signed.order, max_price=PricePerGpuHour(10**12), gpus=GpuCount(0))
-    machine, wanted = snapshot.view.machines[sha256_in(offer.spec)], order.spec.constraints
-    return (
-        not any(refusal_of_offer(asked, offer, at, snapshot.opener) for at in snapshot.mining_times)
-        and (not wanted.regions or machine.region in wanted.regions)
-        and (not wanted.providers or offer.provider in wanted.providers)
-        and offer.provider not in wanted.exclude_providers
-        and snapshot.view.reliability_of(offer.provider) >= wanted.min_reliability_bps
-        and machine.cpus >= order.spec.resources.cpus
-        and machine.vram_mib >= order.spec.resources.vram_mib
-    )
+    return mismatch(Pair.of(order, snapshot.offer_row(offer)), snapshot.circumstances) is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +32,7 @@ def _fits(snapshot: Snapshot, order: BookOrder, offer: Offer) -> bool:
     [MIXED, Trace(orders=60, offers=30), Thin(orders=40, offers=30, regions=2)],
     ids=lambda market: type(market).__name__,
 )
-def test_columns_accept_what_the_rules_accept(market: Uniform) -> None:
+def test_columns_accept_what_the_rulebook_accepts(market: Uniform) -> None:
     """For every pair of an order and an offer."""
     snapshot = market.snapshot(1)
     columns = columns_of(snapshot)

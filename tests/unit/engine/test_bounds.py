@@ -247,14 +247,12 @@ def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: s
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_who_is_gleaned_in_time_is_served_and_nobody_else_is_touched(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_who_is_found_in_time_is_served_and_nobody_else_is_touched(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Where providers are short of bonds, those of the highest limits are looked at first."""
     snapshot = Uniform(orders=400, offers=60, provider_money=0.3).snapshot(seed)
     served = []
     for effort in (0, 2_000, 10**9):
-        monkeypatch.setattr(count, "GLEANING", effort)
+        monkeypatch.setattr(count, "FILLING", effort)
         served.append({fill.signed.id for fill in clear(snapshot).fills})
 
     assert served[0] <= served[1] <= served[2]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from marketplace.domain.book import MOST_OFFERS_TOLD, RejectionReason
+from marketplace.domain.fitting import ABOUT_THE_ORDER
 from marketplace.domain.ids import OfferId
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
@@ -15,7 +16,6 @@ from marketplace.domain.spec import Resources
 from marketplace.domain.units import TokenUnits, UnixTime
 from scheduler.engine.clear import clear
 from scheduler.engine.explain import NEARNESS, PHRASES
-from scheduler.engine.feasible import ABOUT_THE_ORDER
 from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order
 
 CENT = DOLLAR // 100

@@ -16,16 +16,17 @@ from marketplace.domain.book import BookOrder
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, ClassNumber
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.spec import Group, JobSpec
-from marketplace.domain.units import Seconds, TokenUnits, UnixTime
+from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
 from scheduler.engine.clear import clear
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, a_snapshot, an_offer, an_order
 from tests.works import WORK
 
 ROUND_SECONDS = 600
-PATIENT = Policy(patience_seconds=Seconds(3_600))
+PATIENT = Policy(patience_seconds=Seconds(3_600), credit_bps=Bps(10_000))
+"""Its elders may cost the whole market: when they are seated is decided by their turn alone."""
 NEVER_OLD = Policy(patience_seconds=Seconds(10**9))
 ROUNDS_OF_PATIENCE = PATIENT.patience_seconds // ROUND_SECONDS
 
@@ -88,7 +89,7 @@ STREAMS: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_nobody_starves_whose_limit_meets_the_price(stream: str) -> None:
-    """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / elders a round) + 1, counted from its acceptance.
+    """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / elders a round) + 1, counted from its acceptance, if its credit covers it.
 
     Elders a round: max(1, seats × elders_per_thousand / 1,000), here one; n also counts elders who pay more and have no seat yet. All newcomers pay more than any who waits, and take all
     there is: without ageing none who waits is ever served. The highest limit left out is the price, so theirs meet it.
@@ -149,6 +150,27 @@ def test_a_group_does_not_starve_behind_a_stream_of_groups() -> None:
     turns = served_in(old, newcomers, offers, PATIENT)
     assert set(turns.values()) == {ROUNDS_OF_PATIENCE + 1}
     assert served_in(old, newcomers, offers, NEVER_OLD) == {}
+
+
+def test_an_elder_is_served_when_its_credit_covers_what_that_costs_and_not_before() -> None:
+    """To push out a gang of four would cost 3 of the 64 that the market is worth: 4.7 %, ten credits of half a hundredth."""
+    usual = Policy()
+    (single,) = _waiting(1, classes=1)
+    offers = [an_offer(1), *(an_offer(n, gpu_class=ClassNumber(1)) for n in range(2, 17))]
+
+    def gangs(turn: int) -> list[BookOrder]:
+        return [*_new(turn, 1, gpus=4, classes=1), *_others(turn)]
+
+    def _others(turn: int) -> list[BookOrder]:
+        at = NOW + turn * ROUND_SECONDS
+        return [
+            an_order(f"other {turn} {n}", client=PEOPLE[3], gpus=4, classes=2, accepted_at=at, expires_at=UnixTime(at + 999))
+            for n in range(15)
+        ]  # fmt: skip
+
+    turns = served_in([single], gangs, offers, usual, rounds=20)
+    waited = turns[single.id] * ROUND_SECONDS + NOW - single.accepted_at - usual.patience_seconds
+    assert 1 + waited // usual.credit_seconds == 10
 
 
 def test_who_would_not_pay_the_price_is_not_served_for_its_age() -> None:

@@ -13,9 +13,9 @@ from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.events import FillRefused, LogRef
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Bytes32, OfferId
+from marketplace.domain.policy import Policy
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import PricePerGpuHour, UnixTime
-from scheduler.engine.policy import Policy
 from scheduler.engine.reading import read_snapshot
 from scheduler.memory import Memory
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, OPENER, PEOPLE, a_record, a_snapshot, an_offer, an_order

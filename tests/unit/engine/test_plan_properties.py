@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from marketplace.domain.book import BookOrder
 from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill
-from marketplace.domain.ids import Address, OfferId, sha256_in
-from marketplace.domain.leases import NO_LEASE, LeaseStatus
+from marketplace.domain.fitting import Pair, reason_against, reason_against_order
+from marketplace.domain.ids import Address, OfferId
+from marketplace.domain.leases import NO_LEASE
 from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime
 from scheduler.engine.clear import clear
+from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import NOW, TERMS, snapshots
 
@@ -145,7 +147,8 @@ def test_equal_snapshots_give_equal_bytes_whatever_the_order_of_their_rows(
 @MANY
 @given(snapshots())
 def test_an_order_waits_only_if_no_single_offer_is_left_for_it(snapshot: Snapshot) -> None:
-    """Maximality, by brute force: after the plan, no offer that is left holds for a waiting order."""
+    """Maximality, by brute force: after the plan, no offer that is left holds for a waiting order at what its equals cost, or at its own ask
+    where none of them sold."""
     plan = clear(snapshot)
     book, posted = Book.of(snapshot), {fill.signed.id for fill in snapshot.posted}
     for fill in plan.fills:
@@ -154,7 +157,16 @@ def test_an_order_waits_only_if_no_single_offer_is_left_for_it(snapshot: Snapsho
 
     for order in snapshot.view.orders:
         if order.id in waiting:
-            assert not [offer.id for offer in snapshot.view.offers if _could_serve(snapshot, book, order, offer)]
+            left = [offer for offer in snapshot.view.offers if _could_serve(snapshot, book, plan, order, offer)]
+            # An offer that asks more than its equals cost would make them dearer, for orders that may not be able to pay that.
+            assert not [offer.id for offer in left if offer.price <= _cost_of_such(snapshot, plan, offer)]
+
+
+def _cost_of_such(snapshot: Snapshot, plan: Plan, offer: Offer) -> int:
+    """The highest price paid on offers of its class; its ask where none was."""
+    offers = {one.id: one for one in snapshot.view.offers}
+    paid = [fill.price for fill in plan.fills if offers[fill.offer].gpu_class == offer.gpu_class]
+    return max(paid, default=offer.price)
 
 
 @MANY
@@ -182,34 +194,16 @@ def _shuffled(snapshot: Snapshot, shuffler: random.Random) -> Snapshot:
     return replace(snapshot, view=changed, posted=tuple(reversed(snapshot.posted)), declined=mixed(snapshot.declined))
 
 
-def _could_serve(snapshot: Snapshot, book: Book, order: BookOrder, offer: Offer) -> bool:
+def _could_serve(snapshot: Snapshot, book: Book, plan: Plan, order: BookOrder, offer: Offer) -> bool:
     """The whole question in one plain place, without the engine."""
-    fill = Fill(order.signed, offer.id, offer.price)
+    price = max(offer.price, min(order.signed.order.max_price, _cost_of_such(snapshot, plan, offer)))
+    fill = Fill(order.signed, offer.id, price)
     if any(book.refusal_of(snapshot, fill, at) for at in _times(snapshot)):
         return False
-    wanted, asked = order.spec.constraints, order.spec.resources
-    machine = snapshot.view.machines.get(sha256_in(offer.spec))
-    vram = machine.vram_mib if machine else {0: 24_576, 1: 81_920}[offer.gpu_class]
-    fits = machine is not None and machine.cpus >= asked.cpus and machine.memory_mib >= asked.memory_mib
-    undemanding = asked.cpus == 1 and not wanted.regions
-    now, number = (snapshot.head.timestamp, snapshot.head.number) if snapshot.head else (NOW, 100)
-    record = snapshot.view.leases.get(order.id)
-    declined = snapshot.declined.get(order.id, {}).get(offer.provider) == NOW or (
-        record is not None
-        and record.exit == "LeaseDeclined"
-        and record.lease.status is LeaseStatus.NONE
-        and record.provider == offer.provider
-        and now - record.lease.opened_at < 600
-    )
-    recent = [row for row in snapshot.view.refused.get(order.id, ()) if row.block_number > number - 5]
-    return not (
-        (wanted.providers and offer.provider not in wanted.providers)
-        or offer.provider in wanted.exclude_providers
-        or (wanted.regions and (machine is None or machine.region not in wanted.regions))
-        or wanted.min_reliability_bps > 9_000
-        or vram < asked.vram_mib
-        or not (fits or (machine is None and undemanding))
-        or now - snapshot.view.heartbeats.get(offer.provider, UnixTime(0)) > 20
-        or declined
-        or any(row.offer == offer.id or row.reason is Refusal.BadSignature for row in recent)
+    given, refused = snapshot.circumstances, snapshot.view.refused.get(order.id, ())
+    declined = {who for who, at in snapshot.declines_of(order).items() if given.is_declined_lately(at)}
+    lately = {row.offer for row in refused if given.is_refused_lately(row)}
+    return (
+        reason_against_order(order, snapshot.view, snapshot.lease_of(order.id), refused, given) is None
+        and reason_against(Pair.of(order, snapshot.offer_row(book.offers[offer.id])), given, declined, lately) is None
     )

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 
 from marketplace.domain.ids import ClassNumber, bytes32_of
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from scheduler.engine.clear import clear
 from scheduler.engine.market import NEVER
 from scheduler.engine.plan import Plan
-from scheduler.engine.policy import Policy
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.columns import Columns, columns_of
 from scripts.bench.duals import Nodes, nodes_of

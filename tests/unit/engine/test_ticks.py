@@ -30,7 +30,7 @@ def test_dear_machines_have_prices_of_their_own_beside_cheap_ones(times: int) ->
     orders = [an_order(f"{n}", classes=2, max_price=ask + n * TOKEN // 10 + 7) for n in range(6)]
     snapshot = a_snapshot(orders, [*_cheap(5), dear], accounts=RICH)
     (fill,) = clear(snapshot).fills
-    grain = 1 << tick_bits_of(snapshot.view.offers)
+    grain = 1 << tick_bits_of(snapshot.view)
 
     assert fill.signed.id == orders[5].id
     assert ask + 4 * TOKEN // 10 + 7 - grain < fill.price <= ask + 4 * TOKEN // 10 + 7
@@ -41,6 +41,21 @@ def test_no_offer_makes_the_prices_of_others_coarse() -> None:
     huge = an_offer(99, price=2**80 - 1, provider=PEOPLE[1])
     orders = [an_order(f"{n}", max_price=TOKEN // 10 + n) for n in range(30)]
     plain, beside = (clear(a_snapshot(orders, offers, accounts=RICH)) for offers in (_cheap(5), [*_cheap(5), huge]))
+
+    assert plain.fills == beside.fills
+    assert len(plain.fills) == 20
+
+
+@pytest.mark.parametrize("ask", [2**79, 10**4 * TOKEN])
+def test_offers_that_nobody_could_take_make_no_prices_coarse_however_many_they_are(ask: int) -> None:
+    """A hundred beside five honest ones, and an order of their own that allows such a price for the second that its client can pay."""
+    attack = [an_offer(100 + n, price=ask, provider=PEOPLE[1]) for n in range(100)]
+    orders = [an_order(f"{n}", max_price=TOKEN // 10 + n) for n in range(30)]
+    bait = an_order("bait", client=PEOPLE[2], max_price=2**80 - 1, max_seconds=1, classes=2)
+    plain, beside = (
+        clear(a_snapshot([*orders, bait], offers, accounts=RICH | {PEOPLE[2]: TokenUnits(TOKEN)}))
+        for offers in (_cheap(5), [*_cheap(5), *attack])
+    )
 
     assert plain.fills == beside.fills
     assert len(plain.fills) == 20
@@ -58,8 +73,8 @@ def test_a_limit_and_an_ask_within_one_tick_are_not_taken_for_equal() -> None:
 
 def test_prices_of_six_decimals_are_their_own_ticks() -> None:
     """Up to some sixty tokens an hour nothing is rounded; then a tick is finer than a millionth of the usual ask."""
-    assert tick_bits_of([an_offer(price=60_000_000)]) == 0
+    assert tick_bits_of(a_snapshot([], [an_offer(price=60_000_000)]).view) == 0
     for price in (10**8, 25 * 10**17, 2**80 - 1):
-        bits = tick_bits_of([an_offer(price=price)])
+        bits = tick_bits_of(a_snapshot([], [an_offer(price=price)]).view)
         assert price >> bits > 10**6
         assert ticks(partial(iter, [255 * price]), bits)[0] < CAP

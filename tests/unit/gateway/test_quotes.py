@@ -7,33 +7,28 @@ from typing import Any
 
 import pytest
 
-from marketplace.domain.book import SILENT_AFTER_SECONDS, BookView, RejectionReason
+from marketplace.domain.book import RejectionReason
 from marketplace.domain.fills import check_widths, refusal_of_offer
+from marketplace.domain.fitting import Circumstances, OfferRow, reason_against
+from marketplace.domain.policy import DEFAULT
 from marketplace.domain.spec import Constraints, JobSpec, Resources
-from marketplace.domain.units import Bps, UnixTime
-from marketplace.services.offers import OfferRow
-from marketplace.services.quotes import PREFERENCE_BPS, QuoteRequest, _rejection, draft
-from scheduler.engine.policy import Policy
+from marketplace.domain.units import Bps, TokenUnits, UnixTime
+from marketplace.services.quotes import QuoteRequest, draft, sentence_of
 from tests.unit.engine.markets import BLOCK, CLASSES, MACHINE, NOW, PEOPLE, SPEC, an_offer
 
-VIEW = BookView(block=BLOCK, orders=(), offers=(), leases={}, machines={}, accounts={}, heartbeats={})
 ROW = OfferRow(an_offer(), CLASSES[0], replace(MACHINE, egress_mib=100), NOW, Bps(9_000))
 MOST = Resources(1, MACHINE.vram_mib, MACHINE.cpus, MACHINE.memory_mib, MACHINE.disk_mib, 100)
 """All that the row's machine has."""
 HAS_MOST = JobSpec(SPEC.work, resources=MOST)
 
 
-def test_a_preferred_region_is_worth_the_same_to_quotes_and_rounds() -> None:
-    """The gateway cannot ask the scheduler, whose choice it is; by default they agree."""
-    assert Policy().preference_bps == PREFERENCE_BPS
-
-
 def reason(row: OfferRow = ROW, spec: JobSpec | None = None, least_bps: int = 0) -> str:
     """Why the offer would not serve; empty where it would."""
-    found, sentence = _rejection(QuoteRequest(draft(3, 1, 60, None), True, spec, (), least_bps), row, VIEW)
+    pair = QuoteRequest(draft(3, 1, 60, None), True, spec, (), least_bps).pair(row)
+    found = reason_against(pair, Circumstances(BLOCK, pair.order.opener))
 
-    assert bool(found) == bool(sentence)
-    return found
+    assert found is None or sentence_of(found, pair, TokenUnits(0))
+    return found or ""
 
 
 @pytest.mark.parametrize(
@@ -47,14 +42,14 @@ def reason(row: OfferRow = ROW, spec: JobSpec | None = None, least_bps: int = 0)
     ],
 )
 def test_a_machine_serves_what_it_has_and_no_more(why: RejectionReason, more: dict[str, Any]) -> None:
-    """To the last MiB. Of one whose description is not known, only what its class promises."""
-    asked = JobSpec(SPEC.work, resources=replace(MOST, **more))
-    unknown = replace(ROW, machine=None)
+    """To the last MiB. Of one whose description is not known only the VRAM is, by its class."""
+    asked, unknown = JobSpec(SPEC.work, resources=replace(MOST, **more)), replace(ROW, machine=None)
+    vram_alone = JobSpec(SPEC.work, resources=Resources(vram_mib=MOST.vram_mib))
 
-    assert (reason(), reason(spec=HAS_MOST), reason(unknown, HAS_MOST)) == ("", "", "")
+    assert (reason(), reason(spec=HAS_MOST), reason(unknown), reason(unknown, vram_alone)) == ("", "", "", "")
     assert reason(spec=asked) == why
-    assert reason(unknown, asked) == ("" if why is not RejectionReason.NOT_ENOUGH_VRAM else why)
-    assert reason(replace(unknown, gpu_class=None), HAS_MOST) == RejectionReason.NOT_ENOUGH_VRAM
+    assert reason(unknown, HAS_MOST) == reason(unknown, asked) == RejectionReason.MACHINE_UNKNOWN
+    assert reason(replace(unknown, gpu_class=None), vram_alone) == RejectionReason.MACHINE_UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -76,7 +71,7 @@ def test_a_spec_says_where_its_job_may_run(why: str, wanted: dict[str, Any]) -> 
 
     assert reason(spec=spec) == why
     if "regions" in wanted:
-        assert reason(replace(ROW, machine=None), spec) == RejectionReason.WRONG_REGION
+        assert reason(replace(ROW, machine=None), spec) == RejectionReason.MACHINE_UNKNOWN
 
 
 def test_silence_and_a_low_score_count_before_there_is_a_spec() -> None:
@@ -85,7 +80,7 @@ def test_silence_and_a_low_score_count_before_there_is_a_spec() -> None:
 
     assert (reason(least_bps=9_000), reason(least_bps=9_001)) == ("", RejectionReason.RELIABILITY_TOO_LOW)
     assert reason(spec=strict, least_bps=1) == RejectionReason.RELIABILITY_TOO_LOW
-    heard = [UnixTime(NOW - SILENT_AFTER_SECONDS - late) for late in (0, 1)]
+    heard = [UnixTime(NOW - DEFAULT.heartbeat_seconds - late) for late in (0, 1)]
     assert [reason(replace(ROW, last_heartbeat=at)) for at in (*heard, None)] == [
         "", RejectionReason.PROVIDER_SILENT, RejectionReason.PROVIDER_SILENT,
     ]  # fmt: skip
