@@ -19,7 +19,7 @@ from scripts.deep.floods import floods
 from scripts.deep.gas import gas
 from scripts.deep.hostile import hostile
 from scripts.deep.kills import kills
-from scripts.deep.mutation import mutation
+from scripts.deep.mutation import finance_mutation, mutation
 from scripts.deep.proofs import halmos
 from scripts.deep.python_coverage import python_coverage
 from scripts.deep.python_mutation import python_mutation
@@ -45,6 +45,7 @@ PARTS: dict[str, Callable[[], Measured]] = {
     "invariants": invariants,
     "finance": finance,
     "mutation": mutation,
+    "finance_mutation": finance_mutation,
 }
 
 

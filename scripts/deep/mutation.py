@@ -33,24 +33,7 @@ from scripts.deep.tools import (
     say,
 )
 
-CONTRACTS = (
-    "ComputeMarket",
-    "GpuCatalogue",
-    "Budgets",
-    "Guards",
-    "Leases",
-    "Metering",
-    "OfferTerms",
-    "Offers",
-    "Orders",
-    "Refusals",
-    "Signatures",
-    "Volumes",
-)
 LEAST_CAUGHT_PERCENT = 90
-# Of each mutator's mutants, at most so many, drawn with a fixed seed; and of all these, the first so many.
-MOST = int(os.environ.get("MUTANTS", "331"))
-SAMPLE = int(os.environ.get("MUTANTS_PER_MUTATOR", "25"))
 WORKERS = int(os.environ.get("MUTATION_WORKERS", "2"))
 BOUND_SECONDS = 4 * 3_600
 MUTANT_SECONDS = 240
@@ -58,12 +41,6 @@ FOLDER = TOOLS / "mutation"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 RESULTS = FOLDER / "results.jsonl"
 COPIED = ("contracts", "tests/solidity", "scripts/solc", "marketplace/domain", "marketplace/chain/abi", "foundry.toml")
-# The tests of the verbs first, then what takes longer. Gas is not looked at: a mutant that is only dearer is not wrong.
-ROUNDS = (
-    ("--no-match-path", "tests/solidity/{Gas,canary/,invariants/,attacks/,violations/}*"),
-    ("--match-path", "tests/solidity/invariants/*"),
-    ("--match-path", "tests/solidity/{attacks,violations}/*"),
-)
 DOES_NOT_COMPILE = b"Compiler run failed"
 QUICK = {
     "FOUNDRY_FUZZ_SEED": "1",
@@ -71,6 +48,48 @@ QUICK = {
     "FOUNDRY_INVARIANT_RUNS": "1",
     "FOUNDRY_INVARIANT_DEPTH": "400",
 }
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which contracts are broken, and which tests have to notice."""
+
+    figure: str
+    contracts: tuple[str, ...]
+    # The tests of the verbs first, then what takes longer. Gas is not looked at: a mutant that is only dearer is not wrong.
+    rounds: tuple[tuple[str, ...], ...]
+    # Of each mutator's mutants, at most so many, drawn with a fixed seed; and of all these, the first so many.
+    per_mutator: int
+    most: int
+
+
+MARKET = Target(
+    figure="solidity",
+    contracts=(
+        "ComputeMarket", "GpuCatalogue", "Budgets", "Guards", "Leases", "Metering", "OfferTerms", "Offers", "Orders",
+        "Refusals", "Signatures", "Volumes",
+    ),
+    rounds=(
+        ("--no-match-path", "tests/solidity/{Gas,canary/,invariants/,attacks/,violations/,finance/}*"),
+        ("--match-path", "tests/solidity/invariants/*"),
+        ("--match-path", "tests/solidity/{attacks,violations}/*"),
+    ),
+    per_mutator=int(os.environ.get("MUTANTS_PER_MUTATOR", "25")),
+    most=int(os.environ.get("MUTANTS", "331")),
+)  # fmt: skip
+FINANCE = Target(
+    figure="finance",
+    contracts=(
+        "AdvanceRules", "AdvanceVault", "BackstopArbiter", "ProviderSpv", "SpvFactory", "VaultShares", "Coverage",
+        "Loans", "Queue",
+    ),
+    rounds=(
+        ("--match-path", "tests/solidity/finance/*", "--no-match-path", "tests/solidity/finance/{FinanceGas,invariants/}*"),
+        ("--match-path", "tests/solidity/finance/invariants/*"),
+    ),
+    per_mutator=int(os.environ.get("MUTANTS_PER_MUTATOR", "3")),
+    most=int(os.environ.get("MUTANTS", "40")),
+)  # fmt: skip
 
 
 # A file below contracts/, what it said, and what it says then.
@@ -99,23 +118,32 @@ class Survivor:
 
 
 def mutation() -> Measured:
-    """Run a sample of the mutants; what is caught of those that compile is the figure."""
+    """Run a sample of the market's mutants; what is caught of those that compile is the figure."""
+    return _measure(MARKET)
+
+
+def finance_mutation() -> Measured:
+    """Run a sample of the mutants of what stands around the market."""
+    return _measure(FINANCE)
+
+
+def _measure(target: Target) -> Measured:
     programs = installed("slither")
-    copies = [_copy(FOLDER / f"copy-{number}") for number in range(1, WORKERS + 1)]
+    copies = [_copy(FOLDER / f"{target.figure}-{number}") for number in range(1, WORKERS + 1)]
     _build(copies)
     # Some mutators put in what was there.
-    made = [mutant for mutant in _make(programs) if mutant.new.strip() != mutant.old.strip()]
-    chosen = sample(made, SAMPLE)[:MOST]
+    made = [mutant for mutant in _make(programs, target.contracts) if mutant.new.strip() != mutant.old.strip()]
+    chosen = sample(made, target.per_mutator)[: target.most]
     say(
         "mutation",
-        f"{len(chosen)} of {len(made)} mutants: at most {SAMPLE} of each of {len(_by_mutator(made))} mutators",
+        f"{len(chosen)} of {len(made)} mutants: at most {target.per_mutator} of each of {len(_by_mutator(made))} mutators",
     )
-    outcomes = dict(zip(chosen, _run_all(chosen, copies), strict=True))
+    outcomes = dict(zip(chosen, _run_all(chosen, copies, target), strict=True))
     versions = {**forge_versions(), "slither": package_version(programs, "slither-analyzer")}
-    return Measured(judged(outcomes, read_survivors(SURVIVORS)), versions)
+    return Measured(judged(outcomes, read_survivors(SURVIVORS), target.figure), versions)
 
 
-def judged(outcomes: Mapping[Mutant, str], known: Mapping[Change, Survivor]) -> dict[str, Number]:
+def judged(outcomes: Mapping[Mutant, str], known: Mapping[Change, Survivor], figure: str) -> dict[str, Number]:
     """Count, and raise if a survivor has no reason or too many survive. A mutant that is the same program counts for nothing."""
     survivors = [mutant for mutant, outcome in outcomes.items() if outcome == "survived"]
     for mutant in survivors:
@@ -132,9 +160,9 @@ def judged(outcomes: Mapping[Mutant, str], known: Mapping[Change, Survivor]) -> 
     if unexplained or percent < LEAST_CAUGHT_PERCENT:
         raise NotHeld(f"{percent} %; {len(unexplained)} survivors without a reason in {SURVIVORS.name}")
     return {
-        "mutation.solidity_percent": percent,
-        "mutation.solidity_mutants": caught + len(survivors),
-        "mutation.solidity_equivalent": equivalent,
+        f"mutation.{figure}_percent": percent,
+        f"mutation.{figure}_mutants": caught + len(survivors),
+        f"mutation.{figure}_equivalent": equivalent,
     }
 
 
@@ -191,21 +219,21 @@ def _build(copies: Sequence[Path]) -> None:
         run([FORGE, "build"], seconds=1_800, env=environment("plain"), cwd=copy)
 
 
-def _make(programs: Path) -> list[Mutant]:
+def _make(programs: Path, contracts: Sequence[str]) -> list[Mutant]:
     build_for_slither()
     maker = Path(__file__).with_name("mutants.py")
-    command = [programs / "python", maker, ROOT, "out/slither", *CONTRACTS]
+    command = [programs / "python", maker, ROOT, "out/slither", *contracts]
     return [Mutant(**patch) for patch in json.loads(run(command, seconds=600, env=environment("slither")).stdout)]
 
 
-def _run_all(mutants: Sequence[Mutant], copies: Sequence[Path]) -> list[str]:
+def _run_all(mutants: Sequence[Mutant], copies: Sequence[Path], target: Target) -> list[str]:
     """Run each mutant in a copy that is free. What an interrupted run found about these very contracts is taken over."""
     digest = _digest_of_contracts()
     known = _read_outcomes(digest)
     free: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for copy in copies:
         # The unbroken contracts must pass, or everything would be "caught".
-        if (outcome := _outcome(copy)) != "survived":
+        if (outcome := _outcome(copy, target)) != "survived":
             raise DeepError(f"the tests fail without any mutant: {outcome}")
         free.put(copy)
     start = time.monotonic()
@@ -217,7 +245,7 @@ def _run_all(mutants: Sequence[Mutant], copies: Sequence[Path]) -> list[str]:
             raise DeepError(f"not done after {BOUND_SECONDS} s")
         copy = free.get()
         try:
-            outcome = known[mutant] = _run_mutant(mutant, copy)
+            outcome = known[mutant] = _run_mutant(mutant, copy, target)
         finally:
             free.put(copy)
         with RESULTS.open("a", encoding="utf-8") as results:
@@ -244,19 +272,19 @@ def _read_outcomes(digest: str) -> dict[Mutant, str]:
     }
 
 
-def _run_mutant(mutant: Mutant, copy: Path) -> str:
+def _run_mutant(mutant: Mutant, copy: Path, target: Target) -> str:
     file = copy / mutant.file
     content = file.read_bytes()
     file.write_bytes(content[: mutant.start] + mutant.new.encode() + content[mutant.end :])
     try:
-        return _outcome(copy)
+        return _outcome(copy, target)
     finally:
         file.write_bytes(content)
 
 
-def _outcome(copy: Path) -> str:
+def _outcome(copy: Path, target: Target) -> str:
     env = environment("plain", **QUICK)
-    for round_ in ROUNDS:
+    for round_ in target.rounds:
         command = [str(FORGE), "test", "--fail-fast", *round_]
         try:
             ended = subprocess.run(command, cwd=copy, env=env, timeout=MUTANT_SECONDS, capture_output=True, check=False)

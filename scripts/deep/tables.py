@@ -3,11 +3,13 @@
 A block `<!-- figures:begin gas -->` … `<!-- figures:end -->` is filled with a table of all figures of that group (or of several: `gas halmos`), and
 `<!-- figure:gas.single_job -->` … `<!-- /figure -->` with one value. `<!-- gas:begin -->` … `<!-- gas:end -->` is filled with all that the gas snapshot says,
 `<!-- clearing:begin -->` … `<!-- clearing:end -->` with the table of the bench, `<!-- prices:begin -->` … `<!-- prices:end -->` with that of price rules,
-and `<!-- rounds:begin -->`, `<!-- ten_million:begin -->` with those of scale.
+`<!-- rounds:begin -->`, `<!-- ten_million:begin -->` with those of scale, and `<!-- steps:begin -->` with how often a step of the crowd around a vault
+did its verb.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -49,6 +51,9 @@ WORDS = {
     "mutation.solidity_percent": "mutants of the contracts that a test caught, percent of those that are another program",
     "mutation.solidity_mutants": "mutants that compile, of the sample",
     "mutation.solidity_equivalent": "of them, the same program written otherwise",
+    "mutation.finance_percent": "mutants of companies, arbiter and vaults that a test caught, percent of those that are another program",
+    "mutation.finance_mutants": "mutants of these that compile, of the sample",
+    "mutation.finance_equivalent": "of them, the same program written otherwise",
     "coverage.contracts_lines_percent": "lines of the contracts that tests reach, percent",
     "coverage.contracts_branches_percent": "branches of the contracts that tests reach, percent",
     "coverage.python_branches_percent": "branches of domain, engine, client and chain that their tests reach, percent",
@@ -96,6 +101,8 @@ PRICES = re.compile(r"(<!-- prices:begin -->\n)(.*?)(<!-- prices:end -->)", re.D
 CLEARING = re.compile(r"(<!-- clearing:begin -->\n)(.*?)(<!-- clearing:end -->)", re.DOTALL)
 
 ROUNDS = re.compile(r"(<!-- rounds:begin -->\n)(.*?)(<!-- rounds:end -->)", re.DOTALL)
+STEPS_OF_CROWD = ROOT / "tests/solidity/finance/invariants/steps.json"
+STEPS = re.compile(r"(<!-- steps:begin -->\n)(.*?)(<!-- steps:end -->)", re.DOTALL)
 TEN_MILLION = re.compile(r"(<!-- ten_million:begin -->\n)(.*?)(<!-- ten_million:end -->)", re.DOTALL)
 
 
@@ -112,6 +119,7 @@ def rendered(text: str, figures: Mapping[str, Any]) -> str:
     text = PRICES.sub(lambda found: found[1] + rules.table(figures) + found[3], text)
     text = ROUNDS.sub(lambda found: found[1] + ten_million.rounds_table(figures) + found[3], text)
     text = TEN_MILLION.sub(lambda found: found[1] + ten_million.table(figures) + found[3], text)
+    text = STEPS.sub(lambda found: found[1] + _steps() + found[3], text)
     return QUOTE.sub(lambda found: found[1] + _number(figures[found[2]]["value"]) + found[4], text)
 
 
@@ -134,6 +142,13 @@ def _table(groups: list[str], figures: Mapping[str, Any]) -> str:
         if key.partition(".")[0] in groups
     ]
     return "| figure | value | measured by | on |\n|---|---:|---|---|\n" + "".join(rows)
+
+
+def _steps() -> str:
+    """How often each step did its verb, as its campaign noted it; an empty table until one has run."""
+    counts = json.loads(STEPS_OF_CROWD.read_text(encoding="utf-8")) if STEPS_OF_CROWD.exists() else {}
+    rows = "".join(f"| {step} | {_number(count)} |\n" for step, count in counts.items())
+    return "| step | did its verb |\n|---|---:|\n" + rows
 
 
 def _gas_tables(gas: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Every numbered rule of the specification is named by a test that checks it."""
+"""Every numbered rule of the specification, and of what stands around the market, is named by a test that checks it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RULE = re.compile(r"\b(?:P-\d\d|I-\d{1,2})\b")
+RULE = re.compile(r"\b(?:P-\d\d|I-\d{1,2}|[VSA]-\d{1,2}b?)\b")
+# The market's own, and those of companies (S), their arbiter (A) and vaults (V).
+PAGES = ("docs/reference/specification.md", "docs/finance.md")
 # `/// @notice …` lines right before a test or an invariant of forge.
 SOLIDITY_TEST = re.compile(r"((?:^ *///.*\n)+) *function (?:test|invariant|check)\w*", re.MULTILINE)
 
 
 def rules() -> list[str]:
-    """The rules that the specification gives a number to."""
-    return sorted(set(RULE.findall((ROOT / "docs/reference/specification.md").read_text())))
+    """The rules that these pages give a number to."""
+    return sorted({rule for page in PAGES for rule in RULE.findall((ROOT / page).read_text())})
 
 
 def sentences() -> Iterator[str]:

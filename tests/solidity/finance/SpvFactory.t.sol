@@ -7,7 +7,8 @@ import {SpvTest} from "./SpvTest.sol";
 
 /// @notice Companies are made once, at addresses that follow from owner and salt, and the factory knows its own.
 contract SpvFactoryTest is SpvTest {
-    /// @notice A company is where it was said that it would be, of this owner, with this operator; and the events say who made it.
+    /// @notice A company is where it was said that it would be, of this owner, with this operator. S-7: the events say who made it, since anybody may make one in
+    /// anybody's name.
     function testCreate() external {
         address expected = factory.spvOf(owner, "other");
         vm.assertFalse(factory.isSpv(expected), "not made yet");

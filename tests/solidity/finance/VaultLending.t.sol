@@ -80,6 +80,9 @@ contract VaultLendingTest is VaultTest {
             toVault == income - toOwner - held || toVault == income - toOwner - held + 1, "all but that repays"
         );
         vm.assertEq(priceOfMillion(), price, "F-8: collecting changes no price");
+        uint256 free = market.balanceOf(address(spv));
+        (uint256 debt,,) = vault.debtOn(market.orderId(order), leaseOf(order).openedAt);
+        vm.assertEq(debt, vault.owedOf(loan) + free * 7_000 / 10_000, "S-3: it does not count for the floor");
         skip(1 days);
         (, toOwner) = vault.collect(loan);
         vm.assertEq(
@@ -285,6 +288,45 @@ contract VaultLendingTest is VaultTest {
         deposit(lost, 2_000 * DOLLAR);
         vault.recover(loan);
         assertState(loan, LoanState.Repaid, "and it is recovered from all the same");
+    }
+
+    /// @notice V-8: nobody else gives up a place: neither whose loan is drawn, however empty the company, nor who is lost and has a unit.
+    function testOnlyALostCompanyWithNothingGivesUpItsPlace() external {
+        Terms memory terms = someTerms();
+        terms.maxLoans = 2;
+        vault = deployVault(terms);
+        enter(alice, 20_000 * DOLLAR);
+        (, uint256 kept) = lend(100 * DOLLAR);
+        nextCompany(0x0E2);
+        (Order memory order, uint256 loan) = lend(100 * DOLLAR);
+        address lost = address(spv);
+        nextCompany(0x0E3);
+        Order memory third = serveMonth();
+        assertNoPlace(third);
+        disputeNow(order);
+        rule(order, 0, true);
+        vault.resolve(loan);
+        deposit(lost, 1);
+        assertNoPlace(third);
+        vault.recover(loan);
+        uint256 next = draw(third, DOLLAR);
+
+        vm.assertEq(vault.loans().length, 2, "two places");
+        vm.assertEq(vault.loans()[0], kept, "the first has its own");
+        vm.assertEq(vault.loans()[1], next, "the new one has the lost one's");
+    }
+
+    function nextCompany(uint256 key) private {
+        owner = vm.addr(key);
+        spv = aCompany(owner, "next");
+        offer = listAs(spv);
+    }
+
+    function assertNoPlace(Order memory order) private {
+        allow();
+        vm.expectRevert(abi.encodeWithSelector(IAdvanceVault.CapExceeded.selector, 1, 0));
+        vm.prank(owner);
+        vault.draw(order, address(spv), uint112(DOLLAR), ANY_RATE);
     }
 
     // ----------------------------------------------------------------------------------------------------------------------------------- backing

@@ -26,6 +26,40 @@ contract VaultRulesTest is VaultTest {
         vm.assertEq(most - (most + 9) / 10, bond(order), "the bond, and the reserve that stays here");
     }
 
+    /// @notice Where nothing may be drawn whatever the amount, the limit is 0, and says by which rule; an order that is none has no limit.
+    function testTheLimitSaysWhyThereIsNone() external {
+        Order memory order = aMonth();
+        open(order);
+        assertNone(order, 1);
+        skip(START_GRACE);
+        Terms memory terms = someTerms();
+        terms.maxTenor = 30 days;
+        IAdvanceVault usual = vault;
+        vault = deployVault(terms);
+        assertNone(order, 3);
+        vault = usual;
+        emptyCompany();
+        draw(order, DOLLAR);
+        disputeNow(order);
+        rule(order, 0, true);
+        vault.resolve(1);
+        spv = aCompany(owner, "next");
+        offer = listAs(spv);
+        assertNone(serveMonth(), 8);
+
+        bytes memory question = abi.encodeCall(IAdvanceVault.limitOf, (order, address(spv)));
+        // Its GPUs, in the upper half of their word.
+        question[4 + 3 * 32] = 0x01;
+        (bool isAnswer,) = address(vault).staticcall(question);
+        vm.assertFalse(isAnswer, "what the rules refuse to read, the vault does");
+    }
+
+    function assertNone(Order memory order, uint8 expected) private view {
+        (uint256 most, uint8 rule) = vault.limitOf(order, address(spv));
+        vm.assertEq(most, 0, "nothing");
+        vm.assertEq(rule, expected, "by this rule");
+    }
+
     /// @notice limitOf is the border: what it says is drawn, and one unit more is not.
     function testWhatTheLimitSaysIsDrawnAndNotOneUnitMore(uint256 seed) external {
         Order memory order = serveMonth();
@@ -455,6 +489,12 @@ contract VaultRulesTest is VaultTest {
         terms = someTerms();
         terms.arbiter = address(0);
         badTerms(terms, 3);
+        terms = someTerms();
+        terms.factory = vm.deployCode("SpvFactory.sol:SpvFactory", abi.encode(stranger, SLACK));
+        badTerms(terms, 2);
+        terms = someTerms();
+        terms.maxLoans = 0;
+        badTerms(terms, 19);
     }
 
     /// @notice What a vault is can be read, and is what it was made with.

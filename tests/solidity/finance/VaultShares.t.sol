@@ -262,6 +262,36 @@ contract VaultSharesTest is VaultTest {
         uint256 alices = vault.maxWithdraw(alice);
         vm.assertTrue(alices < 9_600 * DOLLAR, "both bear the loss");
         vm.assertEq(alices, vault.maxWithdraw(bob), "alike, to the unit");
+        (uint256 waiting,,) = vault.queue();
+        vm.assertEq(waiting, 0, "at the price of the filling there is enough for both");
+    }
+
+    /// @notice V-11: an exit is filled at the price of the filling, whatever it was when it was asked for.
+    function testThePriceIsThatOfTheFilling() external {
+        (Order memory order, uint256 loan) = lend(1_100 * DOLLAR);
+        uint256 shares = vault.balanceOf(alice);
+        leave(alice, shares);
+        uint256 asked = vault.convertToAssets(shares);
+        disputeNow(order);
+        rule(order, 0, true);
+        vault.resolve(loan);
+        uint256 worth = vault.convertToAssets(shares);
+        fillQueue();
+
+        vm.assertTrue(worth < asked, "a loss came between");
+        vm.assertEq(vault.maxWithdraw(alice), worth - (worth + 999) / 1_000, "the price of now, less what stays");
+    }
+
+    /// @notice V-13: a unit costs the shares that left for it, rounded up: taking by units gains none.
+    function testAUnitCostsWholeShares() external {
+        leave(alice, vault.balanceOf(alice) / 3);
+        fillQueue();
+        (uint256 shares, uint256 assets) = (vault.maxRedeem(alice), vault.maxWithdraw(alice));
+        vm.prank(alice);
+        uint256 cost = vault.withdraw(1, alice, alice);
+
+        vm.assertTrue(cost * assets >= shares && (cost - 1) * assets < shares, "rounded up");
+        vm.assertEq(vault.maxRedeem(alice), shares - cost, "and taken off");
     }
 
     /// @notice F-10: cutting a request in pieces gains nothing.

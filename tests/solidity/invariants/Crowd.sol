@@ -127,7 +127,9 @@ contract Crowd is CrowdMischief {
     }
 
     function reprice(uint256 seed) external step(seed) {
-        repriceTo(uint40(between(1, _lastOffer)), uint80(between(0, 5e6)));
+        uint40 offer = uint40(between(1, _lastOffer));
+        while (!isOpenToAll(offer)) offer = uint40(between(1, FIRST_OFFERS));
+        repriceTo(offer, uint80(between(0, 5e6)));
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------ orders
@@ -212,6 +214,7 @@ contract Crowd is CrowdMischief {
         for (uint256 i = 0; i < _lastOffer; ++i) {
             offer = uint40(1 + (first % _lastOffer + i) % _lastOffer);
             Offer storage listed = _offers[offer];
+            if (!isOpenToAll(offer)) continue;
             if (order.offer != 0 && order.offer != offer) continue;
             if (order.classes >> listed.class & 1 == 0 || order.arbiter != listed.arbiter) continue;
             if (listed.free < order.gpus || listed.price > order.maxPrice) continue;

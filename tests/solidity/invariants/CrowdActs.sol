@@ -49,13 +49,18 @@ abstract contract CrowdActs is CrowdRules {
         told();
     }
 
+    /// Some offers can be kept to steps of their own.
+    function isOpenToAll(uint40) internal view virtual returns (bool) {
+        return true;
+    }
+
     /// An offer with this many GPUs free; open leases end until there is one.
     function offerWithRoom(uint16 gpus) internal returns (uint40 offer) {
         for (uint256 tries = 0; tries <= MAX_ALIVE; ++tries) {
             uint256 first = draw();
             for (uint256 i = 0; i < _lastOffer; ++i) {
                 offer = uint40(1 + (first % _lastOffer + i) % _lastOffer);
-                if (_offers[offer].free >= gpus) return offer;
+                if (isOpenToAll(offer) && _offers[offer].free >= gpus) return offer;
             }
             endOne(find(Status.Open));
         }

@@ -56,7 +56,7 @@ abstract contract CrowdPeople is Test {
     mapping(address => uint256) private _keys;
     // The time, without asking forge for it; only here is it moved.
     uint256 internal _now;
-    uint256 private _rolls;
+    uint256 internal _rolls;
     uint256 private _dice;
     // Whom the market sees calling: what only some may do is checked against it.
     address internal _actor;
@@ -141,8 +141,9 @@ abstract contract CrowdPeople is Test {
         vm.prank(who);
     }
 
-    /// Sixty-five bytes, and from a contract sometimes more: only it knows what they mean.
+    /// Sixty-five bytes, and from a contract sometimes more: only it knows what they mean. Who has no key here signs nothing.
     function signatureOf(address who, bytes32 digest) internal returns (bytes memory) {
+        if (_keys[who] == 0) return forgedSignature(digest);
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(_keys[who], digest);
         if (who.code.length != 0 && isOneOf(2)) return abi.encodePacked(r, s, v, "of a wallet");
         return abi.encodePacked(r, s, v);

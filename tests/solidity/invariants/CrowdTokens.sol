@@ -91,6 +91,8 @@ abstract contract CrowdToken {
 
 /// @notice A token as the standard has it.
 contract NormalToken is CrowdToken {
+    uint8 public constant decimals = 6;
+
     function transfer(address to, uint256 amount) external returns (bool) {
         _move(msg.sender, to, amount);
         return true;
@@ -105,6 +107,8 @@ contract NormalToken is CrowdToken {
 
 /// @notice A token whose transfers return nothing.
 contract SilentToken is CrowdToken {
+    uint8 public constant decimals = 18;
+
     function transfer(address to, uint256 amount) external {
         _move(msg.sender, to, amount);
     }
@@ -117,6 +121,8 @@ contract SilentToken is CrowdToken {
 
 /// @notice A token that refuses to move anything to or from whom its issuer blocks.
 contract BlacklistingToken is CrowdToken {
+    uint8 public constant decimals = 2;
+
     function block_(address account, bool isBlocked_) external {
         isBlocked[account] = isBlocked_;
     }

@@ -1,461 +1,605 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fill, Lease, Order, Receipt, Settlement, Status} from "../../../../contracts/interfaces/IComputeMarket.sol";
+import {IComputeMarket, Lease, Order, Status} from "../../../../contracts/interfaces/IComputeMarket.sol";
 import {IAdvanceVault, Loan, LoanState} from "../../../../contracts/finance/interfaces/IAdvanceVault.sol";
 import {IProviderSpv} from "../../../../contracts/finance/interfaces/IProviderSpv.sol";
-import {VaultTest} from "../VaultTest.sol";
+import {ICrowdToken} from "../../invariants/CrowdTokens.sol";
+import {CompanyCrowd} from "./CompanyCrowd.sol";
+import {VaultBooks} from "./VaultBooks.sol";
 
-/// @notice Depositors, companies, an obligor, a thief with two keys, a backer and a panel around one vault, doing what they like in any order.
-/// @dev A step that finds nothing to do, or is refused, does nothing: `done` counts those that worked. What a step changes is checked at once, what must
-/// hold between steps in `checkEverything`.
-contract VaultCrowd is VaultTest {
-    uint256 private constant PEOPLE = 5;
-    uint256 private constant MOST_LEASES = 12;
-    uint256 private constant THIEF_KEY = 0x7A1EF;
+/// @notice The steps of those who lend, leave, borrow, cover and repay, beside all steps of the market's own crowd, whose ten people they are too.
+/// @dev Each step does the verb that it is named after with success, or is discarded.
+contract VaultCrowd is CompanyCrowd {
+    address private constant NEWCOMER = address(0xF00D);
 
-    address private immutable _thief = vm.addr(THIEF_KEY);
-    address[PEOPLE] private _people;
-    IProviderSpv[] private _companies;
-    mapping(IProviderSpv company => address) private _ownerOf;
-    Order[] private _orders;
-    mapping(bytes32 lease => uint256) private _placeOf;
-    bytes32[] private _backedIds;
-    uint256 private _dice;
-    uint256 private _fillings;
-    uint256 public donated;
-    mapping(string verb => uint256) public done;
-
-    constructor() {
-        setUp();
-        // Owner and client are depositors too: roles overlap.
-        _people = [alice, bob, owner, client, _thief];
-        deposit(_thief, 50_000 * DOLLAR);
-        deposit(client, 1_000_000 * DOLLAR);
-        _companies.push(spv);
-        _ownerOf[spv] = owner;
-        spendAnything();
+    // Of one filling: what somebody had before it.
+    struct Place {
+        uint256 pending;
+        uint256 shares;
+        uint256 assets;
     }
 
-    /// @notice Every step begins so; and no verb of the vault ever lowers its price (F-8): only time and the market do.
-    modifier step(uint256 seed) {
-        _dice = uint256(keccak256(abi.encode(seed, _dice)));
-        _;
+    // Who ever covered what.
+    struct Backing {
+        bytes32 id;
+        address who;
     }
 
-    modifier priced() {
-        uint256 price = priceOfMillion();
-        _;
-        vm.assertTrue(priceOfMillion() >= price, "F-8: no verb of the vault lowers its price");
-    }
+    Backing[] private _backings;
 
-    function spendAnything() private {
+    constructor(IComputeMarket market_, ICrowdToken token_, uint16 betaBps) VaultBooks(market_, token_, betaBps) {
         for (uint256 i = 0; i < PEOPLE; ++i) {
             vm.prank(_people[i]);
-            dollar.approve(address(vault), type(uint256).max);
+            token_.approve(address(vault), type(uint256).max);
         }
+        vm.prank(NEWCOMER);
+        token_.approve(address(vault), type(uint256).max);
+        enter(_people[0], 2_000e6);
+        enter(_people[PEOPLE - 1], 2_000e6);
     }
 
-    // -------------------------------------------------------------------------------------------------------------------------------------- dice
-
-    function draw_() private returns (uint256) {
-        return _dice = uint256(keccak256(abi.encode(_dice)));
+    function enter(address who, uint256 assets) private {
+        token.mint(who, assets);
+        mustCall(who, who, abi.encodeCall(vault.deposit, (assets, who)), "a first deposit");
     }
 
-    function between(uint256 least, uint256 most) private returns (uint256) {
-        return least + draw_() % (most - least + 1);
-    }
+    // ------------------------------------------------------------------------------------------------------------------------------------- lenders
 
-    function somebody() private returns (address) {
-        return _people[draw_() % PEOPLE];
-    }
-
-    function tryAs(address who, address target, bytes memory input, string memory verb) private returns (bool isDone) {
-        vm.prank(who);
-        (isDone,) = target.call(input);
-        if (isDone) ++done[verb];
-    }
-
-    function aLoan() private returns (uint256) {
-        uint256[] memory live = vault.loans();
-        return live.length == 0 ? 0 : live[draw_() % live.length];
-    }
-
-    /// Every other time one that a loan rests on.
-    function anOrder_() private returns (Order memory order) {
-        if (_orders.length == 0) return aMonth();
-        uint256[] memory live = vault.loans();
-        if (live.length != 0 && draw_() % 2 == 0) {
-            return _orders[_placeOf[vault.loanOf(live[draw_() % live.length]).lease]];
-        }
-        order = _orders[_orders.length - 1 - draw_() % min(_orders.length, MOST_LEASES)];
-    }
-
-    function min(uint256 one, uint256 other) private pure returns (uint256) {
-        return one < other ? one : other;
-    }
-
-    // -------------------------------------------------------------------------------------------------------------------------------- depositors
-
-    function enters(uint256 seed) external step(seed) priced {
+    function vaultDeposit(uint256 seed) external step(seed) {
         address who = somebody();
-        uint256 assets = between(0, 3_000 * DOLLAR);
-        dollar.mint(who, assets);
+        uint256 assets = between(0, 2_000e6);
+        enters(who, assets, abi.encodeCall(vault.deposit, (assets, somebody())));
+    }
+
+    function vaultMint(uint256 seed) external step(seed) {
+        address who = somebody();
+        uint256 shares = between(0, 1_000e12);
+        uint256 cost = vault.previewMint(shares);
+        need(cost < 1e18);
+        enters(who, cost, abi.encodeCall(vault.mint, (shares, somebody())));
+    }
+
+    /// F-8: nobody enters while a loan is impaired, and everybody may else.
+    function enters(address who, uint256 assets, bytes memory input) private {
+        token.mint(who, assets);
+        letThrough(who, address(vault), input);
         bool isImpaired = vault.isImpaired();
-        bool isDone = tryAs(who, address(vault), abi.encodeCall(vault.deposit, (assets, who)), "deposit");
-        vm.assertTrue(isDone == !isImpaired, "F-8: nobody enters while a loan is impaired, and everybody may else");
+        uint256 cash = vault.cash();
+        (bool isDone,) = call(who, who, input);
+        require(isDone == !isImpaired, "F-8: nobody enters while a loan is impaired, and everybody may else");
+        need(isDone);
+        same(vault.cash(), cash + assets, "V-12: what came by a verb");
     }
 
-    function asksOut(uint256 seed) external step(seed) priced {
+    function vaultRequestRedeem(uint256 seed) external step(seed) {
         address who = somebody();
-        uint256 shares = between(0, vault.balanceOf(who));
-        tryAs(who, address(vault), abi.encodeCall(vault.requestRedeem, (shares, who, who)), "requestRedeem");
+        uint256 shares = isOneOf(4) ? vault.balanceOf(who) : between(0, vault.balanceOf(who));
+        need(shares != 0);
+        address controller = isOneOf(4) ? somebody() : who;
+        mustCall(who, who, abi.encodeCall(vault.requestRedeem, (shares, controller, who)), "V-11: everybody may ask");
     }
 
-    function stays(uint256 seed) external step(seed) priced {
+    function vaultCancelRedeem(uint256 seed) external step(seed) {
         address who = somebody();
-        uint256 shares = between(0, vault.pendingRedeemRequest(0, who));
-        tryAs(who, address(vault), abi.encodeCall(vault.cancelRedeem, (shares, who)), "cancelRedeem");
-    }
-
-    function fills(uint256 seed) external step(seed) priced {
-        if (tryAs(somebody(), address(vault), abi.encodeCall(vault.process, ()), "process")) ++_fillings;
-    }
-
-    function takes(uint256 seed) external step(seed) priced {
-        address who = somebody();
-        if (draw_() % 2 == 0) {
-            uint256 shares = between(0, vault.maxRedeem(who));
-            vm.assertTrue(
-                tryAs(who, address(vault), abi.encodeCall(vault.redeem, (shares, who, who)), "redeem"),
-                "F-16: it is there"
-            );
-        } else {
-            uint256 assets = between(0, vault.maxWithdraw(who));
-            vm.assertTrue(
-                tryAs(who, address(vault), abi.encodeCall(vault.withdraw, (assets, who, who)), "withdraw"),
-                "F-16: it is there"
-            );
+        uint256 pending = vault.pendingRedeemRequest(0, who);
+        if (pending == 0) {
+            pending = vault.balanceOf(who);
+            need(pending != 0);
+            mustCall(who, who, abi.encodeCall(vault.requestRedeem, (pending, who, who)), "V-11: everybody may ask");
         }
+        bytes memory input = abi.encodeCall(vault.cancelRedeem, (pending + 1, who));
+        mustRefuse(who, address(vault), input, "V-11: no more than waits");
+        uint256 shares = vault.balanceOf(who);
+        pending = between(1, pending);
+        mustCall(who, who, abi.encodeCall(vault.cancelRedeem, (pending, who)), "V-11: what waits can stay");
+        same(vault.balanceOf(who), shares + pending, "V-11: it has them back");
     }
 
-    function takesCredit(uint256 seed) external step(seed) priced {
-        address who = somebody();
-        vm.assertTrue(
-            tryAs(who, address(vault), abi.encodeCall(vault.takeCredit, (who)), "takeCredit"), "F-16: it is there"
-        );
+    function vaultSetOperator(uint256 seed) external step(seed) {
+        (address who, address operator) = (somebody(), somebody());
+        bool isApproved = isOneOf(2);
+        mustCall(who, who, abi.encodeCall(vault.setOperator, (operator, isApproved)), "7540: everybody may");
+        require(vault.isOperator(who, operator) == isApproved, "7540: as it said");
     }
 
-    function donates(uint256 seed) external step(seed) priced {
-        uint256 amount = between(1, 100 * DOLLAR);
-        dollar.mint(address(vault), amount);
-        donated += amount;
-    }
-
-    // ------------------------------------------------------------------------------------------------------------------------------------- leases
-
-    /// A month of the obligor or of the thief, on a company of an honest owner or of the thief's; sometimes a fresh company.
-    function opens(uint256 seed) external step(seed) {
-        if (draw_() % 4 == 0 && _companies.length < 8) {
-            address whose = draw_() % 2 == 0 ? owner : _thief;
-            _companies.push(aCompany(whose, bytes32(_companies.length)));
-            _ownerOf[_companies[_companies.length - 1]] = whose;
+    /// V-11: not before the window's end, nor within a ruling window of a dispute.
+    function vaultProcess(uint256 seed) external step(seed) {
+        uint256 from = firstFilling();
+        if (from > _now && isOneOf(2)) {
+            warpTo(from - 1);
+            mustRefuse(somebody(), address(vault), abi.encodeCall(vault.process, ()), "V-11: not a second earlier");
         }
-        IProviderSpv company = _companies[draw_() % _companies.length];
-        if (company.creditor() != address(0) || _listed[company] == 7) return;
-        ++_listed[company];
-        deposit(address(company), 5_000 * DOLLAR);
-        offer = listAs(company);
-        Order memory order = aMonth();
-        order.salt = draw_();
-        bool isThief = draw_() % 3 == 0;
-        if (isThief) {
-            order.client = _thief;
-            deposit(_thief, 6_000 * DOLLAR);
-        }
-        order.minSeconds = uint32(between(MIN_SECONDS, MONTH));
-        Fill memory fill = aFill(order);
-        fill.signature = sign(isThief ? THIEF_KEY : CLIENT_KEY, market.orderId(order));
-        openAs(opener, fill);
-        if (market.statusOf(order) != Status.Open) return;
-        ++done["open"];
-        _placeOf[market.orderId(order)] = _orders.length;
-        _orders.push(order);
-        _companyOf[market.orderId(order)] = company;
+        warpTo(from);
+        if (isOneOf(8)) gainNothing();
+        (uint256 pending,,) = vault.queue();
+        if (isOneOf(8) && pending != 0) cutInPieces();
+        fillQueue();
     }
 
-    mapping(IProviderSpv company => uint256) private _listed;
-    mapping(bytes32 lease => IProviderSpv) private _companyOf;
-
-    function keyOf(Order memory order) private view returns (uint256) {
-        return order.client == _thief ? THIEF_KEY : CLIENT_KEY;
-    }
-
-    function pays(uint256 seed) external step(seed) {
-        Order memory order = anOrder_();
-        Lease memory lease = leaseOf(order);
-        uint256 elapsed = timestamp() - min(timestamp(), lease.openedAt);
-        uint256 most = min(elapsed > order.minSeconds ? elapsed : order.minSeconds, order.maxSeconds);
-        if (lease.status != Status.Open || lease.paidSeconds >= most) return;
-        uint32 used = uint32(between(uint256(lease.paidSeconds) + 1, most));
-        Settlement memory settlement = aSettlement(order, used, false);
-        settlement.clientSignature = sign(keyOf(order), market.receiptId(receiptOf(order, used, false)));
-        settle(settlement);
-        ++done["pay"];
-    }
-
-    /// F-6: no last receipt of a pledged lease pays less than its floor.
-    function agrees(uint256 seed) external step(seed) {
-        Order memory order = anOrder_();
-        Lease memory lease = leaseOf(order);
-        if (lease.status == Status.None || lease.status == Status.Closed) return;
-        IProviderSpv company = _companyOf[market.orderId(order)];
-        uint32 used = uint32(between(lease.paidSeconds, order.maxSeconds));
-        uint32 least = company.floorOf(order);
-        Settlement memory settlement = aSettlement(order, used, true);
-        Receipt memory receipt = receiptOf(order, used, true);
-        settlement.clientSignature = sign(keyOf(order), market.receiptId(receipt));
-        settlement.providerSignature = abi.encode(receipt, sign(OPERATOR_KEY, market.receiptId(receipt)));
-        settle(settlement);
-        if (market.statusOf(order) != Status.Closed) return;
-        ++done["settle last"];
-        vm.assertTrue(used >= least, "F-6: not below the floor");
-    }
-
-    function claims(uint256 seed) external step(seed) {
-        uint256 loan = aLoan();
-        Order memory order = loan != 0 ? _orders[_placeOf[vault.loanOf(loan).lease]] : anOrder_();
-        IProviderSpv company = _companyOf[market.orderId(order)];
-        if (address(company) == address(0)) return;
-        uint256 openedAt = leaseOf(order).openedAt;
-        // A keeper waits for the end of metering.
-        if (draw_() % 4 == 0 && timestamp() < openedAt + MONTH) vm.warp(openedAt + MONTH);
-        uint256 elapsed = timestamp() - min(timestamp(), openedAt);
-        uint32 used = uint32(between(0, min(elapsed, order.maxSeconds)));
-        if (draw_() % 2 == 0) {
-            tryAs(operator, address(company), abi.encodeCall(company.claim, (order, used, RESULT)), "claim");
-        }
-        tryAs(stranger, address(company), abi.encodeCall(company.claimDue, (order)), "claimDue");
-        tryAs(operator, address(company), abi.encodeCall(company.decline, (order)), "decline");
-    }
-
-    function objects(uint256 seed) external step(seed) {
-        Order memory order = anOrder_();
-        tryAs(order.client, address(market), abi.encodeCall(market.dispute, (order)), "dispute");
-        if (draw_() % 2 == 0) ruleOn(order);
-    }
-
-    function rules(uint256 seed) external step(seed) {
-        ruleOn(anOrder_());
-    }
-
-    function ruleOn(Order memory order) private {
-        uint32 used = draw_() % 2 == 0 ? 0 : uint32(between(0, leaseOf(order).claimedSeconds));
-        bytes memory input = abi.encodeCall(market.rule, (order, used, draw_() % 2 == 0));
-        tryAs(arbiter, address(market), input, "rule");
-    }
-
-    function ends(uint256 seed) external step(seed) {
-        Order memory order = anOrder_();
-        if (draw_() % 3 == 0) {
-            tryAs(order.client, address(market), abi.encodeCall(market.terminate, (order)), "terminate");
-        }
-        endByTime(order);
-    }
-
-    function endByTime(Order memory order) private {
-        tryAs(stranger, address(market), abi.encodeCall(market.expire, (order)), "expire");
-        tryAs(stranger, address(market), abi.encodeCall(market.lapse, (order)), "lapse");
-        Order[] memory orders = new Order[](1);
-        orders[0] = order;
-        tryAs(stranger, address(market), abi.encodeCall(market.finalize, (orders)), "finalize");
-    }
-
-    // -------------------------------------------------------------------------------------------------------------------------------------- loans
-
-    function backs(uint256 seed) external step(seed) priced {
-        Order memory order = anOrder_();
-        address who = somebody();
-        uint96 amount = uint96(between(1, 1_500 * DOLLAR));
-        dollar.mint(who, amount);
-        bytes32 id = market.orderId(order);
-        if (tryAs(who, address(vault), abi.encodeCall(vault.back, (order, amount)), "back")) _backedIds.push(id);
-        if (draw_() % 4 == 0) tryAs(who, address(vault), abi.encodeCall(vault.unback, (id)), "unback");
-        IProviderSpv company = _companyOf[id];
-        if (draw_() % 2 == 0) {
-            tryAs(_ownerOf[company], address(vault), abi.encodeCall(vault.choose, (id, who)), "choose");
-        }
-    }
-
-    /// F-7, F-13: what a draw leaves behind it holds every rule, worked out here again.
-    function draws(uint256 seed) external step(seed) priced {
-        Order memory order = anOrder_();
-        bytes32 id = market.orderId(order);
-        IProviderSpv company = _companyOf[id];
-        if (address(company) == address(0)) return;
-        address whose = _ownerOf[company];
-        (uint256 most,) = vault.limitOf(order, address(company));
-        if (most == 0) return;
-        uint112 amount = uint112(draw_() % 2 == 0 ? most : between(1, most));
-        tryAs(whose, address(company), abi.encodeCall(company.allow, (address(vault))), "allow");
-        bytes memory input = abi.encodeCall(vault.draw, (order, address(company), amount, ANY_RATE));
-        vm.assertTrue(tryAs(whose, address(vault), input, "draw"), "what the limit says is drawn");
-        checkDrawn(order, vault.loanOn(id, leaseOf(order).openedAt));
-    }
-
-    function checkDrawn(Order memory order, uint256 number) private view {
-        Loan memory loan = vault.loanOf(number);
-        uint256 owed = vault.owedOf(number);
-        vm.assertTrue(owed <= vault.totalAssets() * vault.terms().loanCapBps / 10_000, "F-13: within the cap");
-        vm.assertFalse(vault.coveredOf(number) < owed, "V-5: no loan is born impaired");
-        if (owed <= uint256(loan.reserve) + loan.cover) return;
-        uint256 paid = earned(order, leaseOf(order).paidSeconds);
-        uint256 served = earned(order, min(timestamp() - loan.startsAt, MONTH));
-        uint256 unearned = paid > served ? paid - served : 0;
-        vm.assertTrue(owed + unearned <= bond(order) + loan.reserve, "F-7: leaving now gains nothing");
-        vm.assertEq(loan.obligor, client, "V-2: nobody else's word");
-    }
-
-    function collects(uint256 seed) external step(seed) priced {
-        uint256 number = aLoan();
-        uint256 owed = vault.owedOf(number);
-        uint256 free = market.balanceOf(vault.loanOf(number).spv);
-        vm.prank(stranger);
-        (bool isDone, bytes memory answer) = address(vault).call(abi.encodeCall(vault.collect, (number)));
-        if (!isDone) return;
-        ++done["collect"];
-        (uint256 toVault, uint256 toOwner) = abi.decode(answer, (uint256, uint256));
-        vm.assertEq(vault.owedOf(number) + toVault, owed, "F-5: what came in is no longer owed");
-        uint256 left = market.balanceOf(vault.loanOf(number).spv);
-        uint256 tip = free - left - toVault - toOwner;
-        vm.assertTrue(tip <= DOLLAR, "F-2: vault, owner, a tip, and what is still there");
-    }
-
-    function repays(uint256 seed) external step(seed) priced {
-        uint256 number = aLoan();
-        address who = somebody();
-        uint256 owed = vault.owedOf(number);
-        if (owed == 0 || draw_() % 2 == 0) return;
-        uint256 amount = draw_() % 4 == 0 ? owed : between(1, owed);
-        dollar.mint(who, amount);
-        vm.assertTrue(
-            tryAs(who, address(vault), abi.encodeCall(vault.repay, (number, uint112(amount))), "repay"), "anyone repays"
-        );
-        vm.assertEq(vault.owedOf(number) + amount, owed, "F-5: and it is no longer owed");
-    }
-
-    /// One whose lease is over, if there is one.
-    function overLoan() private returns (uint256 number) {
-        uint256[] memory live = vault.loans();
-        number = aLoan();
-        for (uint256 i = 0; i < live.length; ++i) {
-            Loan memory loan = vault.loanOf(live[i]);
-            if (loan.state == LoanState.Drawn && market.leaseOf(loan.lease).status == Status.Closed) return live[i];
-        }
-    }
-
-    function resolves(uint256 seed) external step(seed) priced {
-        uint256 number = overLoan();
-        uint256 owed = vault.owedOf(number);
-        vm.prank(stranger);
-        (bool isDone, bytes memory answer) = address(vault).call(abi.encodeCall(vault.resolve, (number)));
-        if (!isDone) return;
-        ++done["resolve"];
-        uint256 written = abi.decode(answer, (uint256));
-        Loan memory loan = vault.loanOf(number);
-        vm.assertTrue(written <= owed, "F-12: no more than was owed");
-        vm.assertTrue(loan.reserve == 0 && loan.cover == 0, "F-12: shares lose last, and the rest went back");
-        vm.assertEq(
-            uint8(loan.state), uint8(written == 0 ? LoanState.Repaid : LoanState.WrittenOff), "F-14: it is decided"
-        );
-        if (written == 0 || draw_() % 2 == 0) return;
-        deposit(loan.spv, between(1, 400 * DOLLAR));
-        recoverFrom(number);
-    }
-
-    /// A written-off company that somebody pays into, if there is one. That is an event of the market, so that the price may move before.
-    function recovers(uint256 seed) external step(seed) {
+    function firstFilling() private view returns (uint256) {
+        (,, uint256 from) = vault.queue();
+        uint256 oldest = 0;
         uint256[] memory live = vault.loans();
         for (uint256 i = 0; i < live.length; ++i) {
-            Loan memory loan = vault.loanOf(live[i]);
-            if (loan.state != LoanState.WrittenOff) continue;
-            if (draw_() % 2 == 0) deposit(loan.spv, between(1, 400 * DOLLAR));
-            recoverFrom(live[i]);
-            return;
+            Lease storage lease = _ghosts[_debts[live[i]].lease].lease;
+            if (_debts[live[i]].state != LoanState.Drawn || lease.status != Status.Disputed) continue;
+            if (oldest == 0 || lease.changedAt < oldest) oldest = lease.changedAt;
         }
+        return oldest == 0 ? from : max(from, oldest) + RULING_WINDOW;
     }
 
-    function recoverFrom(uint256 number) private priced {
-        vm.assertTrue(
-            tryAs(stranger, address(vault), abi.encodeCall(vault.recover, (number)), "recover"), "F-14: it is recovered"
-        );
-    }
-
-    function passes(uint256 seed) external step(seed) {
-        uint256 kind = draw_() % 8;
-        skip(kind < 3 ? between(1, 1 hours) : kind < 7 ? between(1 hours, 2 days) : between(2 days, 12 days));
-    }
-
-    // ------------------------------------------------------------------------------------------------------------------------------------- checks
-
-    /// @notice F-3 and F-4, between any two steps.
-    function checkEverything() external view {
-        uint256 owed = vault.cash() + donated;
-        uint256[] memory live = vault.loans();
-        for (uint256 i = 0; i < live.length; ++i) {
-            Loan memory loan = vault.loanOf(live[i]);
-            owed += uint256(loan.reserve) + loan.cover;
-            IProviderSpv company = IProviderSpv(loan.spv);
-            vm.assertEq(company.creditor(), address(vault), "F-3: pledged here");
-            address payee = market.payeeOf(loan.lease);
-            vm.assertTrue(payee == address(0) || payee == loan.spv, "F-3: its own payee");
-        }
-        for (uint256 i = 0; i < PEOPLE; ++i) {
-            owed += vault.creditOf(_people[i]) + vault.maxWithdraw(_people[i]);
-            for (uint256 j = 0; j < _backedIds.length; ++j) {
-                if (isRepeated(j)) continue;
-                (uint96 amount,) = vault.coverOf(_backedIds[j], _people[i]);
-                owed += amount;
-            }
-        }
-        owed += vault.creditOf(stranger);
-        uint256 held = dollar.balanceOf(address(vault));
-        vm.assertTrue(held >= owed, "F-4: the vault has what it owes");
-        vm.assertTrue(held - owed <= PEOPLE * (_fillings + 1), "F-4: and nothing else but the units of fillings");
-    }
-
-    function isRepeated(uint256 j) private view returns (bool isFound) {
-        for (uint256 i = 0; i < j && !isFound; ++i) {
-            isFound = _backedIds[i] == _backedIds[j];
-        }
-    }
-
-    /// @notice F-14: with owner, operator, client and panel silent, time and public verbs end every position; then everybody leaves.
-    function everybodyIsSilent() external {
-        skip(MONTH + CLAIM_GRACE + RULING_WINDOW + CHALLENGE_WINDOW);
-        for (uint256 i = 0; i < _orders.length; ++i) {
-            endByTime(_orders[i]);
-        }
-        uint256[] memory live = vault.loans();
-        for (uint256 i = 0; i < live.length; ++i) {
-            tryAs(stranger, address(vault), abi.encodeCall(vault.resolve, (live[i])), "resolve");
-            vm.assertFalse(vault.loanOf(live[i]).state == LoanState.Drawn, "F-14: nothing is in suspense");
-        }
-        vm.assertFalse(vault.isImpaired(), "F-14: nor impaired");
-        for (uint256 i = 0; i < PEOPLE; ++i) {
-            leave(_people[i], vault.balanceOf(_people[i]));
-            vm.prank(_people[i]);
-            vault.takeCredit(_people[i]);
+    /// F-9: at one price, pro rata, to the unit. Whoever waits loses no share that does not leave.
+    function fillQueue() private returns (uint256 shares, uint256 assets) {
+        Place[] memory places = new Place[](PEOPLE + 1);
+        for (uint256 i = 0; i <= PEOPLE; ++i) {
+            places[i] = placeOf(i == PEOPLE ? NEWCOMER : _people[i]);
         }
         (uint256 pending,,) = vault.queue();
-        skip(2 days);
-        vault.process();
-        for (uint256 i = 0; i < PEOPLE; ++i) {
-            uint256 shares = vault.maxRedeem(_people[i]);
-            vm.prank(_people[i]);
-            vault.redeem(shares, _people[i], _people[i]);
+        bytes memory answer =
+            mustCall(somebody(), address(0), abi.encodeCall(vault.process, ()), "V-11: anybody, in time");
+        (shares, assets) = abi.decode(answer, (uint256, uint256));
+        ++_fillings;
+        if (shares == 0) return (0, 0);
+        (uint256 sumOfShares, uint256 sumOfAssets) = (0, 0);
+        for (uint256 i = 0; i <= PEOPLE; ++i) {
+            Place memory place = placeOf(i == PEOPLE ? NEWCOMER : _people[i]);
+            Place memory before = places[i];
+            uint256 gained = place.assets - before.assets;
+            require(gained == before.pending * assets / pending, "F-9: same window, same price");
+            same(place.shares - before.shares, before.pending - place.pending, "F-9: what leaves has left");
+            sumOfShares += place.shares - before.shares;
+            sumOfAssets += gained;
         }
+        require(sumOfAssets <= assets && sumOfShares >= shares, "F-9: the parts are no more than the filling");
+        require(sumOfShares <= shares + PEOPLE, "F-9: nor less by more than roundings");
+    }
+
+    function placeOf(address who) private view returns (Place memory) {
+        return Place(vault.pendingRedeemRequest(0, who), vault.maxRedeem(who), vault.maxWithdraw(who));
+    }
+
+    /// F-11: in and out again at once gains nothing. Then everything is as if it had not been.
+    function gainNothing() private {
+        if (vault.isImpaired()) return;
+        uint256 snapshot = snapshots.snapshotState();
+        uint256 assets = between(1, 2_000e6);
+        enter(NEWCOMER, assets);
+        uint256 shares = vault.balanceOf(NEWCOMER);
+        mustCall(NEWCOMER, NEWCOMER, abi.encodeCall(vault.requestRedeem, (shares, NEWCOMER, NEWCOMER)), "F-11");
+        fillQueue();
+        require(vault.maxWithdraw(NEWCOMER) <= assets, "F-11: in and out gains nothing");
+        snapshots.revertToStateAndDelete(snapshot);
+    }
+
+    /// F-10: a request in two pieces gains at most a unit, and costs nobody else anything.
+    function cutInPieces() private {
+        address who = _people[draw() % PEOPLE];
+        address other = _people[draw() % PEOPLE];
+        uint256 pending = vault.pendingRedeemRequest(0, who);
+        if (pending < 2 || who == other) return;
+        uint256 snapshot = snapshots.snapshotState();
+        (uint256 mine, uint256 theirs) = (vault.maxWithdraw(who), vault.maxWithdraw(other));
+        fillQueue();
+        (mine, theirs) = (vault.maxWithdraw(who) - mine, vault.maxWithdraw(other) - theirs);
+        snapshots.revertToStateAndDelete(snapshot);
+
+        snapshot = snapshots.snapshotState();
+        uint256 before = vault.maxWithdraw(who);
+        uint256 others = vault.maxWithdraw(other);
+        mustCall(who, who, abi.encodeCall(vault.cancelRedeem, (pending / 2, who)), "F-10");
+        mustCall(who, who, abi.encodeCall(vault.requestRedeem, (pending / 2, NEWCOMER, who)), "F-10");
+        fillQueue();
+        require(vault.maxWithdraw(who) - before + vault.maxWithdraw(NEWCOMER) <= mine + 1, "F-10: pieces gain nothing");
+        same(vault.maxWithdraw(other) - others, theirs, "F-10: nor do they cost anybody anything");
+        snapshots.revertToStateAndDelete(snapshot);
+    }
+
+    function vaultRedeem(uint256 seed) external step(seed) {
+        address who = leaver();
+        uint256 most = vault.maxRedeem(who);
+        uint256 shares = isOneOf(2) ? most : between(0, most);
+        takeOut(who, abi.encodeCall(vault.redeem, (shares, who, who)));
+        same(vault.maxRedeem(who), most - shares, "V-13: the rest stays");
+    }
+
+    function vaultWithdraw(uint256 seed) external step(seed) {
+        address who = leaver();
+        uint256 most = vault.maxWithdraw(who);
+        uint256 assets = isOneOf(2) ? most : between(0, most);
+        uint256 held = token.balanceOf(who);
+        bytes memory input = abi.encodeCall(vault.withdraw, (most + 1, who, who));
+        mustRefuse(who, address(vault), input, "V-13: no more than left the queue");
+        takeOut(who, abi.encodeCall(vault.withdraw, (assets, who, who)));
+        same(token.balanceOf(who), held + assets, "V-13: it arrives");
+    }
+
+    /// Somebody for whom something left the queue.
+    function leaver() private returns (address who) {
+        uint256 first = draw();
+        for (uint256 i = 0; i < PEOPLE; ++i) {
+            who = _people[(first % PEOPLE + i) % PEOPLE];
+            if (vault.maxWithdraw(who) != 0) return who;
+        }
+        need(false);
+    }
+
+    function takeOut(address who, bytes memory input) private {
+        letThrough(who, address(vault), input);
+        mustCall(who, who, input, "F-16: what left the queue is there");
+    }
+
+    function vaultTakeCredit(uint256 seed) external step(seed) {
+        uint256 first = draw();
+        address who;
+        for (uint256 i = 0; i < PEOPLE && vault.creditOf(who) == 0; ++i) {
+            who = _people[(first % PEOPLE + i) % PEOPLE];
+        }
+        need(vault.creditOf(who) != 0);
+        takeCreditOf(who);
+    }
+
+    /// Whom the token blocks can have it sent elsewhere.
+    function takeCreditOf(address who) private {
+        uint256 credit = vault.creditOf(who);
+        address to = token.isBlocked(who) ? OUTSIDER : who;
+        uint256 held = token.balanceOf(to);
+        mustCall(who, who, abi.encodeCall(vault.takeCredit, (to)), "F-16: it is there");
+        same(token.balanceOf(to), held + credit, "F-16: it arrives");
+    }
+
+    /// V-12: what is sent without a verb is nobody's.
+    function vaultIsGiven(uint256 seed) external step(seed) {
+        uint256 amount = between(1, 100e6);
+        uint256 assets = vault.totalAssets();
+        token.mint(address(vault), amount);
+        _gifts += amount;
+        same(vault.totalAssets(), assets, "V-12: a gift changes no price");
+    }
+
+    // --------------------------------------------------------------------------------------------------------------------------------------- loans
+
+    function vaultBack(uint256 seed) external step(seed) {
+        bytes32 id = openLongLease();
+        (address who, uint256 openedAt) = (somebody(), _ghosts[id].lease.openedAt);
+        Cover storage cover = _covers[id][who];
+        uint256 amount = between(1, 300e6);
+        token.mint(who, amount);
+        bytes memory input = abi.encodeCall(vault.back, (_orders[id], uint96(amount)));
+        letThrough(who, address(vault), input);
+        bool isExpected = _loanOf[keyOf(id, openedAt)] == 0 && (cover.amount == 0 || cover.openedAt == openedAt);
+        (bool isDone,) = call(who, who, input);
+        require(isDone == isExpected, "back: before the first draw only");
+        need(isDone);
+        (cover.amount, cover.openedAt) = (cover.amount + amount, openedAt);
+        _idle += amount;
+        _backings.push(Backing(id, who));
+        if (isOneOf(2)) chooseFor(id, who);
+    }
+
+    function vaultUnback(uint256 seed) external step(seed) {
+        (uint256 first, uint256 count) = (draw(), _backings.length);
+        for (uint256 i = 0; i < count; ++i) {
+            Backing storage backing = _backings[(first % count + i) % count];
+            if (_covers[backing.id][backing.who].amount != 0) return takeBack(backing.id, backing.who);
+        }
+        need(false);
+    }
+
+    function takeBack(bytes32 id, address who) private {
+        bytes memory input = abi.encodeCall(vault.unback, (id));
+        letThrough(who, address(vault), input);
+        uint256 held = token.balanceOf(who);
+        mustCall(who, who, input, "unback: what no loan took");
+        same(token.balanceOf(who), held + _covers[id][who].amount, "unback: all of it");
+        _idle -= _covers[id][who].amount;
+        delete _covers[id][who];
+    }
+
+    function vaultChoose(uint256 seed) external step(seed) {
+        chooseFor(openLongLease(), somebody());
+    }
+
+    function chooseFor(bytes32 id, address backer) private {
+        address owner = _ownerOf[_companyOf[id]];
+        mustCall(owner, owner, abi.encodeCall(vault.choose, (id, backer)), "choose: always");
+        _chosen[owner][id] = backer;
+    }
+
+    /// F-7, F-13: what a draw leaves behind it holds every rule, worked out here again; one unit more is refused.
+    function vaultDraw(uint256 seed) external step(seed) {
+        (bytes32 id, uint256 most) = borrower();
+        IProviderSpv company = _companyOf[id];
+        address owner = _ownerOf[company];
+        act(owner, owner, address(company), abi.encodeCall(company.allow, (address(vault))));
+        if (most == 0 || isOneOf(4)) {
+            mustRefuse(owner, address(vault), drawOf(id, most + 1), "V-4 to V-8: not a unit more than the limit");
+        }
+        need(most != 0);
+        uint256 amount = isOneOf(2) ? most : between(1, most);
+        letThrough(owner, address(vault), drawOf(id, amount));
+        uint256 held = token.balanceOf(owner);
+        bytes memory answer =
+            mustCall(owner, address(company), drawOf(id, amount), "V-4 to V-8: what the limit says is drawn");
+        lent(id, abi.decode(answer, (uint256)), amount);
+        same(token.balanceOf(owner), held + amount - ceil(amount, RESERVE_BPS), "V-12: less the reserve");
+    }
+
+    function drawOf(bytes32 id, uint256 amount) private view returns (bytes memory) {
+        uint16 anyRate = type(uint16).max;
+        return abi.encodeCall(vault.draw, (_orders[id], address(_companyOf[id]), uint112(amount), anyRate));
+    }
+
+    /// A lease on which something can be drawn, if one of two that were tried is such a one.
+    function borrower() private returns (bytes32 id, uint256 most) {
+        for (uint256 tries = 0; tries < 2 && most == 0; ++tries) {
+            id = tries == 0 ? openLongLease() : openLong();
+            warpTo(_ghosts[id].lease.openedAt + START_GRACE);
+            IProviderSpv company = _companyOf[id];
+            if (!isPledged(company) && !isOneOf(4) && _free[address(company)] != 0) empty(company);
+            (most,) = vault.limitOf(_orders[id], address(company));
+            if (_hasLost[_ownerOf[company]]) same(most, 0, "V-8: whose company was written off draws no more");
+        }
+    }
+
+    function lent(bytes32 id, uint256 number, uint256 amount) private {
+        Debt storage debt = _debts[number];
+        Lease memory lease = _ghosts[id].lease;
+        Loan memory loan = vault.loanOf(number);
+        if (debt.state == LoanState.None) begin(id, number, lease);
+        else accrue(debt);
+        debt.principal += amount;
+        debt.drawn += amount;
+        debt.reserve += ceil(amount, RESERVE_BPS);
+        debt.rateBps = loan.rateBps;
+        _lastFree[debt.spv] = _free[address(debt.spv)];
+        require(loan.rateBps >= BASE_RATE && loan.rateBps <= 2 * BASE_RATE, "V-9: between nothing lent and all");
+        checkDebt(number);
+        checkDrawn(debt);
+    }
+
+    function begin(bytes32 id, uint256 number, Lease memory lease) private {
+        Debt storage debt = _debts[number];
+        Order memory order = _orders[id];
+        bytes32 serving = keyOf(id, lease.openedAt);
+        same(_loanOf[serving], 0, "F-13: never two loans on one serving");
+        same(number, ++_loanCount, "F-13: a number of its own");
+        _loanOf[serving] = number;
+        (debt.spv, debt.lease, debt.openedAt, debt.state) = (_companyOf[id], id, lease.openedAt, LoanState.Drawn);
+        debt.accruedAt = _now;
+        debt.shared = earned(order, lease, lease.paidSeconds);
+        bool isAlone = order.acceptor == address(0) || order.acceptor == order.client;
+        bool isObligor = order.client == _obligors[0] || order.client == _obligors[1];
+        if (isAlone && isObligor) debt.obligor = order.client;
+        address owner = _ownerOf[_companyOf[id]];
+        address backer = _chosen[owner][id] == address(0) ? owner : _chosen[owner][id];
+        Cover storage cover = _covers[id][backer];
+        if (cover.amount == 0 || cover.openedAt != lease.openedAt) return;
+        (debt.backer, debt.cover) = (backer, cover.amount);
+        _idle -= cover.amount;
+        delete _covers[id][backer];
+    }
+
+    function accrue(Debt storage debt) private {
+        uint256 interest = interestOf(debt);
+        debt.accrued += interest - debt.interest;
+        (debt.interest, debt.accruedAt) = (interest, _now);
+    }
+
+    function checkDrawn(Debt storage debt) private view {
+        (uint256 owed, uint256 assets) = (owedOf(debt), vault.totalAssets());
+        require(owed <= assets * LOAN_CAP_BPS / ALL, "F-13: within the cap of a loan");
+        (uint256 all, uint256 onObligor) = (0, 0);
+        uint256[] memory live = vault.loans();
+        for (uint256 i = 0; i < live.length; ++i) {
+            all += owedOf(_debts[live[i]]);
+            if (_debts[live[i]].obligor == debt.obligor) onObligor += owedOf(_debts[live[i]]);
+        }
+        // What all loans are worth may fall by the backer's part of interest.
+        require(all <= assets * UTILISATION_CAP_BPS / ALL + MOST_LOANS, "F-13: within the cap of all loans");
+        if (debt.obligor != address(0)) {
+            require(onObligor <= assets * OBLIGOR_CAP_BPS / ALL, "F-13: within the cap of an obligor");
+        }
+        Lease memory lease = _ghosts[debt.lease].lease;
+        Order memory order = _orders[debt.lease];
+        uint256 maturity = startOf(order, lease) + order.maxSeconds + CLAIM_GRACE + CHALLENGE_WINDOW + RULING_WINDOW;
+        require(maturity <= _now + 8 days, "V-3: decided in time");
+        uint256 atMaturity = debt.principal + debt.interest + interestFor(debt.principal, debt.rateBps, maturity - _now);
+        if (atMaturity <= debt.reserve + debt.cover) return;
+        require(debt.obligor != address(0), "V-2: on nobody else's word");
+        require(coveredOf(debt) * ALL >= 12_000 * atMaturity, "V-5: covered");
+        uint256 paid = earned(order, lease, lease.paidSeconds);
+        uint256 unearned = paid - min(paid, earned(order, lease, elapsedOf(order, lease)));
+        uint256 hope = (earned(order, lease, order.maxSeconds) - paid) * (ALL - OPEX_BPS) / ALL;
+        uint256 trusted = (hope - min(hope, atMaturity)) * _betaBps / ALL;
+        require(owed + unearned <= bondOfLease(order, lease) + debt.reserve + trusted, "F-7: leaving now gains nothing");
+    }
+
+    /// One that is drawn; of several, sometimes the one whose lease is over.
+    function drawnLoan(bool isOver) private returns (uint256 number) {
+        uint256[] memory live = vault.loans();
+        uint256 first = draw();
+        for (uint256 i = 0; i < live.length; ++i) {
+            number = live[(first % live.length + i) % live.length];
+            Debt storage debt = _debts[number];
+            if (debt.state != LoanState.Drawn) continue;
+            if (!isOver || _ghosts[debt.lease].lease.status == Status.Closed) return number;
+        }
+        need(false);
+    }
+
+    /// F-2: what a company paid out went to the vault, to the owner, and for a tip, by the waterfall. F-5: what came in is no longer owed.
+    function vaultCollect(uint256 seed) external step(seed) {
+        uint256 number = drawnLoan(false);
+        Debt storage debt = _debts[number];
+        (uint256 toVault, uint256 toOwner) = waterfall(debt);
+        need(toVault + toOwner != 0);
+        address company = address(debt.spv);
+        uint256 free = _free[company];
+        bytes memory answer = mustCall(somebody(), company, abi.encodeCall(vault.collect, (number)), "collect: anybody");
+        (uint256 saidToVault, uint256 saidToOwner) = abi.decode(answer, (uint256, uint256));
+        same(saidToVault, toVault, "F-2: to the vault");
+        same(free - _free[company], toVault + toOwner, "F-2: to vault, owner and keeper, and the rest is there");
+        uint256 tip = toOwner - saidToOwner;
+        require(tip <= (toVault + toOwner) / 1_000, "F-2: a tip, out of the owner's part");
+        collected(debt, toVault);
+        checkDebt(number);
+    }
+
+    function collected(Debt storage debt, uint256 toVault) private {
+        (, uint256 served) = unsharedOf(debt);
+        debt.shared += served;
+        _lastFree[debt.spv] = _free[address(debt.spv)];
+        repaid(debt, toVault);
+    }
+
+    function repaid(Debt storage debt, uint256 amount) private {
+        uint256 owed = owedOf(debt);
+        accrue(debt);
+        uint256 paidInterest = min(amount, debt.interest);
+        debt.interest -= paidInterest;
+        debt.principal -= amount - paidInterest;
+        debt.returned += amount;
+        if (amount == owed) end(debt);
+    }
+
+    function end(Debt storage debt) private {
+        (debt.state, debt.reserve, debt.cover) = (LoanState.Repaid, 0, 0);
+        (debt.principal, debt.interest) = (0, 0);
+        (bytes32 lease,) = debt.spv.pledged();
+        same(lease, bytes32(0), "F-14: what is repaid is released");
+    }
+
+    function vaultRepay(uint256 seed) external step(seed) {
+        uint256 number = drawnLoan(false);
+        Debt storage debt = _debts[number];
+        (address who, uint256 owed) = (somebody(), owedOf(debt));
+        uint256 amount = isOneOf(4) ? owed + draw() % 2 : between(1, owed);
+        token.mint(who, amount);
+        bytes memory input = abi.encodeCall(vault.repay, (number, uint112(amount)));
+        letThrough(who, address(vault), input);
+        mustCall(who, address(debt.spv), input, "repay: anyone");
+        repaid(debt, min(amount, owed));
+        checkDebt(number);
+    }
+
+    function vaultResolve(uint256 seed) external step(seed) {
+        uint256 number = drawnLoan(!isOneOf(4));
+        Debt storage debt = _debts[number];
+        if (_ghosts[debt.lease].lease.status != Status.Closed) {
+            mustRefuse(
+                somebody(), address(vault), abi.encodeCall(vault.resolve, (number)), "resolve: not while it lives"
+            );
+            endLong(debt.lease);
+        }
+        resolveOne(number);
+    }
+
+    /// F-12: reserve, then cover, and only then all shares; never more than is owed. F-14: it is decided.
+    function resolveOne(uint256 number) private {
+        Debt storage debt = _debts[number];
+        (uint256 toVault, uint256 toOwner) = waterfall(debt);
+        bytes memory answer =
+            mustCall(OUTSIDER, address(debt.spv), abi.encodeCall(vault.resolve, (number)), "F-14: anybody resolves");
+        uint256 written = abi.decode(answer, (uint256));
+        if (toVault + toOwner != 0) collected(debt, toVault);
+        uint256 owed = owedOf(debt);
+        if (owed == 0) {
+            same(written, 0, "F-12: nothing is lost of what is repaid");
+        } else {
+            lose(debt, owed, written);
+        }
+        checkDebt(number);
+    }
+
+    function lose(Debt storage debt, uint256 owed, uint256 written) private {
+        uint256 fromReserve = min(debt.reserve, owed);
+        uint256 fromCover = min(debt.cover, owed - fromReserve);
+        same(written, owed - fromReserve - fromCover, "F-12: shares lose last");
+        debt.accrued += owed - debt.principal - debt.interest;
+        debt.fromReserve += fromReserve;
+        debt.fromCover += fromCover;
+        debt.written += written;
+        if (written == 0) return end(debt);
+        (debt.state, debt.principal, debt.interest) = (LoanState.WrittenOff, written, 0);
+        (debt.reserve, debt.cover) = (debt.reserve - fromReserve, debt.cover - fromCover);
+        same(debt.reserve + debt.cover, 0, "F-12: shares lose last");
+        _hasLost[_ownerOf[debt.spv]] = true;
+    }
+
+    /// What a written-off company still earns is the shares'.
+    function vaultRecover(uint256 seed) external step(seed) {
+        need(_loanCount != 0);
+        uint256 first = draw();
+        for (uint256 i = 0; i < _loanCount; ++i) {
+            uint256 number = 1 + (first % _loanCount + i) % _loanCount;
+            if (_debts[number].state != LoanState.WrittenOff) continue;
+            if (_free[address(_debts[number].spv)] == 0) {
+                fundWith(_debts[number].spv, between(1, 100e6));
+            }
+            return recoverOne(number);
+        }
+        need(false);
+    }
+
+    function recoverOne(uint256 number) private {
+        Debt storage debt = _debts[number];
+        uint256 amount = min(debt.principal, _free[address(debt.spv)]);
+        uint256 cash = vault.cash();
+        mustCall(OUTSIDER, address(debt.spv), abi.encodeCall(vault.recover, (number)), "F-14: anybody recovers");
+        same(vault.cash(), cash + amount, "F-12: what a written-off company earns is the shares'");
+        debt.principal -= amount;
+        _lastFree[debt.spv] = _free[address(debt.spv)];
+        if (debt.principal == 0) end(debt);
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------------------------- the end
+
+    /// @notice F-14, F-16: with owners, operators, clients and panel silent, time and public verbs end every position; then everybody leaves with all that is
+    /// theirs, and the vault is left with what is nobody's. What is in the market leaves with `everybodyLeaves`.
+    function vaultEnds() external {
+        vm.recordLogs();
+        for (uint256 i = _long.length; i != 0; --i) {
+            if (i <= _long.length) endLong(_long[i - 1]);
+        }
+        for (uint256 i = 1; i <= _loanCount; ++i) {
+            if (_debts[i].state == LoanState.Drawn) resolveOne(i);
+            require(_debts[i].state != LoanState.Drawn, "F-14: nothing is in suspense");
+            if (_debts[i].state == LoanState.WrittenOff && _free[address(_debts[i].spv)] != 0) recoverOne(i);
+        }
+        require(!vault.isImpaired(), "F-14: nor impaired");
+        everybodyAsksOut();
+        warpTo(firstFilling());
+        (uint256 pending,,) = vault.queue();
+        fillQueue();
+        for (uint256 i = 0; i < PEOPLE; ++i) {
+            leaveVault(_people[i]);
+        }
+        if (vault.creditOf(OUTSIDER) != 0) takeCreditOf(OUTSIDER);
         (uint256 left,,) = vault.queue();
-        vm.assertTrue(left == 0 || vault.totalAssets() * 1e6 < pending || pending < 1e6, "F-14: everybody is out");
+        require(left == 0 || vault.totalAssets() * 1e6 < pending || pending < 1e6, "F-14: everybody is out");
+        companiesEnd();
+    }
+
+    function everybodyAsksOut() private {
+        for (uint256 i = 0; i < PEOPLE; ++i) {
+            address who = _people[i];
+            if (token.isBlocked(who)) token.block_(who, false);
+            uint256 shares = vault.balanceOf(who);
+            if (shares != 0) mustCall(who, who, abi.encodeCall(vault.requestRedeem, (shares, who, who)), "V-11");
+        }
+    }
+
+    function leaveVault(address who) private {
+        mustCall(who, who, abi.encodeCall(vault.redeem, (vault.maxRedeem(who), who, who)), "F-16: it is there");
+        if (vault.creditOf(who) != 0) takeCreditOf(who);
+    }
+
+    function companiesEnd() private {
+        if (_free[address(backstop)] != 0) collectFees();
+        for (uint256 i = 0; i < _companies.length; ++i) {
+            if (isPledged(_companies[i])) same(_free[address(_companies[i])], 0, "F-16: all of it was recovered");
+            else require(empty(_companies[i]), "F-16: the owner has all that is free");
+        }
     }
 }
