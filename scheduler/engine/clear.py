@@ -172,9 +172,9 @@ class Round:
                 count.close_thin()
         assert best is not None
         # What is filled up first may make GPUs dearer; what is left after that goes at what they cost.
-        effort = count.fill_up(*best)
+        count.fill_up(*best)
         best = self._paid_for(*best)
-        count.fill_up(*best, effort)
+        count.fill_up(*best)
         return best
 
     def _paid_for(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:

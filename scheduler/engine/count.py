@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -80,6 +81,8 @@ class Count:
         """Equal machines: of one pool, with equally many GPUs free when the round begins. They have one price."""
         self.barred: dict[int, RejectionReason] = {}
         """The orders that stay out of the next clearing."""
+        self._effort = FILLING
+        """What is left of it."""
         self._poor = np.zeros(len(self._purses.balances), np.bool_)
         """Of each account: whether it turned out to be short, as a client."""
         self._poor[facts.orders["client"][rows[self._alone[rows] < facts.orders["limit"][rows]]]] = True
@@ -287,9 +290,9 @@ class Count:
         group = self._columns.book[row].spec.group
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
-    def fill_up(self, outcome: Clearing, bill: Bill, effort: int = FILLING) -> int:
+    def fill_up(self, outcome: Clearing, bill: Bill) -> None:
         """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there, while there is
-        time. What is left of the effort.
+        time.
 
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
@@ -303,7 +306,7 @@ class Count:
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
-            if effort <= 0:
+            if self._effort <= 0:
                 break
             if row in bill.prices or self.group(row) is not None:
                 continue
@@ -311,19 +314,17 @@ class Count:
             if demand not in fitting:
                 fitting[demand] = self._pools.offers_of(demand)
             offers, at = fitting[demand], 0
-            effort -= _ONE_ORDER + len(offers) // 128
+            self._effort -= _ONE_ORDER + len(offers) // 128
             highest = min(remaining.highest_price(signed) >> bits, CAP)
             work = int(gpus[row]) * int(self._columns.orders["max_seconds"][row])
-            while effort > 0:
-                at = _next_that_may(offers, at, left, listed["ask"], too_much, gpus[row], highest, work)
-                if at == len(offers):
-                    break
-                offer = int(offers[at])
-                effort, at = effort - _ONE_OFFER, at + 1
+            may_come = partial(_next_that_may, offers, left, listed["ask"], too_much, gpus[row], highest, work)
+            while self._effort > 0 and (at := may_come(at)) < len(offers):
+                offer, at = int(offers[at]), at + 1
+                self._effort -= _ONE_OFFER
                 listing, node = self._columns.listings[offer], int(self.nodes.of[offer])
                 level = max(listing.price, self._units(bill, offer, int(outcome.price[offer])))
                 raised = self._raised(outcome, bill, sitting[node], level) if level == listing.price else []
-                effort -= _ONE_ORDER * len(raised)
+                self._effort -= _ONE_ORDER * len(raised)
                 if not remaining.raise_to(raised):
                     continue
                 price = self._counted(remaining, row, offer, level)
@@ -339,7 +340,6 @@ class Count:
                 if price is RejectionReason.PROVIDER_BALANCE_TOO_LOW and listing.provider != signed.order.client:
                     no_less = (listed["provider"] == listed["provider"][offer]) & (bond >= bond[offer])
                     too_much[no_less] = np.minimum(too_much[no_less], work)
-        return effort
 
     def _raised(self, outcome: Clearing, bill: Bill, rows: list[int], price: int) -> list[tuple[Fill, PricePerGpuHour]]:
         """The fills of these rows, and what each pays where equal machines cost so much."""
@@ -353,7 +353,7 @@ class Count:
 
 @njit(cache=True)
 def _next_that_may(
-    offers: Ints, at: int, left: Ints, ask: Ints, too_much: Ints, gpus: int, highest: int, work: int
+    offers: Ints, left: Ints, ask: Ints, too_much: Ints, gpus: int, highest: int, work: int, at: int
 ) -> int:
     """From there on, the place of the first of these offers that has the room, asks no more, and was not found to lack the bond; or the end."""
     while at < len(offers):
