@@ -98,7 +98,7 @@ def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path
     # Here, and not above: the engine's libraries take longer to load than most commands to run.
     from scheduler.audit.replayed import Documents
     from scheduler.audit.round import audit_round, fetch_documents, neighbours_of
-    from scheduler.audit.word import Known
+    from scheduler.audit.word import KnownElsewhere
 
     market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
     catalogue = Catalogue(market.chain, book.catalogue)
@@ -106,11 +106,11 @@ def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path
         own = _own(session, market)
         if files:
             found = Documents(plan=files[0].read_bytes(), snapshot=files[1].read_bytes())
-            report = audit_round(round_hash, found, market, catalogue, None, Known(own))
+            report = audit_round(round_hash, found, market, catalogue, None, KnownElsewhere(own))
         else:
             with session.gateway() as api:
                 found, beside = fetch_documents(api, round_hash), neighbours_of(api, market, round_hash)
-                report = audit_round(round_hash, found, market, catalogue, api, Known(own, beside))
+                report = audit_round(round_hash, found, market, catalogue, api, KnownElsewhere(own, beside))
     finally:
         market.chain.close()
     if save:
@@ -128,7 +128,7 @@ def _own(session: CommandSession, market: MarketContract) -> list[OwnOrder]:
 def _latest(session: CommandSession, last: int, opener: Address | None) -> bool:
     """Round by round, each with a verdict. A batch under no round cannot be held against anything: whoever decided it says nothing."""
     from scheduler.audit.round import audit_round, fetch_documents, latest_batches, snapshot_in
-    from scheduler.audit.word import Known
+    from scheduler.audit.word import KnownElsewhere
 
     market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
     catalogue = Catalogue(market.chain, book.catalogue)
@@ -149,7 +149,7 @@ def _latest(session: CommandSession, last: int, opener: Address | None) -> bool:
                     found[before.round] = fetch_documents(api, before.round)
                 documents = found.pop(batch.round)
                 beside = [later, snapshot_in(found[before.round]) if before else None]
-                known = Known(own, [snapshot for snapshot in beside if snapshot is not None])
+                known = KnownElsewhere(own, [snapshot for snapshot in beside if snapshot is not None])
                 rows.append((batch, audit_round(batch.round, documents, market, catalogue, api, known)))
                 later = snapshot_in(documents)
     finally:

@@ -28,7 +28,7 @@ STATE_CHECKS = (
 )  # fmt: skip
 
 
-NOTHING_ELSE = word.Known()
+NOTHING_ELSE = word.KnownElsewhere()
 
 
 def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
@@ -49,7 +49,7 @@ def audit_round(
     market: MarketContract,
     catalogue: Catalogue,
     api: GatewayApi | None = None,
-    known: word.Known = NOTHING_ELSE,
+    known: word.KnownElsewhere = NOTHING_ELSE,
 ) -> Report:
     """Hold the documents against each other, against this chain, and against orders that others know of. Without ``api`` what only the gateway
     knows is not checked.
@@ -101,7 +101,7 @@ def _on_chain(
     market: MarketContract,
     catalogue: Catalogue,
     api: GatewayApi | None,
-    known: word.Known,
+    known: word.KnownElsewhere,
 ) -> Iterator[Finding]:
     plan, snapshot, terms = read.plan, read.snapshot, market.terms()
     at = snapshot.view.block.number if snapshot else market.chain.head().number
@@ -132,7 +132,7 @@ def _state(
     market: MarketContract,
     catalogue: Catalogue,
     api: GatewayApi | None,
-    known: word.Known,
+    known: word.KnownElsewhere,
 ) -> Iterator[Finding]:
     gateway = word.Gateway(api) if api else None
     yield word.check_orders(snapshot, history, market.domain)

@@ -167,7 +167,7 @@ class OwnOrder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownElsewhere:
     """Orders that others than the round's own documents know of."""
 
     own: Sequence[OwnOrder] = ()
@@ -175,7 +175,7 @@ class Known:
     """Snapshots of rounds before and after this one."""
 
 
-def check_book(snapshot: Snapshot, history: History, gateway: Gateway | None, known: Known) -> Finding:
+def check_book(snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere) -> Finding:
     """No order was kept out that had come before the snapshot's block and could still be opened then: one that waits at the gateway or was
     opened since, one that a neighbouring round knows, one of the auditor's own.
 
@@ -197,7 +197,7 @@ def check_book(snapshot: Snapshot, history: History, gateway: Gateway | None, kn
 
 
 def _waited(
-    snapshot: Snapshot, history: History, gateway: Gateway | None, known: Known
+    snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere
 ) -> Iterator[tuple[Bytes32, UnixTime, str, bool]]:
     """Orders, when they came, who says so, and whether it is sure that they still waited. Those that had expired are left out."""
     now, number = snapshot.now.timestamp, snapshot.view.block.number

@@ -7,7 +7,8 @@ How an order gets its place and its price:
 3. *Clearing prices* (``price``): the least at which nobody has a reason to complain.
 4. *Seats* (``groups``, ``seats``): whole groups, and orders that waited too long, if they can pay these prices, are seated first, and 2 and 3 are
    done again for the rest. Clients whose fills keep failing take what is left. Who prefers a region is moved there if it costs hardly more.
-5. *Money* (``count``): who cannot pay for all of its fills keeps those of the highest limits; the rest is cleared again without the others.
+5. *Money* (``count``): all fills are counted at one price for equal machines. Who cannot pay it leaves, and its order makes no price; what a
+   short client's orders may be asked for is told by its money, and the market is cleared again.
 
 Equal snapshots give equal plans, bit for bit, in whatever order their rows come, on whatever machine, by whatever auctioneer.
 """
@@ -178,7 +179,7 @@ class Round:
 
     def _paid_for(self, outcome: Clearing, bill: Bill) -> tuple[Clearing, Bill]:
         """The outcome without those who lack the money. They make no prices either, nor does who could not pay what was left."""
-        gone = np.zeros(self.columns.orders.rows, np.bool_)
+        gone = outcome.makes_none & (outcome.offer == NOWHERE)
         for turn in range(PASSES):
             seats, rows = np.full_like(outcome.offer, NOWHERE), list(bill.prices)
             seats[rows] = outcome.offer[rows]
@@ -187,7 +188,7 @@ class Round:
             # In the end prices only fall, which everybody can pay who is left.
             price = self._repriced(seats, gone, outcome.limit)
             price = price if turn < PASSES - 1 else np.minimum(price, outcome.price)
-            outcome = replace(outcome, offer=seats, price=self.count.raised(seats, price))
+            outcome = replace(outcome, offer=seats, price=self.count.raised(seats, price), makes_none=gone)
             bill, before = self.count.bill(outcome), len(rows)
             if not bill.lacking and len(bill.prices) == before and turn:
                 break
@@ -225,7 +226,13 @@ class Round:
         self._seat_elders(sitting, usher, whole, takes_part & ~self.is_last)
         seated, price = sitting.seated, sitting.price
         self._settle_in(usher, whole, room, price, seated, takes_part)
-        return Clearing(seated, self.count.raised(seated, price), self.limit, usher.reasons(groups, seated))
+        return Clearing(
+            seated,
+            self.count.raised(seated, price),
+            self.limit,
+            np.zeros(len(seated), np.bool_),
+            usher.reasons(groups, seated),
+        )
 
     def _seat_groups(self, sitting: _Sitting, usher: Usher, whole: list[tuple[int, ...]]) -> None:
         """Seat groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -41,6 +42,8 @@ class Clearing:
     """Of each offer: the clearing price of its node, and no less than the dearest ask that sold there."""
     limit: Ints
     """Of each order: what it could be asked for at most."""
+    makes_none: Bools
+    """Of each order: whether it was left out for want of money, its client's or the provider's, and so makes no price."""
     unseated: dict[int, RejectionReason]
     """Orders of groups that took no part, and why."""
 
@@ -78,6 +81,8 @@ class Count:
         """Equal machines: of one pool, with equally many GPUs free when the round begins. They have one price."""
         self.barred: dict[int, RejectionReason] = {}
         """The orders that stay out of the next clearing."""
+        self._effort = FILLING
+        """What is left of it."""
         self._poor = np.zeros(len(self._purses.balances), np.bool_)
         """Of each account: whether it turned out to be short, as a client."""
         self._poor[facts.orders["client"][rows[self._alone[rows] < facts.orders["limit"][rows]]]] = True
@@ -133,7 +138,7 @@ class Count:
         by_worth = doubtful[self._by_worth(rows[doubtful], price[doubtful])]
         remaining = self._at_first.anew()
         for row, offer in zip(rows[by_worth].tolist(), offers[by_worth].tolist(), strict=True):
-            paid = self._counted(remaining, row, offer, self._units(bill, offer, bill.prices[row]))
+            paid = self._counted(remaining, row, offer, self._units(bill, offer, int(outcome.price[offer])))
             if isinstance(paid, RejectionReason):
                 del bill.prices[row]
                 bill.lacking[row] = paid
@@ -292,7 +297,7 @@ class Count:
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
         """
-        gpus, bits, effort = self._columns.orders["gpus"], self._columns.tick_bits, FILLING
+        gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
         listed, paid = self._columns.offers, list(bill.prices)
         bond = listed["ask"] * listed["bond_bps"]
         remaining, sitting = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
@@ -301,7 +306,7 @@ class Count:
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
-            if effort <= 0:
+            if self._effort <= 0:
                 break
             if row in bill.prices or self.group(row) is not None:
                 continue
@@ -309,18 +314,17 @@ class Count:
             if demand not in fitting:
                 fitting[demand] = self._pools.offers_of(demand)
             offers, at = fitting[demand], 0
-            effort -= _ONE_ORDER + len(offers) // 128
+            self._effort -= _ONE_ORDER + len(offers) // 128
             highest = min(remaining.highest_price(signed) >> bits, CAP)
             work = int(gpus[row]) * int(self._columns.orders["max_seconds"][row])
-            while (at := _next_that_may(offers, at, left, listed["ask"], too_much, gpus[row], highest, work)) < len(
-                offers
-            ):
-                offer = int(offers[at])
-                effort, at = effort - _ONE_OFFER, at + 1
+            may_come = partial(_next_that_may, offers, left, listed["ask"], too_much, gpus[row], highest, work)
+            while self._effort > 0 and (at := may_come(at)) < len(offers):
+                offer, at = int(offers[at]), at + 1
+                self._effort -= _ONE_OFFER
                 listing, node = self._columns.listings[offer], int(self.nodes.of[offer])
                 level = max(listing.price, self._units(bill, offer, int(outcome.price[offer])))
                 raised = self._raised(outcome, bill, sitting[node], level) if level == listing.price else []
-                effort -= _ONE_ORDER * len(raised)
+                self._effort -= _ONE_ORDER * len(raised)
                 if not remaining.raise_to(raised):
                     continue
                 price = self._counted(remaining, row, offer, level)
@@ -349,7 +353,7 @@ class Count:
 
 @njit(cache=True)
 def _next_that_may(
-    offers: Ints, at: int, left: Ints, ask: Ints, too_much: Ints, gpus: int, highest: int, work: int
+    offers: Ints, left: Ints, ask: Ints, too_much: Ints, gpus: int, highest: int, work: int, at: int
 ) -> int:
     """From there on, the place of the first of these offers that has the room, asks no more, and was not found to lack the bond; or the end."""
     while at < len(offers):

@@ -38,7 +38,7 @@ from scheduler.engine.kept import Form, KeptRows
 if TYPE_CHECKING:
     from scheduler.engine.snapshot import Snapshot
 
-SNAPSHOT_VERSION = 5
+SNAPSHOT_VERSION = 6
 _DEMANDS_KEPT = 100_000
 
 

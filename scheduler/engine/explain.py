@@ -231,8 +231,7 @@ def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Expl
     elif fill.price >= cleared:
         because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, fill.price)}"
     else:
-        most = "limit" if fill.price == candidate.order.signed.order.max_price else "balance"
-        because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, cleared)}, of which you pay what your {most} allows"
+        because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, cleared)}, of which you pay what your limit allows"
     words = f"offer {fill.offer} at {_price(snapshot, fill.price)}, {among}{because}"
     return candidate.told(snapshot.view.block, fill.offer, words)
 

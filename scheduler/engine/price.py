@@ -1,4 +1,4 @@
-"""What a fill pays: the clearing price of the GPUs that it takes, kept between the offer's ask and the order's limit (I-4).
+"""What a fill pays: the clearing price of the GPUs that it takes, or its own signed limit where that is lower (I-4).
 
 GPUs of one pool on machines with equally many free make a *node*: an order that may go to one of them may go to all. The price of a node is
 the least that leaves nobody with a reason to complain, the lower end of what the duals of the assignment allow:

@@ -27,6 +27,7 @@ def test_every_command_of_the_finance_tutorial_works(network: Network) -> None:
     api.close()
 
     assert reserved["state"] == "reserved"
+    assert "provider.stopped" in (folder / "company.log").read_text()
     assert "may draw" in said
     assert "it is disputed, and the arbiter is silent" in said
     assert "repaid, at" in said

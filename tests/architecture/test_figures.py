@@ -25,6 +25,7 @@ def test_a_figure_says_what_by_which_command_with_what_and_when() -> None:
         part = re.fullmatch(r"make deep PART=(\w+)", figure["command"])
         is_bench = (figure["command"], key.partition(".")[0]) in (
             ("make bench", "clearing"),
+            ("make bench PART=budgets", "clearing"),
             ("make bench PART=regret", "prices"),
             ("make bench PART=scale", "scale"),
             ("make bench PART=whole", "whole"),

@@ -145,8 +145,10 @@ def test_a_provider_that_is_not_heard_of_is_listed_as_silent(
     ]
 
 
-def test_offers_and_quotes_need_no_key(shell: Shell, offers: tuple[Offer, Offer]) -> None:
+def test_offers_and_quotes_need_no_key(shell: Shell, play: Play, offers: tuple[Offer, Offer]) -> None:
     """Looking costs nothing; offers say that their GPUs are declared and not measured."""
+    play.api.heartbeat()
+    play.other_api.heartbeat()
     without_key = {name: value for name, value in shell.environment.items() if "KEYSTORE" not in name}
     looker = Shell(shell.folder, without_key)
 

@@ -43,8 +43,9 @@ def paths(gateway: Gateway) -> Iterator[tuple[str, set[str]]]:
         filled = path.replace("{name}", "ab" * 32).replace("{class_name}", "RTX4090").replace("{offer}", "1")
         for word in ("{order_id}", "{lease_id}", "{round_hash}"):
             filled = filled.replace(word, "0x" + "12" * 32)
-        for word in ("{account}", "{provider}"):
+        for word in ("{account}", "{provider}", "{vault}", "{company}"):
             filled = filled.replace(word, CLIENT.address)
+        filled = filled.replace("{loan}", "1")
         assert "{" not in filled
         yield filled, {method.upper() for method in methods}
 

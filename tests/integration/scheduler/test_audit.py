@@ -545,25 +545,25 @@ def test_an_order_that_a_later_round_or_ones_own_journal_knows_is_missed_without
     short, history = with_view(snapshot, orders=kept), History(0, floor.terms.bond_floor)
     number = snapshot.view.block.number
     later, earlier = (with_view(snapshot, block=replace(snapshot.view.block, number=number + more)) for more in (1, -1))
-    own = word.Known([word.OwnOrder(dropped.signed, dropped.accepted_at)])
+    own = word.KnownElsewhere([word.OwnOrder(dropped.signed, dropped.accepted_at)])
 
-    def verdict(known: word.Known, seen: Snapshot = short) -> Verdict:
+    def verdict(known: word.KnownElsewhere, seen: Snapshot = short) -> Verdict:
         return word.check_book(seen, history, None, known).verdict
 
-    assert verdict(word.Known(neighbours=[later])) is Verdict.FAILED
-    assert verdict(word.Known(neighbours=[earlier])) is verdict(own) is Verdict.WARNING
-    assert verdict(word.Known(neighbours=[later]), snapshot) is verdict(own, snapshot) is Verdict.UNCHECKED
+    assert verdict(word.KnownElsewhere(neighbours=[later])) is Verdict.FAILED
+    assert verdict(word.KnownElsewhere(neighbours=[earlier])) is verdict(own) is Verdict.WARNING
+    assert verdict(word.KnownElsewhere(neighbours=[later]), snapshot) is verdict(own, snapshot) is Verdict.UNCHECKED
     over = _at_block_time(short, dropped.signed.order.expires_at)
-    assert verdict(word.Known(neighbours=[later]), over) is Verdict.UNCHECKED
+    assert verdict(word.KnownElsewhere(neighbours=[later]), over) is Verdict.UNCHECKED
 
 
 def _at_block_time(snapshot: Snapshot, at: int) -> Snapshot:
     return replace(with_view(snapshot, block=replace(snapshot.view.block, timestamp=UnixTime(at))), head=None)
 
 
-def _known(order: BookOrder, snapshot: Snapshot) -> word.Known:
+def _known(order: BookOrder, snapshot: Snapshot) -> word.KnownElsewhere:
     """A later round that has it, of a snapshot that does not."""
     later = with_view(
         snapshot, orders=(order,), block=replace(snapshot.view.block, number=snapshot.view.block.number + 1)
     )
-    return word.Known(neighbours=[later])
+    return word.KnownElsewhere(neighbours=[later])

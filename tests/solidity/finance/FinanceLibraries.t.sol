@@ -244,6 +244,9 @@ contract CoverageTest is Test {
         (standing.bond, standing.due, standing.income) = (10_000, 100_000, 100_000);
         standing.cash = 400;
         assertLimit(standing, limits, 400, 8, "what is there");
+        limits.loanCapBps = 300;
+        (uint8 rule,,) = Coverage.ruleOf(standing, limits, 400);
+        vm.assertEq(rule, 8, "all that is there, too, is held against the other caps");
         (standing.cash, standing.principal, standing.interest, limits.loanCapBps) = (10_000, 70, 30, 1_000);
         assertLimit(standing, limits, 900, 8, "a tenth, less what is owed");
         (limits.loanCapBps, limits.utilisationCapBps, standing.lent) = (10_000, 5_000, 4_200);

@@ -89,7 +89,7 @@ STREAMS: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_nobody_starves_whose_limit_meets_the_price(stream: str) -> None:
-    """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / elders a round) + 1, counted from its acceptance.
+    """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / elders a round) + 1, counted from its acceptance, if its credit covers it.
 
     Elders a round: max(1, seats × elders_per_thousand / 1,000), here one; n also counts elders who pay more and have no seat yet. All newcomers pay more than any who waits, and take all
     there is: without ageing none who waits is ever served. The highest limit left out is the price, so theirs meet it.
