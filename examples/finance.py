@@ -64,8 +64,7 @@ class Story:
     @property
     def price(self) -> str:
         """Of as many shares as a dollar bought at first."""
-        books = self.vault.books(self.stage.chain.head())
-        return human(10**6 * 10**6 * (books.assets + 1) // (books.supply + 10**6))
+        return human(self.vault.books(self.stage.chain.head()).price(DECIMALS))
 
 
 def main() -> int:

@@ -43,8 +43,6 @@ Auctioneer = Callable[[SeatMap, int], Ints]
 PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
 """Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
 orders together, and never more than the second. The best of them stands."""
-
-
 ELDERS_TRIED, FEW_ROWS = 4, 2_000
 """So many elders are tried one by one where all of them together cost too much; of more than so many orders, only one is."""
 

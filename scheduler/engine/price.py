@@ -94,9 +94,8 @@ def _by_asks(market: Any, node: Ints, free: Ints, room: Ints) -> tuple[Ints, Int
         at, ask = node[offer], offers[offer].ask
         if offers[offer].room < room[offer]:
             needed[at] = max(needed[at], ask)
-        elif (
-            room[offer] == free[at]
-        ):  # Else its provider cannot bond what it has free, and it would not have served all.
+        elif room[offer] == free[at]:
+            # Else its provider cannot bond what it has free, and it would not have served all.
             unneeded[at] = min(unneeded[at], ask)
     return needed, unneeded
 

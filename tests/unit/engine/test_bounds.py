@@ -14,6 +14,7 @@ from eth_utils.address import to_checksum_address
 import scheduler.engine.auction as auctions
 import scheduler.engine.price as prices
 from marketplace.domain.book import BookOrder, RefusedFill, RejectionReason
+from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, OfferId
 from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
@@ -22,6 +23,7 @@ from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, TokenUnits,
 from scheduler.engine import bounds, count, groups, seats
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.market import Ints, SeatMap
+from scheduler.engine.money import Remaining
 from scheduler.engine.plan import Plan
 from scripts.bench.floods import FLOODS
 from scripts.bench.generators import Thin, Uniform
@@ -257,6 +259,23 @@ def test_who_is_found_in_time_is_served_and_nobody_else_is_touched(monkeypatch: 
 
     assert served[0] <= served[1] <= served[2]
     assert served[0] < served[2]
+
+
+def test_filling_up_raises_no_more_prices_than_its_effort_pays_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each offer that one order tries would make those dearer who sit on its equals: beyond the effort no further one is tried."""
+    monkeypatch.setattr(count, "FILLING", 20_000)
+    raised, real = list[int](), Remaining.raise_to
+
+    def counted(remaining: Remaining, fills: list[tuple[Fill, PricePerGpuHour]]) -> bool:
+        raised.append(len(fills))
+        return real(remaining, fills)
+
+    monkeypatch.setattr(Remaining, "raise_to", counted)
+    clear(FLOODS["preferring"](4_000, 400))
+
+    assert max(raised) > 1
+    # What was tried last may be taken back, too.
+    assert sum(raised) <= 2 * (20_000 // count._ONE_ORDER + max(raised))
 
 
 @pytest.mark.parametrize("money", [0, 1, 30])
