@@ -68,6 +68,16 @@ def check_heartbeats(snapshot: Snapshot) -> Finding:
     return Finding(Check.HEARTBEATS, Verdict.UNCHECKED, (words,))
 
 
+class Stay(NamedTuple):
+    """How long an order was on the book, in block time."""
+
+    accepted_at: UnixTime
+    withdrawn_at: UnixTime | None
+
+    def is_over(self, now: UnixTime) -> bool:
+        return self.withdrawn_at is not None and self.withdrawn_at <= now
+
+
 @dataclass
 class Gateway:
     """Asks one gateway for files and orders, each once, and not for ever. Raises GatewayUnavailable."""
@@ -87,15 +97,16 @@ class Gateway:
                 self._files[name] = None
         return self._files.get(name)
 
-    def accepted_at(self, order: Bytes32) -> UnixTime | None:
-        """When it took the order, as it says now; None where it does not know the order, or has been asked enough."""
+    def stay(self, order: Bytes32) -> Stay | None:
+        """When it took the order, and when it let it go, as it says now; None where it does not know the order, or has been asked enough."""
         if self.orders_left <= 0:
             return None
         self.orders_left -= 1
         try:
-            return self.api.order(order).accepted_at
+            told = self.api.order(order)
         except GatewayProblem:
             return None
+        return Stay(told.accepted_at, told.withdrawn_at)
 
 
 def check_specs(plan: PostedPlan, snapshot: Snapshot, gateway: Gateway) -> Finding:
@@ -111,10 +122,10 @@ def check_specs(plan: PostedPlan, snapshot: Snapshot, gateway: Gateway) -> Findi
         if content is not None:
             read += 1
             faults += _spec_faults(order, content)
-        at = gateway.accepted_at(order.id)
-        dated += at is not None
-        if at not in (None, order.accepted_at):
-            faults.append(f"order {order.id} was accepted at {at}, the snapshot says {order.accepted_at}")
+        stay = gateway.stay(order.id)
+        dated += stay is not None
+        if stay and stay.accepted_at != order.accepted_at:
+            faults.append(f"order {order.id} was accepted at {stay.accepted_at}, the snapshot says {order.accepted_at}")
     doubts = list[str]()
     if read < len(orders):
         doubts.append(f"the specs of {len(orders) - read} of {len(orders)} orders were not looked at")
@@ -175,12 +186,24 @@ class KnownElsewhere:
     """Snapshots of rounds before and after this one."""
 
 
+class _Waiting(NamedTuple):
+    """An order that is said to have waited, and had not expired by the snapshot's newest block."""
+
+    order: Bytes32
+    at: UnixTime
+    """When it came."""
+    by_whom: str
+    is_sure: bool
+    """Whether it surely still waited then."""
+
+
 def check_book(snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere) -> Finding:
     """No order was kept out that had come before the snapshot's block and could still be opened then: one that waits at the gateway or was
     opened since, one that a neighbouring round knows, one of the auditor's own.
 
     An order is sure to have waited if somebody has it who had it before and later: the gateway that says when it came, or a later round. What
-    only an earlier round or one's own journal knows may have been withdrawn. Nobody sees an order that the operator told nobody of.
+    only an earlier round or one's own journal knows may have been withdrawn; of an order of one's own that the gateway calls withdrawn by then,
+    one is told. Nobody sees an order that the operator told nobody of.
     """
     on_book = {order.id for order in snapshot.view.orders} | {fill.signed.id for fill in snapshot.posted}
     faults, doubts = dict[Bytes32, str](), dict[Bytes32, str]()
@@ -196,31 +219,41 @@ def check_book(snapshot: Snapshot, history: History, gateway: Gateway | None, kn
     return found(Check.BOOK, [*faults.values()], "no order that others know of was kept out", doubts=left)
 
 
-def _waited(
-    snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere
-) -> Iterator[tuple[Bytes32, UnixTime, str, bool]]:
-    """Orders, when they came, who says so, and whether it is sure that they still waited. Those that had expired are left out."""
+def _waited(snapshot: Snapshot, history: History, gateway: Gateway | None, known: KnownElsewhere) -> Iterator[_Waiting]:
     now, number = snapshot.now.timestamp, snapshot.view.block.number
     for other in known.neighbours:
         is_later = other.view.block.number > number
         for row in other.view.orders:
             if now < row.signed.order.expires_at:
-                yield row.id, row.accepted_at, f"as the round of block {other.view.block.number} says", is_later
-    for kept in known.own:
-        if now < kept.signed.order.expires_at:
-            at = gateway.accepted_at(kept.signed.id) if gateway else None
-            if at is None:
-                yield kept.signed.id, kept.signed_at, "as this home's journal says", False
-            else:
-                yield kept.signed.id, at, "as the gateway says of an order of this home", True
+                yield _Waiting(
+                    row.id, row.accepted_at, f"as the round of block {other.view.block.number} says", is_later
+                )
+    yield from (_own(order, gateway, now) for order in known.own if now < order.signed.order.expires_at)
     if gateway:
         later = [event.lease for event in history.opened if event.ref.block.number > number]
-        classes = sorted({offer.gpu_class for offer in snapshot.view.offers})
-        waiting = [order for number in classes for order in gateway.api.waiting(number)]
-        on_book = {order.id for order in snapshot.view.orders}
-        for order in dict.fromkeys([*waiting, *later]):
-            if order not in on_book and (at := gateway.accepted_at(order)) is not None:
-                yield order, at, "as the gateway says", True
+        yield from _at_gateway(gateway, snapshot, later)
+
+
+def _own(kept: OwnOrder, gateway: Gateway | None, now: UnixTime) -> _Waiting:
+    """An order of the auditor's own home."""
+    stay = gateway.stay(kept.signed.id) if gateway else None
+    if stay is None:
+        return _Waiting(kept.signed.id, kept.signed_at, "as this home's journal says", False)
+    words = "as the gateway says of an order of this home"
+    if stay.is_over(now):
+        return _Waiting(kept.signed.id, stay.accepted_at, f"{words}, and withdrawn at {stay.withdrawn_at}", False)
+    return _Waiting(kept.signed.id, stay.accepted_at, words, True)
+
+
+def _at_gateway(gateway: Gateway, snapshot: Snapshot, opened: Sequence[Bytes32]) -> Iterator[_Waiting]:
+    """Orders that were opened since, and those that wait at the gateway now."""
+    on_book = {order.id for order in snapshot.view.orders}
+    classes = sorted({offer.gpu_class for offer in snapshot.view.offers})
+    waiting = [order for number in classes for order in gateway.api.waiting(number)]
+    for order in dict.fromkeys([*waiting, *opened]):
+        stay = gateway.stay(order) if order not in on_book else None
+        if stay and not stay.is_over(snapshot.now.timestamp):
+            yield _Waiting(order, stay.accepted_at, "as the gateway says", True)
 
 
 NO_GATEWAY = "no gateway was asked"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import TokenUnits, UnixTime
 from scheduler.audit import word
-from scheduler.audit.findings import Check, Verdict
+from scheduler.audit.findings import Check, Finding, Verdict
 from scheduler.audit.history import History
 from scheduler.audit.replayed import Documents
 from scheduler.audit.round import fetch_documents
@@ -555,6 +556,31 @@ def test_an_order_that_a_later_round_or_ones_own_journal_knows_is_missed_without
     assert verdict(word.KnownElsewhere(neighbours=[later]), snapshot) is verdict(own, snapshot) is Verdict.UNCHECKED
     over = _at_block_time(short, dropped.signed.order.expires_at)
     assert verdict(word.KnownElsewhere(neighbours=[later]), over) is Verdict.UNCHECKED
+
+
+def test_an_order_that_was_withdrawn_at_the_gateway_is_missed_by_nobody(floor: Floor, auditor: Auditor) -> None:
+    """Withdrawn before the round's block, it was kept out by its client: who asks for it as one's own is told so. Withdrawn later, it had waited."""
+    snapshot, history = snapshot_of(floor), History(0, floor.terms.bond_floor)
+    late, gone, _ = sorted(snapshot.view.orders, key=attrgetter("accepted_at"))
+    own, own_late = (word.KnownElsewhere([word.OwnOrder(one.signed, one.accepted_at)]) for one in (gone, late))
+    stays, left = (
+        with_view(snapshot, orders=tuple(one for one in snapshot.view.orders if one != missed))
+        for missed in (gone, late)
+    )
+    floor.journal.withdraw_order(gone.id, snapshot.now.timestamp)
+    floor.journal.withdraw_order(late.id, UnixTime(snapshot.now.timestamp + 1))
+
+    def found(seen: Snapshot, known: word.KnownElsewhere, past: History = history) -> Finding:
+        return word.check_book(seen, past, word.Gateway(auditor.api), known)
+
+    posted(floor, clear(snapshot).fills, NOBODY)
+    opened = [event for event in floor.events() if isinstance(event, LeaseOpened) and event.lease == gone.id]
+
+    assert opened
+    assert found(stays, word.KnownElsewhere(), replace(history, opened=opened)).verdict is Verdict.OK
+    assert found(stays, own).verdict is Verdict.WARNING
+    assert "withdrawn at" in found(stays, own).words[0]
+    assert found(left, own_late).verdict is Verdict.FAILED
 
 
 def _at_block_time(snapshot: Snapshot, at: int) -> Snapshot:
