@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter, lt
 from typing import NamedTuple
 
 from marketplace.domain.budgets import Budget
@@ -24,6 +25,7 @@ _WIDTHS = {
     "classes": 256, "offer": 40, "gpus": 16, "max_seconds": 32, "min_seconds": 32, "max_price": 80, "min_bond_bps": 16,
     "starts_at": 40, "expires_at": 40, "tip": 96, "salt": 256,
 }  # fmt: skip
+_INTEGERS, _LIMITS = attrgetter(*_WIDTHS), tuple(1 << bits for bits in _WIDTHS.values())
 LAST_INSTANT = 2**32 - 1
 """The lease's word holds no later time: from then on nothing is opened."""
 
@@ -54,6 +56,11 @@ def check_widths(order: Order) -> None:
         value = getattr(order, name)
         if not 0 <= value < 1 << bits:
             raise InvalidField(name, f"must be an integer from 0 to 2^{bits} - 1")
+
+
+def fits_widths(order: Order) -> bool:
+    """Whether every integer, none below 0, fits its field of the ABI."""
+    return all(map(lt, _INTEGERS(order), _LIMITS))
 
 
 def refusal_of_order(order: Order, lease: Lease, now: UnixTime, opener: Address) -> Refusal | None:

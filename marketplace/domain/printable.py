@@ -34,6 +34,8 @@ _ONE_LINE = _LINES | {ord("\n"): " ", ord("\t"): " "}
 
 def harmless(text: str) -> str:
     """The text with its lines, and nothing that a terminal would obey. A lone carriage return, which overwrites a line, begins one."""
+    if text.isascii() and text.isprintable():
+        return text
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_LINES)
 
 

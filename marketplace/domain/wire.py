@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, cast
 
 from marketplace.domain.annals import About
@@ -17,7 +17,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation, RejectionReason
 from marketplace.domain.errors import InvalidField
 from marketplace.domain.events import Event, OfferListed
-from marketplace.domain.fills import check_widths
+from marketplace.domain.fills import check_widths, fits_widths
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, address, bytes32
 from marketplace.domain.leases import Lease, LeaseStatus
 from marketplace.domain.ledger import LeaseRecord
@@ -51,6 +51,9 @@ def order_to_wire(order: Order) -> dict[str, str]:
 
 def order_from_wire(value: Any, path: str = "order") -> Order:
     """Read an order; raise InvalidField for unknown, missing, malformed or too wide fields."""
+    order = _usual_order(value)
+    if order is not None:
+        return order
     if not isinstance(value, dict):
         raise InvalidField(path, "must be an object")
     unknown = sorted(set(value) - set(ORDER_FIELDS))
@@ -69,6 +72,30 @@ def order_from_wire(value: Any, path: str = "order") -> Order:
     except InvalidField as exc:
         raise InvalidField(f"{path}.{camel(exc.field)}", exc.rule) from None
     return order
+
+
+def _usual_order(value: Any) -> Order | None:
+    """The order, looked at all at once, where nothing is wrong with it and all of it is in lower case; else None. Orders are read a great deal."""
+    try:
+        texts: tuple[str, ...] = _ORDER_TEXTS(value)
+        is_written_so = len(value) == len(texts) and _USUAL_ORDER.fullmatch("\n".join(texts))
+    except (KeyError, TypeError):
+        return None
+    if not is_written_so:
+        return None
+    values: list[Any] = [read(text) for read, text in zip(_ORDER_READERS, texts, strict=True)]
+    order = Order(*values)
+    return order if fits_widths(order) else None
+
+
+_ORDER_TEXTS = itemgetter(*ORDER_FIELDS)
+_ORDER_READERS: tuple[Callable[[str], str | int], ...] = tuple(
+    str if name in _ORDER_TEXT else int for name in ORDER_FIELDS.values()
+)
+_USUAL_FORMS: Mapping[object, str] = {
+    address: "0x[0-9a-f]{40}", bytes32: "0x[0-9a-f]{64}", None: "(?:0|[1-9][0-9]{0,77})",
+}  # fmt: skip
+_USUAL_ORDER = re.compile("\n".join(_USUAL_FORMS[_ORDER_TEXT.get(name)] for name in ORDER_FIELDS.values()))
 
 
 def integer_from_wire(value: Any, path: str) -> int:

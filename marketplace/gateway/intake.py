@@ -26,7 +26,7 @@ class Intake:
 
     def __init__(self, desks: Desks) -> None:
         self._desks = desks
-        self.orders: Batcher[Submission, Taken | None] = Batcher("orders", self._take, most=ORDERS_AT_ONCE)
+        self.orders: Batcher[Submission, Taken | None] = Batcher("orders", self._take, most=ORDERS_AT_ONCE, at_once=2)
         self.standing: Batcher[None, BoardState] = Batcher(
             "standing", self._stand, most=LOOKS_AT_ONCE, patience_seconds=None
         )

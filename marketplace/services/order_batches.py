@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import structlog
 
@@ -74,7 +75,7 @@ _Room = tuple[int, int, Sha256]
 
 
 class OrderBatches:
-    """For one thread. ``opener`` is the scheduler's address, as for ``OrderDesk``."""
+    """Threads may share it. ``opener`` is the scheduler's address, as for ``OrderDesk``."""
 
     def __init__(
         self,
@@ -90,22 +91,29 @@ class OrderBatches:
         self._specs = OrderedDict[Sha256, OrderDocuments]()
         self._roomy: tuple[BookView | None, set[_Room]] = None, set()
         """For which orders there is a machine that is large enough, of this view of the offers."""
+        self._judging = Lock()
+        """One batch is judged while the disk writes another, which takes as long."""
 
     def take(self, submissions: Sequence[Submission], tell: Tell) -> list[Taken | None]:
         """The new orders that were taken, on the disk when this returns; None for each that is to be looked at by itself.
 
         Raises ChainUnavailable, and StoreUnavailable where the journal takes nothing."""
+        with self._judging:
+            entries = self._judged(submissions, tell)
+        taken = self._keep([entry for entry in entries if entry is not None])
+        return [_told(entry, taken) for entry in entries]
+
+    def _judged(self, submissions: Sequence[Submission], tell: Tell) -> list[NewOrder | None]:
+        """Those that are plainly good, as they would be kept; None for each other."""
         signed = [self._signed(one) for one in submissions]
         moment = self._moment([one for one in signed if one is not None])
         if moment is None:
             return [None] * len(submissions)
         present = dict[Sha256, bool]()
-        entries = [
+        return [
             self._entry(one, submission, moment, present, tell) if one else None
             for one, submission in zip(signed, submissions, strict=True)
         ]
-        taken = self._commit([entry for entry in entries if entry is not None], moment.block)
-        return [_told(entry, taken) for entry in entries]
 
     def _signed(self, submission: Submission) -> SignedOrder | None:
         """The order with its id, where its client's own key signed it."""
@@ -154,7 +162,9 @@ class OrderBatches:
             return None
         standing = OrderStanding(signed, moment.block.timestamp, None, moment.block, lease)
         answer = RememberedAnswer(submission.fingerprint, 201, tell(standing))
-        return NewOrder(signed, named.content, named.names, bringers_of(order, None), submission.key, answer)
+        return NewOrder(
+            signed, named.content, standing.accepted_at, named.names, bringers_of(order, None), submission.key, answer
+        )
 
     def _documents(self, order: Order) -> OrderDocuments:
         """What the order names, read once: what is named by its hash never says anything else. Raises MissingBlob, InvalidField."""
@@ -178,20 +188,19 @@ class OrderBatches:
             present[name] = self._blobs.has(name)
         return present[name]
 
-    def _commit(self, entries: Sequence[NewOrder], block: BlockRef) -> set[Bytes32]:
+    def _keep(self, entries: Sequence[NewOrder]) -> set[Bytes32]:
         """The ids of those that were taken. An order that is twice in a batch is taken once, and the other one finds it."""
         if not entries:
             return set()
         try:
-            taken = self._journal.intake.take(entries, block.timestamp)
+            taken = self._journal.intake.take(entries)
         except Conflict:
             return set()
-        fresh = [entry.signed for entry, is_taken in zip(entries, taken, strict=True) if is_taken]
-        for signed in fresh:
-            self._log.info("order.accepted", order=signed.id, client=signed.order.client)
+        fresh = [entry.signed.id for entry, is_taken in zip(entries, taken, strict=True) if is_taken]
         if fresh:
+            self._log.info("orders.accepted", count=len(fresh), orders=fresh)
             nudge_orders(self._board)
-        return {signed.id for signed in fresh}
+        return set(fresh)
 
 
 def _told(entry: NewOrder | None, taken: set[Bytes32]) -> Taken | None:

@@ -68,7 +68,7 @@ def check_heartbeats(snapshot: Snapshot) -> Finding:
     return Finding(Check.HEARTBEATS, Verdict.UNCHECKED, (words,))
 
 
-class Stay(NamedTuple):
+class BookSpan(NamedTuple):
     """How long an order was on the book, in block time."""
 
     accepted_at: UnixTime
@@ -97,7 +97,7 @@ class Gateway:
                 self._files[name] = None
         return self._files.get(name)
 
-    def stay(self, order: Bytes32) -> Stay | None:
+    def span(self, order: Bytes32) -> BookSpan | None:
         """When it took the order, and when it let it go, as it says now; None where it does not know the order, or has been asked enough."""
         if self.orders_left <= 0:
             return None
@@ -106,7 +106,7 @@ class Gateway:
             told = self.api.order(order)
         except GatewayProblem:
             return None
-        return Stay(told.accepted_at, told.withdrawn_at)
+        return BookSpan(told.accepted_at, told.withdrawn_at)
 
 
 def check_specs(plan: PostedPlan, snapshot: Snapshot, gateway: Gateway) -> Finding:
@@ -122,10 +122,10 @@ def check_specs(plan: PostedPlan, snapshot: Snapshot, gateway: Gateway) -> Findi
         if content is not None:
             read += 1
             faults += _spec_faults(order, content)
-        stay = gateway.stay(order.id)
-        dated += stay is not None
-        if stay and stay.accepted_at != order.accepted_at:
-            faults.append(f"order {order.id} was accepted at {stay.accepted_at}, the snapshot says {order.accepted_at}")
+        span = gateway.span(order.id)
+        dated += span is not None
+        if span and span.accepted_at != order.accepted_at:
+            faults.append(f"order {order.id} was accepted at {span.accepted_at}, the snapshot says {order.accepted_at}")
     doubts = list[str]()
     if read < len(orders):
         doubts.append(f"the specs of {len(orders) - read} of {len(orders)} orders were not looked at")
@@ -236,13 +236,13 @@ def _waited(snapshot: Snapshot, history: History, gateway: Gateway | None, known
 
 def _own(kept: OwnOrder, gateway: Gateway | None, now: UnixTime) -> _Waiting:
     """An order of the auditor's own home."""
-    stay = gateway.stay(kept.signed.id) if gateway else None
-    if stay is None:
+    span = gateway.span(kept.signed.id) if gateway else None
+    if span is None:
         return _Waiting(kept.signed.id, kept.signed_at, "as this home's journal says", False)
     words = "as the gateway says of an order of this home"
-    if stay.is_over(now):
-        return _Waiting(kept.signed.id, stay.accepted_at, f"{words}, and withdrawn at {stay.withdrawn_at}", False)
-    return _Waiting(kept.signed.id, stay.accepted_at, words, True)
+    if span.is_over(now):
+        return _Waiting(kept.signed.id, span.accepted_at, f"{words}, and withdrawn at {span.withdrawn_at}", False)
+    return _Waiting(kept.signed.id, span.accepted_at, words, True)
 
 
 def _at_gateway(gateway: Gateway, snapshot: Snapshot, opened: Sequence[Bytes32]) -> Iterator[_Waiting]:
@@ -251,9 +251,9 @@ def _at_gateway(gateway: Gateway, snapshot: Snapshot, opened: Sequence[Bytes32])
     classes = sorted({offer.gpu_class for offer in snapshot.view.offers})
     waiting = [order for number in classes for order in gateway.api.waiting(number)]
     for order in dict.fromkeys([*waiting, *opened]):
-        stay = gateway.stay(order) if order not in on_book else None
-        if stay and not stay.is_over(snapshot.now.timestamp):
-            yield _Waiting(order, stay.accepted_at, "as the gateway says", True)
+        span = gateway.span(order) if order not in on_book else None
+        if span and not span.is_over(snapshot.now.timestamp):
+            yield _Waiting(order, span.accepted_at, "as the gateway says", True)
 
 
 NO_GATEWAY = "no gateway was asked"

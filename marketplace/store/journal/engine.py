@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, insert, select, text, update
 from sqlalchemy.engine import make_url
@@ -28,6 +28,13 @@ from marketplace.store.journal.schema import COUNTERS, EVENTS, METADATA, MOVES, 
 
 BUSY_SECONDS = 30
 """How long a writer waits for the other processes' transactions; each of them is a few milliseconds."""
+
+LOG_PAGES = 4_000
+"""Of 4 KiB: so long grows SQLite's log before what it says is copied to its place, page by page, by the writer who makes it too long. Most
+pages change many times until then, and are copied once."""
+
+CACHED_PAGES = 4_000
+"""In memory, for each connection: the leaves of all indexes of a hundred thousand orders."""
 
 WRITERS_LOCK = 0x426F7572
 """Any constant: the key of the advisory lock that PostgreSQL's writers queue at, whoever creates the tables among them."""
@@ -115,6 +122,8 @@ class Database:
             with self._writer.begin() as connection:
                 self._queue(connection)
                 METADATA.create_all(connection, tables=list(tables))
+                for index in (index for table in tables for index in table.indexes):
+                    index.create(connection, checkfirst=True)  # of a table that is older than it
                 _seed(connection)
 
     @contextmanager
@@ -149,6 +158,8 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver would begin transactions by its own rules; ``_begin_sqlite`` does
     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+    connection.execute(f"PRAGMA cache_size={CACHED_PAGES}")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
@@ -234,19 +245,48 @@ def record_move(
         raise InvalidTransition(kind, subject, from_state or "nothing", to_state) from exc
 
 
-def record_moves(
-    connection: Connection, kind: str, moves: Sequence[tuple[str, str, str, str]], *, at: UnixTime | None = None
-) -> None:
-    """The same for many things of one kind, each with its subject, the states from and to, and a note."""
-    names = ("subject", "from_state", "to_state", "note")
-    rows = [{"kind": kind, "at": at} | dict(zip(names, map(str, move), strict=True)) for move in moves]
-    if not rows:
+class Bulk:
+    """Rows of one table that are written many at a time. Their statement is put into words once: for a few rows that takes longer than to write them."""
+
+    def __init__(self, table: Table, *names: str) -> None:
+        """``names``: the columns that a row has, in the table's order. What it has in them goes to the driver as it is: JSON as text."""
+        self._table, self._names = table, names
+        self._words = dict[str, str]()
+        """By the kind of database."""
+
+    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write the rows; there is at least one."""
+        dialect, names = connection.dialect, self._names
+        if dialect.name not in self._words:
+            self._words[dialect.name] = str(insert(self._table).compile(dialect=dialect, column_keys=list(names)))
+        words = self._words[dialect.name]
+        if dialect.positional:
+            connection.exec_driver_sql(words, list(rows))
+        else:
+            connection.exec_driver_sql(words, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+class Move(NamedTuple):
+    """A transition of one thing."""
+
+    subject: str
+    start: str
+    end: str
+    at: UnixTime | None = None
+    note: str = ""
+
+
+_MOVED = Bulk(EVENTS, "kind", "subject", "from_state", "to_state", "at", "note")
+
+
+def record_moves(connection: Connection, kind: str, moves: Sequence[Move]) -> None:
+    """The same for many things of one kind."""
+    if not moves:
         return
     try:
-        connection.execute(insert(EVENTS), rows)
+        _MOVED.insert(connection, [(kind, str(m.subject), str(m.start), str(m.end), m.at, m.note) for m in moves])
     except IntegrityError as exc:
-        subject, start, end, _ = moves[0]
-        raise InvalidTransition(kind, subject, start or "nothing", end) from exc
+        raise InvalidTransition(kind, moves[0].subject, moves[0].start or "nothing", moves[0].end) from exc
 
 
 def history_of(connection: Connection, kind: str, subject: str) -> list[JournalEvent]:

@@ -5,17 +5,18 @@ Each is taken or left alone, as if it had come by itself; the ones that are left
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, case, insert, select, update
 
 from marketplace.domain.ids import Address, Sha256, sha256_in
-from marketplace.domain.orders import SignedOrder
+from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.units import UnixTime
 from marketplace.domain.wire import order_to_wire
 from marketplace.store.journal.answers import drop_oldest_answers
-from marketplace.store.journal.engine import Database, next_numbers, record_moves
+from marketplace.store.journal.engine import Bulk, Database, Move, next_numbers, record_moves
 from marketplace.store.journal.rows import NewOrder
 from marketplace.store.journal.schema import ANSWERS, ORDER_CHANGES, ORDERS, UPLOADS, USES
 from marketplace.store.journal.uploads import UNUSED_SECONDS
@@ -37,8 +38,8 @@ class OrderIntake:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, entries: Sequence[NewOrder], at: UnixTime) -> list[bool]:
-        """Keep, at block time ``at``, the orders that are new, under keys that are new, and whose blobs their own side brought; whether each was. All of them are durable when this returns.
+    def take(self, entries: Sequence[NewOrder]) -> list[bool]:
+        """Keep the orders that are new, under keys that are new, and whose blobs their own side brought; whether each was. All of them are durable when this returns.
 
         With the order is kept that it uses its blobs, that its spec is public from now on, and what its request was answered.
         """
@@ -51,7 +52,7 @@ class OrderIntake:
                 past |= names if taken[-1] else set()
             fresh = [entry for entry, is_taken in zip(entries, taken, strict=True) if is_taken]
             if fresh:
-                _keep(connection, fresh, at, held)
+                _keep(connection, fresh, held)
         return taken
 
 
@@ -65,7 +66,8 @@ _HELD = select(UPLOADS.c.blob, UPLOADS.c.account, UPLOADS.c.is_public).where(
 )
 _KNOWN = select(ORDERS.c.id).where(ORDERS.c.id.in_(_of("ids")))
 _ANSWERED = select(ANSWERS.c.account, ANSWERS.c.key).where(ANSWERS.c.key.in_(_of("keys")))
-_USED = select(USES.c.blob, USES.c.subject).where(USES.c.blob.in_(_of("blobs")), USES.c.subject.in_(_of("subjects")))
+_ORDERS = Bulk(ORDERS, "id", "sequence", "changed", "client", "order", "signature", "spec", "accepted_at")
+_USES = Bulk(USES, "blob", "subject")
 
 
 def _held(connection: Connection, entries: Sequence[NewOrder]) -> _Held:
@@ -96,43 +98,44 @@ def _answered(connection: Connection, entries: Sequence[NewOrder]) -> set[_Name]
     return {(row.account, row.key) for row in rows}
 
 
-def _keep(connection: Connection, fresh: Sequence[NewOrder], at: UnixTime, held: _Held) -> None:
-    numbers = next_numbers(connection, ORDER_CHANGES, len(fresh))
-    rows = [order_row(entry.signed, entry.spec, number, at) for entry, number in zip(fresh, numbers, strict=True)]
-    connection.execute(insert(ORDERS), rows)
-    record_moves(connection, "order", [(entry.signed.id, "", "accepted", "") for entry in fresh], at=at)
+def _keep(connection: Connection, fresh: Sequence[NewOrder], held: _Held) -> None:
+    keep_orders(connection, [(entry.signed, entry.spec, entry.at) for entry in fresh])
     _use(connection, fresh)
-    _publish(connection, [entry for entry in fresh if (_spec_of(entry), _EVERYBODY) not in held], at)
+    _publish(connection, [entry for entry in fresh if (_spec_of(entry), _EVERYBODY) not in held])
     keyed = [entry for entry in fresh if entry.key]
     if keyed:
-        connection.execute(insert(ANSWERS), [_answer_row(entry, at) for entry in keyed])
+        connection.execute(insert(ANSWERS), [_answer_row(entry) for entry in keyed])
     for account in {entry.signed.order.client for entry in keyed}:
         drop_oldest_answers(connection, account)
 
 
-def order_row(signed: SignedOrder, spec: bytes, number: int, at: UnixTime) -> dict[str, Any]:
-    """A new order as its table has it."""
-    return {
-        "id": signed.id, "sequence": number, "changed": number, "client": signed.order.client,
-        "order": order_to_wire(signed.order), "signature": signed.signature, "spec": spec, "accepted_at": at,
-    }  # fmt: skip
+def keep_orders(connection: Connection, orders: Sequence[tuple[SignedOrder, bytes, UnixTime]]) -> None:
+    """Write new orders down, each with its spec and the block time at which it was accepted, under the next numbers; and that they were accepted."""
+    numbers = next_numbers(connection, ORDER_CHANGES, len(orders))
+    _ORDERS.insert(
+        connection,
+        [
+            (signed.id, number, number, signed.order.client, _wire_text(signed.order), signed.signature, spec, at)
+            for (signed, spec, at), number in zip(orders, numbers, strict=True)
+        ],
+    )
+    record_moves(connection, "order", [Move(signed.id, "", "accepted", at) for signed, _, at in orders])
 
 
-def _answer_row(entry: NewOrder, at: UnixTime) -> dict[str, Any]:
+def _wire_text(order: Order) -> str:
+    return json.dumps(order_to_wire(order))
+
+
+def _answer_row(entry: NewOrder) -> dict[str, Any]:
     answer = entry.answer
     return {
         "account": entry.signed.order.client, "key": entry.key, "fingerprint": answer.fingerprint,
-        "status": answer.status, "body": answer.body, "at": at,
+        "status": answer.status, "body": answer.body, "at": entry.at,
     }  # fmt: skip
 
 
 def _use(connection: Connection, fresh: Sequence[NewOrder]) -> None:
-    uses = [(blob, entry.signed.id) for entry in fresh for blob in entry.blobs]
-    blobs, subjects = (list({use[n] for use in uses}) for n in (0, 1))
-    known = {tuple(row) for row in connection.execute(_USED, {"blobs": blobs, "subjects": subjects})}
-    rows = [{"blob": blob, "subject": subject} for blob, subject in uses if (blob, subject) not in known]
-    if rows:
-        connection.execute(insert(USES), rows)
+    _USES.insert(connection, [(blob, entry.signed.id) for entry in fresh for blob in entry.blobs])
 
 
 _PUBLISH = (
@@ -146,9 +149,14 @@ _PUBLISH = (
 """As ``UploadTable.note`` says it of one: what is kept for good stays so."""
 
 
-def _publish(connection: Connection, entries: Sequence[NewOrder], at: UnixTime) -> None:
-    seen = {"seen_at": at, "until": at + UNUSED_SECONDS}
-    rows = [{"spec": _spec_of(entry), "client": entry.signed.order.client} | seen for entry in entries]
+def _publish(connection: Connection, entries: Sequence[NewOrder]) -> None:
+    rows = [
+        {
+            "spec": _spec_of(entry), "client": entry.signed.order.client, "seen_at": entry.at,
+            "until": entry.at + UNUSED_SECONDS,
+        }
+        for entry in entries
+    ]  # fmt: skip
     if rows:
         connection.execute(_PUBLISH, rows)
 

@@ -20,7 +20,7 @@ from marketplace.domain.units import TokenUnits, UnixTime
 from marketplace.domain.wire import order_from_wire
 from marketplace.store.journal.answers import AnswerTable
 from marketplace.store.journal.engine import Database, history_of, next_number, record_move
-from marketplace.store.journal.intake import OrderIntake, order_row
+from marketplace.store.journal.intake import OrderIntake, keep_orders
 from marketplace.store.journal.outbox import OutboxTable
 from marketplace.store.journal.receipts import ReceiptTable
 from marketplace.store.journal.rows import (
@@ -70,9 +70,7 @@ class OperatorJournal:
         with self._database.write() as connection:
             if _order_row(connection, signed.id) is not None:
                 return False
-            number = next_number(connection, ORDER_CHANGES)
-            connection.execute(insert(ORDERS).values(order_row(signed, spec, number, accepted_at)))
-            record_move(connection, "order", signed.id, "", "accepted", at=accepted_at)
+            keep_orders(connection, [(signed, spec, accepted_at)])
         return True
 
     def order(self, order_id: Bytes32) -> JournalOrder | None:

@@ -16,7 +16,7 @@ from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.transactions import Outgoing, SendingState
-from marketplace.store.journal.engine import Database, record_moves
+from marketplace.store.journal.engine import Database, Move, record_moves
 from marketplace.store.journal.schema import TRANSACTIONS
 
 _T = TRANSACTIONS.c
@@ -44,7 +44,9 @@ class OutboxTable:
             fresh = {one.tx_hash: one for one in outgoing if one.tx_hash not in known}
             if fresh:
                 connection.execute(insert(TRANSACTIONS), [_values(one) for one in fresh.values()])
-                notes = [(one.tx_hash, "", one.state, f"{one.verb}, nonce {one.nonce}") for one in fresh.values()]
+                notes = [
+                    Move(one.tx_hash, "", one.state, note=f"{one.verb}, nonce {one.nonce}") for one in fresh.values()
+                ]
                 record_moves(connection, "transaction", notes)
             dropped = [row for row in known.values() if row.state is SendingState.DROPPED]
             self._move(connection, [(row, SendingState.UNMINED, "", _NOWHERE) for row in dropped])
@@ -135,7 +137,9 @@ class OutboxTable:
         """Each row to its state, with the reason, and to its place. A row that stays where it is is not noted again."""
         if not moves:
             return
-        noted = [(row.tx_hash, row.state, to, why) for row, to, why, place in moves if not _stays(row, to, place)]
+        noted = [
+            Move(row.tx_hash, row.state, to, note=why) for row, to, why, place in moves if not _stays(row, to, place)
+        ]
         record_moves(connection, "transaction", noted)
         changed = update(TRANSACTIONS).where(_T.tx_hash == bindparam("which"))
         for names, some in _by_columns(moves).items():

@@ -53,6 +53,8 @@ class NewOrder:
 
     signed: SignedOrder
     spec: bytes
+    at: UnixTime
+    """The block time at which it is accepted."""
     blobs: frozenset[Sha256]
     """What it stands on, the spec among them."""
     bringers: frozenset[Address]

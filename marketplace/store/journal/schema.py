@@ -153,11 +153,18 @@ UPLOADS = Table(
 USES = Table(
     "uses",
     METADATA,
-    Column("blob", String(64), primary_key=True),
-    Column("subject", String(66), primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("blob", String(64), nullable=False),
+    Column("subject", String(66), nullable=False),
     Column("closed_at", BigInteger),
+    Index("uses_by_blob", "blob"),
+    Index("uses_by_subject", "subject"),
 )
-"""Which order or lease refers to which blob, and when it was first seen to be over."""
+"""Which order or lease refers to which blob, and when it was first seen to be over: once each, as writers look first.
+
+Rows have numbers so that the uses of one blob lie where they came: a new order then touches one page of the disk for all that it refers to, and
+not one for each. Older journals have blob and subject for their key, which is as good.
+"""
 
 SESSIONS = Table(
     "sessions",

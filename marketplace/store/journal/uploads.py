@@ -76,13 +76,10 @@ class UploadTable:
         """Write down that an order or lease refers to these blobs."""
         names = sorted(set(blobs))
         with self._database.write() as connection:
-            for start in range(0, len(names), _AT_ONCE):
-                some = names[start : start + _AT_ONCE]
-                query = select(USES.c.blob).where(USES.c.subject == subject, USES.c.blob.in_(some))
-                known = {row.blob for row in connection.execute(query)}
-                fresh = [{"blob": blob, "subject": subject} for blob in some if blob not in known]
-                if fresh:
-                    connection.execute(insert(USES), fresh)
+            known = {row.blob for row in connection.execute(select(USES.c.blob).where(USES.c.subject == subject))}
+            fresh = [{"blob": blob, "subject": subject} for blob in names if blob not in known]
+            if fresh:
+                connection.execute(insert(USES), fresh)
 
     def due(self, now: UnixTime, limit: int = _AT_ONCE) -> list[Sha256]:
         """Blobs whose time is over for everybody who brought them, the longest overdue first."""
@@ -97,7 +94,7 @@ class UploadTable:
 
     def uses_of(self, blob: Sha256) -> dict[Bytes32, UnixTime | None]:
         """The orders and leases that refer to it, and when each was first seen to be over."""
-        query = select(USES).where(USES.c.blob == blob)
+        query = select(USES.c.subject, USES.c.closed_at).where(USES.c.blob == blob)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return {Bytes32(row.subject): None if row.closed_at is None else UnixTime(row.closed_at) for row in rows}

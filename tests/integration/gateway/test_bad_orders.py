@@ -273,6 +273,16 @@ RAW_BODIES: dict[str, tuple[bytes, str]] = {
 }
 
 
+def test_a_good_order_with_a_field_twice_is_refused(gateway: Gateway) -> None:
+    """Also where both say the same: what reads orders quickly does not read more of them."""
+    content = json.dumps(submission(gateway.signed())).replace('"gpus":', '"gpus": "1", "gpus":').encode()
+    headers = {"Content-Type": "application/json"}
+
+    refused(
+        gateway, lambda: gateway.http.post("/v1/orders", content=content, headers=headers), 422, "InvalidField", "body"
+    )
+
+
 @pytest.mark.parametrize("name", RAW_BODIES)
 def test_a_body_that_is_no_order_is_refused(gateway: Gateway, name: str) -> None:
     """Malformed, hostile or merely odd JSON never gets further than the reader."""

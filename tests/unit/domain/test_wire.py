@@ -20,6 +20,7 @@ from marketplace.domain.receipts import Receipt
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import (
     MAX_SIGNATURE_BYTES,
+    ORDER_FIELDS,
     explanation_from_wire,
     explanation_to_wire,
     lease_from_wire,
@@ -54,6 +55,17 @@ orders = st.builds(
 def test_an_order_survives_the_wire(order: Order) -> None:
     """Every order that fits the ABI is read as it was written."""
     assert order_from_wire(order_to_wire(order)) == order
+
+
+@given(orders, st.sampled_from(sorted(ORDER_FIELDS)), st.sampled_from(["\n", "0", "x", "1\n2", "00", " ", "\u0661"]))
+def test_an_order_in_capitals_is_read_and_one_with_another_sign_is_not(order: Order, name: str, sign: str) -> None:
+    """Hex digits may be of either case; nothing may stand behind a field's text, not the end of a line either."""
+    wire = order_to_wire(order)
+    capitals = {field: "0x" + text[2:].upper() if text.startswith("0x") else text for field, text in wire.items()}
+
+    assert order_from_wire(capitals) == order
+    with pytest.raises(InvalidField, match=f"order.{name}"):
+        order_from_wire(wire | {name: wire[name] + sign + "9" * 78})
 
 
 @given(words, below(40), below(32), words, st.booleans())

@@ -19,10 +19,12 @@ class Work:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.may_end = threading.Event()
+        self.may_end, self.is_twice_at_work = threading.Event(), threading.Event()
 
     def __call__(self, batch: Sequence[int]) -> Sequence[int]:
         self.batches.append(list(batch))
+        if len(self.batches) == 2:
+            self.is_twice_at_work.set()
         assert self.may_end.wait(30)
         return [2 * number for number in batch]
 
@@ -35,6 +37,22 @@ def test_what_waits_while_a_batch_is_at_work_is_the_next_batch() -> None:
         together = Batcher("test", work, most=3, patience_seconds=None)
         waiting = [asyncio.ensure_future(together.ask(number)) for number in range(6)]
         await asyncio.sleep(0)
+        work.may_end.set()
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(asked()) == [0, 2, 4, 6, 8, 10]
+    assert work.batches == [[0], [1, 2, 3], [4, 5]]
+
+
+def test_beside_a_batch_at_work_another_is_when_it_has_gathered() -> None:
+    """As many at once as are said, the second with all that came meanwhile; a third waits for one of them."""
+    work = Work()
+
+    async def asked() -> list[int | None]:
+        together = Batcher("test", work, most=3, at_once=2, patience_seconds=None)
+        waiting = [asyncio.ensure_future(together.ask(number)) for number in range(6)]
+        assert await asyncio.to_thread(work.is_twice_at_work.wait, 30)
+        assert work.batches == [[0], [1, 2, 3]]
         work.may_end.set()
         return await asyncio.gather(*waiting)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,14 @@ def entry(
 ) -> NewOrder:
     one = signed(salt, **changed)
     answer = RememberedAnswer(f"{salt:064x}", 201, b"taken")
-    return NewOrder(one, SPEC.canonical(), frozenset(blobs), frozenset({one.order.client}), key, answer)
+    return NewOrder(one, SPEC.canonical(), NOW, frozenset(blobs), frozenset({one.order.client}), key, answer)
 
 
 def test_what_is_taken_is_kept_whole(journal: OperatorJournal) -> None:
     """In the order in which it came: the order, its history, what it uses, what its request was answered; and its spec is public."""
     entries = [entry(1, key="one"), entry(2)]
 
-    assert journal.intake.take(entries, NOW) == [True, True]
+    assert journal.intake.take(entries) == [True, True]
 
     rows = journal.orders_since(0)
     assert [row.signed for row in rows] == [one.signed for one in entries]
@@ -61,7 +63,7 @@ def test_what_is_known_is_left_alone(journal: OperatorJournal) -> None:
     journal.remember("used", CLIENT, "f" * 64, 201, b"another", NOW)
 
     taken = journal.intake.take(
-        [entry(1), entry(2), entry(2), entry(3, key="used"), entry(4, key="new"), entry(5, key="new")], NOW
+        [entry(1), entry(2), entry(2), entry(3, key="used"), entry(4, key="new"), entry(5, key="new")]
     )
 
     assert taken == [False, True, False, False, True, False]
@@ -73,11 +75,27 @@ def test_what_is_known_is_left_alone(journal: OperatorJournal) -> None:
 def test_nobody_stands_on_what_others_brought(journal: OperatorJournal) -> None:
     """A stranger who knows a file's name does not have it; what is public everybody has, but a spec is published by who brought it."""
     theirs = entry(1, client=STRANGER)
-    assert journal.intake.take([theirs], NOW) == [False]
+    assert journal.intake.take([theirs]) == [False]
 
     journal.uploads.note(INPUT, OPENER, 10, NOW, is_public=True)
-    assert journal.intake.take([theirs], NOW) == [False]
+    assert journal.intake.take([theirs]) == [False]
     assert not journal.uploads.is_public(SPEC.sha256)
 
     journal.uploads.note(SPEC.sha256, OPENER, 10, NOW, is_public=True)
-    assert journal.intake.take([theirs], NOW) == [True]
+    assert journal.intake.take([theirs]) == [True]
+
+
+def test_a_journal_from_before_uses_had_numbers_is_as_good(tmp_path: Path) -> None:
+    """What refers to a blob stood there under the two names themselves: it is found, added to and closed as ever."""
+    path = tmp_path / "operator.sqlite"
+    with closing(sqlite3.connect(path)) as older, older:
+        older.execute("CREATE TABLE uses (blob TEXT, subject TEXT, closed_at BIGINT, PRIMARY KEY (blob, subject))")
+        older.execute("INSERT INTO uses VALUES (?, ?, NULL)", (INPUT, signed(1).id))
+    with closing(OperatorJournal(f"sqlite:///{path}")) as journal:
+        for blob in (SPEC.sha256, INPUT):
+            journal.uploads.note(blob, CLIENT, 10, NOW)
+        assert journal.intake.take([entry(2)]) == [True]
+        journal.uploads.use([INPUT], signed(2).id)
+        journal.uploads.close(signed(1).id, UnixTime(NOW + 1))
+
+        assert journal.uploads.uses_of(INPUT) == {signed(1).id: NOW + 1, signed(2).id: None}
